@@ -1,0 +1,167 @@
+//! The plan with names turned into numbers and globs into paths.
+
+use crate::path::RelPath;
+use ignore::gitignore::Gitignore;
+use std::path::PathBuf;
+
+/// A plan that names no user, no glob and no default any more.
+#[derive(Debug)]
+pub struct Resolved {
+    /// Names the state; also the stem of the journal's file. ASCII letters,
+    /// digits, `.`, `_` and `-` only, and it does not start with a dot.
+    pub name: String,
+    /// The plan file as the user gave it, for the command that resumes.
+    pub file: PathBuf,
+    /// The backup tree.
+    pub source: PathBuf,
+    /// What stands before every destination.
+    pub root: PathBuf,
+    /// The `[[target]]` tables in the file's order, then the `[[map]]` tables.
+    pub targets: Vec<Target>,
+    /// The `[[fixup]]` tables in the file's order.
+    pub fixups: Vec<Fixup>,
+    /// Names whose number differs between the backup and the target.
+    pub drift: Vec<Drift>,
+    /// What was odd about the id maps but does not stop this plan, for the report.
+    pub id_warnings: Vec<String>,
+}
+
+/// A storage area and what belongs in it.
+#[derive(Debug)]
+pub struct Target {
+    /// For the report; unique in the plan.
+    pub name: String,
+    /// The directory inside the source that [`Self::to`] mirrors.
+    pub from: RelPath,
+    /// The directory below the root that receives it.
+    pub to: RelPath,
+    /// The default of the entries.
+    pub need: Need,
+    /// For parents that the backup does not have.
+    pub parents: Attrs,
+    /// The patterns as written, gitignore syntax anchored at [`Self::from`].
+    pub exclude: Vec<String>,
+    /// The same, built. Paths are matched relative to [`Self::from`].
+    pub excluded: Gitignore,
+    /// What to copy, sorted by destination; for a `[[map]]` the one tree.
+    pub entries: Vec<Entry>,
+}
+
+/// One path to copy.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Below the source.
+    pub src: RelPath,
+    /// Below the root.
+    pub dst: RelPath,
+    /// What the plan says it is.
+    pub kind: EntryKind,
+    /// How bad its absence is.
+    pub need: Need,
+    /// The owner of the entry itself, when the plan overrides the backup's.
+    pub uid: Option<u32>,
+    /// The group of the entry itself, when the plan overrides the backup's.
+    pub gid: Option<u32>,
+    /// The mode of the entry itself (12 bits), when the plan overrides the backup's.
+    pub mode: Option<u32>,
+    /// Whether the backup has it.
+    pub presence: Presence,
+}
+
+/// What an entry is declared to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// From `directories`.
+    Directory,
+    /// From `files`: anything but a directory.
+    File,
+    /// From `[[map]]`: whatever is there.
+    Tree,
+}
+
+/// How an entry was found in the backup. Symlinks at the entry itself were
+/// followed inside the backup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// There, and of the declared kind.
+    Present,
+    /// Not there, or a glob without a match.
+    Absent,
+    /// There, but not what the plan declares: `found` says what it is.
+    WrongKind {
+        /// For example "a regular file".
+        found: &'static str,
+    },
+    /// It could not be looked at; the words of the error.
+    Unreadable {
+        /// For example "Permission denied".
+        why: String,
+    },
+}
+
+/// How much an entry is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Need {
+    /// Its absence is listed.
+    Optional,
+    /// Its absence is listed.
+    Recommended,
+    /// Its absence refuses the run.
+    Required,
+    /// Its absence refuses the run.
+    Critical,
+}
+
+/// Owner, group and mode as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attrs {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Mode, 12 bits.
+    pub mode: u32,
+}
+
+/// A correction after the copy.
+#[derive(Clone, Debug)]
+pub struct Fixup {
+    /// Below the root.
+    pub path: RelPath,
+    /// The owner to set.
+    pub uid: Option<u32>,
+    /// The group to set.
+    pub gid: Option<u32>,
+    /// The mode of the path itself, 12 bits.
+    pub mode: Option<u32>,
+    /// Owner and group of everything below as well.
+    pub recursive: bool,
+    /// Mode of every directory below (only with `recursive`).
+    pub dir_mode: Option<u32>,
+    /// Mode of every regular file below (only with `recursive`).
+    pub file_mode: Option<u32>,
+}
+
+/// Whether an id belongs to a user or to a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdKind {
+    /// A user.
+    User,
+    /// A group.
+    Group,
+}
+
+/// One name that has two numbers.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Drift {
+    /// User or group.
+    pub kind: IdKind,
+    /// The name.
+    pub name: String,
+    /// Its number in the backup.
+    pub backup: u32,
+    /// Its number on the target.
+    pub target: u32,
+}

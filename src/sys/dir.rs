@@ -1,0 +1,235 @@
+//! Directories as descriptors. [`SourceDir`] has no method that writes;
+//! [`TargetDir`] has none that takes a path or follows a symlink.
+
+use super::stat::{Kind, Stat, Time, stat_at, stat_fd};
+use super::{Errno, retry};
+use crate::path::Name;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, Dev, Gid, Mode, OFlags, RawDir, Timespec, Timestamps, Uid, UTIME_OMIT};
+use std::mem::MaybeUninit;
+
+/// The mode of every file at birth: nobody but its owner, who is root.
+const FILE_AT_BIRTH: Mode = Mode::from_raw_mode(0o600);
+/// The mode of every directory at birth.
+const DIR_AT_BIRTH: Mode = Mode::from_raw_mode(0o700);
+
+/// Opens for reading without moving the access time where the owner check
+/// allows that: `O_NOATIME` gives `EPERM` on other people's files (open(2)).
+fn open_noatime(dir: BorrowedFd<'_>, name: &std::ffi::CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let open = |flags| retry(|| rustix::fs::openat(dir, name, flags, Mode::empty()));
+    match open(flags | OFlags::NOATIME) {
+        Err(Errno::PERM) => open(flags),
+        result => result,
+    }
+}
+
+const READ_FILE: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+const READ_DIR: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// A directory of the backup.
+#[derive(Debug)]
+pub struct SourceDir(OwnedFd);
+
+impl SourceDir {
+    /// Takes a descriptor that is a directory open for reading.
+    #[must_use]
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Opens a subdirectory. `ENOTDIR` or `ELOOP` when it is something else.
+    pub fn open_dir(&self, name: &Name) -> Result<Self, Errno> {
+        open_noatime(self.0.as_fd(), name.as_c_str(), READ_DIR).map(Self)
+    }
+
+    /// Opens a file for reading. Never blocks: a FIFO that took the file's
+    /// place opens with `O_NONBLOCK` and shows in the caller's fstat.
+    pub fn open_file(&self, name: &Name) -> Result<OwnedFd, Errno> {
+        open_noatime(self.0.as_fd(), name.as_c_str(), READ_FILE)
+    }
+
+    /// Opens an entry as a handle only: nothing is opened in the driver or file
+    /// system sense, so devices and FIFOs are safe (`O_PATH`).
+    pub fn open_handle(&self, name: &Name) -> Result<OwnedFd, Errno> {
+        open_handle(&self.0, name)
+    }
+
+    /// The target of a symlink, as bytes (readlinkat(2)).
+    pub fn read_link(&self, name: &Name) -> Result<Vec<u8>, Errno> {
+        read_link(&self.0, name)
+    }
+
+    /// One entry, not following it.
+    pub fn stat_at(&self, name: &Name) -> Result<Stat, Errno> {
+        stat_at(&self.0, name)
+    }
+
+    /// The directory itself.
+    pub fn stat(&self) -> Result<Stat, Errno> {
+        stat_fd(&self.0)
+    }
+}
+
+impl AsFd for SourceDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn open_handle(dir: impl AsFd, name: &Name) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    retry(|| rustix::fs::openat(dir.as_fd(), name.as_c_str(), flags, Mode::empty()))
+}
+
+fn read_link(dir: impl AsFd, name: &Name) -> Result<Vec<u8>, Errno> {
+    retry(|| rustix::fs::readlinkat(dir.as_fd(), name.as_c_str(), Vec::new())).map(std::ffi::CString::into_bytes)
+}
+
+/// One entry of a directory as getdents64(2) gives it.
+#[derive(Clone, Debug)]
+pub struct DirEntry {
+    /// The name.
+    pub name: Name,
+    /// The inode number, for the order of reading.
+    pub ino: u64,
+    /// The type, where the file system says it here.
+    pub kind: Option<Kind>,
+}
+
+/// Size of a getdents buffer in bytes: about 1 000 entries of ordinary names.
+const DENTS: usize = 32 * 1024;
+
+/// Reads a directory in batches of at most `limit` entries and hands each batch
+/// to `each`; it stops early when that answers `false`.
+pub fn read_batches(
+    dir: impl AsFd,
+    limit: usize,
+    mut each: impl FnMut(Vec<DirEntry>) -> bool,
+) -> Result<(), Errno> {
+    let mut buffer = vec![MaybeUninit::<u8>::uninit(); DENTS];
+    let mut entries = RawDir::new(dir, &mut buffer);
+    let mut batch = Vec::new();
+    while let Some(entry) = entries.next() {
+        let entry = match entry {
+            Err(Errno::INTR) => continue,
+            other => other?,
+        };
+        // The kernel never returns an empty name or a slash; `.` and `..` are skipped by the check.
+        let Ok(name) = Name::new(entry.file_name().to_bytes()) else { continue };
+        batch.push(DirEntry { name, ino: entry.ino(), kind: Kind::from_file_type(entry.file_type()) });
+        if batch.len() >= limit && !each(std::mem::take(&mut batch)) {
+            return Ok(());
+        }
+    }
+    if !batch.is_empty() {
+        each(batch);
+    }
+    Ok(())
+}
+
+/// A directory of the target.
+#[derive(Debug)]
+pub struct TargetDir(OwnedFd);
+
+impl TargetDir {
+    /// Takes a descriptor that is a directory open for reading.
+    #[must_use]
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Opens a subdirectory, never through a symlink (`ELOOP`, `ENOTDIR`).
+    pub fn open_dir(&self, name: &Name) -> Result<Self, Errno> {
+        retry(|| rustix::fs::openat(&self.0, name.as_c_str(), READ_DIR, Mode::empty())).map(Self)
+    }
+
+    /// Makes a subdirectory, 0700. `EEXIST` when the name is taken.
+    pub fn make_dir(&self, name: &Name) -> Result<(), Errno> {
+        retry(|| rustix::fs::mkdirat(&self.0, name.as_c_str(), DIR_AT_BIRTH))
+    }
+
+    /// Makes and opens a file, 0600, for writing and reading. `EEXIST` when the name is taken.
+    pub fn make_file(&self, name: &Name) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        retry(|| rustix::fs::openat(&self.0, name.as_c_str(), flags, FILE_AT_BIRTH))
+    }
+
+    /// Makes a symlink that holds `text` verbatim.
+    pub fn make_symlink(&self, text: &[u8], name: &Name) -> Result<(), Errno> {
+        retry(|| rustix::fs::symlinkat(text, &self.0, name.as_c_str()))
+    }
+
+    /// Makes a FIFO or device node, 0600 (mknod(2)). `EPERM` without `CAP_MKNOD`.
+    pub fn make_node(&self, name: &Name, kind: Kind, rdev: u64) -> Result<(), Errno> {
+        retry(|| rustix::fs::mknodat(&self.0, name.as_c_str(), kind.file_type(), FILE_AT_BIRTH, rdev as Dev))
+    }
+
+    /// Gives the inode behind `from`/`name` a second name here (linkat(2)).
+    /// `EMLINK` at the file system's limit, `EXDEV` across mounts.
+    pub fn link_from(&self, from: &Self, name: &Name, new: &Name) -> Result<(), Errno> {
+        retry(|| rustix::fs::linkat(&from.0, name.as_c_str(), &self.0, new.as_c_str(), AtFlags::empty()))
+    }
+
+    /// Renames within the directory, replacing what is not a directory (rename(2)).
+    pub fn rename(&self, from: &Name, to: &Name) -> Result<(), Errno> {
+        retry(|| rustix::fs::renameat(&self.0, from.as_c_str(), &self.0, to.as_c_str()))
+    }
+
+    /// Removes a name that is not a directory (unlink(2)).
+    pub fn unlink(&self, name: &Name) -> Result<(), Errno> {
+        retry(|| rustix::fs::unlinkat(&self.0, name.as_c_str(), AtFlags::empty()))
+    }
+
+    /// Opens an entry as a handle only (`O_PATH`), not following it.
+    pub fn open_handle(&self, name: &Name) -> Result<OwnedFd, Errno> {
+        open_handle(&self.0, name)
+    }
+
+    /// Opens a regular file for reading with further `flags` (`O_DIRECT`). Never blocks.
+    pub fn open_file(&self, name: &Name, flags: OFlags) -> Result<OwnedFd, Errno> {
+        open_noatime(self.0.as_fd(), name.as_c_str(), READ_FILE | flags)
+    }
+
+    /// The target of a symlink, as bytes.
+    pub fn read_link(&self, name: &Name) -> Result<Vec<u8>, Errno> {
+        read_link(&self.0, name)
+    }
+
+    /// One entry, not following it.
+    pub fn stat_at(&self, name: &Name) -> Result<Stat, Errno> {
+        stat_at(&self.0, name)
+    }
+
+    /// The directory itself.
+    pub fn stat(&self) -> Result<Stat, Errno> {
+        stat_fd(&self.0)
+    }
+
+    /// Owner and group of an entry, not following it (fchownat(2)).
+    pub fn chown_at(&self, name: &Name, uid: u32, gid: u32) -> Result<(), Errno> {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        retry(|| rustix::fs::chownat(&self.0, name.as_c_str(), Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW))
+    }
+
+    /// Times of an entry, not following it (utimensat(2)); `None` leaves the access time.
+    pub fn set_times_at(&self, name: &Name, atime: Option<Time>, mtime: Time) -> Result<(), Errno> {
+        let times = timestamps(atime, mtime);
+        retry(|| rustix::fs::utimensat(&self.0, name.as_c_str(), &times, AtFlags::SYMLINK_NOFOLLOW))
+    }
+}
+
+impl AsFd for TargetDir {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+pub(super) fn timestamps(atime: Option<Time>, mtime: Time) -> Timestamps {
+    let spec = |t: Time| Timespec { tv_sec: t.sec, tv_nsec: t.nsec.into() };
+    let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    Timestamps { last_access: atime.map_or(omit, spec), last_modification: spec(mtime) }
+}

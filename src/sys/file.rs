@@ -1,0 +1,122 @@
+//! Reading, writing and dressing open files.
+
+use super::dir::timestamps;
+use super::stat::Time;
+use super::xattr::proc_path;
+use super::{Errno, retry};
+use rustix::fd::AsFd;
+use rustix::fs::{Advice, FallocateFlags, Gid, Mode, OFlags, SeekFrom, Uid};
+use rustix::io::{IoSliceMut, ReadWriteFlags};
+
+/// Fills `buffer` from `offset`; fewer bytes only at the end of the file (pread(2)).
+pub fn read_full(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        let at = offset + filled as u64;
+        match retry(|| rustix::io::pread(fd.as_fd(), &mut buffer[filled..], at))? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    Ok(filled)
+}
+
+/// One pread(2): `O_DIRECT` readers must keep their buffer aligned, so a short
+/// read is not continued here.
+pub fn read_once(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    retry(|| rustix::io::pread(fd.as_fd(), &mut *buffer, offset))
+}
+
+/// Writes all of `data` at `offset` (pwrite(2)). A write of no bytes is `ENOSPC`.
+pub fn write_full(fd: impl AsFd, data: &[u8], offset: u64) -> Result<(), Errno> {
+    let mut done = 0;
+    while done < data.len() {
+        match retry(|| rustix::io::pwrite(fd.as_fd(), &data[done..], offset + done as u64))? {
+            0 => return Err(Errno::NOSPC),
+            n => done += n,
+        }
+    }
+    Ok(())
+}
+
+/// Start and end of the first data at or after `from`, by `SEEK_DATA` and
+/// `SEEK_HOLE` (lseek(2)); `None` when only a hole is left. A file system
+/// without hole support answers with one extent that ends at the file's size.
+pub fn next_data(fd: impl AsFd, from: u64) -> Result<Option<(u64, u64)>, Errno> {
+    let start = match retry(|| rustix::fs::seek(fd.as_fd(), SeekFrom::Data(from))) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return Ok(None),
+        Err(errno) => return Err(errno),
+    };
+    let end = match retry(|| rustix::fs::seek(fd.as_fd(), SeekFrom::Hole(start))) {
+        Ok(end) => end,
+        // Cut off between the two calls.
+        Err(Errno::NXIO) => start,
+        Err(errno) => return Err(errno),
+    };
+    Ok((end > start).then_some((start, end)))
+}
+
+/// Sets the size (ftruncate(2)).
+pub fn set_size(fd: impl AsFd, size: u64) -> Result<(), Errno> {
+    retry(|| rustix::fs::ftruncate(fd.as_fd(), size))
+}
+
+/// Reserves blocks without changing the size (fallocate(2)). `EOPNOTSUPP` where
+/// the file system cannot, which costs only layout.
+pub fn reserve(fd: impl AsFd, size: u64) -> Result<(), Errno> {
+    retry(|| rustix::fs::fallocate(fd.as_fd(), FallocateFlags::KEEP_SIZE, 0, size))
+}
+
+/// Turns `O_DIRECT` on or off (fcntl(2), `F_SETFL`). `EINVAL` where unsupported.
+pub fn set_direct(fd: impl AsFd, direct: bool) -> Result<(), Errno> {
+    let flags = retry(|| rustix::fs::fcntl_getfl(fd.as_fd()))?;
+    let flags = if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
+    retry(|| rustix::fs::fcntl_setfl(fd.as_fd(), flags))
+}
+
+/// Drops clean pages of the whole file from the page cache (posix_fadvise(2),
+/// `POSIX_FADV_DONTNEED`). Dirty pages stay.
+pub fn evict(fd: impl AsFd) -> Result<(), Errno> {
+    retry(|| rustix::fs::fadvise(fd.as_fd(), 0, None, Advice::DontNeed))
+}
+
+/// Asks for read-ahead of a file that is read from start to end.
+pub fn read_sequentially(fd: impl AsFd) -> Result<(), Errno> {
+    retry(|| rustix::fs::fadvise(fd.as_fd(), 0, None, Advice::Sequential))
+}
+
+/// True when the byte at `offset` can be had without going to the medium
+/// (preadv2(2), `RWF_NOWAIT`).
+pub fn is_cached(fd: impl AsFd, offset: u64) -> Result<bool, Errno> {
+    let mut byte = [0_u8];
+    let mut slices = [IoSliceMut::new(&mut byte)];
+    match retry(|| rustix::io::preadv2(fd.as_fd(), &mut slices, offset, ReadWriteFlags::NOWAIT)) {
+        Ok(_) => Ok(true),
+        Err(Errno::AGAIN) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Owner and group (fchown(2)); clears set-user-ID and capabilities.
+pub fn chown(fd: impl AsFd, uid: u32, gid: u32) -> Result<(), Errno> {
+    retry(|| rustix::fs::fchown(fd.as_fd(), Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
+}
+
+/// The twelve mode bits (fchmod(2)).
+pub fn chmod(fd: impl AsFd, mode: u32) -> Result<(), Errno> {
+    retry(|| rustix::fs::fchmod(fd.as_fd(), Mode::from_raw_mode(mode)))
+}
+
+/// The twelve mode bits of an `O_PATH` handle that is no symlink: fchmod(2)
+/// refuses such handles, `/proc/self/fd/N` reaches the same inode.
+pub fn chmod_handle(fd: impl AsFd, mode: u32) -> Result<(), Errno> {
+    let path = proc_path(fd.as_fd());
+    retry(|| rustix::fs::chmod(path.as_c_str(), Mode::from_raw_mode(mode)))
+}
+
+/// Access (if given) and modification time (futimens(3)).
+pub fn set_times(fd: impl AsFd, atime: Option<Time>, mtime: Time) -> Result<(), Errno> {
+    let times = timestamps(atime, mtime);
+    retry(|| rustix::fs::futimens(fd.as_fd(), &times))
+}

@@ -1,0 +1,102 @@
+//! Whole file systems: what they are, what they hold, and syncfs.
+
+use super::{Errno, retry};
+use rustix::fd::{AsFd, OwnedFd};
+
+/// What statfs(2) says of a file system.
+#[derive(Clone, Copy, Debug)]
+pub struct Space {
+    /// The magic number, as in `linux/magic.h`.
+    pub magic: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Bytes that an unprivileged writer may still allocate.
+    pub available: u64,
+    /// Bytes that are free, those reserved for root included.
+    pub free: u64,
+    /// Inodes in all; 0 where they are made on demand (btrfs).
+    pub inodes: u64,
+    /// Free inodes.
+    pub inodes_free: u64,
+    /// The longest name in bytes.
+    pub name_max: u64,
+    /// Mounted read-only.
+    pub read_only: bool,
+}
+
+impl Space {
+    /// True for file systems that forget everything at power-off.
+    #[must_use]
+    pub fn is_volatile(&self) -> bool {
+        const TMPFS: u64 = 0x0102_1994;
+        const RAMFS: u64 = 0x8584_58f6;
+        const OVERLAY: u64 = 0x794c_7630;
+        [TMPFS, RAMFS, OVERLAY].contains(&self.magic)
+    }
+
+    /// True when there is no medium below the page cache: tmpfs and ramfs.
+    #[must_use]
+    pub fn is_memory(&self) -> bool {
+        [0x0102_1994, 0x8584_58f6].contains(&self.magic)
+    }
+
+    /// The name of a file system that keeps no Unix owners and modes.
+    #[must_use]
+    pub fn without_owners(&self) -> Option<&'static str> {
+        match self.magic {
+            0x4d44 => Some("vfat"),
+            0x2011_bab0 => Some("exfat"),
+            0x5346_544e | 0x7366_746e => Some("ntfs"),
+            _ => None,
+        }
+    }
+}
+
+/// statfs(2) and statvfs(3) of the file system that holds `fd`.
+pub fn space(fd: impl AsFd) -> Result<Space, Errno> {
+    let s = retry(|| rustix::fs::fstatfs(fd.as_fd()))?;
+    let v = retry(|| rustix::fs::fstatvfs(fd.as_fd()))?;
+    Ok(Space {
+        magic: (s.f_type as u64) & 0xffff_ffff,
+        size: v.f_blocks * v.f_frsize,
+        available: v.f_bavail * v.f_frsize,
+        free: v.f_bfree * v.f_frsize,
+        inodes: v.f_files,
+        inodes_free: v.f_ffree,
+        name_max: v.f_namemax,
+        read_only: v.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+    })
+}
+
+/// A descriptor for syncfs(2), opened before anything is written: since Linux
+/// 5.8 each open description reports write-back errors since it was opened.
+#[derive(Debug)]
+pub struct SyncFd(OwnedFd);
+
+impl SyncFd {
+    /// Opens an own description of the directory `dir`: a duplicate would share
+    /// its error cursor with the original.
+    pub fn open(dir: impl AsFd) -> Result<Self, Errno> {
+        use rustix::fs::{Mode, OFlags};
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        retry(|| rustix::fs::openat(dir.as_fd(), c".", flags, Mode::empty())).map(Self)
+    }
+
+    /// Writes everything of the file system to the medium and reports any
+    /// write-back error since the last call on this descriptor.
+    pub fn sync(&self) -> Result<(), Errno> {
+        retry(|| rustix::fs::syncfs(&self.0))
+    }
+}
+
+/// Raises the soft limit of open files to the hard one and returns it (getrlimit(2)).
+#[must_use]
+pub fn raise_open_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let hard = limit.maximum.unwrap_or(1 << 20);
+    match setrlimit(Resource::Nofile, Rlimit { current: Some(hard), maximum: limit.maximum }) {
+        Ok(()) => hard,
+        Err(_) => limit.current.unwrap_or(1024),
+    }
+}

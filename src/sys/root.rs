@@ -1,0 +1,65 @@
+//! A directory that paths cannot leave: the backup tree, or the new system's root.
+
+use super::{Errno, retry};
+use crate::path::RelPath;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags};
+use std::io::Read;
+use std::path::Path;
+
+/// A held directory inside which every path is resolved as if it were `/`:
+/// absolute symlinks and `..` stay inside (openat2(2), `RESOLVE_IN_ROOT`).
+#[derive(Debug)]
+pub struct Root(OwnedFd);
+
+impl Root {
+    /// Opens the directory at `path`, following symlinks: the caller named it.
+    pub fn open(path: &Path) -> Result<Self, Errno> {
+        retry(|| rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())).map(Self)
+    }
+
+    /// Opens `path` inside the root. `flags` gets `O_CLOEXEC`; magic links
+    /// (`/proc/*/fd`) are refused with `ELOOP`.
+    pub fn open_in(&self, path: &RelPath, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let name = if path.is_root() { Path::new(".") } else { path.as_path() };
+        retry(|| {
+            rustix::fs::openat2(
+                &self.0,
+                name,
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+            )
+        })
+    }
+
+    /// Reads a whole small file inside the root (id maps, passwd). The limit
+    /// guards against a file that is not what its name says: `EFBIG`.
+    pub fn read(&self, path: &RelPath, limit: u64) -> Result<Vec<u8>, Errno> {
+        // O_NONBLOCK: a FIFO in the place of the file must not block.
+        let fd = self.open_in(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+        let stat = rustix::fs::statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE | StatxFlags::SIZE)?;
+        if rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()) != rustix::fs::FileType::RegularFile {
+            return Err(Errno::INVAL);
+        }
+        let mut bytes = Vec::new();
+        let mut file = std::fs::File::from(fd).take(limit + 1);
+        file.read_to_end(&mut bytes).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+        if bytes.len() as u64 > limit {
+            return Err(Errno::FBIG);
+        }
+        Ok(bytes)
+    }
+}
+
+impl AsFd for Root {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// True when nothing exists at `path`, which may be followed: `ENOENT` or `ENOTDIR`.
+#[must_use]
+pub fn is_absent(path: &Path) -> bool {
+    matches!(rustix::fs::statat(CWD, path, AtFlags::empty()), Err(Errno::NOENT | Errno::NOTDIR))
+}
