@@ -3,7 +3,7 @@
 
 use super::stat::{Kind, Stat, Time, stat_at, stat_fd};
 use super::{Errno, retry};
-use crate::path::Name;
+use crate::path::{Name, RelPath};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dev, Gid, Mode, OFlags, RawDir, Timespec, Timestamps, Uid, UTIME_OMIT};
 use std::mem::MaybeUninit;
@@ -232,4 +232,15 @@ pub(super) fn timestamps(atime: Option<Time>, mtime: Time) -> Timestamps {
     let spec = |t: Time| Timespec { tv_sec: t.sec, tv_nsec: t.nsec.into() };
     let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
     Timestamps { last_access: atime.map_or(omit, spec), last_modification: spec(mtime) }
+}
+
+/// Opens a directory below `root` name by name, never through a symlink. `root`
+/// itself is the caller's word and is followed.
+pub fn open_target(root: &std::path::Path, path: &RelPath) -> Result<TargetDir, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut dir = TargetDir(retry(|| rustix::fs::open(root, flags, Mode::empty()))?);
+    for name in path.names() {
+        dir = dir.open_dir(&name)?;
+    }
+    Ok(dir)
 }

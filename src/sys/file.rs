@@ -120,3 +120,16 @@ pub fn set_times(fd: impl AsFd, atime: Option<Time>, mtime: Time) -> Result<(), 
     let times = timestamps(atime, mtime);
     retry(|| rustix::fs::futimens(fd.as_fd(), &times))
 }
+
+/// Closes a file and reports what close(2) says: some file systems report a
+/// failed write only here.
+#[expect(unsafe_code, reason = "close(2) takes a raw descriptor")]
+pub fn close(fd: rustix::fd::OwnedFd) -> Result<(), Errno> {
+    use rustix::fd::IntoRawFd;
+    // SAFETY: the descriptor was owned and is given up here, so nobody else uses or closes it.
+    match unsafe { rustix::io::try_close(fd.into_raw_fd()) } {
+        // Linux has closed the descriptor even when a signal arrived.
+        Ok(()) | Err(Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}

@@ -1,0 +1,177 @@
+//! The bytes of one file: read, hashed and written in one pass, holes kept.
+//!
+//! | case | how |
+//! |---|---|
+//! | as many blocks as bytes | read from start to end |
+//! | fewer | extents by `SEEK_DATA`/`SEEK_HOLE`; holes are hashed as zeros and not written |
+//! | at least [`DIRECT_MIN`] and no holes | blocks reserved, written with `O_DIRECT`, the unaligned tail buffered |
+//!
+//! If the file grows or shrinks meanwhile, what was read is written; the caller
+//! compares the stat before and after.
+
+use crate::digest::{Algorithm, ContentHasher, Digest};
+use crate::stop::Stop;
+use crate::sys::stat::Stat;
+use crate::sys::{Errno, file};
+use rustix::fd::BorrowedFd;
+use std::cell::RefCell;
+
+/// Files of at least this many bytes bypass the page cache on the write side.
+pub(crate) const DIRECT_MIN: u64 = 32 << 20;
+/// The size of a thread's buffer in bytes.
+pub(crate) const BUFFER: usize = 1 << 20;
+/// Alignment that satisfies every known device.
+const ALIGN: usize = 4096;
+
+/// A buffer whose start is aligned for `O_DIRECT`.
+pub(crate) struct AlignedBuffer {
+    space: Vec<u8>,
+    start: usize,
+}
+
+impl AlignedBuffer {
+    fn new() -> Self {
+        let space = vec![0; BUFFER + ALIGN];
+        let start = space.as_ptr().align_offset(ALIGN).min(ALIGN);
+        Self { space, start }
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.space[self.start..self.start + BUFFER]
+    }
+}
+
+/// Lends the thread's buffer.
+pub(crate) fn with_buffer<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
+    thread_local!(static OWN: RefCell<AlignedBuffer> = RefCell::new(AlignedBuffer::new()));
+    OWN.with(|own| match own.try_borrow_mut() {
+        Ok(mut buffer) => work(buffer.bytes()),
+        // A task that runs inside another one's copy gets a buffer of its own.
+        Err(_) => work(AlignedBuffer::new().bytes()),
+    })
+}
+
+/// Why the content did not arrive.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Failure {
+    /// The source could not be read.
+    Read(Errno),
+    /// The target could not be written.
+    Write(Errno),
+    /// The run is ending.
+    Stopped,
+}
+
+/// What arrived.
+#[derive(Debug)]
+pub(super) struct Filled {
+    pub(super) digest: Digest,
+    /// Data bytes written, without holes.
+    pub(super) bytes: u64,
+}
+
+struct Fill<'a> {
+    source: BorrowedFd<'a>,
+    target: BorrowedFd<'a>,
+    buffer: &'a mut [u8],
+    hasher: ContentHasher,
+    stop: &'a Stop,
+    written: u64,
+    /// The target is open with `O_DIRECT`: only whole blocks may be written.
+    direct: bool,
+}
+
+/// Copies the content of `source`, described by `stat`, to the empty file `target`.
+pub(super) fn fill(
+    source: BorrowedFd<'_>,
+    stat: &Stat,
+    target: BorrowedFd<'_>,
+    target_align: u32,
+    stop: &Stop,
+) -> Result<Filled, Failure> {
+    with_buffer(|buffer| {
+        let holes = stat.size.saturating_sub(stat.allocated);
+        let hasher = ContentHasher::new(Algorithm::for_holes(holes));
+        let mut fill = Fill { source, target, buffer, hasher, stop, written: 0, direct: false };
+        if holes > 0 {
+            fill.sparse(stat.size)?;
+        } else if stat.size >= DIRECT_MIN && target_align > 0 && ALIGN % (target_align as usize) == 0 {
+            fill.direct(stat.size)?;
+        } else {
+            fill.extent(0, u64::MAX)?;
+        }
+        Ok(Filled { digest: fill.hasher.finish(), bytes: fill.written })
+    })
+}
+
+impl Fill<'_> {
+    /// Copies from `at` up to `end` or the end of the file; returns where it stopped.
+    fn extent(&mut self, mut at: u64, end: u64) -> Result<u64, Failure> {
+        while at < end {
+            if self.stop.is_set() {
+                return Err(Failure::Stopped);
+            }
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(self.buffer.len());
+            let got = file::read_full(self.source, &mut self.buffer[..want], at).map_err(Failure::Read)?;
+            if got > 0 {
+                if self.direct && got % ALIGN != 0 {
+                    self.buffered()?;
+                }
+                self.hasher.update(&self.buffer[..got]);
+                file::write_full(self.target, &self.buffer[..got], at).map_err(Failure::Write)?;
+                self.written += got as u64;
+                at += got as u64;
+            }
+            if got < want {
+                break;
+            }
+        }
+        Ok(at)
+    }
+
+    fn sparse(&mut self, size: u64) -> Result<(), Failure> {
+        // The size first: a hole at the end then needs nothing more.
+        file::set_size(self.target, size).map_err(Failure::Write)?;
+        let mut at = 0;
+        while at < size {
+            if self.stop.is_set() {
+                return Err(Failure::Stopped);
+            }
+            let Some((start, end)) = file::next_data(self.source, at).map_err(Failure::Read)? else { break };
+            let (start, end) = (start.min(size), end.min(size));
+            self.hasher.zeros(start - at);
+            at = self.extent(start, end)?;
+            if at < end {
+                break;
+            }
+        }
+        self.hasher.zeros(size - at);
+        Ok(())
+    }
+
+    fn direct(&mut self, size: u64) -> Result<(), Failure> {
+        match file::reserve(self.target, size) {
+            Ok(()) | Err(Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(Failure::Write(errno)),
+        }
+        // An advice that fails costs only speed.
+        file::read_sequentially(self.source).ok();
+        if file::set_direct(self.target, true).is_err() {
+            self.extent(0, u64::MAX)?;
+            return Ok(());
+        }
+        self.direct = true;
+        let whole = size - size % ALIGN as u64;
+        let at = self.extent(0, whole)?;
+        self.buffered()?;
+        self.extent(at, u64::MAX)?;
+        // The source of a large file is not read again: its pages would only push out others'.
+        file::evict(self.source).ok();
+        Ok(())
+    }
+
+    fn buffered(&mut self) -> Result<(), Failure> {
+        self.direct = false;
+        file::set_direct(self.target, false).map_err(Failure::Write)
+    }
+}

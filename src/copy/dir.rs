@@ -1,0 +1,414 @@
+//! One directory: enter it, hand out its entries in batches, leave it when all
+//! of them are finished.
+
+use super::node::{DirNode, Dress, Leave, NewNode};
+use super::{Engine, Override};
+use crate::durable::Written;
+use crate::journal::{Reader, Row, SourceId, State};
+use crate::meta::{self, Wanted, Xattrs};
+use crate::path::Name;
+use crate::problem::{Problem, ProblemKind};
+use crate::progress::counters::add;
+use crate::sys::Errno;
+use crate::sys::dir::{DirEntry, SourceDir, TargetDir, read_batches};
+use crate::sys::stat::{Kind, Stat, Time};
+use crate::sys::xattr::Holder;
+use rayon::Scope;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// A source directory and the target directory that it goes to.
+#[derive(Debug)]
+pub(super) struct OpenDir {
+    pub(super) node: Arc<DirNode>,
+    pub(super) src: SourceDir,
+    pub(super) place: Place,
+}
+
+/// What a directory hands down to its subdirectories.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    /// Where in the tree of sources the walk is; `None` off every entry's path.
+    pub(super) cursor: Option<usize>,
+    /// A recursive fixup that covers everything below.
+    pub(super) fixup: Option<usize>,
+}
+
+/// Entries that are read from a directory at once; sorted by inode they are
+/// read in about the order in which they lie on the medium.
+const READ: usize = 2048;
+/// Names of one task: enough to pay for the task, few enough to share out.
+const TASK: usize = 64;
+/// Tasks that run inside one another when the queue is full; each costs stack
+/// and two descriptors.
+const DEEPEST_INLINE: u32 = 24;
+
+impl Engine {
+    /// Copies everything in `dir`, whose node is held by the caller's task.
+    pub(super) fn fill_directory<'s>(&'s self, scope: &Scope<'s>, dir: &Arc<OpenDir>, inline: u32) {
+        let read = read_batches(&dir.src, READ, |mut batch| {
+            batch.sort_unstable_by_key(|entry| entry.ino);
+            let (mut directories, mut others) = (Vec::new(), Vec::new());
+            for entry in batch {
+                match self.kind_of(dir, &entry) {
+                    Some(Kind::Directory) => directories.push(entry.name),
+                    Some(kind) => others.push((entry.name, kind)),
+                    None => {}
+                }
+            }
+            while !others.is_empty() {
+                let rest = others.split_off(others.len().min(TASK));
+                let task = std::mem::replace(&mut others, rest);
+                let dir = Arc::clone(dir);
+                dir.node.hold();
+                self.spawn(scope, inline, move |engine, scope, _| {
+                    engine.copy_names(scope, &dir, task);
+                    engine.release(Arc::clone(&dir.node));
+                });
+            }
+            for name in directories {
+                let dir = Arc::clone(dir);
+                dir.node.hold();
+                self.spawn(scope, inline, move |engine, scope, inline| {
+                    engine.copy_subdirectory(scope, &dir, &name, inline);
+                    engine.release(Arc::clone(&dir.node));
+                });
+            }
+            !self.stop.is_set()
+        });
+        if let Err(errno) = read {
+            let path = dir.node.path();
+            self.problem(dir.node.target, Problem::failed(path, ProblemKind::Unreadable, "read the directory", errno));
+        }
+    }
+
+    fn kind_of(&self, dir: &OpenDir, entry: &DirEntry) -> Option<Kind> {
+        if entry.kind.is_some() {
+            return entry.kind;
+        }
+        match dir.src.stat_at(&entry.name) {
+            Ok(stat) => Some(stat.kind),
+            Err(errno) => {
+                let path = dir.node.path().join(&entry.name);
+                self.problem(dir.node.target, Problem::failed(path, ProblemKind::Unreadable, "look at", errno));
+                None
+            }
+        }
+    }
+
+    /// Runs `task` on another thread, or here when enough tasks wait already:
+    /// the queue is what keeps memory bounded.
+    fn spawn<'s>(
+        &'s self,
+        scope: &Scope<'s>,
+        inline: u32,
+        task: impl FnOnce(&'s Self, &Scope<'s>, u32) + Send + 's,
+    ) {
+        if self.queued.load(Ordering::Relaxed) >= self.most_queued && inline < DEEPEST_INLINE {
+            task(self, scope, inline + 1);
+            return;
+        }
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        scope.spawn(move |scope| {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+            task(self, scope, 0);
+        });
+    }
+
+    fn copy_names<'s>(&'s self, scope: &Scope<'s>, dir: &Arc<OpenDir>, names: Vec<(Name, Kind)>) {
+        let reader = self.reader_for(dir);
+        for (name, kind) in names {
+            if self.stop.is_set() {
+                return;
+            }
+            if self.is_other_entry(scope, dir, &name) || self.is_excluded(dir, &name, false) {
+                continue;
+            }
+            self.copy_leaf(dir, &name, kind, reader.as_ref().and_then(LentReader::get));
+        }
+    }
+
+    fn copy_subdirectory<'s>(&'s self, scope: &Scope<'s>, above: &Arc<OpenDir>, name: &Name, inline: u32) {
+        if self.stop.is_set() || self.is_other_entry(scope, above, name) || self.is_excluded(above, name, true) {
+            return;
+        }
+        let path = || above.node.path().join(name);
+        let target = above.node.target;
+        let opened = above.src.open_dir(name).and_then(|src| src.stat().map(|stat| (src, stat)));
+        let (src, stat) = match opened {
+            Ok(opened) => opened,
+            Err(errno) => {
+                self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "open the directory", errno));
+                return;
+            }
+        };
+        if stat.mount_root && !self.options.cross_mounts {
+            let message = "a mount inside the source was not entered; --cross-mounts copies it as well";
+            self.problem(target, Problem::new(path(), ProblemKind::Mount, message));
+            return;
+        }
+        let cursor = above.place.cursor.and_then(|at| self.sources.child(at, name));
+        let place = Place { cursor, fixup: above.place.fixup };
+        let Some(dir) = self.enter(&above.node, name, src, &stat, place, Override::default()) else { return };
+        self.fill_directory(scope, &dir, inline);
+        self.release(Arc::clone(&dir.node));
+    }
+
+    /// Makes or opens the target directory `name` for the source `src`. The
+    /// node that comes back is held once, by the caller.
+    pub(super) fn enter(
+        &self,
+        above: &Arc<DirNode>,
+        name: &Name,
+        src: SourceDir,
+        stat: &Stat,
+        mut place: Place,
+        own: Override,
+    ) -> Option<Arc<OpenDir>> {
+        let path = || above.path().join(name);
+        let target = own.target.unwrap_or(above.target);
+        add(&self.tally(target).directories, 1);
+        let xattrs = match Xattrs::read(Holder::file(&src)) {
+            Ok(xattrs) => xattrs,
+            Err(errno) => {
+                self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "read attributes", errno));
+                Xattrs::default()
+            }
+        };
+        let mut wanted = Wanted::from_source(stat, xattrs, self.options.keep);
+        wanted.override_with(own.uid, own.gid, own.mode);
+        let fixup = self.fix_up(&mut wanted, above, name, &mut place);
+        self.flags(target, stat, path);
+        let source = Some(SourceId::of(stat));
+        let node = self.make(above, name, target, Leaving { wanted, source, fixup, counted: true })?;
+        Some(Arc::new(OpenDir { node, src, place }))
+    }
+
+    /// Makes or opens the target directory and its node.
+    pub(super) fn make(
+        &self,
+        above: &Arc<DirNode>,
+        name: &Name,
+        target: u32,
+        leaving: Leaving,
+    ) -> Option<Arc<DirNode>> {
+        let failed = |operation, errno| {
+            let path = above.path().join(name);
+            self.target_failed(target, path, operation, errno);
+        };
+        let dir = above.open().map_err(|errno| failed("open the directory above", errno)).ok()?;
+        let fresh = match dir.make_dir(name) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(errno) => {
+                failed("create the directory", errno);
+                return None;
+            }
+        };
+        let opened = match dir.open_dir(name) {
+            Ok(opened) => opened,
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                let found = dir.stat_at(name).map_or("something else", |s| s.kind.words());
+                let path = above.path().join(name);
+                let mut problem = Problem::differs(path, ProblemKind::Type, Kind::Directory.words(), found);
+                problem.message = format!("{found} stands where a directory must be; move it away and run again");
+                self.problem(target, problem);
+                return None;
+            }
+            Err(errno) => {
+                failed("open the directory", errno);
+                return None;
+            }
+        };
+        let prior = if fresh { None } else { self.prior(above, name) };
+        let id = prior.as_ref().and_then(|row| row.id).unwrap_or_else(|| self.new_id());
+        let known = prior.is_some();
+        let leave = Leave::Dress(Box::new(Dress {
+            wanted: leaving.wanted,
+            source: leaving.source,
+            prior,
+            fixup: leaving.fixup,
+            counted: leaving.counted,
+        }));
+        self.node(above, name, target, id, fresh, leave, opened, !known).map_err(|e| failed("look at", e)).ok()
+    }
+
+    /// The node of an opened target directory; `announce` puts it into the
+    /// journal, so that a resume finds the id that its entries refer to.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one node, named once")]
+    pub(super) fn node(
+        &self,
+        above: &Arc<DirNode>,
+        name: &Name,
+        target: u32,
+        id: i64,
+        fresh: bool,
+        leave: Leave,
+        opened: TargetDir,
+        announce: bool,
+    ) -> Result<Arc<DirNode>, Errno> {
+        let stat = opened.stat()?;
+        let file_system = self.file_systems.index(stat.dev, &opened)?;
+        let state = if matches!(leave, Leave::Passage) { State::Passage } else { State::Open };
+        let new = NewNode {
+            parent: Some(Arc::clone(above)),
+            name: Some(name.clone()),
+            id,
+            target,
+            file_system,
+            fresh,
+            leave,
+        };
+        let node = DirNode::new(new, opened, &self.budget)?;
+        if announce {
+            self.submit.send(Written {
+                row: directory_row(&node, state, &stat),
+                file_system,
+                bytes: 0,
+                replace: None,
+                permit: None,
+            });
+        }
+        Ok(node)
+    }
+
+    fn prior(&self, above: &DirNode, name: &Name) -> Option<Row> {
+        let reader = self.reader()?;
+        let row = self.ask(reader.find(above.id, name)).flatten();
+        self.give_back(reader);
+        row.filter(|row| row.id.is_some())
+    }
+
+    /// Ends one task of `node`, and leaves it and every parent that this finishes.
+    pub(super) fn release(&self, node: Arc<DirNode>) {
+        let mut node = Some(node);
+        while let Some(here) = node.take() {
+            if !here.release() {
+                return;
+            }
+            self.leave(&here);
+            here.close();
+            node = here.parent.clone();
+        }
+    }
+
+    fn leave(&self, node: &DirNode) {
+        // A directory that was not finished keeps 0700 and its open row.
+        if self.stop.is_set() {
+            return;
+        }
+        let Leave::Dress(dress) = &node.leave else { return };
+        let path = || node.path();
+        let dir = match node.open() {
+            Ok(dir) => dir,
+            Err(errno) => return self.target_failed(node.target, path(), "open the finished directory", errno),
+        };
+        let result = self.dress(node, dress, &dir);
+        if let Err(errno) = result {
+            self.target_failed(node.target, path(), "finish the directory", errno);
+        }
+    }
+
+    fn dress(&self, node: &DirNode, dress: &Dress, dir: &TargetDir) -> Result<(), Errno> {
+        let tally = self.tally(node.target);
+        let now = dir.stat()?;
+        if let Some(prior) = dress.prior.as_ref().filter(|p| p.state == State::Done)
+            && prior.target_unchanged(&now)
+            && meta::compare(&node.path(), &dress.wanted, &now, prior.xattrs()).is_empty()
+        {
+            if dress.counted {
+                add(&tally.skipped, 1);
+            }
+            return Ok(());
+        }
+        let failures = meta::apply_to_directory(dir, &dress.wanted, || node.path());
+        failures.into_iter().for_each(|p| self.problem(node.target, p));
+        let stat = dir.stat()?;
+        if let Some(fixup) = dress.fixup {
+            self.fixup_changed(fixup);
+        }
+        if dress.counted {
+            add(&tally.copied, 1);
+        }
+        self.submit.send(Written {
+            row: directory_row(node, State::Done, &stat),
+            file_system: node.file_system,
+            bytes: 0,
+            replace: None,
+            permit: None,
+        });
+        Ok(())
+    }
+
+    /// A connection for the names of `dir`, where the journal can know any.
+    fn reader_for(&self, dir: &OpenDir) -> Option<LentReader<'_>> {
+        if dir.node.fresh {
+            return None;
+        }
+        self.reader().map(|reader| LentReader { engine: self, reader: Some(reader) })
+    }
+}
+
+/// What a directory gets at its end.
+pub(super) struct Leaving {
+    pub(super) wanted: Wanted,
+    pub(super) source: Option<SourceId>,
+    pub(super) fixup: Option<usize>,
+    pub(super) counted: bool,
+}
+
+/// A reader that goes back to the engine's pool.
+pub(super) struct LentReader<'e> {
+    engine: &'e Engine,
+    reader: Option<Reader>,
+}
+
+impl LentReader<'_> {
+    fn get(&self) -> Option<&Reader> {
+        self.reader.as_ref()
+    }
+}
+
+impl Drop for LentReader<'_> {
+    fn drop(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            self.engine.give_back(reader);
+        }
+    }
+}
+
+fn directory_row(node: &DirNode, state: State, stat: &Stat) -> Row {
+    let (wanted, source) = match &node.leave {
+        Leave::Dress(dress) => (dress.wanted.clone(), dress.source),
+        Leave::Passage => {
+            let wanted = Wanted {
+                kind: Kind::Directory,
+                mode: stat.mode,
+                owner: None,
+                atime: None,
+                mtime: None,
+                xattrs: None,
+            };
+            (wanted, None)
+        }
+    };
+    Row {
+        dir: node.parent.as_ref().map_or(0, |p| p.id),
+        name: node.name.as_ref().map_or_else(Vec::new, |n| n.as_bytes().to_vec()),
+        id: Some(node.id),
+        target: node.target,
+        state,
+        size: 0,
+        rdev: 0,
+        nlink: stat.nlink,
+        source,
+        dst_ino: stat.ino,
+        // An open directory's ctime is not known yet.
+        dst_ctime: if state == State::Done { stat.ctime } else { Time::default() },
+        alias: false,
+        digest: None,
+        link: None,
+        wanted,
+        verified: None,
+    }
+}

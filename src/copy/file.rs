@@ -1,0 +1,260 @@
+//! The life of one regular file, from top to bottom: open the source, birth
+//! (0600), copy and hash, look at the source again, owner, attributes, times,
+//! mode, hand to the epoch.
+
+use super::Engine;
+use super::data::{self, Failure, Filled};
+use super::dir::OpenDir;
+use super::link::{Arrived, Copied, Place as LinkPlace};
+use super::node::DirNode;
+use crate::durable::{Permit, Replace, Written};
+use crate::journal::{Row, SourceId, State};
+use crate::meta::{self, Wanted, Xattrs};
+use crate::path::Name;
+use crate::problem::{Problem, ProblemKind};
+use crate::progress::counters::add;
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, file};
+use rustix::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+/// A source that changes while it is read is read this often.
+const ATTEMPTS: u32 = 3;
+
+/// A new file on the target: 0600, ours alone.
+struct Born {
+    fd: OwnedFd,
+    /// Its name until it is durable, when its own name is taken.
+    temporary: Option<Name>,
+}
+
+impl Born {
+    fn create(dir: &TargetDir, name: &Name) -> Result<Self, Errno> {
+        match dir.make_file(name) {
+            Ok(fd) => Ok(Self { fd, temporary: None }),
+            Err(Errno::EXIST) => {
+                let temporary = temporary_name(name);
+                let fd = make_again(dir, &temporary, || dir.make_file(&temporary))?;
+                Ok(Self { fd, temporary: Some(temporary) })
+            }
+            Err(errno) => Err(errno),
+        }
+    }
+}
+
+/// The name that stands in for `name` until its content is durable. It follows
+/// from the name, so the next attempt finds and removes what a crash left.
+pub(super) fn temporary_name(name: &Name) -> Name {
+    let hash = blake3::hash(name.as_bytes()).to_hex();
+    // 30 bytes of letters, digits, dots and dashes are always a name.
+    Name::new(format!(".persistcp-{}.tmp", &hash[..16]).as_bytes()).unwrap_or_else(|_| name.clone())
+}
+
+/// Makes something under a temporary name, removing a leftover first.
+pub(super) fn make_again<T>(
+    dir: &TargetDir,
+    temporary: &Name,
+    make: impl Fn() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    match make() {
+        Err(Errno::EXIST) => {
+            dir.unlink(temporary)?;
+            make()
+        }
+        result => result,
+    }
+}
+
+/// A source file, open, and what it looked like when it was opened.
+pub(super) struct Source {
+    pub(super) fd: OwnedFd,
+    pub(super) stat: Stat,
+}
+
+impl Engine {
+    /// Copies the open `source` to `name`, whatever its links.
+    pub(super) fn copy_file(&self, dir: &OpenDir, name: &Name, source: &Source, own: super::Override) -> Arrived {
+        let node = &dir.node;
+        let Ok(parent) = node.open().map_err(|e| self.target_failed(node.target, node.path(), "open the directory", e))
+        else {
+            return Arrived::No;
+        };
+        let permit = self.submit.gate.acquire(source.stat.size.min(source.stat.allocated));
+        let born = match Born::create(&parent, name) {
+            Ok(born) => born,
+            Err(errno) => {
+                self.target_failed(node.target, node.path().join(name), "create the file", errno);
+                return Arrived::No;
+            }
+        };
+        let Some((filled, stat)) = self.fill(dir, name, source, &born) else {
+            // What is half there must not look like a file: gone, unless even that fails, then 0600.
+            parent.unlink(born.temporary.as_ref().unwrap_or(name)).ok();
+            return Arrived::No;
+        };
+        self.finish_file(dir, name, Finished { source, stat, born, filled, permit, own })
+    }
+
+    /// Copies the content until the source holds still; `None` when there is nothing to keep.
+    fn fill(&self, dir: &OpenDir, name: &Name, source: &Source, born: &Born) -> Option<(Filled, Stat)> {
+        let path = || dir.node.path().join(name);
+        let target = dir.node.target;
+        let align = match stat_fd(&born.fd) {
+            Ok(stat) => stat.dio_align,
+            Err(_) => 0,
+        };
+        let mut before = source.stat;
+        for attempt in 1.. {
+            let filled = match data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), align, &self.stop) {
+                Ok(filled) => filled,
+                Err(Failure::Stopped) => return None,
+                Err(Failure::Read(errno)) => {
+                    self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "read the source", errno));
+                    return None;
+                }
+                Err(Failure::Write(errno)) => {
+                    self.target_failed(target, path(), "write", errno);
+                    return None;
+                }
+            };
+            let after = match stat_fd(&source.fd) {
+                Ok(after) => after,
+                Err(errno) => {
+                    self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "look at again", errno));
+                    return None;
+                }
+            };
+            if after.unchanged_since(&before) {
+                return Some((filled, before));
+            }
+            if attempt == ATTEMPTS {
+                let message = format!(
+                    "the source changed while it was read, {ATTEMPTS} times, and was not copied; \
+                     stop what writes to it, or mount the backup read-only, and run again"
+                );
+                self.problem(target, Problem::new(path(), ProblemKind::ChangedSource, message));
+                return None;
+            }
+            if let Err(errno) = file::set_size(&born.fd, 0) {
+                self.target_failed(target, path(), "truncate", errno);
+                return None;
+            }
+            before = after;
+        }
+        None
+    }
+
+    fn finish_file(&self, dir: &OpenDir, name: &Name, done: Finished<'_>) -> Arrived {
+        let node = &dir.node;
+        let path = || node.path().join(name);
+        let xattrs = match Xattrs::read(Holder::file(&done.source.fd)) {
+            Ok(xattrs) => xattrs,
+            Err(errno) => {
+                self.problem(
+                    node.target,
+                    Problem::failed(path(), ProblemKind::Unreadable, "read attributes", errno),
+                );
+                Xattrs::default()
+            }
+        };
+        let mut wanted = Wanted::from_source(&done.stat, xattrs, self.options.keep);
+        wanted.override_with(done.own.uid, done.own.gid, done.own.mode);
+        let fixup = self.fix_up(&mut wanted, node, name, &mut dir.place.clone());
+        let failures = meta::apply_to_file(&done.born.fd, &wanted, path);
+        failures.into_iter().for_each(|p| self.problem(node.target, p));
+        self.flags(node.target, &done.stat, path);
+        fixup.into_iter().for_each(|f| self.fixup_changed(f));
+        let target = match stat_fd(&done.born.fd) {
+            Ok(stat) => stat,
+            Err(errno) => {
+                self.target_failed(node.target, path(), "look at the copy", errno);
+                return Arrived::No;
+            }
+        };
+        if let Err(errno) = file::close(done.born.fd) {
+            self.target_failed(node.target, path(), "close", errno);
+            return Arrived::No;
+        }
+        let tally = self.tally(node.target);
+        add(&tally.copied, 1);
+        add(&tally.copied_bytes, done.filled.bytes);
+        let row = Row {
+            dir: node.id,
+            name: name.as_bytes().to_vec(),
+            id: None,
+            target: node.target,
+            state: State::Done,
+            size: done.stat.size,
+            rdev: 0,
+            nlink: done.stat.nlink,
+            source: Some(SourceId::of(&done.stat)),
+            dst_ino: target.ino,
+            dst_ctime: target.ctime,
+            alias: false,
+            digest: Some(done.filled.digest),
+            link: None,
+            wanted,
+            verified: None,
+        };
+        let replace = done.born.temporary.map(|temporary| Replace {
+            dir: Arc::clone(node),
+            temporary,
+            name: name.clone(),
+        });
+        self.hand_in(node, name, row, done.filled.bytes, replace, Some(done.permit))
+    }
+
+    /// Gives a finished entry to the epoch; comes back with what its further names link to.
+    pub(super) fn hand_in(
+        &self,
+        node: &Arc<DirNode>,
+        name: &Name,
+        row: Row,
+        bytes: u64,
+        replace: Option<Replace>,
+        permit: Option<Permit>,
+    ) -> Arrived {
+        let copied = (row.nlink > 1).then(|| Copied {
+            place: LinkPlace::Node(Arc::clone(node)),
+            name: replace.as_ref().map_or(name, |r| &r.temporary).clone(),
+            row: Arc::new(row.clone()),
+        });
+        self.submit.send(Written { row, file_system: node.file_system, bytes, replace, permit });
+        Arrived::Yes(copied)
+    }
+
+    /// Opens a regular file of the source. A problem is reported and gives `None`.
+    pub(super) fn open_source(&self, dir: &OpenDir, name: &Name) -> Option<Source> {
+        let path = || dir.node.path().join(name);
+        let target = dir.node.target;
+        let opened = dir.src.open_file(name).and_then(|fd| stat_fd(&fd).map(|stat| Source { fd, stat }));
+        match opened {
+            Ok(source) if source.stat.kind == Kind::File => Some(source),
+            Ok(source) => {
+                let message = format!("the source changed: {} took the file's place", source.stat.kind.words());
+                self.problem(target, Problem::new(path(), ProblemKind::ChangedSource, message));
+                None
+            }
+            Err(errno @ (Errno::NOENT | Errno::LOOP | Errno::NXIO)) => {
+                self.problem(target, Problem::failed(path(), ProblemKind::ChangedSource, "open the source", errno));
+                None
+            }
+            Err(errno) => {
+                self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "open the source", errno));
+                None
+            }
+        }
+    }
+}
+
+struct Finished<'a> {
+    source: &'a Source,
+    /// The source as it was when the content that arrived was read.
+    stat: Stat,
+    born: Born,
+    filled: Filled,
+    permit: Permit,
+    own: super::Override,
+}

@@ -1,0 +1,107 @@
+//! Where the plan's entries lie: a tree of destinations to build, and a tree of
+//! sources to recognise entries below other entries.
+
+use crate::path::Name;
+use crate::plan::resolved::{Presence, Resolved};
+use std::collections::BTreeMap;
+
+/// An entry of the plan: indices of its target and of the entry in it.
+pub(super) type EntryIndex = (usize, usize);
+
+/// A component of some destination.
+#[derive(Debug, Default)]
+pub(super) struct DstNode {
+    pub(super) children: BTreeMap<Name, DstNode>,
+    pub(super) entry: Option<EntryIndex>,
+    /// A target whose parents include this directory: its `to` or something below.
+    pub(super) parent_of: Option<usize>,
+}
+
+/// The tree of all present entries' sources; a walk carries an index into it.
+#[derive(Debug)]
+pub(super) struct Sources(Vec<SrcNode>);
+
+#[derive(Debug, Default)]
+struct SrcNode {
+    children: BTreeMap<Name, usize>,
+    entry: Option<EntryIndex>,
+}
+
+impl Sources {
+    /// The tree of `plan`.
+    pub(super) fn new(plan: &Resolved) -> Self {
+        let mut nodes = vec![SrcNode::default()];
+        for (t, target) in plan.targets.iter().enumerate() {
+            for (e, entry) in target.entries.iter().enumerate().filter(|(_, e)| e.presence == Presence::Present) {
+                let mut at = 0;
+                for name in entry.src.names() {
+                    at = match nodes[at].children.get(&name) {
+                        Some(child) => *child,
+                        None => {
+                            nodes.push(SrcNode::default());
+                            let child = nodes.len() - 1;
+                            nodes[at].children.insert(name, child);
+                            child
+                        }
+                    };
+                }
+                nodes[at].entry = Some((t, e));
+            }
+        }
+        Self(nodes)
+    }
+
+    /// The node of `path`, if it lies on the way to an entry.
+    pub(super) fn find(&self, path: &crate::path::RelPath) -> Option<usize> {
+        path.names().try_fold(0, |at, name| self.child(at, &name))
+    }
+
+    /// The node of `name` below `at`.
+    pub(super) fn child(&self, at: usize, name: &Name) -> Option<usize> {
+        self.0[at].children.get(name).copied()
+    }
+
+    /// The entry whose source is exactly `at`.
+    pub(super) fn entry(&self, at: usize) -> Option<EntryIndex> {
+        self.0[at].entry
+    }
+}
+
+/// Which present entries lie inside another present entry, source and
+/// destination alike: the outer one's walk comes across them.
+pub(super) fn nested(plan: &Resolved) -> Vec<Vec<bool>> {
+    let outer = |inner: &crate::plan::resolved::Entry| {
+        plan.targets.iter().flat_map(|t| &t.entries).any(|outer| {
+            outer.presence == Presence::Present
+                && match (inner.src.strip_prefix(&outer.src), inner.dst.strip_prefix(&outer.dst)) {
+                    (Some(src), Some(dst)) => src == dst && !src.is_root(),
+                    _ => false,
+                }
+        })
+    };
+    plan.targets.iter().map(|t| t.entries.iter().map(outer).collect()).collect()
+}
+
+/// The tree of destinations of the entries that `include` accepts.
+pub(super) fn destinations(plan: &Resolved, include: impl Fn(EntryIndex) -> bool) -> DstNode {
+    let mut root = DstNode::default();
+    for (t, target) in plan.targets.iter().enumerate() {
+        for (e, entry) in target.entries.iter().enumerate() {
+            if entry.presence != Presence::Present || !include((t, e)) {
+                continue;
+            }
+            let depth_of_to = target.to.depth();
+            let mut node = &mut root;
+            let depth = entry.dst.depth();
+            for (i, name) in entry.dst.names().enumerate() {
+                node = node.children.entry(name).or_default();
+                // `to` itself and what lies between it and the entry; not the entry.
+                if i + 1 >= depth_of_to && i + 1 < depth && node.parent_of.is_none() {
+                    node.parent_of = Some(t);
+                }
+            }
+            node.entry = Some((t, e));
+        }
+    }
+    root
+}

@@ -1,0 +1,382 @@
+//! Everything that is not a directory: skipped when an earlier run finished it,
+//! linked when its inode was copied before, copied otherwise.
+
+use super::dir::OpenDir;
+use super::file::{Source, make_again, temporary_name};
+use super::link::{Arrived, Claim, Copied, Place, Waiter};
+use super::{Engine, Override};
+use crate::durable::{Replace, Written};
+use crate::journal::{Reader, Row, SourceId, State};
+use crate::meta::{self, Wanted, Xattrs};
+use crate::path::Name;
+use crate::problem::{Problem, ProblemKind};
+use crate::progress::counters::add;
+use crate::sys::Errno;
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::{Kind, Stat};
+use crate::sys::xattr::Holder;
+use std::sync::Arc;
+
+impl Engine {
+    /// Copies one entry of `dir` that is not a directory.
+    pub(super) fn copy_leaf(&self, dir: &Arc<OpenDir>, name: &Name, kind: Kind, reader: Option<&Reader>) {
+        if kind == Kind::File {
+            if let Some(source) = self.open_source(dir, name) {
+                self.copy_regular(dir, name, &source, reader, Override::default());
+            }
+            return;
+        }
+        match dir.src.stat_at(name) {
+            Ok(stat) => self.copy_other(dir, name, &stat, reader),
+            Err(errno) => {
+                let path = dir.node.path().join(name);
+                self.problem(dir.node.target, Problem::failed(path, ProblemKind::Unreadable, "look at", errno));
+            }
+        }
+    }
+
+    /// Copies, links or skips an open regular file.
+    pub(super) fn copy_regular(
+        &self,
+        dir: &Arc<OpenDir>,
+        name: &Name,
+        source: &Source,
+        reader: Option<&Reader>,
+        own: Override,
+    ) {
+        let tally = self.tally(own.target.unwrap_or(dir.node.target));
+        add(&tally.files, 1);
+        add(&tally.bytes, source.stat.size);
+        add(&tally.allocated, source.stat.allocated);
+        if source.stat.nlink > 1 && own.is_none() {
+            dir.node.hold();
+            self.copy_linked(Waiter { dir: Arc::clone(dir), name: name.clone(), stat: source.stat });
+        } else if self.done_before(dir, name, &source.stat, own, reader).is_some() {
+            add(&tally.skipped, 1);
+            add(&tally.skipped_bytes, source.stat.size);
+        } else {
+            self.copy_file(dir, name, source, own);
+        }
+    }
+
+    fn copy_other(&self, dir: &Arc<OpenDir>, name: &Name, stat: &Stat, reader: Option<&Reader>) {
+        let tally = self.tally(dir.node.target);
+        match stat.kind {
+            Kind::Socket => {
+                add(&tally.sockets, 1);
+                self.problems.note(format!("socket not copied: {}", dir.node.path().join(name)));
+                return;
+            }
+            Kind::Symlink => add(&tally.symlinks, 1),
+            Kind::Fifo | Kind::CharDevice | Kind::BlockDevice => add(&tally.special, 1),
+            Kind::File | Kind::Directory => {
+                let path = dir.node.path().join(name);
+                let message = format!("the source changed: {} took the entry's place", stat.kind.words());
+                self.problem(dir.node.target, Problem::new(path, ProblemKind::ChangedSource, message));
+                return;
+            }
+        }
+        if stat.nlink > 1 {
+            dir.node.hold();
+            self.copy_linked(Waiter { dir: Arc::clone(dir), name: name.clone(), stat: *stat });
+        } else if self.done_before(dir, name, stat, Override::default(), reader).is_some() {
+            add(&tally.skipped, 1);
+        } else {
+            self.copy_special(dir, name, stat);
+        }
+    }
+
+    /// The journal's row, when both sides are as it says.
+    fn done_before(
+        &self,
+        dir: &OpenDir,
+        name: &Name,
+        stat: &Stat,
+        own: Override,
+        reader: Option<&Reader>,
+    ) -> Option<Row> {
+        let row = self.ask(reader?.find(dir.node.id, name)).flatten()?;
+        if row.state != State::Done || !row.source_unchanged(stat) {
+            return None;
+        }
+        // The plan may ask for another owner or mode than when the row was written.
+        let mut wanted = Wanted::from_source(stat, Xattrs::default(), self.options.keep);
+        wanted.override_with(own.uid, own.gid, own.mode);
+        self.fix_up(&mut wanted, &dir.node, name, &mut dir.place.clone());
+        if (wanted.owner, wanted.mode) != (row.wanted.owner, row.wanted.mode) {
+            return None;
+        }
+        let target = dir.node.open().and_then(|target| target.stat_at(name)).ok()?;
+        row.target_unchanged(&target).then_some(row)
+    }
+
+    /// Copies or links names whose inode has others, until nobody waits.
+    fn copy_linked(&self, waiter: Waiter) {
+        let mut work = vec![waiter];
+        while let Some(waiter) = work.pop() {
+            if self.stop.is_set() {
+                self.release(Arc::clone(&waiter.dir.node));
+                continue;
+            }
+            match self.links.claim(waiter) {
+                // The thread that copies the first name releases it.
+                Claim::Waits => {}
+                Claim::First(waiter) => {
+                    work.extend(self.copy_first(&waiter));
+                    self.release(Arc::clone(&waiter.dir.node));
+                }
+                Claim::Link(waiter, copied) => {
+                    work.extend(self.link(&waiter, &copied));
+                    self.release(Arc::clone(&waiter.dir.node));
+                }
+            }
+        }
+    }
+
+    /// Brings the first name of a group and returns those who waited for it.
+    fn copy_first(&self, waiter: &Waiter) -> Vec<Waiter> {
+        let (dir, name) = (&waiter.dir, &waiter.name);
+        let tally = self.tally(dir.node.target);
+        let reader = self.reader();
+        let here = self.done_before(dir, name, &waiter.stat, Override::default(), reader.as_ref());
+        let elsewhere = if here.is_some() { None } else { self.linked_before(&waiter.stat, reader.as_ref()) };
+        if let Some(reader) = reader {
+            self.give_back(reader);
+        }
+        if let Some(row) = here {
+            add(&tally.skipped, 1);
+            add(&tally.skipped_bytes, waiter.stat.size);
+            let place = Place::Node(Arc::clone(&dir.node));
+            return self.links.copied(&waiter.stat, Copied { place, name: name.clone(), row: Arc::new(row) });
+        }
+        if let Some(copied) = elsewhere {
+            let mut waiting = self.links.copied(&waiter.stat, copied.clone());
+            waiting.extend(self.link(waiter, &copied));
+            return waiting;
+        }
+        let arrived = match waiter.stat.kind {
+            Kind::File => match self.open_source(dir, name) {
+                Some(source) => self.copy_file(dir, name, &source, Override::default()),
+                None => Arrived::No,
+            },
+            _ => self.copy_special(dir, name, &waiter.stat),
+        };
+        match arrived {
+            Arrived::Yes(Some(copied)) => self.links.copied(&waiter.stat, copied),
+            // The inode lost its other names meanwhile, or the copy failed: the others start anew.
+            Arrived::Yes(None) | Arrived::No => self.links.failed(&waiter.stat),
+        }
+    }
+
+    /// A copy of the same inode that an earlier run finished and that still stands.
+    fn linked_before(&self, stat: &Stat, reader: Option<&Reader>) -> Option<Copied> {
+        let reader = reader?;
+        let row = self.ask(reader.find_linked(stat)).flatten()?;
+        if !row.source_unchanged(stat) {
+            return None;
+        }
+        let parent = self.ask(reader.path_of(row.dir))?;
+        let name = Name::new(&row.name).ok()?;
+        let target = self.open_target(&parent).and_then(|dir| dir.stat_at(&name)).ok()?;
+        row.target_unchanged(&target).then(|| Copied { place: Place::Path(parent), name, row: Arc::new(row) })
+    }
+
+    /// Gives the copied inode its next name; where that cannot be, copies again.
+    fn link(&self, waiter: &Waiter, copied: &Copied) -> Vec<Waiter> {
+        let (dir, name) = (&waiter.dir, &waiter.name);
+        let path = || dir.node.path().join(name);
+        let tally = self.tally(dir.node.target);
+        let from = match &copied.place {
+            Place::Node(node) => node.open(),
+            Place::Path(path) => self.open_target(path).map(Arc::new),
+        };
+        let made = from.and_then(|from| {
+            let to = dir.node.open()?;
+            link_here(&from, &to, copied, name)
+        });
+        let (temporary, stat) = match made {
+            Ok(made) => made,
+            Err(errno) => {
+                self.problems.note(format!(
+                    "hard link {}: {}; a copy with an inode of its own was made instead",
+                    path(),
+                    crate::sys::errno_words(errno)
+                ));
+                if !matches!(errno, Errno::MLINK) {
+                    self.problem(dir.node.target, Problem::failed(path(), ProblemKind::Link, "link", errno));
+                }
+                return self.copy_apart(waiter);
+            }
+        };
+        let row = Row {
+            dir: dir.node.id,
+            name: name.as_bytes().to_vec(),
+            target: dir.node.target,
+            alias: true,
+            dst_ctime: stat.ctime,
+            verified: None,
+            ..(*copied.row).clone()
+        };
+        add(&tally.hardlinks, 1);
+        let known = temporary.is_none() && {
+            let reader = self.reader();
+            let known = self.done_before(dir, name, &waiter.stat, Override::default(), reader.as_ref()).is_some();
+            if let Some(reader) = reader {
+                self.give_back(reader);
+            }
+            known
+        };
+        if known {
+            add(&tally.skipped, 1);
+            add(&tally.skipped_bytes, waiter.stat.size);
+            return Vec::new();
+        }
+        add(&tally.copied, 1);
+        let replace = temporary
+            .map(|temporary| Replace { dir: Arc::clone(&dir.node), temporary, name: name.clone() });
+        self.submit.send(Written { row, file_system: dir.node.file_system, bytes: 0, replace, permit: None });
+        Vec::new()
+    }
+
+    /// Starts a further inode for the group: the link limit is reached, or the first is out of reach.
+    fn copy_apart(&self, waiter: &Waiter) -> Vec<Waiter> {
+        let arrived = match waiter.stat.kind {
+            Kind::File => match self.open_source(&waiter.dir, &waiter.name) {
+                Some(source) => self.copy_file(&waiter.dir, &waiter.name, &source, Override::default()),
+                None => Arrived::No,
+            },
+            _ => self.copy_special(&waiter.dir, &waiter.name, &waiter.stat),
+        };
+        match arrived {
+            Arrived::Yes(Some(copied)) => self.links.copied(&waiter.stat, copied),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Makes a symlink, FIFO or device node; none of them is ever opened.
+    fn copy_special(&self, dir: &Arc<OpenDir>, name: &Name, stat: &Stat) -> Arrived {
+        let node = &dir.node;
+        let path = || node.path().join(name);
+        let unreadable = |operation, errno| {
+            self.problem(node.target, Problem::failed(path(), ProblemKind::Unreadable, operation, errno));
+        };
+        let handle = match dir.src.open_handle(name) {
+            Ok(handle) => handle,
+            Err(errno) => {
+                unreadable("open the source", errno);
+                return Arrived::No;
+            }
+        };
+        let xattrs = Xattrs::read(Holder::handle(&handle)).unwrap_or_else(|errno| {
+            unreadable("read attributes", errno);
+            Xattrs::default()
+        });
+        let link = match stat.kind {
+            Kind::Symlink => match dir.src.read_link(name) {
+                Ok(text) => Some(text),
+                Err(errno) => {
+                    unreadable("read the symlink", errno);
+                    return Arrived::No;
+                }
+            },
+            _ => None,
+        };
+        let make = |target: &TargetDir, name: &Name| match &link {
+            Some(text) => target.make_symlink(text, name),
+            None => target.make_node(name, stat.kind, stat.rdev),
+        };
+        let made = node.open().and_then(|target| match make(&target, name) {
+            Ok(()) => Ok((target, None)),
+            Err(Errno::EXIST) => {
+                let temporary = temporary_name(name);
+                make_again(&target, &temporary, || make(&target, &temporary))?;
+                Ok((target, Some(temporary)))
+            }
+            Err(errno) => Err(errno),
+        });
+        let (target, temporary) = match made {
+            Ok(made) => made,
+            Err(errno) => {
+                self.target_failed(node.target, path(), &format!("create {}", stat.kind.words()), errno);
+                return Arrived::No;
+            }
+        };
+        let at = temporary.as_ref().unwrap_or(name);
+        let mut wanted = Wanted::from_source(stat, xattrs, self.options.keep);
+        self.fix_up(&mut wanted, node, name, &mut dir.place.clone());
+        let failures = match stat.kind {
+            Kind::Symlink => meta::apply_to_link(&target, at, &wanted, path),
+            _ => meta::apply_to_node(&target, at, &wanted, path),
+        };
+        failures.into_iter().for_each(|p| self.problem(node.target, p));
+        let made = match target.stat_at(at) {
+            Ok(made) => made,
+            Err(errno) => {
+                self.target_failed(node.target, path(), "look at the copy", errno);
+                return Arrived::No;
+            }
+        };
+        add(&self.tally(node.target).copied, 1);
+        let row = Row {
+            dir: node.id,
+            name: name.as_bytes().to_vec(),
+            id: None,
+            target: node.target,
+            state: State::Done,
+            size: stat.size,
+            rdev: stat.rdev,
+            nlink: stat.nlink,
+            source: Some(SourceId::of(stat)),
+            dst_ino: made.ino,
+            dst_ctime: made.ctime,
+            alias: false,
+            digest: None,
+            link,
+            wanted,
+            verified: None,
+        };
+        let replace =
+            temporary.map(|temporary| Replace { dir: Arc::clone(node), temporary, name: name.clone() });
+        self.hand_in(node, name, row, 0, replace, None)
+    }
+}
+
+/// Links `copied` to `name` in `to`, or under a temporary name when something
+/// else has the name. Comes back with that and the inode as it now is.
+fn link_here(
+    from: &TargetDir,
+    to: &TargetDir,
+    copied: &Copied,
+    name: &Name,
+) -> Result<(Option<Name>, Stat), Errno> {
+    let ours = |stat: &Stat| stat.ino == copied.row.dst_ino && stat.kind == copied.row.kind();
+    // A replacement has its temporary name until its epoch is sealed, then its own.
+    let link_as = |new: &Name| match to.link_from(from, &copied.name, new) {
+        Err(Errno::NOENT) => match Name::new(&copied.row.name) {
+            Ok(settled) => to.link_from(from, &settled, new),
+            Err(_) => Err(Errno::NOENT),
+        },
+        result => result,
+    };
+    let temporary = match link_as(name) {
+        Ok(()) => None,
+        Err(Errno::EXIST) => {
+            let there = to.stat_at(name)?;
+            if ours(&there) {
+                return Ok((None, there));
+            }
+            let temporary = temporary_name(name);
+            make_again(to, &temporary, || link_as(&temporary))?;
+            Some(temporary)
+        }
+        Err(errno) => return Err(errno),
+    };
+    let at = temporary.as_ref().unwrap_or(name);
+    let stat = to.stat_at(at)?;
+    if ours(&stat) {
+        return Ok((temporary, stat));
+    }
+    // Somebody swapped the first copy: what was linked is not ours.
+    to.unlink(at)?;
+    Err(Errno::STALE)
+}

@@ -1,0 +1,123 @@
+//! Hard links across the whole run: which source inode already has a copy.
+//!
+//! The first name to arrive copies; names that arrive meanwhile wait in the
+//! group and are linked by the thread that copies. A group is forgotten when all
+//! names that the inode has were seen, so memory follows open groups, not files.
+
+use super::dir::OpenDir;
+use super::node::DirNode;
+use crate::journal::Row;
+use crate::path::{Name, RelPath};
+use crate::sys::stat::Stat;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A name that waits for its group's first copy. It holds its directory.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) dir: Arc<OpenDir>,
+    pub(super) name: Name,
+    pub(super) stat: Stat,
+}
+
+/// Where a copied inode can be linked from.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// Copied by this run.
+    Node(Arc<DirNode>),
+    /// Found in the journal: the directory's path below the root.
+    Path(RelPath),
+}
+
+/// A finished copy.
+#[derive(Clone, Debug)]
+pub(super) struct Copied {
+    pub(super) place: Place,
+    pub(super) name: Name,
+    pub(super) row: Arc<Row>,
+}
+
+/// What became of one entry.
+#[derive(Debug)]
+pub(super) enum Arrived {
+    /// It is complete; if its inode has further names, here is what they link to.
+    Yes(Option<Copied>),
+    /// It is not there, and a problem says why.
+    No,
+}
+
+#[derive(Debug)]
+enum Group {
+    Copying(Vec<Waiter>),
+    Copied(Copied),
+}
+
+/// What to do with a name.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// Copy it, then call [`Links::copied`] or [`Links::failed`].
+    First(Waiter),
+    /// Link it to this.
+    Link(Waiter, Copied),
+    /// It waits; whoever copies the first name will see to it.
+    Waits,
+}
+
+/// All groups of the run, by device and inode number of the source.
+#[derive(Debug, Default)]
+pub(super) struct Links(Mutex<HashMap<(u64, u64), (Group, u32)>>);
+
+impl Links {
+    pub(super) fn claim(&self, waiter: Waiter) -> Claim {
+        let key = key(&waiter.stat);
+        let mut groups = self.lock();
+        let Some((group, left)) = groups.get_mut(&key) else {
+            groups.insert(key, (Group::Copying(Vec::new()), waiter.stat.nlink.saturating_sub(1)));
+            return Claim::First(waiter);
+        };
+        *left = left.saturating_sub(1);
+        match group {
+            Group::Copying(waiters) => {
+                waiters.push(waiter);
+                Claim::Waits
+            }
+            Group::Copied(copied) => {
+                let copied = copied.clone();
+                if *left == 0 {
+                    groups.remove(&key);
+                }
+                Claim::Link(waiter, copied)
+            }
+        }
+    }
+
+    /// Records the first copy, or a later one that takes its place, and hands out those who waited.
+    pub(super) fn copied(&self, stat: &Stat, copied: Copied) -> Vec<Waiter> {
+        let mut groups = self.lock();
+        let Some((group, left)) = groups.get_mut(&key(stat)) else { return Vec::new() };
+        let before = std::mem::replace(group, Group::Copied(copied));
+        if *left == 0 {
+            groups.remove(&key(stat));
+        }
+        match before {
+            Group::Copying(waiters) => waiters,
+            Group::Copied(_) => Vec::new(),
+        }
+    }
+
+    /// Forgets the group; those who waited start anew.
+    pub(super) fn failed(&self, stat: &Stat) -> Vec<Waiter> {
+        match self.lock().remove(&key(stat)) {
+            Some((Group::Copying(waiters), _)) => waiters,
+            _ => Vec::new(),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(u64, u64), (Group, u32)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(stat: &Stat) -> (u64, u64) {
+    (stat.dev, stat.ino)
+}

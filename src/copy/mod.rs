@@ -1,0 +1,295 @@
+//! The copier: the plan's entries, walked and written by a pool of its own.
+//!
+//! The walk is by directory descriptor on both sides. A directory is read in
+//! batches; a batch of names is one task of the pool; subdirectories are tasks;
+//! when enough tasks wait, a thread runs the next one itself instead of queueing
+//! it, so memory does not grow with the tree.
+
+mod data;
+mod dir;
+mod file;
+mod layout;
+mod leaf;
+mod link;
+pub mod node;
+mod parents;
+
+pub(crate) use data::with_buffer;
+
+use crate::durable::{FileSystems, Submit};
+use crate::journal::{Journal, JournalError, Reader};
+use crate::meta::{Keep, Wanted};
+use crate::path::{Name, RelPath};
+use crate::plan::resolved::{Fixup, Resolved};
+use crate::problem::{Problem, ProblemKind, Problems};
+use crate::progress::counters::{Counters, Tally};
+use crate::stop::{Reason, Stop};
+use crate::sys::dir::TargetDir;
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, Stat};
+use crate::sys::{Errno, errno_words};
+use dir::{OpenDir, Place};
+use node::FdBudget;
+use rayon::Scope;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// How the copier works.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// What of the metadata is kept.
+    pub keep: Keep,
+    /// Enter mounts inside the source.
+    pub cross_mounts: bool,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// The limit of open files.
+    pub open_files: u64,
+}
+
+/// What the copier is given.
+pub struct Parts {
+    /// What to copy.
+    pub plan: Arc<Resolved>,
+    /// The backup tree.
+    pub source: Root,
+    /// Held for the whole run.
+    pub journal: Arc<Journal>,
+    /// File systems and their syncfs descriptors.
+    pub file_systems: Arc<FileSystems>,
+    /// Where finished entries go.
+    pub submit: Submit,
+    /// Where numbers go.
+    pub counters: Arc<Counters>,
+    /// Where failures go.
+    pub problems: Arc<Problems>,
+    /// How to end early.
+    pub stop: Stop,
+    /// How to work.
+    pub options: Options,
+}
+
+/// The copier at work.
+pub struct Engine {
+    plan: Arc<Resolved>,
+    source: Root,
+    journal: Arc<Journal>,
+    file_systems: Arc<FileSystems>,
+    submit: Submit,
+    counters: Arc<Counters>,
+    problems: Arc<Problems>,
+    stop: Stop,
+    options: Options,
+    sources: layout::Sources,
+    /// Entries that a walk of an outer entry came across, by target and entry.
+    visited: Vec<Vec<AtomicBool>>,
+    nested: Vec<Vec<bool>>,
+    links: link::Links,
+    budget: Arc<FdBudget>,
+    next_id: AtomicI64,
+    queued: AtomicUsize,
+    most_queued: usize,
+    readers: Mutex<Vec<Reader>>,
+    fixups_changed: Vec<AtomicBool>,
+}
+
+/// What the plan says of one entry itself, over what the backup has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Override {
+    target: Option<u32>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    mode: Option<u32>,
+}
+
+impl Override {
+    fn is_none(self) -> bool {
+        self.uid.is_none() && self.gid.is_none() && self.mode.is_none()
+    }
+}
+
+/// Which fixups the copy itself has already put on an inode.
+pub type FixupsChanged = Vec<bool>;
+
+impl Engine {
+    /// Prepares a copy; nothing is read or written yet.
+    pub fn new(parts: Parts) -> Result<Self, JournalError> {
+        let last = parts.journal.reader()?.last_id()?;
+        let plan = &parts.plan;
+        // Half of the descriptors for unfinished directories; the rest for files at work and queued tasks.
+        let open = i64::try_from(parts.options.open_files).unwrap_or(i64::MAX);
+        Ok(Self {
+            sources: layout::Sources::new(plan),
+            visited: plan.targets.iter().map(|t| t.entries.iter().map(|_| AtomicBool::new(false)).collect()).collect(),
+            nested: layout::nested(plan),
+            links: link::Links::default(),
+            budget: FdBudget::new((open / 2 - 32).max(4)),
+            next_id: AtomicI64::new(last + 1),
+            queued: AtomicUsize::new(0),
+            most_queued: usize::try_from(open / 8).unwrap_or(usize::MAX).clamp(4, 512),
+            readers: Mutex::new(Vec::new()),
+            fixups_changed: plan.fixups.iter().map(|_| AtomicBool::new(false)).collect(),
+            plan: parts.plan,
+            source: parts.source,
+            journal: parts.journal,
+            file_systems: parts.file_systems,
+            submit: parts.submit,
+            counters: parts.counters,
+            problems: parts.problems,
+            stop: parts.stop,
+            options: parts.options,
+        })
+    }
+
+    /// Copies everything and returns when the last entry is handed to its epoch.
+    pub fn run(self) -> Result<FixupsChanged, String> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.options.threads)
+            .thread_name(|n| format!("copy-{n}"))
+            .build()
+            .map_err(|e| format!("cannot start {} threads: {e}", self.options.threads))?;
+        let nested = self.nested.clone();
+        pool.scope(|scope| self.build(scope, &layout::destinations(&self.plan, |(t, e)| !nested[t][e])));
+        // A nested entry that no walk reached (behind a symlink, a mount or a pattern) is copied on its own.
+        let missed = |(t, e): layout::EntryIndex| nested[t][e] && !self.visited[t][e].load(Ordering::Relaxed);
+        if !self.stop.is_set() {
+            pool.scope(|scope| self.build(scope, &layout::destinations(&self.plan, missed)));
+        }
+        Ok(self.fixups_changed.iter().map(|f| f.load(Ordering::Relaxed)).collect())
+    }
+
+    fn tally(&self, target: u32) -> &Tally {
+        &self.counters.targets[target as usize]
+    }
+
+    fn new_id(&self) -> i64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn problem(&self, target: u32, mut problem: Problem) {
+        problem.target.clone_from(&self.plan.targets[target as usize].name);
+        self.problems.add(problem);
+    }
+
+    /// A failure on the write side: a full or dying disk ends the run, the rest
+    /// is one problem.
+    fn target_failed(&self, target: u32, path: RelPath, operation: &str, errno: Errno) {
+        let advice = match errno {
+            Errno::NOSPC => "make room on the target",
+            Errno::DQUOT => "raise the quota on the target",
+            Errno::ROFS => "the target turned read-only: look at dmesg, check the disk, mount it read-write",
+            Errno::MFILE | Errno::NFILE => "raise the limit of open files (ulimit -n) or use fewer --threads",
+            _ => {
+                self.problem(target, Problem::failed(path, ProblemKind::Io, operation, errno));
+                return;
+            }
+        };
+        self.stop.set(Reason::Fatal(format!(
+            "{path}: {operation}: {}; {advice}, then run the same command again",
+            errno_words(errno)
+        )));
+    }
+
+    /// chattr(1) flags are not carried yet, so each one is said.
+    fn flags(&self, target: u32, stat: &Stat, path: impl Fn() -> RelPath) {
+        if !stat.flags.is_empty() {
+            let message = format!("chattr flags +{} are not kept; set them with chattr on the target", stat.flags);
+            self.problem(target, Problem::new(path(), ProblemKind::Unsupported, message).about(b"flags"));
+        }
+    }
+
+    /// A connection to the journal, where an earlier run left rows.
+    fn reader(&self) -> Option<Reader> {
+        if !self.journal.resumed() {
+            return None;
+        }
+        if let Some(reader) = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Some(reader);
+        }
+        self.ask(self.journal.reader())
+    }
+
+    fn give_back(&self, reader: Reader) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+    }
+
+    /// A journal that cannot be read ends the run: copying on could undo what it knows.
+    fn ask<T>(&self, answer: Result<T, JournalError>) -> Option<T> {
+        answer.map_err(|error| self.stop.set(Reason::Fatal(error.to_string()))).ok()
+    }
+
+    fn is_excluded(&self, dir: &OpenDir, name: &Name, is_dir: bool) -> bool {
+        let target = &self.plan.targets[dir.node.target as usize];
+        if target.excluded.is_empty() {
+            return false;
+        }
+        let path = dir.node.path().join(name);
+        let excluded = path
+            .strip_prefix(&target.to)
+            .is_some_and(|below| target.excluded.matched(below.as_path(), is_dir).is_ignore());
+        if excluded {
+            crate::progress::counters::add(&self.tally(dir.node.target).excluded, 1);
+        }
+        excluded
+    }
+
+    /// True when `name` is an entry of its own: it is copied here if its
+    /// destination is here, and left out if it goes elsewhere.
+    fn is_other_entry<'s>(&'s self, scope: &Scope<'s>, dir: &Arc<OpenDir>, name: &Name) -> bool {
+        let Some(at) = dir.place.cursor.and_then(|at| self.sources.child(at, name)) else { return false };
+        let Some((t, e)) = self.sources.entry(at) else { return false };
+        if self.nested[t][e] && !self.visited[t][e].swap(true, Ordering::Relaxed) {
+            self.copy_entry(scope, (t, e), &dir.node, name, dir.place.fixup);
+        }
+        true
+    }
+
+    /// Opens a directory of the target by its path below the root, name by name.
+    fn open_target(&self, path: &RelPath) -> Result<TargetDir, Errno> {
+        crate::sys::dir::open_target(&self.plan.root, path)
+    }
+
+    /// Puts the plan's fixups over `wanted`, so that nothing is ever wider than
+    /// at its end. Gives the fixup that changed something.
+    fn fix_up(
+        &self,
+        wanted: &mut Wanted,
+        above: &node::DirNode,
+        name: &Name,
+        place: &mut Place,
+    ) -> Option<usize> {
+        if self.plan.fixups.is_empty() {
+            return None;
+        }
+        let before = (wanted.owner, wanted.mode);
+        let mut used = place.fixup;
+        if let Some(index) = place.fixup {
+            fix_below(&self.plan.fixups[index], wanted);
+        }
+        for (index, fixup) in self.plan.fixups.iter().enumerate() {
+            let here = fixup.path.last().as_ref() == Some(name) && fixup.path == above.path().join(name);
+            if here {
+                wanted.override_with(fixup.uid, fixup.gid, fixup.mode);
+                used = Some(index);
+                if fixup.recursive {
+                    place.fixup = Some(index);
+                }
+            }
+        }
+        (before != (wanted.owner, wanted.mode)).then_some(used).flatten()
+    }
+
+    fn fixup_changed(&self, index: usize) {
+        self.fixups_changed[index].store(true, Ordering::Relaxed);
+    }
+}
+
+/// What a recursive fixup does to an inode below its path.
+pub(crate) fn fix_below(fixup: &Fixup, wanted: &mut Wanted) {
+    let mode = match wanted.kind {
+        Kind::Directory => fixup.dir_mode,
+        Kind::File => fixup.file_mode,
+        _ => None,
+    };
+    wanted.override_with(fixup.uid, fixup.gid, mode);
+}

@@ -1,0 +1,208 @@
+//! A directory of the target while it is being filled.
+
+use crate::meta::Wanted;
+use crate::path::{Name, RelPath};
+use crate::journal::{Row, SourceId};
+use crate::sys::Errno;
+use crate::sys::dir::TargetDir;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One directory. It lives as long as something below it is unfinished, and
+/// knows how to open itself again, so its descriptor is only a cache.
+#[derive(Debug)]
+pub struct DirNode {
+    /// The directory above; `None` for the root.
+    pub parent: Option<Arc<DirNode>>,
+    /// The name in it; `None` for the root.
+    pub name: Option<Name>,
+    /// The journal's id; 0 for the root.
+    pub id: i64,
+    /// Index of the plan's target.
+    pub target: u32,
+    /// Index of the file system, for syncfs.
+    pub file_system: usize,
+    /// Device number.
+    pub dev: u64,
+    /// Inode number, checked whenever the directory is opened again.
+    pub ino: u64,
+    /// Made by this run: no journal row and no older entry can be in it.
+    pub fresh: bool,
+    /// Whether the finished directory counts as an entry of the plan.
+    pub leave: Leave,
+    /// Tasks and children that are not finished, and the directory's own reading.
+    pending: AtomicUsize,
+    fd: Mutex<Option<Arc<TargetDir>>>,
+    budget: Arc<FdBudget>,
+}
+
+/// What happens when everything below is finished.
+#[derive(Debug)]
+pub enum Leave {
+    /// Nothing: the directory stood there before and is not the plan's.
+    Passage,
+    /// The directory gets its metadata.
+    Dress(Box<Dress>),
+}
+
+/// The metadata of a directory and where it comes from.
+#[derive(Debug)]
+pub struct Dress {
+    /// What it shall have.
+    pub wanted: Wanted,
+    /// Its source; `None` for a parent that the backup does not have.
+    pub source: Option<SourceId>,
+    /// What the journal says of it.
+    pub prior: Option<Row>,
+    /// A fixup changed `wanted`: its index.
+    pub fixup: Option<usize>,
+    /// Counted as an entry; a bare passage that had to be made is not.
+    pub counted: bool,
+}
+
+/// How many descriptors of unfinished directories may stay open.
+#[derive(Debug)]
+pub struct FdBudget(AtomicI64);
+
+impl FdBudget {
+    /// A budget of `n` descriptors.
+    #[must_use]
+    pub fn new(n: i64) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(n)))
+    }
+
+    fn take(&self) -> bool {
+        if self.0.fetch_sub(1, Ordering::Relaxed) > 0 {
+            return true;
+        }
+        self.give_back();
+        false
+    }
+
+    fn give_back(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What a node is made of.
+pub struct NewNode {
+    /// The directory above.
+    pub parent: Option<Arc<DirNode>>,
+    /// The name in it.
+    pub name: Option<Name>,
+    /// The journal's id.
+    pub id: i64,
+    /// Index of the plan's target.
+    pub target: u32,
+    /// Index of the file system.
+    pub file_system: usize,
+    /// Made by this run.
+    pub fresh: bool,
+    /// What happens at the end.
+    pub leave: Leave,
+}
+
+impl DirNode {
+    /// A node with one pending task: the caller's own.
+    pub fn new(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
+        let stat = dir.stat()?;
+        let kept = budget.take().then(|| Arc::new(dir));
+        if let Some(parent) = &new.parent {
+            parent.hold();
+        }
+        Ok(Arc::new(Self {
+            parent: new.parent,
+            name: new.name,
+            id: new.id,
+            target: new.target,
+            file_system: new.file_system,
+            dev: stat.dev,
+            ino: stat.ino,
+            fresh: new.fresh,
+            leave: new.leave,
+            pending: AtomicUsize::new(1),
+            fd: Mutex::new(kept),
+            budget: Arc::clone(budget),
+        }))
+    }
+
+    /// The node of the root itself; its descriptor is never closed.
+    pub fn root(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
+        budget.0.fetch_add(1, Ordering::Relaxed);
+        Self::new(new, dir, budget)
+    }
+
+    /// The directory's path below the root.
+    #[must_use]
+    pub fn path(&self) -> RelPath {
+        let mut names = Vec::new();
+        let mut node = Some(self);
+        while let Some(here) = node {
+            names.extend(here.name.as_ref().map(Name::as_bytes));
+            node = here.parent.as_deref();
+        }
+        names.reverse();
+        RelPath::new(&names.join(&b'/')).unwrap_or_default()
+    }
+
+    /// A descriptor: the cached one, or the directory opened again from the
+    /// nearest ancestor that has one, name by name, never through a symlink.
+    /// `ESTALE` when another directory stands in its place.
+    pub fn open(&self) -> Result<Arc<TargetDir>, Errno> {
+        let mut closed = Vec::new();
+        let mut node = self;
+        let mut dir = loop {
+            if let Some(fd) = node.cached() {
+                break fd;
+            }
+            let Some(parent) = node.parent.as_deref() else { return Err(Errno::BADF) };
+            closed.push(node);
+            node = parent;
+        };
+        for node in closed.into_iter().rev() {
+            let Some(name) = &node.name else { return Err(Errno::BADF) };
+            let opened = dir.open_dir(name)?;
+            let stat = opened.stat()?;
+            if (stat.dev, stat.ino) != (node.dev, node.ino) {
+                return Err(Errno::STALE);
+            }
+            dir = Arc::new(opened);
+        }
+        Ok(dir)
+    }
+
+    fn cached(&self) -> Option<Arc<TargetDir>> {
+        self.fd.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Closes the cached descriptor; the root keeps its own.
+    pub fn close(&self) {
+        if self.parent.is_some() && self.fd.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            self.budget.give_back();
+        }
+    }
+
+    /// One more task below.
+    pub fn hold(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One task less; true when it was the last and the directory is to be left.
+    #[must_use]
+    pub fn release(&self) -> bool {
+        self.pending.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+impl Drop for DirNode {
+    fn drop(&mut self) {
+        if self.fd.get_mut().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            self.budget.give_back();
+        }
+        // A chain of thousands of parents must not unwind by recursion.
+        let mut above = self.parent.take();
+        while let Some(node) = above {
+            above = Arc::into_inner(node).and_then(|mut node| node.parent.take());
+        }
+    }
+}

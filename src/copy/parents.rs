@@ -1,0 +1,239 @@
+//! From the root down to the entries: directories on the way, their parents'
+//! metadata, and the start of each entry's walk.
+
+use super::dir::{Leaving, OpenDir, Place};
+use super::file::Source;
+use super::layout::{DstNode, EntryIndex};
+use super::node::{DirNode, Leave, NewNode};
+use super::{Engine, Override};
+use crate::journal::SourceId;
+use crate::meta::{Wanted, Xattrs};
+use crate::path::{Name, RelPath};
+use crate::plan::resolved::{Attrs, EntryKind};
+use crate::problem::{Problem, ProblemKind};
+use crate::stop::Reason;
+use crate::sys::dir::{SourceDir, open_target};
+use crate::sys::stat::{Kind, stat_fd};
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, errno_words};
+use rayon::Scope;
+use rustix::fs::OFlags;
+use std::sync::Arc;
+
+impl Engine {
+    /// Builds the directories of `layout` and starts its entries.
+    pub(super) fn build<'s>(&'s self, scope: &Scope<'s>, layout: &DstNode) {
+        if layout.children.is_empty() {
+            return;
+        }
+        let opened = open_target(&self.plan.root, &RelPath::root()).and_then(|dir| {
+            let file_system = self.file_systems.index(dir.stat()?.dev, &dir)?;
+            let new = NewNode {
+                parent: None,
+                name: None,
+                id: 0,
+                target: 0,
+                file_system,
+                fresh: false,
+                leave: Leave::Passage,
+            };
+            DirNode::root(new, dir, &self.budget)
+        });
+        match opened {
+            Ok(root) => {
+                self.build_below(scope, layout, &root);
+                self.release(root);
+            }
+            Err(errno) => {
+                let root = self.plan.root.display();
+                self.stop.set(Reason::Fatal(format!("{root}: open: {}", errno_words(errno))));
+            }
+        }
+    }
+
+    fn build_below<'s>(&'s self, scope: &Scope<'s>, layout: &DstNode, above: &Arc<DirNode>) {
+        for (name, child) in &layout.children {
+            if self.stop.is_set() {
+                return;
+            }
+            // Entries below an entry are met by its walk, or built in the second round.
+            if let Some(entry) = child.entry {
+                self.copy_entry(scope, entry, above, name, None);
+                continue;
+            }
+            let node = match child.parent_of {
+                Some(target) => self.parent(above, name, target),
+                None => self.passage(above, name, child),
+            };
+            if let Some(node) = node {
+                self.build_below(scope, child, &node);
+                self.release(node);
+            }
+        }
+    }
+
+    /// A directory between the root and a target's `to`: left alone when it
+    /// exists, root's and 0755 when it has to be made.
+    fn passage(&self, above: &Arc<DirNode>, name: &Name, layout: &DstNode) -> Option<Arc<DirNode>> {
+        let target = first_target(layout);
+        let existing = above.open().and_then(|dir| dir.open_dir(name));
+        match existing {
+            Ok(dir) => {
+                let known = self.known_id(above, name);
+                let id = known.unwrap_or_else(|| self.new_id());
+                self.node(above, name, target, id, false, Leave::Passage, dir, known.is_none())
+                    .map_err(|e| self.target_failed(target, above.path().join(name), "look at", e))
+                    .ok()
+            }
+            Err(Errno::NOENT) => {
+                let attrs = Attrs { uid: 0, gid: 0, mode: 0o755 };
+                let leaving = Leaving { wanted: self.plain(attrs), source: None, fixup: None, counted: false };
+                self.make(above, name, target, leaving)
+            }
+            Err(errno) => {
+                self.target_failed(target, above.path().join(name), "open the directory", errno);
+                None
+            }
+        }
+    }
+
+    /// `to` or a directory between it and an entry: as in the backup, if it is
+    /// there, else as the plan's `parents` say.
+    fn parent(&self, above: &Arc<DirNode>, name: &Name, target: usize) -> Option<Arc<DirNode>> {
+        let plan = &self.plan.targets[target];
+        let index = u32::try_from(target).unwrap_or(u32::MAX);
+        let path = above.path().join(name);
+        let source = path.strip_prefix(&plan.to).map(|below| plan.from.join_path(&below));
+        let opened = source.map(|source| {
+            let fd = self.source.open_in(&source, OFlags::RDONLY | OFlags::DIRECTORY)?;
+            let stat = stat_fd(&fd)?;
+            Xattrs::read(Holder::file(&fd)).map(|xattrs| (stat, xattrs))
+        });
+        let (mut wanted, id) = match opened {
+            Some(Ok((stat, xattrs))) => {
+                (Wanted::from_source(&stat, xattrs, self.options.keep), Some(SourceId::of(&stat)))
+            }
+            Some(Err(Errno::NOENT | Errno::NOTDIR)) | None => (self.plain(plan.parents), None),
+            Some(Err(errno)) => {
+                self.problem(index, Problem::failed(path, ProblemKind::Unreadable, "look at the parent", errno));
+                (self.plain(plan.parents), None)
+            }
+        };
+        let fixup = self.fix_up(&mut wanted, above, name, &mut Place::default());
+        crate::progress::counters::add(&self.tally(index).directories, 1);
+        self.make(above, name, index, Leaving { wanted, source: id, fixup, counted: true })
+    }
+
+    fn plain(&self, attrs: Attrs) -> Wanted {
+        Wanted {
+            kind: Kind::Directory,
+            mode: attrs.mode,
+            owner: self.options.keep.owner.then_some((attrs.uid, attrs.gid)),
+            atime: None,
+            mtime: None,
+            xattrs: None,
+        }
+    }
+
+    fn known_id(&self, above: &DirNode, name: &Name) -> Option<i64> {
+        let reader = self.reader()?;
+        let row = self.ask(reader.find(above.id, name)).flatten();
+        self.give_back(reader);
+        row.and_then(|row| row.id)
+    }
+
+    /// Starts the copy of one entry into `above` as `name`. Symlinks on the way
+    /// to the entry, and at the entry itself, were and are followed inside the backup only.
+    pub(super) fn copy_entry<'s>(
+        &'s self,
+        scope: &Scope<'s>,
+        (t, e): EntryIndex,
+        above: &Arc<DirNode>,
+        name: &Name,
+        fixup: Option<usize>,
+    ) {
+        let entry = &self.plan.targets[t].entries[e];
+        let target = u32::try_from(t).unwrap_or(u32::MAX);
+        let own = Override { target: Some(target), uid: entry.uid, gid: entry.gid, mode: entry.mode };
+        let failed = |operation, errno| {
+            self.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
+        };
+        let handle = self.source.open_in(&entry.src, OFlags::PATH);
+        let kind = match handle.and_then(stat_fd) {
+            Ok(stat) => Some(stat.kind),
+            // A dangling symlink is copied as what it is.
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) if entry.kind != EntryKind::Directory => None,
+            Err(errno) => return failed("open the entry", errno),
+        };
+        if kind == Some(Kind::Directory) {
+            let opened = self.source.open_in(&entry.src, OFlags::RDONLY | OFlags::DIRECTORY);
+            let src = match opened {
+                Ok(fd) => SourceDir::from_fd(fd),
+                Err(errno) => return failed("open the entry", errno),
+            };
+            let stat = match src.stat() {
+                Ok(stat) => stat,
+                Err(errno) => return failed("look at the entry", errno),
+            };
+            let place = Place { cursor: self.sources.find(&entry.src), fixup };
+            let Some(dir) = self.enter(above, name, src, &stat, place, own) else { return };
+            scope.spawn(move |scope| {
+                self.fill_directory(scope, &dir, 0);
+                self.release(Arc::clone(&dir.node));
+            });
+            return;
+        }
+        self.copy_entry_leaf((t, e), above, name, kind, own);
+    }
+
+    fn copy_entry_leaf(
+        &self,
+        (t, e): EntryIndex,
+        above: &Arc<DirNode>,
+        name: &Name,
+        kind: Option<Kind>,
+        own: Override,
+    ) {
+        let entry = &self.plan.targets[t].entries[e];
+        let target = u32::try_from(t).unwrap_or(u32::MAX);
+        let failed = |operation, errno| {
+            self.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
+        };
+        let (Some(parent), Some(last)) = (entry.src.parent(), entry.src.last()) else { return };
+        let src = match self.source.open_in(&parent, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(fd) => SourceDir::from_fd(fd),
+            Err(errno) => return failed("open the directory", errno),
+        };
+        let dir = Arc::new(OpenDir { node: Arc::clone(above), src, place: Place::default() });
+        let reader = self.reader();
+        if kind == Some(Kind::File) {
+            // Through the root, not the directory: the entry may be a symlink to the file.
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+            let opened = self.source.open_in(&entry.src, flags).and_then(|fd| Ok(Source { stat: stat_fd(&fd)?, fd }));
+            match opened {
+                Ok(source) if source.stat.kind == Kind::File => {
+                    self.copy_regular(&dir, name, &source, reader.as_ref(), own);
+                }
+                Ok(_) => failed("open the entry", Errno::STALE),
+                Err(errno) => failed("open the entry", errno),
+            }
+        } else if let Some(kind) = kind.or(Some(Kind::Symlink)) {
+            debug_assert_eq!(&last, name, "an entry keeps its name");
+            self.copy_leaf(&dir, &last, kind, reader.as_ref());
+        }
+        if let Some(reader) = reader {
+            self.give_back(reader);
+        }
+    }
+}
+
+fn first_target(layout: &DstNode) -> u32 {
+    let mut node = Some(layout);
+    while let Some(here) = node {
+        if let Some(target) = here.parent_of.or(here.entry.map(|(t, _)| t)) {
+            return u32::try_from(target).unwrap_or(u32::MAX);
+        }
+        node = here.children.values().next();
+    }
+    0
+}

@@ -1,0 +1,327 @@
+//! Epochs: entries are durable only after a syncfs that began after they were
+//! written and whose descriptor was opened before.
+//!
+//! [`Durable`] has a private field and one maker, [`Epoch::seal`]; the journal
+//! accepts nothing else. After a failed syncfs the epoch is void: none of its
+//! entries is recorded, and the run stops, because the kernel reports a lost
+//! page once and then forgets it.
+
+use crate::copy::node::DirNode;
+use crate::journal::{Row, WriterHandle};
+use crate::path::Name;
+use crate::problem::{Problem, ProblemKind, Problems};
+use crate::progress::counters::{Counters, add};
+use crate::stop::{Reason, Stop};
+use crate::sys::filesystem::SyncFd;
+use crate::sys::{Errno, errno_words};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rustix::fd::AsFd;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The file systems that are written to, each with its own syncfs descriptor.
+#[derive(Debug, Default)]
+pub struct FileSystems(Mutex<Vec<(u64, Arc<SyncFd>)>>);
+
+impl FileSystems {
+    /// The index of the file system with device number `dev`, opened through
+    /// `dir` when it is new. Must be called before anything is written to it.
+    pub fn index(&self, dev: u64, dir: impl AsFd) -> Result<usize, Errno> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = known.iter().position(|(d, _)| *d == dev) {
+            return Ok(index);
+        }
+        known.push((dev, Arc::new(SyncFd::open(dir)?)));
+        Ok(known.len() - 1)
+    }
+
+    fn get(&self, index: usize) -> Option<Arc<SyncFd>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(index).map(|(_, fd)| Arc::clone(fd))
+    }
+}
+
+/// An entry whose every system call has succeeded, waiting for the medium.
+#[derive(Debug)]
+pub struct Written {
+    /// What the journal will say.
+    pub row: Row,
+    /// Index of its file system.
+    pub file_system: usize,
+    /// Data bytes, for progress.
+    pub bytes: u64,
+    /// To be put in the place of an existing entry once durable.
+    pub replace: Option<Replace>,
+    /// Its share of the dirty bytes, given back when the epoch is sealed.
+    pub permit: Option<Permit>,
+}
+
+/// A finished file under a temporary name.
+#[derive(Debug)]
+pub struct Replace {
+    /// The directory of both names.
+    pub dir: Arc<DirNode>,
+    /// The temporary name.
+    pub temporary: Name,
+    /// The name that it gets.
+    pub name: Name,
+}
+
+/// Entries that the medium has. Only [`Epoch::seal`] makes one.
+#[derive(Debug)]
+pub struct Durable(Vec<Row>);
+
+impl Durable {
+    /// What may now be recorded.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.0
+    }
+}
+
+/// Entries that are synced together.
+#[derive(Debug, Default)]
+struct Epoch {
+    items: Vec<Written>,
+    bytes: u64,
+}
+
+/// What an epoch leaves: durable rows, and replacements that were renamed just
+/// now and need a syncfs of their own.
+struct Sealed {
+    durable: Durable,
+    renamed: Vec<Written>,
+}
+
+impl Epoch {
+    fn push(&mut self, item: Written) {
+        self.bytes += item.bytes;
+        self.items.push(item);
+    }
+
+    /// Syncs every file system of the epoch, then puts replacements in place.
+    fn seal(self, file_systems: &FileSystems, problems: &Problems) -> Result<Sealed, Errno> {
+        let mut indices: Vec<usize> = self.items.iter().map(|i| i.file_system).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        for index in indices {
+            // An index only comes from the same table, which never shrinks.
+            file_systems.get(index).ok_or(Errno::BADF)?.sync()?;
+        }
+        let mut sealed = Sealed { durable: Durable(Vec::with_capacity(self.items.len())), renamed: Vec::new() };
+        for mut item in self.items {
+            match item.replace.take() {
+                None => sealed.durable.0.push(item.row),
+                Some(replace) => match replace.put_in_place(&mut item.row) {
+                    Ok(()) => sealed.renamed.push(Written { bytes: 0, permit: None, ..item }),
+                    Err(errno) => {
+                        let path = replace.dir.path().join(&replace.name);
+                        problems.add(Problem::failed(path, ProblemKind::Io, "replace the existing entry", errno));
+                    }
+                },
+            }
+        }
+        Ok(sealed)
+    }
+}
+
+impl Replace {
+    fn put_in_place(&self, row: &mut Row) -> Result<(), Errno> {
+        let dir = self.dir.open()?;
+        dir.rename(&self.temporary, &self.name)?;
+        // The rename moves the ctime that a resume compares.
+        row.dst_ctime = dir.stat_at(&self.name)?.ctime;
+        Ok(())
+    }
+}
+
+/// The bound on bytes that are written and not yet durable.
+#[derive(Debug)]
+pub struct Gate {
+    used: Mutex<u64>,
+    freed: Condvar,
+    limit: AtomicU64,
+    waiting: AtomicUsize,
+}
+
+/// A share of the gate's bytes; dropping it gives them back.
+#[derive(Debug)]
+pub struct Permit {
+    gate: Arc<Gate>,
+    bytes: u64,
+}
+
+/// Bounds of the dirty bytes of an epoch: below, syncfs calls would dominate;
+/// above, progress would lag.
+const LEAST_DIRTY: u64 = 32 << 20;
+const MOST_DIRTY: u64 = 512 << 20;
+/// What every file costs beyond its data: inode, directory entry, journal row.
+const ENTRY_COST: u64 = 4096;
+
+impl Gate {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            used: Mutex::new(0),
+            freed: Condvar::new(),
+            limit: AtomicU64::new(128 << 20),
+            waiting: AtomicUsize::new(0),
+        })
+    }
+
+    /// Waits until `bytes` more may become dirty. A file larger than the bound takes all of it.
+    pub fn acquire(self: &Arc<Self>, bytes: u64) -> Permit {
+        let bytes = (bytes + ENTRY_COST).min(LEAST_DIRTY);
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        while *used > 0 && *used + bytes > self.limit.load(Relaxed) {
+            self.waiting.fetch_add(1, Relaxed);
+            used = self.freed.wait(used).unwrap_or_else(PoisonError::into_inner);
+            self.waiting.fetch_sub(1, Relaxed);
+        }
+        *used += bytes;
+        Permit { gate: Arc::clone(self), bytes }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        *self.gate.used.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        self.gate.freed.notify_all();
+    }
+}
+
+/// The thread that seals epochs.
+#[derive(Debug)]
+pub struct Epochs {
+    sender: Sender<Written>,
+    gate: Arc<Gate>,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// What workers hold to hand in entries.
+#[derive(Clone, Debug)]
+pub struct Submit {
+    sender: Sender<Written>,
+    /// Bounds the dirty bytes.
+    pub gate: Arc<Gate>,
+}
+
+/// What the thread works with.
+pub struct Surroundings {
+    /// The file systems written to.
+    pub file_systems: Arc<FileSystems>,
+    /// Where durable rows go.
+    pub journal: WriterHandle,
+    /// Where the numbers go.
+    pub counters: Arc<Counters>,
+    /// Where failures of single entries go.
+    pub problems: Arc<Problems>,
+    /// How the run ends after a failed syncfs.
+    pub stop: Stop,
+}
+
+impl Epochs {
+    /// Starts the thread.
+    pub fn start(with: Surroundings) -> std::io::Result<Self> {
+        let (sender, receiver) = bounded(4096);
+        let gate = Gate::new();
+        let thread = std::thread::Builder::new().name("epochs".into()).spawn({
+            let gate = Arc::clone(&gate);
+            move || serve(&with, &receiver, &gate)
+        })?;
+        Ok(Self { sender, gate, thread })
+    }
+
+    /// A sender for the workers.
+    #[must_use]
+    pub fn submit(&self) -> Submit {
+        Submit { sender: self.sender.clone(), gate: Arc::clone(&self.gate) }
+    }
+
+    /// Seals what is left and waits. All [`Submit`]s must be gone.
+    pub fn finish(self) {
+        drop(self.sender);
+        // A panic in the thread has unwound past its stop flag; the journal shows what is missing.
+        drop(self.thread.join());
+    }
+}
+
+impl Submit {
+    /// Hands in an entry; waits while an epoch is being sealed and the queue is full.
+    pub fn send(&self, written: Written) {
+        // The thread ends only when all senders are gone.
+        drop(self.sender.send(written));
+    }
+}
+
+/// An epoch is sealed at the latest this long after its first entry.
+const LONGEST: Duration = Duration::from_secs(1);
+/// More entries than this are not kept in memory.
+const MOST_ITEMS: usize = 16_384;
+
+fn serve(with: &Surroundings, receiver: &Receiver<Written>, gate: &Gate) {
+    let mut epoch = Epoch::default();
+    let mut began = Instant::now();
+    let mut void = false;
+    loop {
+        let message = receiver.recv_timeout(Duration::from_millis(20));
+        let ended = matches!(message, Err(RecvTimeoutError::Disconnected));
+        if let Ok(item) = message {
+            if epoch.items.is_empty() {
+                began = Instant::now();
+            }
+            if !void {
+                epoch.push(item);
+            }
+        }
+        let full = epoch.bytes >= gate.limit.load(Relaxed) / 2 || epoch.items.len() >= MOST_ITEMS;
+        let starved = gate.waiting.load(Relaxed) > 0 && receiver.is_empty();
+        if !epoch.items.is_empty() && (full || starved || ended || began.elapsed() >= LONGEST) {
+            match seal(with, std::mem::take(&mut epoch), gate) {
+                Some(renamed) => {
+                    began = Instant::now();
+                    renamed.into_iter().for_each(|item| epoch.push(item));
+                }
+                None => void = true,
+            }
+        }
+        if ended && epoch.items.is_empty() {
+            return;
+        }
+    }
+}
+
+/// Seals one epoch; `None` when syncfs failed.
+fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> {
+    let bytes = epoch.bytes;
+    let started = Instant::now();
+    // Permits are given back only now that their bytes are no longer dirty.
+    match epoch.seal(&with.file_systems, &with.problems) {
+        Ok(sealed) => {
+            adapt(gate, bytes, started.elapsed());
+            add(&with.counters.durable_bytes, bytes);
+            add(&with.counters.durable_entries, sealed.durable.0.len() as u64);
+            if !sealed.durable.0.is_empty() {
+                with.journal.commit(sealed.durable);
+            }
+            Some(sealed.renamed)
+        }
+        Err(errno) => {
+            with.stop.set(Reason::Fatal(format!(
+                "the target could not be made durable (syncfs: {}); nothing of this epoch is marked done: \
+                 check the disk (dmesg, smartctl, free space), then run the same command again",
+                errno_words(errno)
+            )));
+            None
+        }
+    }
+}
+
+/// Moves the bound towards what the device writes in about a second.
+fn adapt(gate: &Gate, bytes: u64, took: Duration) {
+    let limit = gate.limit.load(Relaxed);
+    if took > Duration::from_millis(1500) {
+        gate.limit.store((limit / 2).max(LEAST_DIRTY), Relaxed);
+    } else if took < Duration::from_millis(500) && bytes >= limit / 2 {
+        gate.limit.store((limit * 2).min(MOST_DIRTY), Relaxed);
+    }
+}

@@ -1,0 +1,290 @@
+//! The journal: which entries are whole on the medium, and what they shall be.
+//!
+//! An SQLite database in WAL mode. Rows enter through one writer thread and only
+//! inside a [`Durable`](crate::durable::Durable), which nothing but a successful
+//! syncfs makes. `synchronous=NORMAL` is enough: a commit that a power cut takes
+//! back means copying again, and a row can never be ahead of its data.
+
+mod reader;
+mod row;
+mod schema;
+mod writer;
+
+pub use reader::Reader;
+pub use row::{Row, SourceId, State};
+pub use writer::{Writer, WriterHandle};
+
+use crate::sys::{Errno, errno_words};
+use rusqlite::{Connection, OpenFlags};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The directory of persistcp's state on a file system.
+pub const STATE_DIR: &str = ".persistcp";
+
+/// Why the journal cannot be used. Each message ends with the way out.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// Another run of the same plan holds the lock.
+    #[error("another run of this plan is alive: {holder} (lock {})\n  wait for it, or stop it with SIGINT: it can be resumed", path.display())]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// "pid N, started …" as that run wrote it.
+        holder: String,
+    },
+    /// A file or directory operation failed.
+    #[error("journal {}: {operation}: {}", path.display(), errno_words(*errno))]
+    File {
+        /// What was worked on.
+        path: PathBuf,
+        /// Like "create".
+        operation: &'static str,
+        /// Why.
+        errno: Errno,
+    },
+    /// SQLite reports an error.
+    #[error("journal {}: {source}\n  the copy on the target is untouched; if the journal is damaged, --restart begins a new one and copies again", path.display())]
+    Database {
+        /// The database.
+        path: PathBuf,
+        /// SQLite's own words.
+        source: rusqlite::Error,
+    },
+    /// Not a journal, or one of another version.
+    #[error("journal {}: {what}\n  use the persistcp that wrote it, or --restart to begin a new one and copy again", path.display())]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The writer thread is gone.
+    #[error("journal {}: {what}", path.display())]
+    Writer {
+        /// The database.
+        path: PathBuf,
+        /// Why it ended.
+        what: String,
+    },
+}
+
+/// Where a plan's journal lives.
+#[derive(Clone, Debug)]
+pub struct Location {
+    directory: PathBuf,
+    name: String,
+}
+
+impl Location {
+    /// The journal `name` in `directory`, usually `<target file system>/.persistcp`.
+    #[must_use]
+    pub fn new(directory: PathBuf, name: &str) -> Self {
+        Self { directory, name: name.to_string() }
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.directory.join(format!("{}.sqlite", self.name))
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.directory.join(format!("{}.lock", self.name))
+    }
+
+    /// Who holds the lock, if anybody; looks without creating anything.
+    pub fn holder(&self) -> Result<Option<String>, JournalError> {
+        let path = self.lock_file();
+        match rustix::fs::open(&path, OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(JournalError::File { path, operation: "open the lock", errno }),
+            Ok(fd) => match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => Ok(None),
+                Err(_) => Ok(Some(lock_text(fd))),
+            },
+        }
+    }
+
+    /// True when a database of this plan exists.
+    pub fn exists(&self) -> Result<bool, JournalError> {
+        let path = self.database();
+        match rustix::fs::stat(&path) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            Err(errno) => Err(JournalError::File { path, operation: "look at", errno }),
+        }
+    }
+
+    /// Checks an existing database without writing to it.
+    pub fn check(&self) -> Result<(), JournalError> {
+        if self.exists()? {
+            let connection = self.open_read_only()?;
+            self.check_version(&connection)?;
+        }
+        Ok(())
+    }
+
+    fn open_read_only(&self) -> Result<Connection, JournalError> {
+        let path = self.database();
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let wrap = |source| JournalError::Database { path: path.clone(), source };
+        let connection = Connection::open_with_flags(&path, flags).map_err(wrap)?;
+        connection.busy_timeout(Duration::from_secs(30)).map_err(wrap)?;
+        Ok(connection)
+    }
+
+    fn check_version(&self, connection: &Connection) -> Result<(), JournalError> {
+        let path = self.database();
+        let pragma = |name: &str| {
+            connection
+                .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0))
+                .map_err(|source| JournalError::Database { path: path.clone(), source })
+        };
+        let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+        let what = if application != schema::APPLICATION_ID {
+            "it is not a persistcp journal".to_string()
+        } else if version > schema::VERSION {
+            format!("it is of version {version}; this persistcp knows {}", schema::VERSION)
+        } else if version < schema::VERSION {
+            format!("it is of the older version {version}")
+        } else {
+            return Ok(());
+        };
+        Err(JournalError::Foreign { path, what })
+    }
+}
+
+fn lock_text(fd: OwnedFd) -> String {
+    let mut text = String::new();
+    match std::fs::File::from(fd).take(200).read_to_string(&mut text) {
+        Ok(_) if !text.trim().is_empty() => text.trim().to_string(),
+        _ => "its process is not known".to_string(),
+    }
+}
+
+/// An open journal whose lock is held until this is dropped.
+#[derive(Debug)]
+pub struct Journal {
+    location: Location,
+    /// Rows of earlier runs exist: the engine has something to look up.
+    resumed: bool,
+    _lock: std::fs::File,
+}
+
+impl Journal {
+    /// Takes the lock and opens the database, making both if need be; `restart`
+    /// sets an existing database aside first, whatever its state.
+    pub fn open(location: Location, restart: bool) -> Result<Self, JournalError> {
+        make_state_dir(&location.directory)?;
+        let lock = take_lock(&location)?;
+        if restart {
+            set_aside(&location)?;
+        }
+        let path = location.database();
+        let existed = location.exists()?;
+        let connection = open_writable(&path)?;
+        if existed {
+            location.check_version(&connection)?;
+        } else {
+            create(&connection).map_err(|source| JournalError::Database { path: path.clone(), source })?;
+        }
+        let rows: bool = connection
+            .query_row("SELECT EXISTS(SELECT 1 FROM item)", [], |row| row.get(0))
+            .map_err(|source| JournalError::Database { path, source })?;
+        Ok(Self { location, resumed: rows, _lock: lock })
+    }
+
+    /// True when an earlier run left rows.
+    #[must_use]
+    pub fn resumed(&self) -> bool {
+        self.resumed
+    }
+
+    /// The database file.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.location.database()
+    }
+
+    /// A connection for reading.
+    pub fn reader(&self) -> Result<Reader, JournalError> {
+        Ok(Reader::new(self.location.open_read_only()?, self.path()))
+    }
+
+    fn writable(&self) -> Result<Connection, JournalError> {
+        open_writable(&self.path())
+    }
+}
+
+fn open_writable(path: &Path) -> Result<Connection, JournalError> {
+    let wrap = |source| JournalError::Database { path: path.to_path_buf(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags).map_err(wrap)?;
+    connection.busy_timeout(Duration::from_secs(30)).map_err(wrap)?;
+    connection.pragma_update(None, "journal_mode", "wal").map_err(wrap)?;
+    connection.pragma_update(None, "synchronous", "normal").map_err(wrap)?;
+    connection.pragma_update(None, "wal_autocheckpoint", 10_000).map_err(wrap)?;
+    connection.pragma_update(None, "cache_size", -16_000).map_err(wrap)?;
+    Ok(connection)
+}
+
+fn create(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.execute_batch(&format!(
+        "BEGIN; PRAGMA application_id = {}; PRAGMA user_version = {}; {} COMMIT;",
+        schema::APPLICATION_ID,
+        schema::VERSION,
+        schema::CREATE
+    ))
+}
+
+fn make_state_dir(path: &Path) -> Result<(), JournalError> {
+    let fail = |operation| move |errno| JournalError::File { path: path.to_path_buf(), operation, errno };
+    match rustix::fs::mkdir(path, Mode::from_raw_mode(0o700)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(fail("create the directory")(errno)),
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(fail("open the directory"))?;
+    crate::sys::file::chmod(&fd, 0o700).map_err(fail("make private"))
+}
+
+fn take_lock(location: &Location) -> Result<std::fs::File, JournalError> {
+    let path = location.lock_file();
+    let fail = |operation| {
+        let path = path.clone();
+        move |errno| JournalError::File { path, operation, errno }
+    };
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).map_err(fail("open the lock"))?;
+    if rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Err(JournalError::Locked { path: path.clone(), holder: lock_text(fd) });
+    }
+    let mut file = std::fs::File::from(fd);
+    let text = format!("pid {}, started {}\n", std::process::id(), crate::clock::now().rfc3339());
+    let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
+    written.map_err(|e| fail("write the lock")(Errno::from_io_error(&e).unwrap_or(Errno::IO)))?;
+    Ok(file)
+}
+
+/// Keeps the old database beside the new one: `--restart` loses nothing.
+fn set_aside(location: &Location) -> Result<(), JournalError> {
+    let stamp = crate::clock::now().unix();
+    for suffix in ["", "-wal", "-shm"] {
+        let mut from = location.database().into_os_string();
+        from.push(suffix);
+        let mut to = location.database().into_os_string();
+        to.push(format!(".old-{stamp}{suffix}"));
+        match rustix::fs::rename(&from, &to) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(JournalError::File { path: from.into(), operation: "set aside", errno }),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,193 @@
+//! Questions to the journal.
+
+use super::row::{Row, SourceId, State};
+use super::schema::COLUMNS;
+use super::JournalError;
+use crate::digest::{Algorithm, Digest};
+use crate::meta::{Wanted, Xattrs};
+use crate::path::{Name, RelPath};
+use crate::sys::stat::{Kind, Stat, Time};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension};
+use std::path::PathBuf;
+
+/// A read-only connection; one for each thread that asks.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Reader {
+    pub(super) fn new(connection: Connection, path: PathBuf) -> Self {
+        Self { connection, path }
+    }
+
+    fn wrap<T>(&self, result: Result<T, rusqlite::Error>) -> Result<T, JournalError> {
+        result.map_err(|source| JournalError::Database { path: self.path.clone(), source })
+    }
+
+    /// The row of `name` in the directory `dir`.
+    pub fn find(&self, dir: i64, name: &Name) -> Result<Option<Row>, JournalError> {
+        let ask = || {
+            let mut statement = self
+                .connection
+                .prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE dir = ?1 AND name = ?2"))?;
+            statement.query_row((dir, name.as_bytes()), decode).optional()
+        };
+        self.wrap(ask())
+    }
+
+    /// The row of a path below the root.
+    pub fn find_path(&self, path: &RelPath) -> Result<Option<Row>, JournalError> {
+        let mut dir = 0;
+        let mut row = None;
+        for name in path.names() {
+            if let Some(above) = row.take() {
+                let Row { id: Some(id), .. } = above else { return Ok(None) };
+                dir = id;
+            }
+            match self.find(dir, &name)? {
+                Some(found) => row = Some(found),
+                None => return Ok(None),
+            }
+        }
+        Ok(row)
+    }
+
+    /// A finished entry that was made from the same linked source inode.
+    pub fn find_linked(&self, stat: &Stat) -> Result<Option<Row>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND nlink > 1 AND kind <> 'd' \
+                 AND state = 1 ORDER BY alias LIMIT 1"
+            ))?;
+            statement.query_row((stat.ino.cast_signed(), stat.dev.cast_signed()), decode).optional()
+        };
+        self.wrap(ask())
+    }
+
+    /// The row of the directory with this id.
+    pub fn directory(&self, id: i64) -> Result<Option<Row>, JournalError> {
+        let ask = || {
+            let mut statement =
+                self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE id = ?1"))?;
+            statement.query_row([id], decode).optional()
+        };
+        self.wrap(ask())
+    }
+
+    /// The path of a directory below the root, from its id.
+    pub fn path_of(&self, mut id: i64) -> Result<RelPath, JournalError> {
+        let mut names = Vec::new();
+        while id != 0 {
+            // A cycle or a gap can only be damage; the walk up is bounded by the deepest tree Linux can hold.
+            let Some(row) = self.directory(id)? else { break };
+            names.push(row.name);
+            id = row.dir;
+            if names.len() > 1_000_000 {
+                break;
+            }
+        }
+        names.reverse();
+        Ok(RelPath::new(&names.join(&b'/')).unwrap_or_default())
+    }
+
+    /// Up to `limit` rows after the key `(dir, name)`, in the order of the key,
+    /// that verification looks at: finished and bad ones.
+    pub fn page(
+        &self,
+        after: (i64, &[u8]),
+        unverified_only: bool,
+        limit: u32,
+    ) -> Result<Vec<Row>, JournalError> {
+        let filter = if unverified_only { "AND verified IS NULL" } else { "" };
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM item WHERE (dir, name) > (?1, ?2) AND state IN (1, 3) {filter} \
+                 ORDER BY dir, name LIMIT ?3"
+            ))?;
+            statement.query_map((after.0, after.1, limit), decode)?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// Entries and bytes that verification will look at; linked inodes count once.
+    pub fn verify_load(&self, unverified_only: bool) -> Result<(u64, u64), JournalError> {
+        let filter = if unverified_only { "AND verified IS NULL" } else { "" };
+        let ask = || {
+            self.connection.query_row(
+                &format!(
+                    "SELECT count(*), coalesce(sum(CASE WHEN kind = 'f' AND alias = 0 THEN size ELSE 0 END), 0) \
+                     FROM item WHERE state IN (1, 3) {filter}"
+                ),
+                [],
+                |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned())),
+            )
+        };
+        self.wrap(ask())
+    }
+
+    /// The largest directory id in use.
+    pub fn last_id(&self) -> Result<i64, JournalError> {
+        let ask = || self.connection.query_row("SELECT coalesce(max(id), 0) FROM item", [], |row| row.get(0));
+        self.wrap(ask())
+    }
+
+    /// A value of the `meta` table.
+    pub fn meta(&self, key: &str) -> Result<Option<String>, JournalError> {
+        let ask = || {
+            self.connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
+        };
+        self.wrap(ask())
+    }
+}
+
+fn damaged(column: usize, what: &'static str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, what.into())
+}
+
+fn time(row: &rusqlite::Row<'_>, column: usize) -> Result<Option<Time>, rusqlite::Error> {
+    let (sec, nsec): (Option<i64>, Option<u32>) = (row.get(column)?, row.get(column + 1)?);
+    Ok(sec.zip(nsec).map(|(sec, nsec)| Time { sec, nsec }))
+}
+
+fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
+    let unsigned = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+    let kind = Kind::from_letter(&row.get::<_, String>(5)?).ok_or_else(|| damaged(5, "unknown kind"))?;
+    let owner = row.get::<_, Option<u32>>(8)?.zip(row.get::<_, Option<u32>>(9)?);
+    let source = match (row.get::<_, Option<i64>>(14)?, row.get::<_, Option<i64>>(15)?, time(row, 16)?) {
+        (Some(dev), Some(ino), Some(ctime)) => {
+            Some(SourceId { dev: dev.cast_unsigned(), ino: ino.cast_unsigned(), ctime })
+        }
+        _ => None,
+    };
+    let digest = match (row.get::<_, Option<i64>>(22)?, row.get::<_, Option<[u8; 32]>>(23)?) {
+        (Some(0), Some(bytes)) => Some(Digest { algorithm: Algorithm::Blake3, bytes }),
+        (Some(1), Some(bytes)) => Some(Digest { algorithm: Algorithm::NonZeroChunks, bytes }),
+        (None, None) => None,
+        _ => return Err(damaged(22, "unknown digest algorithm")),
+    };
+    let xattrs = match row.get::<_, Option<Vec<u8>>>(25)? {
+        None => None,
+        Some(bytes) => Some(Xattrs::from_bytes(&bytes).ok_or_else(|| damaged(25, "damaged attributes"))?),
+    };
+    Ok(Row {
+        dir: row.get(0)?,
+        name: row.get(1)?,
+        id: row.get(2)?,
+        target: row.get(3)?,
+        state: State::from_number(row.get(4)?).ok_or_else(|| damaged(4, "unknown state"))?,
+        size: unsigned(6)?,
+        rdev: unsigned(12)?,
+        nlink: row.get(13)?,
+        source,
+        dst_ino: unsigned(18)?,
+        dst_ctime: time(row, 19)?.ok_or_else(|| damaged(19, "no ctime"))?,
+        alias: row.get(21)?,
+        digest,
+        link: row.get(24)?,
+        wanted: Wanted { kind, mode: row.get(7)?, owner, atime: None, mtime: time(row, 10)?, xattrs },
+        verified: row.get(26)?,
+    })
+}

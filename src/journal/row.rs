@@ -1,0 +1,132 @@
+//! One line of the journal: an entry of the target, as it shall be.
+
+use crate::digest::Digest;
+use crate::meta::{Wanted, Xattrs};
+use crate::sys::stat::{Kind, Stat, Time};
+
+/// Where an entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A directory that is being filled.
+    Open,
+    /// Whole on the medium.
+    Done,
+    /// A directory on the way to an entry that the plan does not own.
+    Passage,
+    /// Verification found it different; it is copied again by the next run.
+    Bad,
+}
+
+impl State {
+    pub(super) const fn number(self) -> i64 {
+        match self {
+            Self::Open => 0,
+            Self::Done => 1,
+            Self::Passage => 2,
+            Self::Bad => 3,
+        }
+    }
+
+    pub(super) const fn from_number(number: i64) -> Option<Self> {
+        Some(match number {
+            0 => Self::Open,
+            1 => Self::Done,
+            2 => Self::Passage,
+            3 => Self::Bad,
+            _ => return None,
+        })
+    }
+}
+
+/// The source inode that an entry was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceId {
+    /// Device number; it may change with a reboot, so it only ever tells inodes apart.
+    pub dev: u64,
+    /// Inode number.
+    pub ino: u64,
+    /// Time of the last change of the inode.
+    pub ctime: Time,
+}
+
+impl SourceId {
+    /// The identity in a stat.
+    #[must_use]
+    pub fn of(stat: &Stat) -> Self {
+        Self { dev: stat.dev, ino: stat.ino, ctime: stat.ctime }
+    }
+}
+
+/// An entry of the target.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The directory's id; 0 is the root.
+    pub dir: i64,
+    /// The name in it.
+    pub name: Vec<u8>,
+    /// A directory's own id.
+    pub id: Option<i64>,
+    /// Index of the plan's target.
+    pub target: u32,
+    /// Where it stands.
+    pub state: State,
+    /// Apparent size in bytes.
+    pub size: u64,
+    /// Device number of a node.
+    pub rdev: u64,
+    /// Number of names of the source inode.
+    pub nlink: u32,
+    /// What it was made from; `None` for a parent that the backup does not have.
+    pub source: Option<SourceId>,
+    /// Inode number on the target.
+    pub dst_ino: u64,
+    /// ctime on the target when it was finished.
+    pub dst_ctime: Time,
+    /// Made by linking to an entry that has its own row.
+    pub alias: bool,
+    /// Of a regular file's content.
+    pub digest: Option<Digest>,
+    /// A symlink's text.
+    pub link: Option<Vec<u8>>,
+    /// What it shall have.
+    pub wanted: Wanted,
+    /// When it was verified, in seconds since the epoch.
+    pub verified: Option<i64>,
+}
+
+impl Row {
+    /// The type.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.wanted.kind
+    }
+
+    /// The attributes to expect, none for rows that do not say.
+    #[must_use]
+    pub fn xattrs(&self) -> Option<&Xattrs> {
+        self.wanted.xattrs.as_ref()
+    }
+
+    /// True when `stat` is the source as it was when this row was written:
+    /// type, size, mtime, ctime and inode.
+    #[must_use]
+    pub fn source_unchanged(&self, stat: &Stat) -> bool {
+        self.source.is_some_and(|s| s.ino == stat.ino && s.ctime == stat.ctime)
+            && self.kind() == stat.kind
+            && (stat.kind != Kind::File || self.size == stat.size)
+            && self.wanted.mtime == Some(stat.mtime)
+    }
+
+    /// True when `stat` is the target as this row left it. A further name moves
+    /// the ctime of an inode, so linked inodes are held to the rest.
+    #[must_use]
+    pub fn target_unchanged(&self, stat: &Stat) -> bool {
+        self.kind() == stat.kind
+            && self.dst_ino == stat.ino
+            && (stat.kind != Kind::File || self.size == stat.size)
+            && self.wanted.mtime.is_none_or(|t| t == stat.mtime)
+            && (stat.kind == Kind::Symlink || self.wanted.mode == stat.mode)
+            && self.wanted.owner.is_none_or(|o| o == (stat.uid, stat.gid))
+            && (self.nlink > 1 || self.dst_ctime == stat.ctime)
+    }
+}

@@ -1,0 +1,223 @@
+//! The one thread that writes the journal.
+
+use super::row::{Row, State};
+use super::schema::COLUMNS;
+use super::{Journal, JournalError};
+use crate::digest::Algorithm;
+use crate::durable::Durable;
+use crate::stop::{Reason, Stop};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rusqlite::{Connection, params};
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+
+enum Message {
+    Commit(Durable),
+    Verified { at: i64, keys: Vec<(i64, Vec<u8>)> },
+    Bad(Vec<(i64, Vec<u8>)>),
+    Meta(&'static str, String),
+    Target(u32, String),
+    RunStarted { started: String, tool: String },
+    RunEnded { ended: String, outcome: &'static str, report: String },
+}
+
+/// The running writer; [`Writer::finish`] ends it and tells whether all went well.
+#[derive(Debug)]
+pub struct Writer {
+    handle: WriterHandle,
+    thread: JoinHandle<Result<(), rusqlite::Error>>,
+    path: PathBuf,
+}
+
+/// What other threads hold to send rows.
+#[derive(Clone, Debug)]
+pub struct WriterHandle(Sender<Message>);
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Message")
+    }
+}
+
+impl Writer {
+    /// Starts the thread. A failed transaction stops the run through `stop`.
+    pub fn start(journal: &Journal, stop: Stop) -> Result<Self, JournalError> {
+        let connection = journal.writable()?;
+        let path = journal.path();
+        // Two epochs may wait: a third would only hide that the journal is slow.
+        let (sender, receiver) = bounded(2);
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn({
+                let path = path.clone();
+                move || {
+                    let result = serve(connection, &receiver);
+                    if let Err(error) = &result {
+                        stop.set(Reason::Fatal(format!("journal {}: {error}", path.display())));
+                    }
+                    result
+                }
+            })
+            .map_err(|e| JournalError::Writer { path: path.clone(), what: format!("cannot start its thread: {e}") })?;
+        Ok(Self { handle: WriterHandle(sender), thread, path })
+    }
+
+    /// A sender for another thread.
+    #[must_use]
+    pub fn handle(&self) -> WriterHandle {
+        self.handle.clone()
+    }
+
+    /// Waits until everything sent is committed. All other handles must be gone.
+    pub fn finish(self) -> Result<(), JournalError> {
+        drop(self.handle);
+        match self.thread.join() {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(source)) => Err(JournalError::Database { path: self.path, source }),
+            Err(_) => Err(JournalError::Writer { path: self.path, what: "its thread panicked".into() }),
+        }
+    }
+}
+
+impl WriterHandle {
+    /// Records entries that the medium has: the only way to a done row.
+    pub fn commit(&self, durable: Durable) {
+        self.send(Message::Commit(durable));
+    }
+
+    /// Records that these keys were verified at `at` (seconds since the epoch).
+    pub fn verified(&self, at: i64, keys: Vec<(i64, Vec<u8>)>) {
+        self.send(Message::Verified { at, keys });
+    }
+
+    /// Records that these keys are not as they should be: the next run copies them again.
+    pub fn bad(&self, keys: Vec<(i64, Vec<u8>)>) {
+        self.send(Message::Bad(keys));
+    }
+
+    /// Sets a value of the `meta` table.
+    pub fn meta(&self, key: &'static str, value: String) {
+        self.send(Message::Meta(key, value));
+    }
+
+    /// Names a target of the plan.
+    pub fn target(&self, index: u32, name: &str) {
+        self.send(Message::Target(index, name.to_string()));
+    }
+
+    /// Begins the record of a run.
+    pub fn run_started(&self, started: String, tool: String) {
+        self.send(Message::RunStarted { started, tool });
+    }
+
+    /// Ends the record of a run with its report as JSON.
+    pub fn run_ended(&self, ended: String, outcome: &'static str, report: String) {
+        self.send(Message::RunEnded { ended, outcome, report });
+    }
+
+    fn send(&self, message: Message) {
+        // The thread is gone only after a failure that it has already reported through `stop`.
+        drop(self.0.send(message));
+    }
+}
+
+fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(), rusqlite::Error> {
+    let mut run = None;
+    while let Ok(message) = receiver.recv() {
+        match message {
+            Message::Commit(durable) => commit(&mut connection, durable)?,
+            Message::Verified { at, keys } => {
+                update_keys(&mut connection, &format!("UPDATE item SET verified = {at}, state = 1 WHERE dir = ?1 AND name = ?2"), &keys)?;
+            }
+            Message::Bad(keys) => {
+                let bad = State::Bad.number();
+                update_keys(
+                    &mut connection,
+                    &format!("UPDATE item SET verified = NULL, state = {bad} WHERE dir = ?1 AND name = ?2"),
+                    &keys,
+                )?;
+            }
+            Message::Meta(key, value) => {
+                connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)", (key, value))?;
+            }
+            Message::Target(index, name) => {
+                connection.execute("INSERT OR REPLACE INTO target(id, name) VALUES(?1, ?2)", (index, name))?;
+            }
+            Message::RunStarted { started, tool } => {
+                connection.execute("INSERT INTO run(started, tool) VALUES(?1, ?2)", (started, tool))?;
+                run = Some(connection.last_insert_rowid());
+            }
+            Message::RunEnded { ended, outcome, report } => {
+                connection.execute(
+                    "UPDATE run SET ended = ?1, outcome = ?2, report = ?3 WHERE id = ?4",
+                    (ended, outcome, report, run),
+                )?;
+            }
+        }
+    }
+    // Folds the log into the database, so that what is left is one file.
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+fn update_keys(connection: &mut Connection, sql: &str, keys: &[(i64, Vec<u8>)]) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare_cached(sql)?;
+        for (dir, name) in keys {
+            statement.execute((dir, name))?;
+        }
+    }
+    transaction.commit()
+}
+
+fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let marks = (1..=27).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
+        let mut statement =
+            transaction.prepare_cached(&format!("INSERT OR REPLACE INTO item({COLUMNS}) VALUES({marks})"))?;
+        for row in durable.rows() {
+            insert(&mut statement, row)?;
+        }
+    }
+    transaction.commit()
+}
+
+fn insert(statement: &mut rusqlite::CachedStatement<'_>, row: &Row) -> Result<(), rusqlite::Error> {
+    let owner = row.wanted.owner;
+    let mtime = row.wanted.mtime;
+    let source = row.source;
+    statement.execute(params![
+        row.dir,
+        row.name,
+        row.id,
+        row.target,
+        row.state.number(),
+        row.kind().letter(),
+        row.size.cast_signed(),
+        row.wanted.mode,
+        owner.map(|o| o.0),
+        owner.map(|o| o.1),
+        mtime.map(|t| t.sec),
+        mtime.map(|t| t.nsec),
+        row.rdev.cast_signed(),
+        row.nlink,
+        source.map(|s| s.dev.cast_signed()),
+        source.map(|s| s.ino.cast_signed()),
+        source.map(|s| s.ctime.sec),
+        source.map(|s| s.ctime.nsec),
+        row.dst_ino.cast_signed(),
+        row.dst_ctime.sec,
+        row.dst_ctime.nsec,
+        row.alias,
+        row.digest.map(|d| match d.algorithm {
+            Algorithm::Blake3 => 0,
+            Algorithm::NonZeroChunks => 1,
+        }),
+        row.digest.map(|d| d.bytes),
+        row.link,
+        row.xattrs().map(crate::meta::Xattrs::to_bytes),
+        row.verified,
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Compares what an inode has with what it shall have.
+
+use super::xattrs::{ACL_ACCESS, ACL_DEFAULT};
+use super::{Wanted, Xattrs};
+use crate::path::RelPath;
+use crate::problem::{Problem, ProblemKind};
+use crate::sys::stat::{Kind, Stat};
+
+/// Every attribute of `stat` and `xattrs` that is not as `wanted` says.
+#[must_use]
+pub fn compare(path: &RelPath, wanted: &Wanted, stat: &Stat, xattrs: Option<&Xattrs>) -> Vec<Problem> {
+    if stat.kind != wanted.kind {
+        return vec![Problem::differs(path.clone(), ProblemKind::Type, wanted.kind.words(), stat.kind.words())];
+    }
+    let mut found = Vec::new();
+    let mut differs = |kind, expected: String, actual: String| {
+        if expected != actual {
+            found.push(Problem::differs(path.clone(), kind, expected, actual));
+        }
+    };
+    if let Some((uid, gid)) = wanted.owner {
+        differs(ProblemKind::Owner, uid.to_string(), stat.uid.to_string());
+        differs(ProblemKind::Group, gid.to_string(), stat.gid.to_string());
+    }
+    // A symlink's mode is 0777 everywhere and cannot be set.
+    if wanted.kind != Kind::Symlink {
+        differs(ProblemKind::Mode, format!("{:04o}", wanted.mode), format!("{:04o}", stat.mode));
+    }
+    if let Some(mtime) = wanted.mtime {
+        differs(ProblemKind::Mtime, mtime.to_string(), stat.mtime.to_string());
+    }
+    if let (Some(wanted), Some(actual)) = (&wanted.xattrs, xattrs) {
+        found.extend(compare_xattrs(path, wanted, actual));
+    }
+    found
+}
+
+fn compare_xattrs(path: &RelPath, wanted: &Xattrs, actual: &Xattrs) -> Vec<Problem> {
+    let shown = |value: Option<&[u8]>| match value {
+        None => "none".to_string(),
+        Some(value) => format!("{} bytes, BLAKE3 {}", value.len(), &blake3::hash(value).to_hex()[..16]),
+    };
+    let names = wanted.iter().map(|(n, _)| n).chain(actual.iter().map(|(n, _)| n).filter(|n| {
+        // A label that the target's security module put there is not a loss.
+        wanted.get(n.as_bytes()).is_none() && !n.as_bytes().starts_with(b"security.")
+    }));
+    let mut found = Vec::new();
+    for name in names.map(|n| n.as_bytes()) {
+        let (expected, value) = (wanted.get(name), actual.get(name));
+        if expected != value {
+            let kind = if name == ACL_ACCESS || name == ACL_DEFAULT { ProblemKind::Acl } else { ProblemKind::Xattr };
+            found.push(Problem::differs(path.clone(), kind, shown(expected), shown(value)).about(name));
+        }
+    }
+    found
+}

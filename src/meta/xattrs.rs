@@ -1,0 +1,103 @@
+//! The extended attributes of one inode as one sorted list.
+
+use crate::sys::Errno;
+use crate::sys::xattr::{self, Holder};
+use std::ffi::CString;
+
+/// Names and values, sorted by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Xattrs(Vec<(CString, Vec<u8>)>);
+
+/// The access ACL; it is set late because it widens.
+pub(super) const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
+/// The default ACL of a directory.
+pub(super) const ACL_DEFAULT: &[u8] = b"system.posix_acl_default";
+
+impl Xattrs {
+    /// Reads all attributes. One that vanishes between list and get is left out.
+    pub fn read(holder: Holder<'_>) -> Result<Self, Errno> {
+        let names = xattr::list(holder)?;
+        let mut all = Vec::with_capacity(names.len());
+        for name in names {
+            match xattr::get(holder, &name) {
+                Ok(value) => all.push((name, value)),
+                Err(Errno::NODATA) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        all.sort();
+        Ok(Self(all))
+    }
+
+    /// Name and value, in the order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = &(CString, Vec<u8>)> {
+        self.0.iter()
+    }
+
+    /// True when there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The value of `name`.
+    #[must_use]
+    pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
+        self.0.iter().find(|(n, _)| n.as_bytes() == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// The journal's form: for each attribute the length of the name, the name,
+    /// the length of the value, the value; lengths as 32-bit little endian.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (name, value) in &self.0 {
+            for part in [name.as_bytes(), value] {
+                // The kernel limits both to 64 KiB.
+                out.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_le_bytes());
+                out.extend_from_slice(part);
+            }
+        }
+        out
+    }
+
+    /// Reads [`Self::to_bytes`]; `None` when the bytes are damaged.
+    #[must_use]
+    pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let mut all = Vec::new();
+        while !bytes.is_empty() {
+            let (name, rest) = take_part(bytes)?;
+            let (value, rest) = take_part(rest)?;
+            all.push((CString::new(name).ok()?, value.to_vec()));
+            bytes = rest;
+        }
+        Some(Self(all))
+    }
+}
+
+fn take_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_form_round_trips() {
+        let xattrs = Xattrs(vec![
+            (c"security.capability".to_owned(), vec![1, 0, 2]),
+            (c"user.empty".to_owned(), Vec::new()),
+        ]);
+        assert_eq!(Xattrs::from_bytes(&xattrs.to_bytes()), Some(xattrs));
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        let bytes = Xattrs(vec![(c"user.a".to_owned(), b"value".to_vec())]).to_bytes();
+        for cut in 1..bytes.len() {
+            assert_eq!(Xattrs::from_bytes(&bytes[..cut]), None, "cut at {cut}");
+        }
+    }
+}

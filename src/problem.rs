@@ -1,0 +1,196 @@
+//! What went wrong with one path, and the one place that collects it.
+
+use crate::path::{RelPath, escape};
+use crate::sys::{Errno, errno_words};
+use serde::Serialize;
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::Mutex;
+
+/// The closed set of problem kinds, documented in `docs/report.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProblemKind {
+    /// On record or declared, but not there.
+    Missing,
+    /// The content differs from what was read from the source.
+    Content,
+    /// The size differs.
+    Size,
+    /// Another type of inode stands there.
+    Type,
+    /// The owner differs or could not be set.
+    Owner,
+    /// The group differs or could not be set.
+    Group,
+    /// The permission bits differ or could not be set.
+    Mode,
+    /// The modification time differs or could not be set.
+    Mtime,
+    /// An extended attribute differs or could not be kept.
+    Xattr,
+    /// A POSIX ACL differs or could not be kept.
+    Acl,
+    /// A hard link could not be kept, or is broken.
+    Link,
+    /// The text of a symlink differs.
+    Target,
+    /// The source could not be read.
+    Unreadable,
+    /// The target cannot hold this.
+    Unsupported,
+    /// The source changed while it was read.
+    ChangedSource,
+    /// An operation on the target failed.
+    Io,
+    /// A mount inside the source was not entered.
+    Mount,
+    /// A fixup could not be applied or did not hold.
+    Fixup,
+    /// An id map is damaged.
+    IdMap,
+}
+
+/// One thing that could not be done or is not as it should be.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Below the root of the target, or below the source for what never arrived.
+    pub path: RelPath,
+    /// Name of the plan's target; empty for none.
+    pub target: String,
+    /// What is wrong.
+    pub kind: ProblemKind,
+    /// The attribute, for xattrs and flags.
+    pub attribute: Option<String>,
+    /// What it should be.
+    pub expected: Option<String>,
+    /// What it is.
+    pub found: Option<String>,
+    /// One line for a person: operation, reason, what to do.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem with a message and nothing else.
+    #[must_use]
+    pub fn new(path: RelPath, kind: ProblemKind, message: impl Into<String>) -> Self {
+        Self {
+            path,
+            target: String::new(),
+            kind,
+            attribute: None,
+            expected: None,
+            found: None,
+            message: message.into(),
+        }
+    }
+
+    /// A system call that failed: `operation` reads like "open for reading".
+    #[must_use]
+    pub fn failed(path: RelPath, kind: ProblemKind, operation: &str, errno: Errno) -> Self {
+        Self::new(path, kind, format!("{operation}: {}", errno_words(errno)))
+    }
+
+    /// A comparison that failed.
+    #[must_use]
+    pub fn differs(path: RelPath, kind: ProblemKind, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        let (expected, found) = (expected.into(), found.into());
+        let message = format!("expected {expected}, found {found}");
+        Self { expected: Some(expected), found: Some(found), ..Self::new(path, kind, message) }
+    }
+
+    /// Names the attribute.
+    #[must_use]
+    pub fn about(mut self, attribute: &[u8]) -> Self {
+        self.attribute = Some(escape(attribute).into_owned());
+        self
+    }
+
+    fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.path, self.kind, &self.attribute).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// How many problems are kept whole; all are counted.
+const KEPT: usize = 10_000;
+
+/// Collects problems from every thread. The same path, kind and attribute counts once.
+#[derive(Debug, Default)]
+pub struct Problems(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    kept: Vec<Problem>,
+    seen: HashSet<u64>,
+    count: u64,
+    notes: Vec<String>,
+    notes_count: u64,
+}
+
+impl Problems {
+    /// Adds one problem; false when it was known.
+    pub fn add(&self, problem: Problem) -> bool {
+        let mut inner = self.lock();
+        // Past the limit a repeat may count twice: better than memory without bound.
+        if inner.seen.len() < 16 * KEPT && !inner.seen.insert(problem.key()) {
+            return false;
+        }
+        inner.count += 1;
+        if inner.kept.len() < KEPT {
+            inner.kept.push(problem);
+        }
+        true
+    }
+
+    /// Adds something worth saying that is not a failure (a socket, a symlinked entry).
+    pub fn note(&self, text: String) {
+        let mut inner = self.lock();
+        inner.notes_count += 1;
+        if inner.notes.len() < KEPT && !inner.notes.contains(&text) {
+            inner.notes.push(text);
+        }
+    }
+
+    /// Number of problems so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.lock().count
+    }
+
+    /// The problems that were kept, and how many there are in all.
+    #[must_use]
+    pub fn take(&self) -> (Vec<Problem>, u64, Vec<String>) {
+        let mut inner = self.lock();
+        let (kept, notes) = (std::mem::take(&mut inner.kept), std::mem::take(&mut inner.notes));
+        (kept, inner.count, notes)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // A panic while adding leaves a vector that is still whole.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_problem_counts_once() {
+        let problems = Problems::default();
+        let path = RelPath::new(b"a").expect("valid");
+        assert!(problems.add(Problem::failed(path.clone(), ProblemKind::Xattr, "set", Errno::PERM).about(b"user.a")));
+        assert!(!problems.add(Problem::failed(path.clone(), ProblemKind::Xattr, "set", Errno::PERM).about(b"user.a")));
+        assert!(problems.add(Problem::failed(path, ProblemKind::Xattr, "set", Errno::PERM).about(b"user.b")));
+        assert_eq!(problems.count(), 2);
+    }
+
+    #[test]
+    fn messages_have_words_not_numbers() {
+        let problem = Problem::failed(RelPath::root(), ProblemKind::Io, "write", Errno::NOSPC);
+        assert_eq!(problem.message, "write: No space left on device");
+    }
+}

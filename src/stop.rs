@@ -1,0 +1,48 @@
+//! The one way to end a run early: every loop of the engine asks here.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Why a run ends before its work is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// SIGINT, SIGTERM or SIGHUP.
+    Signal,
+    /// Going on is useless or unsafe: a full disk, a failed syncfs, a journal that cannot be written.
+    Fatal(String),
+}
+
+/// A flag with its first reason, shared by all threads.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    flag: AtomicBool,
+    reason: Mutex<Option<Reason>>,
+}
+
+impl Stop {
+    /// True once anything asked to stop.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.flag.load(Ordering::Relaxed)
+    }
+
+    /// Asks to stop; the first reason is kept, but a fatal one outranks a signal.
+    /// True when the flag was not set before.
+    pub fn set(&self, reason: Reason) -> bool {
+        let mut kept = self.0.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&*kept, &reason) {
+            (None, _) | (Some(Reason::Signal), Reason::Fatal(_)) => *kept = Some(reason),
+            _ => {}
+        }
+        !self.0.flag.swap(true, Ordering::Relaxed)
+    }
+
+    /// The reason, once set.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.0.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
