@@ -36,6 +36,13 @@ impl FileSystems {
         Ok(known.len() - 1)
     }
 
+    /// Syncs every file system that was written to.
+    pub fn sync_all(&self) -> Result<(), Errno> {
+        let known: Vec<_> =
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|(_, fd)| Arc::clone(fd)).collect();
+        known.iter().try_for_each(|fd| fd.sync())
+    }
+
     fn get(&self, index: usize) -> Option<Arc<SyncFd>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(index).map(|(_, fd)| Arc::clone(fd))
     }

@@ -1,15 +1,29 @@
 //! persistcp: a fast, faithful, verified, resumable copier for moving a Linux
 //! system's state to a new disk.
+//!
+//! Data flows one way: [`plan`] → resolve → [`preflight`] (with a [`survey`]) →
+//! [`copy`] → [`durable`] → [`journal`] → [`verify`] → [`fixup`] → [`report`].
+//! [`run`] is that line in code.
 
+pub mod cli;
 pub mod clock;
 pub mod copy;
 pub mod digest;
 pub mod durable;
+pub mod exit;
+pub mod fixup;
 pub mod journal;
 pub mod meta;
+pub mod mounts;
 pub mod path;
 pub mod plan;
+pub mod preflight;
 pub mod problem;
 pub mod progress;
+pub mod report;
+pub mod run;
+pub mod shell;
 pub mod stop;
+pub mod survey;
 pub mod sys;
+pub mod verify;

@@ -1,1 +1,101 @@
+//! The plan: what goes where, as the user wrote it and as numbers.
+//!
+//! [`Plan::read`] parses and validates a file and reports all of its errors at
+//! once; [`Plan::resolve`] looks at the source and the id maps and gives a
+//! [`resolved::Resolved`].
+
+mod conflicts;
+mod diagnostic;
+mod expand;
+mod ids;
+mod mode;
+mod resolve;
 pub mod resolved;
+mod schema;
+mod show;
+mod static_ids;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use diagnostic::{Diagnostic, Diagnostics};
+pub use resolve::{Overrides, ResolveError};
+pub use show::{drift, json, table};
+pub(crate) use show::exact;
+
+use crate::path::RelPath;
+use resolved::{EntryKind, Need};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// A plan as written: names and globs are not resolved yet.
+#[derive(Debug)]
+pub struct Plan {
+    file: PathBuf,
+    text: String,
+    name: String,
+    source: Option<PathBuf>,
+    root: PathBuf,
+    users: BTreeMap<String, u32>,
+    groups: BTreeMap<String, u32>,
+    targets: Vec<TargetDraft>,
+    fixups: Vec<FixupDraft>,
+}
+
+#[derive(Debug)]
+struct TargetDraft {
+    span: Range<usize>,
+    name: String,
+    from: RelPath,
+    to: RelPath,
+    need: Need,
+    parents: Option<Parents>,
+    exclude: Vec<String>,
+    entries: Vec<EntryDraft>,
+}
+
+#[derive(Debug)]
+struct Parents {
+    owner: Option<IdRef>,
+    group: Option<IdRef>,
+    mode: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct EntryDraft {
+    span: Range<usize>,
+    /// Relative to the target's `from`; may hold a glob.
+    path: RelPath,
+    kind: EntryKind,
+    owner: Option<IdRef>,
+    group: Option<IdRef>,
+    mode: Option<u32>,
+    need: Need,
+}
+
+#[derive(Debug)]
+struct FixupDraft {
+    span: Range<usize>,
+    path: RelPath,
+    owner: Option<IdRef>,
+    group: Option<IdRef>,
+    mode: Option<u32>,
+    recursive: bool,
+    dir_mode: Option<u32>,
+    file_mode: Option<u32>,
+}
+
+/// A user or group in the plan.
+#[derive(Clone, Debug)]
+struct IdRef {
+    span: Range<usize>,
+    value: IdValue,
+}
+
+#[derive(Clone, Debug)]
+enum IdValue {
+    Name(String),
+    Number(u32),
+}

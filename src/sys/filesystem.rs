@@ -100,3 +100,17 @@ pub fn raise_open_files() -> u64 {
         Err(_) => limit.current.unwrap_or(1024),
     }
 }
+
+/// The id of the mount that `fd` lies on (statx(2), `STATX_MNT_ID`, since Linux 5.8).
+pub fn mount_id(fd: impl AsFd) -> Result<u64, Errno> {
+    use rustix::fs::{AtFlags, StatxFlags};
+    let fd = fd.as_fd();
+    let stat = retry(|| rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID))?;
+    if stat.stx_mask & StatxFlags::MNT_ID.bits() == 0 { Err(Errno::NOSYS) } else { Ok(stat.stx_mnt_id) }
+}
+
+/// True when this process may give files away to any owner.
+#[must_use]
+pub fn may_chown() -> bool {
+    rustix::process::geteuid().is_root()
+}

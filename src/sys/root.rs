@@ -63,3 +63,11 @@ impl AsFd for Root {
 pub fn is_absent(path: &Path) -> bool {
     matches!(rustix::fs::statat(CWD, path, AtFlags::empty()), Err(Errno::NOENT | Errno::NOTDIR))
 }
+
+/// Where an open descriptor's file is, as the kernel names it.
+pub fn real_path(fd: &impl AsFd) -> Result<std::path::PathBuf, Errno> {
+    use std::os::unix::ffi::OsStringExt;
+    let link = super::xattr::proc_path(fd.as_fd());
+    let text = retry(|| rustix::fs::readlink(link.as_c_str(), Vec::new()))?;
+    Ok(std::ffi::OsString::from_vec(text.into_bytes()).into())
+}

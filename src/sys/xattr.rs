@@ -30,7 +30,7 @@ impl<'fd> Holder<'fd> {
 
 /// The path of a descriptor in procfs.
 #[must_use]
-pub(super) fn proc_path(fd: BorrowedFd<'_>) -> CString {
+pub(crate) fn proc_path(fd: BorrowedFd<'_>) -> CString {
     CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default()
 }
 

@@ -1,0 +1,111 @@
+//! Destinations that collide, and trees that would be copied into themselves.
+
+use super::Plan;
+use super::diagnostic::Diagnostic;
+use super::value::Errors;
+use crate::path::RelPath;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Component, Path, PathBuf};
+
+/// One entry's two ends and where the plan says so.
+pub(super) struct Pair<'p> {
+    pub(super) src: &'p RelPath,
+    pub(super) dst: &'p RelPath,
+    pub(super) span: Range<usize>,
+}
+
+/// Checks what can be known without looking at the source.
+pub(super) fn of_plan(plan: &Plan, errors: &mut Errors) {
+    let ends: Vec<(RelPath, RelPath, Range<usize>)> = plan
+        .targets
+        .iter()
+        .flat_map(|t| {
+            t.entries.iter().map(|e| (t.from.join_path(&e.path), t.to.join_path(&e.path), e.span.clone()))
+        })
+        .collect();
+    let pairs: Vec<Pair<'_>> = ends.iter().map(|(src, dst, span)| Pair { src, dst, span: span.clone() }).collect();
+    of_pairs(&pairs, errors);
+    for (i, target) in plan.targets.iter().enumerate() {
+        if plan.targets[..i].iter().any(|t| t.name == target.name) {
+            let name = &target.name;
+            errors.add(target.span.clone(), format!("two targets are named `{name}`"), "the report needs to tell them apart");
+        }
+    }
+}
+
+/// Complains about repeated sources and destinations and about a destination
+/// inside another one's to which its source does not belong.
+pub(super) fn of_pairs(pairs: &[Pair<'_>], errors: &mut Errors) {
+    let mut by_dst: HashMap<&RelPath, &Pair<'_>> = HashMap::new();
+    let mut by_src: HashMap<&RelPath, &Pair<'_>> = HashMap::new();
+    for pair in pairs {
+        if by_dst.insert(pair.dst, pair).is_some() {
+            errors.add(pair.span.clone(), format!("the destination {} is given twice", pair.dst), "here again");
+        } else if by_src.insert(pair.src, pair).is_some() {
+            errors.add(
+                pair.span.clone(),
+                format!("the source {} is given twice", pair.src),
+                "it would be copied twice; remove one",
+            );
+        }
+    }
+    for pair in pairs {
+        let mut above = pair.dst.parent();
+        while let Some(outer) = above {
+            if let Some(holder) = by_dst.get(&outer) {
+                let at_same_place = match (pair.dst.strip_prefix(holder.dst), pair.src.strip_prefix(holder.src)) {
+                    (Some(dst), Some(src)) => dst == src,
+                    _ => false,
+                };
+                if !at_same_place {
+                    errors.add(
+                        pair.span.clone(),
+                        format!("{} lies inside {}, which another entry fills", pair.dst, holder.dst),
+                        format!("its source {} does not belong there", pair.src),
+                    );
+                }
+            }
+            above = outer.parent();
+        }
+    }
+}
+
+/// Refuses a destination inside the source, or the source inside a destination.
+pub(super) fn with_source(plan: &Plan, source: &Path, root: &Path) -> Vec<Diagnostic> {
+    let source = absolute(source);
+    let mut found = Vec::new();
+    for target in &plan.targets {
+        let to = absolute(&root.join(target.to.as_path()));
+        let message = if to.starts_with(&source) {
+            "the destination lies inside the source"
+        } else if source.starts_with(&to) {
+            "the source lies inside the destination"
+        } else {
+            continue;
+        };
+        let label = format!("{} and {}", source.display(), to.display());
+        found.push(
+            Diagnostic::new(target.span.clone(), message, label)
+                .help("mount the backup elsewhere, or change `source`, `root` or `to`"),
+        );
+    }
+    found
+}
+
+/// The path without `.` and `..`, relative to the current directory. Symlinks
+/// stay: where they lead is preflight's question.
+fn absolute(path: &Path) -> PathBuf {
+    let mut out = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    for part in path.components() {
+        match part {
+            Component::RootDir => out = PathBuf::from("/"),
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::Normal(name) => out.push(name),
+            Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    out
+}

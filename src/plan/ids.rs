@@ -1,0 +1,251 @@
+//! Names become numbers, from the machines' own files and never from the user
+//! database of the machine that runs persistcp: an installer knows no `sinh`.
+//!
+//! The order: the plan's `[ids]`; the target's `/var/lib/nixos` maps and its
+//! passwd and group, under the root and in each storage area; the backup's;
+//! NixOS's static ids.
+
+use super::resolved::{Drift, IdKind};
+use super::{Plan, static_ids};
+use crate::path::RelPath;
+use crate::sys::root::Root;
+use crate::sys::{Errno, errno_words};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Names of one file.
+type Names = BTreeMap<String, u32>;
+
+/// A file that was looked at.
+struct Place {
+    shown: String,
+    names: Names,
+}
+
+/// Everything that gives names numbers, in order of authority.
+pub(super) struct Ids {
+    users: Sides,
+    groups: Sides,
+    /// Files that are damaged: what is wrong with each.
+    pub(super) damaged: Vec<String>,
+}
+
+#[derive(Default)]
+struct Sides {
+    target: Vec<Place>,
+    backup: Vec<Place>,
+}
+
+/// Maps and passwd files are small; anything larger is something else.
+const LARGEST: u64 = 16 << 20;
+
+impl Ids {
+    /// Reads what both machines have. Damaged files are collected, not fatal here.
+    pub(super) fn read(plan: &Plan, source: &Root, source_path: &Path, root_path: &Path) -> Self {
+        let mut ids = Self { users: Sides::default(), groups: Sides::default(), damaged: Vec::new() };
+        // An absent root has no ids; preflight says so better.
+        if let Ok(root) = Root::open(root_path) {
+            let storages = plan.targets.iter().filter(|t| t.from.is_root() && !t.entries.is_empty());
+            let mut bases = vec![RelPath::root()];
+            bases.extend(storages.map(|t| t.to.clone()));
+            for base in bases {
+                ids.side(&root, root_path, &base, true);
+            }
+        }
+        ids.side(source, source_path, &RelPath::root(), false);
+        ids
+    }
+
+    fn side(&mut self, root: &Root, shown: &Path, base: &RelPath, target: bool) {
+        for (kind, map, table) in
+            [(IdKind::User, "uid-map", "passwd"), (IdKind::Group, "gid-map", "group")]
+        {
+            let files: [(String, fn(&[u8]) -> Result<Names, String>); 2] =
+                [(format!("var/lib/nixos/{map}"), parse_map), (format!("etc/{table}"), parse_table)];
+            for (file, parse) in files {
+                // Built from literals: always a path.
+                let path = base.join_path(&RelPath::new(file.as_bytes()).unwrap_or_default());
+                let shown = shown.join(path.as_path()).display().to_string();
+                let names = match root.read(&path, LARGEST) {
+                    Ok(bytes) => parse(&bytes),
+                    Err(Errno::NOENT | Errno::NOTDIR) => Ok(Names::new()),
+                    Err(errno) => Err(format!("cannot be read: {}", errno_words(errno))),
+                };
+                match names {
+                    Ok(names) => {
+                        let sides = match kind {
+                            IdKind::User => &mut self.users,
+                            IdKind::Group => &mut self.groups,
+                        };
+                        let side = if target { &mut sides.target } else { &mut sides.backup };
+                        side.push(Place { shown, names });
+                    }
+                    Err(what) => self.damaged.push(format!("{shown} {what}")),
+                }
+            }
+        }
+    }
+
+    fn sides(&self, kind: IdKind) -> &Sides {
+        match kind {
+            IdKind::User => &self.users,
+            IdKind::Group => &self.groups,
+        }
+    }
+
+    /// The number of `name`, or the places where it is not.
+    pub(super) fn find(&self, plan: &Plan, kind: IdKind, name: &str) -> Result<u32, Vec<String>> {
+        let own = match kind {
+            IdKind::User => &plan.users,
+            IdKind::Group => &plan.groups,
+        };
+        if let Some(id) = own.get(name) {
+            return Ok(*id);
+        }
+        let sides = self.sides(kind);
+        for place in sides.target.iter().chain(&sides.backup) {
+            if let Some(id) = place.names.get(name) {
+                return Ok(*id);
+            }
+        }
+        static_ids::find(kind, name).ok_or_else(|| {
+            let own = "the plan's [ids]".to_string();
+            let files = sides.target.iter().chain(&sides.backup).map(|p| p.shown.clone());
+            std::iter::once(own).chain(files).chain(["NixOS's static ids".to_string()]).collect()
+        })
+    }
+
+    /// Names that have one number in the backup and another on the target.
+    pub(super) fn drift(&self) -> Vec<Drift> {
+        let mut found = Vec::new();
+        for kind in [IdKind::User, IdKind::Group] {
+            let sides = self.sides(kind);
+            let merge = |places: &[Place]| {
+                let mut all = Names::new();
+                for (name, id) in places.iter().flat_map(|p| &p.names) {
+                    all.entry(name.clone()).or_insert(*id);
+                }
+                all
+            };
+            let target = merge(&sides.target);
+            for (name, backup) in merge(&sides.backup) {
+                match target.get(&name) {
+                    Some(id) if *id != backup => found.push(Drift { kind, name, backup, target: *id }),
+                    _ => {}
+                }
+            }
+        }
+        found
+    }
+}
+
+/// One JSON object `{"name": id}`, as update-users-groups.pl writes it.
+fn parse_map(bytes: &[u8]) -> Result<Names, String> {
+    let lost = "its content is lost, and NixOS activation would fail on it: restore it from the running machine";
+    if bytes.is_empty() {
+        return Err(format!("is empty: {lost}"));
+    }
+    if bytes.iter().all(|b| *b == 0) {
+        return Err(format!("is filled with zeros, as after a crash: {lost}"));
+    }
+    let pairs: Pairs = serde_json::from_slice(bytes).map_err(|e| format!("is not a map of names to numbers ({e}): {lost}"))?;
+    let mut names = Names::new();
+    let mut seen = BTreeMap::new();
+    for (name, id) in pairs.0 {
+        if let Some(other) = seen.insert(id, name.clone()) {
+            return Err(format!("gives the number {id} to both `{other}` and `{name}`: mend it by hand"));
+        }
+        if names.insert(name.clone(), id).is_some() {
+            return Err(format!("has `{name}` twice: mend it by hand"));
+        }
+    }
+    Ok(names)
+}
+
+/// A JSON object as a list, so that a repeated name is seen.
+struct Pairs(Vec<(String, u32)>);
+
+impl<'de> serde::Deserialize<'de> for Pairs {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl<'de> serde::de::Visitor<'de> for Visitor {
+            type Value = Pairs;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object of names and ids")
+            }
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+/// passwd(5) or group(5): the name is the first field, the number the third.
+fn parse_table(bytes: &[u8]) -> Result<Names, String> {
+    let mut names = Names::new();
+    for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim();
+        // Comments, and the NIS lines that include other databases.
+        if line.is_empty() || line.starts_with(['#', '+', '-']) {
+            continue;
+        }
+        let mut fields = line.split(':');
+        let (name, id) = (fields.next(), fields.nth(1).and_then(|id| id.parse().ok()));
+        match (name, id) {
+            (Some(name), Some(id)) if !name.is_empty() => {
+                names.entry(name.to_string()).or_insert(id);
+            }
+            _ => return Err(format!("has a damaged line {}: mend it by hand", number + 1)),
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_as_nixos_writes_them() {
+        let names = parse_map(br#"{"colord":997,"sinh":1000}"#).expect("a good map");
+        assert_eq!(names.get("colord"), Some(&997));
+    }
+
+    #[test]
+    fn damaged_maps_say_how() {
+        for (bytes, word) in [
+            (&b""[..], "empty"),
+            (&[0; 100][..], "zeros"),
+            (br#"{"a":1"#, "not a map"),
+            (br#"["a"]"#, "not a map"),
+            (br#"{"a":-1}"#, "not a map"),
+            (br#"{"a":1,"b":1}"#, "both `a` and `b`"),
+            (br#"{"a":1,"a":2}"#, "twice"),
+        ] {
+            let error = parse_map(bytes).expect_err("damaged");
+            assert!(error.contains(word), "{error} should say {word}");
+        }
+    }
+
+    #[test]
+    fn passwd_lines() {
+        let names = parse_table(b"# c\nroot:x:0:0::/root:/bin/sh\n+::::\n\nsinh:x:1000:100::/home/sinh:\n");
+        assert_eq!(names.expect("good").get("sinh"), Some(&1000));
+        assert!(parse_table(b"root:x:zero:0\n").expect_err("bad").contains("line 1"));
+        assert!(parse_table(&[0; 64]).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn parsers_never_panic(bytes: Vec<u8>) {
+            parse_map(&bytes).ok();
+            parse_table(&bytes).ok();
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! From a [`Plan`] to a [`Resolved`]: globs become paths, names become numbers,
+//! and each entry is looked for in the source.
+
+use super::conflicts::{self, Pair};
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::ids::Ids;
+use super::resolved::{Attrs, Entry, EntryKind, Fixup, IdKind, Presence, Resolved, Target};
+use super::value::Errors;
+use super::{EntryDraft, IdRef, IdValue, Plan, TargetDraft, expand};
+use crate::path::RelPath;
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, stat_fd};
+use crate::sys::{Errno, errno_words};
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use rustix::fs::OFlags;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+/// What the command line puts over the plan.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Another backup tree.
+    pub source: Option<PathBuf>,
+    /// Another root.
+    pub root: Option<PathBuf>,
+    /// Further patterns to leave out, for every target.
+    pub exclude: Vec<String>,
+}
+
+/// Why a plan cannot be resolved.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    /// The plan is wrong, here and now: exit status 2.
+    #[error("{0}")]
+    Plan(#[from] Diagnostics),
+    /// A damaged id map: exit status 2.
+    #[error("{0}")]
+    IdMap(String),
+    /// The source cannot be opened: exit status 3.
+    #[error("the source {} cannot be opened: {}\n  mount the backup there, or name it with --source", path.display(), errno_words(*errno))]
+    Source {
+        /// The backup tree.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
+}
+
+struct Resolver<'p> {
+    plan: &'p Plan,
+    source: Root,
+    ids: Ids,
+    errors: Errors,
+    /// A name had to be looked up in a machine's files.
+    used_files: bool,
+}
+
+impl Plan {
+    /// Looks at the source and the id maps.
+    pub fn resolve(self, overrides: &Overrides) -> Result<Resolved, ResolveError> {
+        let refuse = |list| ResolveError::Plan(Diagnostics::new(&self.file, &self.text, list));
+        let Some(path) = overrides.source.clone().or_else(|| self.source.clone()) else {
+            let missing = Diagnostic::new(0..0, "the plan names no source", "expected `source = \"/…\"`");
+            return Err(refuse(vec![missing.help("or name it with --source")]));
+        };
+        let root = overrides.root.clone().unwrap_or_else(|| self.root.clone());
+        let inside = conflicts::with_source(&self, &path, &root);
+        if !inside.is_empty() {
+            return Err(refuse(inside));
+        }
+        let source = Root::open(&path).map_err(|errno| ResolveError::Source { path: path.clone(), errno })?;
+        let ids = Ids::read(&self, &source, &path, &root);
+        let mut resolver = Resolver { plan: &self, source, ids, errors: Errors::default(), used_files: false };
+        let targets: Vec<Target> = self.targets.iter().map(|t| resolver.target(t, &overrides.exclude)).collect();
+        let fixups = self.fixups.iter().map(|f| resolver.fixup(f)).collect();
+        resolver.check_expanded(&targets);
+        let Resolver { ids, errors, used_files, .. } = resolver;
+        // A name that only the damaged file may hold would be reported as unknown: the file comes first.
+        if !ids.damaged.is_empty() && used_files {
+            return Err(ResolveError::IdMap(format!(
+                "{}\n  or name every user and group of the plan in its [ids]; nothing was written",
+                ids.damaged.join("\n")
+            )));
+        }
+        if !errors.0.is_empty() {
+            return Err(refuse(errors.0));
+        }
+        Ok(Resolved { name: self.name, file: self.file, source: path, root, targets, fixups, drift: ids.drift(), id_warnings: ids.damaged })
+    }
+}
+
+impl Resolver<'_> {
+    fn id(&mut self, kind: IdKind, reference: &IdRef) -> Option<u32> {
+        let name = match &reference.value {
+            IdValue::Number(id) => return Some(*id),
+            IdValue::Name(name) => name,
+        };
+        let own = match kind {
+            IdKind::User => &self.plan.users,
+            IdKind::Group => &self.plan.groups,
+        };
+        self.used_files |= !own.contains_key(name);
+        match self.ids.find(self.plan, kind, name) {
+            Ok(id) => Some(id),
+            Err(places) => {
+                let word = match kind {
+                    IdKind::User => "user",
+                    IdKind::Group => "group",
+                };
+                let help = format!("searched: {}; add it to [ids]", places.join(", "));
+                self.errors.0.push(
+                    Diagnostic::new(
+                        reference.span.clone(),
+                        format!("the {word} `{name}` has no number"),
+                        "this name is in none of the places that give names numbers",
+                    )
+                    .help(help),
+                );
+                None
+            }
+        }
+    }
+
+    fn optional(&mut self, kind: IdKind, reference: Option<&IdRef>) -> Option<u32> {
+        reference.and_then(|r| self.id(kind, r))
+    }
+
+    fn target(&mut self, draft: &TargetDraft, exclude: &[String]) -> Target {
+        let parents = draft.parents.as_ref();
+        let attrs = Attrs {
+            uid: self.optional(IdKind::User, parents.and_then(|p| p.owner.as_ref())).unwrap_or(0),
+            gid: self.optional(IdKind::Group, parents.and_then(|p| p.group.as_ref())).unwrap_or(0),
+            mode: parents.and_then(|p| p.mode).unwrap_or(0o755),
+        };
+        let patterns: Vec<String> = draft.exclude.iter().chain(exclude).cloned().collect();
+        let excluded = self.patterns(draft, &patterns);
+        let mut entries = Vec::new();
+        let literal: BTreeSet<&RelPath> = draft.entries.iter().map(|e| &e.path).collect();
+        for entry in &draft.entries {
+            if entry.kind == EntryKind::Tree || !expand::is_glob(&entry.path) {
+                entries.push(self.entry(draft, entry, entry.path.clone()));
+                continue;
+            }
+            match expand::expand(&self.source, &draft.from, &entry.path) {
+                Ok(found) if found.is_empty() => {
+                    let mut absent = self.bare(draft, entry, entry.path.clone());
+                    absent.presence = Presence::Absent;
+                    entries.push(absent);
+                }
+                Ok(found) => {
+                    for path in found.into_iter().filter(|path| !literal.contains(path)) {
+                        entries.push(self.entry(draft, entry, path));
+                    }
+                }
+                Err(errno) => {
+                    let mut unreadable = self.bare(draft, entry, entry.path.clone());
+                    unreadable.presence = Presence::Unreadable { why: errno_words(errno) };
+                    entries.push(unreadable);
+                }
+            }
+        }
+        entries.sort_by(|a, b| a.dst.cmp(&b.dst));
+        Target {
+            name: draft.name.clone(),
+            from: draft.from.clone(),
+            to: draft.to.clone(),
+            need: draft.need,
+            parents: attrs,
+            exclude: patterns,
+            excluded,
+            entries,
+        }
+    }
+
+    fn patterns(&mut self, draft: &TargetDraft, patterns: &[String]) -> Gitignore {
+        let mut builder = GitignoreBuilder::new("");
+        for pattern in patterns {
+            if let Err(error) = builder.add_line(None, pattern) {
+                self.errors.add(draft.span.clone(), format!("--exclude {pattern}: {error}"), "");
+            }
+        }
+        builder.build().unwrap_or_else(|error| {
+            self.errors.add(draft.span.clone(), format!("patterns: {error}"), "");
+            Gitignore::empty()
+        })
+    }
+
+    fn bare(&self, target: &TargetDraft, draft: &EntryDraft, path: RelPath) -> Entry {
+        Entry {
+            src: target.from.join_path(&path),
+            dst: target.to.join_path(&path),
+            kind: draft.kind,
+            need: draft.need,
+            uid: None,
+            gid: None,
+            mode: draft.mode,
+            presence: Presence::Present,
+        }
+    }
+
+    fn entry(&mut self, target: &TargetDraft, draft: &EntryDraft, path: RelPath) -> Entry {
+        let mut entry = self.bare(target, draft, path);
+        entry.presence = presence(&self.source, &entry.src, entry.kind);
+        // An absent entry's owner need not be known: colord has no number where it never ran.
+        if entry.presence != Presence::Absent {
+            entry.uid = self.optional(IdKind::User, draft.owner.as_ref());
+            entry.gid = self.optional(IdKind::Group, draft.group.as_ref());
+        }
+        entry
+    }
+
+    fn fixup(&mut self, draft: &super::FixupDraft) -> Fixup {
+        Fixup {
+            path: draft.path.clone(),
+            uid: self.optional(IdKind::User, draft.owner.as_ref()),
+            gid: self.optional(IdKind::Group, draft.group.as_ref()),
+            mode: draft.mode,
+            recursive: draft.recursive,
+            dir_mode: draft.dir_mode,
+            file_mode: draft.file_mode,
+        }
+    }
+
+    /// Globs can collide with other entries only now.
+    fn check_expanded(&mut self, targets: &[Target]) {
+        if !self.plan.targets.iter().flat_map(|t| &t.entries).any(|e| expand::is_glob(&e.path)) {
+            return;
+        }
+        let pairs: Vec<Pair<'_>> = targets
+            .iter()
+            .zip(&self.plan.targets)
+            .flat_map(|(t, draft)| {
+                t.entries.iter().map(|e| Pair { src: &e.src, dst: &e.dst, span: draft.span.clone() })
+            })
+            .collect();
+        conflicts::of_pairs(&pairs, &mut self.errors);
+    }
+}
+
+/// What the source has at `path`, seen through symlinks that stay inside it.
+fn presence(source: &Root, path: &RelPath, kind: EntryKind) -> Presence {
+    let found = match source.open_in(path, OFlags::PATH).and_then(stat_fd) {
+        Ok(stat) => stat.kind,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+            // A dangling link is still a thing that a file entry can mean.
+            let link = source.open_in(path, OFlags::PATH | OFlags::NOFOLLOW);
+            if kind == EntryKind::Directory || link.is_err() {
+                return Presence::Absent;
+            }
+            Kind::Symlink
+        }
+        Err(errno) => return Presence::Unreadable { why: errno_words(errno) },
+    };
+    match (kind, found) {
+        (EntryKind::Directory, Kind::Directory) | (EntryKind::Tree, _) => Presence::Present,
+        (EntryKind::File, Kind::Directory) | (EntryKind::Directory, _) => {
+            Presence::WrongKind { found: found.words() }
+        }
+        (EntryKind::File, _) => Presence::Present,
+    }
+}

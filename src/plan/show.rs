@@ -1,0 +1,134 @@
+//! The resolved plan as a table and as JSON.
+
+use super::resolved::{Attrs, Entry, EntryKind, Presence, Resolved};
+use crate::path::RelPath;
+use crate::report::base64;
+use serde_json::{Value, json};
+use std::fmt::Write;
+
+fn presence(entry: &Entry) -> String {
+    match &entry.presence {
+        Presence::Present => "present".into(),
+        Presence::Absent => "ABSENT".into(),
+        Presence::WrongKind { found } => format!("WRONG KIND: {found}"),
+        Presence::Unreadable { why } => format!("UNREADABLE: {why}"),
+    }
+}
+
+fn kind(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Directory => "dir",
+        EntryKind::File => "file",
+        EntryKind::Tree => "tree",
+    }
+}
+
+fn attributes(uid: Option<u32>, gid: Option<u32>, mode: Option<u32>) -> String {
+    let number = |id: Option<u32>| id.map_or_else(|| "-".to_string(), |id| id.to_string());
+    match (uid, gid, mode) {
+        (None, None, None) => "as in the backup".into(),
+        (uid, gid, None) => format!("{}:{}", number(uid), number(gid)),
+        (uid, gid, Some(mode)) => format!("{}:{} {mode:04o}", number(uid), number(gid)),
+    }
+}
+
+/// A table for people.
+#[must_use]
+pub fn table(plan: &Resolved) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        out.push_str(text.trim_end());
+        out.push('\n');
+    };
+    line(format!("plan {}: {} -> {}", plan.name, plan.source.display(), plan.root.display()));
+    for target in &plan.targets {
+        line(String::new());
+        let Attrs { uid, gid, mode } = target.parents;
+        line(format!("target {}: {} -> {} (new parents {uid}:{gid} {mode:04o})", target.name, target.from, target.to));
+        let width = target.entries.iter().map(|e| e.src.to_string().chars().count()).max().unwrap_or(0).min(60);
+        for entry in &target.entries {
+            let need = format!("{:?}", entry.need).to_lowercase();
+            line(format!(
+                "  {need:<11} {:<4} {:<width$}  -> {}  [{}; {}]",
+                kind(entry.kind),
+                entry.src.to_string(),
+                entry.dst,
+                attributes(entry.uid, entry.gid, entry.mode),
+                presence(entry),
+            ));
+        }
+        for pattern in &target.exclude {
+            line(format!("  exclude          {pattern}"));
+        }
+    }
+    if !plan.fixups.is_empty() {
+        line(String::new());
+    }
+    for fixup in &plan.fixups {
+        let below = if fixup.recursive { " and everything below" } else { "" };
+        line(format!("fixup {}{below}: {}", fixup.path, attributes(fixup.uid, fixup.gid, fixup.mode)));
+    }
+    out.push_str(&drift(plan));
+    for warning in &plan.id_warnings {
+        writeln!(out, "warning: {warning}").ok();
+    }
+    out
+}
+
+/// The table of names whose number differs; empty when there are none.
+#[must_use]
+pub fn drift(plan: &Resolved) -> String {
+    let mut out = String::new();
+    if !plan.drift.is_empty() {
+        out.push_str("\nids that differ (files keep the number of the backup):\n");
+        out.push_str("  kind   name                 backup  target\n");
+    }
+    for d in &plan.drift {
+        let kind = format!("{:?}", d.kind).to_lowercase();
+        writeln!(out, "  {kind:<6} {:<20} {:>6}  {:>6}", d.name, d.backup, d.target).ok();
+    }
+    out
+}
+
+/// The resolved plan as JSON: `{version, name, source, root, targets: [{name,
+/// from, to, parents, exclude, entries: [{source, destination, kind, need, uid,
+/// gid, mode, presence, path_bytes?}]}], fixups, ids}`. Modes are octal strings;
+/// a path that is not UTF-8 is escaped, and exact in `path_bytes` (base64).
+#[must_use]
+pub fn json(plan: &Resolved) -> Value {
+    let octal = |mode: Option<u32>| mode.map(|m| format!("{m:04o}"));
+    let entry = |e: &Entry| {
+        let mut value = json!({
+            "source": e.src.to_string(), "destination": e.dst.to_string(), "kind": kind(e.kind), "need": e.need,
+            "uid": e.uid, "gid": e.gid, "mode": octal(e.mode), "presence": presence(e),
+        });
+        if let Some(bytes) = exact(&e.src) {
+            value["path_bytes"] = json!(bytes);
+        }
+        value
+    };
+    json!({
+        "version": 1,
+        "name": plan.name,
+        "source": plan.source.to_string_lossy(),
+        "root": plan.root.to_string_lossy(),
+        "targets": plan.targets.iter().map(|t| json!({
+            "name": t.name, "from": t.from.to_string(), "to": t.to.to_string(),
+            "parents": {"uid": t.parents.uid, "gid": t.parents.gid, "mode": octal(Some(t.parents.mode))},
+            "exclude": t.exclude,
+            "entries": t.entries.iter().map(entry).collect::<Vec<_>>(),
+        })).collect::<Vec<_>>(),
+        "fixups": plan.fixups.iter().map(|f| json!({
+            "path": f.path.to_string(), "uid": f.uid, "gid": f.gid, "mode": octal(f.mode),
+            "recursive": f.recursive, "dir_mode": octal(f.dir_mode), "file_mode": octal(f.file_mode),
+        })).collect::<Vec<_>>(),
+        "ids": plan.drift,
+    })
+}
+
+/// The bytes of a path that its text does not give exactly.
+pub(crate) fn exact(path: &RelPath) -> Option<String> {
+    let text = std::str::from_utf8(path.as_bytes());
+    let plain = text.is_ok_and(|t| !t.chars().any(|c| c.is_control() || c == '\\'));
+    (!plain).then(|| base64(path.as_bytes()))
+}

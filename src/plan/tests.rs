@@ -1,0 +1,109 @@
+use super::*;
+use std::path::Path;
+
+fn errors(text: &str) -> String {
+    Plan::parse(Path::new("plan.toml"), text).expect_err("the plan is wrong").render(false)
+}
+
+const GOOD: &str = r#"
+version = 1
+source = "/mnt/backup"
+root = "/mnt"
+[[target]]
+name = "system"
+to = "/persist/system"
+directories = ["/var/log", { path = "/var/lib/colord", owner = "colord", mode = "u=rwx,g=rx,o=rx", need = "optional" }]
+files = ["/etc/machine-id", "/etc/ssh/ssh_host_*"]
+[[fixup]]
+path = "/persist/system"
+mode = "0755"
+"#;
+
+#[test]
+fn a_good_plan_parses() {
+    let plan = Plan::parse(Path::new("dir/good.toml"), GOOD).expect("good");
+    assert_eq!(plan.name, "good");
+    assert_eq!(plan.targets[0].entries.len(), 4);
+    assert_eq!(plan.targets[0].entries[1].mode, Some(0o755));
+}
+
+#[test]
+fn all_errors_are_shown_at_once_with_their_lines() {
+    let shown = errors(
+        "version = 2\nroott = \"/\"\n[[target]]\nto = \"persist\"\ndirectories = [\"../x\", 7]\n[[fixup]]\npath = \"/p\"\nmode = 755\n",
+    );
+    for part in [
+        "newer persistcp", "plan.toml:1:11", "unknown key `roott`", "did you mean `root`", "absolute path",
+        "must be in quotes", "mode = 755", "plan.toml:8:8",
+    ] {
+        assert!(shown.contains(part), "`{part}` is missing in:\n{shown}");
+    }
+}
+
+#[test]
+fn syntax_errors_have_places() {
+    let shown = errors("version = 1\n[[target]]\nto = \"/x\n");
+    assert!(shown.contains("plan.toml:3:"), "{shown}");
+}
+
+#[test]
+fn typos_name_the_nearest_key() {
+    let shown = errors("version = 1\n[[target]]\nto = \"/x\"\ndirectorys = [\"a\"]\nfiles = [\"b\"]\n");
+    assert!(shown.contains("did you mean `directories`?"), "{shown}");
+}
+
+#[test]
+fn conflicts_are_errors() {
+    let twice = errors("version = 1\n[[target]]\nto = \"/x\"\nfiles = [\"a\", \"/a\"]\n");
+    assert!(twice.contains("destination /x/a is given twice"), "{twice}");
+    let inside = errors(
+        "version = 1\n[[target]]\nto = \"/x\"\ndirectories = [\"a\"]\n[[map]]\nfrom = \"/other\"\nto = \"/x/a/b\"\n",
+    );
+    assert!(inside.contains("/x/a/b lies inside /x/a"), "{inside}");
+}
+
+#[test]
+fn an_entry_below_another_is_legal() {
+    let text = "version = 1\n[[target]]\nto = \"/x\"\ndirectories = [\"a\", \"a/b\", { path = \"a/b/c\", mode = \"0700\" }]\n";
+    Plan::parse(Path::new("p.toml"), text).expect("nested entries are legal");
+}
+
+#[test]
+fn a_destination_inside_the_source_is_an_error() {
+    let text = "version = 1\nsource = \"/mnt\"\nroot = \"/mnt\"\n[[target]]\nto = \"/x\"\nfiles = [\"a\"]\n";
+    let plan = Plan::parse(Path::new("p.toml"), text).expect("parses");
+    let error = plan.resolve(&Overrides::default()).expect_err("inside");
+    assert!(error.to_string().contains("the destination lies inside the source"), "{error}");
+}
+
+#[test]
+fn the_example_is_the_whole_inventory() {
+    let text = include_str!("../../examples/emberroot/mapping.toml");
+    let plan = Plan::parse(Path::new("mapping.toml"), text).expect("the shipped plan is good");
+    let count = |name: &str| plan.targets.iter().find(|t| t.name == name).map_or(0, |t| t.entries.len());
+    assert_eq!((count("system"), count("home"), count("nix")), (12, 54, 1));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_gives_errors_with_spans_inside_it(text: String) {
+        if let Err(errors) = Plan::parse(Path::new("p.toml"), &text) {
+            errors.render(false);
+            for one in errors.list() {
+                proptest::prop_assert!(text.get(one.span.clone()).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn damaged_plans_never_panic(at in 0..GOOD.len(), cut in 0_usize..20, insert: String) {
+        if GOOD.is_char_boundary(at) {
+            let mut text = GOOD.to_string();
+            let end = (at + cut).min(text.len());
+            text.replace_range(at..end, &insert);
+            if let Err(errors) = Plan::parse(Path::new("p.toml"), &text) {
+                errors.render(false);
+            }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! May this run start? Every refusal is found before anything is written, and
+//! says what to do. Only this module makes a [`Cleared`].
+
+use crate::journal::{Location, STATE_DIR};
+use crate::mounts;
+use crate::path::RelPath;
+use crate::plan::resolved::{Need, Presence, Resolved, Target};
+use crate::report::human;
+use crate::survey::{Survey, survey};
+use crate::sys::dir::{TargetDir, open_target, read_batches};
+use crate::sys::filesystem::{Space, may_chown, space};
+use crate::sys::root::Root;
+use crate::sys::{Errno, errno_words};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What the user allows beyond the safe defaults.
+#[derive(Clone, Debug, Default)]
+pub struct Allow {
+    /// Absent critical and required entries.
+    pub missing: bool,
+    /// Targets that something else filled.
+    pub nonempty: bool,
+    /// Targets that are no mount of their own or forget at power-off.
+    pub volatile: bool,
+    /// Owners are not kept, so no privilege is needed.
+    pub no_owner: bool,
+    /// The old journal is set aside.
+    pub restart: bool,
+    /// Mounts inside the source are entered.
+    pub cross_mounts: bool,
+    /// Where the journal lives, instead of the target file system.
+    pub state: Option<PathBuf>,
+}
+
+/// A plan that may be copied.
+#[derive(Debug)]
+pub struct Cleared {
+    plan: Resolved,
+    source: Root,
+    surveys: Vec<Survey>,
+    journal: Location,
+}
+
+impl Cleared {
+    /// The plan, its opened source, the survey for each target, and the journal's place.
+    #[must_use]
+    pub fn into_parts(self) -> (Resolved, Root, Vec<Survey>, Location) {
+        (self.plan, self.source, self.surveys, self.journal)
+    }
+
+    /// The plan.
+    #[must_use]
+    pub fn plan(&self) -> &Resolved {
+        &self.plan
+    }
+
+    /// The survey for each target.
+    #[must_use]
+    pub fn surveys(&self) -> &[Survey] {
+        &self.surveys
+    }
+}
+
+/// Reasons not to start; each is a sentence or two, the last one advice.
+pub type Refusals = Vec<String>;
+
+/// Looks at everything and clears the plan or says why not.
+pub fn check(plan: Resolved, allow: &Allow, threads: usize) -> Result<Cleared, Refusals> {
+    let mut refusals = Vec::new();
+    let source = match open_source(&plan) {
+        Ok(source) => Some(source),
+        Err(refusal) => {
+            refusals.push(refusal);
+            None
+        }
+    };
+    if !allow.no_owner && !may_chown() {
+        refusals.push("owners cannot be set without root; run as root, or pass --no-owner to leave them".into());
+    }
+    refusals.extend(missing(&plan, allow));
+    let places = places(&plan, &mut refusals);
+    let journal = location(&plan, allow, &places);
+    let known = match journal.check().and_then(|()| journal.exists()) {
+        Ok(known) => known && !allow.restart,
+        Err(_) if allow.restart => false,
+        Err(error) => {
+            refusals.push(error.to_string());
+            true
+        }
+    };
+    match journal.holder() {
+        Ok(None) => {}
+        Ok(Some(holder)) => {
+            refusals.push(format!("another run of this plan is alive ({holder}); wait for it or stop it with SIGINT"));
+        }
+        Err(error) => refusals.push(error.to_string()),
+    }
+    for (target, place) in plan.targets.iter().zip(&places) {
+        if let Some(place) = place {
+            refusals.extend(place.refusals(&plan, target, allow, known));
+        }
+    }
+    let Some(source) = source.filter(|_| refusals.is_empty()) else { return Err(refusals) };
+    let surveys = survey(&plan, &source, threads, allow.cross_mounts);
+    refusals.extend(capacity(&plan, &surveys, &places, known));
+    if refusals.is_empty() { Ok(Cleared { plan, source, surveys, journal }) } else { Err(refusals) }
+}
+
+/// The journal's place, for runs that only read it.
+#[must_use]
+pub fn journal_of(plan: &Resolved, allow: &Allow) -> Location {
+    location(plan, allow, &places(plan, &mut Vec::new()))
+}
+
+fn open_source(plan: &Resolved) -> Result<Root, String> {
+    let shown = plan.source.display();
+    let root = Root::open(&plan.source)
+        .map_err(|e| format!("the source {shown} cannot be opened: {}; mount the backup there", errno_words(e)))?;
+    let mut empty = true;
+    read_batches(&root, 16, |batch| {
+        empty &= batch.iter().all(|e| e.name.as_bytes() == b"lost+found");
+        false
+    })
+    .map_err(|e| format!("the source {shown} cannot be read: {}", errno_words(e)))?;
+    if empty {
+        return Err(format!("the source {shown} is empty; mount the backup there, or name it with --source"));
+    }
+    Ok(root)
+}
+
+fn missing(plan: &Resolved, allow: &Allow) -> Option<String> {
+    let mut lines = Vec::new();
+    let mut refuse = false;
+    for entry in plan.targets.iter().flat_map(|t| &t.entries) {
+        let need = format!("{:?}", entry.need).to_lowercase();
+        match &entry.presence {
+            Presence::Absent => {
+                refuse |= entry.need >= Need::Required;
+                lines.push(format!("  {need:<11} {}", entry.src));
+            }
+            Presence::WrongKind { found } => {
+                refuse = true;
+                lines.push(format!("  {need:<11} {} is {found} in the backup, not what the plan declares", entry.src));
+            }
+            Presence::Present | Presence::Unreadable { .. } => {}
+        }
+    }
+    (refuse && !allow.missing).then(|| {
+        format!(
+            "the backup {} lacks entries of the plan:\n{}\n  find them, take them out of the plan, or pass --allow-missing",
+            plan.source.display(),
+            lines.join("\n")
+        )
+    })
+}
+
+/// Where a target will be written: the deepest directory of its path that exists.
+struct Place {
+    dir: TargetDir,
+    /// That directory's path below the root.
+    existing: RelPath,
+    space: Space,
+    dev: u64,
+    mount: Option<mounts::Mount>,
+}
+
+fn places(plan: &Resolved, refusals: &mut Refusals) -> Vec<Option<Place>> {
+    let mut found = Vec::new();
+    for target in &plan.targets {
+        match place(plan, target) {
+            Ok(place) => found.push(Some(place)),
+            Err(refusal) => {
+                if !refusals.contains(&refusal) {
+                    refusals.push(refusal);
+                }
+                found.push(None);
+            }
+        }
+    }
+    found
+}
+
+fn place(plan: &Resolved, target: &Target) -> Result<Place, String> {
+    let shown = plan.root.display();
+    let mut dir = open_target(&plan.root, &RelPath::root())
+        .map_err(|e| format!("the root {shown} cannot be opened: {}; mount the new disk there", errno_words(e)))?;
+    let mut existing = RelPath::root();
+    for name in target.to.names() {
+        match dir.open_dir(&name) {
+            Ok(next) => dir = next,
+            Err(Errno::NOENT) => break,
+            Err(errno) => {
+                return Err(format!(
+                    "{shown}{}: {}; a target's path must be directories, not symlinks or files",
+                    existing.join(&name),
+                    errno_words(errno)
+                ));
+            }
+        }
+        existing = existing.join(&name);
+    }
+    let wrap = |e| format!("{shown}{existing}: {}", errno_words(e));
+    Ok(Place {
+        space: space(&dir).map_err(wrap)?,
+        dev: dir.stat().map_err(wrap)?.dev,
+        mount: mounts::of(&dir).map_err(wrap)?,
+        existing: existing.clone(),
+        dir,
+    })
+}
+
+impl Place {
+    fn refusals(&self, plan: &Resolved, target: &Target, allow: &Allow, known: bool) -> Refusals {
+        let mut out = Vec::new();
+        let shown = format!("{}{}", plan.root.display(), target.to);
+        let point = self.mount.as_ref().map(|m| m.point.display().to_string()).unwrap_or_default();
+        let kind = self.mount.as_ref().map_or("unknown", |m| m.kind.as_str());
+        if !allow.volatile {
+            if self.space.is_volatile() {
+                out.push(format!(
+                    "the target {shown} lies on {kind} (mounted at {point}), which forgets everything at power-off; \
+                     mount the new disk, or pass --allow-volatile"
+                ));
+            } else if point == "/" {
+                out.push(format!(
+                    "the target {shown} is not on a mount of its own but on the running system's root; \
+                     mount the new disk, or pass --allow-volatile"
+                ));
+            }
+        }
+        if self.space.read_only {
+            out.push(format!("the target {shown} is mounted read-only at {point}; mount it read-write"));
+        }
+        if let Some(kind) = self.space.without_owners()
+            && !allow.no_owner
+        {
+            out.push(format!("the target {shown} is {kind}, which keeps no owners and modes; use ext4, xfs or btrfs"));
+        }
+        if !known && !allow.nonempty && self.existing == target.to && self.is_filled() {
+            out.push(format!(
+                "the target {shown} is not empty, and not by this plan; empty it, or pass --allow-nonempty to write \
+                 into it (what is there stays, except names that the plan copies)"
+            ));
+        }
+        out
+    }
+
+    fn is_filled(&self) -> bool {
+        let mut filled = false;
+        let read = read_batches(&self.dir, 64, |batch| {
+            filled |= batch.iter().any(|e| ![b"lost+found".as_slice(), STATE_DIR.as_bytes()].contains(&e.name.as_bytes()));
+            !filled
+        });
+        // What cannot be read cannot be known to be empty.
+        filled || read.is_err()
+    }
+}
+
+/// Bytes and inodes, summed for each file system, and names too long for it.
+fn capacity(plan: &Resolved, surveys: &[Survey], places: &[Option<Place>], known: bool) -> Refusals {
+    let mut out = Vec::new();
+    let mut sums: BTreeMap<u64, (Survey, &Place, Vec<&str>)> = BTreeMap::new();
+    for ((target, survey), place) in plan.targets.iter().zip(surveys).zip(places) {
+        let Some(place) = place else { continue };
+        let (sum, _, names) = sums.entry(place.dev).or_insert((Survey::default(), place, Vec::new()));
+        sum.allocated += survey.allocated;
+        sum.inodes += survey.inodes;
+        sum.longest_name = sum.longest_name.max(survey.longest_name);
+        sum.largest = sum.largest.max(survey.largest);
+        names.push(&target.name);
+    }
+    for (sum, place, names) in sums.values() {
+        let names = names.join(", ");
+        let Space { available, inodes, inodes_free, name_max, .. } = place.space;
+        // A resume has part of this behind it; a disk that fills up stops it cleanly.
+        if !known && sum.allocated > available {
+            out.push(format!(
+                "not enough room for {names}: {} are needed, {} are free, {} are missing; \
+                 use a larger disk or leave entries out",
+                human::bytes(sum.allocated),
+                human::bytes(available),
+                human::bytes(sum.allocated - available)
+            ));
+        }
+        if !known && inodes > 0 && sum.inodes > inodes_free {
+            out.push(format!(
+                "not enough inodes for {names}: {} are needed, {inodes_free} are free; \
+                 make the file system anew with more (mkfs.ext4 -N or -i)",
+                sum.inodes
+            ));
+        }
+        if sum.longest_name > name_max {
+            out.push(format!(
+                "{names}: a name has {} bytes, the target holds at most {name_max}; use another file system",
+                sum.longest_name
+            ));
+        }
+        if place.space.without_owners() == Some("vfat") && sum.largest >= 4 << 30 {
+            out.push(format!("{names}: a file has {}, vfat holds less than 4 GiB", human::bytes(sum.largest)));
+        }
+    }
+    out
+}
+
+/// `--state`, or `.persistcp` at the top of the first target's file system, as
+/// far as that lies below the root; else at the root.
+fn location(plan: &Resolved, allow: &Allow, places: &[Option<Place>]) -> Location {
+    let first = places.iter().flatten().next();
+    let directory = allow.state.clone().unwrap_or_else(|| {
+        let root = rustix::fs::open(
+            &plan.root,
+            rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
+            rustix::fs::Mode::empty(),
+        );
+        let real = root.ok().and_then(|fd| crate::sys::root::real_path(&fd).ok()).unwrap_or_else(|| plan.root.clone());
+        let point = first.and_then(|p| p.mount.as_ref()).map(|m| m.point.clone());
+        point.filter(|point| point.starts_with(&real)).unwrap_or(real).join(STATE_DIR)
+    });
+    Location::new(directory, &plan.name)
+}

@@ -1,0 +1,272 @@
+//! Verification: every entry of the journal against the target, content from
+//! the medium and all metadata.
+
+mod medium;
+
+pub use medium::{Medium, WorstMedium};
+
+use crate::clock;
+use crate::journal::{Journal, JournalError, Reader, Row, WriterHandle};
+use crate::meta::{self, Xattrs};
+use crate::path::{Name, RelPath};
+use crate::problem::{Problem, ProblemKind, Problems};
+use crate::progress::counters::{Counters, add};
+use crate::stop::{Reason, Stop};
+use crate::sys::Errno;
+use crate::sys::dir::{TargetDir, open_target};
+use crate::sys::stat::{Kind, Stat};
+use crate::sys::xattr::Holder;
+use medium::ReadError;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What verification looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Depth {
+    /// Content and metadata.
+    Content,
+    /// Metadata alone.
+    Metadata,
+}
+
+/// Everything that verification needs.
+pub struct Verifier {
+    /// What stands before every destination.
+    pub root: PathBuf,
+    /// Names of the plan's targets.
+    pub targets: Vec<String>,
+    /// What to look at.
+    pub depth: Depth,
+    /// Only what was not verified since it was written.
+    pub unverified_only: bool,
+    /// Threads.
+    pub threads: usize,
+    /// Where numbers go.
+    pub counters: Arc<Counters>,
+    /// Where differences go.
+    pub problems: Arc<Problems>,
+    /// How to end early.
+    pub stop: Stop,
+    /// Where the results are recorded.
+    pub journal: WriterHandle,
+    /// How the medium was read.
+    pub medium: WorstMedium,
+}
+
+/// Rows that are looked at together; all lie in one directory.
+struct Batch {
+    dir: i64,
+    rows: Vec<Row>,
+}
+
+const PAGE: u32 = 512;
+
+impl Verifier {
+    /// Verifies what the journal lists.
+    pub fn run(&self, journal: &Journal) -> Result<(), JournalError> {
+        let reader = journal.reader()?;
+        let (entries, bytes) = reader.verify_load(self.unverified_only)?;
+        self.counters.verify_entries.store(entries, Ordering::Relaxed);
+        self.counters.verify_bytes.store(bytes, Ordering::Relaxed);
+        // The queue bounds the rows in memory, whatever the number of files.
+        let (sender, receiver) = crossbeam_channel::bounded::<(RelPath, Batch)>(2 * self.threads);
+        std::thread::scope(|scope| {
+            for _ in 0..self.threads {
+                let receiver = receiver.clone();
+                scope.spawn(move || {
+                    for (path, batch) in receiver {
+                        if !self.stop.is_set() {
+                            self.batch(&path, batch);
+                        }
+                    }
+                });
+            }
+            drop(receiver);
+            self.feed(&reader, &sender)
+        })
+    }
+
+    fn feed(
+        &self,
+        reader: &Reader,
+        sender: &crossbeam_channel::Sender<(RelPath, Batch)>,
+    ) -> Result<(), JournalError> {
+        let mut after = (-1, Vec::new());
+        let mut place = (0, RelPath::root());
+        loop {
+            let page = reader.page((after.0, &after.1), self.unverified_only, PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = (last.dir, last.name.clone());
+            let mut rows = page.into_iter().peekable();
+            while let Some(first) = rows.next() {
+                let dir = first.dir;
+                let mut batch = Batch { dir, rows: vec![first] };
+                while batch.rows.len() < 64
+                    && let Some(row) = rows.next_if(|row| row.dir == dir)
+                {
+                    batch.rows.push(row);
+                }
+                if place.0 != dir {
+                    place = (dir, reader.path_of(dir)?);
+                }
+                batch.rows.sort_unstable_by_key(|row| row.dst_ino);
+                if self.stop.is_set() || sender.send((place.1.clone(), batch)).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn batch(&self, path: &RelPath, batch: Batch) {
+        debug_assert!(batch.rows.iter().all(|row| row.dir == batch.dir), "one directory");
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        let opened = open_target(&self.root, path).map(|dir| (medium::is_memory(&dir), dir));
+        for row in batch.rows {
+            if self.stop.is_set() {
+                break;
+            }
+            let Ok(name) = Name::new(&row.name) else { continue };
+            let found = match &opened {
+                Ok((memory, dir)) => self.entry(dir, *memory, path, &name, &row),
+                Err(errno) => Some(vec![self.unreachable(&path.join(&name), *errno)]),
+            };
+            let Some(mut found) = found else { break };
+            let target = row.target as usize;
+            if let Some(tally) = self.counters.targets.get(target) {
+                add(&tally.verified, 1);
+            }
+            let key = (row.dir, row.name);
+            if found.is_empty() {
+                good.push(key);
+            } else {
+                for problem in &mut found {
+                    problem.target = self.targets.get(target).cloned().unwrap_or_default();
+                }
+                bad.push(key);
+                found.into_iter().for_each(|p| {
+                    self.problems.add(p);
+                });
+            }
+        }
+        if !good.is_empty() {
+            self.journal.verified(clock::now().unix(), good);
+        }
+        if !bad.is_empty() {
+            self.journal.bad(bad);
+        }
+    }
+
+    fn unreachable(&self, path: &RelPath, errno: Errno) -> Problem {
+        match errno {
+            Errno::NOENT | Errno::NOTDIR => Problem::new(
+                path.clone(),
+                ProblemKind::Missing,
+                "it was copied and is gone from the target; run again without --verify-only to copy it",
+            ),
+            _ => Problem::failed(path.clone(), ProblemKind::Io, "open on the target", errno),
+        }
+    }
+
+    /// All differences of one entry; `None` when the run is ending.
+    fn entry(&self, dir: &TargetDir, memory: bool, parent: &RelPath, name: &Name, row: &Row) -> Option<Vec<Problem>> {
+        let path = parent.join(name);
+        let stat = match dir.stat_at(name) {
+            Ok(stat) => stat,
+            Err(errno) => return Some(vec![self.unreachable(&path, errno)]),
+        };
+        let xattrs = match read_xattrs(dir, name, stat.kind) {
+            Ok(xattrs) => Some(xattrs),
+            Err(errno) => {
+                self.problems.add(Problem::failed(path.clone(), ProblemKind::Io, "read attributes", errno));
+                None
+            }
+        };
+        let mut found = meta::compare(&path, &row.wanted, &stat, xattrs.as_ref());
+        if stat.kind == row.kind() {
+            found.extend(compare_rest(dir, &path, name, row, &stat));
+            if stat.kind == Kind::File && self.depth == Depth::Content && !row.alias && row.size == stat.size {
+                match self.content(dir, memory, &path, name, row) {
+                    Ok(problem) => found.extend(problem),
+                    Err(ReadError::Stopped) => return None,
+                    Err(ReadError::Failed(operation, errno)) => {
+                        found.push(Problem::failed(path, ProblemKind::Io, operation, errno));
+                    }
+                }
+            }
+        }
+        Some(found)
+    }
+
+    fn content(
+        &self,
+        dir: &TargetDir,
+        memory: bool,
+        path: &RelPath,
+        name: &Name,
+        row: &Row,
+    ) -> Result<Option<Problem>, ReadError> {
+        let Some(digest) = row.digest else { return Ok(None) };
+        let read = medium::read_back(dir, name, digest.algorithm, memory, &self.medium, &self.stop)?;
+        if let Some(tally) = self.counters.targets.get(row.target as usize) {
+            add(&tally.verified_bytes, read.bytes);
+        }
+        if read.digest == digest {
+            return Ok(None);
+        }
+        let hex = |bytes: &[u8; 32]| format!("BLAKE3 {}", blake3::Hash::from_bytes(*bytes).to_hex());
+        Ok(Some(Problem::differs(
+            path.clone(),
+            ProblemKind::Content,
+            hex(&digest.bytes),
+            hex(&read.digest.bytes),
+        )))
+    }
+}
+
+fn read_xattrs(dir: &TargetDir, name: &Name, kind: Kind) -> Result<Xattrs, Errno> {
+    match kind {
+        Kind::Directory => Xattrs::read(Holder::file(&dir.open_dir(name)?)),
+        _ => Xattrs::read(Holder::handle(&dir.open_handle(name)?)),
+    }
+}
+
+/// What the metadata does not say: size, link target, device number, link group.
+fn compare_rest(dir: &TargetDir, path: &RelPath, name: &Name, row: &Row, stat: &Stat) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut differs = |kind, expected: String, actual: String| {
+        if expected != actual {
+            found.push(Problem::differs(path.clone(), kind, expected, actual));
+        }
+    };
+    match stat.kind {
+        Kind::File => differs(ProblemKind::Size, row.size.to_string(), stat.size.to_string()),
+        Kind::CharDevice | Kind::BlockDevice => {
+            differs(ProblemKind::Type, format!("device {}", row.rdev), format!("device {}", stat.rdev));
+        }
+        Kind::Symlink => {
+            let shown = |text: &[u8]| crate::path::escape(text).into_owned();
+            match dir.read_link(name) {
+                Ok(text) => differs(ProblemKind::Target, shown(row.link.as_deref().unwrap_or_default()), shown(&text)),
+                Err(errno) => found.push(Problem::failed(path.clone(), ProblemKind::Io, "read the symlink", errno)),
+            }
+        }
+        _ => {}
+    }
+    // Names of one group were all recorded with the inode that they share.
+    if row.nlink > 1 && stat.kind != Kind::Directory && stat.ino != row.dst_ino {
+        found.push(Problem::differs(
+            path.clone(),
+            ProblemKind::Link,
+            format!("inode {}", row.dst_ino),
+            format!("inode {}", stat.ino),
+        ));
+    }
+    found
+}
+
+/// A journal that cannot be read ends the run.
+pub fn stop_on(error: &JournalError, stop: &Stop) {
+    stop.set(Reason::Fatal(error.to_string()));
+}
