@@ -186,6 +186,12 @@ impl Journal {
         }
         let path = location.database();
         let existed = location.exists()?;
+        if !existed {
+            // SQLite would make it 0644; its log takes over the mode of the database.
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let made = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
+            made.map_err(|errno| JournalError::File { path: path.clone(), operation: "create", errno })?;
+        }
         let connection = open_writable(&path)?;
         if existed {
             location.check_version(&connection)?;

@@ -77,7 +77,6 @@ struct EntryDraft {
 
 #[derive(Debug)]
 struct FixupDraft {
-    span: Range<usize>,
     path: RelPath,
     owner: Option<IdRef>,
     group: Option<IdRef>,

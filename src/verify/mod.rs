@@ -84,14 +84,15 @@ impl Verifier {
                 });
             }
             drop(receiver);
-            self.feed(&reader, &sender)
+            // Consumed there: its end is what ends the threads.
+            self.feed(&reader, sender)
         })
     }
 
     fn feed(
         &self,
         reader: &Reader,
-        sender: &crossbeam_channel::Sender<(RelPath, Batch)>,
+        sender: crossbeam_channel::Sender<(RelPath, Batch)>,
     ) -> Result<(), JournalError> {
         let mut after = (-1, Vec::new());
         let mut place = (0, RelPath::root());
