@@ -249,7 +249,8 @@ impl Place {
     fn is_filled(&self) -> bool {
         let mut filled = false;
         let read = read_batches(&self.dir, 64, |batch| {
-            filled |= batch.iter().any(|e| ![b"lost+found".as_slice(), STATE_DIR.as_bytes()].contains(&e.name.as_bytes()));
+            filled |=
+                batch.iter().any(|e| ![b"lost+found".as_slice(), STATE_DIR.as_bytes()].contains(&e.name.as_bytes()));
             !filled
         });
         // What cannot be read cannot be known to be empty.

@@ -1,1 +1,18 @@
-fn main(){}
+//! The real binary on real trees.
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    reason = "a test may panic, and looks at trees the plain way"
+)]
+
+mod kit;
+
+mod comparator;
+mod emberroot;
+mod faithful;
+mod plans;
+mod refusals;
+mod resume;
+mod verify;

@@ -98,12 +98,7 @@ impl Engine {
 
     /// Runs `task` on another thread, or here when enough tasks wait already:
     /// the queue is what keeps memory bounded.
-    fn spawn<'s>(
-        &'s self,
-        scope: &Scope<'s>,
-        inline: u32,
-        task: impl FnOnce(&'s Self, &Scope<'s>, u32) + Send + 's,
-    ) {
+    fn spawn<'s>(&'s self, scope: &Scope<'s>, inline: u32, task: impl FnOnce(&'s Self, &Scope<'s>, u32) + Send + 's) {
         if self.queued.load(Ordering::Relaxed) >= self.most_queued && inline < DEEPEST_INLINE {
             task(self, scope, inline + 1);
             return;
@@ -381,14 +376,8 @@ fn directory_row(node: &DirNode, state: State, stat: &Stat) -> Row {
     let (wanted, source) = match &node.leave {
         Leave::Dress(dress) => (dress.wanted.clone(), dress.source),
         Leave::Passage => {
-            let wanted = Wanted {
-                kind: Kind::Directory,
-                mode: stat.mode,
-                owner: None,
-                atime: None,
-                mtime: None,
-                xattrs: None,
-            };
+            let wanted =
+                Wanted { kind: Kind::Directory, mode: stat.mode, owner: None, atime: None, mtime: None, xattrs: None };
             (wanted, None)
         }
     };

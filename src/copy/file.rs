@@ -152,10 +152,7 @@ impl Engine {
         let xattrs = match Xattrs::read(Holder::file(&done.source.fd)) {
             Ok(xattrs) => xattrs,
             Err(errno) => {
-                self.problem(
-                    node.target,
-                    Problem::failed(path(), ProblemKind::Unreadable, "read attributes", errno),
-                );
+                self.problem(node.target, Problem::failed(path(), ProblemKind::Unreadable, "read attributes", errno));
                 Xattrs::default()
             }
         };
@@ -198,11 +195,8 @@ impl Engine {
             wanted,
             verified: None,
         };
-        let replace = done.born.temporary.map(|temporary| Replace {
-            dir: Arc::clone(node),
-            temporary,
-            name: name.clone(),
-        });
+        let replace =
+            done.born.temporary.map(|temporary| Replace { dir: Arc::clone(node), temporary, name: name.clone() });
         self.hand_in(node, name, row, done.filled.bytes, replace, Some(done.permit))
     }
 

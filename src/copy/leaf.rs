@@ -232,8 +232,7 @@ impl Engine {
             return Vec::new();
         }
         add(&tally.copied, 1);
-        let replace = temporary
-            .map(|temporary| Replace { dir: Arc::clone(&dir.node), temporary, name: name.clone() });
+        let replace = temporary.map(|temporary| Replace { dir: Arc::clone(&dir.node), temporary, name: name.clone() });
         self.submit.send(Written { row, file_system: dir.node.file_system, bytes: 0, replace, permit: None });
         Vec::new()
     }
@@ -335,20 +334,14 @@ impl Engine {
             wanted,
             verified: None,
         };
-        let replace =
-            temporary.map(|temporary| Replace { dir: Arc::clone(node), temporary, name: name.clone() });
+        let replace = temporary.map(|temporary| Replace { dir: Arc::clone(node), temporary, name: name.clone() });
         self.hand_in(node, name, row, 0, replace, None)
     }
 }
 
 /// Links `copied` to `name` in `to`, or under a temporary name when something
 /// else has the name. Comes back with that and the inode as it now is.
-fn link_here(
-    from: &TargetDir,
-    to: &TargetDir,
-    copied: &Copied,
-    name: &Name,
-) -> Result<(Option<Name>, Stat), Errno> {
+fn link_here(from: &TargetDir, to: &TargetDir, copied: &Copied, name: &Name) -> Result<(Option<Name>, Stat), Errno> {
     let ours = |stat: &Stat| stat.ino == copied.row.dst_ino && stat.kind == copied.row.kind();
     // A replacement has its temporary name until its epoch is sealed, then its own.
     let link_as = |new: &Name| match to.link_from(from, &copied.name, new) {

@@ -251,13 +251,7 @@ impl Engine {
 
     /// Puts the plan's fixups over `wanted`, so that nothing is ever wider than
     /// at its end. Gives the fixup that changed something.
-    fn fix_up(
-        &self,
-        wanted: &mut Wanted,
-        above: &node::DirNode,
-        name: &Name,
-        place: &mut Place,
-    ) -> Option<usize> {
+    fn fix_up(&self, wanted: &mut Wanted, above: &node::DirNode, name: &Name, place: &mut Place) -> Option<usize> {
         if self.plan.fixups.is_empty() {
             return None;
         }

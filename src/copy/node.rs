@@ -1,8 +1,8 @@
 //! A directory of the target while it is being filled.
 
+use crate::journal::{Row, SourceId};
 use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
-use crate::journal::{Row, SourceId};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};

@@ -1,8 +1,8 @@
 //! Questions to the journal.
 
+use super::JournalError;
 use super::row::{Row, SourceId, State};
 use super::schema::COLUMNS;
-use super::JournalError;
 use crate::digest::{Algorithm, Digest};
 use crate::meta::{Wanted, Xattrs};
 use crate::path::{Name, RelPath};
@@ -30,9 +30,8 @@ impl Reader {
     /// The row of `name` in the directory `dir`.
     pub fn find(&self, dir: i64, name: &Name) -> Result<Option<Row>, JournalError> {
         let ask = || {
-            let mut statement = self
-                .connection
-                .prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE dir = ?1 AND name = ?2"))?;
+            let mut statement =
+                self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE dir = ?1 AND name = ?2"))?;
             statement.query_row((dir, name.as_bytes()), decode).optional()
         };
         self.wrap(ask())
@@ -70,8 +69,7 @@ impl Reader {
     /// The row of the directory with this id.
     pub fn directory(&self, id: i64) -> Result<Option<Row>, JournalError> {
         let ask = || {
-            let mut statement =
-                self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE id = ?1"))?;
+            let mut statement = self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE id = ?1"))?;
             statement.query_row([id], decode).optional()
         };
         self.wrap(ask())
@@ -95,12 +93,7 @@ impl Reader {
 
     /// Up to `limit` rows after the key `(dir, name)`, in the order of the key,
     /// that verification looks at: finished and bad ones.
-    pub fn page(
-        &self,
-        after: (i64, &[u8]),
-        unverified_only: bool,
-        limit: u32,
-    ) -> Result<Vec<Row>, JournalError> {
+    pub fn page(&self, after: (i64, &[u8]), unverified_only: bool, limit: u32) -> Result<Vec<Row>, JournalError> {
         let filter = if unverified_only { "AND verified IS NULL" } else { "" };
         let ask = || {
             let mut statement = self.connection.prepare_cached(&format!(
@@ -136,9 +129,8 @@ impl Reader {
 
     /// A value of the `meta` table.
     pub fn meta(&self, key: &str) -> Result<Option<String>, JournalError> {
-        let ask = || {
-            self.connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
-        };
+        let ask =
+            || self.connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional();
         self.wrap(ask())
     }
 }

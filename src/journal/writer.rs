@@ -127,7 +127,11 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
         match message {
             Message::Commit(durable) => commit(&mut connection, durable)?,
             Message::Verified { at, keys } => {
-                update_keys(&mut connection, &format!("UPDATE item SET verified = {at}, state = 1 WHERE dir = ?1 AND name = ?2"), &keys)?;
+                update_keys(
+                    &mut connection,
+                    &format!("UPDATE item SET verified = {at}, state = 1 WHERE dir = ?1 AND name = ?2"),
+                    &keys,
+                )?;
             }
             Message::Bad(keys) => {
                 let bad = State::Bad.number();

@@ -86,10 +86,8 @@ mod tests {
 
     #[test]
     fn the_journal_form_round_trips() {
-        let xattrs = Xattrs(vec![
-            (c"security.capability".to_owned(), vec![1, 0, 2]),
-            (c"user.empty".to_owned(), Vec::new()),
-        ]);
+        let xattrs =
+            Xattrs(vec![(c"security.capability".to_owned(), vec![1, 0, 2]), (c"user.empty".to_owned(), Vec::new())]);
         assert_eq!(Xattrs::from_bytes(&xattrs.to_bytes()), Some(xattrs));
     }
 

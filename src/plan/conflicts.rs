@@ -20,16 +20,18 @@ pub(super) fn of_plan(plan: &Plan, errors: &mut Errors) {
     let ends: Vec<(RelPath, RelPath, Range<usize>)> = plan
         .targets
         .iter()
-        .flat_map(|t| {
-            t.entries.iter().map(|e| (t.from.join_path(&e.path), t.to.join_path(&e.path), e.span.clone()))
-        })
+        .flat_map(|t| t.entries.iter().map(|e| (t.from.join_path(&e.path), t.to.join_path(&e.path), e.span.clone())))
         .collect();
     let pairs: Vec<Pair<'_>> = ends.iter().map(|(src, dst, span)| Pair { src, dst, span: span.clone() }).collect();
     of_pairs(&pairs, errors);
     for (i, target) in plan.targets.iter().enumerate() {
         if plan.targets[..i].iter().any(|t| t.name == target.name) {
             let name = &target.name;
-            errors.add(target.span.clone(), format!("two targets are named `{name}`"), "the report needs to tell them apart");
+            errors.add(
+                target.span.clone(),
+                format!("two targets are named `{name}`"),
+                "the report needs to tell them apart",
+            );
         }
     }
 }

@@ -57,9 +57,7 @@ impl Ids {
     }
 
     fn side(&mut self, root: &Root, shown: &Path, base: &RelPath, target: bool) {
-        for (kind, map, table) in
-            [(IdKind::User, "uid-map", "passwd"), (IdKind::Group, "gid-map", "group")]
-        {
+        for (kind, map, table) in [(IdKind::User, "uid-map", "passwd"), (IdKind::Group, "gid-map", "group")] {
             let files: [(String, fn(&[u8]) -> Result<Names, String>); 2] =
                 [(format!("var/lib/nixos/{map}"), parse_map), (format!("etc/{table}"), parse_table)];
             for (file, parse) in files {
@@ -148,7 +146,8 @@ fn parse_map(bytes: &[u8]) -> Result<Names, String> {
     if bytes.iter().all(|b| *b == 0) {
         return Err(format!("is filled with zeros, as after a crash: {lost}"));
     }
-    let pairs: Pairs = serde_json::from_slice(bytes).map_err(|e| format!("is not a map of names to numbers ({e}): {lost}"))?;
+    let pairs: Pairs =
+        serde_json::from_slice(bytes).map_err(|e| format!("is not a map of names to numbers ({e}): {lost}"))?;
     let mut names = Names::new();
     let mut seen = BTreeMap::new();
     for (name, id) in pairs.0 {

@@ -21,8 +21,8 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use resolve::{Overrides, ResolveError};
-pub use show::{drift, json, table};
 pub(crate) use show::exact;
+pub use show::{drift, json, table};
 
 use crate::path::RelPath;
 use resolved::{EntryKind, Need};

@@ -85,7 +85,16 @@ impl Plan {
         if !errors.0.is_empty() {
             return Err(refuse(errors.0));
         }
-        Ok(Resolved { name: self.name, file: self.file, source: path, root, targets, fixups, drift: ids.drift(), id_warnings: ids.damaged })
+        Ok(Resolved {
+            name: self.name,
+            file: self.file,
+            source: path,
+            root,
+            targets,
+            fixups,
+            drift: ids.drift(),
+            id_warnings: ids.damaged,
+        })
     }
 }
 
@@ -253,9 +262,7 @@ fn presence(source: &Root, path: &RelPath, kind: EntryKind) -> Presence {
     };
     match (kind, found) {
         (EntryKind::Directory, Kind::Directory) | (EntryKind::Tree, _) => Presence::Present,
-        (EntryKind::File, Kind::Directory) | (EntryKind::Directory, _) => {
-            Presence::WrongKind { found: found.words() }
-        }
+        (EntryKind::File, Kind::Directory) | (EntryKind::Directory, _) => Presence::WrongKind { found: found.words() },
         (EntryKind::File, _) => Presence::Present,
     }
 }

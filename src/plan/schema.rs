@@ -210,15 +210,8 @@ fn parents(value: &Value<'_>, errors: &mut Errors) -> Option<Parents> {
 }
 
 fn entry(value: &Value<'_>, key: &str, kind: EntryKind, need: Need, errors: &mut Errors) -> Option<EntryDraft> {
-    let mut draft = EntryDraft {
-        span: value.span(),
-        path: RelPath::root(),
-        kind,
-        owner: None,
-        group: None,
-        mode: None,
-        need,
-    };
+    let mut draft =
+        EntryDraft { span: value.span(), path: RelPath::root(), kind, owner: None, group: None, mode: None, need };
     let path = if let DeValue::Table(table) = value.get_ref() {
         errors.unknown_keys(table, &format!("an entry of `{key}`"), &["path", "owner", "group", "mode", "need"]);
         draft.owner = table.get("owner").and_then(|v| errors.id_ref(v, "owner"));

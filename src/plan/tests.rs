@@ -33,8 +33,14 @@ fn all_errors_are_shown_at_once_with_their_lines() {
         "version = 2\nroott = \"/\"\n[[target]]\nto = \"persist\"\ndirectories = [\"../x\", 7]\n[[fixup]]\npath = \"/p\"\nmode = 755\n",
     );
     for part in [
-        "newer persistcp", "plan.toml:1:11", "unknown key `roott`", "did you mean `root`", "absolute path",
-        "must be in quotes", "mode = 755", "plan.toml:8:8",
+        "newer persistcp",
+        "plan.toml:1:11",
+        "unknown key `roott`",
+        "did you mean `root`",
+        "absolute path",
+        "must be in quotes",
+        "mode = 755",
+        "plan.toml:8:8",
     ] {
         assert!(shown.contains(part), "`{part}` is missing in:\n{shown}");
     }
@@ -64,7 +70,8 @@ fn conflicts_are_errors() {
 
 #[test]
 fn an_entry_below_another_is_legal() {
-    let text = "version = 1\n[[target]]\nto = \"/x\"\ndirectories = [\"a\", \"a/b\", { path = \"a/b/c\", mode = \"0700\" }]\n";
+    let text =
+        "version = 1\n[[target]]\nto = \"/x\"\ndirectories = [\"a\", \"a/b\", { path = \"a/b/c\", mode = \"0700\" }]\n";
     Plan::parse(Path::new("p.toml"), text).expect("nested entries are legal");
 }
 

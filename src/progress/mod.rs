@@ -7,8 +7,8 @@ use crate::report::human::{bytes, count, duration};
 use counters::Counters;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// How progress is shown, on stderr.
@@ -104,7 +104,8 @@ impl Progress {
         };
         let phase = Arc::new(AtomicU8::new(Phase::Survey as u8));
         let over = Arc::new(AtomicBool::new(false));
-        let teller = Teller { style, counters: Arc::clone(counters), phase: Arc::clone(&phase), over: Arc::clone(&over) };
+        let teller =
+            Teller { style, counters: Arc::clone(counters), phase: Arc::clone(&phase), over: Arc::clone(&over) };
         let thread = (style != Style::None)
             .then(|| std::thread::Builder::new().name("progress".into()).spawn(move || teller.run()).ok())
             .flatten();
@@ -178,7 +179,11 @@ impl Teller {
                 let bar = bar.get_or_insert_with(|| new_bar(phase));
                 bar.set_length(at.total_bytes.max(at.bytes));
                 bar.set_position(at.bytes);
-                bar.set_message(format!("{} of {} entries", count(at.entries), count(at.total_entries.max(at.entries))));
+                bar.set_message(format!(
+                    "{} of {} entries",
+                    count(at.entries),
+                    count(at.total_entries.max(at.entries))
+                ));
                 if last {
                     bar.finish_and_clear();
                 }
@@ -193,7 +198,8 @@ impl Teller {
             Style::Plain if seconds > 1.0 => {
                 let rate = at.bytes as f64 / seconds;
                 let left = at.total_bytes.saturating_sub(at.bytes) as f64 / rate.max(1.0);
-                let eta = if last || at.bytes == 0 { String::new() } else { format!(", about {} left", duration(left)) };
+                let eta =
+                    if last || at.bytes == 0 { String::new() } else { format!(", about {} left", duration(left)) };
                 let word = if phase == Phase::Copy { "durable" } else { "verified" };
                 self.line(&format!(
                     "{}: {} of {} {word}, {} of {} entries, {}/s{eta}",

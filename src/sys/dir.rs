@@ -5,7 +5,7 @@ use super::stat::{Kind, Stat, Time, stat_at, stat_fd};
 use super::{Errno, retry};
 use crate::path::{Name, RelPath};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Dev, Gid, Mode, OFlags, RawDir, Timespec, Timestamps, Uid, UTIME_OMIT};
+use rustix::fs::{AtFlags, Dev, Gid, Mode, OFlags, RawDir, Timespec, Timestamps, UTIME_OMIT, Uid};
 use std::mem::MaybeUninit;
 
 /// The mode of every file at birth: nobody but its owner, who is root.
@@ -23,11 +23,8 @@ fn open_noatime(dir: BorrowedFd<'_>, name: &std::ffi::CStr, flags: OFlags) -> Re
     }
 }
 
-const READ_FILE: OFlags = OFlags::RDONLY
-    .union(OFlags::NOFOLLOW)
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::NOCTTY)
-    .union(OFlags::CLOEXEC);
+const READ_FILE: OFlags =
+    OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 const READ_DIR: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// A directory of the backup.
@@ -105,11 +102,7 @@ const DENTS: usize = 32 * 1024;
 
 /// Reads a directory in batches of at most `limit` entries and hands each batch
 /// to `each`; it stops early when that answers `false`.
-pub fn read_batches(
-    dir: impl AsFd,
-    limit: usize,
-    mut each: impl FnMut(Vec<DirEntry>) -> bool,
-) -> Result<(), Errno> {
+pub fn read_batches(dir: impl AsFd, limit: usize, mut each: impl FnMut(Vec<DirEntry>) -> bool) -> Result<(), Errno> {
     let mut buffer = vec![MaybeUninit::<u8>::uninit(); DENTS];
     let mut entries = RawDir::new(dir, &mut buffer);
     let mut batch = Vec::new();

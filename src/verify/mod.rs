@@ -89,11 +89,7 @@ impl Verifier {
         })
     }
 
-    fn feed(
-        &self,
-        reader: &Reader,
-        sender: crossbeam_channel::Sender<(RelPath, Batch)>,
-    ) -> Result<(), JournalError> {
+    fn feed(&self, reader: &Reader, sender: crossbeam_channel::Sender<(RelPath, Batch)>) -> Result<(), JournalError> {
         let mut after = (-1, Vec::new());
         let mut place = (0, RelPath::root());
         loop {
@@ -217,12 +213,7 @@ impl Verifier {
             return Ok(None);
         }
         let hex = |bytes: &[u8; 32]| format!("BLAKE3 {}", blake3::Hash::from_bytes(*bytes).to_hex());
-        Ok(Some(Problem::differs(
-            path.clone(),
-            ProblemKind::Content,
-            hex(&digest.bytes),
-            hex(&read.digest.bytes),
-        )))
+        Ok(Some(Problem::differs(path.clone(), ProblemKind::Content, hex(&digest.bytes), hex(&read.digest.bytes))))
     }
 }
 

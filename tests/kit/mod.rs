@@ -1,0 +1,45 @@
+//! Disks, runs and the comparator that the tests share.
+
+pub(crate) mod disk;
+pub(crate) mod run;
+pub(crate) mod snapshot;
+
+use std::io::Write;
+
+/// True when root-only tests can run. Says why when not, and counts the skip
+/// where `PERSISTCP_SKIPS` names a file: CI fails on a skip as root.
+pub(crate) fn have_root(test: &str) -> bool {
+    if rustix::process::geteuid().is_root() {
+        return true;
+    }
+    eprintln!("SKIPPED: needs root to mount: {test}");
+    if let Some(file) = std::env::var_os("PERSISTCP_SKIPS") {
+        let mut list = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
+        writeln!(list, "{test}").unwrap();
+    }
+    false
+}
+
+/// Leaves the test, loudly, when it cannot run.
+macro_rules! need_root {
+    () => {
+        if !crate::kit::have_root(std::thread::current().name().unwrap_or("a test")) {
+            return;
+        }
+    };
+}
+pub(crate) use need_root;
+
+/// Runs a command of the system; its failure is the test's.
+pub(crate) fn system(program: &str, args: &[&std::ffi::OsStr]) {
+    let out = std::process::Command::new(program).args(args).output().unwrap_or_else(|e| panic!("{program}: {e}"));
+    assert!(out.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// `system` with arguments of any type.
+macro_rules! sh {
+    ($program:expr $(, $arg:expr)* $(,)?) => {
+        crate::kit::system($program, &[$(std::ffi::OsStr::new(&$arg)),*])
+    };
+}
+pub(crate) use sh;

@@ -1,0 +1,107 @@
+//! The product's binary, with a time limit, and what it said.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) struct Ran {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) report: serde_json::Value,
+    what: String,
+}
+
+/// `persistcp --plan PLAN args`, with a JSON report.
+pub(crate) fn run(plan: &Path, args: &[&str]) -> Ran {
+    let report = plan.with_extension("json");
+    std::fs::remove_file(&report).ok();
+    let mut all = vec![OsStr::new("--plan"), plan.as_os_str(), OsStr::new("--report"), report.as_os_str()];
+    all.extend(["--progress", "none"].map(OsStr::new));
+    all.extend(args.iter().map(OsStr::new));
+    let mut ran = plain(&all);
+    if let Ok(text) = std::fs::read(&report) {
+        ran.report = serde_json::from_slice(&text).expect("the report is JSON");
+    }
+    ran
+}
+
+/// `persistcp args`.
+pub(crate) fn plain(args: &[&OsStr]) -> Ran {
+    wait(command(args))
+}
+
+/// Starts without waiting.
+pub(crate) fn spawn(plan: &Path, args: &[&str]) -> Child {
+    let mut all = vec![OsStr::new("--plan"), plan.as_os_str(), OsStr::new("--progress"), OsStr::new("none")];
+    all.extend(args.iter().map(OsStr::new));
+    command(&all).spawn().unwrap()
+}
+
+fn command(args: &[&OsStr]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_persistcp"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs to the end; a run of two minutes hangs.
+pub(crate) fn wait(mut command: Command) -> Ran {
+    let what = format!("{command:?}");
+    finish(command.spawn().unwrap(), what)
+}
+
+pub(crate) fn finish(child: Child, what: String) -> Ran {
+    let pid = rustix::process::Pid::from_child(&child);
+    let (done, finished) = std::sync::mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        let limit = Instant::now() + Duration::from_secs(120);
+        if finished.recv_timeout(limit - Instant::now()) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+        }
+    });
+    let out = child.wait_with_output().unwrap();
+    done.send(()).ok();
+    watch.join().unwrap();
+    Ran {
+        status: out.status.code(),
+        stdout: String::from_utf8_lossy(&out.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&out.stderr).into_owned(),
+        report: serde_json::Value::Null,
+        what,
+    }
+}
+
+impl Ran {
+    #[track_caller]
+    pub(crate) fn exits(self, status: i32) -> Self {
+        assert_eq!(self.status, Some(status), "{self}");
+        self
+    }
+
+    /// Both streams together hold `text`.
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text) || self.stderr.contains(text), "`{text}` is missing\n{self}");
+        self
+    }
+
+    /// A number in the report's totals.
+    pub(crate) fn total(&self, key: &str) -> u64 {
+        self.report["totals"][key].as_u64().unwrap_or_else(|| panic!("no total {key}\n{self}"))
+    }
+
+    /// Kinds and paths of the problems.
+    pub(crate) fn problems(&self) -> Vec<(String, String)> {
+        let list = self.report["problems"].as_array().cloned().unwrap_or_default();
+        let text = |p: &serde_json::Value, key: &str| p[key].as_str().unwrap_or_default().to_string();
+        list.iter().map(|p| (text(p, "kind"), text(p, "path"))).collect()
+    }
+}
+
+impl std::fmt::Display for Ran {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { what, status, stdout, stderr, .. } = self;
+        write!(f, "{what}\nstatus {status:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+    }
+}

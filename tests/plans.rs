@@ -1,0 +1,79 @@
+//! `plan check`, `plan show`, and what a wrong plan gets.
+
+use crate::kit::disk::World;
+use crate::kit::run::{plain, run};
+use std::ffi::OsStr;
+
+fn check(world: &World, text: &str) -> crate::kit::run::Ran {
+    let plan = world.plan_text(text);
+    plain(&[OsStr::new("plan"), OsStr::new("check"), plan.as_os_str()])
+}
+
+#[test]
+fn a_typo_in_a_key_shows_the_line_and_the_nearest_key() {
+    let world = World::plain();
+    let text = "version = 1\nsource = \"/b\"\n[[target]]\nto = \"/persist\"\ndirectorys = [\"/var/log\"]\n";
+    check(&world, text)
+        .exits(2)
+        .says("plan.toml:5:1")
+        .says("directorys = [\"/var/log\"]")
+        .says("did you mean `directories`?");
+}
+
+#[test]
+fn all_errors_come_at_once() {
+    let world = World::plain();
+    let text = "version = 1\nbogus = 1\n[[target]]\nto = \"rel\"\nfiles = [\"../x\"]\n[[fixup]]\npath = \"/x\"\nmode = \"9\"\n";
+    check(&world, text).exits(2).says("bogus").says("absolute").says("`..`").says("octal").says("4 errors");
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_refused_with_the_places_searched() {
+    let world = World::plain();
+    world.file("data/f", "x");
+    let plan = world.plan("[[fixup]]\npath = \"/persist/data\"\nowner = \"sinhh\"\n");
+    run(&plan, &[]).exits(2).says("`sinhh` has no number").says("uid-map").says("static ids");
+}
+
+#[test]
+fn a_zero_filled_id_map_is_named() {
+    let world = World::plain();
+    world.file("data/f", "x");
+    world.file("var/lib/nixos/uid-map", [0; 80]);
+    let plan = world.plan("[[fixup]]\npath = \"/persist/data\"\nowner = \"colord\"\n");
+    run(&plan, &[]).exits(2).says("backup/var/lib/nixos/uid-map").says("zeros");
+}
+
+#[test]
+fn a_destination_inside_the_source_is_refused() {
+    let world = World::plain();
+    world.file("data/f", "x");
+    let plan = world.plan("");
+    run(&plan, &["--root", world.source.to_str().unwrap()]).exits(2).says("inside the source");
+}
+
+#[test]
+fn show_prints_numbers_and_expanded_globs() {
+    let world = World::plain();
+    world.file("etc/ssh/ssh_host_a", "x");
+    world.file("etc/ssh/ssh_host_b", "x");
+    world.file("var/lib/nixos/uid-map", r#"{"sinh":1234}"#);
+    let text = format!(
+        "version = 1\nsource = {:?}\nroot = {:?}\n[[target]]\nto = \"/persist\"\nparents = {{ owner = \"sinh\" }}\nfiles = [\"/etc/ssh/ssh_host_*\"]\n",
+        world.source, world.root
+    );
+    let plan = world.plan_text(&text);
+    let show = |format| plain(&["plan", "show", plan.to_str().unwrap(), "--format", format].map(OsStr::new)).exits(0);
+    show("table").says("1234:0 0755").says("/etc/ssh/ssh_host_b");
+    let json: serde_json::Value = serde_json::from_str(&show("json").stdout).unwrap();
+    assert_eq!(json["targets"][0]["entries"][1]["destination"], "/persist/etc/ssh/ssh_host_b");
+    assert_eq!(json["targets"][0]["parents"]["uid"], 1234);
+}
+
+#[test]
+fn completions_and_the_manual_come_from_the_same_definitions() {
+    plain(&["completions", "fish"].map(OsStr::new)).exits(0).says("verify-only");
+    plain(&["man"].map(OsStr::new)).exits(0).says("persistcp");
+    plain(&[]).exits(2);
+    plain(&["--plan", "x", "--bogus"].map(OsStr::new)).exits(2);
+}

@@ -1,0 +1,123 @@
+//! The same command again: nothing to do, or what is left.
+
+use crate::kit::disk::World;
+use crate::kit::run::{run, spawn};
+use crate::kit::{need_root, snapshot};
+use std::time::Duration;
+
+fn many(world: &World, files: usize) {
+    for i in 0..files {
+        world.file(&format!("data/{}/{i}", i % 37), vec![(i % 251) as u8; 1 + i * 7 % 9000]);
+        if i % 50 == 0 {
+            let other = world.data().join(format!("{}/link-{i}", (i + 1) % 37));
+            std::fs::create_dir_all(other.parent().unwrap()).unwrap();
+            std::fs::hard_link(world.data().join(format!("{}/{i}", i % 37)), other).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_second_run_copies_nothing_and_says_so() {
+    need_root!();
+    let world = World::ext4(64);
+    many(&world, 300);
+    let plan = world.plan("");
+    let first = run(&plan, &[]).exits(0);
+    let second = run(&plan, &[]).exits(0).says("nothing to copy");
+    assert_eq!((second.total("copied"), second.total("verified")), (0, 0));
+    assert_eq!(second.total("skipped"), first.total("copied"));
+}
+
+#[test]
+fn only_what_changed_is_copied_again() {
+    need_root!();
+    let world = World::ext4(64);
+    many(&world, 100);
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    world.file("data/3/3", "changed");
+    let again = run(&plan, &[]).exits(0);
+    assert_eq!(again.total("copied"), 1, "{again}");
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn killed_at_random_it_goes_on_to_the_same_tree() {
+    need_root!();
+    let seed: u64 = std::env::var("PERSISTCP_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(20_260_101);
+    println!("PERSISTCP_SEED={seed}");
+    let world = World::ext4(256);
+    many(&world, 4000);
+    let plan = world.plan("");
+    let mut random = seed;
+    for _ in 0..8 {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut child = spawn(&plan, &[]);
+        std::thread::sleep(Duration::from_millis(random >> 56));
+        child.kill().ok();
+        child.wait().unwrap();
+    }
+    let end = run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+    run(&plan, &["--verify-only"]).exits(0);
+    assert!(end.total("entries") > 4000);
+}
+
+#[test]
+fn a_signal_ends_the_epoch_and_prints_the_command_that_goes_on() {
+    need_root!();
+    let world = World::ext4(256);
+    many(&world, 12_000);
+    let plan = world.plan("");
+    let child = spawn(&plan, &["--threads", "1"]);
+    std::thread::sleep(Duration::from_millis(700));
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ran = crate::kit::run::finish(child, "interrupted run".into());
+    if ran.status == Some(0) {
+        panic!("the run was over before the signal; the tree must be larger\n{ran}");
+    }
+    ran.exits(4).says("STOPPED EARLY").says("--plan");
+    let end = run(&plan, &[]).exits(0);
+    assert!(end.total("skipped") > 0, "what the first run finished is kept\n{end}");
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_second_run_beside_the_first_is_refused() {
+    need_root!();
+    let world = World::ext4(256);
+    many(&world, 6000);
+    let plan = world.plan("");
+    let mut child = spawn(&plan, &["--threads", "1"]);
+    let lock = world.persist.join(".persistcp/t.lock");
+    while !std::fs::read_to_string(&lock).is_ok_and(|text| text.contains("pid")) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::STOP).unwrap();
+    let second = run(&plan, &[]);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::CONT).unwrap();
+    child.wait().unwrap();
+    second.exits(3).says("another run of this plan is alive").says("pid");
+}
+
+#[test]
+fn a_full_disk_stops_and_goes_on_after_making_room() {
+    need_root!();
+    let world = World::ext4(96);
+    for i in 0..40 {
+        world.file(&format!("data/{i}"), vec![i as u8 + 1; 1 << 20]);
+    }
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    // The journal knows the plan, so preflight lets it try.
+    let ballast = world.persist.join("ballast");
+    crate::kit::sh!("fallocate", "-l", "30M", ballast);
+    for i in 40..80 {
+        world.file(&format!("data/{i}"), vec![i as u8 + 1; 1 << 20]);
+    }
+    run(&plan, &[]).exits(4).says("No space left").says("make room");
+    std::fs::remove_file(&ballast).unwrap();
+    run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
