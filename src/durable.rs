@@ -133,6 +133,12 @@ impl Epoch {
 }
 
 impl Replace {
+    /// `temporary` shall become `name` in `dir`, whose own end waits for that.
+    pub fn new(dir: &Arc<DirNode>, temporary: Name, name: &Name) -> Self {
+        dir.set_late();
+        Self { dir: Arc::clone(dir), temporary, name: name.clone() }
+    }
+
     fn put_in_place(&self, row: &mut Row) -> Result<(), Errno> {
         let dir = self.dir.open()?;
         dir.rename(&self.temporary, &self.name)?;
@@ -196,10 +202,17 @@ impl Drop for Permit {
     }
 }
 
+/// What workers send.
+#[derive(Debug)]
+enum Message {
+    Item(Box<Written>),
+    Flush(Sender<()>),
+}
+
 /// The thread that seals epochs.
 #[derive(Debug)]
 pub struct Epochs {
-    sender: Sender<Written>,
+    sender: Sender<Message>,
     gate: Arc<Gate>,
     thread: std::thread::JoinHandle<()>,
 }
@@ -207,7 +220,7 @@ pub struct Epochs {
 /// What workers hold to hand in entries.
 #[derive(Clone, Debug)]
 pub struct Submit {
-    sender: Sender<Written>,
+    sender: Sender<Message>,
     /// Bounds the dirty bytes.
     pub gate: Arc<Gate>,
 }
@@ -256,7 +269,16 @@ impl Submit {
     /// Hands in an entry; waits while an epoch is being sealed and the queue is full.
     pub fn send(&self, written: Written) {
         // The thread ends only when all senders are gone.
-        drop(self.sender.send(written));
+        drop(self.sender.send(Message::Item(Box::new(written))));
+    }
+
+    /// Waits until everything handed in before is durable and in its place.
+    pub fn flush(&self) {
+        let (sender, receiver) = bounded(1);
+        if self.sender.send(Message::Flush(sender)).is_ok() {
+            // A thread that ended has nothing left to seal.
+            receiver.recv().ok();
+        }
     }
 }
 
@@ -265,33 +287,43 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// More entries than this are not kept in memory.
 const MOST_ITEMS: usize = 16_384;
 
-fn serve(with: &Surroundings, receiver: &Receiver<Written>, gate: &Gate) {
+fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate) {
     let mut epoch = Epoch::default();
     let mut began = Instant::now();
     let mut void = false;
     loop {
-        let message = receiver.recv_timeout(Duration::from_millis(20));
-        let ended = matches!(message, Err(RecvTimeoutError::Disconnected));
-        if let Ok(item) = message {
-            if epoch.items.is_empty() {
-                began = Instant::now();
+        let mut flushed = None;
+        let mut ended = false;
+        match receiver.recv_timeout(Duration::from_millis(20)) {
+            Ok(Message::Item(item)) => {
+                if epoch.items.is_empty() {
+                    began = Instant::now();
+                }
+                if !void {
+                    epoch.push(*item);
+                }
             }
-            if !void {
-                epoch.push(item);
-            }
+            Ok(Message::Flush(done)) => flushed = Some(done),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => ended = true,
         }
         let full = epoch.bytes >= gate.limit.load(Relaxed) / 2 || epoch.items.len() >= MOST_ITEMS;
         let starved = gate.waiting.load(Relaxed) > 0 && receiver.is_empty();
-        if !epoch.items.is_empty() && (full || starved || ended || began.elapsed() >= LONGEST) {
+        let mut due = full || starved || began.elapsed() >= LONGEST;
+        // Replacements come back for an epoch of their own, so the end may take two.
+        while !epoch.items.is_empty() && (due || ended || flushed.is_some()) {
+            due = false;
+            began = Instant::now();
             match seal(with, std::mem::take(&mut epoch), gate) {
-                Some(renamed) => {
-                    began = Instant::now();
-                    renamed.into_iter().for_each(|item| epoch.push(item));
-                }
+                Some(renamed) => renamed.into_iter().for_each(|item| epoch.push(item)),
                 None => void = true,
             }
         }
-        if ended && epoch.items.is_empty() {
+        if let Some(done) = flushed {
+            // Whoever asked may have given up.
+            done.send(()).ok();
+        }
+        if ended {
             return;
         }
     }

@@ -112,7 +112,11 @@ fn walk(
         .follow_links(false)
         .min_depth(1)
         .parallelism(Parallelism::RayonNewPool(threads))
-        .process_read_dir(move |_, _, (), children| {
+        .process_read_dir(move |depth, _, (), children| {
+            // The root itself, which is counted already.
+            if depth.is_none() {
+                return;
+            }
             for child in children.iter_mut() {
                 let Ok(child) = child else {
                     counts.unreadable.fetch_add(1, Relaxed);

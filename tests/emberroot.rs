@@ -28,7 +28,11 @@ fn the_shipped_plan_moves_the_whole_inventory() {
             snapshot::assert_same(&world.source.join(from).join(path), &world.persist.join(to).join(path));
         }
     };
-    entries("", "system", &["var/log", "var/lib/docker", "var/lib/nixos", "var/lib/libvirt", "etc/machine-id"]);
+    entries(
+        "",
+        "system",
+        &["var/log", "var/lib/docker/overlay2/base", "var/lib/nixos", "var/lib/libvirt", "etc/machine-id"],
+    );
     entries("home/sinh", "home/sinh", &[".ssh", ".gnupg", ".steam", "git-repos", ".config/monitors.xml"]);
     snapshot::assert_same(&world.source.join("nix/store"), &world.persist.join("store"));
     let stat = |path: &str| {

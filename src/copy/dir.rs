@@ -14,8 +14,8 @@ use crate::sys::dir::{DirEntry, SourceDir, TargetDir, read_batches};
 use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::xattr::Holder;
 use rayon::Scope;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 /// A source directory and the target directory that it goes to.
 #[derive(Debug)]
@@ -281,10 +281,20 @@ impl Engine {
             if !here.release() {
                 return;
             }
-            self.leave(&here);
+            if here.is_late() {
+                self.late.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&here));
+            } else {
+                self.leave(&here);
+            }
             here.close();
             node = here.parent.clone();
         }
+    }
+
+    /// Leaves the directories whose entries were renamed into place.
+    pub(super) fn leave_late(&self) {
+        let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
+        late.iter().for_each(|node| self.leave(node));
     }
 
     fn leave(&self, node: &DirNode) {
@@ -323,7 +333,9 @@ impl Engine {
             self.fixup_changed(fixup);
         }
         if dress.counted {
-            add(&tally.copied, 1);
+            // Setting its times again after a change inside is no copy of the directory.
+            let same = dress.prior.as_ref().is_some_and(|p| p.state == State::Done && p.source == dress.source);
+            add(if same { &tally.skipped } else { &tally.copied }, 1);
         }
         self.submit.send(Written {
             row: directory_row(node, State::Done, &stat),

@@ -195,8 +195,7 @@ impl Engine {
             wanted,
             verified: None,
         };
-        let replace =
-            done.born.temporary.map(|temporary| Replace { dir: Arc::clone(node), temporary, name: name.clone() });
+        let replace = done.born.temporary.map(|temporary| Replace::new(node, temporary, name));
         self.hand_in(node, name, row, done.filled.bytes, replace, Some(done.permit))
     }
 

@@ -17,6 +17,12 @@ use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
 use std::sync::Arc;
 
+/// A name of a group that is still to be seen to.
+enum Work {
+    Claim(Waiter),
+    Link(Waiter, Copied),
+}
+
 impl Engine {
     /// Copies one entry of `dir` that is not a directory.
     pub(super) fn copy_leaf(&self, dir: &Arc<OpenDir>, name: &Name, kind: Kind, reader: Option<&Reader>) {
@@ -110,31 +116,37 @@ impl Engine {
         row.target_unchanged(&target).then_some(row)
     }
 
-    /// Copies or links names whose inode has others, until nobody waits.
+    /// Copies or links a name whose inode has others, and all names that come to wait for it.
     fn copy_linked(&self, waiter: Waiter) {
-        let mut work = vec![waiter];
-        while let Some(waiter) = work.pop() {
-            if self.stop.is_set() {
-                self.release(Arc::clone(&waiter.dir.node));
-                continue;
-            }
-            match self.links.claim(waiter) {
+        let mut work = vec![Work::Claim(waiter)];
+        while let Some(next) = work.pop() {
+            let claim = match next {
+                Work::Claim(waiter) if self.stop.is_set() => {
+                    self.release(Arc::clone(&waiter.dir.node));
+                    continue;
+                }
+                Work::Claim(waiter) => self.links.claim(waiter),
+                Work::Link(waiter, copied) => Claim::Link(waiter, copied),
+            };
+            match claim {
                 // The thread that copies the first name releases it.
                 Claim::Waits => {}
                 Claim::First(waiter) => {
-                    work.extend(self.copy_first(&waiter));
+                    self.copy_first(&waiter, &mut work);
                     self.release(Arc::clone(&waiter.dir.node));
                 }
                 Claim::Link(waiter, copied) => {
-                    work.extend(self.link(&waiter, &copied));
+                    if !self.stop.is_set() {
+                        self.link(&waiter, &copied);
+                    }
                     self.release(Arc::clone(&waiter.dir.node));
                 }
             }
         }
     }
 
-    /// Brings the first name of a group and returns those who waited for it.
-    fn copy_first(&self, waiter: &Waiter) -> Vec<Waiter> {
+    /// Brings the first name of a group; those who waited for it become work.
+    fn copy_first(&self, waiter: &Waiter, work: &mut Vec<Work>) {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let tally = self.tally(dir.node.target);
         let reader = self.reader();
@@ -143,28 +155,37 @@ impl Engine {
         if let Some(reader) = reader {
             self.give_back(reader);
         }
-        if let Some(row) = here {
+        let copied = if let Some(row) = here {
             add(&tally.skipped, 1);
             add(&tally.skipped_bytes, waiter.stat.size);
             let place = Place::Node(Arc::clone(&dir.node));
-            return self.links.copied(&waiter.stat, Copied { place, name: name.clone(), row: Arc::new(row) });
+            Some(Copied { place, name: name.clone(), row: Arc::new(row) })
+        } else if let Some(copied) = elsewhere {
+            self.link(waiter, &copied);
+            Some(copied)
+        } else {
+            match self.copy_alone(waiter) {
+                Arrived::Yes(copied) => copied,
+                Arrived::No => None,
+            }
+        };
+        match copied {
+            Some(copied) => {
+                let waiting = self.links.copied(&waiter.stat, copied.clone());
+                work.extend(waiting.into_iter().map(|w| Work::Link(w, copied.clone())));
+            }
+            // The inode lost its other names meanwhile, or the copy failed: the others start anew.
+            None => work.extend(self.links.failed(&waiter.stat).into_iter().map(Work::Claim)),
         }
-        if let Some(copied) = elsewhere {
-            let mut waiting = self.links.copied(&waiter.stat, copied.clone());
-            waiting.extend(self.link(waiter, &copied));
-            return waiting;
-        }
-        let arrived = match waiter.stat.kind {
-            Kind::File => match self.open_source(dir, name) {
-                Some(source) => self.copy_file(dir, name, &source, Override::default()),
+    }
+
+    fn copy_alone(&self, waiter: &Waiter) -> Arrived {
+        match waiter.stat.kind {
+            Kind::File => match self.open_source(&waiter.dir, &waiter.name) {
+                Some(source) => self.copy_file(&waiter.dir, &waiter.name, &source, Override::default()),
                 None => Arrived::No,
             },
-            _ => self.copy_special(dir, name, &waiter.stat),
-        };
-        match arrived {
-            Arrived::Yes(Some(copied)) => self.links.copied(&waiter.stat, copied),
-            // The inode lost its other names meanwhile, or the copy failed: the others start anew.
-            Arrived::Yes(None) | Arrived::No => self.links.failed(&waiter.stat),
+            _ => self.copy_special(&waiter.dir, &waiter.name, &waiter.stat),
         }
     }
 
@@ -182,7 +203,7 @@ impl Engine {
     }
 
     /// Gives the copied inode its next name; where that cannot be, copies again.
-    fn link(&self, waiter: &Waiter, copied: &Copied) -> Vec<Waiter> {
+    fn link(&self, waiter: &Waiter, copied: &Copied) {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let path = || dir.node.path().join(name);
         let tally = self.tally(dir.node.target);
@@ -229,26 +250,17 @@ impl Engine {
         if known {
             add(&tally.skipped, 1);
             add(&tally.skipped_bytes, waiter.stat.size);
-            return Vec::new();
+            return;
         }
         add(&tally.copied, 1);
-        let replace = temporary.map(|temporary| Replace { dir: Arc::clone(&dir.node), temporary, name: name.clone() });
+        let replace = temporary.map(|temporary| Replace::new(&dir.node, temporary, name));
         self.submit.send(Written { row, file_system: dir.node.file_system, bytes: 0, replace, permit: None });
-        Vec::new()
     }
 
     /// Starts a further inode for the group: the link limit is reached, or the first is out of reach.
-    fn copy_apart(&self, waiter: &Waiter) -> Vec<Waiter> {
-        let arrived = match waiter.stat.kind {
-            Kind::File => match self.open_source(&waiter.dir, &waiter.name) {
-                Some(source) => self.copy_file(&waiter.dir, &waiter.name, &source, Override::default()),
-                None => Arrived::No,
-            },
-            _ => self.copy_special(&waiter.dir, &waiter.name, &waiter.stat),
-        };
-        match arrived {
-            Arrived::Yes(Some(copied)) => self.links.copied(&waiter.stat, copied),
-            _ => Vec::new(),
+    fn copy_apart(&self, waiter: &Waiter) {
+        if let Arrived::Yes(Some(copied)) = self.copy_alone(waiter) {
+            self.links.replace(&waiter.stat, copied);
         }
     }
 
@@ -334,7 +346,7 @@ impl Engine {
             wanted,
             verified: None,
         };
-        let replace = temporary.map(|temporary| Replace { dir: Arc::clone(node), temporary, name: name.clone() });
+        let replace = temporary.map(|temporary| Replace::new(node, temporary, name));
         self.hand_in(node, name, row, 0, replace, None)
     }
 }

@@ -91,7 +91,14 @@ impl Links {
         }
     }
 
-    /// Records the first copy, or a later one that takes its place, and hands out those who waited.
+    /// Further names link to `copied` from here on.
+    pub(super) fn replace(&self, stat: &Stat, copied: Copied) {
+        if let Some((group, _)) = self.lock().get_mut(&key(stat)) {
+            *group = Group::Copied(copied);
+        }
+    }
+
+    /// Records the first copy and hands out those who waited for it.
     pub(super) fn copied(&self, stat: &Stat, copied: Copied) -> Vec<Waiter> {
         let mut groups = self.lock();
         let Some((group, left)) = groups.get_mut(&key(stat)) else { return Vec::new() };

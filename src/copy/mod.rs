@@ -85,6 +85,8 @@ pub struct Engine {
     visited: Vec<Vec<AtomicBool>>,
     nested: Vec<Vec<bool>>,
     links: link::Links,
+    /// Directories to leave once their replacements are in place.
+    late: Mutex<Vec<Arc<node::DirNode>>>,
     budget: Arc<FdBudget>,
     next_id: AtomicI64,
     queued: AtomicUsize,
@@ -123,6 +125,7 @@ impl Engine {
             visited: plan.targets.iter().map(|t| t.entries.iter().map(|_| AtomicBool::new(false)).collect()).collect(),
             nested: layout::nested(plan),
             links: link::Links::default(),
+            late: Mutex::default(),
             budget: FdBudget::new((open / 2 - 32).max(4)),
             next_id: AtomicI64::new(last + 1),
             queued: AtomicUsize::new(0),
@@ -155,6 +158,8 @@ impl Engine {
         if !self.stop.is_set() {
             pool.scope(|scope| self.build(scope, &layout::destinations(&self.plan, missed)));
         }
+        self.submit.flush();
+        self.leave_late();
         Ok(self.fixups_changed.iter().map(|f| f.load(Ordering::Relaxed)).collect())
     }
 

@@ -5,7 +5,7 @@ use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One directory. It lives as long as something below it is unfinished, and
@@ -32,6 +32,8 @@ pub struct DirNode {
     pub leave: Leave,
     /// Tasks and children that are not finished, and the directory's own reading.
     pending: AtomicUsize,
+    /// An entry in it is to be renamed over an older one, which moves its times.
+    late: AtomicBool,
     fd: Mutex<Option<Arc<TargetDir>>>,
     budget: Arc<FdBudget>,
 }
@@ -121,6 +123,7 @@ impl DirNode {
             fresh: new.fresh,
             leave: new.leave,
             pending: AtomicUsize::new(1),
+            late: AtomicBool::new(false),
             fd: Mutex::new(kept),
             budget: Arc::clone(budget),
         }))
@@ -180,6 +183,17 @@ impl DirNode {
         if self.parent.is_some() && self.fd.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
             self.budget.give_back();
         }
+    }
+
+    /// A replacement waits for its epoch: the directory's times must be set after it.
+    pub fn set_late(&self) {
+        self.late.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::set_late`] was called.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
     }
 
     /// One more task below.

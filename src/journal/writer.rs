@@ -19,6 +19,7 @@ enum Message {
     Target(u32, String),
     RunStarted { started: String, tool: String },
     RunEnded { ended: String, outcome: &'static str, report: String },
+    Flush(Sender<()>),
 }
 
 /// The running writer; [`Writer::finish`] ends it and tells whether all went well.
@@ -115,6 +116,14 @@ impl WriterHandle {
         self.send(Message::RunEnded { ended, outcome, report });
     }
 
+    /// Waits until everything sent before is committed and readers can see it.
+    pub fn flush(&self) {
+        let (sender, receiver) = bounded(1);
+        self.send(Message::Flush(sender));
+        // A writer that failed drops the sender; the failure is in `stop`.
+        receiver.recv().ok();
+    }
+
     fn send(&self, message: Message) {
         // The thread is gone only after a failure that it has already reported through `stop`.
         drop(self.0.send(message));
@@ -147,6 +156,8 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
             Message::Target(index, name) => {
                 connection.execute("INSERT OR REPLACE INTO target(id, name) VALUES(?1, ?2)", (index, name))?;
             }
+            // Whoever asked may have given up.
+            Message::Flush(done) => drop(done.send(())),
             Message::RunStarted { started, tool } => {
                 connection.execute("INSERT INTO run(started, tool) VALUES(?1, ?2)", (started, tool))?;
                 run = Some(connection.last_insert_rowid());

@@ -141,18 +141,20 @@ fn target(value: &Value<'_>, errors: &mut Errors) -> Option<TargetDraft> {
     const KEYS: [&str; 8] = ["name", "from", "to", "parents", "need", "directories", "files", "exclude"];
     let table = errors.table(value, "target")?;
     errors.unknown_keys(table, "[[target]]", &KEYS);
-    let common = common(table, value.span(), "[[target]]", errors)?;
+    // Everything is looked at before the first `?`, so that all errors show.
+    let common = common(table, value.span(), "[[target]]", errors);
+    let need = common.as_ref().map_or(Need::Required, |c| c.need);
     let parents = table.get("parents").and_then(|v| parents(v, errors));
     let mut entries = Vec::new();
     for (key, kind) in [("directories", EntryKind::Directory), ("files", EntryKind::File)] {
         for value in tables(table.get(key), key, errors) {
-            entries.extend(entry(value, key, kind, common.need, errors));
+            entries.extend(entry(value, key, kind, need, errors));
         }
     }
-    if entries.is_empty() {
-        errors.add(common.span.clone(), "a target without entries", "expected `directories` or `files`");
+    if !table.contains_key("directories") && !table.contains_key("files") {
+        errors.add(value.span(), "a target without entries", "expected `directories` or `files`");
     }
-    Some(TargetDraft { parents, entries, ..common })
+    Some(TargetDraft { parents, entries, ..common? })
 }
 
 fn map(value: &Value<'_>, errors: &mut Errors) -> Option<TargetDraft> {

@@ -95,7 +95,7 @@ proptest::proptest! {
     #[test]
     fn any_text_gives_errors_with_spans_inside_it(text: String) {
         if let Err(errors) = Plan::parse(Path::new("p.toml"), &text) {
-            errors.render(false);
+            assert!(!errors.render(false).is_empty());
             for one in errors.list() {
                 proptest::prop_assert!(text.get(one.span.clone()).is_some());
             }
@@ -109,7 +109,7 @@ proptest::proptest! {
             let end = (at + cut).min(text.len());
             text.replace_range(at..end, &insert);
             if let Err(errors) = Plan::parse(Path::new("p.toml"), &text) {
-                errors.render(false);
+                assert!(!errors.render(false).is_empty());
             }
         }
     }

@@ -66,6 +66,7 @@ const PAGE: u32 = 512;
 impl Verifier {
     /// Verifies what the journal lists.
     pub fn run(&self, journal: &Journal) -> Result<(), JournalError> {
+        self.journal.flush();
         let reader = journal.reader()?;
         let (entries, bytes) = reader.verify_load(self.unverified_only)?;
         self.counters.verify_entries.store(entries, Ordering::Relaxed);

@@ -38,7 +38,7 @@ impl World {
     }
 
     pub(crate) fn ext4(mib: u64) -> Self {
-        Self::new("ext4", mib, &[])
+        Self::new("ext4", mib, &["-b", "4096"])
     }
 
     pub(crate) fn tmpfs() -> Self {
