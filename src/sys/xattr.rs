@@ -59,7 +59,9 @@ pub fn list(holder: Holder<'_>) -> Result<Vec<CString>, Errno> {
         }
         Err(errno) => return Err(errno),
     };
-    Ok(bytes.split(|b| *b == 0).filter(|n| !n.is_empty()).filter_map(|n| CString::new(n).ok()).collect())
+    // XFS lists its ACLs a second time, in its own format and under its own names.
+    let names = bytes.split(|b| *b == 0).filter(|n| !n.is_empty() && !n.starts_with(b"trusted.SGI_ACL_"));
+    Ok(names.filter_map(|n| CString::new(n).ok()).collect())
 }
 
 /// The value of one attribute. `ENODATA` when it does not exist.

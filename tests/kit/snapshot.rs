@@ -49,8 +49,11 @@ fn visit(fd: &OwnedFd, path: Vec<u8>, nodes: &mut Snapshot, inodes: &mut BTreeMa
     let mut xattrs = BTreeMap::new();
     if let Ok(names) = xattr::list_deref(&proc) {
         for name in names {
-            let value = xattr::get_deref(&proc, &name).unwrap().unwrap();
-            xattrs.insert(std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str()).to_vec(), value);
+            let bytes = std::os::unix::ffi::OsStrExt::as_bytes(name.as_os_str()).to_vec();
+            // XFS shows each ACL a second time under a name of its own.
+            if !bytes.starts_with(b"trusted.SGI_ACL_") {
+                xattrs.insert(bytes, xattr::get_deref(&proc, &name).unwrap().unwrap());
+            }
         }
     }
     let link = match kind {
