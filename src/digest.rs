@@ -58,7 +58,7 @@ struct Chunks {
     offset: u64,
 }
 
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 impl ContentHasher {
     /// A hasher at offset 0.
@@ -146,7 +146,7 @@ impl Chunks {
 
     fn advance(&mut self, part: u64) {
         self.offset += part;
-        if self.offset % CHUNK == 0 {
+        if self.offset.is_multiple_of(CHUNK) {
             self.end_chunk(self.offset / CHUNK - 1);
         }
     }

@@ -95,7 +95,7 @@ pub(super) fn fill(
         let mut fill = Fill { source, target, buffer, hasher, stop, written: 0, direct: false };
         if holes > 0 {
             fill.sparse(stat.size)?;
-        } else if stat.size >= DIRECT_MIN && target_align > 0 && ALIGN % (target_align as usize) == 0 {
+        } else if stat.size >= DIRECT_MIN && target_align > 0 && ALIGN.is_multiple_of(target_align as usize) {
             fill.direct(stat.size)?;
         } else {
             fill.extent(0, u64::MAX)?;

@@ -16,6 +16,9 @@ use std::path::Path;
 /// Names of one file.
 type Names = BTreeMap<String, u32>;
 
+/// Reads one kind of file; the error says what is wrong with it.
+type Parser = fn(&[u8]) -> Result<Names, String>;
+
 /// A file that was looked at.
 struct Place {
     shown: String,
@@ -58,7 +61,7 @@ impl Ids {
 
     fn side(&mut self, root: &Root, shown: &Path, base: &RelPath, target: bool) {
         for (kind, map, table) in [(IdKind::User, "uid-map", "passwd"), (IdKind::Group, "gid-map", "group")] {
-            let files: [(String, fn(&[u8]) -> Result<Names, String>); 2] =
+            let files: [(String, Parser); 2] =
                 [(format!("var/lib/nixos/{map}"), parse_map), (format!("etc/{table}"), parse_table)];
             for (file, parse) in files {
                 // Built from literals: always a path.

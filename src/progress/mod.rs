@@ -202,13 +202,13 @@ impl Teller {
                     if last || at.bytes == 0 { String::new() } else { format!(", about {} left", duration(left)) };
                 let word = if phase == Phase::Copy { "durable" } else { "verified" };
                 self.line(&format!(
-                    "{}: {} of {} {word}, {} of {} entries, {}/s{eta}",
+                    "{}: {} of {} {word}, {} of {} entries, {}{eta}",
                     phase.word(),
                     bytes(at.bytes),
                     bytes(at.total_bytes),
                     count(at.entries),
                     count(at.total_entries),
-                    bytes(rate as u64),
+                    crate::report::human::rate(at.bytes, seconds),
                 ));
             }
             _ => {}

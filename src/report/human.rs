@@ -18,13 +18,21 @@ pub fn bytes(n: u64) -> String {
     }
 }
 
+/// Bytes a second: `1.23 GiB/s`.
+#[must_use]
+pub fn rate(n: u64, seconds: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "saturates; a rate is for reading")]
+    let rate = (n as f64 / seconds.max(0.001)) as u64;
+    format!("{}/s", bytes(rate))
+}
+
 /// A number with groups of three digits: `1 234 567`.
 #[must_use]
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut out = String::new();
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(' ');
         }
         out.push(digit);
@@ -35,6 +43,7 @@ pub fn count(n: u64) -> String {
 /// Seconds as `4.2 s`, `3 min 05 s` or `2 h 07 min`.
 #[must_use]
 pub fn duration(seconds: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, reason = "saturates, and no run takes that long")]
     let whole = seconds.round() as u64;
     match whole {
         0..60 => format!("{seconds:.1} s"),

@@ -1,7 +1,7 @@
 //! The report for a tired person: the verdict first, then each target, then
 //! every problem, then what is next.
 
-use super::human::{bytes, count, duration};
+use super::human::{bytes, count, duration, rate};
 use super::{Report, Totals};
 use crate::exit::Exit;
 use crate::fixup::Settled;
@@ -89,9 +89,8 @@ fn verdict(report: &Report) -> String {
 }
 
 fn line(out: &mut String, name: &str, t: &Totals) -> std::fmt::Result {
-    let rate = |n: u64| bytes((n as f64 / t.seconds.max(0.001)) as u64);
     write!(out, "  {name:<10} {:>9} files {:>9}", count(t.files), bytes(t.bytes))?;
-    write!(out, " | copied {} ({}, {}/s)", count(t.copied), bytes(t.copied_bytes), rate(t.copied_bytes))?;
+    write!(out, " | copied {} ({}, {})", count(t.copied), bytes(t.copied_bytes), rate(t.copied_bytes, t.seconds))?;
     write!(out, " | already done {}", count(t.skipped))?;
     if t.verified > 0 {
         write!(out, " | verified {} ({})", count(t.verified), bytes(t.verified_bytes))?;
