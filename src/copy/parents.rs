@@ -217,9 +217,12 @@ impl Engine {
                 Ok(_) => failed("open the entry", Errno::STALE),
                 Err(errno) => failed("open the entry", errno),
             }
-        } else if let Some(kind) = kind.or(Some(Kind::Symlink)) {
-            debug_assert_eq!(&last, name, "an entry keeps its name");
-            self.copy_leaf(&dir, &last, kind, reader.as_ref());
+        } else if &last == name {
+            self.copy_leaf(&dir, name, kind.unwrap_or(Kind::Symlink), reader.as_ref());
+        } else {
+            let words = kind.unwrap_or(Kind::Symlink).words();
+            let message = format!("a map can rename a directory or a regular file, not {words}; not copied");
+            self.problem(target, Problem::new(entry.dst.clone(), ProblemKind::Unsupported, message));
         }
         if let Some(reader) = reader {
             self.give_back(reader);
