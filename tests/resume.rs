@@ -16,6 +16,16 @@ fn many(world: &World, files: usize) {
     }
 }
 
+/// Waits until preflight is over and the run holds its lock.
+fn started(world: &World) {
+    let lock = world.persist.join(".persistcp/t.lock");
+    let limit = std::time::Instant::now() + Duration::from_secs(60);
+    while !std::fs::read_to_string(&lock).is_ok_and(|text| text.contains("pid")) {
+        assert!(std::time::Instant::now() < limit, "the run never took its lock");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn a_second_run_copies_nothing_and_says_so() {
     need_root!();
@@ -70,7 +80,8 @@ fn a_signal_ends_the_epoch_and_prints_the_command_that_goes_on() {
     many(&world, 12_000);
     let plan = world.plan("");
     let child = spawn(&plan, &["--threads", "1"]);
-    std::thread::sleep(Duration::from_millis(700));
+    started(&world);
+    std::thread::sleep(Duration::from_millis(300));
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let ran = crate::kit::run::finish(child, "interrupted run".into());
@@ -90,10 +101,7 @@ fn a_second_run_beside_the_first_is_refused() {
     many(&world, 6000);
     let plan = world.plan("");
     let mut child = spawn(&plan, &["--threads", "1"]);
-    let lock = world.persist.join(".persistcp/t.lock");
-    while !std::fs::read_to_string(&lock).is_ok_and(|text| text.contains("pid")) {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    started(&world);
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::STOP).unwrap();
     let second = run(&plan, &[]);
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::CONT).unwrap();
