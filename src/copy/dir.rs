@@ -5,7 +5,7 @@ use super::node::{DirNode, Dress, Leave, NewNode};
 use super::{Engine, Override};
 use crate::durable::Written;
 use crate::journal::{Reader, Row, SourceId, State};
-use crate::meta::{self, Wanted, Xattrs};
+use crate::meta::{self, Wanted};
 use crate::path::Name;
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
@@ -163,13 +163,7 @@ impl Engine {
         let path = || above.path().join(name);
         let target = own.target.unwrap_or(above.target);
         add(&self.tally(target).directories, 1);
-        let xattrs = match Xattrs::read(Holder::file(&src)) {
-            Ok(xattrs) => xattrs,
-            Err(errno) => {
-                self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "read attributes", errno));
-                Xattrs::default()
-            }
-        };
+        let xattrs = self.source_xattrs(target, Holder::file(&src), path);
         let mut wanted = Wanted::from_source(stat, xattrs, self.options.keep);
         wanted.override_with(own.uid, own.gid, own.mode);
         let fixup = self.fix_up(&mut wanted, above, name, &mut place);

@@ -9,7 +9,7 @@ use super::link::{Arrived, Copied, Place as LinkPlace};
 use super::node::DirNode;
 use crate::durable::{Permit, Replace, Written};
 use crate::journal::{Row, SourceId, State};
-use crate::meta::{self, Wanted, Xattrs};
+use crate::meta::{self, Wanted};
 use crate::path::Name;
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
@@ -149,13 +149,7 @@ impl Engine {
     fn finish_file(&self, dir: &OpenDir, name: &Name, done: Finished<'_>) -> Arrived {
         let node = &dir.node;
         let path = || node.path().join(name);
-        let xattrs = match Xattrs::read(Holder::file(&done.source.fd)) {
-            Ok(xattrs) => xattrs,
-            Err(errno) => {
-                self.problem(node.target, Problem::failed(path(), ProblemKind::Unreadable, "read attributes", errno));
-                Xattrs::default()
-            }
-        };
+        let xattrs = self.source_xattrs(node.target, Holder::file(&done.source.fd), path);
         let mut wanted = Wanted::from_source(&done.stat, xattrs, self.options.keep);
         wanted.override_with(done.own.uid, done.own.gid, done.own.mode);
         let fixup = self.fix_up(&mut wanted, node, name, &mut dir.place.clone());

@@ -278,10 +278,7 @@ impl Engine {
                 return Arrived::No;
             }
         };
-        let xattrs = Xattrs::read(Holder::handle(&handle)).unwrap_or_else(|errno| {
-            unreadable("read attributes", errno);
-            Xattrs::default()
-        });
+        let xattrs = self.source_xattrs(node.target, Holder::handle(&handle), path);
         let link = match stat.kind {
             Kind::Symlink => match dir.src.read_link(name) {
                 Ok(text) => Some(text),

@@ -18,7 +18,7 @@ pub(crate) use data::with_buffer;
 
 use crate::durable::{FileSystems, Submit};
 use crate::journal::{Journal, JournalError, Reader};
-use crate::meta::{Keep, Wanted};
+use crate::meta::{Keep, Wanted, Xattrs};
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::{Fixup, Resolved};
 use crate::problem::{Problem, ProblemKind, Problems};
@@ -27,6 +27,7 @@ use crate::stop::{Reason, Stop};
 use crate::sys::dir::TargetDir;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
+use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words};
 use dir::{OpenDir, Place};
 use node::FdBudget;
@@ -193,6 +194,14 @@ impl Engine {
             "{path}: {operation}: {}; {advice}, then run the same command again",
             errno_words(errno)
         )));
+    }
+
+    /// The attributes of a source inode; what cannot be read is a problem and none.
+    fn source_xattrs(&self, target: u32, holder: Holder<'_>, path: impl Fn() -> RelPath) -> Xattrs {
+        Xattrs::read(holder).unwrap_or_else(|errno| {
+            self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "read attributes", errno));
+            Xattrs::default()
+        })
     }
 
     /// chattr(1) flags are not carried yet, so each one is said.
