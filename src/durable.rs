@@ -8,11 +8,12 @@
 
 use crate::copy::node::DirNode;
 use crate::journal::{Row, WriterHandle};
+use crate::loss::Disk;
 use crate::path::Name;
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::{Counters, add};
 use crate::stop::{Reason, Stop};
-use crate::sys::filesystem::SyncFd;
+use crate::sys::filesystem::{SyncFd, space};
 use crate::sys::{Errno, errno_words};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rustix::fd::AsFd;
@@ -22,18 +23,25 @@ use std::time::{Duration, Instant};
 
 /// The file systems that are written to, each with its own syncfs descriptor.
 #[derive(Debug, Default)]
-pub struct FileSystems(Mutex<Vec<(u64, Arc<SyncFd>)>>);
+pub struct FileSystems(Mutex<Vec<(Disk, Arc<SyncFd>)>>);
 
 impl FileSystems {
     /// The index of the file system with device number `dev`, opened through
     /// `dir` when it is new. Must be called before anything is written to it.
     pub fn index(&self, dev: u64, dir: impl AsFd) -> Result<usize, Errno> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(index) = known.iter().position(|(d, _)| *d == dev) {
+        if let Some(index) = known.iter().position(|(disk, _)| disk.dev == dev) {
             return Ok(index);
         }
-        known.push((dev, Arc::new(SyncFd::open(dir)?)));
+        let bare = space(&dir)?.without_owners().is_some();
+        known.push((Disk { dev, bare }, Arc::new(SyncFd::open(dir)?)));
         Ok(known.len() - 1)
+    }
+
+    /// What is known of the file system at `index`.
+    #[must_use]
+    pub fn disk(&self, index: usize) -> Option<Disk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(index).map(|(disk, _)| *disk)
     }
 
     /// Syncs every file system that was written to.
@@ -122,8 +130,7 @@ impl Epoch {
                 Some(replace) => match replace.put_in_place(&mut item.row) {
                     Ok(()) => sealed.renamed.push(Written { bytes: 0, permit: None, ..item }),
                     Err(errno) => {
-                        let path = replace.dir.path().join(&replace.name);
-                        problems.add(Problem::failed(path, ProblemKind::Io, "replace the existing entry", errno));
+                        problems.add(replace.failed(errno));
                     }
                 },
             }
@@ -139,11 +146,28 @@ impl Replace {
         Self { dir: Arc::clone(dir), temporary, name: name.clone() }
     }
 
+    /// Takes the temporary name away and says what stands in the way.
+    fn failed(&self, errno: Errno) -> Problem {
+        // A leftover is recognised by its name and removed by the next run.
+        self.dir.open().and_then(|dir| dir.unlink(&self.temporary)).ok();
+        let mut problem =
+            Problem::failed(self.dir.path().join(&self.name), ProblemKind::Io, "replace the existing entry", errno);
+        if errno == Errno::PERM {
+            problem.message.push_str("; if it is immutable (lsattr), chattr -ia it and run again");
+        }
+        problem
+    }
+
     fn put_in_place(&self, row: &mut Row) -> Result<(), Errno> {
         let dir = self.dir.open()?;
         dir.rename(&self.temporary, &self.name)?;
+        let stat = dir.stat_at(&self.name)?;
+        if stat.ino != row.dst_ino {
+            // Somebody who may write here swapped the names meanwhile.
+            return Err(Errno::STALE);
+        }
         // The rename moves the ctime that a resume compares.
-        row.dst_ctime = dir.stat_at(&self.name)?.ctime;
+        row.dst_ctime = stat.ctime;
         Ok(())
     }
 }
@@ -272,7 +296,7 @@ impl Submit {
         drop(self.sender.send(Message::Item(Box::new(written))));
     }
 
-    /// Waits until everything handed in before is durable and in its place.
+    /// Waits until everything handed in before is durable, in its place and in the journal.
     pub fn flush(&self) {
         let (sender, receiver) = bounded(1);
         if self.sender.send(Message::Flush(sender)).is_ok() {
@@ -320,6 +344,7 @@ fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate) {
             }
         }
         if let Some(done) = flushed {
+            with.journal.flush();
             // Whoever asked may have given up.
             done.send(()).ok();
         }

@@ -8,7 +8,8 @@ use crate::plan::resolved::{Fixup, Resolved};
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
 use crate::sys::file;
-use crate::sys::stat::{Kind, Stat};
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words};
 
 /// What one fixup did.
@@ -169,11 +170,16 @@ impl Pass<'_> {
     }
 }
 
-/// Owner first: it may clear set-user-ID bits, which the mode then restores.
+/// Owner first: it may clear set-user-ID bits, which the mode then restores. Both
+/// go to the inode that was looked at, whatever has its name by now.
 fn change(dir: &TargetDir, name: &Name, stat: &Stat, owner: (u32, u32), mode: u32) -> Result<(), Errno> {
     let handle = dir.open_handle(name)?;
-    if owner != (stat.uid, stat.gid) {
-        dir.chown_at(name, owner.0, owner.1)?;
+    let now = stat_fd(&handle)?;
+    if (now.dev, now.ino) != (stat.dev, stat.ino) {
+        return Err(Errno::STALE);
     }
-    if stat.kind == Kind::Symlink { Ok(()) } else { file::chmod_handle(&handle, mode) }
+    if owner != (stat.uid, stat.gid) {
+        file::chown(Holder::handle(&handle), owner.0, owner.1)?;
+    }
+    if stat.kind == Kind::Symlink { Ok(()) } else { file::chmod(Holder::handle(&handle), mode) }
 }

@@ -13,6 +13,7 @@ pub mod durable;
 pub mod exit;
 pub mod fixup;
 pub mod journal;
+pub mod loss;
 pub mod meta;
 pub mod mounts;
 pub mod path;

@@ -1,5 +1,6 @@
 //! What went wrong with one path, and the one place that collects it.
 
+use crate::loss::Loss;
 use crate::path::{RelPath, escape};
 use crate::sys::{Errno, errno_words};
 use serde::Serialize;
@@ -28,10 +29,18 @@ pub enum ProblemKind {
     Mode,
     /// The modification time differs or could not be set.
     Mtime,
+    /// The access time could not be set (`--atime`).
+    Atime,
     /// An extended attribute differs or could not be kept.
     Xattr,
     /// A POSIX ACL differs or could not be kept.
     Acl,
+    /// Inode flags (chattr) differ or could not be kept.
+    Flags,
+    /// The project id differs or could not be kept.
+    Project,
+    /// Holes were filled: the target cannot hold them.
+    Holes,
     /// A hard link could not be kept, or is broken.
     Link,
     /// The text of a symlink differs.
@@ -69,6 +78,10 @@ pub struct Problem {
     pub found: Option<String>,
     /// One line for a person: operation, reason, what to do.
     pub message: String,
+    /// How many entries it concerns; `path` is the first of them.
+    pub count: u64,
+    /// Said once for a whole file system: its device number, and what it cannot hold.
+    group: Option<(u64, Loss)>,
 }
 
 impl Problem {
@@ -83,6 +96,8 @@ impl Problem {
             expected: None,
             found: None,
             message: message.into(),
+            count: 1,
+            group: None,
         }
     }
 
@@ -98,6 +113,36 @@ impl Problem {
         let (expected, found) = (expected.into(), found.into());
         let message = format!("expected {expected}, found {found}");
         Self { expected: Some(expected), found: Some(found), ..Self::new(path, kind, message) }
+    }
+
+    /// Something that an earlier run, or the choice of options, has given up already.
+    #[must_use]
+    pub fn lost(path: RelPath, loss: Loss, dev: u64) -> Self {
+        let message = match loss {
+            Loss::SetId => "set-user-ID and set-group-ID are dropped where the owner is not kept".to_string(),
+            _ => format!("the target's file system cannot hold {}", loss.words()),
+        };
+        Self::new(path, loss.kind(), message).of_disk(dev, loss)
+    }
+
+    /// Makes it speak for the whole file system `dev`: further ones only count.
+    #[must_use]
+    pub fn of_disk(mut self, dev: u64, loss: Loss) -> Self {
+        self.group = Some((dev, loss));
+        self
+    }
+
+    /// What the file system at fault cannot hold.
+    #[must_use]
+    pub fn loss(&self) -> Option<Loss> {
+        self.group.map(|(_, loss)| loss)
+    }
+
+    /// Names the plan's target.
+    #[must_use]
+    pub fn in_target(mut self, target: &str) -> Self {
+        self.target = target.to_string();
+        self
     }
 
     /// Names the attribute.
@@ -123,6 +168,8 @@ pub struct Problems(Mutex<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
+    /// Of whole file systems: few, each stands for many.
+    groups: Vec<Problem>,
     kept: Vec<Problem>,
     seen: HashSet<u64>,
     count: u64,
@@ -131,9 +178,18 @@ struct Inner {
 }
 
 impl Problems {
-    /// Adds one problem; false when it was known.
+    /// Adds one problem; false when it was known. Of a whole file system's the
+    /// first is kept, the others are counted.
     pub fn add(&self, problem: Problem) -> bool {
         let mut inner = self.lock();
+        if problem.group.is_some() {
+            inner.count += 1;
+            match inner.groups.iter_mut().find(|p| p.group == problem.group && p.target == problem.target) {
+                Some(first) => first.count += 1,
+                None => inner.groups.push(problem),
+            }
+            return true;
+        }
         // Past the limit a repeat may count twice: better than memory without bound.
         if inner.seen.len() < 16 * KEPT && !inner.seen.insert(problem.key()) {
             return false;
@@ -164,8 +220,9 @@ impl Problems {
     #[must_use]
     pub fn take(&self) -> (Vec<Problem>, u64, Vec<String>) {
         let mut inner = self.lock();
-        let (kept, notes) = (std::mem::take(&mut inner.kept), std::mem::take(&mut inner.notes));
-        (kept, inner.count, notes)
+        let mut all = std::mem::take(&mut inner.groups);
+        all.append(&mut inner.kept);
+        (all, inner.count, std::mem::take(&mut inner.notes))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -186,6 +243,17 @@ mod tests {
         assert!(!problems.add(Problem::failed(path.clone(), ProblemKind::Xattr, "set", Errno::PERM).about(b"user.a")));
         assert!(problems.add(Problem::failed(path, ProblemKind::Xattr, "set", Errno::PERM).about(b"user.b")));
         assert_eq!(problems.count(), 2);
+    }
+
+    #[test]
+    fn what_a_file_system_cannot_hold_is_said_once_and_counted() {
+        let problems = Problems::default();
+        for name in [b"a", b"b", b"c"] {
+            problems.add(Problem::lost(RelPath::new(name).expect("valid"), Loss::Acl, 7));
+        }
+        let (kept, count, _) = problems.take();
+        assert_eq!((kept.len(), kept[0].count, count), (1, 3, 3));
+        assert_eq!(kept[0].path, RelPath::new(b"a").expect("valid"));
     }
 
     #[test]

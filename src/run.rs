@@ -215,7 +215,7 @@ impl Run {
                     Presence::Unreadable { why } => (ProblemKind::Unreadable, format!("open the entry: {why}")),
                 };
                 let problem = Problem::new(entry.dst.clone(), kind, message);
-                self.problems.add(Problem { target: target.name.clone(), ..problem });
+                self.problems.add(problem.in_target(&target.name));
             }
         }
         for warning in &self.plan.id_warnings {

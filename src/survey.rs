@@ -6,9 +6,9 @@
 
 use crate::plan::resolved::{Entry, Presence, Resolved, Target};
 use crate::sys::root::Root;
-use crate::sys::stat::{Kind, stat_fd};
+use crate::sys::stat::{Kind, Stat, stat_fd};
 use jwalk::{Parallelism, WalkDirGeneric};
-use rustix::fd::AsRawFd;
+use rustix::fd::{AsFd, AsRawFd};
 use rustix::fs::OFlags;
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt;
@@ -158,6 +158,35 @@ fn walk(
             children.retain(|child| child.as_ref().is_ok_and(|c| c.file_type.is_dir()));
         });
     for _ in walker {}
+}
+
+/// Entries and allocated bytes at and below `fd`, whose stat is `stat`, without
+/// leaving its device.
+#[must_use]
+pub fn weigh(fd: impl AsFd, stat: &Stat) -> (u64, u64) {
+    let (mut entries, mut bytes) = (1, stat.allocated);
+    if stat.kind != Kind::Directory {
+        return (entries, bytes);
+    }
+    let root = format!("/proc/self/fd/{}/.", fd.as_fd().as_raw_fd());
+    let dev = stat.dev;
+    let walker = WalkDirGeneric::<((), ())>::new(root)
+        .skip_hidden(false)
+        .follow_links(false)
+        .min_depth(1)
+        .parallelism(Parallelism::Serial)
+        .process_read_dir(move |_, _, (), children| {
+            for child in children.iter_mut().flatten() {
+                if child.file_type.is_dir() && child.metadata().is_ok_and(|meta| meta.dev() != dev) {
+                    child.read_children_path = None;
+                }
+            }
+        });
+    for meta in walker.into_iter().flatten().filter_map(|entry| entry.metadata().ok()) {
+        entries += 1;
+        bytes += meta.blocks() * 512;
+    }
+    (entries, bytes)
 }
 
 struct One {

@@ -20,6 +20,8 @@ use std::cell::RefCell;
 pub(crate) const DIRECT_MIN: u64 = 32 << 20;
 /// The size of a thread's buffer in bytes.
 pub(crate) const BUFFER: usize = 1 << 20;
+/// No file system's blocks are larger; a hole must hold one to be kept.
+const LARGEST_BLOCK: u64 = 64 << 10;
 /// Alignment that satisfies every known device.
 const ALIGN: usize = 4096;
 
@@ -68,6 +70,8 @@ pub(super) struct Filled {
     pub(super) digest: Digest,
     /// Data bytes written, without holes.
     pub(super) bytes: u64,
+    /// The target's file system has filled a hole with zeros.
+    pub(super) hole_filled: bool,
 }
 
 struct Fill<'a> {
@@ -77,6 +81,8 @@ struct Fill<'a> {
     hasher: ContentHasher,
     stop: &'a Stop,
     written: u64,
+    /// Where the first large hole starts.
+    hole: Option<u64>,
     /// The target is open with `O_DIRECT`: only whole blocks may be written.
     direct: bool,
 }
@@ -92,7 +98,7 @@ pub(super) fn fill(
     with_buffer(|buffer| {
         let holes = stat.size.saturating_sub(stat.allocated);
         let hasher = ContentHasher::new(Algorithm::for_holes(holes));
-        let mut fill = Fill { source, target, buffer, hasher, stop, written: 0, direct: false };
+        let mut fill = Fill { source, target, buffer, hasher, stop, written: 0, hole: None, direct: false };
         if holes > 0 {
             fill.sparse(stat.size)?;
         } else if stat.size >= DIRECT_MIN && target_align > 0 && ALIGN.is_multiple_of(target_align as usize) {
@@ -100,7 +106,8 @@ pub(super) fn fill(
         } else {
             fill.extent(0, u64::MAX)?;
         }
-        Ok(Filled { digest: fill.hasher.finish(), bytes: fill.written })
+        let hole_filled = fill.hole_filled();
+        Ok(Filled { digest: fill.hasher.finish(), bytes: fill.written, hole_filled })
     })
 }
 
@@ -139,14 +146,28 @@ impl Fill<'_> {
             }
             let Some((start, end)) = file::next_data(self.source, at).map_err(Failure::Read)? else { break };
             let (start, end) = (start.min(size), end.min(size));
-            self.hasher.zeros(start - at);
+            self.skip_hole(at, start);
             at = self.extent(start, end)?;
             if at < end {
                 break;
             }
         }
-        self.hasher.zeros(size - at);
+        self.skip_hole(at, size);
         Ok(())
+    }
+
+    fn skip_hole(&mut self, from: u64, to: u64) {
+        self.hasher.zeros(to - from);
+        let aligned = from.next_multiple_of(LARGEST_BLOCK);
+        if aligned + LARGEST_BLOCK <= to {
+            self.hole.get_or_insert(aligned);
+        }
+    }
+
+    /// Asks the target whether the first hole that any block size can hold is one.
+    fn hole_filled(&self) -> bool {
+        self.hole
+            .is_some_and(|at| file::next_data(self.target, at).is_ok_and(|data| data.is_some_and(|(s, _)| s == at)))
     }
 
     fn direct(&mut self, size: u64) -> Result<(), Failure> {

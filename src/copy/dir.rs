@@ -1,12 +1,14 @@
 //! One directory: enter it, hand out its entries in batches, leave it when all
 //! of them are finished.
 
+use super::file::is_temporary;
 use super::node::{DirNode, Dress, Leave, NewNode};
 use super::{Engine, Override};
 use crate::durable::Written;
 use crate::journal::{Reader, Row, SourceId, State};
-use crate::meta::{self, Wanted};
-use crate::path::Name;
+use crate::loss::Loss;
+use crate::meta::{self, Actual, Wanted};
+use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
 use crate::sys::Errno;
@@ -22,6 +24,8 @@ use std::sync::{Arc, PoisonError};
 pub(super) struct OpenDir {
     pub(super) node: Arc<DirNode>,
     pub(super) src: SourceDir,
+    /// Device number of the source.
+    pub(super) dev: u64,
     pub(super) place: Place,
 }
 
@@ -119,6 +123,12 @@ impl Engine {
             if self.is_other_entry(scope, dir, &name) || self.is_excluded(dir, &name, false) {
                 continue;
             }
+            if is_temporary(&name) {
+                let message = "the name is reserved for unfinished copies; rename it in the backup";
+                let problem = Problem::new(dir.node.path().join(&name), ProblemKind::Unsupported, message);
+                self.problem(dir.node.target, problem);
+                continue;
+            }
             self.copy_leaf(dir, &name, kind, reader.as_ref().and_then(LentReader::get));
         }
     }
@@ -138,9 +148,10 @@ impl Engine {
             }
         };
         if stat.mount_root && !self.options.cross_mounts {
-            let message = "a mount inside the source was not entered; --cross-mounts copies it as well";
-            self.problem(target, Problem::new(path(), ProblemKind::Mount, message));
-            return;
+            return self.skip_mount(target, path(), &src, &stat, above.dev);
+        }
+        if stat.dev != above.dev && !stat.mount_root {
+            self.note_subvolume(&path(), &src, &stat);
         }
         let cursor = above.place.cursor.and_then(|at| self.sources.child(at, name));
         let place = Place { cursor, fixup: above.place.fixup };
@@ -163,14 +174,13 @@ impl Engine {
         let path = || above.path().join(name);
         let target = own.target.unwrap_or(above.target);
         add(&self.tally(target).directories, 1);
-        let xattrs = self.source_xattrs(target, Holder::file(&src), path);
-        let mut wanted = Wanted::from_source(stat, xattrs, self.options.keep);
+        let attributes = self.source_attributes(target, Holder::file(&src), stat, path);
+        let mut wanted = Wanted::from_source(stat, attributes, self.options.keep);
         wanted.override_with(own.uid, own.gid, own.mode);
         let fixup = self.fix_up(&mut wanted, above, name, &mut place);
-        self.flags(target, stat, path);
         let source = Some(SourceId::of(stat));
         let node = self.make(above, name, target, Leaving { wanted, source, fixup, counted: true })?;
-        Some(Arc::new(OpenDir { node, src, place }))
+        Some(Arc::new(OpenDir { node, src, dev: stat.dev, place }))
     }
 
     /// Makes or opens the target directory and its node.
@@ -210,6 +220,20 @@ impl Engine {
             }
         };
         let prior = if fresh { None } else { self.prior(above, name) };
+        match opened.stat() {
+            Ok(stat) if self.state == Some((stat.dev, stat.ino)) => {
+                self.problems.note(format!(
+                    "{}: the backup's own state of persistcp is not copied over this run's",
+                    above.path().join(name)
+                ));
+                return None;
+            }
+            Ok(stat) => self.lift_sticky(&opened, &stat, prior.as_ref()),
+            Err(errno) => {
+                failed("look at", errno);
+                return None;
+            }
+        }
         let id = prior.as_ref().and_then(|row| row.id).unwrap_or_else(|| self.new_id());
         let known = prior.is_some();
         let leave = Leave::Dress(Box::new(Dress {
@@ -237,7 +261,7 @@ impl Engine {
         announce: bool,
     ) -> Result<Arc<DirNode>, Errno> {
         let stat = opened.stat()?;
-        let file_system = self.file_systems.index(stat.dev, &opened)?;
+        let (file_system, disk) = self.file_system(&opened)?;
         let state = if matches!(leave, Leave::Passage) { State::Passage } else { State::Open };
         let new = NewNode {
             parent: Some(Arc::clone(above)),
@@ -245,6 +269,7 @@ impl Engine {
             id,
             target,
             file_system,
+            disk,
             fresh,
             leave,
         };
@@ -313,16 +338,16 @@ impl Engine {
         let now = dir.stat()?;
         if let Some(prior) = dress.prior.as_ref().filter(|p| p.state == State::Done)
             && prior.target_unchanged(&now)
-            && meta::compare(&node.path(), &dress.wanted, &now, prior.xattrs()).is_empty()
+            && is_dressed(&node.path(), &dress.wanted, &now, prior)
         {
             if dress.counted {
                 add(&tally.skipped, 1);
             }
+            prior.wanted.lost.each().for_each(|loss| self.lost(node, node.path(), loss));
             return Ok(());
         }
-        let failures = meta::apply_to_directory(dir, &dress.wanted, || node.path());
-        failures.into_iter().for_each(|p| self.problem(node.target, p));
-        let stat = dir.stat()?;
+        let mut wanted = dress.wanted.clone();
+        let stat = self.dress_inode(node, Holder::file(dir), &mut wanted, || node.path())?;
         if let Some(fixup) = dress.fixup {
             self.fixup_changed(fixup);
         }
@@ -331,8 +356,9 @@ impl Engine {
             let same = dress.prior.as_ref().is_some_and(|p| p.state == State::Done && p.source == dress.source);
             add(if same { &tally.skipped } else { &tally.copied }, 1);
         }
+        let row = directory_row(node, State::Done, &stat);
         self.submit.send(Written {
-            row: directory_row(node, State::Done, &stat),
+            row: Row { wanted, ..row },
             file_system: node.file_system,
             bytes: 0,
             replace: None,
@@ -378,14 +404,20 @@ impl Drop for LentReader<'_> {
     }
 }
 
+/// True when the earlier run gave the directory all that it shall have, but for
+/// what its file system cannot hold.
+fn is_dressed(path: &RelPath, wanted: &Wanted, now: &Stat, prior: &Row) -> bool {
+    let had = &prior.wanted;
+    let actual = Actual { stat: now, xattrs: prior.xattrs(), flags: Some(had.flags), project: Some(had.project) };
+    let known =
+        |p: &Problem| Loss::of_difference(p.kind, p.attribute.as_deref()).is_some_and(|loss| had.lost.contains(loss));
+    meta::compare(path, wanted, actual).iter().all(known)
+}
+
 fn directory_row(node: &DirNode, state: State, stat: &Stat) -> Row {
     let (wanted, source) = match &node.leave {
         Leave::Dress(dress) => (dress.wanted.clone(), dress.source),
-        Leave::Passage => {
-            let wanted =
-                Wanted { kind: Kind::Directory, mode: stat.mode, owner: None, atime: None, mtime: None, xattrs: None };
-            (wanted, None)
-        }
+        Leave::Passage => (Wanted::plain_directory(stat.mode, None), None),
     };
     Row {
         dir: node.parent.as_ref().map_or(0, |p| p.id),

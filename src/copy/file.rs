@@ -9,16 +9,20 @@ use super::link::{Arrived, Copied, Place as LinkPlace};
 use super::node::DirNode;
 use crate::durable::{Permit, Replace, Written};
 use crate::journal::{Row, SourceId, State};
-use crate::meta::{self, Wanted};
+use crate::loss::Loss;
+use crate::meta::{self, Attributes, Wanted};
 use crate::path::Name;
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
 use crate::sys::dir::TargetDir;
+use crate::sys::flags::Flags;
+use crate::sys::raw::close;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, file};
 use rustix::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A source that changes while it is read is read this often.
 const ATTEMPTS: u32 = 3;
@@ -35,6 +39,7 @@ impl Born {
         match dir.make_file(name) {
             Ok(fd) => Ok(Self { fd, temporary: None }),
             Err(Errno::EXIST) => {
+                dir.look_for_directory(name)?;
                 let temporary = temporary_name(name);
                 let fd = make_again(dir, &temporary, || dir.make_file(&temporary))?;
                 Ok(Self { fd, temporary: Some(temporary) })
@@ -52,6 +57,12 @@ pub(super) fn temporary_name(name: &Name) -> Name {
     Name::new(format!(".persistcp-{}.tmp", &hash[..16]).as_bytes()).unwrap_or_else(|_| name.clone())
 }
 
+/// True for a name that [`temporary_name`] may give.
+pub(super) fn is_temporary(name: &Name) -> bool {
+    let hash = name.as_bytes().strip_prefix(b".persistcp-").and_then(|rest| rest.strip_suffix(b".tmp"));
+    hash.is_some_and(|hash| hash.len() == 16 && hash.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
+}
+
 /// Makes something under a temporary name, removing a leftover first.
 pub(super) fn make_again<T>(
     dir: &TargetDir,
@@ -60,7 +71,8 @@ pub(super) fn make_again<T>(
 ) -> Result<T, Errno> {
     match make() {
         Err(Errno::EXIST) => {
-            dir.unlink(temporary)?;
+            // A directory under this name is nobody's leftover.
+            dir.unlink(temporary).map_err(|e| if e == Errno::ISDIR { Errno::EXIST } else { e })?;
             make()
         }
         result => result,
@@ -89,24 +101,32 @@ impl Engine {
                 return Arrived::No;
             }
         };
-        let Some((filled, stat)) = self.fill(dir, name, source, &born) else {
+        let Some(content) = self.fill(dir, name, source, &born) else {
             // What is half there must not look like a file: gone, unless even that fails, then 0600.
             parent.unlink(born.temporary.as_ref().unwrap_or(name)).ok();
             return Arrived::No;
         };
-        self.finish_file(dir, name, Finished { source, stat, born, filled, permit, own })
+        if born.temporary.is_some() {
+            self.lift_sticky_at(&parent, node.id, name);
+        }
+        self.finish_file(dir, name, Finished { content, born, permit, own })
     }
 
     /// Copies the content until the source holds still; `None` when there is nothing to keep.
-    fn fill(&self, dir: &OpenDir, name: &Name, source: &Source, born: &Born) -> Option<(Filled, Stat)> {
+    fn fill(&self, dir: &OpenDir, name: &Name, source: &Source, born: &Born) -> Option<Content> {
         let path = || dir.node.path().join(name);
         let target = dir.node.target;
         let align = match stat_fd(&born.fd) {
             Ok(stat) => stat.dio_align,
             Err(_) => 0,
         };
-        let mut before = source.stat;
+        let mut before = settled(source);
         for attempt in 1.. {
+            // Read before the content: if the ctime still stands afterwards, they belong together.
+            let attributes = self.source_attributes(target, Holder::file(&source.fd), &before, path);
+            if attempt == 1 {
+                meta::apply_at_birth(&born.fd, attributes.flags.and(Flags::AT_BIRTH));
+            }
             let filled = match data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), align, &self.stop) {
                 Ok(filled) => filled,
                 Err(Failure::Stopped) => return None,
@@ -127,7 +147,7 @@ impl Engine {
                 }
             };
             if after.unchanged_since(&before) {
-                return Some((filled, before));
+                return Some(Content { stat: before, attributes, filled });
             }
             if attempt == ATTEMPTS {
                 let message = format!(
@@ -146,51 +166,55 @@ impl Engine {
         None
     }
 
-    fn finish_file(&self, dir: &OpenDir, name: &Name, done: Finished<'_>) -> Arrived {
+    fn finish_file(&self, dir: &OpenDir, name: &Name, done: Finished) -> Arrived {
         let node = &dir.node;
         let path = || node.path().join(name);
-        let xattrs = self.source_xattrs(node.target, Holder::file(&done.source.fd), path);
-        let mut wanted = Wanted::from_source(&done.stat, xattrs, self.options.keep);
+        let Content { stat: source, attributes, filled } = done.content;
+        let mut wanted = Wanted::from_source(&source, attributes, self.options.keep);
         wanted.override_with(done.own.uid, done.own.gid, done.own.mode);
         let fixup = self.fix_up(&mut wanted, node, name, &mut dir.place.clone());
-        let failures = meta::apply_to_file(&done.born.fd, &wanted, path);
-        failures.into_iter().for_each(|p| self.problem(node.target, p));
-        self.flags(node.target, &done.stat, path);
-        fixup.into_iter().for_each(|f| self.fixup_changed(f));
-        let target = match stat_fd(&done.born.fd) {
+        let target = match self.dress_inode(node, Holder::file(&done.born.fd), &mut wanted, path) {
             Ok(stat) => stat,
             Err(errno) => {
                 self.target_failed(node.target, path(), "look at the copy", errno);
                 return Arrived::No;
             }
         };
-        if let Err(errno) = file::close(done.born.fd) {
+        if filled.hole_filled && wanted.lost.insert(Loss::Holes) {
+            self.lost(node, path(), Loss::Holes);
+        }
+        if node.disk.bare && source.nlink > 1 {
+            // Inode numbers there are made up anew each time, so no link can be told from them.
+            wanted.lost.insert(Loss::Links);
+        }
+        fixup.into_iter().for_each(|f| self.fixup_changed(f));
+        if let Err(errno) = close(done.born.fd) {
             self.target_failed(node.target, path(), "close", errno);
             return Arrived::No;
         }
         let tally = self.tally(node.target);
         add(&tally.copied, 1);
-        add(&tally.copied_bytes, done.filled.bytes);
+        add(&tally.copied_bytes, filled.bytes);
         let row = Row {
             dir: node.id,
             name: name.as_bytes().to_vec(),
             id: None,
             target: node.target,
             state: State::Done,
-            size: done.stat.size,
+            size: source.size,
             rdev: 0,
-            nlink: done.stat.nlink,
-            source: Some(SourceId::of(&done.stat)),
+            nlink: source.nlink,
+            source: Some(SourceId::of(&source)),
             dst_ino: target.ino,
             dst_ctime: target.ctime,
             alias: false,
-            digest: Some(done.filled.digest),
+            digest: Some(filled.digest),
             link: None,
             wanted,
             verified: None,
         };
         let replace = done.born.temporary.map(|temporary| Replace::new(node, temporary, name));
-        self.hand_in(node, name, row, done.filled.bytes, replace, Some(done.permit))
+        self.hand_in(node, name, row, filled.bytes, replace, Some(done.permit))
     }
 
     /// Gives a finished entry to the epoch; comes back with what its further names link to.
@@ -236,12 +260,34 @@ impl Engine {
     }
 }
 
-struct Finished<'a> {
-    source: &'a Source,
-    /// The source as it was when the content that arrived was read.
+/// A source that holds still, and what was read from it.
+struct Content {
     stat: Stat,
-    born: Born,
+    attributes: Attributes,
     filled: Filled,
+}
+
+struct Finished {
+    content: Content,
+    born: Born,
     permit: Permit,
     own: super::Override,
+}
+
+/// Time stamps come from a clock that ticks every few milliseconds: two changes
+/// within a tick look the same. A file this young is looked at again after that.
+const TICK: Duration = Duration::from_millis(20);
+
+/// The stat of a source whose last change lies at least a [`TICK`] back.
+fn settled(source: &Source) -> Stat {
+    let changed = source.stat.ctime;
+    let now = crate::sys::coarse_time();
+    let age = (i128::from(now.sec) - i128::from(changed.sec)) * 1_000_000_000 + i128::from(now.nsec)
+        - i128::from(changed.nsec);
+    if age < 0 || age >= TICK.as_nanos().cast_signed() {
+        return source.stat;
+    }
+    std::thread::sleep(TICK);
+    // An error here comes back from the same call after the copy, with its message.
+    stat_fd(&source.fd).unwrap_or(source.stat)
 }

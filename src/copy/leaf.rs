@@ -4,17 +4,20 @@
 use super::dir::OpenDir;
 use super::file::{Source, make_again, temporary_name};
 use super::link::{Arrived, Claim, Copied, Place, Waiter};
+use super::node::DirNode;
 use super::{Engine, Override};
 use crate::durable::{Replace, Written};
 use crate::journal::{Reader, Row, SourceId, State};
-use crate::meta::{self, Wanted, Xattrs};
+use crate::loss::Loss;
+use crate::meta::{Attributes, Wanted};
 use crate::path::Name;
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
-use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
-use crate::sys::stat::{Kind, Stat};
+use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
+use crate::sys::{Errno, file};
+use rustix::fd::OwnedFd;
 use std::sync::Arc;
 
 /// A name of a group that is still to be seen to.
@@ -27,18 +30,38 @@ impl Engine {
     /// Copies one entry of `dir` that is not a directory.
     pub(super) fn copy_leaf(&self, dir: &Arc<OpenDir>, name: &Name, kind: Kind, reader: Option<&Reader>) {
         if kind == Kind::File {
-            if let Some(source) = self.open_source(dir, name) {
-                self.copy_regular(dir, name, &source, reader, Override::default());
+            match self.open_source(dir, name) {
+                Some(source) if self.is_barred(&source.stat) => {
+                    let path = dir.node.path().join(name);
+                    self.skip_mount(dir.node.target, path, &source.fd, &source.stat, dir.dev);
+                }
+                Some(source) => self.copy_regular(dir, name, &source, reader, Override::default()),
+                None => {}
             }
             return;
         }
         match dir.src.stat_at(name) {
+            Ok(stat) if self.is_barred(&stat) => {
+                let path = dir.node.path().join(name);
+                match dir.src.open_handle(name) {
+                    Ok(fd) => self.skip_mount(dir.node.target, path, &fd, &stat, dir.dev),
+                    Err(errno) => self.problem(
+                        dir.node.target,
+                        Problem::failed(path, ProblemKind::Unreadable, "open the mount", errno),
+                    ),
+                }
+            }
             Ok(stat) => self.copy_other(dir, name, &stat, reader),
             Err(errno) => {
                 let path = dir.node.path().join(name);
                 self.problem(dir.node.target, Problem::failed(path, ProblemKind::Unreadable, "look at", errno));
             }
         }
+    }
+
+    /// True for the root of a mount that is not to be entered.
+    fn is_barred(&self, stat: &Stat) -> bool {
+        stat.mount_root && !self.options.cross_mounts
     }
 
     /// Copies, links or skips an open regular file.
@@ -57,7 +80,8 @@ impl Engine {
         if source.stat.nlink > 1 && own.is_none() {
             dir.node.hold();
             self.copy_linked(Waiter { dir: Arc::clone(dir), name: name.clone(), stat: source.stat });
-        } else if self.done_before(dir, name, &source.stat, own, reader).is_some() {
+        } else if let Some(row) = self.done_before(dir, name, &source.stat, own, reader) {
+            self.lost_before(&dir.node, name, &row);
             add(&tally.skipped, 1);
             add(&tally.skipped_bytes, source.stat.size);
         } else {
@@ -85,7 +109,8 @@ impl Engine {
         if stat.nlink > 1 {
             dir.node.hold();
             self.copy_linked(Waiter { dir: Arc::clone(dir), name: name.clone(), stat: *stat });
-        } else if self.done_before(dir, name, stat, Override::default(), reader).is_some() {
+        } else if let Some(row) = self.done_before(dir, name, stat, Override::default(), reader) {
+            self.lost_before(&dir.node, name, &row);
             add(&tally.skipped, 1);
         } else {
             self.copy_special(dir, name, stat);
@@ -106,7 +131,7 @@ impl Engine {
             return None;
         }
         // The plan may ask for another owner or mode than when the row was written.
-        let mut wanted = Wanted::from_source(stat, Xattrs::default(), self.options.keep);
+        let mut wanted = Wanted::from_source(stat, Attributes::default(), self.options.keep);
         wanted.override_with(own.uid, own.gid, own.mode);
         self.fix_up(&mut wanted, &dir.node, name, &mut dir.place.clone());
         if (wanted.owner, wanted.mode) != (row.wanted.owner, row.wanted.mode) {
@@ -156,6 +181,7 @@ impl Engine {
             self.give_back(reader);
         }
         let copied = if let Some(row) = here {
+            self.lost_before(&dir.node, name, &row);
             add(&tally.skipped, 1);
             add(&tally.skipped_bytes, waiter.stat.size);
             let place = Place::Node(Arc::clone(&dir.node));
@@ -217,6 +243,11 @@ impl Engine {
         });
         let (temporary, stat) = match made {
             Ok(made) => made,
+            Err(errno) if dir.node.disk.cannot(errno) => {
+                self.lost(&dir.node, path(), Loss::Links);
+                return self.copy_apart(waiter);
+            }
+            Err(Errno::ISDIR) => return self.target_failed(dir.node.target, path(), "link", Errno::ISDIR),
             Err(errno) => {
                 self.problems.note(format!(
                     "hard link {}: {}; a copy with an inode of its own was made instead",
@@ -271,16 +302,22 @@ impl Engine {
         let unreadable = |operation, errno| {
             self.problem(node.target, Problem::failed(path(), ProblemKind::Unreadable, operation, errno));
         };
-        let handle = match dir.src.open_handle(name) {
-            Ok(handle) => handle,
+        // From here on the handle is the source: the name may mean something else by now.
+        let source = dir.src.open_handle(name).and_then(|handle| Ok((stat_fd(&handle)?, handle)));
+        let (stat, handle) = match source {
+            Ok((now, handle)) if now.kind == stat.kind => (now, handle),
+            Ok(_) => {
+                unreadable("the source changed", Errno::STALE);
+                return Arrived::No;
+            }
             Err(errno) => {
                 unreadable("open the source", errno);
                 return Arrived::No;
             }
         };
-        let xattrs = self.source_xattrs(node.target, Holder::handle(&handle), path);
+        let attributes = self.source_attributes(node.target, Holder::handle(&handle), &stat, path);
         let link = match stat.kind {
-            Kind::Symlink => match dir.src.read_link(name) {
+            Kind::Symlink => match file::read_link(&handle) {
                 Ok(text) => Some(text),
                 Err(errno) => {
                     unreadable("read the symlink", errno);
@@ -289,35 +326,21 @@ impl Engine {
             },
             _ => None,
         };
-        let make = |target: &TargetDir, name: &Name| match &link {
-            Some(text) => target.make_symlink(text, name),
-            None => target.make_node(name, stat.kind, stat.rdev),
-        };
-        let made = node.open().and_then(|target| match make(&target, name) {
-            Ok(()) => Ok((target, None)),
-            Err(Errno::EXIST) => {
-                let temporary = temporary_name(name);
-                make_again(&target, &temporary, || make(&target, &temporary))?;
-                Ok((target, Some(temporary)))
-            }
-            Err(errno) => Err(errno),
-        });
-        let (target, temporary) = match made {
+        let (made, temporary) = match self.make_special(node, name, &stat, link.as_deref()) {
             Ok(made) => made,
+            Err(errno) if node.disk.cannot(errno) => {
+                self.lost(node, path(), if link.is_some() { Loss::Symlinks } else { Loss::Special });
+                return Arrived::No;
+            }
             Err(errno) => {
                 self.target_failed(node.target, path(), &format!("create {}", stat.kind.words()), errno);
                 return Arrived::No;
             }
         };
-        let at = temporary.as_ref().unwrap_or(name);
-        let mut wanted = Wanted::from_source(stat, xattrs, self.options.keep);
-        self.fix_up(&mut wanted, node, name, &mut dir.place.clone());
-        let failures = match stat.kind {
-            Kind::Symlink => meta::apply_to_link(&target, at, &wanted, path),
-            _ => meta::apply_to_node(&target, at, &wanted, path),
-        };
-        failures.into_iter().for_each(|p| self.problem(node.target, p));
-        let made = match target.stat_at(at) {
+        let mut wanted = Wanted::from_source(&stat, attributes, self.options.keep);
+        let fixup = self.fix_up(&mut wanted, node, name, &mut dir.place.clone());
+        fixup.into_iter().for_each(|f| self.fixup_changed(f));
+        let made = match self.dress_inode(node, Holder::handle(&made), &mut wanted, path) {
             Ok(made) => made,
             Err(errno) => {
                 self.target_failed(node.target, path(), "look at the copy", errno);
@@ -334,7 +357,7 @@ impl Engine {
             size: stat.size,
             rdev: stat.rdev,
             nlink: stat.nlink,
-            source: Some(SourceId::of(stat)),
+            source: Some(SourceId::of(&stat)),
             dst_ino: made.ino,
             dst_ctime: made.ctime,
             alias: false,
@@ -345,6 +368,44 @@ impl Engine {
         };
         let replace = temporary.map(|temporary| Replace::new(node, temporary, name));
         self.hand_in(node, name, row, 0, replace, None)
+    }
+
+    /// Makes the node under its name, or under a temporary one if that is taken,
+    /// and comes back with a handle on it. Whoever may write in the directory can
+    /// put another inode there before it is held: `STALE` unless it is of the same
+    /// make and has no other name, so that dressing it gives nothing away.
+    fn make_special(
+        &self,
+        node: &DirNode,
+        name: &Name,
+        stat: &Stat,
+        link: Option<&[u8]>,
+    ) -> Result<(OwnedFd, Option<Name>), Errno> {
+        let target = node.open()?;
+        let make = |name: &Name| match link {
+            Some(text) => target.make_symlink(text, name),
+            None => target.make_node(name, stat.kind, stat.rdev),
+        };
+        let temporary = match make(name) {
+            Ok(()) => None,
+            Err(Errno::EXIST) => {
+                target.look_for_directory(name)?;
+                let temporary = temporary_name(name);
+                make_again(&target, &temporary, || make(&temporary))?;
+                self.lift_sticky_at(&target, node.id, name);
+                Some(temporary)
+            }
+            Err(errno) => return Err(errno),
+        };
+        let handle = target.open_handle(temporary.as_ref().unwrap_or(name))?;
+        let made = stat_fd(&handle)?;
+        let same = made.kind == stat.kind
+            && made.nlink == 1
+            && match link {
+                Some(text) => file::read_link(&handle)? == text,
+                None => made.rdev == stat.rdev || stat.kind == Kind::Fifo,
+            };
+        if same { Ok((handle, temporary)) } else { Err(Errno::STALE) }
     }
 }
 
@@ -367,6 +428,7 @@ fn link_here(from: &TargetDir, to: &TargetDir, copied: &Copied, name: &Name) -> 
             if ours(&there) {
                 return Ok((None, there));
             }
+            to.look_for_directory(name)?;
             let temporary = temporary_name(name);
             make_again(to, &temporary, || link_as(&temporary))?;
             Some(temporary)

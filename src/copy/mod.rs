@@ -11,14 +11,17 @@ mod file;
 mod layout;
 mod leaf;
 mod link;
+mod mount;
 pub mod node;
 mod parents;
+mod sticky;
 
 pub(crate) use data::with_buffer;
 
 use crate::durable::{FileSystems, Submit};
-use crate::journal::{Journal, JournalError, Reader};
-use crate::meta::{Keep, Wanted, Xattrs};
+use crate::journal::{Journal, JournalError, Reader, Row};
+use crate::loss::{Disk, Loss};
+use crate::meta::{self, Attributes, Keep, Wanted};
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::{Fixup, Resolved};
 use crate::problem::{Problem, ProblemKind, Problems};
@@ -93,6 +96,8 @@ pub struct Engine {
     queued: AtomicUsize,
     most_queued: usize,
     readers: Mutex<Vec<Reader>>,
+    /// The journal's directory, which no entry of the backup may be copied into.
+    state: Option<(u64, u64)>,
     fixups_changed: Vec<AtomicBool>,
 }
 
@@ -132,6 +137,7 @@ impl Engine {
             queued: AtomicUsize::new(0),
             most_queued: usize::try_from(open / 8).unwrap_or(usize::MAX).clamp(4, 512),
             readers: Mutex::new(Vec::new()),
+            state: parts.journal.directory_id(),
             fixups_changed: plan.fixups.iter().map(|_| AtomicBool::new(false)).collect(),
             plan: parts.plan,
             source: parts.source,
@@ -161,6 +167,7 @@ impl Engine {
         }
         self.submit.flush();
         self.leave_late();
+        self.set_sticky();
         Ok(self.fixups_changed.iter().map(|f| f.load(Ordering::Relaxed)).collect())
     }
 
@@ -181,6 +188,13 @@ impl Engine {
     /// is one problem.
     fn target_failed(&self, target: u32, path: RelPath, operation: &str, errno: Errno) {
         let advice = match errno {
+            // From `look_for_directory` only: no call of the write side answers so otherwise.
+            Errno::ISDIR => {
+                let mut problem = Problem::differs(path, ProblemKind::Type, "no directory", Kind::Directory.words());
+                problem.message = "a directory stands in the place of this entry; move it away and run again".into();
+                self.problem(target, problem);
+                return;
+            }
             Errno::NOSPC => "make room on the target",
             Errno::DQUOT => "raise the quota on the target",
             Errno::ROFS => "the target turned read-only: look at dmesg, check the disk, mount it read-write",
@@ -197,19 +211,57 @@ impl Engine {
     }
 
     /// The attributes of a source inode; what cannot be read is a problem and none.
-    fn source_xattrs(&self, target: u32, holder: Holder<'_>, path: impl Fn() -> RelPath) -> Xattrs {
-        Xattrs::read(holder).unwrap_or_else(|errno| {
-            self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "read attributes", errno));
-            Xattrs::default()
-        })
+    fn source_attributes(
+        &self,
+        target: u32,
+        holder: Holder<'_>,
+        stat: &Stat,
+        path: impl Fn() -> RelPath,
+    ) -> Attributes {
+        let (attributes, unread) = Attributes::read(holder, stat);
+        for (operation, errno) in unread {
+            self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, operation, errno));
+        }
+        // The kernel lets nobody read or set the flags of what must not be opened.
+        if !matches!(stat.kind, Kind::File | Kind::Directory) && !stat.flags.is_empty() {
+            let message = format!("the flags +{} of {} cannot be kept", stat.flags, stat.kind.words());
+            self.problem(target, Problem::new(path(), ProblemKind::Flags, message).about(b"flags"));
+        }
+        attributes
     }
 
-    /// chattr(1) flags are not carried yet, so each one is said.
-    fn flags(&self, target: u32, stat: &Stat, path: impl Fn() -> RelPath) {
-        if !stat.flags.is_empty() {
-            let message = format!("chattr flags +{} are not kept; set them with chattr on the target", stat.flags);
-            self.problem(target, Problem::new(path(), ProblemKind::Unsupported, message).about(b"flags"));
+    /// Dresses an inode of `node`'s file system, reports what it did not take, and
+    /// comes back with the inode as it now is.
+    fn dress_inode(
+        &self,
+        node: &node::DirNode,
+        holder: Holder<'_>,
+        wanted: &mut Wanted,
+        path: impl Fn() -> RelPath,
+    ) -> Result<Stat, Errno> {
+        let applied = meta::apply(holder, wanted, node.disk, path);
+        applied.problems.into_iter().for_each(|p| self.problem(node.target, p));
+        wanted.lost = applied.lost;
+        applied.stat
+    }
+
+    /// A file system as a whole that cannot hold `loss`: said once, counted for each.
+    fn lost(&self, node: &node::DirNode, path: RelPath, loss: Loss) {
+        self.problem(node.target, Problem::lost(path, loss, node.disk.dev));
+    }
+
+    /// An entry that an earlier run finished is skipped, but not what it lost.
+    fn lost_before(&self, node: &node::DirNode, name: &Name, row: &Row) {
+        for loss in row.wanted.lost.each() {
+            self.lost(node, node.path().join(name), loss);
         }
+    }
+
+    /// The index and the abilities of the file system that holds `dir`.
+    fn file_system(&self, dir: &TargetDir) -> Result<(usize, Disk), Errno> {
+        let dev = dir.stat()?.dev;
+        let index = self.file_systems.index(dev, dir)?;
+        Ok((index, self.file_systems.disk(index).unwrap_or(Disk { dev, bare: false })))
     }
 
     /// A connection to the journal, where an earlier run left rows.

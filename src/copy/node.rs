@@ -1,6 +1,7 @@
 //! A directory of the target while it is being filled.
 
 use crate::journal::{Row, SourceId};
+use crate::loss::Disk;
 use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
 use crate::sys::Errno;
@@ -22,8 +23,8 @@ pub struct DirNode {
     pub target: u32,
     /// Index of the file system, for syncfs.
     pub file_system: usize,
-    /// Device number.
-    pub dev: u64,
+    /// The same, as far as metadata asks.
+    pub disk: Disk,
     /// Inode number, checked whenever the directory is opened again.
     pub ino: u64,
     /// Made by this run: no journal row and no older entry can be in it.
@@ -98,6 +99,8 @@ pub struct NewNode {
     pub target: u32,
     /// Index of the file system.
     pub file_system: usize,
+    /// The same, as far as metadata asks.
+    pub disk: Disk,
     /// Made by this run.
     pub fresh: bool,
     /// What happens at the end.
@@ -118,7 +121,7 @@ impl DirNode {
             id: new.id,
             target: new.target,
             file_system: new.file_system,
-            dev: stat.dev,
+            disk: new.disk,
             ino: stat.ino,
             fresh: new.fresh,
             leave: new.leave,
@@ -166,7 +169,7 @@ impl DirNode {
             let Some(name) = &node.name else { return Err(Errno::BADF) };
             let opened = dir.open_dir(name)?;
             let stat = opened.stat()?;
-            if (stat.dev, stat.ino) != (node.dev, node.ino) {
+            if (stat.dev, stat.ino) != (node.disk.dev, node.ino) {
                 return Err(Errno::STALE);
             }
             dir = Arc::new(opened);

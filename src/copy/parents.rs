@@ -7,7 +7,7 @@ use super::layout::{DstNode, EntryIndex};
 use super::node::{DirNode, Leave, NewNode};
 use super::{Engine, Override};
 use crate::journal::SourceId;
-use crate::meta::{Wanted, Xattrs};
+use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::{Attrs, EntryKind};
 use crate::problem::{Problem, ProblemKind};
@@ -27,13 +27,14 @@ impl Engine {
             return;
         }
         let opened = open_target(&self.plan.root, &RelPath::root()).and_then(|dir| {
-            let file_system = self.file_systems.index(dir.stat()?.dev, &dir)?;
+            let (file_system, disk) = self.file_system(&dir)?;
             let new = NewNode {
                 parent: None,
                 name: None,
                 id: 0,
                 target: 0,
                 file_system,
+                disk,
                 fresh: false,
                 leave: Leave::Passage,
             };
@@ -107,11 +108,11 @@ impl Engine {
         let opened = source.map(|source| {
             let fd = self.source.open_in(&source, OFlags::RDONLY | OFlags::DIRECTORY)?;
             let stat = stat_fd(&fd)?;
-            Xattrs::read(Holder::file(&fd)).map(|xattrs| (stat, xattrs))
+            Ok((self.source_attributes(index, Holder::file(&fd), &stat, || path.clone()), stat))
         });
         let (mut wanted, id) = match opened {
-            Some(Ok((stat, xattrs))) => {
-                (Wanted::from_source(&stat, xattrs, self.options.keep), Some(SourceId::of(&stat)))
+            Some(Ok((attributes, stat))) => {
+                (Wanted::from_source(&stat, attributes, self.options.keep), Some(SourceId::of(&stat)))
             }
             Some(Err(Errno::NOENT | Errno::NOTDIR)) | None => (self.plain(plan.parents), None),
             Some(Err(errno)) => {
@@ -125,14 +126,7 @@ impl Engine {
     }
 
     fn plain(&self, attrs: Attrs) -> Wanted {
-        Wanted {
-            kind: Kind::Directory,
-            mode: attrs.mode,
-            owner: self.options.keep.owner.then_some((attrs.uid, attrs.gid)),
-            atime: None,
-            mtime: None,
-            xattrs: None,
-        }
+        Wanted::plain_directory(attrs.mode, self.options.keep.owner.then_some((attrs.uid, attrs.gid)))
     }
 
     fn known_id(&self, above: &DirNode, name: &Name) -> Option<i64> {
@@ -200,11 +194,12 @@ impl Engine {
             self.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
         };
         let (Some(parent), Some(last)) = (entry.src.parent(), entry.src.last()) else { return };
-        let src = match self.source.open_in(&parent, OFlags::RDONLY | OFlags::DIRECTORY) {
-            Ok(fd) => SourceDir::from_fd(fd),
+        let opened = self.source.open_in(&parent, OFlags::RDONLY | OFlags::DIRECTORY);
+        let (src, dev) = match opened.and_then(|fd| Ok((stat_fd(&fd)?.dev, fd))) {
+            Ok((dev, fd)) => (SourceDir::from_fd(fd), dev),
             Err(errno) => return failed("open the directory", errno),
         };
-        let dir = Arc::new(OpenDir { node: Arc::clone(above), src, place: Place::default() });
+        let dir = Arc::new(OpenDir { node: Arc::clone(above), src, dev, place: Place::default() });
         let reader = self.reader();
         if kind == Some(Kind::File) {
             // Through the root, not the directory: the entry may be a symlink to the file.

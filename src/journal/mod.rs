@@ -216,6 +216,12 @@ impl Journal {
         self.location.database()
     }
 
+    /// Device and inode number of the directory that holds it.
+    #[must_use]
+    pub fn directory_id(&self) -> Option<(u64, u64)> {
+        rustix::fs::stat(&self.location.directory).ok().map(|stat| (stat.st_dev, stat.st_ino))
+    }
+
     /// A connection for reading.
     pub fn reader(&self) -> Result<Reader, JournalError> {
         Ok(Reader::new(self.location.open_read_only()?, self.path()))
@@ -258,7 +264,7 @@ fn make_state_dir(path: &Path) -> Result<(), JournalError> {
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(fail("open the directory"))?;
-    crate::sys::file::chmod(&fd, 0o700).map_err(fail("make private"))
+    crate::sys::file::chmod(crate::sys::xattr::Holder::file(&fd), 0o700).map_err(fail("make private"))
 }
 
 fn take_lock(location: &Location) -> Result<std::fs::File, JournalError> {

@@ -4,8 +4,10 @@ use super::JournalError;
 use super::row::{Row, SourceId, State};
 use super::schema::COLUMNS;
 use crate::digest::{Algorithm, Digest};
+use crate::loss::Lost;
 use crate::meta::{Wanted, Xattrs};
 use crate::path::{Name, RelPath};
+use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension};
@@ -105,6 +107,19 @@ impl Reader {
         self.wrap(ask())
     }
 
+    /// Up to `limit` finished rows after the key `(dir, name)` whose inode shall be
+    /// immutable or append-only.
+    pub fn sticky_page(&self, after: (i64, &[u8]), limit: u32) -> Result<Vec<Row>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM item WHERE (dir, name) > (?1, ?2) AND state = 1 AND flags & 48 <> 0 \
+                 ORDER BY dir, name LIMIT ?3"
+            ))?;
+            statement.query_map((after.0, after.1, limit), decode)?.collect()
+        };
+        self.wrap(ask())
+    }
+
     /// Entries and bytes that verification will look at; linked inodes count once.
     pub fn verify_load(&self, unverified_only: bool) -> Result<(u64, u64), JournalError> {
         let filter = if unverified_only { "AND verified IS NULL" } else { "" };
@@ -179,7 +194,17 @@ fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
         alias: row.get(21)?,
         digest,
         link: row.get(24)?,
-        wanted: Wanted { kind, mode: row.get(7)?, owner, atime: None, mtime: time(row, 10)?, xattrs },
-        verified: row.get(26)?,
+        wanted: Wanted {
+            kind,
+            mode: row.get(7)?,
+            owner,
+            atime: None,
+            mtime: time(row, 10)?,
+            xattrs,
+            flags: Flags::from_bits(row.get(26)?),
+            project: row.get(27)?,
+            lost: Lost::from_bits(row.get(28)?),
+        },
+        verified: row.get(29)?,
     })
 }

@@ -1,6 +1,7 @@
 //! One line of the journal: an entry of the target, as it shall be.
 
 use crate::digest::Digest;
+use crate::loss::Loss;
 use crate::meta::{Wanted, Xattrs};
 use crate::sys::stat::{Kind, Stat, Time};
 
@@ -118,15 +119,17 @@ impl Row {
     }
 
     /// True when `stat` is the target as this row left it. A further name moves
-    /// the ctime of an inode, so linked inodes are held to the rest.
+    /// the ctime of an inode, so linked inodes are held to the rest. What the file
+    /// system cannot hold cannot tell.
     #[must_use]
     pub fn target_unchanged(&self, stat: &Stat) -> bool {
+        let lost = |loss| self.wanted.lost.contains(loss);
         self.kind() == stat.kind
             && self.dst_ino == stat.ino
             && (stat.kind != Kind::File || self.size == stat.size)
-            && self.wanted.mtime.is_none_or(|t| t == stat.mtime)
-            && (stat.kind == Kind::Symlink || self.wanted.mode == stat.mode)
-            && self.wanted.owner.is_none_or(|o| o == (stat.uid, stat.gid))
+            && (lost(Loss::Mtime) || self.wanted.mtime.is_none_or(|t| t == stat.mtime))
+            && (lost(Loss::Mode) || stat.kind == Kind::Symlink || self.wanted.mode == stat.mode)
+            && (lost(Loss::Owner) || self.wanted.owner.is_none_or(|o| o == (stat.uid, stat.gid)))
             && (self.nlink > 1 || self.dst_ctime == stat.ctime)
     }
 }

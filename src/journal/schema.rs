@@ -3,7 +3,7 @@
 /// "pcpj": tells the journal from any other SQLite file.
 pub(super) const APPLICATION_ID: i32 = 0x7063_706a;
 /// Raised with every change that an older persistcp could not read.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 
 pub(super) const CREATE: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -19,10 +19,12 @@ CREATE TABLE item(
   src_dev INTEGER, src_ino INTEGER, src_ctime INTEGER, src_ctime_ns INTEGER,
   dst_ino INTEGER NOT NULL, dst_ctime INTEGER NOT NULL, dst_ctime_ns INTEGER NOT NULL,
   alias INTEGER NOT NULL, algorithm INTEGER, digest BLOB, link BLOB, xattrs BLOB,
+  flags INTEGER NOT NULL, project INTEGER NOT NULL, lost INTEGER NOT NULL,
   verified INTEGER,
   PRIMARY KEY(dir, name)) WITHOUT ROWID;
 CREATE UNIQUE INDEX item_id ON item(id) WHERE id IS NOT NULL;
 CREATE INDEX item_link ON item(src_ino, src_dev) WHERE nlink > 1 AND kind <> 'd';
+CREATE INDEX item_sticky ON item(dir, name) WHERE flags & 48 <> 0;
 CREATE VIEW manifest AS
   WITH RECURSIVE path(id, text) AS (
     SELECT 0, ''
@@ -37,4 +39,4 @@ CREATE VIEW manifest AS
 
 pub(super) const COLUMNS: &str = "dir, name, id, target, state, kind, size, mode, uid, gid, mtime, mtime_ns, rdev, nlink, \
      src_dev, src_ino, src_ctime, src_ctime_ns, dst_ino, dst_ctime, dst_ctime_ns, alias, algorithm, digest, link, \
-     xattrs, verified";
+     xattrs, flags, project, lost, verified";

@@ -188,7 +188,7 @@ fn update_keys(connection: &mut Connection, sql: &str, keys: &[(i64, Vec<u8>)]) 
 fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
-        let marks = (1..=27).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
+        let marks = (1..=30).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
         let mut statement =
             transaction.prepare_cached(&format!("INSERT OR REPLACE INTO item({COLUMNS}) VALUES({marks})"))?;
         for row in durable.rows() {
@@ -232,6 +232,9 @@ fn insert(statement: &mut rusqlite::CachedStatement<'_>, row: &Row) -> Result<()
         row.digest.map(|d| d.bytes),
         row.link,
         row.xattrs().map(crate::meta::Xattrs::to_bytes),
+        row.wanted.flags.bits(),
+        row.wanted.project,
+        row.wanted.lost.bits(),
         row.verified,
     ])?;
     Ok(())

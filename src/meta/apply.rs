@@ -2,137 +2,232 @@
 //!
 //! The order matters: chown(2) clears set-user-ID bits and file capabilities, so
 //! the owner comes first; setting attributes moves no times; an access ACL and
-//! the mode widen, so they come last, the mode at the very end.
+//! the mode widen, so they come last, the mode at the very end. Everything goes
+//! through one descriptor: a name could mean another inode by then.
 
-use super::xattrs::{ACL_ACCESS, ACL_DEFAULT};
-use super::{Wanted, Xattrs};
-use crate::path::{Name, RelPath};
+use super::xattrs::ACL_ACCESS;
+use super::{Wanted, acl_access};
+use crate::loss::{Disk, Loss, Lost};
+use crate::path::{RelPath, escape};
 use crate::problem::{Problem, ProblemKind};
-use crate::sys::dir::TargetDir;
+use crate::sys::flags::{self, Flags};
+use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::{self, Holder};
 use crate::sys::{Errno, file};
-use rustix::fd::AsFd;
 
-/// Failures of one inode, each an attribute that could not be kept.
-type Failures = Vec<Problem>;
-
-/// Dresses an open regular file.
-pub fn apply_to_file(fd: impl AsFd, wanted: &Wanted, path: impl Fn() -> RelPath) -> Failures {
-    apply_to_fd(fd, wanted, &path)
+/// What came of it.
+#[derive(Debug)]
+pub struct Applied {
+    /// Each attribute that could not be kept.
+    pub problems: Vec<Problem>,
+    /// What the file system as a whole cannot hold, each class among the problems.
+    pub lost: Lost,
+    /// The inode afterwards.
+    pub stat: Result<Stat, Errno>,
 }
 
-/// Dresses an open directory. Its children must be complete: they would move its times.
-pub fn apply_to_directory(fd: impl AsFd, wanted: &Wanted, path: impl Fn() -> RelPath) -> Failures {
-    apply_to_fd(fd, wanted, &path)
+/// Dresses the inode behind `holder`. A directory's children must be complete:
+/// they would move its times. FIFOs, device nodes and symlinks come as handles.
+pub fn apply(holder: Holder<'_>, wanted: &Wanted, disk: Disk, path: impl Fn() -> RelPath) -> Applied {
+    let mut dresser =
+        Dresser { holder, wanted, disk, path: &path, problems: Vec::new(), lost: wanted.lost, owned: true };
+    dresser.announced();
+    dresser.owner();
+    dresser.xattrs();
+    dresser.flags();
+    dresser.times();
+    dresser.mode();
+    dresser.finish()
 }
 
-fn apply_to_fd(fd: impl AsFd, wanted: &Wanted, path: &dyn Fn() -> RelPath) -> Failures {
-    let fd = fd.as_fd();
-    let mut failures = Vec::new();
-    let mut check = |result: Result<(), Errno>, kind, operation: String| {
-        if let Err(errno) = result {
-            failures.push(Problem::failed(path(), kind, &operation, errno));
+struct Dresser<'a> {
+    holder: Holder<'a>,
+    wanted: &'a Wanted,
+    disk: Disk,
+    path: &'a dyn Fn() -> RelPath,
+    problems: Vec<Problem>,
+    lost: Lost,
+    /// The owner is the one that the mode was meant for.
+    owned: bool,
+}
+
+impl Dresser<'_> {
+    /// What was given up before the first call.
+    fn announced(&mut self) {
+        for loss in self.wanted.lost.each() {
+            self.problems.push(Problem::lost((self.path)(), loss, self.disk.dev));
         }
-    };
-    if let Some((uid, gid)) = wanted.owner {
-        check(file::chown(fd, uid, gid), ProblemKind::Owner, format!("set owner {uid}:{gid}"));
     }
-    let mut acl = Vec::new();
-    if let Some(xattrs) = &wanted.xattrs {
-        acl = apply_xattrs(Holder::File(fd), xattrs, path);
-    }
-    if let Some(mtime) = wanted.mtime {
-        check(file::set_times(fd, wanted.atime, mtime), ProblemKind::Mtime, "set times".to_string());
-    }
-    if let Some(value) = wanted.xattrs.as_ref().and_then(|x| x.get(ACL_ACCESS))
-        && let Err(errno) = xattr::set(Holder::File(fd), c"system.posix_acl_access", value)
-    {
-        acl.push(xattr_failure(path(), ACL_ACCESS, "set", errno));
-    }
-    check(file::chmod(fd, wanted.mode), ProblemKind::Mode, format!("set mode {:04o}", wanted.mode));
-    failures.append(&mut acl);
-    failures
-}
 
-/// Dresses a symlink by its name: a symlink has no mode, and no descriptor to write through.
-pub fn apply_to_link(dir: &TargetDir, name: &Name, wanted: &Wanted, path: impl Fn() -> RelPath) -> Failures {
-    let mut failures = Vec::new();
-    apply_by_name(dir, name, wanted, &path, &mut failures);
-    failures
-}
-
-/// Dresses a FIFO or device node without ever opening it.
-pub fn apply_to_node(dir: &TargetDir, name: &Name, wanted: &Wanted, path: impl Fn() -> RelPath) -> Failures {
-    let mut failures = Vec::new();
-    let Some(handle) = apply_by_name(dir, name, wanted, &path, &mut failures) else { return failures };
-    if let Some(value) = wanted.xattrs.as_ref().and_then(|x| x.get(ACL_ACCESS))
-        && let Err(errno) = xattr::set(Holder::handle(&handle), c"system.posix_acl_access", value)
-    {
-        failures.push(xattr_failure(path(), ACL_ACCESS, "set", errno));
-    }
-    if let Err(errno) = file::chmod_handle(&handle, wanted.mode) {
-        failures.push(Problem::failed(path(), ProblemKind::Mode, &format!("set mode {:04o}", wanted.mode), errno));
-    }
-    failures
-}
-
-/// Owner, attributes and times of what must not be opened.
-fn apply_by_name(
-    dir: &TargetDir,
-    name: &Name,
-    wanted: &Wanted,
-    path: &dyn Fn() -> RelPath,
-    failures: &mut Failures,
-) -> Option<rustix::fd::OwnedFd> {
-    if let Some((uid, gid)) = wanted.owner
-        && let Err(errno) = dir.chown_at(name, uid, gid)
-    {
-        failures.push(Problem::failed(path(), ProblemKind::Owner, &format!("set owner {uid}:{gid}"), errno));
-    }
-    let handle = match dir.open_handle(name) {
-        Ok(handle) => Some(handle),
-        Err(errno) => {
-            failures.push(Problem::failed(path(), ProblemKind::Io, "open the new entry", errno));
-            None
+    fn failed(&mut self, loss: Loss, about: &[u8], operation: &str, errno: Errno) {
+        let mut problem = Problem::failed((self.path)(), loss.kind(), operation, errno);
+        if !about.is_empty() {
+            problem = problem.about(about);
         }
-    };
-    if let (Some(handle), Some(xattrs)) = (&handle, &wanted.xattrs) {
-        failures.append(&mut apply_xattrs(Holder::handle(handle), xattrs, path));
+        if !self.disk.cannot(errno) {
+            self.problems.push(problem);
+        } else if self.lost.insert(loss) {
+            self.problems.push(problem.of_disk(self.disk.dev, loss));
+        }
     }
-    if let Some(mtime) = wanted.mtime
-        && let Err(errno) = dir.set_times_at(name, wanted.atime, mtime)
-    {
-        failures.push(Problem::failed(path(), ProblemKind::Mtime, "set times", errno));
-    }
-    handle
-}
 
-/// Sets every attribute but the access ACL, and removes what the inode has
-/// beyond them: an ACL inherited from a default ACL, a label.
-fn apply_xattrs(holder: Holder<'_>, wanted: &Xattrs, path: &dyn Fn() -> RelPath) -> Failures {
-    let mut failures = Vec::new();
-    match xattr::list(holder) {
-        Ok(present) => {
-            for name in present.iter().filter(|n| wanted.get(n.as_bytes()).is_none()) {
-                match xattr::remove(holder, name) {
-                    Ok(()) | Err(Errno::NODATA) => {}
-                    // The kernel or its security module owns the label; the source has none to restore.
-                    Err(_) if name.as_bytes().starts_with(b"security.") => {}
-                    Err(errno) => failures.push(xattr_failure(path(), name.as_bytes(), "remove the inherited", errno)),
+    fn owner(&mut self) {
+        let Some((uid, gid)) = self.wanted.owner else { return };
+        if let Err(errno) = file::chown(self.holder, uid, gid) {
+            self.owned = false;
+            self.failed(Loss::Owner, b"", &format!("set owner {uid}:{gid}"), errno);
+        }
+    }
+
+    /// Sets every attribute but the access ACL, and removes what the inode has
+    /// beyond them: an ACL inherited from a default ACL, a label.
+    fn xattrs(&mut self) {
+        let Some(wanted) = &self.wanted.xattrs else { return };
+        match xattr::list(self.holder) {
+            Ok(present) => {
+                for name in present.iter().filter(|n| wanted.get(n.as_bytes()).is_none()) {
+                    self.remove(name);
+                }
+            }
+            Err(errno) => self.failed(Loss::Other, b"", "list attributes", errno),
+        }
+        for (name, value) in wanted.iter().filter(|(n, _)| n.as_bytes() != ACL_ACCESS) {
+            self.set(name, value);
+        }
+    }
+
+    fn remove(&mut self, name: &std::ffi::CStr) {
+        match xattr::remove(self.holder, name) {
+            Ok(()) | Err(Errno::NODATA) => {}
+            // The kernel or its security module owns the label; the source has none to restore.
+            Err(_) if name.to_bytes().starts_with(b"security.") => {}
+            Err(errno) => {
+                let name = name.to_bytes();
+                self.failed(Loss::of_xattr(name), name, &format!("remove the inherited {}", escape(name)), errno);
+            }
+        }
+    }
+
+    fn set(&mut self, name: &std::ffi::CStr, value: &[u8]) {
+        if let Err(errno) = xattr::set(self.holder, name, value) {
+            let name = name.to_bytes();
+            self.failed(Loss::of_xattr(name), name, &format!("set {}", escape(name)), errno);
+        }
+    }
+
+    /// Flags beyond those that come last of all, and the project id. What a
+    /// directory of the target hands to its children stays: that is its admin's word.
+    fn flags(&mut self) {
+        let Holder::File(fd) = self.holder else { return };
+        if self.wanted.project != 0
+            && let Err(errno) = flags::set_project(fd, self.wanted.project)
+        {
+            self.failed(Loss::Project, b"", &format!("set project id {}", self.wanted.project), errno);
+        }
+        let wanted = self.wanted.flags.without(Flags::STICKY);
+        if wanted.is_empty() {
+            return;
+        }
+        let about = |flags: Flags| flags.to_string().into_bytes();
+        let mut now = match flags::get(fd) {
+            Ok(now) => now,
+            Err(errno) => return self.failed(Loss::Flags, &about(wanted), "read the flags of the copy", errno),
+        };
+        let mut why = Errno::OPNOTSUPP;
+        if !wanted.without(now).is_empty() && flags::set(fd, now.or(wanted)).is_err() {
+            // One that the file system does not know must not cost the others.
+            for flag in wanted.without(now).each() {
+                match flags::set(fd, now.or(flag)) {
+                    Ok(()) => now = now.or(flag),
+                    Err(errno) => why = errno,
                 }
             }
         }
-        Err(errno) => failures.push(Problem::failed(path(), ProblemKind::Xattr, "list attributes", errno)),
-    }
-    for (name, value) in wanted.iter().filter(|(n, _)| n.as_bytes() != ACL_ACCESS) {
-        if let Err(errno) = xattr::set(holder, name, value) {
-            failures.push(xattr_failure(path(), name.as_bytes(), "set", errno));
+        // Some are accepted and dropped without a word.
+        let missing = wanted.without(flags::get(fd).unwrap_or(now));
+        if !missing.is_empty() {
+            let why = if why == Errno::PERM { why } else { Errno::OPNOTSUPP };
+            self.failed(Loss::Flags, &about(missing), &format!("set flags {missing}"), why);
         }
     }
-    failures
+
+    fn times(&mut self) {
+        if let Some(mtime) = self.wanted.mtime
+            && let Err(errno) = file::set_times(self.holder, self.wanted.atime, mtime)
+        {
+            self.failed(Loss::Mtime, b"", "set times", errno);
+        }
+    }
+
+    fn mode(&mut self) {
+        if let Some(value) = acl_access(self.wanted) {
+            self.set(c"system.posix_acl_access", value);
+        }
+        // A symlink's mode is 0777 everywhere and cannot be set.
+        if self.wanted.kind == Kind::Symlink {
+            return;
+        }
+        let mode = self.reachable_mode();
+        if let Err(errno) = file::chmod(self.holder, mode) {
+            self.failed(Loss::Mode, b"", &format!("set mode {mode:04o}"), errno);
+        }
+    }
+
+    /// Set-user-ID for another owner than the source's would hand out that owner's rights.
+    fn reachable_mode(&self) -> u32 {
+        let directory = self.wanted.kind == Kind::Directory;
+        if self.owned || directory { self.wanted.mode } else { self.wanted.mode & 0o1777 }
+    }
+
+    /// Looks for what was accepted and not kept.
+    fn finish(mut self) -> Applied {
+        let stat = stat_fd(self.holder.fd());
+        if let Ok(stat) = &stat {
+            self.differs(Loss::Mtime, self.wanted.mtime, stat.mtime);
+            self.differs(Loss::Atime, self.wanted.atime, stat.atime);
+            if self.owned && !self.lost.contains(Loss::Owner) {
+                let shown = |(uid, gid)| format!("{uid}:{gid}");
+                self.differs(Loss::Owner, self.wanted.owner.map(shown), shown((stat.uid, stat.gid)));
+            }
+            if self.wanted.kind != Kind::Symlink {
+                let mode = self.reachable_mode();
+                if mode != self.wanted.mode {
+                    let message = "the owner could not be set, so its set-user-ID and set-group-ID bits were not";
+                    self.problems.push(Problem::new((self.path)(), ProblemKind::Mode, message));
+                } else {
+                    self.differs(Loss::Mode, Some(format!("{mode:04o}")), format!("{:04o}", stat.mode));
+                }
+            }
+        }
+        Applied { problems: self.problems, lost: self.lost, stat }
+    }
+
+    fn differs<T: PartialEq + ToString>(&mut self, loss: Loss, wanted: Option<T>, found: T) {
+        let Some(wanted) = wanted.filter(|w| *w != found) else { return };
+        if self.lost.contains(loss) || self.problems.iter().any(|p| p.kind == loss.kind()) {
+            return;
+        }
+        let problem = Problem::differs((self.path)(), loss.kind(), wanted.to_string(), found.to_string());
+        // Times are rounded or clamped by the file system; owner and mode are changed by it only where it has none.
+        if self.disk.bare || matches!(loss, Loss::Mtime | Loss::Atime) {
+            self.lost.insert(loss);
+            self.problems.push(problem.of_disk(self.disk.dev, loss));
+        } else {
+            self.problems.push(problem);
+        }
+    }
 }
 
-fn xattr_failure(path: RelPath, name: &[u8], operation: &str, errno: Errno) -> Problem {
-    let kind = if name == ACL_ACCESS || name == ACL_DEFAULT { ProblemKind::Acl } else { ProblemKind::Xattr };
-    Problem::failed(path, kind, &format!("{operation} {}", crate::path::escape(name)), errno).about(name)
+/// The flags that only a new, empty file can take, set at its birth. What fails
+/// here is found and reported by [`apply`].
+pub fn apply_at_birth(fd: impl rustix::fd::AsFd, wanted: Flags) {
+    if !wanted.is_empty()
+        && let Ok(mut now) = flags::get(fd.as_fd())
+    {
+        for flag in wanted.without(now).each() {
+            if flags::set(fd.as_fd(), now.or(flag)).is_ok() {
+                now = now.or(flag);
+            }
+        }
+    }
 }

@@ -1,14 +1,30 @@
 //! Compares what an inode has with what it shall have.
 
-use super::xattrs::{ACL_ACCESS, ACL_DEFAULT};
 use super::{Wanted, Xattrs};
+use crate::loss::Loss;
 use crate::path::RelPath;
 use crate::problem::{Problem, ProblemKind};
+use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat};
 
-/// Every attribute of `stat` and `xattrs` that is not as `wanted` says.
+/// What an inode has. What was not read is `None` and is not compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Actual<'a> {
+    /// Its stat.
+    pub stat: &'a Stat,
+    /// Extended attributes.
+    pub xattrs: Option<&'a Xattrs>,
+    /// Inode flags.
+    pub flags: Option<Flags>,
+    /// Project id.
+    pub project: Option<u32>,
+}
+
+/// Every attribute of `actual` that is not as `wanted` says. Flags that the
+/// target's directory added are no difference.
 #[must_use]
-pub fn compare(path: &RelPath, wanted: &Wanted, stat: &Stat, xattrs: Option<&Xattrs>) -> Vec<Problem> {
+pub fn compare(path: &RelPath, wanted: &Wanted, actual: Actual<'_>) -> Vec<Problem> {
+    let stat = actual.stat;
     if stat.kind != wanted.kind {
         return vec![Problem::differs(path.clone(), ProblemKind::Type, wanted.kind.words(), stat.kind.words())];
     }
@@ -29,7 +45,13 @@ pub fn compare(path: &RelPath, wanted: &Wanted, stat: &Stat, xattrs: Option<&Xat
     if let Some(mtime) = wanted.mtime {
         differs(ProblemKind::Mtime, mtime.to_string(), stat.mtime.to_string());
     }
-    if let (Some(wanted), Some(actual)) = (&wanted.xattrs, xattrs) {
+    if let Some(flags) = actual.flags {
+        differs(ProblemKind::Flags, wanted.flags.to_string(), wanted.flags.and(flags).to_string());
+    }
+    if let Some(project) = actual.project.filter(|_| wanted.project != 0) {
+        differs(ProblemKind::Project, wanted.project.to_string(), project.to_string());
+    }
+    if let (Some(wanted), Some(actual)) = (&wanted.xattrs, actual.xattrs) {
         found.extend(compare_xattrs(path, wanted, actual));
     }
     found
@@ -48,7 +70,7 @@ fn compare_xattrs(path: &RelPath, wanted: &Xattrs, actual: &Xattrs) -> Vec<Probl
     for name in names.map(|n| n.as_bytes()) {
         let (expected, value) = (wanted.get(name), actual.get(name));
         if expected != value {
-            let kind = if name == ACL_ACCESS || name == ACL_DEFAULT { ProblemKind::Acl } else { ProblemKind::Xattr };
+            let kind = Loss::of_xattr(name).kind();
             found.push(Problem::differs(path.clone(), kind, shown(expected), shown(value)).about(name));
         }
     }

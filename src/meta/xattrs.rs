@@ -1,5 +1,6 @@
 //! The extended attributes of one inode as one sorted list.
 
+use super::acl::Acl;
 use crate::sys::Errno;
 use crate::sys::xattr::{self, Holder};
 use std::ffi::CString;
@@ -10,8 +11,6 @@ pub struct Xattrs(Vec<(CString, Vec<u8>)>);
 
 /// The access ACL; it is set late because it widens.
 pub(super) const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
-/// The default ACL of a directory.
-pub(super) const ACL_DEFAULT: &[u8] = b"system.posix_acl_default";
 
 impl Xattrs {
     /// Reads all attributes. One that vanishes between list and get is left out.
@@ -44,6 +43,17 @@ impl Xattrs {
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.0.iter().find(|(n, _)| n.as_bytes() == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// Makes the access ACL say what chmod(2) with `mode` would make of it.
+    pub(super) fn set_mode(&mut self, mode: u32) {
+        let value = self.0.iter_mut().find(|(n, _)| n.as_bytes() == ACL_ACCESS).map(|(_, value)| value);
+        if let Some(value) = value
+            && let Some(mut acl) = Acl::parse(value)
+        {
+            acl.set_mode(mode);
+            *value = acl.to_bytes();
+        }
     }
 
     /// The journal's form: for each attribute the length of the name, the name,

@@ -53,6 +53,7 @@ fn problem(problem: &Problem) -> Value {
         "target": problem.target,
         "kind": problem.kind,
         "message": problem.message,
+        "count": problem.count,
     });
     let parts = [
         ("path_bytes", exact(&problem.path)),

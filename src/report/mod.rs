@@ -171,11 +171,12 @@ impl Totals {
 /// The counts of `plan`'s targets and their sum.
 #[must_use]
 pub fn totals(plan: &Resolved, counters: &Counters, problems: &[Problem], seconds: f64) -> (Totals, Vec<TargetReport>) {
-    let mut sum = Totals { seconds, problems: problems.len() as u64, ..Totals::default() };
+    let count = |problems: &mut dyn Iterator<Item = &Problem>| problems.map(|p| p.count).sum();
+    let mut sum = Totals { seconds, problems: count(&mut problems.iter()), ..Totals::default() };
     let mut targets = Vec::new();
     for (target, tally) in plan.targets.iter().zip(&counters.targets) {
         let mut totals = Totals::read(tally, seconds);
-        totals.problems = problems.iter().filter(|p| p.target == target.name).count() as u64;
+        totals.problems = count(&mut problems.iter().filter(|p| p.target == target.name));
         sum.add(&totals);
         let (name, to) = (target.name.clone(), target.to.to_string());
         targets.push(TargetReport { name, need: target.need, to, totals });

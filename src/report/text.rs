@@ -118,9 +118,16 @@ fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
         let kind = serde_json::to_value(problem.kind).ok().and_then(|v| v.as_str().map(str::to_string));
         let kind = kind.unwrap_or_default();
         let about = problem.attribute.as_ref().map(|a| format!(" {a}")).unwrap_or_default();
-        writeln!(out, "  {}: {kind}{about}: {}", problem.path, problem.message)?;
+        write!(out, "  {}: {kind}{about}: {}", problem.path, problem.message)?;
+        match problem.loss() {
+            Some(loss) if problem.count > 1 => {
+                writeln!(out, " ({} on {} entries, this is the first)", loss.words(), count(problem.count))?;
+            }
+            _ => writeln!(out)?,
+        }
     }
-    let rest = report.problem_count.saturating_sub(SHOWN as u64);
+    let shown: u64 = report.problems.iter().take(SHOWN).map(|p| p.count).sum();
+    let rest = report.problem_count.saturating_sub(shown);
     if rest > 0 {
         writeln!(out, "  … and {} more (--report FILE.json lists them)", count(rest))?;
     }

@@ -5,7 +5,7 @@ use super::stat::{Kind, Stat, Time, stat_at, stat_fd};
 use super::{Errno, retry};
 use crate::path::{Name, RelPath};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, Dev, Gid, Mode, OFlags, RawDir, Timespec, Timestamps, UTIME_OMIT, Uid};
+use rustix::fs::{AtFlags, Dev, Mode, OFlags, RawDir, Timespec, Timestamps, UTIME_OMIT};
 use std::mem::MaybeUninit;
 
 /// The mode of every file at birth: nobody but its owner, who is root.
@@ -135,6 +135,21 @@ impl TargetDir {
         Self(fd)
     }
 
+    /// Gives the descriptor up.
+    #[must_use]
+    pub fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+
+    /// `ISDIR` when a directory has the name, which nothing here replaces.
+    pub fn look_for_directory(&self, name: &Name) -> Result<(), Errno> {
+        match self.stat_at(name) {
+            Ok(stat) if stat.kind == Kind::Directory => Err(Errno::ISDIR),
+            Ok(_) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
     /// Opens a subdirectory, never through a symlink (`ELOOP`, `ENOTDIR`).
     pub fn open_dir(&self, name: &Name) -> Result<Self, Errno> {
         retry(|| rustix::fs::openat(&self.0, name.as_c_str(), READ_DIR, Mode::empty())).map(Self)
@@ -200,18 +215,6 @@ impl TargetDir {
     /// The directory itself.
     pub fn stat(&self) -> Result<Stat, Errno> {
         stat_fd(&self.0)
-    }
-
-    /// Owner and group of an entry, not following it (fchownat(2)).
-    pub fn chown_at(&self, name: &Name, uid: u32, gid: u32) -> Result<(), Errno> {
-        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-        retry(|| rustix::fs::chownat(&self.0, name.as_c_str(), Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW))
-    }
-
-    /// Times of an entry, not following it (utimensat(2)); `None` leaves the access time.
-    pub fn set_times_at(&self, name: &Name, atime: Option<Time>, mtime: Time) -> Result<(), Errno> {
-        let times = timestamps(atime, mtime);
-        retry(|| rustix::fs::utimensat(&self.0, name.as_c_str(), &times, AtFlags::SYMLINK_NOFOLLOW))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use super::dir::timestamps;
 use super::stat::Time;
-use super::xattr::proc_path;
+use super::xattr::{Holder, proc_path};
 use super::{Errno, retry};
 use rustix::fd::AsFd;
-use rustix::fs::{Advice, FallocateFlags, Gid, Mode, OFlags, SeekFrom, Uid};
+use rustix::fs::{Advice, AtFlags, FallocateFlags, Gid, Mode, OFlags, SeekFrom, Uid};
 use rustix::io::{IoSliceMut, ReadWriteFlags};
 
 /// Fills `buffer` from `offset`; fewer bytes only at the end of the file (pread(2)).
@@ -99,37 +99,37 @@ pub fn is_cached(fd: impl AsFd, offset: u64) -> Result<bool, Errno> {
 }
 
 /// Owner and group (fchown(2)); clears set-user-ID and capabilities.
-pub fn chown(fd: impl AsFd, uid: u32, gid: u32) -> Result<(), Errno> {
-    retry(|| rustix::fs::fchown(fd.as_fd(), Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))))
-}
-
-/// The twelve mode bits (fchmod(2)).
-pub fn chmod(fd: impl AsFd, mode: u32) -> Result<(), Errno> {
-    retry(|| rustix::fs::fchmod(fd.as_fd(), Mode::from_raw_mode(mode)))
-}
-
-/// The twelve mode bits of an `O_PATH` handle that is no symlink: fchmod(2)
-/// refuses such handles, `/proc/self/fd/N` reaches the same inode.
-pub fn chmod_handle(fd: impl AsFd, mode: u32) -> Result<(), Errno> {
-    let path = proc_path(fd.as_fd());
-    retry(|| rustix::fs::chmod(path.as_c_str(), Mode::from_raw_mode(mode)))
-}
-
-/// Access (if given) and modification time (futimens(3)).
-pub fn set_times(fd: impl AsFd, atime: Option<Time>, mtime: Time) -> Result<(), Errno> {
-    let times = timestamps(atime, mtime);
-    retry(|| rustix::fs::futimens(fd.as_fd(), &times))
-}
-
-/// Closes a file and reports what close(2) says: some file systems report a
-/// failed write only here.
-#[expect(unsafe_code, reason = "close(2) takes a raw descriptor")]
-pub fn close(fd: rustix::fd::OwnedFd) -> Result<(), Errno> {
-    use rustix::fd::IntoRawFd;
-    // SAFETY: the descriptor was owned and is given up here, so nobody else uses or closes it.
-    match unsafe { rustix::io::try_close(fd.into_raw_fd()) } {
-        // Linux has closed the descriptor even when a signal arrived.
-        Ok(()) | Err(Errno::INTR) => Ok(()),
-        Err(errno) => Err(errno),
+pub fn chown(holder: Holder<'_>, uid: u32, gid: u32) -> Result<(), Errno> {
+    let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+    match holder {
+        Holder::File(fd) => retry(|| rustix::fs::fchown(fd, uid, gid)),
+        Holder::Handle(fd) => retry(|| rustix::fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH)),
     }
+}
+
+/// The twelve mode bits (fchmod(2)) of anything but a symlink. fchmod(2) refuses
+/// handles; `/proc/self/fd/N` reaches the same inode.
+pub fn chmod(holder: Holder<'_>, mode: u32) -> Result<(), Errno> {
+    let mode = Mode::from_raw_mode(mode);
+    match holder {
+        Holder::File(fd) => retry(|| rustix::fs::fchmod(fd, mode)),
+        Holder::Handle(fd) => {
+            let path = proc_path(fd);
+            retry(|| rustix::fs::chmod(path.as_c_str(), mode))
+        }
+    }
+}
+
+/// Access (if given) and modification time (futimens(3), utimensat(2)).
+pub fn set_times(holder: Holder<'_>, atime: Option<Time>, mtime: Time) -> Result<(), Errno> {
+    let times = timestamps(atime, mtime);
+    match holder {
+        Holder::File(fd) => retry(|| rustix::fs::futimens(fd, &times)),
+        Holder::Handle(fd) => retry(|| rustix::fs::utimensat(fd, c"", &times, AtFlags::EMPTY_PATH)),
+    }
+}
+
+/// The text of a symlink that is held by a handle.
+pub fn read_link(handle: impl AsFd) -> Result<Vec<u8>, Errno> {
+    retry(|| rustix::fs::readlinkat(handle.as_fd(), c"", Vec::new())).map(std::ffi::CString::into_bytes)
 }

@@ -7,6 +7,8 @@
 pub mod dir;
 pub mod file;
 pub mod filesystem;
+pub mod flags;
+pub mod raw;
 pub mod root;
 pub mod stat;
 pub mod xattr;
@@ -21,6 +23,19 @@ pub fn errno_words(errno: Errno) -> String {
         Some(end) => text[..end].to_string(),
         None => text,
     }
+}
+
+/// The user and group that this process acts as (geteuid(2), getegid(2)).
+#[must_use]
+pub fn effective_ids() -> (u32, u32) {
+    (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
+}
+
+/// The clock that file systems take their time stamps from (clock_gettime(2), `CLOCK_REALTIME_COARSE`).
+#[must_use]
+pub fn coarse_time() -> stat::Time {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    stat::Time { sec: now.tv_sec, nsec: u32::try_from(now.tv_nsec).unwrap_or(0) }
 }
 
 /// Calls `operation` until it ends otherwise than by `EINTR` (signal(7)).

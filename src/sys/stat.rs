@@ -149,6 +149,12 @@ pub struct Stat {
 }
 
 impl Stat {
+    /// True for an immutable or append-only inode, which nothing can replace.
+    #[must_use]
+    pub fn is_sticky(&self) -> bool {
+        self.flags.contains(['i', 'a'])
+    }
+
     /// True when content and identity are those of `earlier`: the same inode,
     /// size, mtime and ctime.
     #[must_use]

@@ -22,6 +22,13 @@ impl<'fd> Holder<'fd> {
         Self::File(fd.as_fd())
     }
 
+    /// The descriptor, whichever it is.
+    pub(crate) fn fd(self) -> BorrowedFd<'fd> {
+        match self {
+            Self::File(fd) | Self::Handle(fd) => fd,
+        }
+    }
+
     /// An `O_PATH` handle.
     pub fn handle(fd: &'fd impl AsFd) -> Self {
         Self::Handle(fd.as_fd())

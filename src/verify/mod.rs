@@ -7,13 +7,15 @@ pub use medium::{Medium, WorstMedium};
 
 use crate::clock;
 use crate::journal::{Journal, JournalError, Reader, Row, WriterHandle};
-use crate::meta::{self, Xattrs};
+use crate::loss::Loss;
+use crate::meta::{self, Actual, Xattrs};
 use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::{Counters, add};
 use crate::stop::{Reason, Stop};
 use crate::sys::Errno;
 use crate::sys::dir::{TargetDir, open_target};
+use crate::sys::flags::{self, Flags};
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
 use medium::ReadError;
@@ -174,14 +176,20 @@ impl Verifier {
             Ok(stat) => stat,
             Err(errno) => return Some(vec![self.unreachable(&path, errno)]),
         };
-        let xattrs = match read_xattrs(dir, name, stat.kind) {
-            Ok(xattrs) => Some(xattrs),
+        let attributes = match read_attributes(dir, name, stat.kind, row) {
+            Ok(attributes) => Some(attributes),
             Err(errno) => {
                 self.problems.add(Problem::failed(path.clone(), ProblemKind::Io, "read attributes", errno));
                 None
             }
         };
-        let mut found = meta::compare(&path, &row.wanted, &stat, xattrs.as_ref());
+        let actual = Actual {
+            stat: &stat,
+            xattrs: attributes.as_ref().map(|a| &a.0),
+            flags: attributes.as_ref().and_then(|a| a.1).map(|a| a.0),
+            project: attributes.as_ref().and_then(|a| a.1).map(|a| a.1),
+        };
+        let mut found = meta::compare(&path, &row.wanted, actual);
         if stat.kind == row.kind() {
             found.extend(compare_rest(dir, &path, name, row, &stat));
             if stat.kind == Kind::File && self.depth == Depth::Content && !row.alias && row.size == stat.size {
@@ -189,12 +197,27 @@ impl Verifier {
                     Ok(problem) => found.extend(problem),
                     Err(ReadError::Stopped) => return None,
                     Err(ReadError::Failed(operation, errno)) => {
-                        found.push(Problem::failed(path, ProblemKind::Io, operation, errno));
+                        found.push(Problem::failed(path.clone(), ProblemKind::Io, operation, errno));
                     }
                 }
             }
         }
+        self.set_aside_losses(&mut found, &path, row, stat.dev);
         Some(found)
+    }
+
+    /// What the file system cannot hold was counted when it was copied; a pass
+    /// that only verifies counts it again. No run can mend it.
+    fn set_aside_losses(&self, found: &mut Vec<Problem>, path: &RelPath, row: &Row, dev: u64) {
+        let lost = row.wanted.lost;
+        found.retain(|p| !Loss::of_difference(p.kind, p.attribute.as_deref()).is_some_and(|loss| lost.contains(loss)));
+        if self.unverified_only {
+            return;
+        }
+        for loss in lost.each() {
+            let target = self.targets.get(row.target as usize).map_or("", String::as_str);
+            self.problems.add(Problem::lost(path.clone(), loss, dev).in_target(target));
+        }
     }
 
     fn content(
@@ -218,11 +241,22 @@ impl Verifier {
     }
 }
 
-fn read_xattrs(dir: &TargetDir, name: &Name, kind: Kind) -> Result<Xattrs, Errno> {
-    match kind {
-        Kind::Directory => Xattrs::read(Holder::file(&dir.open_dir(name)?)),
-        _ => Xattrs::read(Holder::handle(&dir.open_handle(name)?)),
-    }
+/// Attributes, and flags with the project id where the row expects any.
+fn read_attributes(
+    dir: &TargetDir,
+    name: &Name,
+    kind: Kind,
+    row: &Row,
+) -> Result<(Xattrs, Option<(Flags, u32)>), Errno> {
+    let asked = !row.wanted.flags.is_empty() || row.wanted.project != 0;
+    let fd = match kind {
+        Kind::Directory => dir.open_dir(name)?.into_fd(),
+        Kind::File if asked => dir.open_file(name, rustix::fs::OFlags::empty())?,
+        _ => return Ok((Xattrs::read(Holder::handle(&dir.open_handle(name)?))?, None)),
+    };
+    let flags =
+        if asked { Some((flags::get(&fd).unwrap_or_default(), flags::project(&fd).unwrap_or(0))) } else { None };
+    Ok((Xattrs::read(Holder::file(&fd))?, flags))
 }
 
 /// What the metadata does not say: size, link target, device number, link group.

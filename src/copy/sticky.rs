@@ -1,0 +1,94 @@
+//! Immutable and append-only inodes. Their flags forbid links, renames, new
+//! children and every other attribute, so they are set when all else is done and
+//! durable, and lifted again from what an earlier run set when it must change.
+
+use super::Engine;
+use crate::durable::Written;
+use crate::journal::Row;
+use crate::loss::Loss;
+use crate::path::Name;
+use crate::problem::{Problem, ProblemKind};
+use crate::sys::Errno;
+use crate::sys::dir::TargetDir;
+use crate::sys::flags::{self, Flags};
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::OFlags;
+
+/// Rows that are read at once.
+const PAGE: u32 = 512;
+
+impl Engine {
+    /// Sets the flags on every finished entry that shall have them.
+    pub(super) fn set_sticky(&self) {
+        if self.stop.is_set() {
+            return;
+        }
+        self.submit.flush();
+        let Some(reader) = self.ask(self.journal.reader()) else { return };
+        let mut after = (-1, Vec::new());
+        while let Some(page) = self.ask(reader.sticky_page((after.0, &after.1), PAGE)) {
+            let Some(last) = page.last() else { return };
+            after = (last.dir, last.name.clone());
+            for row in page {
+                let (Some(parent), Ok(name)) = (self.ask(reader.path_of(row.dir)), Name::new(&row.name)) else {
+                    return;
+                };
+                let (path, target) = (parent.join(&name), row.target);
+                let set = self.open_target(&parent).and_then(|dir| self.set_on(&dir, &name, row));
+                if let Err(errno) = set {
+                    self.problem(target, Problem::failed(path, ProblemKind::Flags, "set flags", errno).about(b"flags"));
+                }
+            }
+        }
+    }
+
+    fn set_on(&self, dir: &TargetDir, name: &Name, mut row: Row) -> Result<(), Errno> {
+        let wanted = row.wanted.flags.and(Flags::STICKY);
+        let fd = open(dir, name, row.kind())?;
+        // Another inode was put there: verification says so.
+        if stat_fd(&fd)?.ino != row.dst_ino || row.wanted.lost.contains(Loss::Flags) {
+            return Ok(());
+        }
+        let now = flags::get(&fd)?;
+        if wanted.without(now).is_empty() {
+            return Ok(());
+        }
+        flags::set(&fd, now.or(wanted))?;
+        let (file_system, _) = self.file_system(dir)?;
+        row.dst_ctime = stat_fd(&fd)?.ctime;
+        self.submit.send(Written { row, file_system, bytes: 0, replace: None, permit: None });
+        Ok(())
+    }
+
+    /// Lifts the flags from an entry that must be replaced or filled, if an
+    /// earlier run of this plan set them; anybody else's stay.
+    pub(super) fn lift_sticky(&self, fd: impl AsFd, stat: &Stat, row: Option<&Row>) {
+        let ours = row.is_some_and(|row| row.dst_ino == stat.ino && !row.wanted.flags.and(Flags::STICKY).is_empty());
+        if ours && stat.is_sticky() {
+            // What fails here fails again, with a message, when the entry is written.
+            flags::get(fd.as_fd()).and_then(|now| flags::set(fd, now.without(Flags::STICKY))).ok();
+        }
+    }
+
+    /// The same for `name`, which is about to be replaced.
+    pub(super) fn lift_sticky_at(&self, dir: &TargetDir, above: i64, name: &Name) {
+        let Ok(stat) = dir.stat_at(name) else { return };
+        if stat.kind != Kind::File || !stat.is_sticky() {
+            return;
+        }
+        let Some(reader) = self.reader() else { return };
+        let row = self.ask(reader.find(above, name)).flatten();
+        self.give_back(reader);
+        if let Ok(fd) = open(dir, name, stat.kind) {
+            self.lift_sticky(fd, &stat, row.as_ref());
+        }
+    }
+}
+
+fn open(dir: &TargetDir, name: &Name, kind: Kind) -> Result<OwnedFd, Errno> {
+    match kind {
+        Kind::Directory => dir.open_dir(name).map(TargetDir::into_fd),
+        _ => dir.open_file(name, OFlags::empty()),
+    }
+}
