@@ -1,7 +1,7 @@
 //! One directory: enter it, hand out its entries in batches, leave it when all
 //! of them are finished.
 
-use super::file::is_temporary;
+use super::birth::is_temporary;
 use super::node::{DirNode, Dress, Leave, NewNode};
 use super::{Engine, Override};
 use crate::durable::Written;
@@ -196,8 +196,12 @@ impl Engine {
             self.target_failed(target, path, operation, errno);
         };
         let dir = above.open().map_err(|errno| failed("open the directory above", errno)).ok()?;
-        let fresh = match dir.make_dir(name) {
+        let mut fresh = match dir.make_dir(name) {
             Ok(()) => true,
+            Err(Errno::EXIST) if above.fresh => {
+                failed("create the directory", Errno::NOTUNIQ);
+                return None;
+            }
             Err(Errno::EXIST) => false,
             Err(errno) => {
                 failed("create the directory", errno);
@@ -205,20 +209,13 @@ impl Engine {
             }
         };
         let opened = match dir.open_dir(name) {
-            Ok(opened) => opened,
-            Err(Errno::NOTDIR | Errno::LOOP) => {
-                let found = dir.stat_at(name).map_or("something else", |s| s.kind.words());
-                let path = above.path().join(name);
-                let mut problem = Problem::differs(path, ProblemKind::Type, Kind::Directory.words(), found);
-                problem.message = format!("{found} stands where a directory must be; move it away and run again");
-                self.problem(target, problem);
-                return None;
+            Err(Errno::NOTDIR | Errno::LOOP) if !fresh => {
+                fresh = true;
+                self.take_place(above, &dir, name)
             }
-            Err(errno) => {
-                failed("open the directory", errno);
-                return None;
-            }
+            opened => opened,
         };
+        let opened = opened.map_err(|errno| failed("open the directory", errno)).ok()?;
         let prior = if fresh { None } else { self.prior(above, name) };
         match opened.stat() {
             Ok(stat) if self.state == Some((stat.dev, stat.ino)) => {
@@ -244,6 +241,17 @@ impl Engine {
             counted: leaving.counted,
         }));
         self.node(above, name, target, id, fresh, leave, opened, !known).map_err(|e| failed("look at", e)).ok()
+    }
+
+    /// Puts a new directory in the place of something that is none: the plan
+    /// owns the name. A symlink is removed itself, never what it points to.
+    fn take_place(&self, above: &DirNode, dir: &TargetDir, name: &Name) -> Result<TargetDir, Errno> {
+        let found = dir.stat_at(name)?;
+        self.lift_sticky_at(dir, above.id, name);
+        dir.unlink(name)?;
+        dir.make_dir(name)?;
+        self.problems.note(format!("{}: {} was replaced by a directory", above.path().join(name), found.kind.words()));
+        dir.open_dir(name)
     }
 
     /// The node of an opened target directory; `announce` puts it into the

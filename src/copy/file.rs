@@ -3,6 +3,7 @@
 //! mode, hand to the epoch.
 
 use super::Engine;
+use super::birth::make_beside;
 use super::data::{self, Failure, Filled};
 use super::dir::OpenDir;
 use super::link::{Arrived, Copied, Place as LinkPlace};
@@ -35,47 +36,9 @@ struct Born {
 }
 
 impl Born {
-    fn create(dir: &TargetDir, name: &Name) -> Result<Self, Errno> {
-        match dir.make_file(name) {
-            Ok(fd) => Ok(Self { fd, temporary: None }),
-            Err(Errno::EXIST) => {
-                dir.look_for_directory(name)?;
-                let temporary = temporary_name(name);
-                let fd = make_again(dir, &temporary, || dir.make_file(&temporary))?;
-                Ok(Self { fd, temporary: Some(temporary) })
-            }
-            Err(errno) => Err(errno),
-        }
-    }
-}
-
-/// The name that stands in for `name` until its content is durable. It follows
-/// from the name, so the next attempt finds and removes what a crash left.
-pub(super) fn temporary_name(name: &Name) -> Name {
-    let hash = blake3::hash(name.as_bytes()).to_hex();
-    // 30 bytes of letters, digits, dots and dashes are always a name.
-    Name::new(format!(".persistcp-{}.tmp", &hash[..16]).as_bytes()).unwrap_or_else(|_| name.clone())
-}
-
-/// True for a name that [`temporary_name`] may give.
-pub(super) fn is_temporary(name: &Name) -> bool {
-    let hash = name.as_bytes().strip_prefix(b".persistcp-").and_then(|rest| rest.strip_suffix(b".tmp"));
-    hash.is_some_and(|hash| hash.len() == 16 && hash.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
-}
-
-/// Makes something under a temporary name, removing a leftover first.
-pub(super) fn make_again<T>(
-    dir: &TargetDir,
-    temporary: &Name,
-    make: impl Fn() -> Result<T, Errno>,
-) -> Result<T, Errno> {
-    match make() {
-        Err(Errno::EXIST) => {
-            // A directory under this name is nobody's leftover.
-            dir.unlink(temporary).map_err(|e| if e == Errno::ISDIR { Errno::EXIST } else { e })?;
-            make()
-        }
-        result => result,
+    fn create(dir: &TargetDir, name: &Name, fresh: bool) -> Result<Self, Errno> {
+        let (fd, temporary) = make_beside(dir, name, fresh, |name| dir.make_file(name))?;
+        Ok(Self { fd, temporary })
     }
 }
 
@@ -94,7 +57,7 @@ impl Engine {
             return Arrived::No;
         };
         let permit = self.submit.gate.acquire(source.stat.size.min(source.stat.allocated));
-        let born = match Born::create(&parent, name) {
+        let born = match Born::create(&parent, name, node.fresh) {
             Ok(born) => born,
             Err(errno) => {
                 self.target_failed(node.target, node.path().join(name), "create the file", errno);

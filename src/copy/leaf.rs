@@ -1,8 +1,9 @@
 //! Everything that is not a directory: skipped when an earlier run finished it,
 //! linked when its inode was copied before, copied otherwise.
 
+use super::birth::make_beside;
 use super::dir::OpenDir;
-use super::file::{Source, make_again, temporary_name};
+use super::file::Source;
 use super::link::{Arrived, Claim, Copied, Place, Waiter};
 use super::node::DirNode;
 use super::{Engine, Override};
@@ -239,7 +240,7 @@ impl Engine {
         };
         let made = from.and_then(|from| {
             let to = dir.node.open()?;
-            link_here(&from, &to, copied, name)
+            link_here(&from, &to, copied, name, dir.node.fresh)
         });
         let (temporary, stat) = match made {
             Ok(made) => made,
@@ -247,7 +248,9 @@ impl Engine {
                 self.lost(&dir.node, path(), Loss::Links);
                 return self.copy_apart(waiter);
             }
-            Err(Errno::ISDIR) => return self.target_failed(dir.node.target, path(), "link", Errno::ISDIR),
+            Err(errno @ (Errno::ISDIR | Errno::NOTUNIQ)) => {
+                return self.target_failed(dir.node.target, path(), "link", errno);
+            }
             Err(errno) => {
                 self.problems.note(format!(
                     "hard link {}: {}; a copy with an inode of its own was made instead",
@@ -386,17 +389,10 @@ impl Engine {
             Some(text) => target.make_symlink(text, name),
             None => target.make_node(name, stat.kind, stat.rdev),
         };
-        let temporary = match make(name) {
-            Ok(()) => None,
-            Err(Errno::EXIST) => {
-                target.look_for_directory(name)?;
-                let temporary = temporary_name(name);
-                make_again(&target, &temporary, || make(&temporary))?;
-                self.lift_sticky_at(&target, node.id, name);
-                Some(temporary)
-            }
-            Err(errno) => return Err(errno),
-        };
+        let ((), temporary) = make_beside(&target, name, node.fresh, make)?;
+        if temporary.is_some() {
+            self.lift_sticky_at(&target, node.id, name);
+        }
         let handle = target.open_handle(temporary.as_ref().unwrap_or(name))?;
         let made = stat_fd(&handle)?;
         let same = made.kind == stat.kind
@@ -411,7 +407,13 @@ impl Engine {
 
 /// Links `copied` to `name` in `to`, or under a temporary name when something
 /// else has the name. Comes back with that and the inode as it now is.
-fn link_here(from: &TargetDir, to: &TargetDir, copied: &Copied, name: &Name) -> Result<(Option<Name>, Stat), Errno> {
+fn link_here(
+    from: &TargetDir,
+    to: &TargetDir,
+    copied: &Copied,
+    name: &Name,
+    fresh: bool,
+) -> Result<(Option<Name>, Stat), Errno> {
     let ours = |stat: &Stat| stat.ino == copied.row.dst_ino && stat.kind == copied.row.kind();
     // A replacement has its temporary name until its epoch is sealed, then its own.
     let link_as = |new: &Name| match to.link_from(from, &copied.name, new) {
@@ -421,20 +423,13 @@ fn link_here(from: &TargetDir, to: &TargetDir, copied: &Copied, name: &Name) -> 
         },
         result => result,
     };
-    let temporary = match link_as(name) {
-        Ok(()) => None,
-        Err(Errno::EXIST) => {
-            let there = to.stat_at(name)?;
-            if ours(&there) {
-                return Ok((None, there));
-            }
-            to.look_for_directory(name)?;
-            let temporary = temporary_name(name);
-            make_again(to, &temporary, || link_as(&temporary))?;
-            Some(temporary)
-        }
-        Err(errno) => return Err(errno),
-    };
+    if !fresh
+        && let Ok(there) = to.stat_at(name)
+        && ours(&there)
+    {
+        return Ok((None, there));
+    }
+    let ((), temporary) = make_beside(to, name, fresh, link_as)?;
     let at = temporary.as_ref().unwrap_or(name);
     let stat = to.stat_at(at)?;
     if ours(&stat) {

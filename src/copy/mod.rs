@@ -5,6 +5,7 @@
 //! when enough tasks wait, a thread runs the next one itself instead of queueing
 //! it, so memory does not grow with the tree.
 
+mod birth;
 mod data;
 mod dir;
 mod file;
@@ -188,12 +189,17 @@ impl Engine {
     /// is one problem.
     fn target_failed(&self, target: u32, path: RelPath, operation: &str, errno: Errno) {
         let advice = match errno {
-            // From `look_for_directory` only: no call of the write side answers so otherwise.
+            // These two from `make_beside` only: no call of the write side answers so otherwise.
             Errno::ISDIR => {
                 let mut problem = Problem::differs(path, ProblemKind::Type, "no directory", Kind::Directory.words());
-                problem.message = "a directory stands in the place of this entry; move it away and run again".into();
-                self.problem(target, problem);
-                return;
+                problem.message =
+                    "a directory with content stands in the place of this entry; move it away and run again".into();
+                return self.problem(target, problem);
+            }
+            Errno::NOTUNIQ => {
+                let message = "another name in this directory is the same to the target's file system, which tells \
+                               names apart by less than their bytes (case, normalisation); rename one in the backup";
+                return self.problem(target, Problem::new(path, ProblemKind::Unsupported, message));
             }
             Errno::NOSPC => "make room on the target",
             Errno::DQUOT => "raise the quota on the target",
@@ -225,7 +231,7 @@ impl Engine {
         // The kernel lets nobody read or set the flags of what must not be opened.
         if !matches!(stat.kind, Kind::File | Kind::Directory) && !stat.flags.is_empty() {
             let message = format!("the flags +{} of {} cannot be kept", stat.flags, stat.kind.words());
-            self.problem(target, Problem::new(path(), ProblemKind::Flags, message).about(b"flags"));
+            self.problem(target, Problem::new(path(), ProblemKind::Flags, message));
         }
         attributes
     }

@@ -141,15 +141,6 @@ impl TargetDir {
         self.0
     }
 
-    /// `ISDIR` when a directory has the name, which nothing here replaces.
-    pub fn look_for_directory(&self, name: &Name) -> Result<(), Errno> {
-        match self.stat_at(name) {
-            Ok(stat) if stat.kind == Kind::Directory => Err(Errno::ISDIR),
-            Ok(_) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(errno),
-        }
-    }
-
     /// Opens a subdirectory, never through a symlink (`ELOOP`, `ENOTDIR`).
     pub fn open_dir(&self, name: &Name) -> Result<Self, Errno> {
         retry(|| rustix::fs::openat(&self.0, name.as_c_str(), READ_DIR, Mode::empty())).map(Self)
@@ -190,6 +181,11 @@ impl TargetDir {
     /// Removes a name that is not a directory (unlink(2)).
     pub fn unlink(&self, name: &Name) -> Result<(), Errno> {
         retry(|| rustix::fs::unlinkat(&self.0, name.as_c_str(), AtFlags::empty()))
+    }
+
+    /// Removes an empty directory (rmdir(2)): `ENOTEMPTY`, `EBUSY` for a mount point.
+    pub fn remove_dir(&self, name: &Name) -> Result<(), Errno> {
+        retry(|| rustix::fs::unlinkat(&self.0, name.as_c_str(), AtFlags::REMOVEDIR))
     }
 
     /// Opens an entry as a handle only (`O_PATH`), not following it.
