@@ -33,7 +33,7 @@ impl FileSystems {
         if let Some(index) = known.iter().position(|(disk, _)| disk.dev == dev) {
             return Ok(index);
         }
-        let bare = space(&dir)?.without_owners().is_some();
+        let bare = space(&dir)?.may_lack_owners();
         known.push((Disk { dev, bare }, Arc::new(SyncFd::open(dir)?)));
         Ok(known.len() - 1)
     }

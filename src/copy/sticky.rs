@@ -6,7 +6,7 @@ use super::Engine;
 use crate::durable::Written;
 use crate::journal::Row;
 use crate::loss::Loss;
-use crate::path::Name;
+use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
@@ -35,28 +35,36 @@ impl Engine {
                     return;
                 };
                 let (path, target) = (parent.join(&name), row.target);
-                let set = self.open_target(&parent).and_then(|dir| self.set_on(&dir, &name, row));
+                let set = self.open_target(&parent).and_then(|dir| self.set_on(&dir, &name, row, &path));
                 if let Err(errno) = set {
-                    self.problem(target, Problem::failed(path, ProblemKind::Flags, "set flags", errno).about(b"flags"));
+                    self.problem(target, Problem::failed(path, ProblemKind::Flags, "set flags", errno));
                 }
             }
         }
     }
 
-    fn set_on(&self, dir: &TargetDir, name: &Name, mut row: Row) -> Result<(), Errno> {
+    fn set_on(&self, dir: &TargetDir, name: &Name, mut row: Row, path: &RelPath) -> Result<(), Errno> {
         let wanted = row.wanted.flags.and(Flags::STICKY);
         let fd = open(dir, name, row.kind())?;
         // Another inode was put there: verification says so.
         if stat_fd(&fd)?.ino != row.dst_ino || row.wanted.lost.contains(Loss::Flags) {
             return Ok(());
         }
-        let now = flags::get(&fd)?;
-        if wanted.without(now).is_empty() {
-            return Ok(());
+        let (file_system, disk) = self.file_system(dir)?;
+        let set = flags::get(&fd).and_then(|now| {
+            let missing = !wanted.without(now).is_empty();
+            if missing { flags::set(&fd, now.or(wanted)) } else { Err(Errno::ALREADY) }
+        });
+        match set {
+            Ok(()) => row.dst_ctime = stat_fd(&fd)?.ctime,
+            Err(Errno::ALREADY) => return Ok(()),
+            Err(errno) if disk.cannot(errno) => {
+                row.wanted.lost.insert(Loss::Flags);
+                let problem = Problem::failed(path.clone(), ProblemKind::Flags, "set flags", errno);
+                self.problem(row.target, problem.of_disk(disk.dev, Loss::Flags));
+            }
+            Err(errno) => return Err(errno),
         }
-        flags::set(&fd, now.or(wanted))?;
-        let (file_system, _) = self.file_system(dir)?;
-        row.dst_ctime = stat_fd(&fd)?.ctime;
         self.submit.send(Written { row, file_system, bytes: 0, replace: None, permit: None });
         Ok(())
     }

@@ -65,6 +65,14 @@ impl Acl {
             entry.perm = (mode >> shift & 7) as u16;
         }
     }
+
+    /// The permission bits that are left when only owner, owning group and others
+    /// can be told apart; nothing for a class that the ACL does not name.
+    pub(super) fn mode_without_names(&self) -> u32 {
+        let perm = |tag| self.0.iter().find(|e| e.tag == tag).map(|e| u32::from(e.perm) & 7);
+        let group = perm(GROUP_OBJ).unwrap_or(0) & perm(MASK).unwrap_or(7);
+        perm(USER_OBJ).unwrap_or(0) << 6 | group << 3 | perm(OTHER).unwrap_or(0)
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +83,19 @@ mod tests {
     fn acl() -> impl Strategy<Value = Acl> {
         let entry = (prop::sample::select(vec![1_u16, 2, 4, 8, 16, 32]), 0_u16..8, any::<u32>());
         prop::collection::vec(entry.prop_map(|(tag, perm, id)| Entry { tag, perm, id }), 0..40).prop_map(Acl)
+    }
+
+    #[test]
+    fn without_its_names_an_acl_gives_the_group_no_more_than_its_own() {
+        let entry = |tag, perm, id| Entry { tag, perm, id };
+        let acl = Acl(vec![
+            entry(USER_OBJ, 6, 0),
+            entry(2, 7, 1234),
+            entry(GROUP_OBJ, 5, 0),
+            entry(MASK, 6, 0),
+            entry(OTHER, 0, 0),
+        ]);
+        assert_eq!(acl.mode_without_names(), 0o640);
     }
 
     proptest! {

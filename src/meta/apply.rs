@@ -5,6 +5,7 @@
 //! the mode widen, so they come last, the mode at the very end. Everything goes
 //! through one descriptor: a name could mean another inode by then.
 
+use super::acl::Acl;
 use super::xattrs::ACL_ACCESS;
 use super::{Wanted, acl_access};
 use crate::loss::{Disk, Loss, Lost};
@@ -29,8 +30,16 @@ pub struct Applied {
 /// Dresses the inode behind `holder`. A directory's children must be complete:
 /// they would move its times. FIFOs, device nodes and symlinks come as handles.
 pub fn apply(holder: Holder<'_>, wanted: &Wanted, disk: Disk, path: impl Fn() -> RelPath) -> Applied {
-    let mut dresser =
-        Dresser { holder, wanted, disk, path: &path, problems: Vec::new(), lost: wanted.lost, owned: true };
+    let mut dresser = Dresser {
+        holder,
+        wanted,
+        disk,
+        path: &path,
+        problems: Vec::new(),
+        lost: wanted.lost,
+        owned: true,
+        without_acl: 0o777,
+    };
     dresser.announced();
     dresser.owner();
     dresser.xattrs();
@@ -49,6 +58,8 @@ struct Dresser<'a> {
     lost: Lost,
     /// The owner is the one that the mode was meant for.
     owned: bool,
+    /// The permission bits that an access ACL allows which could not be set; all of them without such.
+    without_acl: u32,
 }
 
 impl Dresser<'_> {
@@ -86,7 +97,10 @@ impl Dresser<'_> {
         match xattr::list(self.holder) {
             Ok(present) => {
                 for name in present.iter().filter(|n| wanted.get(n.as_bytes()).is_none()) {
-                    self.remove(name);
+                    // What btrfs derives from the compression flags, or a directory of the target handed down.
+                    if !name.as_bytes().starts_with(b"btrfs.") {
+                        self.remove(name);
+                    }
                 }
             }
             Err(errno) => self.failed(Loss::Other, b"", "list attributes", errno),
@@ -108,11 +122,14 @@ impl Dresser<'_> {
         }
     }
 
-    fn set(&mut self, name: &std::ffi::CStr, value: &[u8]) {
-        if let Err(errno) = xattr::set(self.holder, name, value) {
+    /// False when the inode did not take it.
+    fn set(&mut self, name: &std::ffi::CStr, value: &[u8]) -> bool {
+        let result = xattr::set(self.holder, name, value);
+        if let Err(errno) = result {
             let name = name.to_bytes();
             self.failed(Loss::of_xattr(name), name, &format!("set {}", escape(name)), errno);
         }
+        result.is_ok()
     }
 
     /// Flags beyond those that come last of all, and the project id. What a
@@ -128,10 +145,9 @@ impl Dresser<'_> {
         if wanted.is_empty() {
             return;
         }
-        let about = |flags: Flags| flags.to_string().into_bytes();
         let mut now = match flags::get(fd) {
             Ok(now) => now,
-            Err(errno) => return self.failed(Loss::Flags, &about(wanted), "read the flags of the copy", errno),
+            Err(errno) => return self.failed(Loss::Flags, b"", "read the flags of the copy", errno),
         };
         let mut why = Errno::OPNOTSUPP;
         if !wanted.without(now).is_empty() && flags::set(fd, now.or(wanted)).is_err() {
@@ -147,21 +163,25 @@ impl Dresser<'_> {
         let missing = wanted.without(flags::get(fd).unwrap_or(now));
         if !missing.is_empty() {
             let why = if why == Errno::PERM { why } else { Errno::OPNOTSUPP };
-            self.failed(Loss::Flags, &about(missing), &format!("set flags {missing}"), why);
+            self.failed(Loss::Flags, b"", &format!("set flags {missing}"), why);
         }
     }
 
     fn times(&mut self) {
-        if let Some(mtime) = self.wanted.mtime
-            && let Err(errno) = file::set_times(self.holder, self.wanted.atime, mtime)
-        {
+        let Some(mtime) = self.wanted.mtime else { return };
+        // Some FUSE drivers do nothing when one of the two is left out.
+        let both = || stat_fd(self.holder.fd()).ok().map(|stat| stat.atime);
+        let atime = self.wanted.atime.or_else(|| self.disk.bare.then(both).flatten());
+        if let Err(errno) = file::set_times(self.holder, atime, mtime) {
             self.failed(Loss::Mtime, b"", "set times", errno);
         }
     }
 
     fn mode(&mut self) {
-        if let Some(value) = acl_access(self.wanted) {
-            self.set(c"system.posix_acl_access", value);
+        if let Some(value) = acl_access(self.wanted)
+            && !self.set(c"system.posix_acl_access", value)
+        {
+            self.without_acl = Acl::parse(value).map_or(0o700, |acl| acl.mode_without_names());
         }
         // A symlink's mode is 0777 everywhere and cannot be set.
         if self.wanted.kind == Kind::Symlink {
@@ -173,10 +193,13 @@ impl Dresser<'_> {
         }
     }
 
-    /// Set-user-ID for another owner than the source's would hand out that owner's rights.
+    /// Set-user-ID for another owner than the source's would hand out that owner's
+    /// rights; the group bits of an ACL are its mask, which without the ACL would
+    /// hand the named users' rights to the owning group.
     fn reachable_mode(&self) -> u32 {
         let directory = self.wanted.kind == Kind::Directory;
-        if self.owned || directory { self.wanted.mode } else { self.wanted.mode & 0o1777 }
+        let mode = if self.owned || directory { self.wanted.mode } else { self.wanted.mode & 0o1777 };
+        mode & (0o7000 | self.without_acl)
     }
 
     /// Looks for what was accepted and not kept.
@@ -191,15 +214,33 @@ impl Dresser<'_> {
             }
             if self.wanted.kind != Kind::Symlink {
                 let mode = self.reachable_mode();
-                if mode != self.wanted.mode {
+                if mode & 0o7000 != self.wanted.mode & 0o7000 {
                     let message = "the owner could not be set, so its set-user-ID and set-group-ID bits were not";
                     self.problems.push(Problem::new((self.path)(), ProblemKind::Mode, message));
+                } else if mode != self.wanted.mode {
+                    self.narrowed(mode);
                 } else {
                     self.differs(Loss::Mode, Some(format!("{mode:04o}")), format!("{:04o}", stat.mode));
                 }
             }
         }
         Applied { problems: self.problems, lost: self.lost, stat }
+    }
+
+    /// Says that the mode follows the ACL that could not be kept.
+    fn narrowed(&mut self, mode: u32) {
+        let mut problem = Problem::differs(
+            (self.path)(),
+            ProblemKind::Mode,
+            format!("{:04o}", self.wanted.mode),
+            format!("{mode:04o}"),
+        );
+        problem.message = format!("the ACL is not kept, so the group gets what the ACL gave it: mode {mode:04o}");
+        if !self.lost.contains(Loss::Acl) {
+            self.problems.push(problem);
+        } else if self.lost.insert(Loss::Mode) {
+            self.problems.push(problem.of_disk(self.disk.dev, Loss::Mode));
+        }
     }
 
     fn differs<T: PartialEq + ToString>(&mut self, loss: Loss, wanted: Option<T>, found: T) {

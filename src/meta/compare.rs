@@ -63,8 +63,9 @@ fn compare_xattrs(path: &RelPath, wanted: &Xattrs, actual: &Xattrs) -> Vec<Probl
         Some(value) => format!("{} bytes, BLAKE3 {}", value.len(), &blake3::hash(value).to_hex()[..16]),
     };
     let names = wanted.iter().map(|(n, _)| n).chain(actual.iter().map(|(n, _)| n).filter(|n| {
-        // A label that the target's security module put there is not a loss.
-        wanted.get(n.as_bytes()).is_none() && !n.as_bytes().starts_with(b"security.")
+        // What the target's security module, or btrfs for its flags, put there is not a loss.
+        let own = n.as_bytes().starts_with(b"security.") || n.as_bytes().starts_with(b"btrfs.");
+        wanted.get(n.as_bytes()).is_none() && !own
     }));
     let mut found = Vec::new();
     for name in names.map(|n| n.as_bytes()) {

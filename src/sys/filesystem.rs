@@ -40,6 +40,14 @@ impl Space {
         [0x0102_1994, 0x8584_58f6].contains(&self.magic)
     }
 
+    /// True where chown and chmod may be refused for every inode: without owners, or
+    /// by FUSE, whose drivers answer as they like.
+    #[must_use]
+    pub fn may_lack_owners(&self) -> bool {
+        const FUSE: u64 = 0x6573_5546;
+        self.magic == FUSE || self.without_owners().is_some()
+    }
+
     /// The name of a file system that keeps no Unix owners and modes.
     #[must_use]
     pub fn without_owners(&self) -> Option<&'static str> {
