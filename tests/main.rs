@@ -11,6 +11,7 @@ mod kit;
 
 mod comparator;
 mod emberroot;
+mod existing;
 mod faithful;
 mod plans;
 mod refusals;

@@ -1,6 +1,7 @@
 //! Disks, runs and the comparator that the tests share.
 
 pub(crate) mod disk;
+pub(crate) mod mount;
 pub(crate) mod run;
 pub(crate) mod snapshot;
 

@@ -20,7 +20,7 @@ pub(crate) struct Node {
     pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The first path, in order, of the same inode.
     pub(crate) group: Vec<u8>,
-    allocated: u64,
+    pub(crate) allocated: u64,
 }
 
 pub(crate) type Snapshot = BTreeMap<Vec<u8>, Node>;
