@@ -13,6 +13,7 @@ mod comparator;
 mod emberroot;
 mod existing;
 mod faithful;
+mod matrix;
 mod plans;
 mod refusals;
 mod resume;
