@@ -11,6 +11,7 @@ pub mod copy;
 pub mod digest;
 pub mod durable;
 pub mod exit;
+pub mod extras;
 pub mod fixup;
 pub mod journal;
 pub mod loss;

@@ -1,7 +1,7 @@
 //! May this run start? Every refusal is found before anything is written, and
 //! says what to do. Only this module makes a [`Cleared`].
 
-use crate::journal::{Location, STATE_DIR};
+use crate::journal::{Declared, Location, STATE_DIR};
 use crate::mounts;
 use crate::path::RelPath;
 use crate::plan::resolved::{Need, Presence, Resolved, Target};
@@ -81,24 +81,29 @@ pub fn check(plan: Resolved, allow: &Allow, threads: usize) -> Result<Cleared, R
     refusals.extend(missing(&plan, allow));
     let places = places(&plan, &mut refusals);
     let journal = location(&plan, allow, &places);
-    let known = match journal.check().and_then(|()| journal.exists()) {
-        Ok(known) => known && !allow.restart,
-        Err(_) if allow.restart => false,
-        Err(error) => {
-            refusals.push(error.to_string());
-            true
-        }
-    };
+    // Before anything is asked of a database that somebody may be writing.
     match journal.holder() {
         Ok(None) => {}
         Ok(Some(holder)) => {
             refusals.push(format!("another run of this plan is alive ({holder}); wait for it or stop it with SIGINT"));
+            return Err(refusals);
         }
         Err(error) => refusals.push(error.to_string()),
     }
+    let declared = match journal.check().and_then(|()| journal.declared()) {
+        Ok(declared) => declared,
+        // Set aside as it is; what it knew is lost.
+        Err(_) if allow.restart => Vec::new(),
+        Err(error) => return Err(vec![error.to_string()]),
+    };
+    if !allow.restart {
+        refusals.extend(remapped(&plan, &declared));
+    }
+    let known = !declared.is_empty() && !allow.restart;
     for (target, place) in plan.targets.iter().zip(&places) {
         if let Some(place) = place {
-            refusals.extend(place.refusals(&plan, target, allow, known));
+            let ours = declared.iter().any(|d| d.dst.strip_prefix(&target.to).is_some());
+            refusals.extend(place.refusals(&plan, target, allow, ours));
         }
     }
     let Some(source) = source.filter(|_| refusals.is_empty()) else { return Err(refusals) };
@@ -153,6 +158,30 @@ fn missing(plan: &Resolved, allow: &Allow) -> Option<String> {
             lines.join("\n")
         )
     })
+}
+
+/// Entries that an earlier run copied from elsewhere, or to elsewhere: going on
+/// would leave two halves of two mappings.
+fn remapped(plan: &Resolved, declared: &[Declared]) -> Refusals {
+    let entries: Vec<_> = plan.targets.iter().flat_map(|t| &t.entries).collect();
+    let mut changed = Vec::new();
+    for old in declared {
+        if let Some(now) = entries.iter().find(|e| e.dst == old.dst && e.src != old.src) {
+            changed.push(format!("  {} came from {}, the plan says {}", old.dst, old.src, now.src));
+        } else if let Some(now) = entries.iter().find(|e| e.src == old.src)
+            && !entries.iter().any(|e| e.src == old.src && e.dst == old.dst)
+        {
+            changed.push(format!("  {} went to {}, the plan says {}", old.src, old.dst, now.dst));
+        }
+    }
+    if changed.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "earlier runs of this plan mapped entries otherwise:\n{}\n  change the plan back, or pass --restart to copy \
+         everything anew (what is on the target stays)",
+        changed.join("\n")
+    )]
 }
 
 /// Where a target will be written: the deepest directory of its path that exists.
@@ -211,7 +240,7 @@ fn place(plan: &Resolved, target: &Target) -> Result<Place, String> {
 }
 
 impl Place {
-    fn refusals(&self, plan: &Resolved, target: &Target, allow: &Allow, known: bool) -> Refusals {
+    fn refusals(&self, plan: &Resolved, target: &Target, allow: &Allow, ours: bool) -> Refusals {
         let mut out = Vec::new();
         let shown = format!("{}{}", plan.root.display(), target.to);
         let point = self.mount.as_ref().map(|m| m.point.display().to_string()).unwrap_or_default();
@@ -237,7 +266,7 @@ impl Place {
         {
             out.push(format!("the target {shown} is {kind}, which keeps no owners and modes; use ext4, xfs or btrfs"));
         }
-        if !known && !allow.nonempty && self.existing == target.to && self.is_filled() {
+        if !ours && !allow.nonempty && self.existing == target.to && self.is_filled() {
             out.push(format!(
                 "the target {shown} is not empty, and not by this plan; empty it, or pass --allow-nonempty to write \
                  into it (what is there stays, except names that the plan copies)"

@@ -15,6 +15,8 @@ use std::sync::Mutex;
 pub enum ProblemKind {
     /// On record or declared, but not there.
     Missing,
+    /// Copied by an earlier run, no longer in the plan.
+    Extra,
     /// The content differs from what was read from the source.
     Content,
     /// The size differs.

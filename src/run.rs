@@ -5,7 +5,7 @@ use crate::clock::{self, Moment};
 use crate::copy::{Engine, Options, Parts};
 use crate::durable::{Epochs, FileSystems, Surroundings};
 use crate::exit::Exit;
-use crate::journal::{Journal, Writer};
+use crate::journal::{Declared, Journal, Writer};
 use crate::meta::Keep;
 use crate::plan::resolved::{Presence, Resolved};
 use crate::plan::{self, Overrides, Plan, ResolveError};
@@ -16,7 +16,7 @@ use crate::progress::{Phase, Progress, Style};
 use crate::report::{self, Report, human};
 use crate::stop::{Reason, Stop};
 use crate::verify::{self, Depth, Verifier, WorstMedium};
-use crate::{fixup, shell};
+use crate::{extras, fixup, shell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -109,7 +109,7 @@ pub fn start(job: Job) -> Exit {
 
 fn migrate(job: &Job, cleared: Cleared) -> Exit {
     let (resolved, source, surveys, location) = cleared.into_parts();
-    let run = Run::new(resolved);
+    let mut run = Run::new(resolved);
     let journal = match Journal::open(location, job.allow.restart) {
         Ok(journal) => Arc::new(journal),
         Err(error) => return fail(&error.to_string(), Exit::Refused),
@@ -117,7 +117,8 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
     let progress = Progress::start(job.progress, &run.counters);
     run.expect(&surveys);
     watch_signals(&run.stop);
-    let writer = match Writer::start(&journal, run.stop.clone()) {
+    let started = run.declare(&journal).and_then(|()| Writer::start(&journal, run.stop.clone()));
+    let writer = match started {
         Ok(writer) => writer,
         Err(error) => return fail(&error.to_string(), Exit::Interrupted),
     };
@@ -126,6 +127,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
     progress.phase(Phase::Copy);
     let file_systems = Arc::new(FileSystems::default());
     let by_copy = run.copy(job, source, &journal, &writer, &file_systems);
+    run.extras(&journal, &writer);
 
     let medium = if run.stop.is_set() || job.verify == VerifyDepth::None {
         None
@@ -158,9 +160,11 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
         Ok(false) => return refuse(job, Some(resolved.name.clone()), vec![missing()]),
         Err(error) => return refuse(job, Some(resolved.name.clone()), vec![error.to_string()]),
     }
-    let run = Run::new(resolved);
-    let opened = Journal::open(location.clone(), false)
-        .and_then(|journal| Writer::start(&journal, run.stop.clone()).map(|writer| (journal, writer)));
+    let mut run = Run::new(resolved);
+    let opened = Journal::open(location.clone(), false).and_then(|journal| {
+        run.declare(&journal)?;
+        Writer::start(&journal, run.stop.clone()).map(|writer| (journal, writer))
+    });
     let (journal, writer) = match opened {
         Ok(opened) => opened,
         Err(error) => return refuse(job, Some(run.plan.name.clone()), vec![error.to_string()]),
@@ -170,6 +174,7 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
     let progress = Progress::start(job.progress, &run.counters);
     progress.phase(Phase::Verify);
     let depth = if job.verify == VerifyDepth::Metadata { Depth::Metadata } else { Depth::Content };
+    run.extras(&journal, &writer);
     let medium = run.verify(job, &journal, &writer, depth, false);
     if !run.stop.is_set() {
         fixup::check(&run.plan, !job.allow.no_owner, &run.problems);
@@ -187,6 +192,8 @@ struct Run {
     stop: Stop,
     started: Moment,
     clock: Instant,
+    /// Names of the targets by the journal's numbers: the plan's, then those that it no longer has.
+    names: Vec<String>,
 }
 
 impl Run {
@@ -198,6 +205,7 @@ impl Run {
             stop: Stop::default(),
             started: clock::now(),
             clock: Instant::now(),
+            names: Vec::new(),
         };
         run.declared_problems();
         run
@@ -229,14 +237,29 @@ impl Run {
         self.counters.expected_entries.store(surveys.iter().map(|s| s.entries).sum(), Relaxed);
     }
 
+    /// Records the plan before anything is copied.
+    fn declare(&mut self, journal: &Journal) -> Result<(), crate::journal::JournalError> {
+        let targets: Vec<String> = self.plan.targets.iter().map(|t| t.name.clone()).collect();
+        let entries = self.plan.targets.iter().flat_map(|t| t.entries.iter().map(move |e| (t, e)));
+        let entries: Vec<Declared> =
+            entries.map(|(t, e)| Declared { target: t.name.clone(), src: e.src.clone(), dst: e.dst.clone() }).collect();
+        self.names = journal.declare(&targets, &entries)?;
+        Ok(())
+    }
+
+    fn extras(&self, journal: &Journal, writer: &Writer) {
+        if !self.stop.is_set()
+            && let Err(error) = extras::report(&self.plan, journal, &writer.handle(), &self.problems)
+        {
+            verify::stop_on(&error, &self.stop);
+        }
+    }
+
     fn announce(&self, writer: &Writer) {
         let handle = writer.handle();
         handle.meta("plan", self.plan.name.clone());
         handle.meta("source", self.plan.source.to_string_lossy().into_owned());
         handle.meta("root", self.plan.root.to_string_lossy().into_owned());
-        for (index, target) in self.plan.targets.iter().enumerate() {
-            handle.target(u32::try_from(index).unwrap_or(u32::MAX), &target.name);
-        }
         handle.run_started(self.started.rfc3339(), concat!("persistcp ", env!("CARGO_PKG_VERSION")).into());
     }
 
@@ -298,7 +321,7 @@ impl Run {
     ) -> Option<verify::Medium> {
         let verifier = Verifier {
             root: self.plan.root.clone(),
-            targets: self.plan.targets.iter().map(|t| t.name.clone()).collect(),
+            targets: self.names.clone(),
             depth,
             unverified_only,
             threads: job.threads,

@@ -10,6 +10,7 @@
 mod kit;
 
 mod comparator;
+mod edited;
 mod emberroot;
 mod existing;
 mod faithful;

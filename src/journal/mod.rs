@@ -5,11 +5,13 @@
 //! syncfs makes. `synchronous=NORMAL` is enough: a commit that a power cut takes
 //! back means copying again, and a row can never be ahead of its data.
 
+mod declared;
 mod reader;
 mod row;
 mod schema;
 mod writer;
 
+pub use declared::Declared;
 pub use reader::Reader;
 pub use row::{Row, SourceId, State};
 pub use writer::{Writer, WriterHandle};

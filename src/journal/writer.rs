@@ -5,6 +5,7 @@ use super::schema::COLUMNS;
 use super::{Journal, JournalError};
 use crate::digest::Algorithm;
 use crate::durable::Durable;
+use crate::path::RelPath;
 use crate::stop::{Reason, Stop};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::{Connection, params};
@@ -16,7 +17,7 @@ enum Message {
     Verified { at: i64, keys: Vec<(i64, Vec<u8>)> },
     Bad(Vec<(i64, Vec<u8>)>),
     Meta(&'static str, String),
-    Target(u32, String),
+    Forget(RelPath),
     RunStarted { started: String, tool: String },
     RunEnded { ended: String, outcome: &'static str, report: String },
     Flush(Sender<()>),
@@ -101,9 +102,9 @@ impl WriterHandle {
         self.send(Message::Meta(key, value));
     }
 
-    /// Names a target of the plan.
-    pub fn target(&self, index: u32, name: &str) {
-        self.send(Message::Target(index, name.to_string()));
+    /// Forgets an entry that is no longer declared and gone, with all below it.
+    pub fn forget(&self, dst: RelPath) {
+        self.send(Message::Forget(dst));
     }
 
     /// Begins the record of a run.
@@ -153,9 +154,7 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
             Message::Meta(key, value) => {
                 connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)", (key, value))?;
             }
-            Message::Target(index, name) => {
-                connection.execute("INSERT OR REPLACE INTO target(id, name) VALUES(?1, ?2)", (index, name))?;
-            }
+            Message::Forget(dst) => super::declared::forget(&mut connection, &dst)?,
             // Whoever asked may have given up.
             Message::Flush(done) => drop(done.send(())),
             Message::RunStarted { started, tool } => {

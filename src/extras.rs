@@ -1,0 +1,41 @@
+//! What earlier runs copied and the plan no longer declares: it stays on the
+//! target and is reported for as long as it is there.
+
+use crate::journal::{Journal, JournalError, WriterHandle};
+use crate::path::RelPath;
+use crate::plan::resolved::Resolved;
+use crate::problem::{Problem, ProblemKind, Problems};
+use crate::sys::Errno;
+use crate::sys::dir::open_target;
+
+/// Reports every such entry; one that is gone from the target is forgotten.
+pub fn report(
+    plan: &Resolved,
+    journal: &Journal,
+    writer: &WriterHandle,
+    problems: &Problems,
+) -> Result<(), JournalError> {
+    for old in journal.undeclared()? {
+        let mut entries = plan.targets.iter().flat_map(|t| &t.entries);
+        if entries.any(|entry| old.dst.strip_prefix(&entry.dst).is_some()) {
+            // An outer entry has taken it over; its rows are that one's.
+            continue;
+        }
+        if is_gone(plan, &old.dst) {
+            writer.forget(old.dst);
+            continue;
+        }
+        let message = "an earlier run copied it and the plan no longer declares it; it stays as it is: \
+                       remove it, or put the entry back";
+        problems.add(Problem::new(old.dst, ProblemKind::Extra, message).in_target(&old.target));
+    }
+    writer.flush();
+    Ok(())
+}
+
+/// True when nothing has the name any more; what cannot be looked at is still there.
+fn is_gone(plan: &Resolved, path: &RelPath) -> bool {
+    let (Some(parent), Some(name)) = (path.parent(), path.last()) else { return false };
+    let stat = open_target(&plan.root, &parent).and_then(|dir| dir.stat_at(&name));
+    matches!(stat, Err(Errno::NOENT | Errno::NOTDIR))
+}
