@@ -4,7 +4,9 @@
 
 const VERSION: u32 = 2;
 const USER_OBJ: u16 = 0x01;
+const USER: u16 = 0x02;
 const GROUP_OBJ: u16 = 0x04;
+const GROUP: u16 = 0x08;
 const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 
@@ -66,12 +68,15 @@ impl Acl {
         }
     }
 
-    /// The permission bits that are left when only owner, owning group and others
-    /// can be told apart; nothing for a class that the ACL does not name.
-    pub(super) fn mode_without_names(&self) -> u32 {
-        let perm = |tag| self.0.iter().find(|e| e.tag == tag).map(|e| u32::from(e.perm) & 7);
-        let group = perm(GROUP_OBJ).unwrap_or(0) & perm(MASK).unwrap_or(7);
-        perm(USER_OBJ).unwrap_or(0) << 6 | group << 3 | perm(OTHER).unwrap_or(0)
+    /// The bits of `mode` that let nobody do more than this ACL, when the inode is
+    /// to be without it: a named entry may give less than the group or the others have.
+    pub(super) fn mode_without(&self, mode: u32) -> u32 {
+        let all =
+            |tags: &[u16]| self.0.iter().filter(|e| tags.contains(&e.tag)).fold(7, |bits, e| bits & u32::from(e.perm));
+        let named = self.0.iter().any(|e| [USER, GROUP].contains(&e.tag));
+        let group = all(&[GROUP_OBJ, MASK, USER]);
+        let others = all(&[OTHER]) & if named { all(&[MASK, USER, GROUP]) } else { 7 };
+        mode & (0o7700 | group << 3 | others)
     }
 }
 
@@ -86,16 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn without_its_names_an_acl_gives_the_group_no_more_than_its_own() {
-        let entry = |tag, perm, id| Entry { tag, perm, id };
-        let acl = Acl(vec![
-            entry(USER_OBJ, 6, 0),
-            entry(2, 7, 1234),
-            entry(GROUP_OBJ, 5, 0),
-            entry(MASK, 6, 0),
-            entry(OTHER, 0, 0),
-        ]);
-        assert_eq!(acl.mode_without_names(), 0o640);
+    fn a_mode_without_its_acl_gives_nobody_more() {
+        let entry = |tag, perm| Entry { tag, perm, id: 7 };
+        // user:7:rw- makes the group's bits of the mode rw-, but the group itself has r--.
+        let wide = [entry(USER_OBJ, 6), entry(USER, 6), entry(GROUP_OBJ, 4), entry(MASK, 6), entry(OTHER, 0)];
+        assert_eq!(Acl(wide.to_vec()).mode_without(0o660), 0o640);
+        // group:7:--- keeps a group out that the others' bits would let in.
+        let shut = [entry(USER_OBJ, 6), entry(GROUP_OBJ, 4), entry(GROUP, 0), entry(MASK, 4), entry(OTHER, 4)];
+        assert_eq!(Acl(shut.to_vec()).mode_without(0o644), 0o640);
     }
 
     proptest! {

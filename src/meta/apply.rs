@@ -30,16 +30,8 @@ pub struct Applied {
 /// Dresses the inode behind `holder`. A directory's children must be complete:
 /// they would move its times. FIFOs, device nodes and symlinks come as handles.
 pub fn apply(holder: Holder<'_>, wanted: &Wanted, disk: Disk, path: impl Fn() -> RelPath) -> Applied {
-    let mut dresser = Dresser {
-        holder,
-        wanted,
-        disk,
-        path: &path,
-        problems: Vec::new(),
-        lost: wanted.lost,
-        owned: true,
-        without_acl: 0o777,
-    };
+    let (problems, lost) = (Vec::new(), wanted.lost);
+    let mut dresser = Dresser { holder, wanted, disk, path: &path, problems, lost, owned: true, unkept: None };
     dresser.announced();
     dresser.owner();
     dresser.xattrs();
@@ -58,8 +50,8 @@ struct Dresser<'a> {
     lost: Lost,
     /// The owner is the one that the mode was meant for.
     owned: bool,
-    /// The permission bits that an access ACL allows which could not be set; all of them without such.
-    without_acl: u32,
+    /// The access ACL that the inode shall have and could not be given.
+    unkept: Option<Acl>,
 }
 
 impl Dresser<'_> {
@@ -106,6 +98,7 @@ impl Dresser<'_> {
             Err(errno) => self.failed(Loss::Other, b"", "list attributes", errno),
         }
         for (name, value) in wanted.iter().filter(|(n, _)| n.as_bytes() != ACL_ACCESS) {
+            // A failure is a problem of its own; nothing else depends on it.
             self.set(name, value);
         }
     }
@@ -122,14 +115,11 @@ impl Dresser<'_> {
         }
     }
 
-    /// False when the inode did not take it.
     fn set(&mut self, name: &std::ffi::CStr, value: &[u8]) -> bool {
-        let result = xattr::set(self.holder, name, value);
-        if let Err(errno) = result {
-            let name = name.to_bytes();
-            self.failed(Loss::of_xattr(name), name, &format!("set {}", escape(name)), errno);
-        }
-        result.is_ok()
+        let Err(errno) = xattr::set(self.holder, name, value) else { return true };
+        let name = name.to_bytes();
+        self.failed(Loss::of_xattr(name), name, &format!("set {}", escape(name)), errno);
+        false
     }
 
     /// Flags beyond those that come last of all, and the project id. What a
@@ -178,10 +168,10 @@ impl Dresser<'_> {
     }
 
     fn mode(&mut self) {
-        if let Some(value) = acl_access(self.wanted)
-            && !self.set(c"system.posix_acl_access", value)
-        {
-            self.without_acl = Acl::parse(value).map_or(0o700, |acl| acl.mode_without_names());
+        if let Some(value) = acl_access(self.wanted) {
+            if !self.set(c"system.posix_acl_access", value) {
+                self.unkept = Acl::parse(value);
+            }
         }
         // A symlink's mode is 0777 everywhere and cannot be set.
         if self.wanted.kind == Kind::Symlink {
@@ -194,12 +184,10 @@ impl Dresser<'_> {
     }
 
     /// Set-user-ID for another owner than the source's would hand out that owner's
-    /// rights; the group bits of an ACL are its mask, which without the ACL would
-    /// hand the named users' rights to the owning group.
+    /// rights; the group's bits without their ACL would hand out everybody's in it.
     fn reachable_mode(&self) -> u32 {
-        let directory = self.wanted.kind == Kind::Directory;
-        let mode = if self.owned || directory { self.wanted.mode } else { self.wanted.mode & 0o1777 };
-        mode & (0o7000 | self.without_acl)
+        let mode = self.unkept.as_ref().map_or(self.wanted.mode, |acl| acl.mode_without(self.wanted.mode));
+        if self.owned || self.wanted.kind == Kind::Directory { mode } else { mode & 0o1777 }
     }
 
     /// Looks for what was accepted and not kept.
@@ -227,15 +215,10 @@ impl Dresser<'_> {
         Applied { problems: self.problems, lost: self.lost, stat }
     }
 
-    /// Says that the mode follows the ACL that could not be kept.
+    /// The mode is less than the source's because its ACL could not be kept.
     fn narrowed(&mut self, mode: u32) {
-        let mut problem = Problem::differs(
-            (self.path)(),
-            ProblemKind::Mode,
-            format!("{:04o}", self.wanted.mode),
-            format!("{mode:04o}"),
-        );
-        problem.message = format!("the ACL is not kept, so the group gets what the ACL gave it: mode {mode:04o}");
+        let message = format!("without its ACL, {:04o} would let more users in; it has {mode:04o}", self.wanted.mode);
+        let problem = Problem::new((self.path)(), ProblemKind::Mode, message);
         if !self.lost.contains(Loss::Acl) {
             self.problems.push(problem);
         } else if self.lost.insert(Loss::Mode) {
