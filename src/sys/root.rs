@@ -7,6 +7,9 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags};
 use std::io::Read;
 use std::path::Path;
 
+/// How often an answer of `EAGAIN` is asked again.
+const PATIENCE: u32 = 10_000;
+
 /// A held directory inside which every path is resolved as if it were `/`:
 /// absolute symlinks and `..` stay inside (openat2(2), `RESOLVE_IN_ROOT`).
 #[derive(Debug)]
@@ -22,15 +25,17 @@ impl Root {
     /// (`/proc/*/fd`) are refused with `ELOOP`.
     pub fn open_in(&self, path: &RelPath, flags: OFlags) -> Result<OwnedFd, Errno> {
         let name = if path.is_root() { Path::new(".") } else { path.as_path() };
-        retry(|| {
-            rustix::fs::openat2(
-                &self.0,
-                name,
-                flags | OFlags::CLOEXEC,
-                Mode::empty(),
-                ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
-            )
-        })
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let open = || retry(|| rustix::fs::openat2(&self.0, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve));
+        // A rename anywhere on the machine while `..` is resolved answers EAGAIN: the kernel
+        // cannot tell that it stayed inside (openat2(2)).
+        for _ in 0..PATIENCE {
+            match open() {
+                Err(Errno::AGAIN) => {}
+                result => return result,
+            }
+        }
+        open()
     }
 
     /// Reads a whole small file inside the root (id maps, passwd). The limit
