@@ -88,7 +88,10 @@ impl Engine {
         let Some(reader) = self.reader() else { return };
         let row = self.ask(reader.find(above, name)).flatten();
         self.give_back(reader);
-        if let Ok(fd) = open(dir, name, stat.kind) {
+        // Of what was opened: the name may mean another inode by now.
+        if let Ok(fd) = open(dir, name, stat.kind)
+            && let Ok(stat) = stat_fd(&fd)
+        {
             self.lift_sticky(fd, &stat, row.as_ref());
         }
     }
