@@ -266,6 +266,12 @@ fn make_state_dir(path: &Path) -> Result<(), JournalError> {
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(fail("open the directory"))?;
+    // Whoever owns it could exchange what is in it; vfat and the like have one owner for all.
+    let owner = crate::sys::stat::stat_fd(&fd).map_err(fail("look at"))?.uid;
+    let ownerless = crate::sys::filesystem::space(&fd).is_ok_and(|space| space.without_owners().is_some());
+    if owner != crate::sys::effective_ids().0 && !ownerless {
+        return Err(fail("trust the directory of another user; remove it, or name a place with --state")(Errno::PERM));
+    }
     crate::sys::file::chmod(crate::sys::xattr::Holder::file(&fd), 0o700).map_err(fail("make private"))
 }
 
