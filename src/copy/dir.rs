@@ -195,27 +195,8 @@ impl Engine {
             let path = above.path().join(name);
             self.target_failed(target, path, operation, errno);
         };
-        let dir = above.open().map_err(|errno| failed("open the directory above", errno)).ok()?;
-        let mut fresh = match dir.make_dir(name) {
-            Ok(()) => true,
-            Err(Errno::EXIST) if above.fresh => {
-                failed("create the directory", Errno::NOTUNIQ);
-                return None;
-            }
-            Err(Errno::EXIST) => false,
-            Err(errno) => {
-                failed("create the directory", errno);
-                return None;
-            }
-        };
-        let opened = match dir.open_dir(name) {
-            Err(Errno::NOTDIR | Errno::LOOP) if !fresh => {
-                fresh = true;
-                self.take_place(above, &dir, name)
-            }
-            opened => opened,
-        };
-        let opened = opened.map_err(|errno| failed("open the directory", errno)).ok()?;
+        let found = self.find_or_make(above, name).map_err(|errno| failed("make the directory", errno));
+        let (opened, fresh) = found.ok()?;
         let prior = if fresh { None } else { self.prior(above, name) };
         match opened.stat() {
             Ok(stat) if self.state == Some((stat.dev, stat.ino)) => {
@@ -223,6 +204,11 @@ impl Engine {
                     "{}: the backup's own state of persistcp is not copied over this run's",
                     above.path().join(name)
                 ));
+                return None;
+            }
+            // Only in a passage that others may write in could somebody put it there.
+            Ok(stat) if fresh && self.options.keep.owner && !is_ours(&stat) => {
+                failed("another took the place of the new directory", Errno::STALE);
                 return None;
             }
             Ok(stat) => self.lift_sticky(&opened, &stat, prior.as_ref()),
@@ -243,15 +229,34 @@ impl Engine {
         self.node(above, name, target, id, fresh, leave, opened, !known).map_err(|e| failed("look at", e)).ok()
     }
 
-    /// Puts a new directory in the place of something that is none: the plan
-    /// owns the name. A symlink is removed itself, never what it points to.
-    fn take_place(&self, above: &DirNode, dir: &TargetDir, name: &Name) -> Result<TargetDir, Errno> {
+    /// The target directory as it stands, or made anew; true when it was made.
+    fn find_or_make(&self, above: &DirNode, name: &Name) -> Result<(TargetDir, bool), Errno> {
+        // Where an earlier run was, most directories stand already, and theirs above stay as they are.
+        if !above.fresh {
+            match above.open()?.open_dir(name) {
+                Err(Errno::NOENT) => {}
+                Err(Errno::NOTDIR | Errno::LOOP) => self.make_way(above, name)?,
+                opened => return opened.map(|dir| (dir, false)),
+            }
+        }
+        let dir = above.open_to_fill()?;
+        match dir.make_dir(name) {
+            Ok(()) => dir.open_dir(name).map(|made| (made, true)),
+            Err(Errno::EXIST) if above.fresh => Err(Errno::NOTUNIQ),
+            Err(Errno::EXIST) => dir.open_dir(name).map(|there| (there, false)),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Removes what is no directory from a directory's place: the plan owns the
+    /// name. A symlink goes itself, never what it points to.
+    fn make_way(&self, above: &DirNode, name: &Name) -> Result<(), Errno> {
+        let dir = above.open_to_fill()?;
         let found = dir.stat_at(name)?;
-        self.lift_sticky_at(dir, above.id, name);
+        self.lift_sticky_at(&dir, above.id, name);
         dir.unlink(name)?;
-        dir.make_dir(name)?;
         self.problems.note(format!("{}: {} was replaced by a directory", above.path().join(name), found.kind.words()));
-        dir.open_dir(name)
+        Ok(())
     }
 
     /// The node of an opened target directory; `announce` puts it into the
@@ -410,6 +415,11 @@ impl Drop for LentReader<'_> {
             self.engine.give_back(reader);
         }
     }
+}
+
+/// True for a directory as it is born: root's, or whoever copies, and closed to all others.
+fn is_ours(stat: &Stat) -> bool {
+    stat.uid == crate::sys::effective_ids().0 && stat.mode & 0o077 == 0
 }
 
 /// True when the earlier run gave the directory all that it shall have, but for

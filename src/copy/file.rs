@@ -52,7 +52,8 @@ impl Engine {
     /// Copies the open `source` to `name`, whatever its links.
     pub(super) fn copy_file(&self, dir: &OpenDir, name: &Name, source: &Source, own: super::Override) -> Arrived {
         let node = &dir.node;
-        let Ok(parent) = node.open().map_err(|e| self.target_failed(node.target, node.path(), "open the directory", e))
+        let Ok(parent) =
+            node.open_to_fill().map_err(|e| self.target_failed(node.target, node.path(), "open the directory", e))
         else {
             return Arrived::No;
         };

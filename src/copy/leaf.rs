@@ -238,10 +238,7 @@ impl Engine {
             Place::Node(node) => node.open(),
             Place::Path(path) => self.open_target(path).map(Arc::new),
         };
-        let made = from.and_then(|from| {
-            let to = dir.node.open()?;
-            link_here(&from, &to, copied, name, dir.node.fresh)
-        });
+        let made = from.and_then(|from| link_here(&from, &dir.node, copied, name));
         let (temporary, stat) = match made {
             Ok(made) => made,
             Err(errno) if dir.node.disk.cannot(errno) => {
@@ -384,7 +381,7 @@ impl Engine {
         stat: &Stat,
         link: Option<&[u8]>,
     ) -> Result<(OwnedFd, Option<Name>), Errno> {
-        let target = node.open()?;
+        let target = node.open_to_fill()?;
         let make = |name: &Name| match link {
             Some(text) => target.make_symlink(text, name),
             None => target.make_node(name, stat.kind, stat.rdev),
@@ -405,16 +402,17 @@ impl Engine {
     }
 }
 
-/// Links `copied` to `name` in `to`, or under a temporary name when something
+/// Links `copied` to `name` in `node`, or under a temporary name when something
 /// else has the name. Comes back with that and the inode as it now is.
-fn link_here(
-    from: &TargetDir,
-    to: &TargetDir,
-    copied: &Copied,
-    name: &Name,
-    fresh: bool,
-) -> Result<(Option<Name>, Stat), Errno> {
+fn link_here(from: &TargetDir, node: &DirNode, copied: &Copied, name: &Name) -> Result<(Option<Name>, Stat), Errno> {
     let ours = |stat: &Stat| stat.ino == copied.row.dst_ino && stat.kind == copied.row.kind();
+    if !node.fresh
+        && let Ok(there) = node.open()?.stat_at(name)
+        && ours(&there)
+    {
+        return Ok((None, there));
+    }
+    let to = &*node.open_to_fill()?;
     // A replacement has its temporary name until its epoch is sealed, then its own.
     let link_as = |new: &Name| match to.link_from(from, &copied.name, new) {
         Err(Errno::NOENT) => match Name::new(&copied.row.name) {
@@ -423,13 +421,7 @@ fn link_here(
         },
         result => result,
     };
-    if !fresh
-        && let Ok(there) = to.stat_at(name)
-        && ours(&there)
-    {
-        return Ok((None, there));
-    }
-    let ((), temporary) = make_beside(to, name, fresh, link_as)?;
+    let ((), temporary) = make_beside(to, name, node.fresh, link_as)?;
     let at = temporary.as_ref().unwrap_or(name);
     let stat = to.stat_at(at)?;
     if ours(&stat) {

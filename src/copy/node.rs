@@ -4,10 +4,11 @@ use crate::journal::{Row, SourceId};
 use crate::loss::Disk;
 use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
-use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, effective_ids, file};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 
 /// One directory. It lives as long as something below it is unfinished, and
 /// knows how to open itself again, so its descriptor is only a cache.
@@ -35,6 +36,7 @@ pub struct DirNode {
     pending: AtomicUsize,
     /// An entry in it is to be renamed over an older one, which moves its times.
     late: AtomicBool,
+    taken: Once,
     fd: Mutex<Option<Arc<TargetDir>>>,
     budget: Arc<FdBudget>,
 }
@@ -127,6 +129,7 @@ impl DirNode {
             leave: new.leave,
             pending: AtomicUsize::new(1),
             late: AtomicBool::new(false),
+            taken: Once::new(),
             fd: Mutex::new(kept),
             budget: Arc::clone(budget),
         }))
@@ -173,6 +176,25 @@ impl DirNode {
                 return Err(Errno::STALE);
             }
             dir = Arc::new(opened);
+        }
+        Ok(dir)
+    }
+
+    /// A descriptor to make or rename something with. A directory that was there
+    /// before becomes what a new one is, 0700 and root's, until it is left: nobody
+    /// else can swap its names meanwhile, or read what it will not show at its end.
+    pub fn open_to_fill(&self) -> Result<Arc<TargetDir>, Errno> {
+        let dir = self.open()?;
+        if let Leave::Dress(dress) = &self.leave
+            && !self.fresh
+            && dress.wanted.owner.is_some()
+        {
+            self.taken.call_once(|| {
+                let (uid, gid) = effective_ids();
+                // The owner first: he could open it again. What fails here fails when it is left, with a message.
+                file::chown(Holder::file(&*dir), uid, gid).ok();
+                file::chmod(Holder::file(&*dir), 0o700).ok();
+            });
         }
         Ok(dir)
     }
