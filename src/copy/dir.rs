@@ -189,7 +189,7 @@ impl Engine {
         above: &Arc<DirNode>,
         name: &Name,
         target: u32,
-        leaving: Leaving,
+        mut leaving: Leaving,
     ) -> Option<Arc<DirNode>> {
         let failed = |operation, errno| {
             let path = above.path().join(name);
@@ -216,6 +216,10 @@ impl Engine {
                 failed("look at", errno);
                 return None;
             }
+        }
+        if fresh {
+            // What the backup does not have gets no attributes, and inherits none either.
+            leaving.wanted.xattrs.get_or_insert_default();
         }
         let id = prior.as_ref().and_then(|row| row.id).unwrap_or_else(|| self.new_id());
         let known = prior.is_some();
