@@ -90,7 +90,7 @@ pub fn check(plan: Resolved, allow: &Allow, threads: usize) -> Result<Cleared, R
         }
         Err(error) => refusals.push(error.to_string()),
     }
-    let declared = match journal.check().and_then(|()| journal.declared()) {
+    let declared = match journal.declared() {
         Ok(declared) => declared,
         // Set aside as it is; what it knew is lost.
         Err(_) if allow.restart => Vec::new(),

@@ -129,3 +129,16 @@ fn a_full_disk_stops_and_goes_on_after_making_room() {
     run(&plan, &[]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
 }
+
+#[test]
+fn a_journal_that_a_kill_left_without_tables_is_made_anew() {
+    need_root!();
+    let world = World::ext4(64);
+    many(&world, 20);
+    let plan = world.plan("");
+    std::fs::create_dir(world.persist.join(".persistcp")).unwrap();
+    std::fs::write(world.persist.join(".persistcp/t.sqlite"), "").unwrap();
+    run(&plan, &["--verify-only"]).exits(3).says("there is no journal");
+    run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}

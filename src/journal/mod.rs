@@ -111,8 +111,7 @@ impl Location {
         }
     }
 
-    /// True when a database of this plan exists.
-    pub fn exists(&self) -> Result<bool, JournalError> {
+    fn is_there(&self) -> Result<bool, JournalError> {
         let path = self.database();
         match rustix::fs::stat(&path) {
             Ok(_) => Ok(true),
@@ -121,13 +120,10 @@ impl Location {
         }
     }
 
-    /// Checks an existing database without writing to it.
-    pub fn check(&self) -> Result<(), JournalError> {
-        if self.exists()? {
-            let connection = self.open_read_only()?;
-            self.check_version(&connection)?;
-        }
-        Ok(())
+    /// True when a journal of this plan exists. An existing database is checked
+    /// without writing to it.
+    pub fn exists(&self) -> Result<bool, JournalError> {
+        Ok(self.is_there()? && self.is_made(&self.open_read_only()?)?)
     }
 
     fn open_read_only(&self) -> Result<Connection, JournalError> {
@@ -139,7 +135,9 @@ impl Location {
         Ok(connection)
     }
 
-    fn check_version(&self, connection: &Connection) -> Result<(), JournalError> {
+    /// True for a journal of this version, false for a database that a kill left
+    /// before its tables were made.
+    fn is_made(&self, connection: &Connection) -> Result<bool, JournalError> {
         let path = self.database();
         let pragma = |name: &str| {
             connection
@@ -147,6 +145,10 @@ impl Location {
                 .map_err(|source| JournalError::Database { path: path.clone(), source })
         };
         let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+        // The tables and these two numbers are made in one transaction.
+        if pragma("schema_version")? == 0 {
+            return Ok(false);
+        }
         let what = if application != schema::APPLICATION_ID {
             "it is not a persistcp journal".to_string()
         } else if version > schema::VERSION {
@@ -154,7 +156,7 @@ impl Location {
         } else if version < schema::VERSION {
             format!("it is of the older version {version}")
         } else {
-            return Ok(());
+            return Ok(true);
         };
         Err(JournalError::Foreign { path, what })
     }
@@ -187,17 +189,14 @@ impl Journal {
             set_aside(&location)?;
         }
         let path = location.database();
-        let existed = location.exists()?;
-        if !existed {
+        if !location.is_there()? {
             // SQLite would make it 0644; its log takes over the mode of the database.
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let made = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
             made.map_err(|errno| JournalError::File { path: path.clone(), operation: "create", errno })?;
         }
         let connection = open_writable(&path)?;
-        if existed {
-            location.check_version(&connection)?;
-        } else {
+        if !location.is_made(&connection)? {
             create(&connection).map_err(|source| JournalError::Database { path: path.clone(), source })?;
         }
         let rows: bool = connection
