@@ -9,10 +9,12 @@
 
 mod kit;
 
+mod calls;
 mod comparator;
 mod edited;
 mod emberroot;
 mod existing;
+mod exposure;
 mod faithful;
 mod matrix;
 mod plans;

@@ -2,8 +2,12 @@
 
 pub(crate) mod disk;
 pub(crate) mod mount;
+pub(crate) mod random;
+pub(crate) mod rights;
 pub(crate) mod run;
+pub(crate) mod secrets;
 pub(crate) mod snapshot;
+pub(crate) mod strace;
 
 use std::io::Write;
 

@@ -39,6 +39,14 @@ pub(crate) fn spawn(plan: &Path, args: &[&str]) -> Child {
     command(&all).spawn().unwrap()
 }
 
+/// `wrapper persistcp --plan PLAN args`: a program that starts the binary in its own way.
+pub(crate) fn wrapped(wrapper: &[String], plan: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(&wrapper[0]);
+    command.args(&wrapper[1..]).arg(env!("CARGO_BIN_EXE_persistcp")).arg("--plan").arg(plan).args(args);
+    command.args(["--progress", "none"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
 fn command(args: &[&OsStr]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_persistcp"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
