@@ -142,3 +142,16 @@ fn a_journal_that_a_kill_left_without_tables_is_made_anew() {
     run(&plan, &[]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
 }
+
+#[test]
+fn a_directory_that_was_removed_is_brought_again() {
+    need_root!();
+    let world = World::ext4(64);
+    many(&world, 100);
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    std::fs::remove_dir_all(world.target().join("3")).unwrap();
+    run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+    run(&plan, &["--verify-only"]).exits(0);
+}

@@ -197,7 +197,10 @@ impl Engine {
         };
         let found = self.find_or_make(above, name).map_err(|errno| failed("make the directory", errno));
         let (opened, fresh) = found.ok()?;
-        let prior = if fresh { None } else { self.prior(above, name) };
+        let recorded = self.prior(above, name);
+        // Made anew, it keeps its id: what the journal lists in it is copied again, and must not be orphaned.
+        let id = recorded.as_ref().and_then(|row| row.id).unwrap_or_else(|| self.new_id());
+        let prior = recorded.filter(|_| !fresh);
         match opened.stat() {
             Ok(stat) if self.state == Some((stat.dev, stat.ino)) => {
                 self.problems.note(format!(
@@ -221,7 +224,6 @@ impl Engine {
             // What the backup does not have gets no attributes, and inherits none either.
             leaving.wanted.xattrs.get_or_insert_default();
         }
-        let id = prior.as_ref().and_then(|row| row.id).unwrap_or_else(|| self.new_id());
         let known = prior.is_some();
         let leave = Leave::Dress(Box::new(Dress {
             wanted: leaving.wanted,
