@@ -3,6 +3,7 @@
 
 use super::birth::is_temporary;
 use super::node::{DirNode, Dress, Leave, NewNode};
+use super::trust::{is_newborn, may_dress};
 use super::{Engine, Override};
 use crate::durable::Written;
 use crate::journal::{Reader, Row, SourceId, State};
@@ -210,8 +211,17 @@ impl Engine {
                 return None;
             }
             // Only in a passage that others may write in could somebody put it there.
-            Ok(stat) if fresh && self.options.keep.owner && !is_ours(&stat) => {
+            Ok(stat) if fresh && self.options.keep.owner && !is_newborn(&stat) => {
                 failed("another took the place of the new directory", Errno::STALE);
+                return None;
+            }
+            Ok(stat) if !fresh && !may_dress(above, &stat, &leaving.wanted, prior.as_ref()) => {
+                let message = format!(
+                    "a directory of user {} and mode {:04o} stands there, not one of this plan's, and others may have put \
+                     it there; look at it, move it away and run again",
+                    stat.uid, stat.mode
+                );
+                self.problem(target, Problem::new(above.path().join(name), ProblemKind::Owner, message));
                 return None;
             }
             Ok(stat) => self.lift_sticky(&opened, &stat, prior.as_ref()),
@@ -421,11 +431,6 @@ impl Drop for LentReader<'_> {
             self.engine.give_back(reader);
         }
     }
-}
-
-/// True for a directory as it is born: root's, or whoever copies, and closed to all others.
-fn is_ours(stat: &Stat) -> bool {
-    stat.uid == crate::sys::effective_ids().0 && stat.mode & 0o077 == 0
 }
 
 /// True when the earlier run gave the directory all that it shall have, but for

@@ -16,6 +16,7 @@ mod mount;
 pub mod node;
 mod parents;
 mod sticky;
+mod trust;
 
 pub(crate) use data::with_buffer;
 

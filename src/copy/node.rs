@@ -1,5 +1,6 @@
 //! A directory of the target while it is being filled.
 
+use super::trust::Guard;
 use crate::journal::{Row, SourceId};
 use crate::loss::Disk;
 use crate::meta::Wanted;
@@ -30,6 +31,8 @@ pub struct DirNode {
     pub ino: u64,
     /// Made by this run: no journal row and no older entry can be in it.
     pub fresh: bool,
+    /// Who can have moved something in it before.
+    pub guard: Guard,
     /// Whether the finished directory counts as an entry of the plan.
     pub leave: Leave,
     /// Tasks and children that are not finished, and the directory's own reading.
@@ -126,6 +129,7 @@ impl DirNode {
             disk: new.disk,
             ino: stat.ino,
             fresh: new.fresh,
+            guard: Guard::of(&stat, &new.leave),
             leave: new.leave,
             pending: AtomicUsize::new(1),
             late: AtomicBool::new(false),

@@ -140,6 +140,8 @@ pub struct Stat {
     pub mtime: Time,
     /// Last change of the inode.
     pub ctime: Time,
+    /// When the inode was made, where the file system says it.
+    pub born: Option<Time>,
     /// True for the root of a mount (since Linux 5.8).
     pub mount_root: bool,
     /// Alignment in bytes that `O_DIRECT` asks of offsets; 0 = not known or not supported.
@@ -169,7 +171,7 @@ impl Stat {
 }
 
 fn wanted() -> StatxFlags {
-    StatxFlags::BASIC_STATS | StatxFlags::DIOALIGN
+    StatxFlags::BASIC_STATS | StatxFlags::BTIME | StatxFlags::DIOALIGN
 }
 
 fn decode(raw: &Statx) -> Stat {
@@ -193,6 +195,7 @@ fn decode(raw: &Statx) -> Stat {
         atime: time(&raw.stx_atime),
         mtime: time(&raw.stx_mtime),
         ctime: time(&raw.stx_ctime),
+        born: (raw.stx_mask & StatxFlags::BTIME.bits() != 0).then(|| time(&raw.stx_btime)),
         mount_root: raw.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
         dio_align: raw.stx_dio_offset_align.max(raw.stx_dio_mem_align),
         flags: match (immutable, append, nodump) {

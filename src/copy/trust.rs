@@ -1,0 +1,66 @@
+//! Whether a directory that stands under a name may be dressed as the source's.
+//!
+//! Dressing gives an inode away. Whoever could write in the directory above may
+//! have moved another one there, of root's and closed, to get it with the owner
+//! and the mode that belong to the name.
+
+use super::node::{DirNode, Leave};
+use crate::journal::{Row, State};
+use crate::meta::Wanted;
+use crate::sys::effective_ids;
+use crate::sys::stat::{Stat, Time};
+
+/// Who can have moved something in a directory before the run came to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Nobody but us.
+    Kept,
+    /// Its owner, whose id this is.
+    Owner(u32),
+    /// Others, until a run closed it to fill it, some time after this, and was killed.
+    Until(Time),
+}
+
+fn is_closed(uid: u32, mode: u32, to: u32) -> bool {
+    uid == effective_ids().0 && mode & to == 0
+}
+
+/// True for a directory as it is born: root's, or whoever copies, and closed to all others.
+pub(super) fn is_newborn(stat: &Stat) -> bool {
+    is_closed(stat.uid, stat.mode, 0o077)
+}
+
+impl Guard {
+    /// Of a directory that looks like `stat`.
+    pub(super) fn of(stat: &Stat, leave: &Leave) -> Self {
+        let prior = match leave {
+            Leave::Dress(dress) => dress.prior.as_ref().filter(|row| row.state != State::Open),
+            Leave::Passage => None,
+        };
+        if !is_closed(stat.uid, stat.mode, 0o022) {
+            return Self::Owner(stat.uid);
+        }
+        match prior {
+            Some(row) if !row.wanted.owner.is_none_or(|(uid, _)| is_closed(uid, row.wanted.mode, 0o022)) => {
+                Self::Until(row.dst_ctime)
+            }
+            _ => Self::Kept,
+        }
+    }
+}
+
+/// True when `wanted` can be put on the directory `stat`, found in `above`,
+/// without giving anybody more than he has.
+pub(super) fn may_dress(above: &DirNode, stat: &Stat, wanted: &Wanted, prior: Option<&Row>) -> bool {
+    let Some(owner) = wanted.owner else { return true };
+    let same = prior.is_some_and(|row| row.dst_ino == stat.ino);
+    let no_wider = owner == (stat.uid, stat.gid) && wanted.mode & !stat.mode == 0;
+    same || no_wider
+        || match above.guard {
+            Guard::Kept => true,
+            // Who may write there and owns this as well gains nothing.
+            Guard::Owner(uid) => owner.0 == stat.uid && stat.uid == uid,
+            // Made by the run that was killed, and not recorded yet.
+            Guard::Until(time) => is_newborn(stat) && stat.born.is_some_and(|born| born > time),
+        }
+}
