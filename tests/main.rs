@@ -9,6 +9,7 @@
 
 mod kit;
 
+mod attackers;
 mod calls;
 mod comparator;
 mod edited;
