@@ -21,4 +21,5 @@ mod matrix;
 mod plans;
 mod refusals;
 mod resume;
+mod roots;
 mod verify;
