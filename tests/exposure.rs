@@ -217,4 +217,10 @@ fn a_journal_directory_of_another_user_is_refused() {
     std::fs::create_dir(world.persist.join(".persistcp")).unwrap();
     std::os::unix::fs::chown(world.persist.join(".persistcp"), Some(1000), None).unwrap();
     run(&world.plan(""), &[]).exits(3).says("another user");
+    let elsewhere = world.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    std::fs::remove_dir_all(world.persist.join(".persistcp")).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, world.persist.join(".persistcp")).unwrap();
+    run(&world.plan(""), &[]).exits(3);
+    assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0);
 }
