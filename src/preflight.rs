@@ -239,6 +239,12 @@ fn place(plan: &Resolved, target: &Target) -> Result<Place, String> {
     })
 }
 
+/// The device number of the file system that a target lies on, and what it has.
+#[must_use]
+pub fn room(plan: &Resolved, target: &Target) -> Option<(u64, Space)> {
+    place(plan, target).ok().map(|place| (place.dev, place.space))
+}
+
 impl Place {
     fn refusals(&self, plan: &Resolved, target: &Target, allow: &Allow, ours: bool) -> Refusals {
         let mut out = Vec::new();
@@ -287,7 +293,7 @@ impl Place {
     }
 }
 
-/// Bytes and inodes, summed for each file system, and names too long for it.
+/// Bytes and inodes, summed for each file system, and names and files that it cannot hold.
 fn capacity(plan: &Resolved, surveys: &[Survey], places: &[Option<Place>], known: bool) -> Refusals {
     let mut out = Vec::new();
     let mut sums: BTreeMap<u64, (Survey, &Place, Vec<&str>)> = BTreeMap::new();
@@ -296,13 +302,13 @@ fn capacity(plan: &Resolved, surveys: &[Survey], places: &[Option<Place>], known
         let (sum, _, names) = sums.entry(place.dev).or_insert((Survey::default(), place, Vec::new()));
         sum.allocated += survey.allocated;
         sum.inodes += survey.inodes;
-        sum.longest_name = sum.longest_name.max(survey.longest_name);
-        sum.largest = sum.largest.max(survey.largest);
+        sum.longest_name = std::mem::take(&mut sum.longest_name).max(&survey.longest_name);
+        sum.largest = std::mem::take(&mut sum.largest).max(&survey.largest);
         names.push(&target.name);
     }
     for (sum, place, names) in sums.values() {
         let names = names.join(", ");
-        let Space { available, inodes, inodes_free, name_max, .. } = place.space;
+        let Space { available, inodes, inodes_free, name_max, file_max, .. } = place.space;
         // A resume has part of this behind it; a disk that fills up stops it cleanly.
         if !known && sum.allocated > available {
             out.push(format!(
@@ -320,14 +326,24 @@ fn capacity(plan: &Resolved, surveys: &[Survey], places: &[Option<Place>], known
                 sum.inodes
             ));
         }
-        if sum.longest_name > name_max {
+        let Survey { longest_name, largest, .. } = sum;
+        if longest_name.size > name_max {
             out.push(format!(
-                "{names}: a name has {} bytes, the target holds at most {name_max}; use another file system",
-                sum.longest_name
+                "{names}: a name has {} bytes, the target holds at most {name_max}: {}; \
+                 rename it, leave it out, or use another file system",
+                longest_name.size, longest_name.path
             ));
         }
-        if place.space.without_owners() == Some("vfat") && sum.largest >= 4 << 30 {
-            out.push(format!("{names}: a file has {}, vfat holds less than 4 GiB", human::bytes(sum.largest)));
+        if let Some(most) = file_max
+            && largest.size > most
+        {
+            out.push(format!(
+                "{names}: a file has {}, the target's file system holds at most {} in one: {}; \
+                 leave it out, or use another file system",
+                human::bytes(largest.size),
+                human::bytes(most),
+                largest.path
+            ));
         }
     }
     out

@@ -17,7 +17,7 @@ impl Engine {
         let kind = mounts::of(&fd).ok().flatten().map_or_else(|| "unknown".to_string(), |mount| mount.kind);
         let size = if stat.dev == above {
             let (entries, bytes) = weigh(&fd, stat);
-            format!("a bind mount, {} entries, {}", human::count(entries), human::bytes(bytes))
+            format!("a bind mount, {}, {}", in_all(entries), human::bytes(bytes))
         } else {
             match space(&fd) {
                 Ok(space) if space.size > 0 => {
@@ -37,9 +37,13 @@ impl Engine {
     /// A subvolume is data of the same file system, though its device number differs.
     pub(super) fn note_subvolume(&self, path: &RelPath, fd: impl AsFd, stat: &Stat) {
         let (entries, bytes) = weigh(fd, stat);
-        let (entries, bytes) = (human::count(entries), human::bytes(bytes));
-        self.problems.note(format!("{path}: a subvolume ({entries} entries, {bytes}) is copied as a directory"));
+        let (entries, bytes) = (in_all(entries), human::bytes(bytes));
+        self.problems.note(format!("{path}: a subvolume ({entries}, {bytes}) is copied as a directory"));
     }
+}
+
+fn in_all(entries: u64) -> String {
+    if entries == 1 { "1 entry".into() } else { format!("{} entries", human::count(entries)) }
 }
 
 /// `…/overlay2/<id>/merged`: what a running container sees of layers that lie beside it.

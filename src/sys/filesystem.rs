@@ -20,6 +20,8 @@ pub struct Space {
     pub inodes_free: u64,
     /// The longest name in bytes.
     pub name_max: u64,
+    /// The largest file in bytes, as far as its kind tells.
+    pub file_max: Option<u64>,
     /// Mounted read-only.
     pub read_only: bool,
 }
@@ -64,16 +66,28 @@ impl Space {
 pub fn space(fd: impl AsFd) -> Result<Space, Errno> {
     let s = retry(|| rustix::fs::fstatfs(fd.as_fd()))?;
     let v = retry(|| rustix::fs::fstatvfs(fd.as_fd()))?;
+    let magic = (s.f_type as u64) & 0xffff_ffff;
     Ok(Space {
-        magic: (s.f_type as u64) & 0xffff_ffff,
+        magic,
         size: v.f_blocks * v.f_frsize,
         available: v.f_bavail * v.f_frsize,
         free: v.f_bfree * v.f_frsize,
         inodes: v.f_files,
         inodes_free: v.f_ffree,
         name_max: v.f_namemax,
+        file_max: file_max(magic, v.f_bsize),
         read_only: v.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
     })
+}
+
+/// The limit that no file of this kind of file system exceeds; older formats may stop earlier.
+fn file_max(magic: u64, block: u64) -> Option<u64> {
+    match magic {
+        // vfat stores 32 bits of size, ext4 32 bits of block number.
+        0x4d44 => Some(u64::from(u32::MAX)),
+        0xef53 => Some(u64::from(u32::MAX).saturating_mul(block)),
+        _ => None,
+    }
 }
 
 /// A descriptor for syncfs(2), opened before anything is written: since Linux
@@ -121,4 +135,16 @@ pub fn mount_id(fd: impl AsFd) -> Result<u64, Errno> {
 #[must_use]
 pub fn may_chown() -> bool {
     rustix::process::geteuid().is_root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_max;
+
+    #[test]
+    fn vfat_holds_less_than_four_gibibytes() {
+        assert_eq!(file_max(0x4d44, 512), Some((4 << 30) - 1));
+        assert_eq!(file_max(0xef53, 4096), Some((16 << 40) - 4096));
+        assert_eq!(file_max(0x5846_5342, 4096), None, "xfs");
+    }
 }
