@@ -18,6 +18,7 @@ mod existing;
 mod exposure;
 mod faithful;
 mod matrix;
+mod mounts;
 mod plans;
 mod refusals;
 mod resume;

@@ -26,12 +26,7 @@ impl World {
     pub(crate) fn new(kind: &str, mib: u64, args: &[&str]) -> Self {
         let mut world = Self::bare();
         let image = world.dir.path().join("image");
-        std::fs::File::create(&image).unwrap().set_len(mib << 20).unwrap();
-        let quiet = if kind == "ext4" { "-F" } else { "-f" };
-        let out =
-            std::process::Command::new(format!("mkfs.{kind}")).arg("-q").arg(quiet).args(args).arg(&image).output();
-        let out = out.unwrap_or_else(|e| panic!("mkfs.{kind}: {e}"));
-        assert!(out.status.success(), "mkfs.{kind}: {}", String::from_utf8_lossy(&out.stderr));
+        super::attach::make_image(kind, mib, args, &image);
         sh!("mount", "-o", "loop", image, world.persist);
         world.image = Some(image);
         world
