@@ -25,6 +25,7 @@ pub mod progress;
 pub mod report;
 pub mod run;
 pub mod shell;
+pub mod shortage;
 pub mod stop;
 pub mod survey;
 pub mod sys;

@@ -16,7 +16,7 @@ use crate::progress::{Phase, Progress, Style};
 use crate::report::{self, Report, human};
 use crate::stop::{Reason, Stop};
 use crate::verify::{self, Depth, Verifier, WorstMedium};
-use crate::{extras, fixup, shell};
+use crate::{extras, fixup, shell, shortage};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -142,8 +142,10 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
         fixups = fixup::apply(&run.plan, !job.allow.no_owner, &by_copy, &run.problems);
         run.sync(&file_systems);
     }
+    let shortage = run.shortage(job, &journal, &writer);
     progress.finish();
-    let report = run.report(job, medium, fixups);
+    let mut report = run.report(job, medium, fixups);
+    report.reason.extend(shortage);
     finish(job, run, writer, report)
 }
 
@@ -345,13 +347,20 @@ impl Run {
         }
     }
 
+    /// How much room is missing, when that is why the run stopped.
+    fn shortage(&self, job: &Job, journal: &Journal, writer: &Writer) -> Option<String> {
+        let Some(Reason::Full(_, full)) = self.stop.reason() else { return None };
+        writer.handle().flush();
+        shortage::words(&self.plan, full, journal, job.threads, job.allow.cross_mounts)
+    }
+
     fn report(&self, job: &Job, medium: Option<verify::Medium>, fixups: Vec<fixup::Outcome>) -> Report {
         let (problems, problem_count, notes) = self.problems.take();
         let (totals, targets) =
             report::totals(&self.plan, &self.counters, &problems, self.clock.elapsed().as_secs_f64());
         let (outcome, reason) = match self.stop.reason() {
             Some(Reason::Signal) => (Exit::Interrupted, vec!["a signal asked to stop".to_string()]),
-            Some(Reason::Fatal(why)) => (Exit::Interrupted, vec![why]),
+            Some(Reason::Fatal(why) | Reason::Full(why, _)) => (Exit::Interrupted, vec![why]),
             None if problem_count > 0 => (Exit::Problems, Vec::new()),
             None => (Exit::Ok, Vec::new()),
         };

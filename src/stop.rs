@@ -8,8 +8,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum Reason {
     /// SIGINT, SIGTERM or SIGHUP.
     Signal,
-    /// Going on is useless or unsafe: a full disk, a failed syncfs, a journal that cannot be written.
+    /// Going on is useless or unsafe: a failed syncfs, a dying disk, a journal that cannot be written.
     Fatal(String),
+    /// There is no room any more, in the words of whoever found out.
+    Full(String, Full),
+}
+
+/// What is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The file system of this target of the plan.
+    Target(u32),
+    /// A quota on it.
+    Quota(u32),
+    /// The file system of the journal.
+    Journal,
 }
 
 /// A flag with its first reason, shared by all threads.
@@ -34,7 +47,7 @@ impl Stop {
     pub fn set(&self, reason: Reason) -> bool {
         let mut kept = self.0.reason.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*kept, &reason) {
-            (None, _) | (Some(Reason::Signal), Reason::Fatal(_)) => *kept = Some(reason),
+            (None, _) | (Some(Reason::Signal), Reason::Fatal(_) | Reason::Full(..)) => *kept = Some(reason),
             _ => {}
         }
         !self.0.flag.swap(true, Ordering::Relaxed)

@@ -6,7 +6,7 @@ use super::{Journal, JournalError};
 use crate::digest::Algorithm;
 use crate::durable::Durable;
 use crate::path::RelPath;
-use crate::stop::{Reason, Stop};
+use crate::stop::{Full, Reason, Stop};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::{Connection, params};
 use std::path::PathBuf;
@@ -55,7 +55,11 @@ impl Writer {
                 move || {
                     let result = serve(connection, &receiver);
                     if let Err(error) = &result {
-                        stop.set(Reason::Fatal(format!("journal {}: {error}", path.display())));
+                        let words = format!("journal {}: {error}", path.display());
+                        stop.set(match error.sqlite_error_code() {
+                            Some(rusqlite::ErrorCode::DiskFull) => Reason::Full(words, Full::Journal),
+                            _ => Reason::Fatal(words),
+                        });
                     }
                     result
                 }
