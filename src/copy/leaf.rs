@@ -206,7 +206,7 @@ impl Engine {
         }
     }
 
-    fn copy_alone(&self, waiter: &Waiter) -> Arrived {
+    pub(super) fn copy_alone(&self, waiter: &Waiter) -> Arrived {
         match waiter.stat.kind {
             Kind::File => match self.open_source(&waiter.dir, &waiter.name) {
                 Some(source) => self.copy_file(&waiter.dir, &waiter.name, &source, Override::default()),
@@ -230,34 +230,62 @@ impl Engine {
     }
 
     /// Gives the copied inode its next name; where that cannot be, copies again.
-    fn link(&self, waiter: &Waiter, copied: &Copied) {
+    pub(super) fn link(&self, waiter: &Waiter, copied: &Copied) {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let path = || dir.node.path().join(name);
         let tally = self.tally(dir.node.target);
+        let known = {
+            let reader = self.reader();
+            let known = self.done_before(dir, name, &waiter.stat, Override::default(), reader.as_ref());
+            if let Some(reader) = reader {
+                self.give_back(reader);
+            }
+            known
+        };
         let from = match &copied.place {
             Place::Node(node) => node.open(),
             Place::Path(path) => self.open_target(path).map(Arc::new),
         };
-        let made = from.and_then(|from| link_here(&from, &dir.node, copied, name));
-        let (temporary, stat) = match made {
-            Ok(made) => made,
-            Err(errno) if dir.node.disk.cannot(errno) => {
-                self.lost(&dir.node, path(), Loss::Links);
-                return self.copy_apart(waiter);
+        let made = from.and_then(|from| {
+            let apart = known.as_ref().is_some_and(|row| row.dst_ino != copied.row.dst_ino);
+            if apart && is_larger_group(&from, &*dir.node.open()?, copied, name) {
+                return Err(Errno::MLINK);
             }
-            Err(errno @ (Errno::ISDIR | Errno::NOTUNIQ)) => {
+            link_here(&from, &dir.node, copied, name)
+        });
+        let (temporary, stat) = match (made, known) {
+            (Ok((None, _)), Some(_)) => {
+                add(&tally.hardlinks, 1);
+                add(&tally.skipped, 1);
+                add(&tally.skipped_bytes, waiter.stat.size);
+                return;
+            }
+            (Ok(made), _) => made,
+            (Err(errno), known) if dir.node.disk.cannot(errno) => {
+                if !known.as_ref().is_some_and(|row| row.wanted.lost.contains(Loss::Links)) {
+                    self.lost(&dir.node, path(), Loss::Links);
+                }
+                return match known {
+                    Some(known) => self.keep_apart(waiter, known),
+                    None => drop(self.copy_apart(waiter)),
+                };
+            }
+            (Err(errno @ (Errno::ISDIR | Errno::NOTUNIQ)), _) => {
                 return self.target_failed(dir.node.target, path(), "link", errno);
             }
-            Err(errno) => {
-                self.problems.note(format!(
-                    "hard link {}: {}; a copy with an inode of its own was made instead",
-                    path(),
-                    crate::sys::errno_words(errno)
-                ));
-                if !matches!(errno, Errno::MLINK) {
-                    self.problem(dir.node.target, Problem::failed(path(), ProblemKind::Link, "link", errno));
-                }
-                return self.copy_apart(waiter);
+            (Err(Errno::MLINK), Some(known)) => return self.keep_apart(waiter, known),
+            (Err(Errno::MLINK), None) => return self.link_further(waiter, copied),
+            (Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)), _) => {
+                return self.target_failed(dir.node.target, path(), "link", errno);
+            }
+            (Err(errno), known) => {
+                let mut problem = Problem::failed(path(), ProblemKind::Link, "link", errno);
+                problem.message.push_str("; it has a copy with an inode of its own instead");
+                self.problem(dir.node.target, problem);
+                return match known {
+                    Some(known) => self.keep_apart(waiter, known),
+                    None => drop(self.copy_apart(waiter)),
+                };
             }
         };
         let row = Row {
@@ -270,29 +298,9 @@ impl Engine {
             ..(*copied.row).clone()
         };
         add(&tally.hardlinks, 1);
-        let known = temporary.is_none() && {
-            let reader = self.reader();
-            let known = self.done_before(dir, name, &waiter.stat, Override::default(), reader.as_ref()).is_some();
-            if let Some(reader) = reader {
-                self.give_back(reader);
-            }
-            known
-        };
-        if known {
-            add(&tally.skipped, 1);
-            add(&tally.skipped_bytes, waiter.stat.size);
-            return;
-        }
         add(&tally.copied, 1);
         let replace = temporary.map(|temporary| Replace::new(&dir.node, temporary, name));
         self.submit.send(Written { row, file_system: dir.node.file_system, bytes: 0, replace, permit: None });
-    }
-
-    /// Starts a further inode for the group: the link limit is reached, or the first is out of reach.
-    fn copy_apart(&self, waiter: &Waiter) {
-        if let Arrived::Yes(Some(copied)) = self.copy_alone(waiter) {
-            self.links.replace(&waiter.stat, copied);
-        }
     }
 
     /// Makes a symlink, FIFO or device node; none of them is ever opened.
@@ -400,6 +408,13 @@ impl Engine {
             };
         if same { Ok((handle, temporary)) } else { Err(Errno::STALE) }
     }
+}
+
+/// True when the inode that has `name` has more names than the copied one: an
+/// earlier run came to the limit, and nobody gains if they all move over.
+fn is_larger_group(from: &TargetDir, to: &TargetDir, copied: &Copied, name: &Name) -> bool {
+    let names = |dir: &TargetDir, name| dir.stat_at(name).map_or(0, |stat| stat.nlink);
+    names(to, name) > names(from, &copied.name)
 }
 
 /// Links `copied` to `name` in `node`, or under a temporary name when something

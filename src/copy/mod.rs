@@ -28,7 +28,7 @@ use crate::path::{Name, RelPath};
 use crate::plan::resolved::{Fixup, Resolved};
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::{Counters, Tally};
-use crate::stop::{Reason, Stop};
+use crate::stop::{Full, Reason, Stop};
 use crate::sys::dir::TargetDir;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
@@ -206,15 +206,29 @@ impl Engine {
             Errno::DQUOT => "raise the quota on the target",
             Errno::ROFS => "the target turned read-only: look at dmesg, check the disk, mount it read-write",
             Errno::MFILE | Errno::NFILE => "raise the limit of open files (ulimit -n) or use fewer --threads",
+            Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG if operation.starts_with("create") => {
+                let mut problem = Problem::failed(path, ProblemKind::Unsupported, operation, errno);
+                problem.message.push_str("; the target's file system does not take this name");
+                self.problem(target, problem);
+                return;
+            }
+            Errno::FBIG => {
+                let mut problem = Problem::failed(path, ProblemKind::Unsupported, operation, errno);
+                problem.message.push_str("; the target's file system holds no file of this size");
+                self.problem(target, problem);
+                return;
+            }
             _ => {
                 self.problem(target, Problem::failed(path, ProblemKind::Io, operation, errno));
                 return;
             }
         };
-        self.stop.set(Reason::Fatal(format!(
-            "{path}: {operation}: {}; {advice}, then run the same command again",
-            errno_words(errno)
-        )));
+        let words = format!("{path}: {operation}: {}; {advice}, then run the same command again", errno_words(errno));
+        self.stop.set(match errno {
+            Errno::NOSPC => Reason::Full(words, Full::Target(target)),
+            Errno::DQUOT => Reason::Full(words, Full::Quota(target)),
+            _ => Reason::Fatal(words),
+        });
     }
 
     /// The attributes of a source inode; what cannot be read is a problem and none.

@@ -1,7 +1,7 @@
 //! Disks, runs and the comparator that the tests share.
 
-pub(crate) mod attack;
 pub(crate) mod attach;
+pub(crate) mod attack;
 pub(crate) mod disk;
 pub(crate) mod mount;
 pub(crate) mod random;
