@@ -22,5 +22,6 @@ mod mounts;
 mod plans;
 mod refusals;
 mod resume;
+mod room;
 mod roots;
 mod verify;

@@ -110,27 +110,6 @@ fn a_second_run_beside_the_first_is_refused() {
 }
 
 #[test]
-fn a_full_disk_stops_and_goes_on_after_making_room() {
-    need_root!();
-    let world = World::ext4(96);
-    for i in 0..40 {
-        world.file(&format!("data/{i}"), vec![i as u8 + 1; 1 << 20]);
-    }
-    let plan = world.plan("");
-    run(&plan, &[]).exits(0);
-    // The journal knows the plan, so preflight lets it try.
-    let ballast = world.persist.join("ballast");
-    crate::kit::sh!("fallocate", "-l", "30M", ballast);
-    for i in 40..80 {
-        world.file(&format!("data/{i}"), vec![i as u8 + 1; 1 << 20]);
-    }
-    run(&plan, &[]).exits(4).says("No space left").says("make room");
-    std::fs::remove_file(&ballast).unwrap();
-    run(&plan, &[]).exits(0);
-    snapshot::assert_same(&world.data(), &world.target());
-}
-
-#[test]
 fn a_journal_that_a_kill_left_without_tables_is_made_anew() {
     need_root!();
     let world = World::ext4(64);
