@@ -17,6 +17,7 @@ mod emberroot;
 mod existing;
 mod exposure;
 mod faithful;
+mod limits;
 mod matrix;
 mod mounts;
 mod plans;

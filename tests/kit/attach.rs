@@ -22,6 +22,11 @@ impl Attached {
         Self(point.to_path_buf())
     }
 
+    /// Takes over a mount that another program has made.
+    pub(crate) fn held(point: &Path) -> Self {
+        Self(point.to_path_buf())
+    }
+
     pub(crate) fn tmpfs(options: &str, point: &Path) -> Self {
         Self::new(&["-t", "tmpfs", "-o", options, "none"], point)
     }
