@@ -1,5 +1,6 @@
 //! The command line: the only file that knows its parser.
 
+use crate::copy::descriptors::threads;
 use crate::exit::Exit;
 use crate::preflight::Allow;
 use crate::progress::Style;
@@ -214,6 +215,7 @@ impl RunArgs {
         // The parser demands it; a missing plan is a usage error all the same.
         let Some(file) = self.plan else { return fail("a run needs --plan FILE", Exit::Usage) };
         let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
+        let open_files = sys::filesystem::raise_open_files();
         run::start(Job {
             file,
             overrides: plan::Overrides { source: self.source, root: self.root, exclude: self.exclude },
@@ -238,8 +240,8 @@ impl RunArgs {
             },
             atime: self.atime,
             // On cold disks more threads than cores pay: they keep the device's queue filled.
-            threads: self.threads.map_or((2 * cores).clamp(8, 32), usize::from),
-            open_files: sys::filesystem::raise_open_files(),
+            threads: threads(open_files, self.threads.map_or((2 * cores).clamp(8, 32), usize::from)),
+            open_files,
             report: self.report,
             progress: if self.quiet { Style::None } else { self.progress },
             color: self.color.on(),

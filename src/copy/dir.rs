@@ -3,6 +3,7 @@
 
 use super::birth::is_temporary;
 use super::node::{DirNode, Dress, Leave, NewNode};
+use super::source::SourceNode;
 use super::trust::{is_newborn, may_dress};
 use super::{Engine, Override};
 use crate::durable::Written;
@@ -13,7 +14,7 @@ use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
 use crate::sys::Errno;
-use crate::sys::dir::{DirEntry, SourceDir, TargetDir, read_batches};
+use crate::sys::dir::{DirEntry, TargetDir, read_batches};
 use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::xattr::Holder;
 use rayon::Scope;
@@ -24,10 +25,16 @@ use std::sync::{Arc, PoisonError};
 #[derive(Debug)]
 pub(super) struct OpenDir {
     pub(super) node: Arc<DirNode>,
-    pub(super) src: SourceDir,
+    pub(super) src: Arc<SourceNode>,
     /// Device number of the source.
     pub(super) dev: u64,
     pub(super) place: Place,
+}
+
+impl Drop for OpenDir {
+    fn drop(&mut self) {
+        self.src.close();
+    }
 }
 
 /// What a directory hands down to its subdirectories.
@@ -44,42 +51,42 @@ pub(super) struct Place {
 const READ: usize = 2048;
 /// Names of one task: enough to pay for the task, few enough to share out.
 const TASK: usize = 64;
-/// Tasks that run inside one another when the queue is full; each costs stack
-/// and two descriptors.
-const DEEPEST_INLINE: u32 = 24;
 
 impl Engine {
     /// Copies everything in `dir`, whose node is held by the caller's task.
     pub(super) fn fill_directory<'s>(&'s self, scope: &Scope<'s>, dir: &Arc<OpenDir>, inline: u32) {
-        let read = read_batches(&dir.src, READ, |mut batch| {
-            batch.sort_unstable_by_key(|entry| entry.ino);
-            let (mut directories, mut others) = (Vec::new(), Vec::new());
-            for entry in batch {
-                match self.kind_of(dir, &entry) {
-                    Some(Kind::Directory) => directories.push(entry.name),
-                    Some(kind) => others.push((entry.name, kind)),
-                    None => {}
+        let opened = dir.src.open();
+        let read = opened.and_then(|src| {
+            read_batches(&*src, READ, |mut batch| {
+                batch.sort_unstable_by_key(|entry| entry.ino);
+                let (mut directories, mut others) = (Vec::new(), Vec::new());
+                for entry in batch {
+                    match self.kind_of(dir, &entry) {
+                        Some(Kind::Directory) => directories.push(entry.name),
+                        Some(kind) => others.push((entry.name, kind)),
+                        None => {}
+                    }
                 }
-            }
-            while !others.is_empty() {
-                let rest = others.split_off(others.len().min(TASK));
-                let task = std::mem::replace(&mut others, rest);
-                let dir = Arc::clone(dir);
-                dir.node.hold();
-                self.spawn(scope, inline, move |engine, scope, _| {
-                    engine.copy_names(scope, &dir, task);
-                    engine.release(Arc::clone(&dir.node));
-                });
-            }
-            for name in directories {
-                let dir = Arc::clone(dir);
-                dir.node.hold();
-                self.spawn(scope, inline, move |engine, scope, inline| {
-                    engine.copy_subdirectory(scope, &dir, &name, inline);
-                    engine.release(Arc::clone(&dir.node));
-                });
-            }
-            !self.stop.is_set()
+                while !others.is_empty() {
+                    let rest = others.split_off(others.len().min(TASK));
+                    let task = std::mem::replace(&mut others, rest);
+                    let dir = Arc::clone(dir);
+                    dir.node.hold();
+                    self.spawn(scope, inline, move |engine, scope, _| {
+                        engine.copy_names(scope, &dir, task);
+                        engine.release(Arc::clone(&dir.node));
+                    });
+                }
+                for name in directories {
+                    let dir = Arc::clone(dir);
+                    dir.node.hold();
+                    self.spawn(scope, inline, move |engine, scope, inline| {
+                        engine.copy_subdirectory(scope, &dir, &name, inline);
+                        engine.release(Arc::clone(&dir.node));
+                    });
+                }
+                !self.stop.is_set()
+            })
         });
         if let Err(errno) = read {
             let path = dir.node.path();
@@ -104,7 +111,7 @@ impl Engine {
     /// Runs `task` on another thread, or here when enough tasks wait already:
     /// the queue is what keeps memory bounded.
     fn spawn<'s>(&'s self, scope: &Scope<'s>, inline: u32, task: impl FnOnce(&'s Self, &Scope<'s>, u32) + Send + 's) {
-        if self.queued.load(Ordering::Relaxed) >= self.most_queued && inline < DEEPEST_INLINE {
+        if self.queued.load(Ordering::Relaxed) >= self.most_queued && inline < self.deepest_inline {
             task(self, scope, inline + 1);
             return;
         }
@@ -156,6 +163,7 @@ impl Engine {
         }
         let cursor = above.place.cursor.and_then(|at| self.sources.child(at, name));
         let place = Place { cursor, fixup: above.place.fixup };
+        let src = SourceNode::below(&above.src, name, src, &stat);
         let Some(dir) = self.enter(&above.node, name, src, &stat, place, Override::default()) else { return };
         self.fill_directory(scope, &dir, inline);
         self.release(Arc::clone(&dir.node));
@@ -167,7 +175,7 @@ impl Engine {
         &self,
         above: &Arc<DirNode>,
         name: &Name,
-        src: SourceDir,
+        src: Arc<SourceNode>,
         stat: &Stat,
         mut place: Place,
         own: Override,
@@ -175,7 +183,13 @@ impl Engine {
         let path = || above.path().join(name);
         let target = own.target.unwrap_or(above.target);
         add(&self.tally(target).directories, 1);
-        let attributes = self.source_attributes(target, Holder::file(&src), stat, path);
+        let attributes = match src.open() {
+            Ok(src) => self.source_attributes(target, Holder::file(&src), stat, path),
+            Err(errno) => {
+                self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "open the directory", errno));
+                return None;
+            }
+        };
         let mut wanted = Wanted::from_source(stat, attributes, self.options.keep);
         wanted.override_with(own.uid, own.gid, own.mode);
         let fixup = self.fix_up(&mut wanted, above, name, &mut place);

@@ -7,6 +7,7 @@
 
 mod birth;
 mod data;
+pub mod descriptors;
 mod dir;
 mod file;
 mod layout;
@@ -15,6 +16,7 @@ mod link;
 mod mount;
 pub mod node;
 mod parents;
+mod source;
 mod sticky;
 mod trust;
 
@@ -78,7 +80,7 @@ pub struct Parts {
 /// The copier at work.
 pub struct Engine {
     plan: Arc<Resolved>,
-    source: Root,
+    source: Arc<Root>,
     journal: Arc<Journal>,
     file_systems: Arc<FileSystems>,
     submit: Submit,
@@ -94,9 +96,13 @@ pub struct Engine {
     /// Directories to leave once their replacements are in place.
     late: Mutex<Vec<Arc<node::DirNode>>>,
     budget: Arc<FdBudget>,
+    source_budget: Arc<FdBudget>,
     next_id: AtomicI64,
     queued: AtomicUsize,
     most_queued: usize,
+    /// Tasks that may run inside one another when the queue is full; each costs
+    /// stack, and the descriptor of a directory that is being read.
+    deepest_inline: u32,
     readers: Mutex<Vec<Reader>>,
     /// The journal's directory, which no entry of the backup may be copied into.
     state: Option<(u64, u64)>,
@@ -126,23 +132,24 @@ impl Engine {
     pub fn new(parts: Parts) -> Result<Self, JournalError> {
         let last = parts.journal.reader()?.last_id()?;
         let plan = &parts.plan;
-        // Half of the descriptors for unfinished directories; the rest for files at work and queued tasks.
-        let open = i64::try_from(parts.options.open_files).unwrap_or(i64::MAX);
+        let open = descriptors::share(parts.options.open_files, parts.options.threads);
         Ok(Self {
             sources: layout::Sources::new(plan),
             visited: plan.targets.iter().map(|t| t.entries.iter().map(|_| AtomicBool::new(false)).collect()).collect(),
             nested: layout::nested(plan),
             links: link::Links::default(),
             late: Mutex::default(),
-            budget: FdBudget::new((open / 2 - 32).max(4)),
+            budget: FdBudget::new(open.directories),
+            source_budget: FdBudget::new(open.directories),
             next_id: AtomicI64::new(last + 1),
             queued: AtomicUsize::new(0),
-            most_queued: usize::try_from(open / 8).unwrap_or(usize::MAX).clamp(4, 512),
+            most_queued: 512,
+            deepest_inline: open.inline,
             readers: Mutex::new(Vec::new()),
             state: parts.journal.directory_id(),
             fixups_changed: plan.fixups.iter().map(|_| AtomicBool::new(false)).collect(),
             plan: parts.plan,
-            source: parts.source,
+            source: Arc::new(parts.source),
             journal: parts.journal,
             file_systems: parts.file_systems,
             submit: parts.submit,

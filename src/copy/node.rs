@@ -79,7 +79,7 @@ impl FdBudget {
         Arc::new(Self(AtomicI64::new(n)))
     }
 
-    fn take(&self) -> bool {
+    pub(super) fn take(&self) -> bool {
         if self.0.fetch_sub(1, Ordering::Relaxed) > 0 {
             return true;
         }
@@ -87,7 +87,7 @@ impl FdBudget {
         false
     }
 
-    fn give_back(&self) {
+    pub(super) fn give_back(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -5,6 +5,7 @@ use super::dir::{Leaving, OpenDir, Place};
 use super::file::Source;
 use super::layout::{DstNode, EntryIndex};
 use super::node::{DirNode, Leave, NewNode};
+use super::source::{ENTRY, SourceNode};
 use super::{Engine, Override};
 use crate::journal::SourceId;
 use crate::meta::Wanted;
@@ -160,7 +161,7 @@ impl Engine {
             Err(errno) => return failed("open the entry", errno),
         };
         if kind == Some(Kind::Directory) {
-            let opened = self.source.open_in(&entry.src, OFlags::RDONLY | OFlags::DIRECTORY);
+            let opened = self.source.open_in(&entry.src, ENTRY);
             let src = match opened {
                 Ok(fd) => SourceDir::from_fd(fd),
                 Err(errno) => return failed("open the entry", errno),
@@ -169,6 +170,7 @@ impl Engine {
                 Ok(stat) => stat,
                 Err(errno) => return failed("look at the entry", errno),
             };
+            let src = SourceNode::entry(&self.source, &entry.src, src, &stat, &self.source_budget);
             let place = Place { cursor: self.sources.find(&entry.src), fixup };
             let Some(dir) = self.enter(above, name, src, &stat, place, own) else { return };
             scope.spawn(move |scope| {
@@ -194,12 +196,13 @@ impl Engine {
             self.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
         };
         let (Some(parent), Some(last)) = (entry.src.parent(), entry.src.last()) else { return };
-        let opened = self.source.open_in(&parent, OFlags::RDONLY | OFlags::DIRECTORY);
-        let (src, dev) = match opened.and_then(|fd| Ok((stat_fd(&fd)?.dev, fd))) {
-            Ok((dev, fd)) => (SourceDir::from_fd(fd), dev),
+        let opened = self.source.open_in(&parent, ENTRY);
+        let (src, stat) = match opened.and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
+            Ok((stat, fd)) => (SourceDir::from_fd(fd), stat),
             Err(errno) => return failed("open the directory", errno),
         };
-        let dir = Arc::new(OpenDir { node: Arc::clone(above), src, dev, place: Place::default() });
+        let src = SourceNode::entry(&self.source, &parent, src, &stat, &self.source_budget);
+        let dir = Arc::new(OpenDir { node: Arc::clone(above), src, dev: stat.dev, place: Place::default() });
         let reader = self.reader();
         if kind == Some(Kind::File) {
             // Through the root, not the directory: the entry may be a symlink to the file.

@@ -1,0 +1,52 @@
+//! How the limit of open files is shared out (`ulimit -n`; 64 is enough).
+
+/// Standard streams, lock, journal, roots, syncfs: what every run holds.
+const ALWAYS: u64 = 28;
+/// What one thread holds at a file: both directories, a third while one of them
+/// is opened again or linked from, both files, and a connection to the journal.
+const AT_WORK: u64 = 9;
+/// Tasks that run inside one another at most.
+const DEEPEST: u64 = 24;
+
+/// Shares of the limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// How many directories of either side may stay open beyond the work in them.
+    pub directories: i64,
+    /// How many tasks of a thread may run inside one another.
+    pub inline: u32,
+}
+
+/// How many of `threads` can work within the limit.
+#[must_use]
+pub fn threads(limit: u64, threads: usize) -> usize {
+    let most = limit.saturating_sub(ALWAYS) / (AT_WORK + 3);
+    threads.min(usize::try_from(most).unwrap_or(usize::MAX)).max(1)
+}
+
+/// Shares out the limit among that many threads.
+#[must_use]
+pub fn share(limit: u64, threads: usize) -> Share {
+    let threads = threads.max(1) as u64;
+    let free = limit.saturating_sub(ALWAYS + AT_WORK * threads);
+    let inline = (free / 4 / threads).clamp(1, DEEPEST);
+    let directories = free.saturating_sub(inline * threads) / 2;
+    Share { directories: i64::try_from(directories).unwrap_or(i64::MAX), inline: u32::try_from(inline).unwrap_or(1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_stay_within_the_limit() {
+        for limit in [64, 100, 256, 1024, 4096, 1 << 20] {
+            let threads = threads(limit, 32);
+            let share = share(limit, threads);
+            let directories = u64::try_from(share.directories).expect("not negative");
+            let used = ALWAYS + threads as u64 * (AT_WORK + u64::from(share.inline)) + 2 * directories;
+            assert!(used <= limit, "{limit}: {used}, {share:?}");
+            assert!(threads >= 3 && (limit < 512 || threads == 32), "{limit}: {threads}");
+        }
+    }
+}
