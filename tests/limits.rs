@@ -11,8 +11,13 @@ use std::os::unix::fs::MetadataExt;
 fn sixty_four_open_files_are_enough_for_a_deep_and_wide_tree() {
     need_root!();
     let world = World::ext4(128);
-    let deep = (0..60).map(|i| format!("d{i}")).collect::<Vec<_>>().join("/");
-    world.file(&format!("data/{deep}/bottom"), "deep");
+    let mut deep = String::from("data");
+    for i in 0..60 {
+        deep.push_str(&format!("/d{i}"));
+        for side in 0..4 {
+            world.file(&format!("{deep}/side{side}/f"), "beside");
+        }
+    }
     for i in 0..80 {
         for k in 0..15 {
             let file = world.file(&format!("data/wide{i}/a/b/c/{k}"), vec![k as u8; 100 * k]);

@@ -11,6 +11,8 @@ mod kit;
 
 mod attackers;
 mod calls;
+mod broken;
+mod changing;
 mod comparator;
 mod edited;
 mod emberroot;

@@ -1,0 +1,120 @@
+//! A source that changes while it is read.
+
+use crate::kit::disk::World;
+use crate::kit::run::{Ran, finish, run, spawn};
+use crate::kit::{need_root, snapshot};
+use filetime::FileTime;
+use rustix::process::{Pid, Signal, kill_process};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const SIZE: u64 = 160 << 20;
+
+fn large(world: &World) -> PathBuf {
+    world.file("data/still", "x");
+    world.file("data/log", vec![1; SIZE as usize])
+}
+
+/// Runs, holds the run while it is in the midst of the large file, and lets `change` happen.
+fn changed_meanwhile(world: &World, change: impl Fn()) -> Ran {
+    let plan = world.plan("");
+    let child = spawn(&plan, &["--threads", "1"]);
+    let pid = Pid::from_child(&child);
+    let size = || std::fs::metadata(world.target().join("log")).map_or(0, |meta| meta.size());
+    let limit = Instant::now() + Duration::from_secs(60);
+    while size() < 1 << 20 {
+        assert!(Instant::now() < limit, "the run never came to the file");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+    kill_process(pid, Signal::STOP).unwrap();
+    assert!(size() < SIZE, "the run was past the file before it was held; the file must be larger");
+    change();
+    kill_process(pid, Signal::CONT).unwrap();
+    finish(child, "run on a changing source".into())
+}
+
+/// Does `change` over and over during a run.
+fn changing_all_the_time(world: &World, change: impl Fn() + Send + 'static) -> Ran {
+    let over = Arc::new(AtomicBool::new(false));
+    let writer = std::thread::spawn({
+        let over = Arc::clone(&over);
+        move || {
+            while !over.load(Ordering::Relaxed) {
+                change();
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+    });
+    let ran = run(&world.plan(""), &[]);
+    over.store(true, Ordering::Relaxed);
+    writer.join().unwrap();
+    ran
+}
+
+fn patch(path: &Path, byte: u8) {
+    std::fs::File::options().write(true).open(path).unwrap().write_all_at(&[byte], 0).unwrap();
+}
+
+/// Changes a byte and puts the time back, as some databases and every intruder do.
+fn patch_in_secret(path: &Path, byte: u8) {
+    let before = FileTime::from_last_modification_time(&std::fs::metadata(path).unwrap());
+    patch(path, byte);
+    filetime::set_file_mtime(path, before).unwrap();
+}
+
+#[test]
+fn a_change_that_is_over_after_the_first_attempt_is_copied_right() {
+    need_root!();
+    let world = World::ext4(512);
+    let log = large(&world);
+    changed_meanwhile(&world, || patch(&log, 2)).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_change_with_the_old_mtime_is_still_seen() {
+    need_root!();
+    let world = World::ext4(512);
+    let log = large(&world);
+    changed_meanwhile(&world, || patch_in_secret(&log, 2)).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_file_that_is_cut_off_while_it_is_read_arrives_short() {
+    need_root!();
+    let world = World::ext4(512);
+    let log = large(&world);
+    let cut = || std::fs::File::options().write(true).open(&log).unwrap().set_len(5000).unwrap();
+    changed_meanwhile(&world, cut).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_file_that_is_replaced_while_it_is_read_arrives_whole() {
+    need_root!();
+    let world = World::ext4(512);
+    let log = large(&world);
+    let new = world.file("new", vec![9; 1 << 20]);
+    changed_meanwhile(&world, || std::fs::rename(&new, &log).unwrap()).exits(0);
+    // The held descriptor still reads the file that was opened.
+    let copy = std::fs::read(world.target().join("log")).unwrap();
+    assert!(copy.len() as u64 == SIZE && copy.iter().all(|b| *b == 1), "neither torn nor mixed");
+    run(&world.plan(""), &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_file_that_never_holds_still_is_reported_though_its_mtime_is_put_back() {
+    need_root!();
+    let world = World::ext4(512);
+    let log = large(&world);
+    let ran = changing_all_the_time(&world, move || patch_in_secret(&log, 3)).exits(1).says("3 times");
+    assert_eq!(ran.problems(), [("changed-source".to_string(), "/persist/data/log".to_string())]);
+    assert!(!world.target().join("log").exists() && world.target().join("still").exists());
+    run(&world.plan(""), &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
