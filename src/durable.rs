@@ -12,7 +12,7 @@ use crate::loss::Disk;
 use crate::path::Name;
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::{Counters, add};
-use crate::stop::{Reason, Stop};
+use crate::stop::{Full, Reason, Stop};
 use crate::sys::filesystem::{SyncFd, space};
 use crate::sys::{Errno, errno_words};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -357,6 +357,7 @@ fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate) {
 /// Seals one epoch; `None` when syncfs failed.
 fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> {
     let bytes = epoch.bytes;
+    let target = epoch.items.first().map_or(0, |item| item.row.target);
     let started = Instant::now();
     // Permits are given back only now that their bytes are no longer dirty.
     match epoch.seal(&with.file_systems, &with.problems) {
@@ -370,11 +371,16 @@ fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> 
             Some(sealed.renamed)
         }
         Err(errno) => {
-            with.stop.set(Reason::Fatal(format!(
+            let words = format!(
                 "the target could not be made durable (syncfs: {}); nothing of this epoch is marked done: \
                  check the disk (dmesg, smartctl, free space), then run the same command again",
                 errno_words(errno)
-            )));
+            );
+            with.stop.set(match errno {
+                Errno::NOSPC => Reason::Full(words, Full::Target(target)),
+                Errno::DQUOT => Reason::Full(words, Full::Quota(target)),
+                _ => Reason::Fatal(words),
+            });
             None
         }
     }

@@ -61,8 +61,11 @@ fn sentence(left: Left, space: &Space, quota: bool) -> String {
         ));
     }
     if short.is_empty() {
-        // Metadata, or blocks kept for later: statfs(2) counts what cannot be had.
-        short.push(format!("{} are free, and more is needed for the file system itself", bytes(space.available)));
+        // statfs(2) counts what cannot be had.
+        short.push(format!(
+            "{} are free by the file system's own account, which is not enough (its metadata, or a thin disk below it)",
+            bytes(space.available)
+        ));
     }
     format!("{still}; {}", short.join("; "))
 }
@@ -84,7 +87,7 @@ mod tests {
         assert!(bytes.contains("4.00 MiB are missing") && !bytes.contains("inodes are missing"), "{bytes}");
         let inodes = sentence(left, &space(1 << 29, 3), false);
         assert!(inodes.contains("37 inodes are missing") && !inodes.contains("MiB are missing"), "{inodes}");
-        assert!(sentence(left, &space(1 << 29, 900), false).contains("for the file system itself"));
+        assert!(sentence(left, &space(1 << 29, 900), false).contains("own account"));
         assert!(sentence(left, &space(0, 0), true).contains("raised by at least"));
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const SIZE: u64 = 160 << 20;
+const SIZE: u64 = 96 << 20;
 
 fn large(world: &World) -> PathBuf {
     world.file("data/still", "x");

@@ -168,7 +168,11 @@ fn a_failed_syncfs_marks_nothing_done_and_the_same_command_goes_on() {
     let args = ["--state", state.to_str().unwrap()];
     megabytes(&world, 0..30);
     let plan = world.plan("");
-    run(&plan, &args).exits(4).says("syncfs: Input/output error").says("nothing of this epoch is marked done");
+    // EIO or ENOSPC, as the loop device has it.
+    let ran = run(&plan, &args).exits(4).says("(syncfs: ").says("nothing of this epoch is marked done");
+    if ran.stdout.contains("No space left") {
+        ran.says("still to be copied");
+    }
     target.unmount();
 
     sh!("mount", "-o", "remount,size=128M", below);
