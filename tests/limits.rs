@@ -102,6 +102,19 @@ fn a_file_too_large_for_the_target_is_refused_with_its_path() {
         .says("at most 16.0 TiB");
 }
 
+#[test]
+fn an_attribute_too_large_for_the_target_is_a_problem_and_no_full_disk() {
+    need_root!();
+    let world = World::ext4(64);
+    let _source = Attached::fresh("xfs", 320, &world.path().join("source.img"), &world.data());
+    let file = world.file("data/f", "x");
+    xattr::set(file, "user.large", &[7; 20_000]).unwrap();
+    world.file("data/g", "x");
+    let ran = run(&world.plan(""), &[]).exits(1);
+    assert_eq!(ran.problems(), [("xattr".to_string(), "/persist/data/f".to_string())]);
+    assert!(world.target().join("g").exists());
+}
+
 /// ext4 gives an inode 65 000 names.
 const MOST: usize = 65_000;
 

@@ -123,6 +123,35 @@ fn a_disk_without_inodes_stops_says_how_many_are_missing_and_goes_on() {
     snapshot::assert_same(&world.data(), &world.target());
 }
 
+#[test]
+fn a_disk_without_room_for_attributes_stops_as_well_and_loses_none() {
+    need_root!();
+    // Inodes of 128 bytes: each attribute takes a block.
+    let world = World::new("ext4", 64, &["-I", "128", "-b", "4096"]);
+    let state = world.path().join("state");
+    let args = ["--state", state.to_str().unwrap()];
+    let dressed = |range: std::ops::Range<u32>| {
+        for i in range {
+            let file = world.file(&format!("data/{i}"), "");
+            xattr::set(file, "user.large", &i.to_le_bytes().repeat(700)).unwrap();
+        }
+    };
+    dressed(0..10);
+    let plan = world.plan("");
+    // Such inodes keep whole seconds only: one problem, said once.
+    run(&plan, &args).exits(1);
+    let ballast = ballast(&world.persist, 1);
+    dressed(10..2000);
+    run(&plan, &args).exits(4).says("No space left").says("are missing");
+    std::fs::remove_file(&ballast).unwrap();
+    let ran = run(&plan, &args).exits(1);
+    assert!(ran.problems().iter().all(|(kind, _)| kind == "mtime"), "{ran}");
+    for i in 0..2000_u32 {
+        let value = xattr::get(world.target().join(i.to_string()), "user.large").unwrap();
+        assert_eq!(value, Some(i.to_le_bytes().repeat(700)), "{i}");
+    }
+}
+
 /// Of btrfs, because it binds root as well; the others let `CAP_SYS_RESOURCE` pass.
 #[test]
 fn a_quota_stops_says_how_much_it_must_be_raised_and_goes_on() {

@@ -140,7 +140,7 @@ impl Engine {
         let target = match self.dress_inode(node, Holder::file(&done.born.fd), &mut wanted, path) {
             Ok(stat) => stat,
             Err(errno) => {
-                self.target_failed(node.target, path(), "look at the copy", errno);
+                self.target_failed(node.target, path(), "finish the copy", errno);
                 return Arrived::No;
             }
         };

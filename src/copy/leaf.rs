@@ -351,7 +351,7 @@ impl Engine {
         let made = match self.dress_inode(node, Holder::handle(&made), &mut wanted, path) {
             Ok(made) => made,
             Err(errno) => {
-                self.target_failed(node.target, path(), "look at the copy", errno);
+                self.target_failed(node.target, path(), "finish the copy", errno);
                 return Arrived::No;
             }
         };

@@ -11,6 +11,7 @@ use super::{Wanted, acl_access};
 use crate::loss::{Disk, Loss, Lost};
 use crate::path::{RelPath, escape};
 use crate::problem::{Problem, ProblemKind};
+use crate::sys::filesystem::space;
 use crate::sys::flags::{self, Flags};
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::{self, Holder};
@@ -23,7 +24,7 @@ pub struct Applied {
     pub problems: Vec<Problem>,
     /// What the file system as a whole cannot hold, each class among the problems.
     pub lost: Lost,
-    /// The inode afterwards.
+    /// The inode afterwards; `ENOSPC` or `EDQUOT` when there was no room to dress it.
     pub stat: Result<Stat, Errno>,
 }
 
@@ -31,7 +32,8 @@ pub struct Applied {
 /// they would move its times. FIFOs, device nodes and symlinks come as handles.
 pub fn apply(holder: Holder<'_>, wanted: &Wanted, disk: Disk, path: impl Fn() -> RelPath) -> Applied {
     let (problems, lost) = (Vec::new(), wanted.lost);
-    let mut dresser = Dresser { holder, wanted, disk, path: &path, problems, lost, owned: true, unkept: None };
+    let mut dresser =
+        Dresser { holder, wanted, disk, path: &path, problems, lost, full: None, owned: true, unkept: None };
     dresser.announced();
     dresser.owner();
     dresser.xattrs();
@@ -41,6 +43,9 @@ pub fn apply(holder: Holder<'_>, wanted: &Wanted, disk: Disk, path: impl Fn() ->
     dresser.finish()
 }
 
+/// With fewer bytes free, an attribute found no room because nothing does.
+const NEARLY_NOTHING: u64 = 1 << 20;
+
 struct Dresser<'a> {
     holder: Holder<'a>,
     wanted: &'a Wanted,
@@ -48,6 +53,8 @@ struct Dresser<'a> {
     path: &'a dyn Fn() -> RelPath,
     problems: Vec<Problem>,
     lost: Lost,
+    /// There is no room for the attributes.
+    full: Option<Errno>,
     /// The owner is the one that the mode was meant for.
     owned: bool,
     /// The access ACL that the inode shall have and could not be given.
@@ -63,6 +70,10 @@ impl Dresser<'_> {
     }
 
     fn failed(&mut self, loss: Loss, about: &[u8], operation: &str, errno: Errno) {
+        if errno == Errno::DQUOT || errno == Errno::NOSPC && self.is_full() {
+            self.full = Some(errno);
+            return;
+        }
         let mut problem = Problem::failed((self.path)(), loss.kind(), operation, errno);
         if !about.is_empty() {
             problem = problem.about(about);
@@ -72,6 +83,11 @@ impl Dresser<'_> {
         } else if self.lost.insert(loss) {
             self.problems.push(problem.of_disk(self.disk.dev, loss));
         }
+    }
+
+    /// ext4 says `ENOSPC` as well of one attribute that is too large for it.
+    fn is_full(&self) -> bool {
+        space(self.holder.fd()).is_ok_and(|s| s.available < NEARLY_NOTHING || s.inodes > 0 && s.inodes_free == 0)
     }
 
     fn owner(&mut self) {
@@ -197,7 +213,7 @@ impl Dresser<'_> {
 
     /// Looks for what was accepted and not kept.
     fn finish(mut self) -> Applied {
-        let stat = stat_fd(self.holder.fd());
+        let stat = self.full.map_or_else(|| stat_fd(self.holder.fd()), Err);
         if let Ok(stat) = &stat {
             self.differs(Loss::Mtime, self.wanted.mtime, stat.mtime);
             self.differs(Loss::Atime, self.wanted.atime, stat.atime);
