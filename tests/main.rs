@@ -10,8 +10,8 @@
 mod kit;
 
 mod attackers;
-mod calls;
 mod broken;
+mod calls;
 mod changing;
 mod comparator;
 mod edited;

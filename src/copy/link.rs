@@ -4,12 +4,10 @@
 //! group and are linked by the thread that copies. A group is forgotten when all
 //! names that the inode has were seen, so memory follows open groups, not files.
 
-use super::Engine;
 use super::dir::OpenDir;
 use super::node::DirNode;
 use crate::journal::Row;
 use crate::path::{Name, RelPath};
-use crate::progress::counters::add;
 use crate::sys::stat::Stat;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,7 +71,7 @@ type Key = (u64, u64);
 pub(super) struct Links {
     groups: Mutex<HashMap<Key, (Group, u32)>>,
     /// Of inodes with more names than the target allows: the copy that has room for the next.
-    further: Mutex<HashMap<Key, Copied>>,
+    pub(super) further: Mutex<HashMap<Key, Copied>>,
 }
 
 impl Links {
@@ -134,50 +132,6 @@ impl Links {
     }
 }
 
-impl Engine {
-    /// `full` has as many names as its file system allows (65 000 on ext4): the
-    /// next ones go to a further copy. One thread makes it, the others wait for it.
-    pub(super) fn link_further(&self, waiter: &Waiter, full: &Copied) {
-        let key = key(&waiter.stat);
-        let mut further = self.links.further.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = further.get(&key).filter(|next| next.row.dst_ino != full.row.dst_ino).cloned();
-        if let Some(next) = next {
-            drop(further);
-            return self.link(waiter, &next);
-        }
-        self.problems.note(format!(
-            "{}: its inode has all the hard links that the target's file system allows; \
-             from here on they go to a second copy",
-            waiter.dir.node.path().join(&waiter.name)
-        ));
-        if let Some(copied) = self.copy_apart(waiter) {
-            further.insert(key, copied);
-        }
-    }
-
-    /// Starts a further inode for the group.
-    pub(super) fn copy_apart(&self, waiter: &Waiter) -> Option<Copied> {
-        let Arrived::Yes(Some(copied)) = self.copy_alone(waiter) else { return None };
-        self.links.replace(&waiter.stat, copied.clone());
-        Some(copied)
-    }
-
-    /// An earlier run gave this name another inode than `copied` of the same
-    /// group, and it still stands: nothing to do.
-    pub(super) fn keep_apart(&self, waiter: &Waiter, known: Row) {
-        let (dir, name) = (&waiter.dir, &waiter.name);
-        let tally = self.tally(dir.node.target);
-        self.lost_before(&dir.node, name, &known);
-        if known.alias {
-            add(&tally.hardlinks, 1);
-        }
-        add(&tally.skipped, 1);
-        add(&tally.skipped_bytes, waiter.stat.size);
-        let copied = Copied { place: Place::Node(Arc::clone(&dir.node)), name: name.clone(), row: Arc::new(known) };
-        self.links.replace(&waiter.stat, copied);
-    }
-}
-
-fn key(stat: &Stat) -> Key {
+pub(super) fn key(stat: &Stat) -> Key {
     (stat.dev, stat.ino)
 }

@@ -13,6 +13,7 @@ mod file;
 mod layout;
 mod leaf;
 mod link;
+mod linked;
 mod mount;
 pub mod node;
 mod parents;

@@ -1,0 +1,255 @@
+//! The names of an inode that has several: the first is copied, the others are
+//! linked to it, and where the target cannot do that they get a copy of their own.
+
+use super::birth::make_beside;
+use super::link::{Arrived, Claim, Copied, Place, Waiter, key};
+use super::node::DirNode;
+use super::{Engine, Override};
+use crate::durable::{Replace, Written};
+use crate::journal::{Reader, Row};
+use crate::loss::Loss;
+use crate::path::Name;
+use crate::problem::{Problem, ProblemKind};
+use crate::progress::counters::add;
+use crate::sys::Errno;
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::Stat;
+use std::sync::{Arc, PoisonError};
+
+/// A name of a group that is still to be seen to.
+enum Work {
+    Claim(Waiter),
+    Link(Waiter, Copied),
+}
+
+impl Engine {
+    /// Copies or links a name whose inode has others, and all names that come to wait for it.
+    pub(super) fn copy_linked(&self, waiter: Waiter) {
+        let mut work = vec![Work::Claim(waiter)];
+        while let Some(next) = work.pop() {
+            let claim = match next {
+                Work::Claim(waiter) if self.stop.is_set() => {
+                    self.release(Arc::clone(&waiter.dir.node));
+                    continue;
+                }
+                Work::Claim(waiter) => self.links.claim(waiter),
+                Work::Link(waiter, copied) => Claim::Link(waiter, copied),
+            };
+            match claim {
+                // The thread that copies the first name releases it.
+                Claim::Waits => {}
+                Claim::First(waiter) => {
+                    self.copy_first(&waiter, &mut work);
+                    self.release(Arc::clone(&waiter.dir.node));
+                }
+                Claim::Link(waiter, copied) => {
+                    if !self.stop.is_set() {
+                        self.link(&waiter, &copied);
+                    }
+                    self.release(Arc::clone(&waiter.dir.node));
+                }
+            }
+        }
+    }
+
+    /// Brings the first name of a group; those who waited for it become work.
+    fn copy_first(&self, waiter: &Waiter, work: &mut Vec<Work>) {
+        let (dir, name) = (&waiter.dir, &waiter.name);
+        let tally = self.tally(dir.node.target);
+        let reader = self.reader();
+        let here = self.done_before(dir, name, &waiter.stat, Override::default(), reader.as_ref());
+        let elsewhere = if here.is_some() { None } else { self.linked_before(&waiter.stat, reader.as_ref()) };
+        if let Some(reader) = reader {
+            self.give_back(reader);
+        }
+        let copied = if let Some(row) = here {
+            self.lost_before(&dir.node, name, &row);
+            add(&tally.skipped, 1);
+            add(&tally.skipped_bytes, waiter.stat.size);
+            let place = Place::Node(Arc::clone(&dir.node));
+            Some(Copied { place, name: name.clone(), row: Arc::new(row) })
+        } else if let Some(copied) = elsewhere {
+            self.link(waiter, &copied);
+            Some(copied)
+        } else {
+            match self.copy_alone(waiter) {
+                Arrived::Yes(copied) => copied,
+                Arrived::No => None,
+            }
+        };
+        match copied {
+            Some(copied) => {
+                let waiting = self.links.copied(&waiter.stat, copied.clone());
+                work.extend(waiting.into_iter().map(|w| Work::Link(w, copied.clone())));
+            }
+            // The inode lost its other names meanwhile, or the copy failed: the others start anew.
+            None => work.extend(self.links.failed(&waiter.stat).into_iter().map(Work::Claim)),
+        }
+    }
+
+    /// A copy of the same inode that an earlier run finished and that still stands.
+    fn linked_before(&self, stat: &Stat, reader: Option<&Reader>) -> Option<Copied> {
+        let reader = reader?;
+        let row = self.ask(reader.find_linked(stat)).flatten()?;
+        if !row.source_unchanged(stat) {
+            return None;
+        }
+        let parent = self.ask(reader.path_of(row.dir))?;
+        let name = Name::new(&row.name).ok()?;
+        let target = self.open_target(&parent).and_then(|dir| dir.stat_at(&name)).ok()?;
+        row.target_unchanged(&target).then(|| Copied { place: Place::Path(parent), name, row: Arc::new(row) })
+    }
+
+    /// Gives the copied inode its next name; where that cannot be, copies again.
+    fn link(&self, waiter: &Waiter, copied: &Copied) {
+        let (dir, name) = (&waiter.dir, &waiter.name);
+        let path = || dir.node.path().join(name);
+        let tally = self.tally(dir.node.target);
+        let known = {
+            let reader = self.reader();
+            let known = self.done_before(dir, name, &waiter.stat, Override::default(), reader.as_ref());
+            if let Some(reader) = reader {
+                self.give_back(reader);
+            }
+            known
+        };
+        let from = match &copied.place {
+            Place::Node(node) => node.open(),
+            Place::Path(path) => self.open_target(path).map(Arc::new),
+        };
+        let made = from.and_then(|from| {
+            let apart = known.as_ref().is_some_and(|row| row.dst_ino != copied.row.dst_ino);
+            if apart && is_larger_group(&from, &*dir.node.open()?, copied, name) {
+                return Err(Errno::MLINK);
+            }
+            link_here(&from, &dir.node, copied, name)
+        });
+        let (temporary, stat) = match (made, known) {
+            (Ok((None, _)), Some(_)) => {
+                add(&tally.hardlinks, 1);
+                add(&tally.skipped, 1);
+                add(&tally.skipped_bytes, waiter.stat.size);
+                return;
+            }
+            (Ok(made), _) => made,
+            (Err(errno), known) if dir.node.disk.cannot(errno) => {
+                if !known.as_ref().is_some_and(|row| row.wanted.lost.contains(Loss::Links)) {
+                    self.lost(&dir.node, path(), Loss::Links);
+                }
+                return match known {
+                    Some(known) => self.keep_apart(waiter, known),
+                    None => drop(self.copy_apart(waiter)),
+                };
+            }
+            (Err(errno @ (Errno::ISDIR | Errno::NOTUNIQ)), _) => {
+                return self.target_failed(dir.node.target, path(), "link", errno);
+            }
+            (Err(Errno::MLINK), Some(known)) => return self.keep_apart(waiter, known),
+            (Err(Errno::MLINK), None) => return self.link_further(waiter, copied),
+            (Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)), _) => {
+                return self.target_failed(dir.node.target, path(), "link", errno);
+            }
+            (Err(errno), known) => {
+                let mut problem = Problem::failed(path(), ProblemKind::Link, "link", errno);
+                problem.message.push_str("; it has a copy with an inode of its own instead");
+                self.problem(dir.node.target, problem);
+                return match known {
+                    Some(known) => self.keep_apart(waiter, known),
+                    None => drop(self.copy_apart(waiter)),
+                };
+            }
+        };
+        let row = Row {
+            dir: dir.node.id,
+            name: name.as_bytes().to_vec(),
+            target: dir.node.target,
+            alias: true,
+            dst_ctime: stat.ctime,
+            verified: None,
+            ..(*copied.row).clone()
+        };
+        add(&tally.hardlinks, 1);
+        add(&tally.copied, 1);
+        let replace = temporary.map(|temporary| Replace::new(&dir.node, temporary, name));
+        self.submit.send(Written { row, file_system: dir.node.file_system, bytes: 0, replace, permit: None });
+    }
+
+    /// `full` has as many names as its file system allows (65 000 on ext4): the
+    /// next ones go to a further copy. One thread makes it, the others wait for it.
+    fn link_further(&self, waiter: &Waiter, full: &Copied) {
+        let key = key(&waiter.stat);
+        let mut further = self.links.further.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = further.get(&key).filter(|next| next.row.dst_ino != full.row.dst_ino).cloned();
+        if let Some(next) = next {
+            drop(further);
+            return self.link(waiter, &next);
+        }
+        self.problems.note(format!(
+            "{}: its inode has all the hard links that the target's file system allows; \
+             from here on they go to a second copy",
+            waiter.dir.node.path().join(&waiter.name)
+        ));
+        if let Some(copied) = self.copy_apart(waiter) {
+            further.insert(key, copied);
+        }
+    }
+
+    /// Starts a further inode for the group.
+    fn copy_apart(&self, waiter: &Waiter) -> Option<Copied> {
+        let Arrived::Yes(Some(copied)) = self.copy_alone(waiter) else { return None };
+        self.links.replace(&waiter.stat, copied.clone());
+        Some(copied)
+    }
+
+    /// An earlier run gave this name another inode than `copied` of the same
+    /// group, and it still stands: nothing to do.
+    fn keep_apart(&self, waiter: &Waiter, known: Row) {
+        let (dir, name) = (&waiter.dir, &waiter.name);
+        let tally = self.tally(dir.node.target);
+        self.lost_before(&dir.node, name, &known);
+        if known.alias {
+            add(&tally.hardlinks, 1);
+        }
+        add(&tally.skipped, 1);
+        add(&tally.skipped_bytes, waiter.stat.size);
+        let copied = Copied { place: Place::Node(Arc::clone(&dir.node)), name: name.clone(), row: Arc::new(known) };
+        self.links.replace(&waiter.stat, copied);
+    }
+}
+
+/// True when the inode that has `name` has more names than the copied one: an
+/// earlier run came to the limit, and nobody gains if they all move over.
+fn is_larger_group(from: &TargetDir, to: &TargetDir, copied: &Copied, name: &Name) -> bool {
+    let names = |dir: &TargetDir, name| dir.stat_at(name).map_or(0, |stat| stat.nlink);
+    names(to, name) > names(from, &copied.name)
+}
+
+/// Links `copied` to `name` in `node`, or under a temporary name when something
+/// else has the name. Comes back with that and the inode as it now is.
+fn link_here(from: &TargetDir, node: &DirNode, copied: &Copied, name: &Name) -> Result<(Option<Name>, Stat), Errno> {
+    let ours = |stat: &Stat| stat.ino == copied.row.dst_ino && stat.kind == copied.row.kind();
+    if !node.fresh
+        && let Ok(there) = node.open()?.stat_at(name)
+        && ours(&there)
+    {
+        return Ok((None, there));
+    }
+    let to = &*node.open_to_fill()?;
+    // A replacement has its temporary name until its epoch is sealed, then its own.
+    let link_as = |new: &Name| match to.link_from(from, &copied.name, new) {
+        Err(Errno::NOENT) => match Name::new(&copied.row.name) {
+            Ok(settled) => to.link_from(from, &settled, new),
+            Err(_) => Err(Errno::NOENT),
+        },
+        result => result,
+    };
+    let ((), temporary) = make_beside(to, name, node.fresh, link_as)?;
+    let at = temporary.as_ref().unwrap_or(name);
+    let stat = to.stat_at(at)?;
+    if ours(&stat) {
+        return Ok((temporary, stat));
+    }
+    // Somebody swapped the first copy: what was linked is not ours.
+    to.unlink(at)?;
+    Err(Errno::STALE)
+}
