@@ -156,11 +156,13 @@ fn leftovers_of_a_failed_first_boot_are_taken_over_and_corrected() {
     ] {
         own(path, mode);
     }
-    // As root's tmpfiles and bind mounts leave it: root's, 0755, and a stranger's file.
+    // As root's tmpfiles and bind mounts leave it: root's, 0755, in a home that its user has already.
     let home = world.persist.join("home/sinh");
     std::fs::create_dir_all(home.join(".ssh")).unwrap();
     std::fs::create_dir_all(home.join(".local/share/keyrings")).unwrap();
     std::fs::write(home.join(".ssh/id_ed25519"), "").unwrap();
+    chown(&home, Some(1000), Some(100)).unwrap();
+    std::fs::set_permissions(&home, PermissionsExt::from_mode(0o700)).unwrap();
     let plan = world.plan_text(&format!(
         "version = 1\nname = \"t\"\nsource = {:?}\nroot = {:?}\n[ids]\nusers = {{ sinh = 1000 }}\n[[target]]\nname = \"home\"\n\
          from = \"/home/sinh\"\nto = \"/persist/home/sinh\"\nparents = {{ owner = \"sinh\", group = \"users\", mode = \"0755\" }}\n\

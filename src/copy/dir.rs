@@ -4,7 +4,7 @@
 use super::birth::is_temporary;
 use super::node::{DirNode, Dress, Leave, NewNode};
 use super::source::SourceNode;
-use super::trust::{is_newborn, may_dress};
+use super::trust::{Guard, is_newborn, may_dress};
 use super::{Engine, Override};
 use crate::durable::Written;
 use crate::journal::{Reader, Row, SourceId, State};
@@ -210,7 +210,7 @@ impl Engine {
             let path = above.path().join(name);
             self.target_failed(target, path, operation, errno);
         };
-        let found = self.find_or_make(above, name).map_err(|errno| failed("make the directory", errno));
+        let found = self.find_or_make(above, name).map_err(|errno| failed("create the directory", errno));
         let (opened, fresh) = found.ok()?;
         let recorded = self.prior(above, name);
         // Made anew, it keeps its id: what the journal lists in it is copied again, and must not be orphaned.
@@ -225,11 +225,11 @@ impl Engine {
                 return None;
             }
             // Only in a passage that others may write in could somebody put it there.
-            Ok(stat) if fresh && self.options.keep.owner && !is_newborn(&stat) => {
+            Ok(stat) if fresh && self.options.keep.owner && !above.disk.bare && !is_newborn(&stat) => {
                 failed("another took the place of the new directory", Errno::STALE);
                 return None;
             }
-            Ok(stat) if !fresh && !may_dress(above, &stat, &leaving.wanted, prior.as_ref()) => {
+            Ok(stat) if !fresh && !self.may_dress(above, name, &stat, &leaving.wanted, prior.as_ref()) => {
                 let message = format!(
                     "a directory of user {} and mode {:04o} stands there, not one of this plan's, and others may have put \
                      it there; look at it, move it away and run again",
@@ -259,6 +259,23 @@ impl Engine {
         self.node(above, name, target, id, fresh, leave, opened, !known).map_err(|e| failed("look at", e)).ok()
     }
 
+    /// Whether the directory that was found under `name` is to be dressed. One that
+    /// two names of the plan come to was moved between them.
+    fn may_dress(&self, above: &DirNode, name: &Name, stat: &Stat, wanted: &Wanted, prior: Option<&Row>) -> bool {
+        let claimed = || {
+            let reader = self.reader();
+            let others =
+                reader.as_ref().and_then(|r| self.ask(r.has_other_directory(stat.ino, above.target, above.id, name)));
+            reader.into_iter().for_each(|reader| self.give_back(reader));
+            others.unwrap_or(false)
+        };
+        let first = || {
+            let mut seen = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.insert((stat.dev, stat.ino))
+        };
+        may_dress(above, stat, wanted, prior, claimed) && (above.guard == Guard::Kept || first())
+    }
+
     /// The target directory as it stands, or made anew; true when it was made.
     fn find_or_make(&self, above: &DirNode, name: &Name) -> Result<(TargetDir, bool), Errno> {
         // Where an earlier run was, most directories stand already, and theirs above stay as they are.
@@ -269,7 +286,7 @@ impl Engine {
                 opened => return opened.map(|dir| (dir, false)),
             }
         }
-        let dir = above.open_to_fill()?;
+        let dir = self.open_to_fill(above)?;
         match dir.make_dir(name) {
             Ok(()) => dir.open_dir(name).map(|made| (made, true)),
             Err(Errno::EXIST) if above.fresh => Err(Errno::NOTUNIQ),
@@ -278,10 +295,25 @@ impl Engine {
         }
     }
 
+    /// A descriptor to make or rename something with. The journal hears when that
+    /// closes a directory that an earlier run had finished.
+    pub(super) fn open_to_fill(&self, node: &DirNode) -> Result<Arc<TargetDir>, Errno> {
+        let (dir, closed) = node.open_to_fill()?;
+        if closed
+            && let Leave::Dress(dress) = &node.leave
+            && let Some(prior) = dress.prior.as_ref().filter(|row| row.state == State::Done)
+        {
+            let row = Row { state: State::Open, verified: None, ..prior.clone() };
+            let (file_system, bytes, replace, permit) = (node.file_system, 0, None, None);
+            self.submit.send(Written { row, file_system, bytes, replace, permit });
+        }
+        Ok(dir)
+    }
+
     /// Removes what is no directory from a directory's place: the plan owns the
     /// name. A symlink goes itself, never what it points to.
     fn make_way(&self, above: &DirNode, name: &Name) -> Result<(), Errno> {
-        let dir = above.open_to_fill()?;
+        let dir = self.open_to_fill(above)?;
         let found = dir.stat_at(name)?;
         self.lift_sticky_at(&dir, above.id, name);
         dir.unlink(name)?;

@@ -53,7 +53,7 @@ impl Engine {
     pub(super) fn copy_file(&self, dir: &OpenDir, name: &Name, source: &Source, own: super::Override) -> Arrived {
         let node = &dir.node;
         let Ok(parent) =
-            node.open_to_fill().map_err(|e| self.target_failed(node.target, node.path(), "open the directory", e))
+            self.open_to_fill(node).map_err(|e| self.target_failed(node.target, node.path(), "open the directory", e))
         else {
             return Arrived::No;
         };

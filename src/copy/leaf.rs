@@ -231,7 +231,7 @@ impl Engine {
         stat: &Stat,
         link: Option<&[u8]>,
     ) -> Result<(OwnedFd, Option<Name>), Errno> {
-        let target = node.open_to_fill()?;
+        let target = self.open_to_fill(node)?;
         let make = |name: &Name| match link {
             Some(text) => target.make_symlink(text, name),
             None => target.make_node(name, stat.kind, stat.rdev),

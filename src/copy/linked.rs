@@ -122,7 +122,7 @@ impl Engine {
             if apart && is_larger_group(&from, &*dir.node.open()?, copied, name) {
                 return Err(Errno::MLINK);
             }
-            link_here(&from, &dir.node, copied, name)
+            self.link_here(&from, &dir.node, copied, name)
         });
         let (temporary, stat) = match (made, known) {
             (Ok((None, _)), Some(_)) => {
@@ -217,39 +217,47 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Links `copied` to `name` in `node`, or under a temporary name when something
+    /// else has the name. Comes back with that and the inode as it now is.
+    fn link_here(
+        &self,
+        from: &TargetDir,
+        node: &DirNode,
+        copied: &Copied,
+        name: &Name,
+    ) -> Result<(Option<Name>, Stat), Errno> {
+        let ours = |stat: &Stat| stat.ino == copied.row.dst_ino && stat.kind == copied.row.kind();
+        if !node.fresh
+            && let Ok(there) = node.open()?.stat_at(name)
+            && ours(&there)
+        {
+            return Ok((None, there));
+        }
+        let to = &*self.open_to_fill(node)?;
+        // A replacement has its temporary name until its epoch is sealed, then its own.
+        let link_as = |new: &Name| match to.link_from(from, &copied.name, new) {
+            Err(Errno::NOENT) => match Name::new(&copied.row.name) {
+                Ok(settled) => to.link_from(from, &settled, new),
+                Err(_) => Err(Errno::NOENT),
+            },
+            result => result,
+        };
+        let ((), temporary) = make_beside(to, name, node.fresh, link_as)?;
+        let at = temporary.as_ref().unwrap_or(name);
+        let stat = to.stat_at(at)?;
+        if ours(&stat) {
+            return Ok((temporary, stat));
+        }
+        // Somebody swapped the first copy: what was linked is not ours.
+        to.unlink(at)?;
+        Err(Errno::STALE)
+    }
+}
+
 /// True when the inode that has `name` has more names than the copied one: an
 /// earlier run came to the limit, and nobody gains if they all move over.
 fn is_larger_group(from: &TargetDir, to: &TargetDir, copied: &Copied, name: &Name) -> bool {
     let names = |dir: &TargetDir, name| dir.stat_at(name).map_or(0, |stat| stat.nlink);
     names(to, name) > names(from, &copied.name)
-}
-
-/// Links `copied` to `name` in `node`, or under a temporary name when something
-/// else has the name. Comes back with that and the inode as it now is.
-fn link_here(from: &TargetDir, node: &DirNode, copied: &Copied, name: &Name) -> Result<(Option<Name>, Stat), Errno> {
-    let ours = |stat: &Stat| stat.ino == copied.row.dst_ino && stat.kind == copied.row.kind();
-    if !node.fresh
-        && let Ok(there) = node.open()?.stat_at(name)
-        && ours(&there)
-    {
-        return Ok((None, there));
-    }
-    let to = &*node.open_to_fill()?;
-    // A replacement has its temporary name until its epoch is sealed, then its own.
-    let link_as = |new: &Name| match to.link_from(from, &copied.name, new) {
-        Err(Errno::NOENT) => match Name::new(&copied.row.name) {
-            Ok(settled) => to.link_from(from, &settled, new),
-            Err(_) => Err(Errno::NOENT),
-        },
-        result => result,
-    };
-    let ((), temporary) = make_beside(to, name, node.fresh, link_as)?;
-    let at = temporary.as_ref().unwrap_or(name);
-    let stat = to.stat_at(at)?;
-    if ours(&stat) {
-        return Ok((temporary, stat));
-    }
-    // Somebody swapped the first copy: what was linked is not ours.
-    to.unlink(at)?;
-    Err(Errno::STALE)
 }

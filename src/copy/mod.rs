@@ -40,6 +40,7 @@ use crate::sys::{Errno, errno_words};
 use dir::{OpenDir, Place};
 use node::FdBudget;
 use rayon::Scope;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -97,6 +98,8 @@ pub struct Engine {
     /// Directories to leave once their replacements are in place.
     late: Mutex<Vec<Arc<node::DirNode>>>,
     budget: Arc<FdBudget>,
+    /// Directories of the target that this run came to where others could move them.
+    guarded: Mutex<HashSet<(u64, u64)>>,
     source_budget: Arc<FdBudget>,
     next_id: AtomicI64,
     queued: AtomicUsize,
@@ -140,6 +143,7 @@ impl Engine {
             nested: layout::nested(plan),
             links: link::Links::default(),
             late: Mutex::default(),
+            guarded: Mutex::default(),
             budget: FdBudget::new(open.directories),
             source_budget: FdBudget::new(open.directories),
             next_id: AtomicI64::new(last + 1),

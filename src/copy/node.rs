@@ -187,20 +187,23 @@ impl DirNode {
     /// A descriptor to make or rename something with. A directory that was there
     /// before becomes what a new one is, 0700 and root's, until it is left: nobody
     /// else can swap its names meanwhile, or read what it will not show at its end.
-    pub fn open_to_fill(&self) -> Result<Arc<TargetDir>, Errno> {
+    /// True when this call has closed it.
+    pub fn open_to_fill(&self) -> Result<(Arc<TargetDir>, bool), Errno> {
         let dir = self.open()?;
+        let mut closed = false;
         if let Leave::Dress(dress) = &self.leave
             && !self.fresh
             && dress.wanted.owner.is_some()
         {
             self.taken.call_once(|| {
+                closed = true;
                 let (uid, gid) = effective_ids();
                 // The owner first: he could open it again. What fails here fails when it is left, with a message.
                 file::chown(Holder::file(&*dir), uid, gid).ok();
                 file::chmod(Holder::file(&*dir), 0o700).ok();
             });
         }
-        Ok(dir)
+        Ok((dir, closed))
     }
 
     fn cached(&self) -> Option<Arc<TargetDir>> {

@@ -34,7 +34,10 @@ impl Guard {
     /// Of a directory that looks like `stat`.
     pub(super) fn of(stat: &Stat, leave: &Leave) -> Self {
         let prior = match leave {
-            Leave::Dress(dress) => dress.prior.as_ref().filter(|row| row.state != State::Open),
+            // Open for the first time it has no ctime yet, and nobody else was ever in it.
+            Leave::Dress(dress) => {
+                dress.prior.as_ref().filter(|row| row.state != State::Open || row.dst_ctime != Time::default())
+            }
             Leave::Passage => None,
         };
         if !is_closed(stat.uid, stat.mode, 0o022) {
@@ -50,17 +53,30 @@ impl Guard {
 }
 
 /// True when `wanted` can be put on the directory `stat`, found in `above`,
-/// without giving anybody more than he has.
-pub(super) fn may_dress(above: &DirNode, stat: &Stat, wanted: &Wanted, prior: Option<&Row>) -> bool {
+/// without giving anybody more than he has. `claimed` tells whether another name
+/// of this plan has that directory.
+pub(super) fn may_dress(
+    above: &DirNode,
+    stat: &Stat,
+    wanted: &Wanted,
+    prior: Option<&Row>,
+    claimed: impl Fn() -> bool,
+) -> bool {
     let Some(owner) = wanted.owner else { return true };
-    let same = prior.is_some_and(|row| row.dst_ino == stat.ino);
+    // A file system without owners has none to give it to.
+    if above.disk.bare {
+        return true;
+    }
     let no_wider = owner == (stat.uid, stat.gid) && wanted.mode & !stat.mode == 0;
-    same || no_wider
-        || match above.guard {
-            Guard::Kept => true,
-            // Who may write there and owns this as well gains nothing.
-            Guard::Owner(uid) => owner.0 == stat.uid && stat.uid == uid,
-            // Made by the run that was killed, and not recorded yet.
-            Guard::Until(time) => is_newborn(stat) && stat.born.is_some_and(|born| born > time),
-        }
+    let same = prior.is_some_and(|row| row.dst_ino == stat.ino);
+    let harmless = match above.guard {
+        Guard::Kept => return true,
+        // Who may write there and gets it gains nothing of what he owns, or could read before.
+        Guard::Owner(uid) => owner.0 == uid && (stat.uid == uid || stat.mode & 0o005 == 0o005),
+        // Made by the run that was killed, and not recorded yet.
+        Guard::Until(time) => is_newborn(stat) && stat.born.is_some_and(|born| born > time),
+    };
+    // Another name's directory may have been closed under that name: what is put in it
+    // here would be given away there.
+    (same || no_wider || harmless) && !claimed()
 }

@@ -77,6 +77,18 @@ impl Reader {
         self.wrap(ask())
     }
 
+    /// True when a directory of `target` other than `name` in `dir` was the inode `ino` at its end.
+    pub fn has_other_directory(&self, ino: u64, target: u32, dir: i64, name: &Name) -> Result<bool, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT EXISTS(SELECT 1 FROM item WHERE dst_ino = ?1 AND id IS NOT NULL AND target = ?2 \
+                 AND (dir, name) <> (?3, ?4))",
+            )?;
+            statement.query_row((ino.cast_signed(), target, dir, name.as_bytes()), |row| row.get(0))
+        };
+        self.wrap(ask())
+    }
+
     /// The path of a directory below the root, from its id.
     pub fn path_of(&self, mut id: i64) -> Result<RelPath, JournalError> {
         let mut names = Vec::new();

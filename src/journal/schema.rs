@@ -25,6 +25,7 @@ CREATE TABLE item(
   verified INTEGER,
   PRIMARY KEY(dir, name)) WITHOUT ROWID;
 CREATE UNIQUE INDEX item_id ON item(id) WHERE id IS NOT NULL;
+CREATE INDEX item_directory ON item(dst_ino) WHERE id IS NOT NULL;
 CREATE INDEX item_link ON item(src_ino, src_dev) WHERE nlink > 1 AND kind <> 'd';
 CREATE INDEX item_sticky ON item(dir, name) WHERE flags & 48 <> 0;
 CREATE VIEW manifest AS
