@@ -2,8 +2,8 @@
 //!
 //! | case | how |
 //! |---|---|
-//! | as many blocks as bytes | read from start to end |
-//! | fewer | extents by `SEEK_DATA`/`SEEK_HOLE`; holes are hashed as zeros and not written |
+//! | no holes | read from start to end |
+//! | holes | extents by `SEEK_DATA`/`SEEK_HOLE`; holes are hashed as zeros and not written |
 //! | at least [`DIRECT_MIN`] and no holes | blocks reserved, written with `O_DIRECT`, the unaligned tail buffered |
 //!
 //! If the file grows or shrinks meanwhile, what was read is written; the caller
@@ -99,7 +99,7 @@ pub(super) fn fill(
         let holes = stat.size.saturating_sub(stat.allocated);
         let hasher = ContentHasher::new(Algorithm::for_holes(holes));
         let mut fill = Fill { source, target, buffer, hasher, stop, written: 0, hole: None, direct: false };
-        if holes > 0 {
+        if holes > 0 || has_hole(source, stat.size) {
             fill.sparse(stat.size)?;
         } else if stat.size >= DIRECT_MIN && target_align > 0 && ALIGN.is_multiple_of(target_align as usize) {
             fill.direct(stat.size)?;
@@ -109,6 +109,13 @@ pub(super) fn fill(
         let hole_filled = fill.hole_filled();
         Ok(Filled { digest: fill.hasher.finish(), bytes: fill.written, hole_filled })
     })
+}
+
+/// Blocks for attributes, for the extent tree and reserved beyond the end are
+/// counted like data, so a file with as many blocks as bytes can have holes.
+fn has_hole(source: BorrowedFd<'_>, size: u64) -> bool {
+    // A file system that cannot say has none to keep.
+    size > 0 && file::next_data(source, 0).is_ok_and(|data| data.is_none_or(|(start, end)| start > 0 || end < size))
 }
 
 impl Fill<'_> {
