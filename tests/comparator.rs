@@ -30,6 +30,8 @@ fn every_single_difference_is_noticed() {
         ("mode", |d| std::fs::set_permissions(d.join("d/f"), PermissionsExt::from_mode(0o600)).unwrap()),
         ("owner", |d| std::os::unix::fs::chown(d.join("d/f"), Some(7), None).unwrap()),
         ("mtime", |d| filetime::set_file_mtime(d.join("d"), FileTime::from_unix_time(-5, 8)).unwrap()),
+        ("flags", |d| sh!("chattr", "+d", d.join("d/f"))),
+        ("flags", |d| sh!("chattr", "+A", d.join("d"))),
         ("xattrs", |d| xattr::set(d.join("d/f"), "user.b", b"").unwrap()),
         ("links", |d| {
             std::fs::remove_file(d.join("linked")).unwrap();

@@ -137,6 +137,20 @@ fn a_tebibyte_of_hole_fits_on_a_small_disk() {
 }
 
 #[test]
+fn holes_stay_where_attributes_fill_as_many_blocks() {
+    need_root!();
+    let world = World::ext4(64);
+    let source = world.persist.join("from");
+    std::fs::create_dir_all(source.join("data")).unwrap();
+    let file = std::fs::File::create(source.join("data/half")).unwrap();
+    rustix::io::pwrite(&file, &[1; 4096], 4096).unwrap();
+    xattr::set(source.join("data/half"), "user.block", &[7; 2000]).unwrap();
+    run(&world.plan(""), &["--source", source.to_str().unwrap()]).exits(0);
+    let (from, to) = (snapshot::take(&source.join("data")), snapshot::take(&world.target()));
+    assert_eq!(snapshot::holes(&from, &to), [""; 0]);
+}
+
+#[test]
 fn links_between_two_entries_stay_links() {
     need_root!();
     let world = World::ext4(64);

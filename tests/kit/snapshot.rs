@@ -18,6 +18,10 @@ pub(crate) struct Node {
     pub(crate) content: String,
     pub(crate) link: Vec<u8>,
     pub(crate) xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The letters of lsattr(1) that a user can ask for.
+    pub(crate) flags: String,
+    /// Where the data lies; compared by [`holes`] alone, as file systems round differently.
+    pub(crate) extents: Vec<(u64, u64)>,
     /// The first path, in order, of the same inode.
     pub(crate) group: Vec<u8>,
     pub(crate) allocated: u64,
@@ -61,6 +65,10 @@ fn visit(fd: &OwnedFd, path: Vec<u8>, nodes: &mut Snapshot, inodes: &mut BTreeMa
         _ => Vec::new(),
     };
     inodes.insert(path.clone(), (stat.st_dev, stat.st_ino));
+    let (content, extents) = match kind {
+        FileType::RegularFile => content(&proc, stat.st_size as u64),
+        _ => Default::default(),
+    };
     nodes.insert(
         path.clone(),
         Node {
@@ -70,9 +78,15 @@ fn visit(fd: &OwnedFd, path: Vec<u8>, nodes: &mut Snapshot, inodes: &mut BTreeMa
             mtime: (stat.st_mtime, stat.st_mtime_nsec as u64),
             size: if kind == FileType::RegularFile { stat.st_size as u64 } else { 0 },
             rdev: if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) { stat.st_rdev } else { 0 },
-            content: if kind == FileType::RegularFile { content(&proc, stat.st_size as u64) } else { String::new() },
+            content,
             link,
             xattrs,
+            flags: if matches!(kind, FileType::RegularFile | FileType::Directory) {
+                flags(&proc)
+            } else {
+                String::new()
+            },
+            extents,
             group: Vec::new(),
             allocated: stat.st_blocks as u64 * 512,
         },
@@ -95,8 +109,34 @@ fn visit(fd: &OwnedFd, path: Vec<u8>, nodes: &mut Snapshot, inodes: &mut BTreeMa
     }
 }
 
-/// A hash of the blocks that are not zero, so that holes and zeros compare equal.
-fn content(path: &str, size: u64) -> String {
+/// Flags of ioctl_iflags(2) that are not the file system's own layout.
+fn flags(path: &str) -> String {
+    const MEANT: [(u32, char); 14] = [
+        (0x1, 's'),
+        (0x2, 'u'),
+        (0x4, 'c'),
+        (0x8, 'S'),
+        (0x10, 'i'),
+        (0x20, 'a'),
+        (0x40, 'd'),
+        (0x80, 'A'),
+        (0x400, 'm'),
+        (0x4000, 'j'),
+        (0x8000, 't'),
+        (0x1_0000, 'D'),
+        (0x2_0000, 'T'),
+        (0x80_0000, 'C'),
+    ];
+    let file = std::fs::File::open(path).unwrap();
+    // A file system without flags has none set.
+    let bits = rustix::fs::ioctl_getflags(&file).map_or(0, |flags| flags.bits());
+    MEANT.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, letter)| letter).collect()
+}
+
+/// A hash of the blocks that are not zero, so that holes and zeros compare equal;
+/// and where the data lies.
+fn content(path: &str, size: u64) -> (String, Vec<(u64, u64)>) {
+    let mut extents = Vec::new();
     let mut file = std::fs::File::open(path).unwrap();
     let mut hasher = blake3::Hasher::new();
     let mut block = [0; 4096];
@@ -104,6 +144,7 @@ fn content(path: &str, size: u64) -> String {
     while let Ok(start) = rustix::fs::seek(&file, SeekFrom::Data(at)) {
         at = start - start % 4096;
         let end = rustix::fs::seek(&file, SeekFrom::Hole(start)).unwrap().min(size);
+        extents.push((start, end));
         rustix::fs::seek(&file, SeekFrom::Start(at)).unwrap();
         while at < end {
             let want = (size - at).min(4096) as usize;
@@ -118,7 +159,7 @@ fn content(path: &str, size: u64) -> String {
             break;
         }
     }
-    hasher.finalize().to_hex().to_string()
+    (hasher.finalize().to_hex().to_string(), extents)
 }
 
 /// All differences, one a line; empty when the trees are the same.
@@ -144,6 +185,7 @@ pub(crate) fn diff(expected: &Snapshot, found: &Snapshot) -> Vec<String> {
         differs("content", want.content.clone(), have.content.clone());
         differs("target", shown(&want.link), shown(&have.link));
         differs("links", shown(&want.group), shown(&have.group));
+        differs("flags", want.flags.clone(), have.flags.clone());
         differs("xattrs", format!("{:?}", want.xattrs), format!("{:?}", have.xattrs));
         // A hole that was filled; file systems round differently, so a megabyte is let pass.
         if want.kind == FileType::RegularFile && have.allocated > want.allocated + (1 << 20) {
@@ -152,6 +194,13 @@ pub(crate) fn diff(expected: &Snapshot, found: &Snapshot) -> Vec<String> {
     }
     out.extend(found.keys().filter(|p| !expected.contains_key(*p)).map(|p| format!("{}: extra", shown(p))));
     out
+}
+
+/// Files whose holes lie elsewhere, one a line: for two trees on the same kind of file system.
+pub(crate) fn holes(expected: &Snapshot, found: &Snapshot) -> Vec<String> {
+    let both = expected.iter().filter_map(|(path, want)| Some((path, want, found.get(path)?)));
+    let moved = both.filter(|(_, want, have)| want.extents != have.extents);
+    moved.map(|(p, w, h)| format!("{}: data at {:?} became {:?}", p.escape_ascii(), w.extents, h.extents)).collect()
 }
 
 /// Fails with every difference between two trees.
