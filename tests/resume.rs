@@ -2,7 +2,7 @@
 
 use crate::kit::disk::World;
 use crate::kit::run::{run, spawn};
-use crate::kit::{need_root, snapshot};
+use crate::kit::{need_root, sh, snapshot};
 use std::time::Duration;
 
 fn many(world: &World, files: usize) {
@@ -133,4 +133,22 @@ fn a_directory_that_was_removed_is_brought_again() {
     run(&plan, &[]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
     run(&plan, &["--verify-only"]).exits(0);
+}
+
+#[test]
+fn flags_follow_the_source_when_it_goes_on() {
+    need_root!();
+    let world = World::ext4(64);
+    world.file("data/dir/old", "x");
+    let dir = world.data().join("dir");
+    sh!("chattr", "+Sdi", dir);
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+    // A file made now would inherit +S from the copy's directory, as it does not in the source.
+    sh!("chattr", "-Si", dir);
+    world.file("data/dir/new", "x");
+    sh!("chattr", "-d", dir.join("new"));
+    run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
 }

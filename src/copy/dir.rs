@@ -486,7 +486,8 @@ fn is_dressed(path: &RelPath, wanted: &Wanted, now: &Stat, prior: &Row) -> bool 
     let actual = Actual { stat: now, xattrs: prior.xattrs(), flags: Some(had.flags), project: Some(had.project) };
     let known =
         |p: &Problem| Loss::of_difference(p.kind, p.attribute.as_deref()).is_some_and(|loss| had.lost.contains(loss));
-    meta::compare(path, wanted, actual).iter().all(known)
+    // The comparison lets further flags pass; one that the source has no more must go.
+    had.flags == wanted.flags && meta::compare(path, wanted, actual).iter().all(known)
 }
 
 fn directory_row(node: &DirNode, state: State, stat: &Stat) -> Row {

@@ -16,7 +16,6 @@ use crate::path::Name;
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
 use crate::sys::dir::TargetDir;
-use crate::sys::flags::Flags;
 use crate::sys::raw::close;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
@@ -89,7 +88,7 @@ impl Engine {
             // Read before the content: if the ctime still stands afterwards, they belong together.
             let attributes = self.source_attributes(target, Holder::file(&source.fd), &before, path);
             if attempt == 1 {
-                meta::apply_at_birth(&born.fd, attributes.flags.and(Flags::AT_BIRTH));
+                meta::apply_at_birth(&born.fd, attributes.flags, dir.node.hands_down());
             }
             let filled = match data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), align, &self.stop) {
                 Ok(filled) => filled,

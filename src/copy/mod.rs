@@ -33,6 +33,7 @@ use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::{Counters, Tally};
 use crate::stop::{Full, Reason, Stop};
 use crate::sys::dir::TargetDir;
+use crate::sys::flags::Flags;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
@@ -263,8 +264,8 @@ impl Engine {
         attributes
     }
 
-    /// Dresses an inode of `node`'s file system, reports what it did not take, and
-    /// comes back with the inode as it now is.
+    /// Dresses the directory of `node` itself or an entry in it, reports what it did
+    /// not take, and comes back with the inode as it now is.
     fn dress_inode(
         &self,
         node: &node::DirNode,
@@ -272,7 +273,10 @@ impl Engine {
         wanted: &mut Wanted,
         path: impl Fn() -> RelPath,
     ) -> Result<Stat, Errno> {
-        let applied = meta::apply(holder, wanted, node.disk, path);
+        let above = node.parent.as_ref().filter(|_| wanted.kind == Kind::Directory);
+        let handed = above.map_or(Flags::NONE, |above| above.hands_down()).or(node.hands_down());
+        let place = meta::Place { disk: node.disk, handed };
+        let applied = meta::apply(holder, wanted, place, path);
         applied.problems.into_iter().for_each(|p| self.problem(node.target, p));
         wanted.lost = applied.lost;
         applied.stat

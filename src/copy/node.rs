@@ -6,6 +6,7 @@ use crate::loss::Disk;
 use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
 use crate::sys::dir::TargetDir;
+use crate::sys::flags::Flags;
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, effective_ids, file};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -113,6 +114,16 @@ pub struct NewNode {
 }
 
 impl DirNode {
+    /// The flags that an earlier run set on the directory: it hands them to what
+    /// is made in it now, which the source's entries need not have.
+    #[must_use]
+    pub fn hands_down(&self) -> Flags {
+        match &self.leave {
+            Leave::Dress(dress) => dress.prior.as_ref().map_or(Flags::NONE, |prior| prior.wanted.flags),
+            Leave::Passage => Flags::NONE,
+        }
+    }
+
     /// A node with one pending task: the caller's own.
     pub fn new(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
         let stat = dir.stat()?;

@@ -28,12 +28,22 @@ pub struct Applied {
     pub stat: Result<Stat, Errno>,
 }
 
+/// Where the inode lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Its file system.
+    pub disk: Disk,
+    /// Flags that it has from its directory or from an earlier run, and keeps only if wanted.
+    pub handed: Flags,
+}
+
 /// Dresses the inode behind `holder`. A directory's children must be complete:
 /// they would move its times. FIFOs, device nodes and symlinks come as handles.
-pub fn apply(holder: Holder<'_>, wanted: &Wanted, disk: Disk, path: impl Fn() -> RelPath) -> Applied {
+pub fn apply(holder: Holder<'_>, wanted: &Wanted, place: Place, path: impl Fn() -> RelPath) -> Applied {
+    let Place { disk, handed } = place;
     let (problems, lost) = (Vec::new(), wanted.lost);
     let mut dresser =
-        Dresser { holder, wanted, disk, path: &path, problems, lost, full: None, owned: true, unkept: None };
+        Dresser { holder, wanted, disk, handed, path: &path, problems, lost, full: None, owned: true, unkept: None };
     dresser.announced();
     dresser.owner();
     dresser.xattrs();
@@ -50,6 +60,7 @@ struct Dresser<'a> {
     holder: Holder<'a>,
     wanted: &'a Wanted,
     disk: Disk,
+    handed: Flags,
     path: &'a dyn Fn() -> RelPath,
     problems: Vec<Problem>,
     lost: Lost,
@@ -148,13 +159,20 @@ impl Dresser<'_> {
             self.failed(Loss::Project, b"", &format!("set project id {}", self.wanted.project), errno);
         }
         let wanted = self.wanted.flags.without(Flags::STICKY);
-        if wanted.is_empty() {
+        let handed = self.handed.without(self.wanted.flags);
+        if wanted.is_empty() && handed.is_empty() {
             return;
         }
         let mut now = match flags::get(fd) {
             Ok(now) => now,
             Err(errno) => return self.failed(Loss::Flags, b"", "read the flags of the copy", errno),
         };
+        if !now.and(handed).is_empty() {
+            match flags::set(fd, now.without(handed)) {
+                Ok(()) => now = now.without(handed),
+                Err(errno) => self.failed(Loss::Flags, b"", "clear the flags", errno),
+            }
+        }
         let mut why = Errno::OPNOTSUPP;
         if !wanted.without(now).is_empty() && flags::set(fd, now.or(wanted)).is_err() {
             // One that the file system does not know must not cost the others.
@@ -263,15 +281,21 @@ impl Dresser<'_> {
     }
 }
 
-/// The flags that only a new, empty file can take, set at its birth. What fails
-/// here is found and reported by [`apply`].
-pub fn apply_at_birth(fd: impl rustix::fd::AsFd, wanted: Flags) {
-    if !wanted.is_empty()
+/// The flags that only a new, empty file can take or lose, at its birth: those
+/// `wanted`, and none of those `handed` down. What fails here is found and
+/// reported by [`apply`].
+pub fn apply_at_birth(fd: impl rustix::fd::AsFd, wanted: Flags, handed: Flags) {
+    let wanted = wanted.and(Flags::AT_BIRTH);
+    let handed = handed.and(Flags::AT_BIRTH).without(wanted);
+    if !wanted.or(handed).is_empty()
         && let Ok(mut now) = flags::get(fd.as_fd())
     {
-        for flag in wanted.without(now).each() {
-            if flags::set(fd.as_fd(), now.or(flag)).is_ok() {
-                now = now.or(flag);
+        let losing = now.and(handed).each().map(|flag| (flag, Flags::NONE));
+        let taking = wanted.without(now).each().map(|flag| (Flags::NONE, flag));
+        for (loses, takes) in losing.chain(taking) {
+            let then = now.without(loses).or(takes);
+            if flags::set(fd.as_fd(), then).is_ok() {
+                now = then;
             }
         }
     }

@@ -6,7 +6,7 @@ mod compare;
 mod read;
 mod xattrs;
 
-pub use apply::{Applied, apply, apply_at_birth};
+pub use apply::{Applied, Place, apply, apply_at_birth};
 pub use compare::{Actual, compare};
 pub use read::{Attributes, Unread};
 pub use xattrs::Xattrs;
