@@ -23,6 +23,7 @@ mod limits;
 mod matrix;
 mod mounts;
 mod plans;
+mod random;
 mod refusals;
 mod resume;
 mod room;

@@ -3,13 +3,16 @@
 pub(crate) mod attach;
 pub(crate) mod attack;
 pub(crate) mod disk;
+pub(crate) mod dress;
 pub(crate) mod mount;
+pub(crate) mod random;
 pub(crate) mod random;
 pub(crate) mod rights;
 pub(crate) mod run;
 pub(crate) mod secrets;
 pub(crate) mod snapshot;
 pub(crate) mod strace;
+pub(crate) mod tree;
 
 use std::io::Write;
 
