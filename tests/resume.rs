@@ -145,10 +145,26 @@ fn flags_follow_the_source_when_it_goes_on() {
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
-    // A file made now would inherit +S from the copy's directory, as it does not in the source.
+    // What is made now would inherit from the copy's directory, as it does not in the source.
     sh!("chattr", "-Si", dir);
-    world.file("data/dir/new", "x");
-    sh!("chattr", "-d", dir.join("new"));
+    world.file("data/dir/sub/new", "x");
+    sh!("chattr", "-R", "-d", dir.join("sub"));
     run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_link_replaces_what_an_earlier_run_made_immutable() {
+    need_root!();
+    let world = World::ext4(64);
+    // Whichever directory comes first, a file of the other is copied under its new name there.
+    let files = [world.file("data/a/own", "x"), world.file("data/z/own", "x")];
+    files.iter().for_each(|file| sh!("chattr", "+i", file));
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    files.iter().for_each(|file| sh!("chattr", "-i", file));
+    std::fs::hard_link(&files[0], world.data().join("z/new")).unwrap();
+    std::fs::hard_link(&files[1], world.data().join("a/new")).unwrap();
+    run(&plan, &["--threads", "1"]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
 }

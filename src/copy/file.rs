@@ -88,7 +88,7 @@ impl Engine {
             // Read before the content: if the ctime still stands afterwards, they belong together.
             let attributes = self.source_attributes(target, Holder::file(&source.fd), &before, path);
             if attempt == 1 {
-                meta::apply_at_birth(&born.fd, attributes.flags, dir.node.hands_down());
+                meta::apply_at_birth(&born.fd, attributes.flags, dir.node.handed);
             }
             let filled = match data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), align, &self.stop) {
                 Ok(filled) => filled,

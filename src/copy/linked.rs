@@ -244,6 +244,9 @@ impl Engine {
             result => result,
         };
         let ((), temporary) = make_beside(to, name, node.fresh, link_as)?;
+        if temporary.is_some() {
+            self.lift_sticky_at(to, node.id, name);
+        }
         let at = temporary.as_ref().unwrap_or(name);
         let stat = to.stat_at(at)?;
         if ours(&stat) {

@@ -33,7 +33,6 @@ use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::{Counters, Tally};
 use crate::stop::{Full, Reason, Stop};
 use crate::sys::dir::TargetDir;
-use crate::sys::flags::Flags;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
@@ -273,9 +272,7 @@ impl Engine {
         wanted: &mut Wanted,
         path: impl Fn() -> RelPath,
     ) -> Result<Stat, Errno> {
-        let above = node.parent.as_ref().filter(|_| wanted.kind == Kind::Directory);
-        let handed = above.map_or(Flags::NONE, |above| above.hands_down()).or(node.hands_down());
-        let place = meta::Place { disk: node.disk, handed };
+        let place = meta::Place { disk: node.disk, handed: node.handed };
         let applied = meta::apply(holder, wanted, place, path);
         applied.problems.into_iter().for_each(|p| self.problem(node.target, p));
         wanted.lost = applied.lost;

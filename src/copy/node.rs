@@ -34,6 +34,9 @@ pub struct DirNode {
     pub fresh: bool,
     /// Who can have moved something in it before.
     pub guard: Guard,
+    /// Flags that an earlier run set on it or on a directory above. What is made in
+    /// it inherits them, which the source's entries need not have.
+    pub handed: Flags,
     /// Whether the finished directory counts as an entry of the plan.
     pub leave: Leave,
     /// Tasks and children that are not finished, and the directory's own reading.
@@ -114,16 +117,6 @@ pub struct NewNode {
 }
 
 impl DirNode {
-    /// The flags that an earlier run set on the directory: it hands them to what
-    /// is made in it now, which the source's entries need not have.
-    #[must_use]
-    pub fn hands_down(&self) -> Flags {
-        match &self.leave {
-            Leave::Dress(dress) => dress.prior.as_ref().map_or(Flags::NONE, |prior| prior.wanted.flags),
-            Leave::Passage => Flags::NONE,
-        }
-    }
-
     /// A node with one pending task: the caller's own.
     pub fn new(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
         let stat = dir.stat()?;
@@ -131,7 +124,13 @@ impl DirNode {
         if let Some(parent) = &new.parent {
             parent.hold();
         }
+        let above = new.parent.as_ref().map_or(Flags::NONE, |parent| parent.handed);
+        let own = match &new.leave {
+            Leave::Dress(dress) => dress.prior.as_ref().map_or(Flags::NONE, |p| p.wanted.flags.without(Flags::STICKY)),
+            Leave::Passage => Flags::NONE,
+        };
         Ok(Arc::new(Self {
+            handed: above.or(own),
             parent: new.parent,
             name: new.name,
             id: new.id,

@@ -6,7 +6,6 @@ pub(crate) mod disk;
 pub(crate) mod dress;
 pub(crate) mod mount;
 pub(crate) mod random;
-pub(crate) mod random;
 pub(crate) mod rights;
 pub(crate) mod run;
 pub(crate) mod secrets;
