@@ -17,6 +17,8 @@ mod static_ids;
 mod value;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 pub use diagnostic::{Diagnostic, Diagnostics};

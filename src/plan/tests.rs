@@ -90,27 +90,3 @@ fn the_example_is_the_whole_inventory() {
     let count = |name: &str| plan.targets.iter().find(|t| t.name == name).map_or(0, |t| t.entries.len());
     assert_eq!((count("system"), count("home"), count("nix")), (12, 48, 1));
 }
-
-proptest::proptest! {
-    #[test]
-    fn any_text_gives_errors_with_spans_inside_it(text: String) {
-        if let Err(errors) = Plan::parse(Path::new("p.toml"), &text) {
-            assert!(!errors.render(false).is_empty());
-            for one in errors.list() {
-                proptest::prop_assert!(text.get(one.span.clone()).is_some());
-            }
-        }
-    }
-
-    #[test]
-    fn damaged_plans_never_panic(at in 0..GOOD.len(), cut in 0_usize..20, insert: String) {
-        if GOOD.is_char_boundary(at) {
-            let mut text = GOOD.to_string();
-            let end = (at + cut).min(text.len());
-            text.replace_range(at..end, &insert);
-            if let Err(errors) = Plan::parse(Path::new("p.toml"), &text) {
-                assert!(!errors.render(false).is_empty());
-            }
-        }
-    }
-}
