@@ -28,4 +28,5 @@ mod refusals;
 mod resume;
 mod room;
 mod roots;
+mod second_opinion;
 mod verify;

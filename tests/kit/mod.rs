@@ -2,6 +2,7 @@
 
 pub(crate) mod attach;
 pub(crate) mod attack;
+pub(crate) mod attributes;
 pub(crate) mod disk;
 pub(crate) mod dress;
 pub(crate) mod mount;
