@@ -34,10 +34,12 @@ impl Engine {
                 let (Some(parent), Ok(name)) = (self.ask(reader.path_of(row.dir)), Name::new(&row.name)) else {
                     return;
                 };
-                let (path, target) = (parent.join(&name), row.target);
+                let (path, target, wanted) = (parent.join(&name), row.target, row.wanted.flags);
                 let set = self.open_target(&parent).and_then(|dir| self.set_on(&dir, &name, row, &path));
-                if let Err(errno) = set {
-                    self.problem(target, Problem::failed(path, ProblemKind::Flags, "set flags", errno));
+                let Err(errno) = set else { continue };
+                for flag in wanted.and(Flags::STICKY).each().map(|flag| flag.to_string()) {
+                    let failed = Problem::failed(path.clone(), ProblemKind::Flags, &format!("set flag {flag}"), errno);
+                    self.problem(target, failed.about(flag.as_bytes()));
                 }
             }
         }

@@ -185,9 +185,10 @@ impl Dresser<'_> {
         }
         // Some are accepted and dropped without a word.
         let missing = wanted.without(flags::get(fd).unwrap_or(now));
-        if !missing.is_empty() {
-            let why = if why == Errno::PERM { why } else { Errno::OPNOTSUPP };
-            self.failed(Loss::Flags, b"", &format!("set flags {missing}"), why);
+        let why = if why == Errno::PERM { why } else { Errno::OPNOTSUPP };
+        for flag in missing.each() {
+            let flag = flag.to_string();
+            self.failed(Loss::Flags, flag.as_bytes(), &format!("set flag {flag}"), why);
         }
     }
 

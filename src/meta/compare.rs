@@ -45,11 +45,14 @@ pub fn compare(path: &RelPath, wanted: &Wanted, actual: Actual<'_>) -> Vec<Probl
     if let Some(mtime) = wanted.mtime {
         differs(ProblemKind::Mtime, mtime.to_string(), stat.mtime.to_string());
     }
-    if let Some(flags) = actual.flags {
-        differs(ProblemKind::Flags, wanted.flags.to_string(), wanted.flags.and(flags).to_string());
-    }
     if let Some(project) = actual.project.filter(|_| wanted.project != 0) {
         differs(ProblemKind::Project, wanted.project.to_string(), project.to_string());
+    }
+    if let Some(flags) = actual.flags {
+        found.extend(wanted.flags.without(flags).each().map(|flag| {
+            let flag = flag.to_string();
+            Problem::differs(path.clone(), ProblemKind::Flags, flag.clone(), "none").about(flag.as_bytes())
+        }));
     }
     if let (Some(wanted), Some(actual)) = (&wanted.xattrs, actual.xattrs) {
         found.extend(compare_xattrs(path, wanted, actual));
