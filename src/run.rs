@@ -15,6 +15,7 @@ use crate::progress::counters::Counters;
 use crate::progress::{Phase, Progress, Style};
 use crate::report::{self, Report, human};
 use crate::stop::{Reason, Stop};
+use crate::sys::filesystem::may_chown;
 use crate::verify::{self, Depth, Verifier, WorstMedium};
 use crate::{extras, fixup, shell, shortage};
 use std::path::{Path, PathBuf};
@@ -123,6 +124,10 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
         Err(error) => return fail(&error.to_string(), Exit::Interrupted),
     };
     run.announce(&writer);
+    if !may_chown() {
+        // The kernel hides them from everybody else, so none of them can be named.
+        run.problems.note("only root sees trusted.* attributes: if the source has any, they were not copied".into());
+    }
 
     progress.phase(Phase::Copy);
     let file_systems = Arc::new(FileSystems::default());
