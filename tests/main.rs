@@ -22,6 +22,7 @@ mod faithful;
 mod limits;
 mod matrix;
 mod mounts;
+mod nobody;
 mod plans;
 mod random;
 mod refusals;

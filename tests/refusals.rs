@@ -1,6 +1,7 @@
 //! What preflight refuses: exit 3, a sentence that says what to do, nothing written.
 
 use crate::kit::disk::World;
+use crate::kit::nobody::Nobody;
 use crate::kit::run::{Ran, run};
 use crate::kit::{need_root, snapshot};
 use std::path::Path;
@@ -154,25 +155,12 @@ fn no_privilege_to_chown() {
     let world = World::plain();
     world.file("data/f", "x");
     let secret = world.file("data/secret", "k");
-    std::os::unix::fs::chown(&world.persist, Some(65534), Some(65534)).unwrap();
-    for dir in [world.path(), &world.root] {
-        std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    }
-    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    crate::kit::dress::mode(&secret, 0o600);
     let plan = world.plan("");
-    // The binary itself may lie where only root can reach it.
-    let binary = world.path().join("persistcp");
-    std::fs::copy(env!("CARGO_BIN_EXE_persistcp"), &binary).unwrap();
-    let as_nobody = |args: &[&str]| {
-        let mut command = std::process::Command::new("setpriv");
-        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]).arg(&binary);
-        command.arg("--plan").arg(&plan).args(["--progress", "none", "--allow-volatile"]).args(args);
-        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
-        crate::kit::run::wait(command)
-    };
-    as_nobody(&[]).exits(3).says("run as root").says("--no-owner");
+    let nobody = Nobody::may_write(&world);
+    nobody.run(&plan, &["--allow-volatile"]).exits(3).says("run as root").says("--no-owner");
     let state = world.persist.join("state");
-    let ran = as_nobody(&["--no-owner", "--state", state.to_str().unwrap()]).exits(1);
-    assert!(ran.stdout.contains("1 problem\n") && ran.stdout.contains("/persist/data/secret: unreadable"), "{ran}");
+    let ran = nobody.run(&plan, &["--allow-volatile", "--no-owner", "--state", state.to_str().unwrap()]).exits(1);
+    assert_eq!(ran.problems(), [("unreadable".to_string(), "/persist/data/secret".to_string())]);
     assert_eq!(std::fs::read(world.target().join("f")).unwrap(), b"x", "the rest is copied");
 }
