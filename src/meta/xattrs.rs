@@ -93,6 +93,9 @@ fn take_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+    use proptest::sample::Index;
 
     #[test]
     fn the_journal_form_round_trips() {
@@ -106,6 +109,40 @@ mod tests {
         let bytes = Xattrs(vec![(c"user.a".to_owned(), b"value".to_vec())]).to_bytes();
         for cut in 1..bytes.len() {
             assert_eq!(Xattrs::from_bytes(&bytes[..cut]), None, "cut at {cut}");
+        }
+    }
+
+    fn xattrs() -> impl Strategy<Value = Xattrs> {
+        let name = prop_oneof!["user\\.[a-z]{1,9}", Just("system.posix_acl_access".to_string())];
+        let acl = vec(any::<[u8; 8]>(), 0..6).prop_map(|entries| [vec![2, 0, 0, 0], entries.concat()].concat());
+        btree_map(name, prop_oneof![vec(any::<u8>(), 0..60), acl], 0..5).prop_map(|all| {
+            Xattrs(all.into_iter().filter_map(|(name, value)| Some((CString::new(name).ok()?, value))).collect())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_of_a_journal_are_read_or_refused(bytes: Vec<u8>, xattrs in xattrs(), at: Index, byte: u8) {
+            // Whatever comes out goes back in.
+            prop_assert!(Xattrs::from_bytes(&bytes).is_none_or(|read| read.to_bytes() == bytes));
+            let mut bytes = xattrs.to_bytes();
+            prop_assert_eq!(Xattrs::from_bytes(&bytes), Some(xattrs));
+            if !bytes.is_empty() {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+                prop_assert!(Xattrs::from_bytes(&bytes).is_none_or(|read| read.to_bytes() == bytes));
+            }
+        }
+
+        #[test]
+        fn a_mode_touches_nothing_but_a_readable_access_acl(xattrs in xattrs(), mode in 0..0o10000_u32) {
+            let mut changed = xattrs.clone();
+            changed.set_mode(mode);
+            for ((name, before), (same, after)) in xattrs.iter().zip(changed.iter()) {
+                prop_assert_eq!(name, same);
+                let rewritten = name.as_bytes() == ACL_ACCESS && Acl::parse(before).is_some();
+                prop_assert!(rewritten || before == after);
+            }
         }
     }
 }
