@@ -4,12 +4,12 @@
 //! `PERSISTCP_TREES` asks for more of them, `PERSISTCP_SEED` for others.
 
 use crate::kit::disk::World;
-use crate::kit::dress::{ACCESS, DEFAULT, acl, node};
+use crate::kit::dress::{ACCESS, DEFAULT, acl, mode, node};
 use crate::kit::need_root;
 use crate::kit::random::{Random, Replay, from_env};
 use crate::kit::run::{Ran, run};
 use crate::kit::snapshot::{self, Snapshot};
-use crate::kit::tree::Tree;
+use crate::kit::tree::{Tree, random_acl};
 use rustix::fs::FileType;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -178,7 +178,7 @@ fn random_trees_arrive_whole() {
     println!("PERSISTCP_SEED={first}, trees up to {last}");
     let next = AtomicU64::new(first);
     std::thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..3 {
             scope.spawn(|| {
                 // A disk is left behind as it is: some names on it are immutable.
                 loop {
@@ -192,4 +192,26 @@ fn random_trees_arrive_whole() {
             });
         }
     });
+}
+
+#[test]
+fn a_mode_of_the_plan_does_to_an_acl_what_chmod_does() {
+    need_root!();
+    let seed = from_env("PERSISTCP_SEED", 1);
+    let _replay = Replay { seed, test: "a_mode_of_the_plan" };
+    let (world, mut random) = (World::ext4(64), Random::new(seed));
+    let bits = random.below(0o10000) as u32;
+    let mut paths = vec![world.data()];
+    for n in 0..100 {
+        let path = world.file(&format!("data/{n}"), "");
+        xattr::set(&path, ACCESS, &random_acl(&mut random)).unwrap();
+        paths.push(path);
+    }
+    xattr::set(world.data(), ACCESS, &random_acl(&mut random)).unwrap();
+    let fixup = "[[fixup]]\npath = \"/persist/data\"\nrecursive = true";
+    let modes = format!("{fixup}\nmode = \"{bits:04o}\"\nfile-mode = \"{bits:04o}\"\n");
+    run(&world.plan(&modes), &[]).exits(0);
+    // The kernel's own chmod, on the source.
+    paths.iter().for_each(|path| mode(path, bits));
+    snapshot::assert_same(&world.data(), &world.target());
 }

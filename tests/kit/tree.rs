@@ -275,7 +275,7 @@ fn fullest(path: &Path, random: &mut Random) {
     largest.expect("some size fits");
 }
 
-fn random_acl(random: &mut Random) -> Vec<u8> {
+pub(crate) fn random_acl(random: &mut Random) -> Vec<u8> {
     let mut perm = || random.below(8) as u16;
     let (owner, group, other) = (perm(), perm(), perm());
     let users = [(0, perm()), (1234, perm()), (u32::MAX - 1, perm())];
