@@ -64,10 +64,16 @@ impl<'w> Grove<'w> {
 
     fn again(&self) {
         let first = self.copy("", &["--threads", "4"]);
-        let second = self.copy("", &["--threads", "4"]);
-        assert_eq!((second.total("copied"), second.total("verified")), (0, 0), "{second}");
+        let second = self.has_nothing_left();
         assert_eq!(second.total("skipped"), first.total("copied"), "{second}");
         self.is_at("");
+    }
+
+    #[track_caller]
+    fn has_nothing_left(&self) -> Ran {
+        let ran = self.copy("", &["--threads", "4"]);
+        assert_eq!((ran.total("copied"), ran.total("verified")), (0, 0), "{ran}");
+        ran
     }
 
     fn changed(mut self) {
@@ -75,6 +81,7 @@ impl<'w> Grove<'w> {
         self.tree.change(&mut self.random);
         self.copy("", &["--threads", "4"]);
         self.is_at("");
+        self.has_nothing_left();
     }
 
     fn threads(&self) {
@@ -92,6 +99,7 @@ impl<'w> Grove<'w> {
         let (ours, after) = strangers(snapshot::take(&target));
         same(&wanted, &ours);
         same(&before, &after);
+        self.has_nothing_left();
     }
 }
 
