@@ -161,6 +161,7 @@ fn leftovers_of_a_failed_first_boot_are_taken_over_and_corrected() {
     std::fs::create_dir_all(home.join(".ssh")).unwrap();
     std::fs::create_dir_all(home.join(".local/share/keyrings")).unwrap();
     std::fs::write(home.join(".ssh/id_ed25519"), "").unwrap();
+    std::fs::set_permissions(home.join(".local/share/keyrings"), PermissionsExt::from_mode(0o700)).unwrap();
     chown(&home, Some(1000), Some(100)).unwrap();
     std::fs::set_permissions(&home, PermissionsExt::from_mode(0o700)).unwrap();
     let plan = world.plan_text(&format!(

@@ -133,7 +133,8 @@ fn obstruct(target: &Path, wanted: &Snapshot, random: &mut Random) {
             if path == target || !random.once_in(4) {
                 std::fs::create_dir(&path).unwrap();
                 xattr::set(&path, "user.old", b"1").unwrap();
-                let (access, default) = (acl(7, &[(7, 7)], 5, &[], 0), acl(7, &[], 7, &[(8, 7)], 7));
+                // Nobody but root may write there: what others could have moved is not taken over.
+                let (access, default) = (acl(7, &[(7, 5)], 5, &[], 0), acl(7, &[], 7, &[(8, 7)], 7));
                 xattr::set(&path, ACCESS, &access).unwrap();
                 xattr::set(&path, DEFAULT, &default).unwrap();
                 stranger(&path, random);

@@ -4,7 +4,7 @@
 use super::birth::is_temporary;
 use super::node::{DirNode, Dress, Leave, NewNode};
 use super::source::SourceNode;
-use super::trust::{Guard, is_newborn, may_dress};
+use super::trust::{Guard, is_newborn, is_skeleton, may_dress};
 use super::{Engine, Override};
 use crate::durable::Written;
 use crate::journal::{Reader, Row, SourceId, State};
@@ -229,7 +229,7 @@ impl Engine {
                 failed("another took the place of the new directory", Errno::STALE);
                 return None;
             }
-            Ok(stat) if !fresh && !self.may_dress(above, name, &stat, &leaving.wanted, prior.as_ref()) => {
+            Ok(stat) if !fresh && !self.may_dress(above, name, (&opened, &stat), &leaving.wanted, prior.as_ref()) => {
                 let message = format!(
                     "a directory of user {} and mode {:04o} stands there, not one of this plan's, and others may have put \
                      it there; look at it, move it away and run again",
@@ -261,7 +261,15 @@ impl Engine {
 
     /// Whether the directory that was found under `name` is to be dressed. One that
     /// two names of the plan come to was moved between them.
-    fn may_dress(&self, above: &DirNode, name: &Name, stat: &Stat, wanted: &Wanted, prior: Option<&Row>) -> bool {
+    fn may_dress(
+        &self,
+        above: &DirNode,
+        name: &Name,
+        opened: (&TargetDir, &Stat),
+        wanted: &Wanted,
+        prior: Option<&Row>,
+    ) -> bool {
+        let (opened, stat) = opened;
         let claimed = || {
             let reader = self.reader();
             let others =
@@ -273,7 +281,8 @@ impl Engine {
             let mut seen = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
             seen.insert((stat.dev, stat.ino))
         };
-        may_dress(above, stat, wanted, prior, claimed) && (above.guard == Guard::Kept || first())
+        let dressable = may_dress(above, stat, wanted, prior, claimed) || is_skeleton(opened);
+        dressable && (above.guard == Guard::Kept || first())
     }
 
     /// The target directory as it stands, or made anew; true when it was made.

@@ -7,6 +7,7 @@
 use super::node::{DirNode, Leave};
 use crate::journal::{Row, State};
 use crate::meta::Wanted;
+use crate::sys::dir::{TargetDir, read_batches};
 use crate::sys::effective_ids;
 use crate::sys::stat::{Stat, Time};
 
@@ -79,4 +80,28 @@ pub(super) fn may_dress(
     // Another name's directory may have been closed under that name: what is put in it
     // here would be given away there.
     (same || no_wider || harmless) && !claimed()
+}
+
+/// Directories that are looked at before one is taken for more than a skeleton.
+const SKELETON: u32 = 1024;
+
+/// True for directories in directories and nothing else, as a first boot without
+/// its state leaves them: whoever gets them gets nothing. `dir` must be closed to
+/// all but us.
+pub(super) fn is_skeleton(dir: &TargetDir) -> bool {
+    let mut left = SKELETON;
+    dir.stat().is_ok_and(|stat| is_newborn(&stat)) && holds_directories(dir, &mut left)
+}
+
+fn holds_directories(dir: &TargetDir, left: &mut u32) -> bool {
+    let mut bare = true;
+    let read = read_batches(dir, 64, |batch| {
+        for entry in batch {
+            *left = left.saturating_sub(1);
+            let below = if *left > 0 { dir.open_dir(&entry.name).ok() } else { None };
+            bare &= below.is_some_and(|below| holds_directories(&below, left));
+        }
+        bare
+    });
+    bare && read.is_ok()
 }
