@@ -5,6 +5,7 @@
 //! when enough tasks wait, a thread runs the next one itself instead of queueing
 //! it, so memory does not grow with the tree.
 
+mod arrive;
 mod birth;
 mod data;
 pub mod descriptors;
@@ -12,6 +13,7 @@ mod dir;
 mod file;
 mod layout;
 mod leaf;
+mod leave;
 mod link;
 mod linked;
 mod mount;

@@ -1,7 +1,8 @@
 //! From the root down to the entries: directories on the way, their parents'
 //! metadata, and the start of each entry's walk.
 
-use super::dir::{Leaving, OpenDir, Place};
+use super::arrive::Leaving;
+use super::dir::{OpenDir, Place};
 use super::file::Source;
 use super::layout::{DstNode, EntryIndex};
 use super::node::{DirNode, Leave, NewNode};

@@ -1,0 +1,205 @@
+//! The target side of a directory at its beginning: found, made, taken over or
+//! refused, and closed before something is made in it.
+
+use super::Engine;
+use super::leave::directory_row;
+use super::node::{DirNode, Dress, Leave, NewNode};
+use super::trust::{Guard, is_newborn, is_skeleton, may_dress};
+use crate::durable::Written;
+use crate::journal::{Row, SourceId, State};
+use crate::meta::Wanted;
+use crate::path::Name;
+use crate::problem::{Problem, ProblemKind};
+use crate::sys::Errno;
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::Stat;
+use std::sync::{Arc, PoisonError};
+
+/// What a directory gets at its end.
+pub(super) struct Leaving {
+    pub(super) wanted: Wanted,
+    pub(super) source: Option<SourceId>,
+    pub(super) fixup: Option<usize>,
+    pub(super) counted: bool,
+}
+
+impl Engine {
+    /// Makes or opens the target directory and its node.
+    pub(super) fn make(
+        &self,
+        above: &Arc<DirNode>,
+        name: &Name,
+        target: u32,
+        mut leaving: Leaving,
+    ) -> Option<Arc<DirNode>> {
+        let failed = |operation, errno| {
+            let path = above.path().join(name);
+            self.target_failed(target, path, operation, errno);
+        };
+        let found = self.find_or_make(above, name).map_err(|errno| failed("create the directory", errno));
+        let (opened, fresh) = found.ok()?;
+        let recorded = self.prior(above, name);
+        // Made anew, it keeps its id: what the journal lists in it is copied again, and must not be orphaned.
+        let id = recorded.as_ref().and_then(|row| row.id).unwrap_or_else(|| self.new_id());
+        let prior = recorded.filter(|_| !fresh);
+        match opened.stat() {
+            Ok(stat) if self.state == Some((stat.dev, stat.ino)) => {
+                self.problems.note(format!(
+                    "{}: the backup's own state of persistcp is not copied over this run's",
+                    above.path().join(name)
+                ));
+                return None;
+            }
+            // Only in a passage that others may write in could somebody put it there.
+            Ok(stat) if fresh && self.options.keep.owner && !above.disk.bare && !is_newborn(&stat) => {
+                failed("another took the place of the new directory", Errno::STALE);
+                return None;
+            }
+            Ok(stat) if !fresh && !self.may_dress(above, name, (&opened, &stat), &leaving.wanted, prior.as_ref()) => {
+                let message = format!(
+                    "a directory of user {} and mode {:04o} stands there, not one of this plan's, and others may have put \
+                     it there; look at it, move it away and run again",
+                    stat.uid, stat.mode
+                );
+                self.problem(target, Problem::new(above.path().join(name), ProblemKind::Owner, message));
+                return None;
+            }
+            Ok(stat) => self.lift_sticky(&opened, &stat, prior.as_ref()),
+            Err(errno) => {
+                failed("look at", errno);
+                return None;
+            }
+        }
+        if fresh {
+            // What the backup does not have gets no attributes, and inherits none either.
+            leaving.wanted.xattrs.get_or_insert_default();
+        }
+        let known = prior.is_some();
+        let leave = Leave::Dress(Box::new(Dress {
+            wanted: leaving.wanted,
+            source: leaving.source,
+            prior,
+            fixup: leaving.fixup,
+            counted: leaving.counted,
+        }));
+        self.node(above, name, target, id, fresh, leave, opened, !known).map_err(|e| failed("look at", e)).ok()
+    }
+
+    /// Whether the directory that was found under `name` is to be dressed. One that
+    /// two names of the plan come to was moved between them.
+    fn may_dress(
+        &self,
+        above: &DirNode,
+        name: &Name,
+        opened: (&TargetDir, &Stat),
+        wanted: &Wanted,
+        prior: Option<&Row>,
+    ) -> bool {
+        let (opened, stat) = opened;
+        let claimed = || {
+            let reader = self.reader();
+            let others =
+                reader.as_ref().and_then(|r| self.ask(r.has_other_directory(stat.ino, above.target, above.id, name)));
+            reader.into_iter().for_each(|reader| self.give_back(reader));
+            others.unwrap_or(false)
+        };
+        let first = || {
+            let mut seen = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.insert((stat.dev, stat.ino))
+        };
+        let dressable = may_dress(above, stat, wanted, prior, claimed) || is_skeleton(opened);
+        dressable && (above.guard == Guard::Kept || first())
+    }
+
+    /// The target directory as it stands, or made anew; true when it was made.
+    fn find_or_make(&self, above: &DirNode, name: &Name) -> Result<(TargetDir, bool), Errno> {
+        // Where an earlier run was, most directories stand already, and theirs above stay as they are.
+        if !above.fresh {
+            match above.open()?.open_dir(name) {
+                Err(Errno::NOENT) => {}
+                Err(Errno::NOTDIR | Errno::LOOP) => self.make_way(above, name)?,
+                opened => return opened.map(|dir| (dir, false)),
+            }
+        }
+        let dir = self.open_to_fill(above)?;
+        match dir.make_dir(name) {
+            Ok(()) => dir.open_dir(name).map(|made| (made, true)),
+            Err(Errno::EXIST) if above.fresh => Err(Errno::NOTUNIQ),
+            Err(Errno::EXIST) => dir.open_dir(name).map(|there| (there, false)),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// A descriptor to make or rename something with. The journal hears when that
+    /// closes a directory that an earlier run had finished.
+    pub(super) fn open_to_fill(&self, node: &DirNode) -> Result<Arc<TargetDir>, Errno> {
+        let (dir, closed) = node.open_to_fill()?;
+        if closed
+            && let Leave::Dress(dress) = &node.leave
+            && let Some(prior) = dress.prior.as_ref().filter(|row| row.state == State::Done)
+        {
+            let row = Row { state: State::Open, verified: None, ..prior.clone() };
+            let (file_system, bytes, replace, permit) = (node.file_system, 0, None, None);
+            self.submit.send(Written { row, file_system, bytes, replace, permit });
+        }
+        Ok(dir)
+    }
+
+    /// Removes what is no directory from a directory's place: the plan owns the
+    /// name. A symlink goes itself, never what it points to.
+    fn make_way(&self, above: &DirNode, name: &Name) -> Result<(), Errno> {
+        let dir = self.open_to_fill(above)?;
+        let found = dir.stat_at(name)?;
+        self.lift_sticky_at(&dir, above.id, name);
+        dir.unlink(name)?;
+        self.problems.note(format!("{}: {} was replaced by a directory", above.path().join(name), found.kind.words()));
+        Ok(())
+    }
+
+    /// The node of an opened target directory; `announce` puts it into the
+    /// journal, so that a resume finds the id that its entries refer to.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one node, named once")]
+    pub(super) fn node(
+        &self,
+        above: &Arc<DirNode>,
+        name: &Name,
+        target: u32,
+        id: i64,
+        fresh: bool,
+        leave: Leave,
+        opened: TargetDir,
+        announce: bool,
+    ) -> Result<Arc<DirNode>, Errno> {
+        let stat = opened.stat()?;
+        let (file_system, disk) = self.file_system(&opened)?;
+        let state = if matches!(leave, Leave::Passage) { State::Passage } else { State::Open };
+        let new = NewNode {
+            parent: Some(Arc::clone(above)),
+            name: Some(name.clone()),
+            id,
+            target,
+            file_system,
+            disk,
+            fresh,
+            leave,
+        };
+        let node = DirNode::new(new, opened, &self.budget)?;
+        if announce {
+            self.submit.send(Written {
+                row: directory_row(&node, state, &stat),
+                file_system,
+                bytes: 0,
+                replace: None,
+                permit: None,
+            });
+        }
+        Ok(node)
+    }
+
+    fn prior(&self, above: &DirNode, name: &Name) -> Option<Row> {
+        let reader = self.reader()?;
+        let row = self.ask(reader.find(above.id, name)).flatten();
+        self.give_back(reader);
+        row.filter(|row| row.id.is_some())
+    }
+}
