@@ -7,7 +7,7 @@
 //! page once and then forgets it.
 
 use crate::copy::node::DirNode;
-use crate::journal::{Row, WriterHandle};
+use crate::journal::{Record, Row, WriterHandle};
 use crate::loss::Disk;
 use crate::path::Name;
 use crate::problem::{Problem, ProblemKind, Problems};
@@ -60,7 +60,7 @@ impl FileSystems {
 #[derive(Debug)]
 pub struct Written {
     /// What the journal will say.
-    pub row: Row,
+    pub record: Record,
     /// Index of its file system.
     pub file_system: usize,
     /// Data bytes, for progress.
@@ -69,6 +69,28 @@ pub struct Written {
     pub replace: Option<Replace>,
     /// Its share of the dirty bytes, given back when the epoch is sealed.
     pub permit: Option<Permit>,
+}
+
+impl Written {
+    /// An entry that adds nothing to the dirty bytes.
+    #[must_use]
+    pub fn row(row: Row, file_system: usize) -> Self {
+        Self { record: Record::Row(Box::new(row)), file_system, bytes: 0, replace: None, permit: None }
+    }
+
+    /// Index of the plan's target, where the record says it.
+    fn target(&self) -> Option<u32> {
+        match &self.record {
+            Record::Row(row) => Some(row.target),
+            Record::Chunk(_) => None,
+        }
+    }
+
+    /// It is to be put in the place of something else.
+    #[must_use]
+    pub fn replacing(self, replace: Option<Replace>) -> Self {
+        Self { replace, ..self }
+    }
 }
 
 /// A finished file under a temporary name.
@@ -84,12 +106,12 @@ pub struct Replace {
 
 /// Entries that the medium has. Only [`Epoch::seal`] makes one.
 #[derive(Debug)]
-pub struct Durable(Vec<Row>);
+pub struct Durable(Vec<Record>);
 
 impl Durable {
     /// What may now be recorded.
     #[must_use]
-    pub fn rows(&self) -> &[Row] {
+    pub fn records(&self) -> &[Record] {
         &self.0
     }
 }
@@ -125,14 +147,14 @@ impl Epoch {
         }
         let mut sealed = Sealed { durable: Durable(Vec::with_capacity(self.items.len())), renamed: Vec::new() };
         for mut item in self.items {
-            match item.replace.take() {
-                None => sealed.durable.0.push(item.row),
-                Some(replace) => match replace.put_in_place(&mut item.row) {
+            match (item.replace.take(), &mut item.record) {
+                (Some(replace), Record::Row(row)) => match replace.put_in_place(row) {
                     Ok(()) => sealed.renamed.push(Written { bytes: 0, permit: None, ..item }),
                     Err(errno) => {
                         problems.add(replace.failed(errno));
                     }
                 },
+                _ => sealed.durable.0.push(item.record),
             }
         }
         Ok(sealed)
@@ -357,14 +379,15 @@ fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate) {
 /// Seals one epoch; `None` when syncfs failed.
 fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> {
     let bytes = epoch.bytes;
-    let target = epoch.items.first().map_or(0, |item| item.row.target);
+    let target = epoch.items.iter().find_map(Written::target).unwrap_or(0);
     let started = Instant::now();
     // Permits are given back only now that their bytes are no longer dirty.
     match epoch.seal(&with.file_systems, &with.problems) {
         Ok(sealed) => {
             adapt(gate, bytes, started.elapsed());
             add(&with.counters.durable_bytes, bytes);
-            add(&with.counters.durable_entries, sealed.durable.0.len() as u64);
+            let rows = sealed.durable.0.iter().filter(|record| matches!(record, Record::Row(_))).count();
+            add(&with.counters.durable_entries, rows as u64);
             if !sealed.durable.0.is_empty() {
                 with.journal.commit(sealed.durable);
             }

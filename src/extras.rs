@@ -1,12 +1,17 @@
-//! What earlier runs copied and the plan no longer declares: it stays on the
-//! target and is reported for as long as it is there.
+//! What earlier runs left that this one has no use for: entries that the plan no
+//! longer declares stay on the target and are reported for as long as they are
+//! there; halves of large files are removed.
 
+use crate::copy::temporary_name;
 use crate::journal::{Journal, JournalError, WriterHandle};
-use crate::path::RelPath;
+use crate::path::{Name, RelPath};
 use crate::plan::resolved::Resolved;
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::sys::Errno;
-use crate::sys::dir::open_target;
+use crate::sys::dir::{TargetDir, open_target};
+use crate::sys::file::set_times;
+use crate::sys::stat::Kind;
+use crate::sys::xattr::Holder;
 
 /// Reports every such entry; one that is gone from the target is forgotten.
 pub fn report(
@@ -31,6 +36,44 @@ pub fn report(
     }
     writer.flush();
     Ok(())
+}
+
+/// Removes unfinished copies of large files that no run will finish: their source
+/// is gone, left out by now, or could not be read. Only for a run that was not
+/// stopped: what it did not finish, nobody asks for.
+pub fn clear_unfinished(
+    plan: &Resolved,
+    journal: &Journal,
+    writer: &WriterHandle,
+    problems: &Problems,
+) -> Result<(), JournalError> {
+    let reader = journal.reader()?;
+    for row in reader.partial()? {
+        let (parent, Ok(name)) = (reader.path_of(row.dir)?, Name::new(&row.name)) else { continue };
+        let path = parent.join(&name);
+        let removed = open_target(&plan.root, &parent).and_then(|dir| remove(&dir, &name, row.dst_ino));
+        if removed == Ok(true) {
+            problems.note(format!("{path}: the unfinished copy of an earlier run was removed, its source is gone"));
+        }
+        writer.forget(path);
+    }
+    writer.flush();
+    Ok(())
+}
+
+/// Unlinks the inode, as it was born, from its own or its temporary name.
+fn remove(dir: &TargetDir, name: &Name, ino: u64) -> Result<bool, Errno> {
+    for at in [temporary_name(name), name.clone()] {
+        if let Ok(stat) = dir.stat_at(&at)
+            && (stat.kind, stat.ino, stat.nlink, stat.mode) == (Kind::File, ino, 1, 0o600)
+        {
+            // The directory has its times already.
+            let above = dir.stat()?;
+            dir.unlink(&at)?;
+            return set_times(Holder::file(dir), Some(above.atime), above.mtime).map(|()| true);
+        }
+    }
+    Ok(false)
 }
 
 /// True when nothing has the name any more; what cannot be looked at is still there.

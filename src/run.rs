@@ -19,8 +19,8 @@ use crate::sys::filesystem::may_chown;
 use crate::verify::{self, Depth, Verifier, WorstMedium};
 use crate::{extras, fixup, shell, shortage};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// What the user asked for.
@@ -133,6 +133,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
     let file_systems = Arc::new(FileSystems::default());
     let by_copy = run.copy(job, source, &journal, &writer, &file_systems);
     run.extras(&journal, &writer);
+    run.clear_unfinished(&journal, &writer);
 
     let medium = if run.stop.is_set() || job.verify == VerifyDepth::None {
         None
@@ -262,6 +263,14 @@ impl Run {
         }
     }
 
+    fn clear_unfinished(&self, journal: &Journal, writer: &Writer) {
+        if !self.stop.is_set()
+            && let Err(error) = extras::clear_unfinished(&self.plan, journal, &writer.handle(), &self.problems)
+        {
+            verify::stop_on(&error, &self.stop);
+        }
+    }
+
     fn announce(&self, writer: &Writer) {
         let handle = writer.handle();
         handle.meta("plan", self.plan.name.clone());
@@ -337,6 +346,7 @@ impl Run {
             stop: self.stop.clone(),
             journal: writer.handle(),
             medium: WorstMedium::default(),
+            readers: Mutex::default(),
         };
         if let Err(error) = verifier.run(journal) {
             verify::stop_on(&error, &self.stop);

@@ -139,8 +139,7 @@ impl Engine {
             && let Some(prior) = dress.prior.as_ref().filter(|row| row.state == State::Done)
         {
             let row = Row { state: State::Open, verified: None, ..prior.clone() };
-            let (file_system, bytes, replace, permit) = (node.file_system, 0, None, None);
-            self.submit.send(Written { row, file_system, bytes, replace, permit });
+            self.submit.send(Written::row(row, node.file_system));
         }
         Ok(dir)
     }
@@ -185,13 +184,7 @@ impl Engine {
         };
         let node = DirNode::new(new, opened, &self.budget)?;
         if announce {
-            self.submit.send(Written {
-                row: directory_row(&node, state, &stat),
-                file_system,
-                bytes: 0,
-                replace: None,
-                permit: None,
-            });
+            self.submit.send(Written::row(directory_row(&node, state, &stat), file_system));
         }
         Ok(node)
     }

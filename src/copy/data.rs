@@ -9,7 +9,7 @@
 //! If the file grows or shrinks meanwhile, what was read is written; the caller
 //! compares the stat before and after.
 
-use crate::digest::{Algorithm, ContentHasher, Digest};
+use crate::digest::{Algorithm, ContentHasher, Digest, Sink};
 use crate::stop::Stop;
 use crate::sys::stat::Stat;
 use crate::sys::{Errno, file};
@@ -23,7 +23,7 @@ pub(crate) const BUFFER: usize = 1 << 20;
 /// No file system's blocks are larger; a hole must hold one to be kept.
 const LARGEST_BLOCK: u64 = 64 << 10;
 /// Alignment that satisfies every known device.
-const ALIGN: usize = 4096;
+pub(super) const ALIGN: usize = 4096;
 
 /// A buffer whose start is aligned for `O_DIRECT`.
 pub(crate) struct AlignedBuffer {
@@ -60,6 +60,8 @@ pub(super) enum Failure {
     Read(Errno),
     /// The target could not be written.
     Write(Errno),
+    /// The source ended early: it was cut off meanwhile.
+    Shrunk,
     /// The run is ending.
     Stopped,
 }
@@ -70,21 +72,25 @@ pub(super) struct Filled {
     pub(super) digest: Digest,
     /// Data bytes written, without holes.
     pub(super) bytes: u64,
+    /// Those of them that no epoch has heard of yet.
+    pub(super) pending: u64,
     /// The target's file system has filled a hole with zeros.
     pub(super) hole_filled: bool,
 }
 
-struct Fill<'a> {
-    source: BorrowedFd<'a>,
-    target: BorrowedFd<'a>,
-    buffer: &'a mut [u8],
-    hasher: ContentHasher,
-    stop: &'a Stop,
-    written: u64,
+/// A copy of a part of a file, or of all of it.
+pub(super) struct Fill<'a, H> {
+    pub(super) source: BorrowedFd<'a>,
+    pub(super) target: BorrowedFd<'a>,
+    pub(super) buffer: &'a mut [u8],
+    pub(super) hasher: H,
+    pub(super) stop: &'a Stop,
+    /// Data bytes so far.
+    pub(super) written: u64,
     /// Where the first large hole starts.
-    hole: Option<u64>,
+    pub(super) hole: Option<u64>,
     /// The target is open with `O_DIRECT`: only whole blocks may be written.
-    direct: bool,
+    pub(super) direct: bool,
 }
 
 /// Copies the content of `source`, described by `stat`, to the empty file `target`.
@@ -100,27 +106,29 @@ pub(super) fn fill(
         let hasher = ContentHasher::new(Algorithm::for_holes(holes));
         let mut fill = Fill { source, target, buffer, hasher, stop, written: 0, hole: None, direct: false };
         if holes > 0 || has_hole(source, stat.size) {
-            fill.sparse(stat.size)?;
+            // The size first: a hole at the end then needs nothing more.
+            file::set_size(target, stat.size).map_err(Failure::Write)?;
+            fill.sparse(0, stat.size)?;
         } else if stat.size >= DIRECT_MIN && target_align > 0 && ALIGN.is_multiple_of(target_align as usize) {
             fill.direct(stat.size)?;
         } else {
             fill.extent(0, u64::MAX)?;
         }
-        let hole_filled = fill.hole_filled();
-        Ok(Filled { digest: fill.hasher.finish(), bytes: fill.written, hole_filled })
+        let hole_filled = is_hole_filled(target, fill.hole);
+        Ok(Filled { digest: fill.hasher.finish(), bytes: fill.written, pending: fill.written, hole_filled })
     })
 }
 
 /// Blocks for attributes, for the extent tree and reserved beyond the end are
 /// counted like data, so a file with as many blocks as bytes can have holes.
-fn has_hole(source: BorrowedFd<'_>, size: u64) -> bool {
+pub(super) fn has_hole(source: BorrowedFd<'_>, size: u64) -> bool {
     // A file system that cannot say has none to keep.
     size > 0 && file::next_data(source, 0).is_ok_and(|data| data.is_none_or(|(start, end)| start > 0 || end < size))
 }
 
-impl Fill<'_> {
+impl<H: Sink> Fill<'_, H> {
     /// Copies from `at` up to `end` or the end of the file; returns where it stopped.
-    fn extent(&mut self, mut at: u64, end: u64) -> Result<u64, Failure> {
+    pub(super) fn extent(&mut self, mut at: u64, end: u64) -> Result<u64, Failure> {
         while at < end {
             if self.stop.is_set() {
                 return Err(Failure::Stopped);
@@ -143,23 +151,21 @@ impl Fill<'_> {
         Ok(at)
     }
 
-    fn sparse(&mut self, size: u64) -> Result<(), Failure> {
-        // The size first: a hole at the end then needs nothing more.
-        file::set_size(self.target, size).map_err(Failure::Write)?;
-        let mut at = 0;
-        while at < size {
+    /// Copies the data from `at` to `end` and skips the holes.
+    pub(super) fn sparse(&mut self, mut at: u64, end: u64) -> Result<(), Failure> {
+        while at < end {
             if self.stop.is_set() {
                 return Err(Failure::Stopped);
             }
-            let Some((start, end)) = file::next_data(self.source, at).map_err(Failure::Read)? else { break };
-            let (start, end) = (start.min(size), end.min(size));
-            self.skip_hole(at, start);
-            at = self.extent(start, end)?;
-            if at < end {
+            let Some((from, to)) = file::next_data(self.source, at).map_err(Failure::Read)? else { break };
+            let (from, to) = (from.min(end), to.min(end));
+            self.skip_hole(at, from);
+            at = self.extent(from, to)?;
+            if at < to {
                 break;
             }
         }
-        self.skip_hole(at, size);
+        self.skip_hole(at, end);
         Ok(())
     }
 
@@ -169,12 +175,6 @@ impl Fill<'_> {
         if aligned + LARGEST_BLOCK <= to {
             self.hole.get_or_insert(aligned);
         }
-    }
-
-    /// Asks the target whether the first hole that any block size can hold is one.
-    fn hole_filled(&self) -> bool {
-        self.hole
-            .is_some_and(|at| file::next_data(self.target, at).is_ok_and(|data| data.is_some_and(|(s, _)| s == at)))
     }
 
     fn direct(&mut self, size: u64) -> Result<(), Failure> {
@@ -198,8 +198,13 @@ impl Fill<'_> {
         Ok(())
     }
 
-    fn buffered(&mut self) -> Result<(), Failure> {
+    pub(super) fn buffered(&mut self) -> Result<(), Failure> {
         self.direct = false;
         file::set_direct(self.target, false).map_err(Failure::Write)
     }
+}
+
+/// Asks the target whether the first hole that any block size can hold is one.
+pub(super) fn is_hole_filled(target: BorrowedFd<'_>, hole: Option<u64>) -> bool {
+    hole.is_some_and(|at| file::next_data(target, at).is_ok_and(|data| data.is_some_and(|(from, _)| from == at)))
 }

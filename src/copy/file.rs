@@ -6,13 +6,14 @@ use super::Engine;
 use super::birth::make_beside;
 use super::data::{self, Failure, Filled};
 use super::dir::OpenDir;
+use super::large::{Values, is_chunked};
 use super::link::{Arrived, Copied, Place as LinkPlace};
 use super::node::DirNode;
 use crate::durable::{Permit, Replace, Written};
 use crate::journal::{Row, SourceId, State};
 use crate::loss::Loss;
 use crate::meta::{self, Attributes, Wanted};
-use crate::path::Name;
+use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
 use crate::sys::dir::TargetDir;
@@ -28,16 +29,18 @@ use std::time::Duration;
 const ATTEMPTS: u32 = 3;
 
 /// A new file on the target: 0600, ours alone.
-struct Born {
-    fd: OwnedFd,
+pub(super) struct Born {
+    pub(super) fd: OwnedFd,
     /// Its name until it is durable, when its own name is taken.
-    temporary: Option<Name>,
+    pub(super) temporary: Option<Name>,
+    /// It is no birth: a finished file in its place, of which some chunks are bad.
+    pub(super) mended: bool,
 }
 
 impl Born {
     fn create(dir: &TargetDir, name: &Name, fresh: bool) -> Result<Self, Errno> {
         let (fd, temporary) = make_beside(dir, name, fresh, |name| dir.make_file(name))?;
-        Ok(Self { fd, temporary })
+        Ok(Self { fd, temporary, mended: false })
     }
 }
 
@@ -56,27 +59,42 @@ impl Engine {
         else {
             return Arrived::No;
         };
-        let permit = self.submit.gate.acquire(source.stat.size.min(source.stat.allocated));
-        let born = match Born::create(&parent, name, node.fresh) {
-            Ok(born) => born,
-            Err(errno) => {
-                self.target_failed(node.target, node.path().join(name), "create the file", errno);
-                return Arrived::No;
+        let chunked = is_chunked(&source.stat);
+        let unfinished = if chunked { self.unfinished(dir, name, &parent, &source.stat) } else { None };
+        // A chunk has a permit of its own.
+        let dirty = if chunked { 0 } else { source.stat.size.min(source.stat.allocated) };
+        let permit = self.submit.gate.acquire(dirty);
+        let (born, values) = match unfinished {
+            Some(unfinished) => unfinished,
+            None => match Born::create(&parent, name, node.fresh) {
+                Ok(born) => (born, Values::new()),
+                Err(errno) => {
+                    self.target_failed(node.target, node.path().join(name), "create the file", errno);
+                    return Arrived::No;
+                }
+            },
+        };
+        match self.fill(dir, name, source, &born, values) {
+            Filling::Done(content) => {
+                if born.temporary.is_some() {
+                    self.lift_sticky_at(&parent, node.id, name);
+                }
+                self.finish_file(dir, name, Finished { content: *content, born, permit, own })
             }
-        };
-        let Some(content) = self.fill(dir, name, source, &born) else {
-            // What is half there must not look like a file: gone, unless even that fails, then 0600.
-            parent.unlink(born.temporary.as_ref().unwrap_or(name)).ok();
-            return Arrived::No;
-        };
-        if born.temporary.is_some() {
-            self.lift_sticky_at(&parent, node.id, name);
+            // The journal knows its chunks, and it is 0600.
+            Filling::Unfinished => Arrived::No,
+            Filling::Nothing => {
+                // What is half there must not look like a file: gone, unless even that fails, then 0600.
+                if !born.mended {
+                    parent.unlink(born.temporary.as_ref().unwrap_or(name)).ok();
+                }
+                Arrived::No
+            }
         }
-        self.finish_file(dir, name, Finished { content, born, permit, own })
     }
 
-    /// Copies the content until the source holds still; `None` when there is nothing to keep.
-    fn fill(&self, dir: &OpenDir, name: &Name, source: &Source, born: &Born) -> Option<Content> {
+    /// Copies the content until the source holds still.
+    fn fill(&self, dir: &OpenDir, name: &Name, source: &Source, born: &Born, mut values: Values) -> Filling {
         let path = || dir.node.path().join(name);
         let target = dir.node.target;
         let align = match stat_fd(&born.fd) {
@@ -84,49 +102,70 @@ impl Engine {
             Err(_) => 0,
         };
         let mut before = settled(source);
+        if !before.unchanged_since(&source.stat) {
+            // The chunks are those of what it was when it was opened.
+            if born.mended {
+                return self.never_still(target, path(), 1);
+            }
+            values.clear();
+        }
         for attempt in 1.. {
             // Read before the content: if the ctime still stands afterwards, they belong together.
             let attributes = self.source_attributes(target, Holder::file(&source.fd), &before, path);
-            if attempt == 1 {
+            if attempt == 1 && !born.mended {
                 meta::apply_at_birth(&born.fd, attributes.flags, dir.node.handed);
             }
-            let filled = match data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), align, &self.stop) {
-                Ok(filled) => filled,
-                Err(Failure::Stopped) => return None,
-                Err(Failure::Read(errno)) => {
-                    self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "read the source", errno));
-                    return None;
-                }
-                Err(Failure::Write(errno)) => {
-                    self.target_failed(target, path(), "write", errno);
-                    return None;
-                }
+            let chunked = is_chunked(&before);
+            let filled = if chunked {
+                self.fill_chunks(dir, name, source, &before, born, std::mem::take(&mut values))
+            } else {
+                data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), align, &self.stop)
             };
             let after = match stat_fd(&source.fd) {
                 Ok(after) => after,
                 Err(errno) => {
                     self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "look at again", errno));
-                    return None;
+                    return Filling::Nothing;
                 }
             };
-            if after.unchanged_since(&before) {
-                return Some(Content { stat: before, attributes, filled });
+            let still = after.unchanged_since(&before);
+            match filled {
+                Ok(filled) if still => {
+                    return Filling::Done(Box::new(Content { stat: before, attributes, filled }));
+                }
+                Err(Failure::Stopped) if chunked && still => return Filling::Unfinished,
+                Err(Failure::Stopped) => return Filling::Nothing,
+                Err(Failure::Write(errno)) => {
+                    self.target_failed(target, path(), "write", errno);
+                    let keep = chunked && still && self.stop.is_set();
+                    return if keep { Filling::Unfinished } else { Filling::Nothing };
+                }
+                Err(Failure::Read(errno)) if still => {
+                    self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "read the source", errno));
+                    return Filling::Nothing;
+                }
+                Ok(_) | Err(Failure::Read(_) | Failure::Shrunk) => {}
             }
-            if attempt == ATTEMPTS {
-                let message = format!(
-                    "the source changed while it was read, {ATTEMPTS} times, and was not copied; \
-                     stop what writes to it, or mount the backup read-only, and run again"
-                );
-                self.problem(target, Problem::new(path(), ProblemKind::ChangedSource, message));
-                return None;
+            // What is mended must not become a mixture of two states of the source.
+            if attempt == ATTEMPTS || born.mended {
+                return self.never_still(target, path(), attempt);
             }
             if let Err(errno) = file::set_size(&born.fd, 0) {
                 self.target_failed(target, path(), "truncate", errno);
-                return None;
+                return Filling::Nothing;
             }
             before = after;
         }
-        None
+        Filling::Nothing
+    }
+
+    fn never_still(&self, target: u32, path: RelPath, attempts: u32) -> Filling {
+        let message = format!(
+            "the source changed while it was read ({attempts} times) and was not copied; \
+             stop what writes to it, or mount the backup read-only, and run again"
+        );
+        self.problem(target, Problem::new(path, ProblemKind::ChangedSource, message));
+        Filling::Nothing
     }
 
     fn finish_file(&self, dir: &OpenDir, name: &Name, done: Finished) -> Arrived {
@@ -177,7 +216,7 @@ impl Engine {
             verified: None,
         };
         let replace = done.born.temporary.map(|temporary| Replace::new(node, temporary, name));
-        self.hand_in(node, name, row, filled.bytes, replace, Some(done.permit))
+        self.hand_in(node, name, row, filled.pending, replace, Some(done.permit))
     }
 
     /// Gives a finished entry to the epoch; comes back with what its further names link to.
@@ -195,7 +234,8 @@ impl Engine {
             name: replace.as_ref().map_or(name, |r| &r.temporary).clone(),
             row: Arc::new(row.clone()),
         });
-        self.submit.send(Written { row, file_system: node.file_system, bytes, replace, permit });
+        let written = Written::row(row, node.file_system).replacing(replace);
+        self.submit.send(Written { bytes, permit, ..written });
         Arrived::Yes(copied)
     }
 
@@ -221,6 +261,15 @@ impl Engine {
             }
         }
     }
+}
+
+/// What came of filling a file.
+enum Filling {
+    Done(Box<Content>),
+    /// The run is ending; the chunks that are there stay for the next one.
+    Unfinished,
+    /// Nothing to keep; a problem says why, or the run is ending.
+    Nothing,
 }
 
 /// A source that holds still, and what was read from it.

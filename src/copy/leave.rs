@@ -81,13 +81,7 @@ impl Engine {
             add(if same { &tally.skipped } else { &tally.copied }, 1);
         }
         let row = directory_row(node, State::Done, &stat);
-        self.submit.send(Written {
-            row: Row { wanted, ..row },
-            file_system: node.file_system,
-            bytes: 0,
-            replace: None,
-            permit: None,
-        });
+        self.submit.send(Written::row(Row { wanted, ..row }, node.file_system));
         Ok(())
     }
 }

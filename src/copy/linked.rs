@@ -171,7 +171,7 @@ impl Engine {
         add(&tally.hardlinks, 1);
         add(&tally.copied, 1);
         let replace = temporary.map(|temporary| Replace::new(&dir.node, temporary, name));
-        self.submit.send(Written { row, file_system: dir.node.file_system, bytes: 0, replace, permit: None });
+        self.submit.send(Written::row(row, dir.node.file_system).replacing(replace));
     }
 
     /// `full` has as many names as its file system allows (65 000 on ext4): the

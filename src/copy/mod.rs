@@ -11,6 +11,7 @@ mod data;
 pub mod descriptors;
 mod dir;
 mod file;
+mod large;
 mod layout;
 mod leaf;
 mod leave;
@@ -23,6 +24,7 @@ mod source;
 mod sticky;
 mod trust;
 
+pub(crate) use birth::temporary_name;
 pub(crate) use data::with_buffer;
 
 use crate::durable::{FileSystems, Submit};

@@ -67,7 +67,7 @@ impl Engine {
             }
             Err(errno) => return Err(errno),
         }
-        self.submit.send(Written { row, file_system, bytes: 0, replace: None, permit: None });
+        self.submit.send(Written::row(row, file_system));
         Ok(())
     }
 

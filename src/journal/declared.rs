@@ -106,16 +106,20 @@ pub(super) fn forget(connection: &mut Connection, dst: &RelPath) -> Result<(), r
             };
         }
         if let Some(dir) = dir {
-            transaction.execute(
-                "WITH RECURSIVE below(id) AS (
-                   SELECT id FROM item WHERE dir = ?1 AND name = ?2 AND id IS NOT NULL
-                   UNION ALL SELECT item.id FROM item JOIN below ON item.dir = below.id WHERE item.id IS NOT NULL)
-                 DELETE FROM item WHERE dir IN below",
-                (dir, last.as_bytes()),
-            )?;
-            transaction.execute("DELETE FROM item WHERE dir = ?1 AND name = ?2", (dir, last.as_bytes()))?;
+            // Chunks first: the directories' ids are in the rows of `item`.
+            for table in ["chunk", "item"] {
+                transaction.execute(
+                    &format!(
+                        "WITH RECURSIVE below(id) AS (
+                           SELECT id FROM item WHERE dir = ?1 AND name = ?2 AND id IS NOT NULL
+                           UNION ALL SELECT item.id FROM item JOIN below ON item.dir = below.id WHERE item.id IS NOT NULL)
+                         DELETE FROM {table} WHERE dir IN below OR dir = ?1 AND name = ?2"
+                    ),
+                    (dir, last.as_bytes()),
+                )?;
+            }
         }
     }
-    transaction.execute("DELETE FROM entry WHERE dst = ?1", [dst.as_bytes()])?;
+    transaction.execute("DELETE FROM entry WHERE dst = ?1 AND declared = 0", [dst.as_bytes()])?;
     transaction.commit()
 }

@@ -13,7 +13,7 @@ mod writer;
 
 pub use declared::Declared;
 pub use reader::Reader;
-pub use row::{Row, SourceId, State};
+pub use row::{CHUNKED, Chunk, Record, Row, SourceId, State};
 pub use writer::{Writer, WriterHandle};
 
 use crate::sys::{Errno, errno_words};

@@ -3,7 +3,7 @@
 use super::JournalError;
 use super::row::{Row, SourceId, State};
 use super::schema::COLUMNS;
-use crate::digest::{Algorithm, Digest};
+use crate::digest::{Algorithm, ChunkValue, Digest};
 use crate::loss::Lost;
 use crate::meta::{Wanted, Xattrs};
 use crate::path::{Name, RelPath};
@@ -35,6 +35,27 @@ impl Reader {
             let mut statement =
                 self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE dir = ?1 AND name = ?2"))?;
             statement.query_row((dir, name.as_bytes()), decode).optional()
+        };
+        self.wrap(ask())
+    }
+
+    /// The values of a large file's chunks that the target has, by index.
+    pub fn chunks(&self, dir: i64, name: &[u8]) -> Result<Vec<(u64, ChunkValue)>, JournalError> {
+        let ask = || {
+            let mut statement = self
+                .connection
+                .prepare_cached("SELECT idx, value FROM chunk WHERE dir = ?1 AND name = ?2 ORDER BY idx")?;
+            statement.query_map((dir, name), |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?)))?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// The large files that no run has finished.
+    pub fn partial(&self) -> Result<Vec<Row>, JournalError> {
+        let ask = || {
+            let mut statement =
+                self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE state = 4"))?;
+            statement.query_map([], decode)?.collect()
         };
         self.wrap(ask())
     }

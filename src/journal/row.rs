@@ -1,9 +1,12 @@
 //! One line of the journal: an entry of the target, as it shall be.
 
-use crate::digest::Digest;
+use crate::digest::{Algorithm, ChunkValue, Digest};
 use crate::loss::Loss;
 use crate::meta::{Wanted, Xattrs};
 use crate::sys::stat::{Kind, Stat, Time};
+
+/// Files of at least this many bytes are copied in chunks, with a row for each.
+pub const CHUNKED: u64 = 64 << 20;
 
 /// Where an entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +19,8 @@ pub enum State {
     Passage,
     /// Verification found it different; it is copied again by the next run.
     Bad,
+    /// A large file of which some chunks are on the medium; they have rows of their own.
+    Partial,
 }
 
 impl State {
@@ -25,6 +30,7 @@ impl State {
             Self::Done => 1,
             Self::Passage => 2,
             Self::Bad => 3,
+            Self::Partial => 4,
         }
     }
 
@@ -34,6 +40,7 @@ impl State {
             1 => Self::Done,
             2 => Self::Passage,
             3 => Self::Bad,
+            4 => Self::Partial,
             _ => return None,
         })
     }
@@ -108,6 +115,13 @@ impl Row {
         self.wanted.xattrs.as_ref()
     }
 
+    /// True when the rows of its chunks make up its digest, or are about to.
+    #[must_use]
+    pub fn has_chunks(&self) -> bool {
+        let merged = self.digest.is_some_and(|digest| digest.algorithm == Algorithm::Blake3);
+        self.state != State::Partial && !self.alias && merged && self.size >= CHUNKED
+    }
+
     /// True when `stat` is the source as it was when this row was written:
     /// type, size, mtime, ctime and inode.
     #[must_use]
@@ -132,4 +146,26 @@ impl Row {
             && (lost(Loss::Owner) || self.wanted.owner.is_none_or(|o| o == (stat.uid, stat.gid)))
             && (self.nlink > 1 || self.dst_ctime == stat.ctime)
     }
+}
+
+/// One chunk of a large file that the target has.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// The directory's id.
+    pub dir: i64,
+    /// The file's name in it.
+    pub name: Vec<u8>,
+    /// Its place in the file, in chunks.
+    pub index: u64,
+    /// Its value.
+    pub value: ChunkValue,
+}
+
+/// What an epoch makes durable.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// An entry.
+    Row(Box<Row>),
+    /// A chunk of an entry that is not whole yet, or is mended.
+    Chunk(Chunk),
 }

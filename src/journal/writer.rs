@@ -1,12 +1,13 @@
 //! The one thread that writes the journal.
 
-use super::row::{Row, State};
+use super::row::{Chunk, Record, Row, State};
 use super::schema::COLUMNS;
 use super::{Journal, JournalError};
 use crate::digest::Algorithm;
 use crate::durable::Durable;
 use crate::path::RelPath;
 use crate::stop::{Full, Reason, Stop};
+use crate::sys::stat::Kind;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::{Connection, params};
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ enum Message {
     Commit(Durable),
     Verified { at: i64, keys: Vec<(i64, Vec<u8>)> },
     Bad(Vec<(i64, Vec<u8>)>),
+    BadChunks { dir: i64, name: Vec<u8>, indices: Vec<u64> },
     Meta(&'static str, String),
     Forget(RelPath),
     RunStarted { started: String, tool: String },
@@ -101,6 +103,11 @@ impl WriterHandle {
         self.send(Message::Bad(keys));
     }
 
+    /// Records that these chunks of a large file differ: only they are copied again.
+    pub fn bad_chunks(&self, dir: i64, name: Vec<u8>, indices: Vec<u64>) {
+        self.send(Message::BadChunks { dir, name, indices });
+    }
+
     /// Sets a value of the `meta` table.
     pub fn meta(&self, key: &'static str, value: String) {
         self.send(Message::Meta(key, value));
@@ -155,6 +162,14 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
                     &keys,
                 )?;
             }
+            Message::BadChunks { dir, name, indices } => {
+                let transaction = connection.transaction()?;
+                for index in indices {
+                    let key = (dir, &name, index.cast_signed());
+                    transaction.execute("DELETE FROM chunk WHERE dir = ?1 AND name = ?2 AND idx = ?3", key)?;
+                }
+                transaction.commit()?;
+            }
             Message::Meta(key, value) => {
                 connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)", (key, value))?;
             }
@@ -194,8 +209,22 @@ fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite:
         let marks = (1..=30).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
         let mut statement =
             transaction.prepare_cached(&format!("INSERT OR REPLACE INTO item({COLUMNS}) VALUES({marks})"))?;
-        for row in durable.rows() {
-            insert(&mut statement, row)?;
+        let mut chunk =
+            transaction.prepare_cached("INSERT OR REPLACE INTO chunk(dir, name, idx, value) VALUES(?1, ?2, ?3, ?4)")?;
+        let mut drop_chunks = transaction.prepare_cached("DELETE FROM chunk WHERE dir = ?1 AND name = ?2")?;
+        for record in durable.records() {
+            match record {
+                Record::Row(row) => {
+                    insert(&mut statement, row)?;
+                    // What lay there under this name before had other chunks.
+                    if row.kind() == Kind::File && !row.has_chunks() {
+                        drop_chunks.execute((row.dir, &row.name))?;
+                    }
+                }
+                Record::Chunk(Chunk { dir, name, index, value }) => {
+                    chunk.execute((dir, name, index.cast_signed(), value))?;
+                }
+            }
         }
     }
     transaction.commit()

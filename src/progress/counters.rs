@@ -27,6 +27,8 @@ pub struct Tally {
     pub copied: AtomicU64,
     /// Data bytes read and written by this run.
     pub copied_bytes: AtomicU64,
+    /// Bytes of unfinished large files that an earlier run had copied.
+    pub reused_bytes: AtomicU64,
     /// Entries that an earlier run had finished.
     pub skipped: AtomicU64,
     /// Apparent bytes of those.

@@ -82,6 +82,8 @@ pub struct Totals {
     pub copied: u64,
     /// Data bytes that this run wrote.
     pub copied_bytes: u64,
+    /// Bytes of unfinished large files that an earlier run had copied.
+    pub reused_bytes: u64,
     /// Entries that an earlier run had finished.
     pub skipped: u64,
     /// Their apparent bytes.
@@ -134,6 +136,7 @@ impl Totals {
             allocated_bytes: get(&tally.allocated),
             copied: get(&tally.copied),
             copied_bytes: get(&tally.copied_bytes),
+            reused_bytes: get(&tally.reused_bytes),
             skipped: get(&tally.skipped),
             skipped_bytes: get(&tally.skipped_bytes),
             verified: get(&tally.verified),
@@ -159,6 +162,7 @@ impl Totals {
             (&mut self.allocated_bytes, other.allocated_bytes),
             (&mut self.copied, other.copied),
             (&mut self.copied_bytes, other.copied_bytes),
+            (&mut self.reused_bytes, other.reused_bytes),
             (&mut self.skipped, other.skipped),
             (&mut self.skipped_bytes, other.skipped_bytes),
             (&mut self.verified, other.verified),

@@ -91,6 +91,9 @@ fn verdict(report: &Report) -> String {
 fn line(out: &mut String, name: &str, t: &Totals) -> std::fmt::Result {
     write!(out, "  {name:<10} {:>9} files {:>9}", count(t.files), bytes(t.bytes))?;
     write!(out, " | copied {} ({}, {})", count(t.copied), bytes(t.copied_bytes), rate(t.copied_bytes, t.seconds))?;
+    if t.reused_bytes > 0 {
+        write!(out, " | went on after {}", bytes(t.reused_bytes))?;
+    }
     write!(out, " | already done {}", count(t.skipped))?;
     if t.verified > 0 {
         write!(out, " | verified {} ({})", count(t.verified), bytes(t.verified_bytes))?;

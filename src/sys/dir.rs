@@ -157,6 +157,13 @@ impl TargetDir {
         retry(|| rustix::fs::openat(&self.0, name.as_c_str(), flags, FILE_AT_BIRTH))
     }
 
+    /// Opens a file that is there already for reading and writing, never through a
+    /// symlink and never blocking.
+    pub fn open_to_write(&self, name: &Name) -> Result<OwnedFd, Errno> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        retry(|| rustix::fs::openat(&self.0, name.as_c_str(), flags, Mode::empty()))
+    }
+
     /// Makes a symlink that holds `text` verbatim.
     pub fn make_symlink(&self, text: &[u8], name: &Name) -> Result<(), Errno> {
         retry(|| rustix::fs::symlinkat(text, &self.0, name.as_c_str()))

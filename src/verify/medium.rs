@@ -1,7 +1,7 @@
 //! Reads a file of the target as the medium has it, not as the page cache does.
 
 use crate::copy::with_buffer;
-use crate::digest::{Algorithm, ContentHasher, Digest};
+use crate::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, Digest, Sink, chunks_of};
 use crate::path::Name;
 use crate::stop::Stop;
 use crate::sys::dir::TargetDir;
@@ -9,7 +9,7 @@ use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::{Errno, file};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::OFlags;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// How the medium was read; the worst of all files counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -44,93 +44,136 @@ impl WorstMedium {
     }
 }
 
-/// What was read.
-pub(super) struct ReadBack {
-    pub(super) digest: Digest,
-    /// Data bytes that came from the medium.
-    pub(super) bytes: u64,
-}
-
 /// Why a file could not be read back.
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     Failed(&'static str, Errno),
     Stopped,
 }
 
-/// Hashes the regular file `name` as it is on the medium. `memory` says that the
-/// file system has none.
-pub(super) fn read_back(
-    dir: &TargetDir,
-    name: &Name,
-    algorithm: Algorithm,
-    memory: bool,
-    worst: &WorstMedium,
-    stop: &Stop,
-) -> Result<ReadBack, ReadError> {
-    let failed = |operation| move |errno| ReadError::Failed(operation, errno);
-    let (fd, mut direct) = open(dir, name).map_err(failed("open"))?;
-    let stat = stat_fd(&fd).map_err(failed("look at"))?;
-    if stat.kind != Kind::File {
-        return Err(ReadError::Failed("read", Errno::INVAL));
-    }
-    // Inline and compressed extents are served from the cache even with O_DIRECT.
-    file::evict(&fd).map_err(failed("evict from the page cache"))?;
-    let sparse = stat.allocated < stat.size;
-    let mut hasher = ContentHasher::new(algorithm);
-    let (mut at, mut bytes) = (0, 0);
-    let mut medium = if direct { Medium::Direct } else { Medium::Evicted };
-    while at < stat.size {
-        if stop.is_set() {
-            return Err(ReadError::Stopped);
+/// A file that is open past the page cache. Several threads may read it at once.
+pub(super) struct Reading {
+    fd: OwnedFd,
+    /// Apparent bytes.
+    pub(super) size: u64,
+    sparse: bool,
+    direct: AtomicBool,
+    used: WorstMedium,
+    read: AtomicU64,
+}
+
+impl Reading {
+    /// Opens the regular file `name` and drops its pages: inline and compressed
+    /// extents are served from the cache even with `O_DIRECT`.
+    pub(super) fn open(dir: &TargetDir, name: &Name) -> Result<Self, ReadError> {
+        let failed = |operation| move |errno| ReadError::Failed(operation, errno);
+        let (fd, direct) = open(dir, name).map_err(failed("open"))?;
+        let stat = stat_fd(&fd).map_err(failed("look at"))?;
+        if stat.kind != Kind::File {
+            return Err(ReadError::Failed("read", Errno::INVAL));
         }
-        let (start, end) = if sparse {
-            match file::next_data(&fd, at).map_err(failed("find data"))? {
-                Some((start, end)) => (start.min(stat.size), end.min(stat.size)),
-                None => (stat.size, stat.size),
+        file::evict(&fd).map_err(failed("evict from the page cache"))?;
+        let (size, sparse) = (stat.size, stat.allocated < stat.size);
+        let (used, read) = (WorstMedium::default(), AtomicU64::new(0));
+        Ok(Self { fd, size, sparse, direct: AtomicBool::new(direct), used, read })
+    }
+
+    /// The digest of the whole file.
+    pub(super) fn digest(&self, algorithm: Algorithm, stop: &Stop) -> Result<Digest, ReadError> {
+        let mut hasher = ContentHasher::new(algorithm);
+        self.range(0, self.size, &mut hasher, stop)?;
+        Ok(hasher.finish())
+    }
+
+    /// The value of one chunk.
+    pub(super) fn chunk(&self, index: u64, stop: &Stop) -> Result<ChunkValue, ReadError> {
+        let mut hasher = ChunkHasher::new(index);
+        self.range(index * CHUNK, self.size.min((index + 1) * CHUNK), &mut hasher, stop)?;
+        Ok(hasher.finish())
+    }
+
+    /// The bytes that came from the medium, which this tells `worst`. `memory` says
+    /// that the file system has none.
+    pub(super) fn finish(self, memory: bool, worst: &WorstMedium) -> u64 {
+        let bytes = self.read.into_inner();
+        if bytes > 0 {
+            worst.note(if memory { Medium::Cached } else { self.used.get().unwrap_or(Medium::Cached) });
+        }
+        bytes
+    }
+
+    fn range(&self, mut at: u64, end: u64, sink: &mut impl Sink, stop: &Stop) -> Result<(), ReadError> {
+        while at < end {
+            let (from, to) = if self.sparse {
+                match file::next_data(&self.fd, at).map_err(|errno| ReadError::Failed("find data", errno))? {
+                    Some((from, to)) => (from.min(end), to.min(end)),
+                    None => (end, end),
+                }
+            } else {
+                (at, end)
+            };
+            sink.zeros(from - at);
+            at = self.extent(from, to, sink, stop)?;
+            if at < to {
+                break;
             }
-        } else {
-            (at, stat.size)
-        };
-        hasher.zeros(start - at);
-        at = start;
+        }
+        // Cut off meanwhile: zeros stand for what is missing, and the size tells.
+        sink.zeros(end.saturating_sub(at));
+        Ok(())
+    }
+
+    /// Reads what lies between two offsets; returns where it stopped.
+    fn extent(&self, mut at: u64, end: u64, sink: &mut impl Sink, stop: &Stop) -> Result<u64, ReadError> {
         while at < end {
             if stop.is_set() {
                 return Err(ReadError::Stopped);
             }
-            if !direct && file::is_cached(&fd, at).unwrap_or(true) {
-                medium = Medium::Cached;
-            }
+            let direct = self.direct.load(Ordering::Relaxed);
+            let cached = !direct && file::is_cached(&self.fd, at).unwrap_or(true);
             let got = with_buffer(|buffer| {
                 let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
                 // O_DIRECT asks for whole blocks; past the end of an extent they are zeros, and cut off here.
                 let ask = want.next_multiple_of(4096).min(buffer.len());
-                let got = file::read_once(&fd, &mut buffer[..ask], at)?.min(want);
-                hasher.update(&buffer[..got]);
+                let got = file::read_once(&self.fd, &mut buffer[..ask], at)?.min(want);
+                sink.update(&buffer[..got]);
                 Ok(got)
             });
             match got {
                 Ok(0) => break,
                 Ok(got) => {
+                    self.used.note(match (direct, cached) {
+                        (true, _) => Medium::Direct,
+                        (false, false) => Medium::Evicted,
+                        (false, true) => Medium::Cached,
+                    });
                     at += got as u64;
-                    bytes += got as u64;
+                    self.read.fetch_add(got as u64, Ordering::Relaxed);
                 }
                 Err(Errno::INVAL) if direct => {
                     // Not at this offset or size: the rest goes through an evicted cache.
-                    file::set_direct(&fd, false).map_err(failed("read"))?;
-                    direct = false;
-                    medium = medium.max(Medium::Evicted);
+                    file::set_direct(&self.fd, false).map_err(|errno| ReadError::Failed("read", errno))?;
+                    self.direct.store(false, Ordering::Relaxed);
                 }
                 Err(errno) => return Err(ReadError::Failed("read", errno)),
             }
         }
-        if at < end {
-            break;
-        }
+        Ok(at)
     }
-    if bytes > 0 {
-        worst.note(if memory { Medium::Cached } else { medium });
+}
+
+/// One chunk of a file that shall have `size` bytes.
+pub(crate) fn read_chunk(
+    dir: &TargetDir,
+    name: &Name,
+    index: u64,
+    size: u64,
+    stop: &Stop,
+) -> Result<ChunkValue, ReadError> {
+    let reading = Reading::open(dir, name)?;
+    if reading.size != size || index >= chunks_of(size) {
+        return Err(ReadError::Failed("read", Errno::INVAL));
     }
-    Ok(ReadBack { digest: hasher.finish(), bytes })
+    reading.chunk(index, stop)
 }
 
 fn open(dir: &TargetDir, name: &Name) -> Result<(OwnedFd, bool), Errno> {

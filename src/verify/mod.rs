@@ -1,8 +1,10 @@
 //! Verification: every entry of the journal against the target, content from
 //! the medium and all metadata.
 
+mod large;
 mod medium;
 
+pub(crate) use medium::read_chunk;
 pub use medium::{Medium, WorstMedium};
 
 use crate::clock;
@@ -18,10 +20,10 @@ use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::flags::{self, Flags};
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
-use medium::ReadError;
+use medium::{ReadError, Reading};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What verification looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -55,6 +57,8 @@ pub struct Verifier {
     pub journal: WriterHandle,
     /// How the medium was read.
     pub medium: WorstMedium,
+    /// Connections for the chunks of large files, one for each thread at most.
+    pub readers: Mutex<Vec<Reader>>,
 }
 
 /// Rows that are looked at together; all lie in one directory.
@@ -70,6 +74,9 @@ impl Verifier {
     pub fn run(&self, journal: &Journal) -> Result<(), JournalError> {
         self.journal.flush();
         let reader = journal.reader()?;
+        for _ in 0..self.threads {
+            self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(journal.reader()?);
+        }
         let (entries, bytes) = reader.verify_load(self.unverified_only)?;
         self.counters.verify_entries.store(entries, Ordering::Relaxed);
         self.counters.verify_bytes.store(bytes, Ordering::Relaxed);
@@ -229,15 +236,21 @@ impl Verifier {
         row: &Row,
     ) -> Result<Option<Problem>, ReadError> {
         let Some(digest) = row.digest else { return Ok(None) };
-        let read = medium::read_back(dir, name, digest.algorithm, memory, &self.medium, &self.stop)?;
+        let reading = Reading::open(dir, name)?;
+        let found = match self.chunks_of(row) {
+            Some(chunks) => self.compare_chunks(&reading, path, row, &chunks),
+            None => reading.digest(digest.algorithm, &self.stop).map(|found| {
+                let hex = |bytes: &[u8; 32]| format!("BLAKE3 {}", blake3::Hash::from_bytes(*bytes).to_hex());
+                (found != digest).then(|| {
+                    Problem::differs(path.clone(), ProblemKind::Content, hex(&digest.bytes), hex(&found.bytes))
+                })
+            }),
+        };
+        let bytes = reading.finish(memory, &self.medium);
         if let Some(tally) = self.counters.targets.get(row.target as usize) {
-            add(&tally.verified_bytes, read.bytes);
+            add(&tally.verified_bytes, bytes);
         }
-        if read.digest == digest {
-            return Ok(None);
-        }
-        let hex = |bytes: &[u8; 32]| format!("BLAKE3 {}", blake3::Hash::from_bytes(*bytes).to_hex());
-        Ok(Some(Problem::differs(path.clone(), ProblemKind::Content, hex(&digest.bytes), hex(&read.digest.bytes))))
+        found
     }
 }
 

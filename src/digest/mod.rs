@@ -6,6 +6,10 @@
 //! so a tebibyte of hole would cost minutes of hashing for nothing. Both depend
 //! on content alone, never on where a file system put the holes.
 
+mod chunks;
+
+pub use chunks::{ChunkHasher, ChunkValue, chunks_of, merge};
+
 /// The size of a chunk in bytes.
 pub const CHUNK: u64 = 16 << 20;
 
@@ -60,6 +64,14 @@ struct Chunks {
 
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
+/// What takes bytes in their order, or hears that they are zeros.
+pub trait Sink {
+    /// The next bytes.
+    fn update(&mut self, data: &[u8]);
+    /// The next `length` bytes are zero.
+    fn zeros(&mut self, length: u64);
+}
+
 impl ContentHasher {
     /// A hasher at offset 0.
     #[must_use]
@@ -75,30 +87,6 @@ impl ContentHasher {
         })
     }
 
-    /// The next bytes.
-    pub fn update(&mut self, data: &[u8]) {
-        match &mut self.0 {
-            State::Plain(hasher) => {
-                hasher.update(data);
-            }
-            State::Chunks(chunks) => chunks.update(data),
-        }
-    }
-
-    /// The next `length` bytes are zero.
-    pub fn zeros(&mut self, mut length: u64) {
-        match &mut self.0 {
-            State::Plain(hasher) => {
-                while length > 0 {
-                    let part = usize::try_from(length).unwrap_or(usize::MAX).min(ZEROS.len());
-                    hasher.update(&ZEROS[..part]);
-                    length -= part as u64;
-                }
-            }
-            State::Chunks(chunks) => chunks.zeros(length),
-        }
-    }
-
     /// The digest of everything given so far.
     #[must_use]
     pub fn finish(self) -> Digest {
@@ -111,6 +99,26 @@ impl ContentHasher {
                 chunks.list.update(&chunks.offset.to_le_bytes());
                 Digest { algorithm: Algorithm::NonZeroChunks, bytes: *chunks.list.finalize().as_bytes() }
             }
+        }
+    }
+}
+
+impl Sink for ContentHasher {
+    fn update(&mut self, data: &[u8]) {
+        match &mut self.0 {
+            State::Plain(hasher) => {
+                hasher.update(data);
+            }
+            State::Chunks(chunks) => chunks.update(data),
+        }
+    }
+
+    fn zeros(&mut self, length: u64) {
+        match &mut self.0 {
+            State::Plain(hasher) => {
+                chunks::zeros(hasher, length);
+            }
+            State::Chunks(chunks) => chunks.zeros(length),
         }
     }
 }

@@ -1,0 +1,83 @@
+//! Large files by chunks: read a few at a time, and the bad ones named.
+
+use super::Verifier;
+use super::medium::{ReadError, Reading};
+use crate::digest::{CHUNK, ChunkValue, chunks_of, merge};
+use crate::journal::Row;
+use crate::path::RelPath;
+use crate::problem::{Problem, ProblemKind};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+/// Chunks of one file that are read at a time.
+const AT_ONCE: usize = 4;
+/// Ranges that a message names.
+const NAMED: usize = 4;
+
+impl Verifier {
+    /// The recorded chunks of a large file, if all of them are there and make up
+    /// its digest; else the file is read as a whole.
+    pub(super) fn chunks_of(&self, row: &Row) -> Option<Vec<ChunkValue>> {
+        if !row.has_chunks() {
+            return None;
+        }
+        let reader = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        let chunks = reader.chunks(row.dir, &row.name);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        let values: Vec<ChunkValue> = chunks.ok()?.into_iter().map(|(_, value)| value).collect();
+        (merge(&values, row.size) == row.digest).then_some(values)
+    }
+
+    /// Reads every chunk; the journal forgets those that differ, so that only they
+    /// are copied again.
+    pub(super) fn compare_chunks(
+        &self,
+        reading: &Reading,
+        path: &RelPath,
+        row: &Row,
+        expected: &[ChunkValue],
+    ) -> Result<Option<Problem>, ReadError> {
+        let next = AtomicUsize::new(0);
+        let bad = Mutex::new(Ok(Vec::new()));
+        let serve = || {
+            loop {
+                let at = next.fetch_add(1, Relaxed);
+                let Some(value) = expected.get(at) else { return };
+                let index = at as u64;
+                let found = reading.chunk(index, &self.stop);
+                let mut bad = bad.lock().unwrap_or_else(PoisonError::into_inner);
+                match (found, &mut *bad) {
+                    (_, Err(_)) => return,
+                    (Ok(found), Ok(list)) if found != *value => list.push(index),
+                    (Ok(_), _) => {}
+                    (Err(error), bad) => *bad = Err(error),
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.threads.min(AT_ONCE).min(expected.len()) {
+                if std::thread::Builder::new().name("chunks".into()).spawn_scoped(scope, serve).is_err() {
+                    // The others, this one among them, see to all chunks.
+                    break;
+                }
+            }
+            serve();
+        });
+        let mut bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        if bad.is_empty() {
+            return Ok(None);
+        }
+        bad.sort_unstable();
+        let count = chunks_of(row.size);
+        let shown: Vec<String> =
+            bad.iter().take(NAMED).map(|i| format!("{}-{}", i * CHUNK, row.size.min((i + 1) * CHUNK) - 1)).collect();
+        let more = if bad.len() > NAMED { ", …" } else { "" };
+        let message = format!(
+            "{} of {count} chunks differ from the source (bytes {}{more}); the next run copies only these again",
+            bad.len(),
+            shown.join(", ")
+        );
+        self.journal.bad_chunks(row.dir, row.name.clone(), bad);
+        Ok(Some(Problem::new(path.clone(), ProblemKind::Content, message)))
+    }
+}

@@ -1,0 +1,158 @@
+//! Large files by chunks: resumed, mended, and never mixed.
+
+use crate::kit::disk::World;
+use crate::kit::run::{run, spawn};
+use crate::kit::{need_root, snapshot};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const CHUNK: u64 = 16 << 20;
+
+/// Bytes that differ from chunk to chunk.
+fn fill(path: &Path, size: u64) {
+    let file = std::fs::File::create(path).unwrap();
+    let mut block = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < size {
+        block.iter_mut().zip(0_u64..).for_each(|(b, i)| *b = (i.wrapping_mul(31) ^ (at >> 20)) as u8);
+        let part = (size - at).min(block.len() as u64);
+        file.write_all_at(&block[..part as usize], at).unwrap();
+        at += part;
+    }
+}
+
+fn chunk_rows(world: &World) -> u64 {
+    let journal = world.persist.join(".persistcp/t.sqlite");
+    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+    let Ok(connection) = rusqlite::Connection::open_with_flags(journal, flags) else { return 0 };
+    connection.query_row("SELECT count(*) FROM chunk", [], |row| row.get::<_, i64>(0)).map_or(0, |n| n as u64)
+}
+
+/// Kills a run as soon as the journal has some of the chunks; how many it has then.
+fn killed_midway(world: &World, plan: &Path) -> u64 {
+    let mut child = spawn(plan, &["--threads", "2"]);
+    let limit = Instant::now() + Duration::from_secs(60);
+    while chunk_rows(world) < 2 {
+        assert!(child.try_wait().unwrap().is_none(), "the run was over before it could be killed");
+        assert!(Instant::now() < limit, "no chunk was ever recorded");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    chunk_rows(world)
+}
+
+fn digest(world: &World) -> Vec<u8> {
+    let connection = rusqlite::Connection::open(world.persist.join(".persistcp/t.sqlite")).unwrap();
+    connection.query_row("SELECT digest FROM item WHERE name = CAST('large' AS BLOB)", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_killed_copy_goes_on_at_its_first_missing_chunk() {
+    need_root!();
+    let size = 40 * CHUNK + 12_345;
+    let world = World::ext4(1500);
+    let large = world.file("data/large", "");
+    fill(&large, size);
+    let plan = world.plan("");
+    let rows = killed_midway(&world, &plan);
+    let half = std::fs::metadata(world.target().join("large")).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::mode(&half) & 0o7777, 0o600, "what is unfinished is closed");
+    let ran = run(&plan, &[]).exits(0).says("went on after");
+    assert_eq!(ran.total("reused_bytes"), rows * CHUNK, "{ran}");
+    assert_eq!(ran.total("copied_bytes"), size - rows * CHUNK, "nothing is copied twice\n{ran}");
+    snapshot::assert_same(&world.data(), &world.target());
+    let standard = blake3::Hasher::new().update_reader(std::fs::File::open(&large).unwrap()).unwrap().finalize();
+    assert_eq!(digest(&world), standard.as_bytes(), "the digest is the one that b3sum prints");
+    assert_eq!(run(&plan, &[]).exits(0).total("copied"), 0);
+}
+
+#[test]
+fn a_source_that_changed_meanwhile_is_not_mixed_with_what_was_there() {
+    need_root!();
+    let world = World::ext4(1500);
+    let large = world.file("data/large", "");
+    fill(&large, 30 * CHUNK);
+    let plan = world.plan("");
+    killed_midway(&world, &plan);
+    let file = std::fs::OpenOptions::new().write(true).open(&large).unwrap();
+    file.write_all_at(b"changed", 5).unwrap();
+    let ran = run(&plan, &[]).exits(0);
+    assert_eq!(ran.total("reused_bytes"), 0, "{ran}");
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_recorded_chunk_that_is_not_there_is_not_trusted() {
+    need_root!();
+    let world = World::ext4(1500);
+    let large = world.file("data/large", "");
+    fill(&large, 30 * CHUNK);
+    let plan = world.plan("");
+    let rows = killed_midway(&world, &plan);
+    let connection = rusqlite::Connection::open(world.persist.join(".persistcp/t.sqlite")).unwrap();
+    let last: i64 = connection.query_row("SELECT max(idx) FROM chunk", [], |row| row.get(0)).unwrap();
+    drop(connection);
+    let half = std::fs::OpenOptions::new().write(true).open(world.target().join("large")).unwrap();
+    half.write_all_at(b"not what was copied", last as u64 * CHUNK + 77).unwrap();
+    half.sync_all().unwrap();
+    let ran = run(&plan, &[]).exits(0);
+    assert!(rows > 0 && ran.total("reused_bytes") == 0, "{ran}");
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn only_the_bad_chunks_of_a_finished_file_are_copied_again() {
+    need_root!();
+    let world = World::ext4(600);
+    let large = world.file("data/large", "");
+    fill(&large, 9 * CHUNK + 5);
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    let target = world.target().join("large");
+    let time = filetime::FileTime::from_last_modification_time(&std::fs::metadata(&target).unwrap());
+    let file = std::fs::OpenOptions::new().write(true).open(&target).unwrap();
+    for at in [3 * CHUNK + 9, 9 * CHUNK + 2] {
+        file.write_all_at(b"?", at).unwrap();
+    }
+    file.sync_all().unwrap();
+    filetime::set_file_mtime(&target, time).unwrap();
+    let ran = run(&plan, &["--verify-only"])
+        .exits(1)
+        .says("2 of 10 chunks differ from the source (bytes 50331648-67108863, ");
+    assert_eq!(ran.problems(), [("content".to_string(), "/persist/data/large".to_string())]);
+    let mended = run(&plan, &[]).exits(0);
+    assert_eq!((mended.total("copied"), mended.total("copied_bytes")), (1, CHUNK + 5), "{mended}");
+    run(&plan, &["--verify-only"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_large_file_keeps_its_holes_chunk_by_chunk() {
+    need_root!();
+    let world = World::ext4(300);
+    let path = world.file("data/large", "");
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(20 * CHUNK + 777).unwrap();
+    for at in [CHUNK - 5000, 3 * CHUNK + 4096, 11 * CHUNK, 20 * CHUNK + 700] {
+        file.write_all_at(&[7; 10_000][..if at > 20 * CHUNK { 77 } else { 10_000 }], at).unwrap();
+    }
+    run(&world.plan(""), &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn an_unfinished_copy_whose_source_is_gone_is_removed() {
+    need_root!();
+    let world = World::ext4(1500);
+    let large = world.file("data/large", "");
+    world.file("data/small", "x");
+    fill(&large, 30 * CHUNK);
+    let plan = world.plan("");
+    killed_midway(&world, &plan);
+    std::fs::remove_file(&large).unwrap();
+    run(&plan, &[]).exits(0).says("the unfinished copy of an earlier run was removed");
+    assert!(!world.target().join("large").exists());
+    run(&plan, &["--verify-only"]).exits(0);
+}
