@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const SIZE: u64 = 96 << 20;
+/// Below the size from which on files go by chunks: how far the copy is shows in its size.
+const SIZE: u64 = 60 << 20;
 
-fn large(world: &World) -> PathBuf {
+fn large(world: &World, size: u64) -> PathBuf {
     world.file("data/still", "x");
-    world.file("data/log", vec![1; SIZE as usize])
+    world.file("data/log", vec![1; size as usize])
 }
 
 /// Runs, holds the run while it is in the midst of the large file, and lets `change` happen.
@@ -69,7 +70,7 @@ fn patch_in_secret(path: &Path, byte: u8) {
 fn a_change_that_is_over_after_the_first_attempt_is_copied_right() {
     need_root!();
     let world = World::ext4(512);
-    let log = large(&world);
+    let log = large(&world, SIZE);
     changed_meanwhile(&world, || patch(&log, 2)).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
 }
@@ -78,7 +79,7 @@ fn a_change_that_is_over_after_the_first_attempt_is_copied_right() {
 fn a_change_with_the_old_mtime_is_still_seen() {
     need_root!();
     let world = World::ext4(512);
-    let log = large(&world);
+    let log = large(&world, SIZE);
     changed_meanwhile(&world, || patch_in_secret(&log, 2)).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
 }
@@ -87,7 +88,7 @@ fn a_change_with_the_old_mtime_is_still_seen() {
 fn a_file_that_is_cut_off_while_it_is_read_arrives_short() {
     need_root!();
     let world = World::ext4(512);
-    let log = large(&world);
+    let log = large(&world, SIZE);
     let cut = || std::fs::File::options().write(true).open(&log).unwrap().set_len(5000).unwrap();
     changed_meanwhile(&world, cut).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
@@ -97,7 +98,7 @@ fn a_file_that_is_cut_off_while_it_is_read_arrives_short() {
 fn a_file_that_is_replaced_while_it_is_read_arrives_whole() {
     need_root!();
     let world = World::ext4(512);
-    let log = large(&world);
+    let log = large(&world, SIZE);
     let new = world.file("new", vec![9; 1 << 20]);
     changed_meanwhile(&world, || std::fs::rename(&new, &log).unwrap()).exits(0);
     // The held descriptor still reads the file that was opened.
@@ -110,11 +111,14 @@ fn a_file_that_is_replaced_while_it_is_read_arrives_whole() {
 #[test]
 fn a_file_that_never_holds_still_is_reported_though_its_mtime_is_put_back() {
     need_root!();
-    let world = World::ext4(512);
-    let log = large(&world);
-    let ran = changing_all_the_time(&world, move || patch_in_secret(&log, 3)).exits(1).says("3 times");
-    assert_eq!(ran.problems(), [("changed-source".to_string(), "/persist/data/log".to_string())]);
-    assert!(!world.target().join("log").exists() && world.target().join("still").exists());
-    run(&world.plan(""), &[]).exits(0);
-    snapshot::assert_same(&world.data(), &world.target());
+    // As one, and by chunks.
+    for size in [SIZE, 96 << 20] {
+        let world = World::ext4(512);
+        let log = large(&world, size);
+        let ran = changing_all_the_time(&world, move || patch_in_secret(&log, 3)).exits(1).says("3 times");
+        assert_eq!(ran.problems(), [("changed-source".to_string(), "/persist/data/log".to_string())]);
+        assert!(!world.target().join("log").exists() && world.target().join("still").exists());
+        run(&world.plan(""), &[]).exits(0);
+        snapshot::assert_same(&world.data(), &world.target());
+    }
 }
