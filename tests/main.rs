@@ -19,6 +19,7 @@ mod emberroot;
 mod existing;
 mod exposure;
 mod faithful;
+mod kills;
 mod large;
 mod limits;
 mod matrix;

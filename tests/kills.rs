@@ -1,0 +1,117 @@
+//! kill -9 at random instants, over and over: every resume goes on, ends well and
+//! repeats no more than what was not durable yet.
+
+use crate::kit::disk::World;
+use crate::kit::random::{Random, from_env};
+use crate::kit::run::{run, spawn};
+use crate::kit::{need_root, sh, snapshot};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::process::Child;
+use std::time::Duration;
+
+/// What an epoch holds at most before it is sealed (half of the most dirty bytes),
+/// and what is on its way besides: the chunks and files that threads are at.
+const EPOCH: u64 = (256 + 64) << 20;
+
+/// Small files, large ones, link groups across directories, and a deep directory.
+fn tree(world: &World, random: &mut Random) -> u64 {
+    for i in 0..3000 {
+        let size = random.between(0, 30_000);
+        world.file(&format!("data/small/{}/{i}", i % 41), random.bytes(size as usize));
+    }
+    for (name, mib) in [("large-a", 330), ("large-b", 70), ("middle", 40)] {
+        let file = std::fs::File::create(world.file(&format!("data/{name}"), "")).unwrap();
+        let mut block = random.bytes(1 << 20);
+        for at in 0..mib {
+            block[..8].copy_from_slice(&random.next().to_le_bytes());
+            file.write_all_at(&block, at << 20).unwrap();
+        }
+    }
+    for group in 0..60 {
+        let first = world.file(&format!("data/links/{}/{group}-0", group % 7), random.bytes(5000));
+        for name in 1..5 {
+            let other = world.data().join(format!("links/{}/{group}-{name}", (group + name) % 7));
+            std::fs::create_dir_all(other.parent().unwrap()).unwrap();
+            std::fs::hard_link(&first, other).unwrap();
+        }
+    }
+    world.file(&format!("data/{}/bottom", ["deep"; 60].join("/")), "x");
+    let out = std::process::Command::new("du").args(["-sB1"]).arg(world.data()).output().unwrap();
+    String::from_utf8(out.stdout).unwrap().split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Bytes that a process caused to be written (proc_pid_io(5)); a killed one still tells.
+fn written(child: &Child) -> u64 {
+    let io = std::fs::read_to_string(format!("/proc/{}/io", child.id())).unwrap();
+    let line = io.lines().find(|line| line.starts_with("write_bytes")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Bytes that the journal calls durable: finished files and chunks of unfinished ones.
+fn recorded(world: &World) -> u64 {
+    let journal = world.persist.join(".persistcp/t.sqlite");
+    if !journal.exists() {
+        return 0;
+    }
+    let connection = rusqlite::Connection::open(journal).unwrap();
+    let sum = "SELECT (SELECT coalesce(sum(size), 0) FROM item WHERE kind = 'f' AND state = 1 AND alias = 0) \
+               + (SELECT count(*) FROM chunk JOIN item USING(dir, name) WHERE state = 4) * 16777216";
+    // A kill before the tables are made leaves none.
+    connection.query_row(sum, [], |row| row.get::<_, i64>(0)).map_or(0, |n| n as u64)
+}
+
+/// Waits for the end of a run; its status, and what it had written.
+fn end(mut child: Child) -> (Option<i32>, u64) {
+    // Until it is waited for, its counts stay.
+    while !std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap().contains(") Z ") {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let bytes = written(&child);
+    (child.wait().unwrap().code(), bytes)
+}
+
+/// Kills a run after `millis`; `None` for its status unless it was over by then.
+fn kill_after(plan: &Path, millis: u64) -> (Option<i32>, u64) {
+    let mut child = spawn(plan, &[]);
+    std::thread::sleep(Duration::from_millis(millis));
+    child.kill().unwrap();
+    end(child)
+}
+
+#[test]
+fn kills_at_random_instants_cost_no_more_than_an_epoch_each() {
+    need_root!();
+    let kills = from_env("PERSISTCP_KILLS", 20);
+    let mut random = Random::seeded();
+    let world = World::ext4(1400);
+    let size = tree(&world, &mut random);
+    let expected = snapshot::take(&world.data());
+    let plan = world.plan("");
+    let (mut done, mut rounds) = (0, 0);
+    while done < kills {
+        let (mut here, mut total, mut before) = (0, 0, 0);
+        while here < 8 && done < kills {
+            let (status, bytes) =
+                kill_after(&plan, random.pick(&[300, 300, 600, 1600]).to_owned() * random.below(100) / 100);
+            let now = recorded(&world);
+            assert!(now >= before, "what was durable is forgotten: {before} bytes, then {now}");
+            assert!(bytes <= (now - before) * 11 / 10 + EPOCH, "{bytes} written, {} of them recorded", now - before);
+            (before, total) = (now, total + bytes);
+            if status.is_some() {
+                break;
+            }
+            (here, done) = (here + 1, done + 1);
+        }
+        let (status, bytes) = end(spawn(&plan, &[]));
+        assert_eq!(status, Some(0), "after {here} kills");
+        total += bytes;
+        assert!(total <= size * 11 / 10 + here * EPOCH, "{total} bytes written for a tree of {size} and {here} kills");
+        let differences = snapshot::diff(&expected, &snapshot::take(&world.target()));
+        assert!(differences.is_empty(), "after {here} kills:\n{}", differences.join("\n"));
+        run(&plan, &["--verify-only"]).exits(0);
+        sh!("rm", "-rf", world.target(), world.persist.join(".persistcp"));
+        rounds += 1;
+    }
+    println!("{done} kills in {rounds} rounds over {size} bytes");
+}
