@@ -90,10 +90,14 @@ pub fn check(plan: Resolved, allow: &Allow, threads: usize) -> Result<Cleared, R
         }
         Err(error) => refusals.push(error.to_string()),
     }
+    let mut damaged = false;
     let declared = match journal.declared() {
         Ok(declared) => declared,
-        // Set aside as it is; what it knew is lost.
-        Err(_) if allow.restart => Vec::new(),
+        // Set aside as it is. What it knew is lost, but not that there was a journal of this plan.
+        Err(_) if allow.restart => {
+            damaged = true;
+            Vec::new()
+        }
         Err(error) => return Err(vec![error.to_string()]),
     };
     if !allow.restart {
@@ -102,7 +106,7 @@ pub fn check(plan: Resolved, allow: &Allow, threads: usize) -> Result<Cleared, R
     let known = !declared.is_empty() && !allow.restart;
     for (target, place) in plan.targets.iter().zip(&places) {
         if let Some(place) = place {
-            let ours = declared.iter().any(|d| d.dst.strip_prefix(&target.to).is_some());
+            let ours = damaged || declared.iter().any(|d| d.dst.strip_prefix(&target.to).is_some());
             refusals.extend(place.refusals(&plan, target, allow, ours));
         }
     }

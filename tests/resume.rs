@@ -5,7 +5,7 @@ use crate::kit::run::{run, spawn};
 use crate::kit::{need_root, sh, snapshot};
 use std::time::Duration;
 
-fn many(world: &World, files: usize) {
+pub(crate) fn many(world: &World, files: usize) {
     for i in 0..files {
         world.file(&format!("data/{}/{i}", i % 37), vec![(i % 251) as u8; 1 + i * 7 % 9000]);
         if i % 50 == 0 {
@@ -17,7 +17,7 @@ fn many(world: &World, files: usize) {
 }
 
 /// Waits until preflight is over and the run holds its lock.
-fn started(world: &World) {
+pub(crate) fn started(world: &World) {
     let lock = world.persist.join(".persistcp/t.lock");
     let limit = std::time::Instant::now() + Duration::from_secs(60);
     while !std::fs::read_to_string(&lock).is_ok_and(|text| text.contains("pid")) {

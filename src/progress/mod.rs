@@ -78,7 +78,9 @@ impl Standing {
         match phase {
             Phase::Survey => Self::default(),
             Phase::Copy => Self {
-                bytes: counters.durable_bytes.load(Relaxed) + counters.sum(|t| &t.skipped_bytes),
+                bytes: counters.durable_bytes.load(Relaxed)
+                    + counters.sum(|t| &t.skipped_bytes)
+                    + counters.sum(|t| &t.reused_bytes),
                 total_bytes: counters.expected_bytes.load(Relaxed),
                 entries: counters.durable_entries.load(Relaxed) + counters.sum(|t| &t.skipped),
                 total_entries: counters.expected_entries.load(Relaxed),

@@ -1,0 +1,103 @@
+//! A journal that is damaged, foreign or of another version: a clear error, a way
+//! out, and nothing lost.
+
+use crate::kit::disk::World;
+use crate::kit::random::Random;
+use crate::kit::run::run;
+use crate::kit::{need_root, snapshot};
+use crate::resume::many;
+use std::path::PathBuf;
+
+fn copied() -> (World, PathBuf, PathBuf) {
+    let world = World::ext4(128);
+    many(&world, 1500);
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    let journal = world.persist.join(".persistcp/t.sqlite");
+    (world, plan, journal)
+}
+
+fn set_aside(world: &World) -> usize {
+    let names = std::fs::read_dir(world.persist.join(".persistcp")).unwrap();
+    let names = names.map(|e| e.unwrap().file_name().into_string().unwrap());
+    // Its log lies beside it under the same stamp.
+    names.filter(|n| n.contains(".sqlite.old-") && !n.ends_with("-wal") && !n.ends_with("-shm")).count()
+}
+
+#[test]
+fn a_journal_of_another_version_is_refused_with_the_way_out() {
+    need_root!();
+    let (world, plan, journal) = copied();
+    for (version, words) in [(1, "the older version 1"), (99, "version 99")] {
+        let connection = rusqlite::Connection::open(&journal).unwrap();
+        connection.pragma_update(None, "user_version", version).unwrap();
+        drop(connection);
+        let before = snapshot::take(&world.target());
+        run(&plan, &[]).exits(3).says(words).says("--restart").says("nothing was written");
+        run(&plan, &["--verify-only"]).exits(3).says(words);
+        assert_eq!(snapshot::diff(&before, &snapshot::take(&world.target())), [""; 0]);
+    }
+    run(&plan, &["--restart"]).exits(0);
+    assert_eq!(set_aside(&world), 1, "the old one is kept");
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn what_is_no_journal_at_all_is_refused_and_kept() {
+    need_root!();
+    let (world, plan, journal) = copied();
+    let text = b"not a database, but somebody's notes\n".repeat(100);
+    std::fs::write(&journal, &text).unwrap();
+    run(&plan, &[]).exits(3).says("--restart");
+    assert_eq!(std::fs::read(&journal).unwrap(), text, "it is not ours to change");
+    run(&plan, &["--restart"]).exits(0);
+    assert_eq!(set_aside(&world), 1);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_journal_that_is_cut_off_is_an_error_with_the_way_out() {
+    need_root!();
+    let (world, plan, journal) = copied();
+    let whole = std::fs::read(&journal).unwrap();
+    for part in [100, 5000, whole.len() / 2, whole.len() - 4096] {
+        std::fs::write(&journal, &whole[..part]).unwrap();
+        let ran = run(&plan, &[]);
+        assert!(matches!(ran.status, Some(3 | 4)), "cut at {part}: {ran}");
+        ran.says("--restart");
+    }
+    run(&plan, &["--restart"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+    run(&plan, &["--verify-only"]).exits(0);
+}
+
+#[test]
+fn flipped_bits_in_the_journal_never_pass_for_a_whole_copy() {
+    need_root!();
+    let mut random = Random::seeded();
+    let (world, plan, journal) = copied();
+    let whole = std::fs::read(&journal).unwrap();
+    let mut refused = 0;
+    for round in 0..40 {
+        let mut damaged = whole.clone();
+        for _ in 0..1 + round % 8 {
+            let at = random.below(damaged.len() as u64) as usize;
+            damaged[at] ^= 1 << random.below(8);
+        }
+        std::fs::write(&journal, &damaged).unwrap();
+        let ran = run(&plan, &[]);
+        assert!(!ran.stderr.contains("panicked"), "round {round}: {ran}");
+        assert!(matches!(ran.status, Some(0 | 1 | 3 | 4)), "round {round}: {ran}");
+        if matches!(ran.status, Some(3 | 4)) {
+            refused += 1;
+            ran.says("--restart");
+        } else {
+            snapshot::assert_same(&world.data(), &world.target());
+        }
+        // An older journal than what is there: it is held against both sides, and copies what it must.
+        std::fs::write(&journal, &whole).unwrap();
+        run(&plan, &[]).exits(0);
+        snapshot::assert_same(&world.data(), &world.target());
+    }
+    println!("{refused} of 40 damaged journals were refused, the others did no harm");
+}
