@@ -104,11 +104,11 @@ impl Engine {
     fn reopen(&self, parent: &TargetDir, above: i64, name: &Name, row: &Row) -> Option<Born> {
         let temporary = temporary_name(name);
         if row.state == State::Partial {
-            // Nobody has seen it yet: it is as it was born.
-            let ours = |stat: &Stat| {
-                (stat.kind, stat.ino, stat.nlink, stat.uid) == (Kind::File, row.dst_ino, 1, effective_ids().0)
-                    && stat.mode == 0o600
-            };
+            // Ours still, or its owner's already if a kill came while it was dressed; a file that
+            // somebody else made under the same number is neither.
+            let owners = [Some(effective_ids().0), row.wanted.owner.map(|(uid, _)| uid)];
+            let ours =
+                |stat: &Stat| (stat.kind, stat.ino) == (Kind::File, row.dst_ino) && owners.contains(&Some(stat.uid));
             for at in [Some(temporary), None] {
                 let Ok(fd) = parent.open_to_write(at.as_ref().unwrap_or(name)) else { continue };
                 if stat_fd(&fd).is_ok_and(|stat| ours(&stat)) {
