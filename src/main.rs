@@ -3,5 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    persistcp::cli::main().into()
+    let exit = persistcp::cli::main();
+    persistcp::sys::fault::write_counts();
+    exit.into()
 }

@@ -10,7 +10,7 @@ use crate::survey::{Survey, survey};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
 use crate::sys::filesystem::{Space, may_chown, space};
 use crate::sys::root::Root;
-use crate::sys::{Errno, errno_words};
+use crate::sys::{Errno, Op, errno_words, retry};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -358,11 +358,8 @@ fn capacity(plan: &Resolved, surveys: &[Survey], places: &[Option<Place>], known
 fn location(plan: &Resolved, allow: &Allow, places: &[Option<Place>]) -> Location {
     let first = places.iter().flatten().next();
     let directory = allow.state.clone().unwrap_or_else(|| {
-        let root = rustix::fs::open(
-            &plan.root,
-            rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
-            rustix::fs::Mode::empty(),
-        );
+        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+        let root = retry(Op::Open, || rustix::fs::open(&plan.root, flags, rustix::fs::Mode::empty()));
         let real = root.ok().and_then(|fd| crate::sys::root::real_path(&fd).ok()).unwrap_or_else(|| plan.root.clone());
         let point = first.and_then(|p| p.mount.as_ref()).map(|m| m.point.clone());
         point.filter(|point| point.starts_with(&real)).unwrap_or(real).join(STATE_DIR)

@@ -16,7 +16,7 @@ pub use reader::Reader;
 pub use row::{CHUNKED, Chunk, Record, Row, SourceId, State};
 pub use writer::{Writer, WriterHandle};
 
-use crate::sys::{Errno, errno_words};
+use crate::sys::{Errno, Op, errno_words, retry};
 use rusqlite::{Connection, OpenFlags};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -101,10 +101,11 @@ impl Location {
     /// Who holds the lock, if anybody; looks without creating anything.
     pub fn holder(&self) -> Result<Option<String>, JournalError> {
         let path = self.lock_file();
-        match rustix::fs::open(&path, OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        match retry(Op::Open, || rustix::fs::open(&path, flags, Mode::empty())) {
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
             Err(errno) => Err(JournalError::File { path, operation: "open the lock", errno }),
-            Ok(fd) => match rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(fd) => match retry(Op::Flock, || rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)) {
                 Ok(()) => Ok(None),
                 Err(_) => Ok(Some(lock_text(fd))),
             },
@@ -113,7 +114,7 @@ impl Location {
 
     fn is_there(&self) -> Result<bool, JournalError> {
         let path = self.database();
-        match rustix::fs::stat(&path) {
+        match retry(Op::Stat, || rustix::fs::stat(&path)) {
             Ok(_) => Ok(true),
             Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
             Err(errno) => Err(JournalError::File { path, operation: "look at", errno }),
@@ -192,7 +193,7 @@ impl Journal {
         if !location.is_there()? {
             // SQLite would make it 0644; its log takes over the mode of the database.
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let made = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
+            let made = retry(Op::Create, || rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)));
             made.map_err(|errno| JournalError::File { path: path.clone(), operation: "create", errno })?;
         }
         let connection = open_writable(&path)?;
@@ -220,7 +221,7 @@ impl Journal {
     /// Device and inode number of the directory that holds it.
     #[must_use]
     pub fn directory_id(&self) -> Option<(u64, u64)> {
-        rustix::fs::stat(&self.location.directory).ok().map(|stat| (stat.st_dev, stat.st_ino))
+        retry(Op::Stat, || rustix::fs::stat(&self.location.directory)).ok().map(|stat| (stat.st_dev, stat.st_ino))
     }
 
     /// A connection for reading.
@@ -259,12 +260,12 @@ fn create(connection: &Connection) -> Result<(), rusqlite::Error> {
 
 fn make_state_dir(path: &Path) -> Result<(), JournalError> {
     let fail = |operation| move |errno| JournalError::File { path: path.to_path_buf(), operation, errno };
-    match rustix::fs::mkdir(path, Mode::from_raw_mode(0o700)) {
+    match retry(Op::Mkdir, || rustix::fs::mkdir(path, Mode::from_raw_mode(0o700))) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(fail("create the directory")(errno)),
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(fail("open the directory"))?;
+    let fd = retry(Op::Open, || rustix::fs::open(path, flags, Mode::empty())).map_err(fail("open the directory"))?;
     // Whoever owns it could exchange what is in it; vfat and the like have one owner for all.
     let owner = crate::sys::stat::stat_fd(&fd).map_err(fail("look at"))?.uid;
     let ownerless = crate::sys::filesystem::space(&fd).is_ok_and(|space| space.without_owners().is_some());
@@ -281,8 +282,9 @@ fn take_lock(location: &Location) -> Result<std::fs::File, JournalError> {
         move |errno| JournalError::File { path, operation, errno }
     };
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).map_err(fail("open the lock"))?;
-    if rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive).is_err() {
+    let open = || rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
+    let fd = retry(Op::Create, open).map_err(fail("open the lock"))?;
+    if retry(Op::Flock, || rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)).is_err() {
         return Err(JournalError::Locked { path: path.clone(), holder: lock_text(fd) });
     }
     let mut file = std::fs::File::from(fd);
@@ -300,7 +302,7 @@ fn set_aside(location: &Location) -> Result<(), JournalError> {
         from.push(suffix);
         let mut to = location.database().into_os_string();
         to.push(format!(".old-{stamp}{suffix}"));
-        match rustix::fs::rename(&from, &to) {
+        match retry(Op::Rename, || rustix::fs::rename(&from, &to)) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(JournalError::File { path: from.into(), operation: "set aside", errno }),
         }

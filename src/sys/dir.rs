@@ -1,8 +1,9 @@
 //! Directories as descriptors. [`SourceDir`] has no method that writes;
 //! [`TargetDir`] has none that takes a path or follows a symlink.
 
+use super::fault::{self, Fault};
 use super::stat::{Kind, Stat, Time, stat_at, stat_fd};
-use super::{Errno, retry};
+use super::{Errno, Op, retry};
 use crate::path::{Name, RelPath};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dev, Mode, OFlags, RawDir, Timespec, Timestamps, UTIME_OMIT};
@@ -16,7 +17,7 @@ const DIR_AT_BIRTH: Mode = Mode::from_raw_mode(0o700);
 /// Opens for reading without moving the access time where the owner check
 /// allows that: `O_NOATIME` gives `EPERM` on other people's files (open(2)).
 fn open_noatime(dir: BorrowedFd<'_>, name: &std::ffi::CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let open = |flags| retry(|| rustix::fs::openat(dir, name, flags, Mode::empty()));
+    let open = |flags| retry(Op::Open, || rustix::fs::openat(dir, name, flags, Mode::empty()));
     match open(flags | OFlags::NOATIME) {
         Err(Errno::PERM) => open(flags),
         result => result,
@@ -79,11 +80,12 @@ impl AsFd for SourceDir {
 
 fn open_handle(dir: impl AsFd, name: &Name) -> Result<OwnedFd, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    retry(|| rustix::fs::openat(dir.as_fd(), name.as_c_str(), flags, Mode::empty()))
+    retry(Op::Open, || rustix::fs::openat(dir.as_fd(), name.as_c_str(), flags, Mode::empty()))
 }
 
 fn read_link(dir: impl AsFd, name: &Name) -> Result<Vec<u8>, Errno> {
-    retry(|| rustix::fs::readlinkat(dir.as_fd(), name.as_c_str(), Vec::new())).map(std::ffi::CString::into_bytes)
+    retry(Op::Readlink, || rustix::fs::readlinkat(dir.as_fd(), name.as_c_str(), Vec::new()))
+        .map(std::ffi::CString::into_bytes)
 }
 
 /// One entry of a directory as getdents64(2) gives it.
@@ -106,10 +108,17 @@ pub fn read_batches(dir: impl AsFd, limit: usize, mut each: impl FnMut(Vec<DirEn
     let mut buffer = vec![MaybeUninit::<u8>::uninit(); DENTS];
     let mut entries = RawDir::new(dir, &mut buffer);
     let mut batch = Vec::new();
-    while let Some(entry) = entries.next() {
-        let entry = match entry {
-            Err(Errno::INTR) => continue,
-            other => other?,
+    loop {
+        // Only an empty buffer makes it ask the kernel.
+        let fault = if entries.is_buffer_empty() { fault::next(Op::Getdents) } else { None };
+        let next = match fault {
+            Some(Fault::Fails(errno)) => Some(Err(errno)),
+            _ => entries.next(),
+        };
+        let entry = match next {
+            None => break,
+            Some(Err(Errno::INTR)) => continue,
+            Some(entry) => entry?,
         };
         // The kernel never returns an empty name or a slash; `.` and `..` are skipped by the check.
         let Ok(name) = Name::new(entry.file_name().to_bytes()) else { continue };
@@ -143,56 +152,56 @@ impl TargetDir {
 
     /// Opens a subdirectory, never through a symlink (`ELOOP`, `ENOTDIR`).
     pub fn open_dir(&self, name: &Name) -> Result<Self, Errno> {
-        retry(|| rustix::fs::openat(&self.0, name.as_c_str(), READ_DIR, Mode::empty())).map(Self)
+        retry(Op::Open, || rustix::fs::openat(&self.0, name.as_c_str(), READ_DIR, Mode::empty())).map(Self)
     }
 
     /// Makes a subdirectory, 0700. `EEXIST` when the name is taken.
     pub fn make_dir(&self, name: &Name) -> Result<(), Errno> {
-        retry(|| rustix::fs::mkdirat(&self.0, name.as_c_str(), DIR_AT_BIRTH))
+        retry(Op::Mkdir, || rustix::fs::mkdirat(&self.0, name.as_c_str(), DIR_AT_BIRTH))
     }
 
     /// Makes and opens a file, 0600, for writing and reading. `EEXIST` when the name is taken.
     pub fn make_file(&self, name: &Name) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        retry(|| rustix::fs::openat(&self.0, name.as_c_str(), flags, FILE_AT_BIRTH))
+        retry(Op::Create, || rustix::fs::openat(&self.0, name.as_c_str(), flags, FILE_AT_BIRTH))
     }
 
     /// Opens a file that is there already for reading and writing, never through a
     /// symlink and never blocking.
     pub fn open_to_write(&self, name: &Name) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        retry(|| rustix::fs::openat(&self.0, name.as_c_str(), flags, Mode::empty()))
+        retry(Op::Open, || rustix::fs::openat(&self.0, name.as_c_str(), flags, Mode::empty()))
     }
 
     /// Makes a symlink that holds `text` verbatim.
     pub fn make_symlink(&self, text: &[u8], name: &Name) -> Result<(), Errno> {
-        retry(|| rustix::fs::symlinkat(text, &self.0, name.as_c_str()))
+        retry(Op::Symlink, || rustix::fs::symlinkat(text, &self.0, name.as_c_str()))
     }
 
     /// Makes a FIFO or device node, 0600 (mknod(2)). `EPERM` without `CAP_MKNOD`.
     pub fn make_node(&self, name: &Name, kind: Kind, rdev: u64) -> Result<(), Errno> {
-        retry(|| rustix::fs::mknodat(&self.0, name.as_c_str(), kind.file_type(), FILE_AT_BIRTH, rdev as Dev))
+        retry(Op::Mknod, || rustix::fs::mknodat(&self.0, name.as_c_str(), kind.file_type(), FILE_AT_BIRTH, rdev as Dev))
     }
 
     /// Gives the inode behind `from`/`name` a second name here (linkat(2)).
     /// `EMLINK` at the file system's limit, `EXDEV` across mounts.
     pub fn link_from(&self, from: &Self, name: &Name, new: &Name) -> Result<(), Errno> {
-        retry(|| rustix::fs::linkat(&from.0, name.as_c_str(), &self.0, new.as_c_str(), AtFlags::empty()))
+        retry(Op::Link, || rustix::fs::linkat(&from.0, name.as_c_str(), &self.0, new.as_c_str(), AtFlags::empty()))
     }
 
     /// Renames within the directory, replacing what is not a directory (rename(2)).
     pub fn rename(&self, from: &Name, to: &Name) -> Result<(), Errno> {
-        retry(|| rustix::fs::renameat(&self.0, from.as_c_str(), &self.0, to.as_c_str()))
+        retry(Op::Rename, || rustix::fs::renameat(&self.0, from.as_c_str(), &self.0, to.as_c_str()))
     }
 
     /// Removes a name that is not a directory (unlink(2)).
     pub fn unlink(&self, name: &Name) -> Result<(), Errno> {
-        retry(|| rustix::fs::unlinkat(&self.0, name.as_c_str(), AtFlags::empty()))
+        retry(Op::Unlink, || rustix::fs::unlinkat(&self.0, name.as_c_str(), AtFlags::empty()))
     }
 
     /// Removes an empty directory (rmdir(2)): `ENOTEMPTY`, `EBUSY` for a mount point.
     pub fn remove_dir(&self, name: &Name) -> Result<(), Errno> {
-        retry(|| rustix::fs::unlinkat(&self.0, name.as_c_str(), AtFlags::REMOVEDIR))
+        retry(Op::Rmdir, || rustix::fs::unlinkat(&self.0, name.as_c_str(), AtFlags::REMOVEDIR))
     }
 
     /// Opens an entry as a handle only (`O_PATH`), not following it.
@@ -237,7 +246,7 @@ pub(super) fn timestamps(atime: Option<Time>, mtime: Time) -> Timestamps {
 /// itself is the caller's word and is followed.
 pub fn open_target(root: &std::path::Path, path: &RelPath) -> Result<TargetDir, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let mut dir = TargetDir(retry(|| rustix::fs::open(root, flags, Mode::empty()))?);
+    let mut dir = TargetDir(retry(Op::Open, || rustix::fs::open(root, flags, Mode::empty()))?);
     for name in path.names() {
         dir = dir.open_dir(&name)?;
     }

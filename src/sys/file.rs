@@ -3,7 +3,7 @@
 use super::dir::timestamps;
 use super::stat::Time;
 use super::xattr::{Holder, proc_path};
-use super::{Errno, retry};
+use super::{Errno, Op, retry, transfer};
 use rustix::fd::AsFd;
 use rustix::fs::{Advice, AtFlags, FallocateFlags, Gid, Mode, OFlags, SeekFrom, Uid};
 use rustix::io::{IoSliceMut, ReadWriteFlags};
@@ -13,7 +13,7 @@ pub fn read_full(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize,
     let mut filled = 0;
     while filled < buffer.len() {
         let at = offset + filled as u64;
-        match retry(|| rustix::io::pread(fd.as_fd(), &mut buffer[filled..], at))? {
+        match read_once(fd.as_fd(), &mut buffer[filled..], at)? {
             0 => break,
             n => filled += n,
         }
@@ -24,14 +24,15 @@ pub fn read_full(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize,
 /// One pread(2): `O_DIRECT` readers must keep their buffer aligned, so a short
 /// read is not continued here.
 pub fn read_once(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    retry(|| rustix::io::pread(fd.as_fd(), &mut *buffer, offset))
+    transfer(Op::Read, buffer.len(), |length| rustix::io::pread(fd.as_fd(), &mut buffer[..length], offset))
 }
 
 /// Writes all of `data` at `offset` (pwrite(2)). A write of no bytes is `ENOSPC`.
 pub fn write_full(fd: impl AsFd, data: &[u8], offset: u64) -> Result<(), Errno> {
     let mut done = 0;
     while done < data.len() {
-        match retry(|| rustix::io::pwrite(fd.as_fd(), &data[done..], offset + done as u64))? {
+        let (rest, at) = (&data[done..], offset + done as u64);
+        match transfer(Op::Write, rest.len(), |length| rustix::io::pwrite(fd.as_fd(), &rest[..length], at))? {
             0 => return Err(Errno::NOSPC),
             n => done += n,
         }
@@ -43,12 +44,12 @@ pub fn write_full(fd: impl AsFd, data: &[u8], offset: u64) -> Result<(), Errno> 
 /// `SEEK_HOLE` (lseek(2)); `None` when only a hole is left. A file system
 /// without hole support answers with one extent that ends at the file's size.
 pub fn next_data(fd: impl AsFd, from: u64) -> Result<Option<(u64, u64)>, Errno> {
-    let start = match retry(|| rustix::fs::seek(fd.as_fd(), SeekFrom::Data(from))) {
+    let start = match retry(Op::SeekData, || rustix::fs::seek(fd.as_fd(), SeekFrom::Data(from))) {
         Ok(start) => start,
         Err(Errno::NXIO) => return Ok(None),
         Err(errno) => return Err(errno),
     };
-    let end = match retry(|| rustix::fs::seek(fd.as_fd(), SeekFrom::Hole(start))) {
+    let end = match retry(Op::SeekData, || rustix::fs::seek(fd.as_fd(), SeekFrom::Hole(start))) {
         Ok(end) => end,
         // Cut off between the two calls.
         Err(Errno::NXIO) => start,
@@ -59,31 +60,31 @@ pub fn next_data(fd: impl AsFd, from: u64) -> Result<Option<(u64, u64)>, Errno> 
 
 /// Sets the size (ftruncate(2)).
 pub fn set_size(fd: impl AsFd, size: u64) -> Result<(), Errno> {
-    retry(|| rustix::fs::ftruncate(fd.as_fd(), size))
+    retry(Op::Truncate, || rustix::fs::ftruncate(fd.as_fd(), size))
 }
 
 /// Reserves blocks without changing the size (fallocate(2)). `EOPNOTSUPP` where
 /// the file system cannot, which costs only layout.
 pub fn reserve(fd: impl AsFd, size: u64) -> Result<(), Errno> {
-    retry(|| rustix::fs::fallocate(fd.as_fd(), FallocateFlags::KEEP_SIZE, 0, size))
+    retry(Op::Fallocate, || rustix::fs::fallocate(fd.as_fd(), FallocateFlags::KEEP_SIZE, 0, size))
 }
 
 /// Turns `O_DIRECT` on or off (fcntl(2), `F_SETFL`). `EINVAL` where unsupported.
 pub fn set_direct(fd: impl AsFd, direct: bool) -> Result<(), Errno> {
-    let flags = retry(|| rustix::fs::fcntl_getfl(fd.as_fd()))?;
+    let flags = retry(Op::Fcntl, || rustix::fs::fcntl_getfl(fd.as_fd()))?;
     let flags = if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
-    retry(|| rustix::fs::fcntl_setfl(fd.as_fd(), flags))
+    retry(Op::Fcntl, || rustix::fs::fcntl_setfl(fd.as_fd(), flags))
 }
 
 /// Drops clean pages of the whole file from the page cache (posix_fadvise(2),
 /// `POSIX_FADV_DONTNEED`). Dirty pages stay.
 pub fn evict(fd: impl AsFd) -> Result<(), Errno> {
-    retry(|| rustix::fs::fadvise(fd.as_fd(), 0, None, Advice::DontNeed))
+    retry(Op::Advise, || rustix::fs::fadvise(fd.as_fd(), 0, None, Advice::DontNeed))
 }
 
 /// Asks for read-ahead of a file that is read from start to end.
 pub fn read_sequentially(fd: impl AsFd) -> Result<(), Errno> {
-    retry(|| rustix::fs::fadvise(fd.as_fd(), 0, None, Advice::Sequential))
+    retry(Op::Advise, || rustix::fs::fadvise(fd.as_fd(), 0, None, Advice::Sequential))
 }
 
 /// True when the byte at `offset` can be had without going to the medium
@@ -91,7 +92,7 @@ pub fn read_sequentially(fd: impl AsFd) -> Result<(), Errno> {
 pub fn is_cached(fd: impl AsFd, offset: u64) -> Result<bool, Errno> {
     let mut byte = [0_u8];
     let mut slices = [IoSliceMut::new(&mut byte)];
-    match retry(|| rustix::io::preadv2(fd.as_fd(), &mut slices, offset, ReadWriteFlags::NOWAIT)) {
+    match retry(Op::Probe, || rustix::io::preadv2(fd.as_fd(), &mut slices, offset, ReadWriteFlags::NOWAIT)) {
         Ok(_) => Ok(true),
         Err(Errno::AGAIN) => Ok(false),
         Err(errno) => Err(errno),
@@ -102,8 +103,8 @@ pub fn is_cached(fd: impl AsFd, offset: u64) -> Result<bool, Errno> {
 pub fn chown(holder: Holder<'_>, uid: u32, gid: u32) -> Result<(), Errno> {
     let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
     match holder {
-        Holder::File(fd) => retry(|| rustix::fs::fchown(fd, uid, gid)),
-        Holder::Handle(fd) => retry(|| rustix::fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH)),
+        Holder::File(fd) => retry(Op::Chown, || rustix::fs::fchown(fd, uid, gid)),
+        Holder::Handle(fd) => retry(Op::Chown, || rustix::fs::chownat(fd, c"", uid, gid, AtFlags::EMPTY_PATH)),
     }
 }
 
@@ -112,10 +113,10 @@ pub fn chown(holder: Holder<'_>, uid: u32, gid: u32) -> Result<(), Errno> {
 pub fn chmod(holder: Holder<'_>, mode: u32) -> Result<(), Errno> {
     let mode = Mode::from_raw_mode(mode);
     match holder {
-        Holder::File(fd) => retry(|| rustix::fs::fchmod(fd, mode)),
+        Holder::File(fd) => retry(Op::Chmod, || rustix::fs::fchmod(fd, mode)),
         Holder::Handle(fd) => {
             let path = proc_path(fd);
-            retry(|| rustix::fs::chmod(path.as_c_str(), mode))
+            retry(Op::Chmod, || rustix::fs::chmod(path.as_c_str(), mode))
         }
     }
 }
@@ -124,12 +125,12 @@ pub fn chmod(holder: Holder<'_>, mode: u32) -> Result<(), Errno> {
 pub fn set_times(holder: Holder<'_>, atime: Option<Time>, mtime: Time) -> Result<(), Errno> {
     let times = timestamps(atime, mtime);
     match holder {
-        Holder::File(fd) => retry(|| rustix::fs::futimens(fd, &times)),
-        Holder::Handle(fd) => retry(|| rustix::fs::utimensat(fd, c"", &times, AtFlags::EMPTY_PATH)),
+        Holder::File(fd) => retry(Op::Utimens, || rustix::fs::futimens(fd, &times)),
+        Holder::Handle(fd) => retry(Op::Utimens, || rustix::fs::utimensat(fd, c"", &times, AtFlags::EMPTY_PATH)),
     }
 }
 
 /// The text of a symlink that is held by a handle.
 pub fn read_link(handle: impl AsFd) -> Result<Vec<u8>, Errno> {
-    retry(|| rustix::fs::readlinkat(handle.as_fd(), c"", Vec::new())).map(std::ffi::CString::into_bytes)
+    retry(Op::Readlink, || rustix::fs::readlinkat(handle.as_fd(), c"", Vec::new())).map(std::ffi::CString::into_bytes)
 }

@@ -1,6 +1,6 @@
 //! Whole file systems: what they are, what they hold, and syncfs.
 
-use super::{Errno, retry};
+use super::{Errno, Op, retry};
 use rustix::fd::{AsFd, OwnedFd};
 
 /// What statfs(2) says of a file system.
@@ -64,8 +64,8 @@ impl Space {
 
 /// statfs(2) and statvfs(3) of the file system that holds `fd`.
 pub fn space(fd: impl AsFd) -> Result<Space, Errno> {
-    let s = retry(|| rustix::fs::fstatfs(fd.as_fd()))?;
-    let v = retry(|| rustix::fs::fstatvfs(fd.as_fd()))?;
+    let s = retry(Op::Statfs, || rustix::fs::fstatfs(fd.as_fd()))?;
+    let v = retry(Op::Statfs, || rustix::fs::fstatvfs(fd.as_fd()))?;
     let magic = (s.f_type as u64) & 0xffff_ffff;
     Ok(Space {
         magic,
@@ -101,13 +101,13 @@ impl SyncFd {
     pub fn open(dir: impl AsFd) -> Result<Self, Errno> {
         use rustix::fs::{Mode, OFlags};
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        retry(|| rustix::fs::openat(dir.as_fd(), c".", flags, Mode::empty())).map(Self)
+        retry(Op::Open, || rustix::fs::openat(dir.as_fd(), c".", flags, Mode::empty())).map(Self)
     }
 
     /// Writes everything of the file system to the medium and reports any
     /// write-back error since the last call on this descriptor.
     pub fn sync(&self) -> Result<(), Errno> {
-        retry(|| rustix::fs::syncfs(&self.0))
+        retry(Op::Syncfs, || rustix::fs::syncfs(&self.0))
     }
 }
 
@@ -127,7 +127,7 @@ pub fn raise_open_files() -> u64 {
 pub fn mount_id(fd: impl AsFd) -> Result<u64, Errno> {
     use rustix::fs::{AtFlags, StatxFlags};
     let fd = fd.as_fd();
-    let stat = retry(|| rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID))?;
+    let stat = retry(Op::Stat, || rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID))?;
     if stat.stx_mask & StatxFlags::MNT_ID.bits() == 0 { Err(Errno::NOSYS) } else { Ok(stat.stx_mnt_id) }
 }
 

@@ -1,7 +1,7 @@
 //! Inode flags, as lsattr(1) shows them, and project ids.
 
 use super::raw::{get_fsxattr, set_fsxattr};
-use super::{Errno, retry};
+use super::{Errno, Op, retry};
 use rustix::fd::AsFd;
 use rustix::fs::IFlags;
 
@@ -96,13 +96,13 @@ impl std::fmt::Display for Flags {
 /// The flags of an open file or directory (`FS_IOC_GETFLAGS`, ioctl_iflags(2)).
 /// `ENOTTY` or `EOPNOTSUPP` where the file system has none.
 pub fn get(fd: impl AsFd) -> Result<Flags, Errno> {
-    retry(|| rustix::fs::ioctl_getflags(fd.as_fd())).map(|flags| Flags(flags.bits()))
+    retry(Op::GetFlags, || rustix::fs::ioctl_getflags(fd.as_fd())).map(|flags| Flags(flags.bits()))
 }
 
 /// Sets the flags (`FS_IOC_SETFLAGS`). `EOPNOTSUPP` for a flag that the file
 /// system does not know, `EPERM` for sticky ones without `CAP_LINUX_IMMUTABLE`.
 pub fn set(fd: impl AsFd, flags: Flags) -> Result<(), Errno> {
-    retry(|| rustix::fs::ioctl_setflags(fd.as_fd(), IFlags::from_bits_retain(flags.0)))
+    retry(Op::SetFlags, || rustix::fs::ioctl_setflags(fd.as_fd(), IFlags::from_bits_retain(flags.0)))
 }
 
 /// The project id, for quotas (`FS_IOC_FSGETXATTR`).

@@ -5,6 +5,7 @@
 //! operation. Nothing above this module calls `rustix` on its own.
 
 pub mod dir;
+pub mod fault;
 pub mod file;
 pub mod filesystem;
 pub mod flags;
@@ -13,6 +14,8 @@ pub mod root;
 pub mod stat;
 pub mod xattr;
 
+pub(crate) use fault::Op;
+use fault::{Fault, shortened};
 pub use rustix::io::Errno;
 
 /// The error in the words of `strerror(3)`, without the number.
@@ -38,10 +41,30 @@ pub fn coarse_time() -> stat::Time {
     stat::Time { sec: now.tv_sec, nsec: u32::try_from(now.tv_nsec).unwrap_or(0) }
 }
 
-/// Calls `operation` until it ends otherwise than by `EINTR` (signal(7)).
-pub(crate) fn retry<T>(mut operation: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+/// Calls `operation`, of the kind `op`, until it ends otherwise than by `EINTR` (signal(7)).
+pub(crate) fn retry<T>(op: Op, mut operation: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
-        match operation() {
+        let result = match fault::next(op) {
+            Some(Fault::Fails(errno)) => Err(errno),
+            // Only what moves bytes can be short.
+            Some(Fault::Short) | None => operation(),
+        };
+        match result {
+            Err(Errno::INTR) => {}
+            result => return result,
+        }
+    }
+}
+
+/// The same for a call that moves up to `length` bytes and says how many it did.
+fn transfer(op: Op, length: usize, mut operation: impl FnMut(usize) -> Result<usize, Errno>) -> Result<usize, Errno> {
+    loop {
+        let result = match fault::next(op) {
+            Some(Fault::Fails(errno)) => Err(errno),
+            Some(Fault::Short) => operation(shortened(length)),
+            None => operation(length),
+        };
+        match result {
             Err(Errno::INTR) => {}
             result => return result,
         }

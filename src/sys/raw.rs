@@ -1,6 +1,7 @@
 //! The only home of `unsafe`: calls that rustix has no safe form of.
 
-use super::{Errno, retry};
+use super::fault::{self, Fault};
+use super::{Errno, Op, retry};
 use rustix::fd::{AsFd, OwnedFd};
 
 /// Closes a file and reports what close(2) says: some file systems report a
@@ -9,7 +10,13 @@ use rustix::fd::{AsFd, OwnedFd};
 pub fn close(fd: OwnedFd) -> Result<(), Errno> {
     use rustix::fd::IntoRawFd;
     // SAFETY: the descriptor was owned and is given up here, so nobody else uses or closes it.
-    match unsafe { rustix::io::try_close(fd.into_raw_fd()) } {
+    let closed = unsafe { rustix::io::try_close(fd.into_raw_fd()) };
+    // It is closed whatever it says.
+    let closed = match fault::next(Op::Close) {
+        Some(Fault::Fails(errno)) => Err(errno),
+        _ => closed,
+    };
+    match closed {
         // Linux has closed the descriptor even when a signal arrived.
         Ok(()) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(errno),
@@ -34,7 +41,7 @@ const FSSETXATTR: rustix::ioctl::Opcode = rustix::ioctl::opcode::write::<FsXattr
 /// `FS_IOC_FSGETXATTR` (ioctl_fs(2), linux/fs.h).
 #[expect(unsafe_code, reason = "rustix knows this ioctl by its number only")]
 pub(super) fn get_fsxattr(fd: impl AsFd) -> Result<FsXattr, Errno> {
-    retry(|| {
+    retry(Op::GetProject, || {
         // SAFETY: the opcode reads one `struct fsxattr` into memory of exactly that layout.
         unsafe { rustix::ioctl::ioctl(fd.as_fd(), rustix::ioctl::Getter::<FSGETXATTR, FsXattr>::new()) }
     })
@@ -43,7 +50,7 @@ pub(super) fn get_fsxattr(fd: impl AsFd) -> Result<FsXattr, Errno> {
 /// `FS_IOC_FSSETXATTR`.
 #[expect(unsafe_code, reason = "rustix knows this ioctl by its number only")]
 pub(super) fn set_fsxattr(fd: impl AsFd, value: FsXattr) -> Result<(), Errno> {
-    retry(|| {
+    retry(Op::SetProject, || {
         // SAFETY: the opcode takes a pointer to one `struct fsxattr`, which `Setter` passes.
         unsafe { rustix::ioctl::ioctl(fd.as_fd(), rustix::ioctl::Setter::<FSSETXATTR, FsXattr>::new(value)) }
     })

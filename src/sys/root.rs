@@ -1,10 +1,11 @@
 //! A directory that paths cannot leave: the backup tree, or the new system's root.
 
-use super::{Errno, retry};
+use super::file::read_full;
+use super::stat::{Kind, stat_fd};
+use super::{Errno, Op, retry};
 use crate::path::RelPath;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, StatxFlags};
-use std::io::Read;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use std::path::Path;
 
 /// How often an answer of `EAGAIN` is asked again.
@@ -18,7 +19,8 @@ pub struct Root(OwnedFd);
 impl Root {
     /// Opens the directory at `path`, following symlinks: the caller named it.
     pub fn open(path: &Path) -> Result<Self, Errno> {
-        retry(|| rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())).map(Self)
+        retry(Op::Open, || rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))
+            .map(Self)
     }
 
     /// Opens `path` inside the root. `flags` gets `O_CLOEXEC`; magic links
@@ -26,7 +28,8 @@ impl Root {
     pub fn open_in(&self, path: &RelPath, flags: OFlags) -> Result<OwnedFd, Errno> {
         let name = if path.is_root() { Path::new(".") } else { path.as_path() };
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let open = || retry(|| rustix::fs::openat2(&self.0, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve));
+        let open =
+            || retry(Op::Open, || rustix::fs::openat2(&self.0, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve));
         // A rename anywhere on the machine while `..` is resolved answers EAGAIN: the kernel
         // cannot tell that it stayed inside (openat2(2)).
         for _ in 0..PATIENCE {
@@ -43,17 +46,21 @@ impl Root {
     pub fn read(&self, path: &RelPath, limit: u64) -> Result<Vec<u8>, Errno> {
         // O_NONBLOCK: a FIFO in the place of the file must not block.
         let fd = self.open_in(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-        let stat = rustix::fs::statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE | StatxFlags::SIZE)?;
-        if rustix::fs::FileType::from_raw_mode(stat.stx_mode.into()) != rustix::fs::FileType::RegularFile {
+        if stat_fd(&fd)?.kind != Kind::File {
             return Err(Errno::INVAL);
         }
         let mut bytes = Vec::new();
-        let mut file = std::fs::File::from(fd).take(limit + 1);
-        file.read_to_end(&mut bytes).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
-        if bytes.len() as u64 > limit {
-            return Err(Errno::FBIG);
+        let mut part = vec![0; 64 << 10];
+        loop {
+            let got = read_full(&fd, &mut part, bytes.len() as u64)?;
+            bytes.extend_from_slice(&part[..got]);
+            if bytes.len() as u64 > limit {
+                return Err(Errno::FBIG);
+            }
+            if got < part.len() {
+                return Ok(bytes);
+            }
         }
-        Ok(bytes)
     }
 }
 
@@ -66,13 +73,13 @@ impl AsFd for Root {
 /// True when nothing exists at `path`, which may be followed: `ENOENT` or `ENOTDIR`.
 #[must_use]
 pub fn is_absent(path: &Path) -> bool {
-    matches!(rustix::fs::statat(CWD, path, AtFlags::empty()), Err(Errno::NOENT | Errno::NOTDIR))
+    matches!(retry(Op::Stat, || rustix::fs::statat(CWD, path, AtFlags::empty())), Err(Errno::NOENT | Errno::NOTDIR))
 }
 
 /// Where an open descriptor's file is, as the kernel names it.
 pub fn real_path(fd: &impl AsFd) -> Result<std::path::PathBuf, Errno> {
     use std::os::unix::ffi::OsStringExt;
     let link = super::xattr::proc_path(fd.as_fd());
-    let text = retry(|| rustix::fs::readlink(link.as_c_str(), Vec::new()))?;
+    let text = retry(Op::Readlink, || rustix::fs::readlink(link.as_c_str(), Vec::new()))?;
     Ok(std::ffi::OsString::from_vec(text.into_bytes()).into())
 }

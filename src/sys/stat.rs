@@ -1,6 +1,6 @@
 //! statx(2), decoded.
 
-use super::{Errno, retry};
+use super::{Errno, Op, retry};
 use crate::path::Name;
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags};
@@ -216,7 +216,7 @@ fn decode(raw: &Statx) -> Stat {
 /// included (statx(2)).
 pub fn stat_fd(fd: impl AsFd) -> Result<Stat, Errno> {
     let fd = fd.as_fd();
-    retry(|| rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, wanted())).map(|raw| decode(&raw))
+    retry(Op::Stat, || rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, wanted())).map(|raw| decode(&raw))
 }
 
 /// `statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT)`: one entry of a
@@ -228,11 +228,11 @@ pub fn stat_at(dir: impl AsFd, name: &Name) -> Result<Stat, Errno> {
 /// `statx(AT_FDCWD, path, …)` as in [`stat_at`]: for walks by path that only count.
 pub fn stat_path(path: &Path) -> Result<Stat, Errno> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    retry(|| rustix::fs::statx(rustix::fs::CWD, path, flags, wanted())).map(|raw| decode(&raw))
+    retry(Op::Survey, || rustix::fs::statx(rustix::fs::CWD, path, flags, wanted())).map(|raw| decode(&raw))
 }
 
 fn stat_c(dir: impl AsFd, name: &CStr) -> Result<Stat, Errno> {
     let dir = dir.as_fd();
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    retry(|| rustix::fs::statx(dir, name, flags, wanted())).map(|raw| decode(&raw))
+    retry(Op::Stat, || rustix::fs::statx(dir, name, flags, wanted())).map(|raw| decode(&raw))
 }

@@ -1,7 +1,7 @@
 //! Extended attributes on descriptors (xattr(7)), POSIX ACLs among them: they
 //! are `system.posix_acl_access` and `system.posix_acl_default`.
 
-use super::{Errno, retry};
+use super::{Errno, Op, retry};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
 use rustix::fs::XattrFlags;
 use std::ffi::{CStr, CString};
@@ -50,10 +50,10 @@ pub fn list(holder: Holder<'_>) -> Result<Vec<CString>, Errno> {
     let mut buffer = [0_u8; 1024];
     let mut large = Vec::new();
     let once = |space: &mut [u8]| match holder {
-        Holder::File(fd) => retry(|| rustix::fs::flistxattr(fd, &mut *space)),
+        Holder::File(fd) => retry(Op::ListXattr, || rustix::fs::flistxattr(fd, &mut *space)),
         Holder::Handle(fd) => {
             let path = proc_path(fd);
-            retry(|| rustix::fs::listxattr(path.as_c_str(), &mut *space))
+            retry(Op::ListXattr, || rustix::fs::listxattr(path.as_c_str(), &mut *space))
         }
     };
     let bytes = match once(&mut buffer) {
@@ -75,10 +75,10 @@ pub fn list(holder: Holder<'_>) -> Result<Vec<CString>, Errno> {
 pub fn get(holder: Holder<'_>, name: &CStr) -> Result<Vec<u8>, Errno> {
     let mut buffer = [0_u8; 1024];
     let once = |space: &mut [u8]| match holder {
-        Holder::File(fd) => retry(|| rustix::fs::fgetxattr(fd, name, &mut *space)),
+        Holder::File(fd) => retry(Op::GetXattr, || rustix::fs::fgetxattr(fd, name, &mut *space)),
         Holder::Handle(fd) => {
             let path = proc_path(fd);
-            retry(|| rustix::fs::getxattr(path.as_c_str(), name, &mut *space))
+            retry(Op::GetXattr, || rustix::fs::getxattr(path.as_c_str(), name, &mut *space))
         }
     };
     match once(&mut buffer) {
@@ -97,10 +97,10 @@ pub fn get(holder: Holder<'_>, name: &CStr) -> Result<Vec<u8>, Errno> {
 /// namespace has none, `ENOSPC` or `E2BIG` where it does not fit.
 pub fn set(holder: Holder<'_>, name: &CStr, value: &[u8]) -> Result<(), Errno> {
     match holder {
-        Holder::File(fd) => retry(|| rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty())),
+        Holder::File(fd) => retry(Op::SetXattr, || rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty())),
         Holder::Handle(fd) => {
             let path = proc_path(fd);
-            retry(|| rustix::fs::setxattr(path.as_c_str(), name, value, XattrFlags::empty()))
+            retry(Op::SetXattr, || rustix::fs::setxattr(path.as_c_str(), name, value, XattrFlags::empty()))
         }
     }
 }
@@ -108,10 +108,10 @@ pub fn set(holder: Holder<'_>, name: &CStr, value: &[u8]) -> Result<(), Errno> {
 /// Removes one attribute. `ENODATA` when it does not exist.
 pub fn remove(holder: Holder<'_>, name: &CStr) -> Result<(), Errno> {
     match holder {
-        Holder::File(fd) => retry(|| rustix::fs::fremovexattr(fd, name)),
+        Holder::File(fd) => retry(Op::RemoveXattr, || rustix::fs::fremovexattr(fd, name)),
         Holder::Handle(fd) => {
             let path = proc_path(fd);
-            retry(|| rustix::fs::removexattr(path.as_c_str(), name))
+            retry(Op::RemoveXattr, || rustix::fs::removexattr(path.as_c_str(), name))
         }
     }
 }

@@ -1,0 +1,220 @@
+//! The one place where a system call can be made to fail, for tests.
+//!
+//! Only builds with `debug_assertions` have it; in a release [`next`] answers
+//! `None` and costs nothing. `PERSISTCP_FAULT` steers it:
+//!
+//! | value | effect |
+//! |---|---|
+//! | `write:17:EIO` | the 17th call of that kind in the process fails, once |
+//! | `read:3:short` | the third read moves fewer bytes than asked for |
+//! | `count:FILE` | nothing fails; `FILE` says at the end how many calls of each kind there were |
+
+use super::Errno;
+
+/// A kind of system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is named after its call, or after what it asks for")]
+pub enum Op {
+    Open,
+    Create,
+    Mkdir,
+    Mknod,
+    Symlink,
+    Link,
+    Rename,
+    Unlink,
+    Rmdir,
+    Read,
+    Write,
+    Stat,
+    Getdents,
+    Readlink,
+    Chown,
+    Chmod,
+    Utimens,
+    ListXattr,
+    GetXattr,
+    SetXattr,
+    RemoveXattr,
+    GetFlags,
+    SetFlags,
+    GetProject,
+    SetProject,
+    Truncate,
+    Fallocate,
+    SeekData,
+    Syncfs,
+    Close,
+    Statfs,
+    Fcntl,
+    Flock,
+    /// fadvise(2): costs only speed.
+    Advise,
+    /// preadv2(2) of one byte that asks whether it is cached.
+    Probe,
+    /// statx(2) of a walk that only counts.
+    Survey,
+}
+
+/// What a call does instead of what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It fails.
+    Fails(Errno),
+    /// It moves fewer bytes.
+    Short,
+}
+
+/// The length that a short transfer of `length` bytes moves: whole blocks where
+/// there are any, as `O_DIRECT` moves them.
+pub(super) fn shortened(length: usize) -> usize {
+    match length / 2 {
+        half if half > 4096 => half - half % 4096,
+        _ if length > 4096 => 4096,
+        half => half.max(1),
+    }
+}
+
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub(super) fn next(_: Op) -> Option<Fault> {
+    None
+}
+
+/// Writes down how many calls there were, where that was asked for.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub fn write_counts() {}
+
+#[cfg(debug_assertions)]
+pub use inject::write_counts;
+
+#[cfg(debug_assertions)]
+pub(super) use inject::next;
+
+#[cfg(debug_assertions)]
+mod inject {
+    use super::{Errno, Fault, Op};
+    use std::io::Write;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    const NAMES: [(Op, &str); 36] = [
+        (Op::Open, "open"),
+        (Op::Create, "create"),
+        (Op::Mkdir, "mkdir"),
+        (Op::Mknod, "mknod"),
+        (Op::Symlink, "symlink"),
+        (Op::Link, "link"),
+        (Op::Rename, "rename"),
+        (Op::Unlink, "unlink"),
+        (Op::Rmdir, "rmdir"),
+        (Op::Read, "read"),
+        (Op::Write, "write"),
+        (Op::Stat, "stat"),
+        (Op::Getdents, "getdents"),
+        (Op::Readlink, "readlink"),
+        (Op::Chown, "chown"),
+        (Op::Chmod, "chmod"),
+        (Op::Utimens, "utimens"),
+        (Op::ListXattr, "listxattr"),
+        (Op::GetXattr, "getxattr"),
+        (Op::SetXattr, "setxattr"),
+        (Op::RemoveXattr, "removexattr"),
+        (Op::GetFlags, "getflags"),
+        (Op::SetFlags, "setflags"),
+        (Op::GetProject, "getproject"),
+        (Op::SetProject, "setproject"),
+        (Op::Truncate, "truncate"),
+        (Op::Fallocate, "fallocate"),
+        (Op::SeekData, "seekdata"),
+        (Op::Syncfs, "syncfs"),
+        (Op::Close, "close"),
+        (Op::Statfs, "statfs"),
+        (Op::Fcntl, "fcntl"),
+        (Op::Flock, "flock"),
+        (Op::Advise, "advise"),
+        (Op::Probe, "probe"),
+        (Op::Survey, "survey"),
+    ];
+
+    static CALLS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
+
+    enum Wish {
+        Nothing,
+        Count(std::ffi::OsString),
+        Fail { op: Op, nth: u64, fault: Fault, text: String },
+    }
+
+    fn wish() -> &'static Wish {
+        static WISH: OnceLock<Wish> = OnceLock::new();
+        WISH.get_or_init(|| match std::env::var("PERSISTCP_FAULT") {
+            Err(_) => Wish::Nothing,
+            Ok(text) => match text.strip_prefix("count:") {
+                Some(file) => Wish::Count(file.into()),
+                // A test that means something else must not pass for want of a fault.
+                None => parse(&text).unwrap_or_else(|| panic!("PERSISTCP_FAULT={text} is no fault")),
+            },
+        })
+    }
+
+    fn parse(text: &str) -> Option<Wish> {
+        let mut parts = text.split(':');
+        let (op, nth, fault) = (parts.next()?, parts.next()?, parts.next()?);
+        let op = NAMES.iter().find(|(_, name)| *name == op)?.0;
+        let fault = match fault {
+            "short" => Fault::Short,
+            "EINTR" => Fault::Fails(Errno::INTR),
+            "EIO" => Fault::Fails(Errno::IO),
+            "ENOSPC" => Fault::Fails(Errno::NOSPC),
+            "EDQUOT" => Fault::Fails(Errno::DQUOT),
+            "EMFILE" => Fault::Fails(Errno::MFILE),
+            _ => return None,
+        };
+        Some(Wish::Fail { op, nth: nth.parse().ok()?, fault, text: text.to_string() })
+    }
+
+    /// Counts a call of kind `op`, and says what is to become of it.
+    pub(in crate::sys) fn next(op: Op) -> Option<Fault> {
+        let call = CALLS[op as usize].fetch_add(1, Relaxed) + 1;
+        match wish() {
+            Wish::Fail { op: wished, nth, fault, text } if *wished == op && *nth == call => {
+                let trace = std::backtrace::Backtrace::capture();
+                // Where nobody listens the run fails all the same.
+                writeln!(std::io::stderr(), "fault injected: {text}\n{trace}").ok();
+                Some(*fault)
+            }
+            _ => None,
+        }
+    }
+
+    /// Writes down how many calls there were, where that was asked for.
+    pub fn write_counts() {
+        let Wish::Count(file) = wish() else { return };
+        let lines = NAMES.iter().map(|(op, name)| format!("{name} {}\n", CALLS[*op as usize].load(Relaxed)));
+        if let Err(error) = std::fs::write(file, lines.collect::<String>()) {
+            panic!("{}: {error}", file.display());
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn every_kind_has_a_place_and_a_name_of_its_own() {
+            for (at, (op, name)) in NAMES.iter().enumerate() {
+                assert_eq!(*op as usize, at, "{name}");
+                assert_eq!(NAMES.iter().filter(|(_, other)| other == name).count(), 1, "{name}");
+            }
+        }
+
+        #[test]
+        fn only_what_names_a_call_and_an_error_is_a_fault() {
+            assert!(matches!(parse("write:17:EIO"), Some(Wish::Fail { op: Op::Write, nth: 17, .. })));
+            for text in ["", "write", "write:x:EIO", "write:1:EWHAT", "writ:1:EIO"] {
+                assert!(parse(text).is_none(), "{text}");
+            }
+        }
+    }
+}
