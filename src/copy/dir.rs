@@ -186,10 +186,10 @@ impl Engine {
                 return None;
             }
         };
+        let source = SourceId::of_whole(stat, &attributes);
         let mut wanted = Wanted::from_source(stat, attributes, self.options.keep);
         wanted.override_with(own.uid, own.gid, own.mode);
         let fixup = self.fix_up(&mut wanted, above, name, &mut place);
-        let source = Some(SourceId::of(stat));
         let node = self.make(above, name, target, Leaving { wanted, source, fixup, counted: true })?;
         Some(Arc::new(OpenDir { node, src, dev: stat.dev, place }))
     }

@@ -172,6 +172,7 @@ impl Engine {
         let node = &dir.node;
         let path = || node.path().join(name);
         let Content { stat: source, attributes, filled } = done.content;
+        let id = SourceId::of_whole(&source, &attributes);
         let mut wanted = Wanted::from_source(&source, attributes, self.options.keep);
         wanted.override_with(done.own.uid, done.own.gid, done.own.mode);
         let fixup = self.fix_up(&mut wanted, node, name, &mut dir.place.clone());
@@ -206,7 +207,7 @@ impl Engine {
             size: source.size,
             rdev: 0,
             nlink: source.nlink,
-            source: Some(SourceId::of(&source)),
+            source: id,
             dst_ino: target.ino,
             dst_ctime: target.ctime,
             alias: false,

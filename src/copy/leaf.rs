@@ -187,6 +187,7 @@ impl Engine {
                 return Arrived::No;
             }
         };
+        let id = SourceId::of_whole(&stat, &attributes);
         let mut wanted = Wanted::from_source(&stat, attributes, self.options.keep);
         let fixup = self.fix_up(&mut wanted, node, name, &mut dir.place.clone());
         fixup.into_iter().for_each(|f| self.fixup_changed(f));
@@ -207,7 +208,7 @@ impl Engine {
             size: stat.size,
             rdev: stat.rdev,
             nlink: stat.nlink,
-            source: Some(SourceId::of(&stat)),
+            source: id,
             dst_ino: made.ino,
             dst_ctime: made.ctime,
             alias: false,

@@ -255,7 +255,8 @@ impl Engine {
         stat: &Stat,
         path: impl Fn() -> RelPath,
     ) -> Attributes {
-        let (attributes, unread) = Attributes::read(holder, stat);
+        let (mut attributes, unread) = Attributes::read(holder, stat);
+        attributes.unread = !unread.is_empty();
         for (operation, errno) in unread {
             self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, operation, errno));
         }

@@ -114,7 +114,8 @@ impl Engine {
         });
         let (mut wanted, id) = match opened {
             Some(Ok((attributes, stat))) => {
-                (Wanted::from_source(&stat, attributes, self.options.keep), Some(SourceId::of(&stat)))
+                let id = SourceId::of_whole(&stat, &attributes);
+                (Wanted::from_source(&stat, attributes, self.options.keep), id)
             }
             Some(Err(Errno::NOENT | Errno::NOTDIR)) | None => (self.plain(plan.parents), None),
             Some(Err(errno)) => {

@@ -2,7 +2,7 @@
 
 use crate::digest::{Algorithm, ChunkValue, Digest};
 use crate::loss::Loss;
-use crate::meta::{Wanted, Xattrs};
+use crate::meta::{Attributes, Wanted, Xattrs};
 use crate::sys::stat::{Kind, Stat, Time};
 
 /// Files of at least this many bytes are copied in chunks, with a row for each.
@@ -62,6 +62,13 @@ impl SourceId {
     #[must_use]
     pub fn of(stat: &Stat) -> Self {
         Self { dev: stat.dev, ino: stat.ino, ctime: stat.ctime }
+    }
+
+    /// The same, or none where the inode's attributes could not all be read: no later
+    /// run may take what was made of them for the whole.
+    #[must_use]
+    pub fn of_whole(stat: &Stat, attributes: &Attributes) -> Option<Self> {
+        (!attributes.unread).then(|| Self::of(stat))
     }
 }
 

@@ -45,7 +45,8 @@ impl Wanted {
     pub fn from_source(stat: &Stat, attributes: Attributes, keep: Keep) -> Self {
         let mut wanted = Self {
             kind: stat.kind,
-            mode: stat.mode,
+            // With an ACL the group's bits are its mask: without it they would let the whole group in.
+            mode: if attributes.unread && stat.kind != Kind::Symlink { stat.mode & !0o070 } else { stat.mode },
             owner: keep.owner.then_some((stat.uid, stat.gid)),
             atime: keep.atime.then_some(stat.atime),
             mtime: Some(stat.mtime),

@@ -15,6 +15,8 @@ pub struct Attributes {
     pub flags: Flags,
     /// Project id.
     pub project: u32,
+    /// Some of them could not be read: this is less than the inode has.
+    pub unread: bool,
 }
 
 /// Something that could not be read: what, and why.
