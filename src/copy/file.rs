@@ -207,7 +207,7 @@ impl Engine {
             size: source.size,
             rdev: 0,
             nlink: source.nlink,
-            source: id,
+            source: id.filter(|_| !done.own.stopgap),
             dst_ino: target.ino,
             dst_ctime: target.ctime,
             alias: false,

@@ -107,7 +107,7 @@ impl Engine {
             self.lost_before(&dir.node, name, &row);
             add(&tally.skipped, 1);
         } else {
-            self.copy_special(dir, name, stat);
+            self.copy_special(dir, name, stat, Override::default());
         }
     }
 
@@ -135,18 +135,18 @@ impl Engine {
         row.target_unchanged(&target).then_some(row)
     }
 
-    pub(super) fn copy_alone(&self, waiter: &Waiter) -> Arrived {
+    pub(super) fn copy_alone(&self, waiter: &Waiter, own: Override) -> Arrived {
         match waiter.stat.kind {
             Kind::File => match self.open_source(&waiter.dir, &waiter.name) {
-                Some(source) => self.copy_file(&waiter.dir, &waiter.name, &source, Override::default()),
+                Some(source) => self.copy_file(&waiter.dir, &waiter.name, &source, own),
                 None => Arrived::No,
             },
-            _ => self.copy_special(&waiter.dir, &waiter.name, &waiter.stat),
+            _ => self.copy_special(&waiter.dir, &waiter.name, &waiter.stat, own),
         }
     }
 
     /// Makes a symlink, FIFO or device node; none of them is ever opened.
-    fn copy_special(&self, dir: &Arc<OpenDir>, name: &Name, stat: &Stat) -> Arrived {
+    fn copy_special(&self, dir: &Arc<OpenDir>, name: &Name, stat: &Stat, own: Override) -> Arrived {
         let node = &dir.node;
         let path = || node.path().join(name);
         let unreadable = |operation, errno| {
@@ -208,7 +208,7 @@ impl Engine {
             size: stat.size,
             rdev: stat.rdev,
             nlink: stat.nlink,
-            source: id,
+            source: id.filter(|_| !own.stopgap),
             dst_ino: made.ino,
             dst_ctime: made.ctime,
             alias: false,

@@ -72,7 +72,7 @@ impl Engine {
             self.link(waiter, &copied);
             Some(copied)
         } else {
-            match self.copy_alone(waiter) {
+            match self.copy_alone(waiter, Override::default()) {
                 Arrived::Yes(copied) => copied,
                 Arrived::No => None,
             }
@@ -151,12 +151,17 @@ impl Engine {
             }
             (Err(errno), known) => {
                 let mut problem = Problem::failed(path(), ProblemKind::Link, "link", errno);
-                problem.message.push_str("; it has a copy with an inode of its own instead");
+                problem.message.push_str("; it has a copy with an inode of its own instead, until the next run");
                 self.problem(dir.node.target, problem);
-                return match known {
-                    Some(known) => self.keep_apart(waiter, known),
-                    None => drop(self.copy_apart(waiter)),
-                };
+                match known {
+                    Some(known) => {
+                        self.lost_before(&dir.node, name, &known);
+                        add(&tally.skipped, 1);
+                        add(&tally.skipped_bytes, waiter.stat.size);
+                    }
+                    None => drop(self.copy_alone(waiter, Override { stopgap: true, ..Override::default() })),
+                }
+                return;
             }
         };
         let row = Row {
@@ -196,7 +201,7 @@ impl Engine {
 
     /// Starts a further inode for the group.
     fn copy_apart(&self, waiter: &Waiter) -> Option<Copied> {
-        let Arrived::Yes(Some(copied)) = self.copy_alone(waiter) else { return None };
+        let Arrived::Yes(Some(copied)) = self.copy_alone(waiter, Override::default()) else { return None };
         self.links.replace(&waiter.stat, copied.clone());
         Some(copied)
     }

@@ -117,13 +117,15 @@ pub struct Engine {
     fixups_changed: Vec<AtomicBool>,
 }
 
-/// What the plan says of one entry itself, over what the backup has.
+/// What the plan or the engine says of one entry itself, over what the backup has.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Override {
     target: Option<u32>,
     uid: Option<u32>,
     gid: Option<u32>,
     mode: Option<u32>,
+    /// It stands in for a hard link that failed: the next run tries that again.
+    stopgap: bool,
 }
 
 impl Override {
