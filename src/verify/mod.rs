@@ -183,13 +183,9 @@ impl Verifier {
             Ok(stat) => stat,
             Err(errno) => return Some(vec![self.unreachable(&path, errno)]),
         };
-        let attributes = match read_attributes(dir, name, stat.kind, row) {
-            Ok(attributes) => Some(attributes),
-            Err(errno) => {
-                self.problems.add(Problem::failed(path.clone(), ProblemKind::Io, "read attributes", errno));
-                None
-            }
-        };
+        let attributes = read_attributes(dir, name, stat.kind, row);
+        let unread = attributes.as_ref().err().copied();
+        let attributes = attributes.ok();
         let actual = Actual {
             stat: &stat,
             xattrs: attributes.as_ref().map(|a| &a.0),
@@ -197,6 +193,7 @@ impl Verifier {
             project: attributes.as_ref().and_then(|a| a.1).map(|a| a.1),
         };
         let mut found = meta::compare(&path, &row.wanted, actual);
+        found.extend(unread.map(|errno| Problem::failed(path.clone(), ProblemKind::Io, "read attributes", errno)));
         if stat.kind == row.kind() {
             found.extend(compare_rest(dir, &path, name, row, &stat));
             if stat.kind == Kind::File && self.depth == Depth::Content && !row.alias && row.size == stat.size {
@@ -267,9 +264,16 @@ fn read_attributes(
         Kind::File if asked => dir.open_file(name, rustix::fs::OFlags::empty())?,
         _ => return Ok((Xattrs::read(Holder::handle(&dir.open_handle(name)?))?, None)),
     };
-    let flags =
-        if asked { Some((flags::get(&fd).unwrap_or_default(), flags::project(&fd).unwrap_or(0))) } else { None };
+    // What the file system does not have, no inode of it has.
+    let flags = if asked { Some((or_none(flags::get(&fd))?, or_none(flags::project(&fd))?)) } else { None };
     Ok((Xattrs::read(Holder::file(&fd))?, flags))
+}
+
+fn or_none<T: Default>(answer: Result<T, Errno>) -> Result<T, Errno> {
+    match answer {
+        Err(errno) if flags::is_absent(errno) => Ok(T::default()),
+        answer => answer,
+    }
 }
 
 /// What the metadata does not say: size, link target, device number, link group.
