@@ -184,8 +184,12 @@ impl Dresser<'_> {
             }
         }
         // Some are accepted and dropped without a word.
-        let missing = wanted.without(flags::get(fd).unwrap_or(now));
-        let why = if why == Errno::PERM { why } else { Errno::OPNOTSUPP };
+        let missing = match flags::get(fd) {
+            Ok(now) => wanted.without(now),
+            Err(errno) => return self.failed(Loss::Flags, b"", "read the flags of the copy", errno),
+        };
+        // Some file systems say so of a flag that they do not know.
+        let why = if why == Errno::INVAL { Errno::OPNOTSUPP } else { why };
         for flag in missing.each() {
             let flag = flag.to_string();
             self.failed(Loss::Flags, flag.as_bytes(), &format!("set flag {flag}"), why);
