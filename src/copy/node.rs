@@ -10,7 +10,7 @@ use crate::sys::flags::Flags;
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, effective_ids, file};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One directory. It lives as long as something below it is unfinished, and
 /// knows how to open itself again, so its descriptor is only a cache.
@@ -43,7 +43,8 @@ pub struct DirNode {
     pending: AtomicUsize,
     /// An entry in it is to be renamed over an older one, which moves its times.
     late: AtomicBool,
-    taken: Once,
+    /// It was closed to everybody else.
+    taken: Mutex<bool>,
     fd: Mutex<Option<Arc<TargetDir>>>,
     budget: Arc<FdBudget>,
 }
@@ -143,7 +144,7 @@ impl DirNode {
             leave: new.leave,
             pending: AtomicUsize::new(1),
             late: AtomicBool::new(false),
-            taken: Once::new(),
+            taken: Mutex::new(false),
             fd: Mutex::new(kept),
             budget: Arc::clone(budget),
         }))
@@ -205,13 +206,19 @@ impl DirNode {
             && !self.fresh
             && dress.wanted.owner.is_some()
         {
-            self.taken.call_once(|| {
-                closed = true;
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            if !*taken {
                 let (uid, gid) = effective_ids();
-                // The owner first: he could open it again. What fails here fails when it is left, with a message.
-                file::chown(Holder::file(&*dir), uid, gid).ok();
-                file::chmod(Holder::file(&*dir), 0o700).ok();
-            });
+                let possible = |result: Result<(), Errno>| match result {
+                    // A file system without owners has nobody to keep out.
+                    Err(errno) if self.disk.cannot(errno) => Ok(()),
+                    result => result,
+                };
+                // The owner first: he could open it again.
+                possible(file::chown(Holder::file(&*dir), uid, gid))?;
+                possible(file::chmod(Holder::file(&*dir), 0o700))?;
+                (*taken, closed) = (true, true);
+            }
         }
         Ok((dir, closed))
     }
