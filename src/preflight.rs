@@ -9,7 +9,7 @@ use crate::report::human;
 use crate::survey::{Survey, survey};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
 use crate::sys::filesystem::{Space, may_chown, space};
-use crate::sys::root::Root;
+use crate::sys::root::{Root, real_path};
 use crate::sys::{Errno, Op, errno_words, retry};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -80,7 +80,13 @@ pub fn check(plan: Resolved, allow: &Allow, threads: usize) -> Result<Cleared, R
     }
     refusals.extend(missing(&plan, allow));
     let places = places(&plan, &mut refusals);
-    let journal = location(&plan, allow, &places);
+    let journal = match location(&plan, allow, &places) {
+        Ok(journal) => journal,
+        Err(refusal) => {
+            refusals.push(refusal);
+            return Err(refusals);
+        }
+    };
     // Before anything is asked of a database that somebody may be writing.
     match journal.holder() {
         Ok(None) => {}
@@ -117,9 +123,15 @@ pub fn check(plan: Resolved, allow: &Allow, threads: usize) -> Result<Cleared, R
 }
 
 /// The journal's place, for runs that only read it.
-#[must_use]
-pub fn journal_of(plan: &Resolved, allow: &Allow) -> Location {
-    location(plan, allow, &places(plan, &mut Vec::new()))
+pub fn journal_of(plan: &Resolved, allow: &Allow) -> Result<Location, Refusals> {
+    let mut refusals = Vec::new();
+    let places = places(plan, &mut refusals);
+    if refusals.is_empty() || allow.state.is_some() {
+        location(plan, allow, &places).map_err(|refusal| vec![refusal])
+    } else {
+        // Elsewhere there may be another journal, or none.
+        Err(refusals)
+    }
 }
 
 fn open_source(plan: &Resolved) -> Result<Root, String> {
@@ -355,14 +367,21 @@ fn capacity(plan: &Resolved, surveys: &[Survey], places: &[Option<Place>], known
 
 /// `--state`, or `.persistcp` at the top of the first target's file system, as
 /// far as that lies below the root; else at the root.
-fn location(plan: &Resolved, allow: &Allow, places: &[Option<Place>]) -> Location {
+fn location(plan: &Resolved, allow: &Allow, places: &[Option<Place>]) -> Result<Location, String> {
+    if let Some(state) = &allow.state {
+        return Ok(Location::new(state.clone(), &plan.name));
+    }
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    let root = match retry(Op::Open, || rustix::fs::open(&plan.root, flags, rustix::fs::Mode::empty())) {
+        Ok(fd) => real_path(&fd),
+        // A root that is not there has been refused, or was opened when its places were looked at.
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(plan.root.clone()),
+        Err(errno) => Err(errno),
+    };
+    // Another place would be another journal, which knows nothing of what was copied.
+    let root = root.map_err(|e| format!("the root {} cannot be looked at: {}", plan.root.display(), errno_words(e)))?;
     let first = places.iter().flatten().next();
-    let directory = allow.state.clone().unwrap_or_else(|| {
-        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-        let root = retry(Op::Open, || rustix::fs::open(&plan.root, flags, rustix::fs::Mode::empty()));
-        let real = root.ok().and_then(|fd| crate::sys::root::real_path(&fd).ok()).unwrap_or_else(|| plan.root.clone());
-        let point = first.and_then(|p| p.mount.as_ref()).map(|m| m.point.clone());
-        point.filter(|point| point.starts_with(&real)).unwrap_or(real).join(STATE_DIR)
-    });
-    Location::new(directory, &plan.name)
+    let point = first.and_then(|p| p.mount.as_ref()).map(|m| m.point.clone());
+    let above = point.filter(|point| point.starts_with(&root)).unwrap_or(root);
+    Ok(Location::new(above.join(STATE_DIR), &plan.name))
 }

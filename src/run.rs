@@ -156,7 +156,10 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
 }
 
 fn verify_only(job: &Job, resolved: Resolved) -> Exit {
-    let location = preflight::journal_of(&resolved, &job.allow);
+    let location = match preflight::journal_of(&resolved, &job.allow) {
+        Ok(location) => location,
+        Err(refusals) => return refuse(job, Some(resolved.name), refusals),
+    };
     let missing = || {
         format!(
             "there is no journal of this plan at {}; run the plan first, or name its place with --state",
