@@ -107,7 +107,8 @@ impl Location {
             Err(errno) => Err(JournalError::File { path, operation: "open the lock", errno }),
             Ok(fd) => match retry(Op::Flock, || rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)) {
                 Ok(()) => Ok(None),
-                Err(_) => Ok(Some(lock_text(fd))),
+                Err(Errno::WOULDBLOCK) => Ok(Some(lock_text(fd))),
+                Err(errno) => Err(JournalError::File { path, operation: "ask for the lock", errno }),
             },
         }
     }
@@ -284,8 +285,10 @@ fn take_lock(location: &Location) -> Result<std::fs::File, JournalError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = || rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600));
     let fd = retry(Op::Create, open).map_err(fail("open the lock"))?;
-    if retry(Op::Flock, || rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)).is_err() {
-        return Err(JournalError::Locked { path: path.clone(), holder: lock_text(fd) });
+    match retry(Op::Flock, || rustix::fs::flock(&fd, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Err(JournalError::Locked { path: path.clone(), holder: lock_text(fd) }),
+        Err(errno) => return Err(fail("take the lock")(errno)),
     }
     let mut file = std::fs::File::from(fd);
     let text = format!("pid {}, started {}\n", std::process::id(), crate::clock::now().rfc3339());
