@@ -11,6 +11,7 @@
 
 use crate::digest::{Algorithm, ContentHasher, Digest, Sink};
 use crate::stop::Stop;
+use crate::sys::flags::is_absent;
 use crate::sys::stat::Stat;
 use crate::sys::{Errno, file};
 use rustix::fd::BorrowedFd;
@@ -105,7 +106,7 @@ pub(super) fn fill(
         let holes = stat.size.saturating_sub(stat.allocated);
         let hasher = ContentHasher::new(Algorithm::for_holes(holes));
         let mut fill = Fill { source, target, buffer, hasher, stop, written: 0, hole: None, direct: false };
-        if holes > 0 || has_hole(source, stat.size) {
+        if holes > 0 || has_hole(source, stat.size)? {
             // The size first: a hole at the end then needs nothing more.
             file::set_size(target, stat.size).map_err(Failure::Write)?;
             fill.sparse(0, stat.size)?;
@@ -114,16 +115,23 @@ pub(super) fn fill(
         } else {
             fill.extent(0, u64::MAX)?;
         }
-        let hole_filled = is_hole_filled(target, fill.hole);
+        let hole_filled = is_hole_filled(target, fill.hole)?;
         Ok(Filled { digest: fill.hasher.finish(), bytes: fill.written, pending: fill.written, hole_filled })
     })
 }
 
 /// Blocks for attributes, for the extent tree and reserved beyond the end are
 /// counted like data, so a file with as many blocks as bytes can have holes.
-pub(super) fn has_hole(source: BorrowedFd<'_>, size: u64) -> bool {
-    // A file system that cannot say has none to keep.
-    size > 0 && file::next_data(source, 0).is_ok_and(|data| data.is_none_or(|(start, end)| start > 0 || end < size))
+pub(super) fn has_hole(source: BorrowedFd<'_>, size: u64) -> Result<bool, Failure> {
+    if size == 0 {
+        return Ok(false);
+    }
+    match file::next_data(source, 0) {
+        Ok(data) => Ok(data.is_none_or(|(start, end)| start > 0 || end < size)),
+        // A file system that cannot say has none to keep.
+        Err(errno) if errno == Errno::INVAL || is_absent(errno) => Ok(false),
+        Err(errno) => Err(Failure::Read(errno)),
+    }
 }
 
 impl<H: Sink> Fill<'_, H> {
@@ -205,6 +213,11 @@ impl<H: Sink> Fill<'_, H> {
 }
 
 /// Asks the target whether the first hole that any block size can hold is one.
-pub(super) fn is_hole_filled(target: BorrowedFd<'_>, hole: Option<u64>) -> bool {
-    hole.is_some_and(|at| file::next_data(target, at).is_ok_and(|data| data.is_some_and(|(from, _)| from == at)))
+pub(super) fn is_hole_filled(target: BorrowedFd<'_>, hole: Option<u64>) -> Result<bool, Failure> {
+    let Some(at) = hole else { return Ok(false) };
+    match file::next_data(target, at) {
+        Ok(data) => Ok(data.is_some_and(|(from, _)| from == at)),
+        Err(errno) if errno == Errno::INVAL || is_absent(errno) => Ok(false),
+        Err(errno) => Err(Failure::Write(errno)),
+    }
 }

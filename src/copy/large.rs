@@ -138,7 +138,7 @@ impl Engine {
         let (from, to) = (source.fd.as_fd(), born.fd.as_fd());
         let target = stat_fd(to).map_err(Failure::Write)?;
         let size = before.size;
-        let sparse = before.allocated < size || has_hole(from, size);
+        let sparse = before.allocated < size || has_hole(from, size)?;
         let chunks = chunks_of(size);
         let values = if values.is_empty() { vec![None; usize::try_from(chunks).unwrap_or(usize::MAX)] } else { values };
         if values.iter().all(Option::is_none) {
@@ -289,7 +289,7 @@ impl Work<'_> {
         let values: Option<Vec<ChunkValue>> = done.values.into_iter().collect();
         // Every chunk is there when none has failed.
         let digest = values.and_then(|values| merge(&values, self.size)).ok_or(Failure::Stopped)?;
-        let hole_filled = is_hole_filled(self.target, done.hole);
+        let hole_filled = is_hole_filled(self.target, done.hole)?;
         Ok(Filled { digest, bytes: self.written.into_inner(), pending: 0, hole_filled })
     }
 
