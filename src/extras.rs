@@ -51,9 +51,17 @@ pub fn clear_unfinished(
     for row in reader.partial()? {
         let (parent, Ok(name)) = (reader.path_of(row.dir)?, Name::new(&row.name)) else { continue };
         let path = parent.join(&name);
-        let removed = open_target(&plan.root, &parent).and_then(|dir| remove(&dir, &name, row.dst_ino));
-        if removed == Ok(true) {
-            problems.note(format!("{path}: the unfinished copy of an earlier run was removed, its source is gone"));
+        match open_target(&plan.root, &parent).and_then(|dir| remove(&dir, &name, row.dst_ino)) {
+            Ok(true) => {
+                problems.note(format!("{path}: the unfinished copy of an earlier run was removed, its source is gone"));
+            }
+            Ok(false) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+            Err(errno) => {
+                // The row stays, so that the next run tries again.
+                let what = "remove the unfinished copy of an earlier run";
+                problems.add(Problem::failed(path, ProblemKind::Io, what, errno));
+                continue;
+            }
         }
         writer.forget(path);
     }
@@ -64,9 +72,11 @@ pub fn clear_unfinished(
 /// Unlinks the inode, as it was born, from its own or its temporary name.
 fn remove(dir: &TargetDir, name: &Name, ino: u64) -> Result<bool, Errno> {
     for at in [temporary_name(name), name.clone()] {
-        if let Ok(stat) = dir.stat_at(&at)
-            && (stat.kind, stat.ino, stat.nlink, stat.mode) == (Kind::File, ino, 1, 0o600)
-        {
+        let stat = match dir.stat_at(&at) {
+            Err(Errno::NOENT) => continue,
+            stat => stat?,
+        };
+        if (stat.kind, stat.ino, stat.nlink, stat.mode) == (Kind::File, ino, 1, 0o600) {
             // The directory has its times already.
             let above = dir.stat()?;
             dir.unlink(&at)?;
