@@ -209,9 +209,11 @@ impl Dresser<'_> {
     fn mode(&mut self) {
         if let Some(value) = acl_access(self.wanted) {
             // An ACL has no sticky bit: without this, all could remove each other's entries
-            // until the mode is set. What fails here fails again there.
-            if self.wanted.mode & 0o1000 != 0 {
-                file::chmod(self.holder, 0o1700).ok();
+            // until the mode is set.
+            if self.wanted.mode & 0o1000 != 0
+                && let Err(errno) = file::chmod(self.holder, 0o1700)
+            {
+                self.failed(Loss::Mode, b"", "set the sticky bit", errno);
             }
             if !self.set(c"system.posix_acl_access", value) {
                 self.unkept = Acl::parse(value);
