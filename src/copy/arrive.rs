@@ -64,7 +64,12 @@ impl Engine {
                 self.problem(target, Problem::new(above.path().join(name), ProblemKind::Owner, message));
                 return None;
             }
-            Ok(stat) => self.lift_sticky(&opened, &stat, prior.as_ref()),
+            Ok(stat) => {
+                if let Err(errno) = self.lift_sticky(&opened, &stat, prior.as_ref()) {
+                    failed("lift the flags", errno);
+                    return None;
+                }
+            }
             Err(errno) => {
                 failed("look at", errno);
                 return None;
@@ -149,7 +154,7 @@ impl Engine {
     fn make_way(&self, above: &DirNode, name: &Name) -> Result<(), Errno> {
         let dir = self.open_to_fill(above)?;
         let found = dir.stat_at(name)?;
-        self.lift_sticky_at(&dir, above.id, name);
+        self.lift_sticky_at(&dir, above.id, name)?;
         dir.unlink(name)?;
         self.problems.note(format!("{}: {} was replaced by a directory", above.path().join(name), found.kind.words()));
         Ok(())

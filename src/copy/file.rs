@@ -76,8 +76,13 @@ impl Engine {
         };
         match self.fill(dir, name, source, &born, values) {
             Filling::Done(content) => {
-                if born.temporary.is_some() {
-                    self.lift_sticky_at(&parent, node.id, name);
+                if let Some(temporary) = &born.temporary
+                    && let Err(errno) = self.lift_sticky_at(&parent, node.id, name)
+                {
+                    self.target_failed(node.target, node.path().join(name), "lift the flags", errno);
+                    // What stays is 0600, and the next attempt finds it by its name.
+                    parent.unlink(temporary).ok();
+                    return Arrived::No;
                 }
                 self.finish_file(dir, name, Finished { content: *content, born, permit, own })
             }

@@ -118,7 +118,7 @@ impl Engine {
             }
             return None;
         }
-        self.lift_sticky_at(parent, above, name);
+        self.lift_sticky_at(parent, above, name).ok()?;
         let fd = parent.open_to_write(name).ok()?;
         let stat = stat_fd(&fd).ok()?;
         let same = (stat.kind, stat.ino, stat.size) == (Kind::File, row.dst_ino, row.size);

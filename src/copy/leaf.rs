@@ -239,7 +239,7 @@ impl Engine {
         };
         let ((), temporary) = make_beside(&target, name, node.fresh, make)?;
         if temporary.is_some() {
-            self.lift_sticky_at(&target, node.id, name);
+            self.lift_sticky_at(&target, node.id, name)?;
         }
         let handle = target.open_handle(temporary.as_ref().unwrap_or(name))?;
         let made = stat_fd(&handle)?;

@@ -250,7 +250,7 @@ impl Engine {
         };
         let ((), temporary) = make_beside(to, name, node.fresh, link_as)?;
         if temporary.is_some() {
-            self.lift_sticky_at(to, node.id, name);
+            self.lift_sticky_at(to, node.id, name)?;
         }
         let at = temporary.as_ref().unwrap_or(name);
         let stat = to.stat_at(at)?;

@@ -73,29 +73,30 @@ impl Engine {
 
     /// Lifts the flags from an entry that must be replaced or filled, if an
     /// earlier run of this plan set them; anybody else's stay.
-    pub(super) fn lift_sticky(&self, fd: impl AsFd, stat: &Stat, row: Option<&Row>) {
+    pub(super) fn lift_sticky(&self, fd: impl AsFd, stat: &Stat, row: Option<&Row>) -> Result<(), Errno> {
         let ours = row.is_some_and(|row| row.dst_ino == stat.ino && !row.wanted.flags.and(Flags::STICKY).is_empty());
         if ours && stat.is_sticky() {
-            // What fails here fails again, with a message, when the entry is written.
-            flags::get(fd.as_fd()).and_then(|now| flags::set(fd, now.without(Flags::STICKY))).ok();
+            flags::get(fd.as_fd()).and_then(|now| flags::set(fd, now.without(Flags::STICKY)))?;
         }
+        Ok(())
     }
 
     /// The same for `name`, which is about to be replaced.
-    pub(super) fn lift_sticky_at(&self, dir: &TargetDir, above: i64, name: &Name) {
-        let Ok(stat) = dir.stat_at(name) else { return };
+    pub(super) fn lift_sticky_at(&self, dir: &TargetDir, above: i64, name: &Name) -> Result<(), Errno> {
+        let stat = match dir.stat_at(name) {
+            Err(Errno::NOENT) => return Ok(()),
+            stat => stat?,
+        };
         if stat.kind != Kind::File || !stat.is_sticky() {
-            return;
+            return Ok(());
         }
-        let Some(reader) = self.reader() else { return };
+        let Some(reader) = self.reader() else { return Ok(()) };
         let row = self.ask(reader.find(above, name)).flatten();
         self.give_back(reader);
         // Of what was opened: the name may mean another inode by now.
-        if let Ok(fd) = open(dir, name, stat.kind)
-            && let Ok(stat) = stat_fd(&fd)
-        {
-            self.lift_sticky(fd, &stat, row.as_ref());
-        }
+        let fd = open(dir, name, stat.kind)?;
+        let stat = stat_fd(&fd)?;
+        self.lift_sticky(fd, &stat, row.as_ref())
     }
 }
 
