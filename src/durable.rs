@@ -86,6 +86,14 @@ impl Written {
         }
     }
 
+    /// The key of the row that it will take the place of.
+    fn replaced(&self) -> Option<(i64, Vec<u8>)> {
+        match (&self.replace, &self.record) {
+            (Some(_), Record::Row(row)) => Some((row.dir, row.name.clone())),
+            _ => None,
+        }
+    }
+
     /// It is to be put in the place of something else.
     #[must_use]
     pub fn replacing(self, replace: Option<Replace>) -> Self {
@@ -137,13 +145,19 @@ impl Epoch {
     }
 
     /// Syncs every file system of the epoch, then puts replacements in place.
-    fn seal(self, file_systems: &FileSystems, problems: &Problems) -> Result<Sealed, Errno> {
+    fn seal(self, file_systems: &FileSystems, problems: &Problems, journal: &WriterHandle) -> Result<Sealed, Errno> {
         let mut indices: Vec<usize> = self.items.iter().map(|i| i.file_system).collect();
         indices.sort_unstable();
         indices.dedup();
         for index in indices {
             // An index only comes from the same table, which never shrinks.
             file_systems.get(index).ok_or(Errno::BADF)?.sync()?;
+        }
+        // What an earlier run finished under these names ends with the renames, whatever becomes of those.
+        let replaced: Vec<_> = self.items.iter().filter_map(Written::replaced).collect();
+        if !replaced.is_empty() {
+            journal.bad(replaced);
+            journal.flush();
         }
         let mut sealed = Sealed { durable: Durable(Vec::with_capacity(self.items.len())), renamed: Vec::new() };
         for mut item in self.items {
@@ -382,7 +396,7 @@ fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> 
     let target = epoch.items.iter().find_map(Written::target).unwrap_or(0);
     let started = Instant::now();
     // Permits are given back only now that their bytes are no longer dirty.
-    match epoch.seal(&with.file_systems, &with.problems) {
+    match epoch.seal(&with.file_systems, &with.problems, &with.journal) {
         Ok(sealed) => {
             adapt(gate, bytes, started.elapsed());
             add(&with.counters.durable_bytes, bytes);
