@@ -77,14 +77,16 @@ impl Reader {
         Ok(row)
     }
 
-    /// A finished entry that was made from the same linked source inode.
+    /// A finished entry that was made from the same linked source inode as it now is:
+    /// an older state of it, kept under another name, must not hide that one.
     pub fn find_linked(&self, stat: &Stat) -> Result<Option<Row>, JournalError> {
         let ask = || {
             let mut statement = self.connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND nlink > 1 AND kind <> 'd' \
-                 AND state = 1 ORDER BY alias LIMIT 1"
+                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND src_ctime = ?3 \
+                 AND src_ctime_ns = ?4 AND nlink > 1 AND kind <> 'd' AND state = 1 ORDER BY alias LIMIT 1"
             ))?;
-            statement.query_row((stat.ino.cast_signed(), stat.dev.cast_signed()), decode).optional()
+            let key = (stat.ino.cast_signed(), stat.dev.cast_signed(), stat.ctime.sec, stat.ctime.nsec);
+            statement.query_row(key, decode).optional()
         };
         self.wrap(ask())
     }
