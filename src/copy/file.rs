@@ -104,9 +104,19 @@ impl Engine {
         let target = dir.node.target;
         let align = match stat_fd(&born.fd) {
             Ok(stat) => stat.dio_align,
-            Err(_) => 0,
+            Err(errno) => {
+                self.target_failed(target, path(), "look at the new file", errno);
+                return Filling::Nothing;
+            }
         };
-        let mut before = settled(source);
+        let unreadable = |errno| {
+            self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "look at again", errno));
+            Filling::Nothing
+        };
+        let mut before = match settled(source) {
+            Ok(before) => before,
+            Err(errno) => return unreadable(errno),
+        };
         if !before.unchanged_since(&source.stat) {
             // The chunks are those of what it was when it was opened.
             if born.mended {
@@ -128,10 +138,7 @@ impl Engine {
             };
             let after = match stat_fd(&source.fd) {
                 Ok(after) => after,
-                Err(errno) => {
-                    self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "look at again", errno));
-                    return Filling::Nothing;
-                }
+                Err(errno) => return unreadable(errno),
             };
             let still = after.unchanged_since(&before);
             match filled {
@@ -297,15 +304,14 @@ struct Finished {
 const TICK: Duration = Duration::from_millis(20);
 
 /// The stat of a source whose last change lies at least a [`TICK`] back.
-fn settled(source: &Source) -> Stat {
+fn settled(source: &Source) -> Result<Stat, Errno> {
     let changed = source.stat.ctime;
     let now = crate::sys::coarse_time();
     let age = (i128::from(now.sec) - i128::from(changed.sec)) * 1_000_000_000 + i128::from(now.nsec)
         - i128::from(changed.nsec);
     if age < 0 || age >= TICK.as_nanos().cast_signed() {
-        return source.stat;
+        return Ok(source.stat);
     }
     std::thread::sleep(TICK);
-    // An error here comes back from the same call after the copy, with its message.
-    stat_fd(&source.fd).unwrap_or(source.stat)
+    stat_fd(&source.fd)
 }
