@@ -318,10 +318,13 @@ impl Epochs {
     }
 
     /// Seals what is left and waits. All [`Submit`]s must be gone.
-    pub fn finish(self) {
+    pub fn finish(self, stop: &Stop) {
         drop(self.sender);
-        // A panic in the thread has unwound past its stop flag; the journal shows what is missing.
-        drop(self.thread.join());
+        if self.thread.join().is_err() {
+            stop.set(Reason::Fatal(
+                "the thread that makes entries durable panicked; what it had is not recorded".into(),
+            ));
+        }
     }
 }
 

@@ -59,7 +59,9 @@ pub fn clear_unfinished(
             Err(errno) => {
                 // The row stays, so that the next run tries again.
                 let what = "remove the unfinished copy of an earlier run";
-                problems.add(Problem::failed(path, ProblemKind::Io, what, errno));
+                let mut problem = Problem::failed(path, ProblemKind::Io, what, errno);
+                problem.message.push_str("; its source is gone and it may be torn: look at it and remove it");
+                problems.add(problem);
                 continue;
             }
         }
@@ -76,6 +78,10 @@ fn remove(dir: &TargetDir, name: &Name, ino: u64) -> Result<bool, Errno> {
             Err(Errno::NOENT) => continue,
             stat => stat?,
         };
+        if (stat.kind, stat.ino) == (Kind::File, ino) && (stat.nlink, stat.mode) != (1, 0o600) {
+            // Dressed already, or somebody else's by now.
+            return Err(Errno::BUSY);
+        }
         if (stat.kind, stat.ino, stat.nlink, stat.mode) == (Kind::File, ino, 1, 0o600) {
             // The directory has its times already.
             let above = dir.stat()?;

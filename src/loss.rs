@@ -30,8 +30,10 @@ pub enum Loss {
     Other,
     /// POSIX ACLs.
     Acl,
-    /// Inode flags.
+    /// Inode flags: those that are lost are not in the row any more, so the others stay compared.
     Flags,
+    /// Inode flags of symlinks, FIFOs and device nodes, which no call sets.
+    SpecialFlags,
     /// Project ids.
     Project,
     /// Holes.
@@ -45,7 +47,7 @@ pub enum Loss {
 }
 
 /// All classes, in the order of their bits in the journal.
-const ALL: [Loss; 16] = [
+const ALL: [Loss; 17] = [
     Loss::Owner,
     Loss::Mode,
     Loss::SetId,
@@ -62,6 +64,7 @@ const ALL: [Loss; 16] = [
     Loss::Links,
     Loss::Symlinks,
     Loss::Special,
+    Loss::SpecialFlags,
 ];
 
 impl Loss {
@@ -86,7 +89,6 @@ impl Loss {
             ProblemKind::Mtime => Self::Mtime,
             ProblemKind::Acl => Self::Acl,
             ProblemKind::Xattr => Self::of_xattr(attribute.unwrap_or_default().as_bytes()),
-            ProblemKind::Flags => Self::Flags,
             ProblemKind::Project => Self::Project,
             ProblemKind::Link => Self::Links,
             _ => return None,
@@ -103,7 +105,7 @@ impl Loss {
             Self::Atime => ProblemKind::Atime,
             Self::User | Self::Trusted | Self::Security | Self::Other => ProblemKind::Xattr,
             Self::Acl => ProblemKind::Acl,
-            Self::Flags => ProblemKind::Flags,
+            Self::Flags | Self::SpecialFlags => ProblemKind::Flags,
             Self::Project => ProblemKind::Project,
             Self::Holes => ProblemKind::Holes,
             Self::Links => ProblemKind::Link,
@@ -126,6 +128,7 @@ impl Loss {
             Self::Other => "attributes",
             Self::Acl => "POSIX ACLs",
             Self::Flags => "inode flags",
+            Self::SpecialFlags => "inode flags of symlinks, FIFOs and device nodes",
             Self::Project => "project ids",
             Self::Holes => "holes",
             Self::Links => "hard links",

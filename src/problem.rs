@@ -122,6 +122,7 @@ impl Problem {
     pub fn lost(path: RelPath, loss: Loss, dev: u64) -> Self {
         let message = match loss {
             Loss::SetId => "set-user-ID and set-group-ID are dropped where the owner is not kept".to_string(),
+            Loss::SpecialFlags => format!("{} cannot be set", loss.words()),
             _ => format!("the target's file system cannot hold {}", loss.words()),
         };
         Self::new(path, loss.kind(), message).of_disk(dev, loss)

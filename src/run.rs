@@ -323,7 +323,7 @@ impl Run {
             },
         });
         let copied = engine.map_err(|e| e.to_string()).and_then(Engine::run);
-        epochs.finish();
+        epochs.finish(&self.stop);
         copied.unwrap_or_else(|error| {
             self.stop.set(Reason::Fatal(error));
             Vec::new()

@@ -92,3 +92,17 @@ fn a_new_target_that_something_else_filled_is_refused_though_the_plan_is_known()
     go(&world, both, &["--allow-nonempty"]).exits(0);
     assert!(world.persist.join("n/stranger").exists());
 }
+
+#[test]
+fn an_immutable_file_of_a_target_that_left_the_plan_does_no_harm() {
+    need_root!();
+    let world = world();
+    crate::kit::sh!("chattr", "+i", world.source.join("b/two"));
+    go(&world, &[("first", "/persist/f", &["/a"]), ("second", "/persist/s", &["/b"])], &[]).exits(0);
+    crate::kit::sh!("chattr", "-i", world.source.join("b/two"));
+    let without: Targets = &[("first", "/persist/f", &["/a"])];
+    go(&world, without, &[]).exits(1).says("no longer declares it");
+    crate::kit::sh!("chattr", "-i", world.persist.join("s/b/two"));
+    std::fs::remove_dir_all(world.persist.join("s")).unwrap();
+    go(&world, without, &[]).exits(0);
+}

@@ -156,3 +156,39 @@ fn an_unfinished_copy_whose_source_is_gone_is_removed() {
     assert!(!world.target().join("large").exists());
     run(&plan, &["--verify-only"]).exits(0);
 }
+
+#[test]
+fn bytes_that_stand_in_a_hole_are_mended_as_well() {
+    need_root!();
+    let world = World::ext4(300);
+    let path = world.file("data/large", "");
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(6 * CHUNK).unwrap();
+    file.write_all_at(b"data", 5 * CHUNK).unwrap();
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    let target = world.target().join("large");
+    let time = filetime::FileTime::from_last_modification_time(&std::fs::metadata(&target).unwrap());
+    let copy = std::fs::OpenOptions::new().write(true).open(&target).unwrap();
+    copy.write_all_at(b"rubbish", 2 * CHUNK + 4096).unwrap();
+    copy.sync_all().unwrap();
+    filetime::set_file_mtime(&target, time).unwrap();
+    run(&plan, &["--verify-only"]).exits(1).says("1 of 6 chunks differ");
+    run(&plan, &[]).exits(0);
+    run(&plan, &["--verify-only"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_half_of_another_state_of_the_source_gives_its_room_to_the_new_copy() {
+    need_root!();
+    // Room for one copy and a half.
+    let world = World::ext4(800);
+    let large = world.file("data/large", "");
+    fill(&large, 30 * CHUNK);
+    let plan = world.plan("");
+    killed_midway(&world, &plan);
+    std::fs::set_permissions(&large, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}

@@ -155,3 +155,29 @@ fn groups(world: &World) -> Vec<usize> {
     sizes.sort_unstable();
     sizes
 }
+
+/// ext4 knows `c`, xfs does not; both know `i`.
+#[test]
+fn a_flag_that_the_target_does_not_know_costs_no_other_and_is_said_every_time() {
+    need_root!();
+    let world = World::new("xfs", 320, &[]);
+    let file = world.file("data/f", "x");
+    sh!("chattr", "+c", file);
+    sh!("chattr", "+i", file);
+    let dir = world.data().join("dir");
+    std::fs::create_dir(&dir).unwrap();
+    sh!("chattr", "+d", dir);
+    std::os::unix::fs::symlink("x", dir.join("link")).unwrap();
+    let plan = world.plan("");
+    for args in [&[][..], &[], &["--verify-only"]] {
+        let ran = run(&plan, args).exits(1);
+        let mut kinds: Vec<_> = ran.problems().into_iter().map(|(kind, _)| kind).collect();
+        kinds.dedup();
+        assert_eq!(kinds, ["flags"], "{ran}");
+        let counts: u64 = ran.report["problems"].as_array().unwrap().iter().map(|p| p["count"].as_u64().unwrap()).sum();
+        assert_eq!(counts, 2, "the lost c, and the symlink's d\n{ran}");
+    }
+    let out = std::process::Command::new("lsattr").arg(world.target().join("f")).output().unwrap();
+    assert!(String::from_utf8_lossy(&out.stdout).split_whitespace().next().unwrap().contains('i'), "{out:?}");
+    sh!("chattr", "-i", file);
+}

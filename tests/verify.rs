@@ -1,8 +1,8 @@
 //! Verification finds what changed on the target.
 
 use crate::kit::disk::World;
-use crate::kit::need_root;
 use crate::kit::run::run;
+use crate::kit::{need_root, snapshot};
 use filetime::FileTime;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
@@ -85,4 +85,56 @@ fn changed_metadata_is_found_and_named() {
         let ran = run(&plan, &["--verify-only"]).exits(1);
         assert!(ran.problems().contains(&(kind.to_string(), "/persist/data/f".to_string())), "{kind}\n{ran}");
     }
+}
+
+#[test]
+fn bad_content_of_a_linked_file_is_mended_under_every_name() {
+    need_root!();
+    let world = World::ext4(64);
+    let first = world.file("data/a", vec![7; 10_000]);
+    std::fs::hard_link(&first, world.data().join("b")).unwrap();
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    flip(&world.target().join("a"), 5000);
+    let ran = run(&plan, &["--verify-only"]).exits(1);
+    assert!(ran.problems().iter().any(|(kind, _)| kind == "content"), "{ran}");
+    // The other name has the same bad content: it is no copy to link to.
+    run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+    flip(&world.target().join("b"), 100);
+    run(&plan, &["--verify-only"]).exits(1);
+    run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_linked_file_is_read_though_its_first_name_was_lost_and_came_back() {
+    need_root!();
+    let world = World::ext4(64);
+    let first = world.file("data/a", vec![7; 10_000]);
+    std::fs::hard_link(&first, world.data().join("b")).unwrap();
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    for lost in ["a", "b"] {
+        std::fs::remove_file(world.target().join(lost)).unwrap();
+        run(&plan, &[]).exits(0);
+        snapshot::assert_same(&world.data(), &world.target());
+    }
+    flip(&world.target().join("a"), 77);
+    run(&plan, &["--verify-only"]).exits(1).says("content");
+}
+
+#[test]
+fn looking_at_metadata_alone_makes_nothing_good() {
+    need_root!();
+    let world = World::ext4(64);
+    world.file("data/f", vec![7; 10_000]);
+    let plan = world.plan("");
+    run(&plan, &["--verify", "metadata"]).exits(0);
+    flip(&world.target().join("f"), 5000);
+    run(&plan, &["--verify-only"]).exits(1);
+    run(&plan, &["--verify-only", "--verify", "metadata"]).exits(0);
+    let mended = run(&plan, &[]).exits(0);
+    assert_eq!(mended.total("copied"), 1, "what was found bad stays so until its content is read\n{mended}");
+    snapshot::assert_same(&world.data(), &world.target());
 }

@@ -61,9 +61,9 @@ impl Engine {
         };
         let chunked = is_chunked(&source.stat);
         let unfinished = if chunked { self.unfinished(dir, name, &parent, &source.stat) } else { None };
-        // A chunk has a permit of its own.
-        let dirty = if chunked { 0 } else { source.stat.size.min(source.stat.allocated) };
-        let permit = self.submit.gate.acquire(dirty);
+        // Chunks have permits of their own.
+        let dirty = source.stat.size.min(source.stat.allocated);
+        let mut permit = (!chunked).then(|| self.submit.gate.acquire(dirty));
         let (born, values) = match unfinished {
             Some(unfinished) => unfinished,
             None => match Born::create(&parent, name, node.fresh) {
@@ -74,7 +74,7 @@ impl Engine {
                 }
             },
         };
-        match self.fill(dir, name, source, &born, values) {
+        match self.fill(dir, name, source, &born, values, &mut permit) {
             Filling::Done(content) => {
                 if let Some(temporary) = &born.temporary
                     && let Err(errno) = self.lift_sticky_at(&parent, node.id, name)
@@ -99,7 +99,15 @@ impl Engine {
     }
 
     /// Copies the content until the source holds still.
-    fn fill(&self, dir: &OpenDir, name: &Name, source: &Source, born: &Born, mut values: Values) -> Filling {
+    fn fill(
+        &self,
+        dir: &OpenDir,
+        name: &Name,
+        source: &Source,
+        born: &Born,
+        mut values: Values,
+        permit: &mut Option<Permit>,
+    ) -> Filling {
         let path = || dir.node.path().join(name);
         let target = dir.node.target;
         let align = match stat_fd(&born.fd) {
@@ -123,6 +131,11 @@ impl Engine {
                 return self.never_still(target, path(), 1);
             }
             values.clear();
+            // A half that was taken up again holds another state.
+            if let Err(errno) = file::set_size(&born.fd, 0) {
+                self.target_failed(target, path(), "truncate", errno);
+                return Filling::Nothing;
+            }
         }
         for attempt in 1.. {
             // Read before the content: if the ctime still stands afterwards, they belong together.
@@ -132,6 +145,8 @@ impl Engine {
             }
             let chunked = is_chunked(&before);
             let filled = if chunked {
+                // One that grew to this size must not hold what its chunks wait for.
+                drop(permit.take());
                 self.fill_chunks(dir, name, source, &before, born, std::mem::take(&mut values))
             } else {
                 data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), align, &self.stop)
@@ -198,8 +213,7 @@ impl Engine {
         if filled.hole_filled && wanted.lost.insert(Loss::Holes) {
             self.lost(node, path(), Loss::Holes);
         }
-        if node.disk.bare && source.nlink > 1 {
-            // Inode numbers there are made up anew each time, so no link can be told from them.
+        if done.own.apart {
             wanted.lost.insert(Loss::Links);
         }
         fixup.into_iter().for_each(|f| self.fixup_changed(f));
@@ -229,7 +243,7 @@ impl Engine {
             verified: None,
         };
         let replace = done.born.temporary.map(|temporary| Replace::new(node, temporary, name));
-        self.hand_in(node, name, row, filled.pending, replace, Some(done.permit))
+        self.hand_in(node, name, row, filled.pending, replace, done.permit)
     }
 
     /// Gives a finished entry to the epoch; comes back with what its further names link to.
@@ -295,7 +309,7 @@ struct Content {
 struct Finished {
     content: Content,
     born: Born,
-    permit: Permit,
+    permit: Option<Permit>,
     own: super::Override,
 }
 

@@ -48,6 +48,8 @@ struct Work<'a> {
     target: BorrowedFd<'a>,
     size: u64,
     sparse: bool,
+    /// Something stands there already, in the holes too.
+    mended: bool,
     /// The target is open with `O_DIRECT`.
     direct: bool,
     /// Indices that are missing, in their order.
@@ -77,24 +79,27 @@ impl Engine {
     ) -> Option<(Born, Values)> {
         let reader = self.reader()?;
         let row = self.ask(reader.find(dir.node.id, name)).flatten();
-        let row = row.filter(|row| matches!(row.state, State::Partial | State::Bad) && row.source_unchanged(stat));
+        // A half of another state of the source serves as an empty one: its blocks are taken.
+        let row = row.filter(|row| {
+            row.state == State::Partial || row.state == State::Bad && row.source_unchanged(stat) && row.has_chunks()
+        });
         let chunks = row.as_ref().and_then(|row| self.ask(reader.chunks(row.dir, &row.name)));
         self.give_back(reader);
         let (row, chunks) = (row?, chunks?);
         let born = self.reopen(parent, dir.node.id, name, &row)?;
-        let mut values = vec![None; usize::try_from(chunks_of(stat.size)).ok()?];
-        for (index, value) in &chunks {
-            *values.get_mut(usize::try_from(*index).ok()?)? = Some(*value);
-        }
         let at = born.temporary.as_ref().unwrap_or(name);
         let holds = |(index, value): &(u64, ChunkValue)| {
             read_chunk(parent, at, *index, stat.size, &self.stop).is_ok_and(|found| found == *value)
         };
-        if chunks.is_empty() || !chunks.iter().rev().take(PROBED).all(holds) {
+        if !row.source_unchanged(stat) || chunks.is_empty() || !chunks.iter().rev().take(PROBED).all(holds) {
             // The inode serves all the same: its blocks are taken, and nobody reads it. A finished
             // file is replaced as a whole instead.
             let emptied = !born.mended && file::set_size(&born.fd, 0).is_ok();
             return emptied.then(|| (born, Values::new()));
+        }
+        let mut values = vec![None; usize::try_from(chunks_of(stat.size)).ok()?];
+        for (index, value) in &chunks {
+            *values.get_mut(usize::try_from(*index).ok()?)? = Some(*value);
         }
         let present = chunks.iter().map(|(index, _)| CHUNK.min(stat.size.saturating_sub(index * CHUNK))).sum();
         add(&self.tally(dir.node.target).reused_bytes, present);
@@ -167,6 +172,7 @@ impl Engine {
             target: to,
             size,
             sparse,
+            mended: born.mended,
             direct,
             missing,
             next: AtomicUsize::new(0),
@@ -254,7 +260,9 @@ impl Work<'_> {
                 hole: None,
                 direct: self.direct,
             };
-            if self.sparse {
+            // Where no hole can be punched, zeros are written into it.
+            let hollow = !self.mended || file::punch_hole(self.target, from, end - from).is_ok();
+            if self.sparse && hollow {
                 fill.sparse(from, end)?;
             } else if fill.extent(from, end)? < end {
                 // Shorter by now: whoever looks at the source again sees it.

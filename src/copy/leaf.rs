@@ -132,7 +132,7 @@ impl Engine {
             return None;
         }
         let target = dir.node.open().and_then(|target| target.stat_at(name)).ok()?;
-        row.target_unchanged(&target).then_some(row)
+        row.target_unchanged(&target, dir.node.disk).then_some(row)
     }
 
     pub(super) fn copy_alone(&self, waiter: &Waiter, own: Override) -> Arrived {
@@ -189,6 +189,12 @@ impl Engine {
         };
         let id = SourceId::of_whole(&stat, &attributes);
         let mut wanted = Wanted::from_source(&stat, attributes, self.options.keep);
+        if !stat.flags.is_empty() {
+            wanted.lost.insert(Loss::SpecialFlags);
+        }
+        if own.apart {
+            wanted.lost.insert(Loss::Links);
+        }
         let fixup = self.fix_up(&mut wanted, node, name, &mut dir.place.clone());
         fixup.into_iter().for_each(|f| self.fixup_changed(f));
         let made = match self.dress_inode(node, Holder::handle(&made), &mut wanted, path) {

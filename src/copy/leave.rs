@@ -61,7 +61,7 @@ impl Engine {
         let tally = self.tally(node.target);
         let now = dir.stat()?;
         if let Some(prior) = dress.prior.as_ref().filter(|p| p.state == State::Done)
-            && prior.target_unchanged(&now)
+            && prior.target_unchanged(&now, node.disk)
             && is_dressed(&node.path(), &dress.wanted, &now, prior)
         {
             if dress.counted {
@@ -90,6 +90,9 @@ impl Engine {
 /// what its file system cannot hold.
 fn is_dressed(path: &RelPath, wanted: &Wanted, now: &Stat, prior: &Row) -> bool {
     let had = &prior.wanted;
+    // The row expects what the file system knows of them.
+    let given_up = had.lost.contains(Loss::Flags) && had.flags.without(wanted.flags).is_empty();
+    let wanted = &if given_up { Wanted { flags: had.flags, ..wanted.clone() } } else { wanted.clone() };
     let actual = Actual { stat: now, xattrs: prior.xattrs(), flags: Some(had.flags), project: Some(had.project) };
     let known =
         |p: &Problem| Loss::of_difference(p.kind, p.attribute.as_deref()).is_some_and(|loss| had.lost.contains(loss));

@@ -96,8 +96,9 @@ impl Engine {
         }
         let parent = self.ask(reader.path_of(row.dir))?;
         let name = Name::new(&row.name).ok()?;
-        let target = self.open_target(&parent).and_then(|dir| dir.stat_at(&name)).ok()?;
-        row.target_unchanged(&target).then(|| Copied { place: Place::Path(parent), name, row: Arc::new(row) })
+        let dir = self.open_target(&parent).ok()?;
+        let (target, (_, disk)) = (dir.stat_at(&name).ok()?, self.file_system(&dir).ok()?);
+        row.target_unchanged(&target, disk).then(|| Copied { place: Place::Path(parent), name, row: Arc::new(row) })
     }
 
     /// Gives the copied inode its next name; where that cannot be, copies again.
@@ -138,7 +139,7 @@ impl Engine {
                 }
                 return match known {
                     Some(known) => self.keep_apart(waiter, known),
-                    None => drop(self.copy_apart(waiter)),
+                    None => drop(self.copy_apart(waiter, Override { apart: true, ..Override::default() })),
                 };
             }
             (Err(errno @ (Errno::ISDIR | Errno::NOTUNIQ)), _) => {
@@ -194,14 +195,14 @@ impl Engine {
              from here on they go to a second copy",
             waiter.dir.node.path().join(&waiter.name)
         ));
-        if let Some(copied) = self.copy_apart(waiter) {
+        if let Some(copied) = self.copy_apart(waiter, Override::default()) {
             further.insert(key, copied);
         }
     }
 
     /// Starts a further inode for the group.
-    fn copy_apart(&self, waiter: &Waiter) -> Option<Copied> {
-        let Arrived::Yes(Some(copied)) = self.copy_alone(waiter, Override::default()) else { return None };
+    fn copy_apart(&self, waiter: &Waiter, own: Override) -> Option<Copied> {
+        let Arrived::Yes(Some(copied)) = self.copy_alone(waiter, own) else { return None };
         self.links.replace(&waiter.stat, copied.clone());
         Some(copied)
     }

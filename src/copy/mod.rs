@@ -126,6 +126,8 @@ pub(crate) struct Override {
     mode: Option<u32>,
     /// It stands in for a hard link that failed: the next run tries that again.
     stopgap: bool,
+    /// The target's file system holds no hard links: it has an inode of its own.
+    apart: bool,
 }
 
 impl Override {
@@ -200,7 +202,10 @@ impl Engine {
     }
 
     fn problem(&self, target: u32, mut problem: Problem) {
-        problem.target.clone_from(&self.plan.targets[target as usize].name);
+        // Rows of an edited plan can name a target that it no longer has.
+        if let Some(known) = self.plan.targets.get(target as usize) {
+            problem.target.clone_from(&known.name);
+        }
         self.problems.add(problem);
     }
 
@@ -262,11 +267,6 @@ impl Engine {
         for (operation, errno) in unread {
             self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, operation, errno));
         }
-        // The kernel lets nobody read or set the flags of what must not be opened.
-        if !matches!(stat.kind, Kind::File | Kind::Directory) && !stat.flags.is_empty() {
-            let message = format!("the flags +{} of {} cannot be kept", stat.flags, stat.kind.words());
-            self.problem(target, Problem::new(path(), ProblemKind::Flags, message));
-        }
         attributes
     }
 
@@ -283,6 +283,7 @@ impl Engine {
         let applied = meta::apply(holder, wanted, place, path);
         applied.problems.into_iter().for_each(|p| self.problem(node.target, p));
         wanted.lost = applied.lost;
+        wanted.flags = wanted.flags.without(applied.given_up);
         applied.stat
     }
 

@@ -151,7 +151,8 @@ impl Engine {
     ) {
         let entry = &self.plan.targets[t].entries[e];
         let target = u32::try_from(t).unwrap_or(u32::MAX);
-        let own = Override { target: Some(target), uid: entry.uid, gid: entry.gid, mode: entry.mode, stopgap: false };
+        let own =
+            Override { target: Some(target), uid: entry.uid, gid: entry.gid, mode: entry.mode, ..Override::default() };
         let failed = |operation, errno| {
             self.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
         };

@@ -36,7 +36,8 @@ impl Engine {
                 };
                 let (path, target, wanted) = (parent.join(&name), row.target, row.wanted.flags);
                 let set = self.open_target(&parent).and_then(|dir| self.set_on(&dir, &name, row, &path));
-                let Err(errno) = set else { continue };
+                // Gone, or another type: verification says so, or nobody asks for it any more.
+                let Err(errno) = set.or_else(|e| if is_elsewhere(e) { Ok(()) } else { Err(e) }) else { continue };
                 for flag in wanted.and(Flags::STICKY).each().map(|flag| flag.to_string()) {
                     let failed = Problem::failed(path.clone(), ProblemKind::Flags, &format!("set flag {flag}"), errno);
                     self.problem(target, failed.about(flag.as_bytes()));
@@ -49,7 +50,7 @@ impl Engine {
         let wanted = row.wanted.flags.and(Flags::STICKY);
         let fd = open(dir, name, row.kind())?;
         // Another inode was put there: verification says so.
-        if stat_fd(&fd)?.ino != row.dst_ino || row.wanted.lost.contains(Loss::Flags) {
+        if stat_fd(&fd)?.ino != row.dst_ino {
             return Ok(());
         }
         let (file_system, disk) = self.file_system(dir)?;
@@ -62,6 +63,7 @@ impl Engine {
             Err(Errno::ALREADY) => return Ok(()),
             Err(errno) if disk.cannot(errno) => {
                 row.wanted.lost.insert(Loss::Flags);
+                row.wanted.flags = row.wanted.flags.without(Flags::STICKY);
                 let problem = Problem::failed(path.clone(), ProblemKind::Flags, "set flags", errno);
                 self.problem(row.target, problem.of_disk(disk.dev, Loss::Flags));
             }
@@ -105,4 +107,8 @@ fn open(dir: &TargetDir, name: &Name, kind: Kind) -> Result<OwnedFd, Errno> {
         Kind::Directory => dir.open_dir(name).map(TargetDir::into_fd),
         _ => dir.open_file(name, OFlags::empty()),
     }
+}
+
+fn is_elsewhere(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
 }

@@ -91,6 +91,21 @@ impl Reader {
         self.wrap(ask())
     }
 
+    /// True when an entry that was not made by linking stands for the inode of `row`:
+    /// its content is verified under that name.
+    pub fn has_first_name(&self, row: &Row) -> Result<bool, JournalError> {
+        let Some(source) = row.source else { return Ok(false) };
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT EXISTS(SELECT 1 FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND dst_ino = ?3 AND alias = 0 \
+                 AND nlink > 1 AND kind <> 'd' AND state IN (1, 3))",
+            )?;
+            let key = (source.ino.cast_signed(), source.dev.cast_signed(), row.dst_ino.cast_signed());
+            statement.query_row(key, |row| row.get(0))
+        };
+        self.wrap(ask())
+    }
+
     /// The row of the directory with this id.
     pub fn directory(&self, id: i64) -> Result<Option<Row>, JournalError> {
         let ask = || {

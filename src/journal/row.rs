@@ -1,7 +1,7 @@
 //! One line of the journal: an entry of the target, as it shall be.
 
 use crate::digest::{Algorithm, ChunkValue, Digest};
-use crate::loss::Loss;
+use crate::loss::{Disk, Loss};
 use crate::meta::{Attributes, Wanted, Xattrs};
 use crate::sys::stat::{Kind, Stat, Time};
 
@@ -141,12 +141,12 @@ impl Row {
 
     /// True when `stat` is the target as this row left it. A further name moves
     /// the ctime of an inode, so linked inodes are held to the rest. What the file
-    /// system cannot hold cannot tell.
+    /// system cannot hold cannot tell, nor can inode numbers that it makes up anew.
     #[must_use]
-    pub fn target_unchanged(&self, stat: &Stat) -> bool {
+    pub fn target_unchanged(&self, stat: &Stat, disk: Disk) -> bool {
         let lost = |loss| self.wanted.lost.contains(loss);
         self.kind() == stat.kind
-            && self.dst_ino == stat.ino
+            && (disk.bare || self.dst_ino == stat.ino)
             && (stat.kind != Kind::File || self.size == stat.size)
             && (lost(Loss::Mtime) || self.wanted.mtime.is_none_or(|t| t == stat.mtime))
             && (lost(Loss::Mode) || stat.kind == Kind::Symlink || self.wanted.mode == stat.mode)

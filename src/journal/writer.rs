@@ -1,6 +1,6 @@
 //! The one thread that writes the journal.
 
-use super::row::{Chunk, Record, Row, State};
+use super::row::{Chunk, Record, Row, SourceId, State};
 use super::schema::COLUMNS;
 use super::{Journal, JournalError};
 use crate::digest::Algorithm;
@@ -15,8 +15,9 @@ use std::thread::JoinHandle;
 
 enum Message {
     Commit(Durable),
-    Verified { at: i64, keys: Vec<(i64, Vec<u8>)> },
+    Verified { at: i64, keys: Vec<(i64, Vec<u8>)>, content: bool },
     Bad(Vec<(i64, Vec<u8>)>),
+    BadInode { source: SourceId, dst_ino: u64 },
     BadChunks { dir: i64, name: Vec<u8>, indices: Vec<u64> },
     Meta(&'static str, String),
     Forget(RelPath),
@@ -62,6 +63,8 @@ impl Writer {
                             Some(rusqlite::ErrorCode::DiskFull) => Reason::Full(words, Full::Journal),
                             _ => Reason::Fatal(words),
                         });
+                        // A flush in the queue holds whoever waits for it; this ends with the last handle.
+                        receiver.iter().for_each(drop);
                     }
                     result
                 }
@@ -95,12 +98,23 @@ impl WriterHandle {
 
     /// Records that these keys were verified at `at` (seconds since the epoch).
     pub fn verified(&self, at: i64, keys: Vec<(i64, Vec<u8>)>) {
-        self.send(Message::Verified { at, keys });
+        self.send(Message::Verified { at, keys, content: true });
+    }
+
+    /// The same for further names of linked inodes, whose content was read under
+    /// the first one: what is bad stays so.
+    pub fn verified_link(&self, at: i64, keys: Vec<(i64, Vec<u8>)>) {
+        self.send(Message::Verified { at, keys, content: false });
     }
 
     /// Records that these keys are not as they should be: the next run copies them again.
     pub fn bad(&self, keys: Vec<(i64, Vec<u8>)>) {
         self.send(Message::Bad(keys));
+    }
+
+    /// The same for every name of one linked inode: they share what is wrong with it.
+    pub fn bad_inode(&self, source: SourceId, dst_ino: u64) {
+        self.send(Message::BadInode { source, dst_ino });
     }
 
     /// Records that these chunks of a large file differ: only they are copied again.
@@ -147,12 +161,10 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
     while let Ok(message) = receiver.recv() {
         match message {
             Message::Commit(durable) => commit(&mut connection, durable)?,
-            Message::Verified { at, keys } => {
-                update_keys(
-                    &mut connection,
-                    &format!("UPDATE item SET verified = {at}, state = 1 WHERE dir = ?1 AND name = ?2"),
-                    &keys,
-                )?;
+            Message::Verified { at, keys, content } => {
+                let (promote, only) = if content { (", state = 1", "") } else { ("", " AND state = 1") };
+                let sql = format!("UPDATE item SET verified = {at}{promote} WHERE dir = ?1 AND name = ?2{only}");
+                update_keys(&mut connection, &sql, &keys)?;
             }
             Message::Bad(keys) => {
                 let bad = State::Bad.number();
@@ -160,6 +172,13 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
                     &mut connection,
                     &format!("UPDATE item SET verified = NULL, state = {bad} WHERE dir = ?1 AND name = ?2"),
                     &keys,
+                )?;
+            }
+            Message::BadInode { source, dst_ino } => {
+                connection.execute(
+                    "UPDATE item SET verified = NULL, state = ?1 WHERE src_ino = ?2 AND src_dev = ?3 AND dst_ino = ?4 \
+                     AND nlink > 1 AND kind <> 'd' AND state = 1",
+                    (State::Bad.number(), source.ino.cast_signed(), source.dev.cast_signed(), dst_ino.cast_signed()),
                 )?;
             }
             Message::BadChunks { dir, name, indices } => {
@@ -193,6 +212,9 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
 }
 
 fn update_keys(connection: &mut Connection, sql: &str, keys: &[(i64, Vec<u8>)]) -> Result<(), rusqlite::Error> {
+    if keys.is_empty() {
+        return Ok(());
+    }
     let transaction = connection.transaction()?;
     {
         let mut statement = transaction.prepare_cached(sql)?;

@@ -24,6 +24,8 @@ pub struct Applied {
     pub problems: Vec<Problem>,
     /// What the file system as a whole cannot hold, each class among the problems.
     pub lost: Lost,
+    /// Flags that its file system does not know: no later look expects them.
+    pub given_up: Flags,
     /// The inode afterwards; `ENOSPC` or `EDQUOT` when there was no room to dress it.
     pub stat: Result<Stat, Errno>,
 }
@@ -42,8 +44,19 @@ pub struct Place {
 pub fn apply(holder: Holder<'_>, wanted: &Wanted, place: Place, path: impl Fn() -> RelPath) -> Applied {
     let Place { disk, handed } = place;
     let (problems, lost) = (Vec::new(), wanted.lost);
-    let mut dresser =
-        Dresser { holder, wanted, disk, handed, path: &path, problems, lost, full: None, owned: true, unkept: None };
+    let mut dresser = Dresser {
+        holder,
+        wanted,
+        disk,
+        handed,
+        path: &path,
+        problems,
+        lost,
+        full: None,
+        owned: true,
+        unkept: None,
+        given_up: Flags::NONE,
+    };
     dresser.announced();
     dresser.owner();
     dresser.xattrs();
@@ -70,6 +83,7 @@ struct Dresser<'a> {
     owned: bool,
     /// The access ACL that the inode shall have and could not be given.
     unkept: Option<Acl>,
+    given_up: Flags,
 }
 
 impl Dresser<'_> {
@@ -165,7 +179,10 @@ impl Dresser<'_> {
         }
         let mut now = match flags::get(fd) {
             Ok(now) => now,
-            Err(errno) => return self.failed(Loss::Flags, b"", "read the flags of the copy", errno),
+            Err(errno) => {
+                self.given_up = if self.disk.cannot(errno) { wanted } else { Flags::NONE };
+                return self.failed(Loss::Flags, b"", "read the flags of the copy", errno);
+            }
         };
         if !now.and(handed).is_empty() {
             match flags::set(fd, now.without(handed)) {
@@ -190,6 +207,10 @@ impl Dresser<'_> {
         };
         // Some file systems say so of a flag that they do not know.
         let why = if why == Errno::INVAL { Errno::OPNOTSUPP } else { why };
+        if !missing.is_empty() && self.disk.cannot(why) {
+            self.given_up = missing;
+            return self.failed(Loss::Flags, missing.to_string().as_bytes(), &format!("set flags {missing}"), why);
+        }
         for flag in missing.each() {
             let flag = flag.to_string();
             self.failed(Loss::Flags, flag.as_bytes(), &format!("set flag {flag}"), why);
@@ -258,7 +279,7 @@ impl Dresser<'_> {
                 }
             }
         }
-        Applied { problems: self.problems, lost: self.lost, stat }
+        Applied { problems: self.problems, lost: self.lost, given_up: self.given_up, stat }
     }
 
     /// The mode is less than the source's because its ACL could not be kept.

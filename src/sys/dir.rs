@@ -3,6 +3,7 @@
 
 use super::fault::{self, Fault};
 use super::stat::{Kind, Stat, Time, stat_at, stat_fd};
+use super::xattr::proc_path;
 use super::{Errno, Op, retry};
 use crate::path::{Name, RelPath};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -166,11 +167,16 @@ impl TargetDir {
         retry(Op::Create, || rustix::fs::openat(&self.0, name.as_c_str(), flags, FILE_AT_BIRTH))
     }
 
-    /// Opens a file that is there already for reading and writing, never through a
-    /// symlink and never blocking.
+    /// Opens a regular file that is there already for reading and writing. Held by a
+    /// handle first: a device that took its place is not opened. `EINVAL` for one.
     pub fn open_to_write(&self, name: &Name) -> Result<OwnedFd, Errno> {
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        retry(Op::Open, || rustix::fs::openat(&self.0, name.as_c_str(), flags, Mode::empty()))
+        let handle = open_handle(&self.0, name)?;
+        if stat_fd(&handle)?.kind != Kind::File {
+            return Err(Errno::INVAL);
+        }
+        let path = proc_path(handle.as_fd());
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        retry(Op::Open, || rustix::fs::open(path.as_c_str(), flags, Mode::empty()))
     }
 
     /// Makes a symlink that holds `text` verbatim.

@@ -69,6 +69,13 @@ pub fn reserve(fd: impl AsFd, size: u64) -> Result<(), Errno> {
     retry(Op::Fallocate, || rustix::fs::fallocate(fd.as_fd(), FallocateFlags::KEEP_SIZE, 0, size))
 }
 
+/// Makes a range a hole (fallocate(2), `FALLOC_FL_PUNCH_HOLE`). `EOPNOTSUPP` where
+/// the file system has none.
+pub fn punch_hole(fd: impl AsFd, offset: u64, length: u64) -> Result<(), Errno> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    retry(Op::Fallocate, || rustix::fs::fallocate(fd.as_fd(), flags, offset, length))
+}
+
 /// Turns `O_DIRECT` on or off (fcntl(2), `F_SETFL`). `EINVAL` where unsupported.
 pub fn set_direct(fd: impl AsFd, direct: bool) -> Result<(), Errno> {
     let flags = retry(Op::Fcntl, || rustix::fs::fcntl_getfl(fd.as_fd()))?;

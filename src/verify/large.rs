@@ -6,6 +6,7 @@ use crate::digest::{CHUNK, ChunkValue, chunks_of, merge};
 use crate::journal::Row;
 use crate::path::RelPath;
 use crate::problem::{Problem, ProblemKind};
+use crate::sys::{Errno, errno_words};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,6 +15,14 @@ const AT_ONCE: usize = 4;
 /// Ranges that a message names.
 const NAMED: usize = 4;
 
+/// What was found so far.
+#[derive(Default)]
+struct Bad {
+    chunks: Vec<u64>,
+    stopped: bool,
+    failure: Option<(&'static str, Errno)>,
+}
+
 impl Verifier {
     /// The recorded chunks of a large file, if all of them are there and make up
     /// its digest; else the file is read as a whole.
@@ -21,10 +30,8 @@ impl Verifier {
         if !row.has_chunks() {
             return None;
         }
-        let reader = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-        let chunks = reader.chunks(row.dir, &row.name);
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
-        let values: Vec<ChunkValue> = chunks.ok()?.into_iter().map(|(_, value)| value).collect();
+        let chunks = self.ask(|reader| reader.chunks(row.dir, &row.name))?;
+        let values: Vec<ChunkValue> = chunks.into_iter().map(|(_, value)| value).collect();
         (merge(&values, row.size) == row.digest).then_some(values)
     }
 
@@ -38,19 +45,22 @@ impl Verifier {
         expected: &[ChunkValue],
     ) -> Result<Option<Problem>, ReadError> {
         let next = AtomicUsize::new(0);
-        let bad = Mutex::new(Ok(Vec::new()));
+        let bad = Mutex::new(Bad::default());
         let serve = || {
             loop {
                 let at = next.fetch_add(1, Relaxed);
                 let Some(value) = expected.get(at) else { return };
-                let index = at as u64;
-                let found = reading.chunk(index, &self.stop);
+                let found = reading.chunk(at as u64, &self.stop);
                 let mut bad = bad.lock().unwrap_or_else(PoisonError::into_inner);
-                match (found, &mut *bad) {
-                    (_, Err(_)) => return,
-                    (Ok(found), Ok(list)) if found != *value => list.push(index),
-                    (Ok(_), _) => {}
-                    (Err(error), bad) => *bad = Err(error),
+                match found {
+                    Ok(found) if found == *value => {}
+                    Ok(_) => bad.chunks.push(at as u64),
+                    Err(ReadError::Stopped) => return bad.stopped = true,
+                    // Written again, a sector that cannot be read is replaced by the device.
+                    Err(ReadError::Failed(operation, errno)) => {
+                        bad.chunks.push(at as u64);
+                        bad.failure.get_or_insert((operation, errno));
+                    }
                 }
             }
         };
@@ -63,7 +73,10 @@ impl Verifier {
             }
             serve();
         });
-        let mut bad = bad.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+        let Bad { chunks: mut bad, stopped, failure } = bad.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if stopped {
+            return Err(ReadError::Stopped);
+        }
         if bad.is_empty() {
             return Ok(None);
         }
@@ -72,8 +85,10 @@ impl Verifier {
         let shown: Vec<String> =
             bad.iter().take(NAMED).map(|i| format!("{}-{}", i * CHUNK, row.size.min((i + 1) * CHUNK) - 1)).collect();
         let more = if bad.len() > NAMED { ", …" } else { "" };
+        let why =
+            failure.map(|(operation, errno)| format!(" ({operation}: {})", errno_words(errno))).unwrap_or_default();
         let message = format!(
-            "{} of {count} chunks differ from the source (bytes {}{more}); the next run copies only these again",
+            "{} of {count} chunks differ from the source (bytes {}{more}){why}; the next run copies only these again",
             bad.len(),
             shown.join(", ")
         );
