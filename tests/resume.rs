@@ -123,6 +123,27 @@ fn a_journal_that_a_kill_left_without_tables_is_made_anew() {
 }
 
 #[test]
+fn a_journal_that_was_cut_off_before_it_had_its_log_is_taken_back() {
+    need_root!();
+    let world = World::ext4(64);
+    many(&world, 20);
+    let plan = world.plan("");
+    let state = world.persist.join(".persistcp");
+    std::fs::create_dir(&state).unwrap();
+    // A transaction that spilled: its rollback journal is complete, and nobody holds a lock.
+    let unfinished = world.path().join("unfinished");
+    let connection = rusqlite::Connection::open(&unfinished).unwrap();
+    connection.execute_batch("PRAGMA cache_size = 2; PRAGMA user_version = 0; BEGIN; CREATE TABLE t(x);").unwrap();
+    for _ in 0..50 {
+        connection.execute("INSERT INTO t VALUES(zeroblob(4000))", []).unwrap();
+    }
+    std::fs::copy(&unfinished, state.join("t.sqlite")).unwrap();
+    std::fs::copy(world.path().join("unfinished-journal"), state.join("t.sqlite-journal")).unwrap();
+    run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
 fn a_directory_that_was_removed_is_brought_again() {
     need_root!();
     let world = World::ext4(64);

@@ -129,10 +129,24 @@ impl Location {
     }
 
     fn open_read_only(&self) -> Result<Connection, JournalError> {
+        let connection = self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let look = |connection: &Connection| connection.query_row("PRAGMA schema_version", [], |_| Ok(()));
+        if look(&connection).is_err_and(|e| e.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly)) {
+            // A transaction that a power cut left half done, before the database got its log.
+            // Only a connection that may write takes it back.
+            drop(connection);
+            let path = self.database();
+            let mended = self.connect(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW)?;
+            look(&mended).map_err(|source| JournalError::Database { path, source })?;
+            return self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY);
+        }
+        Ok(connection)
+    }
+
+    fn connect(&self, flags: OpenFlags) -> Result<Connection, JournalError> {
         let path = self.database();
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let wrap = |source| JournalError::Database { path: path.clone(), source };
-        let connection = Connection::open_with_flags(&path, flags).map_err(wrap)?;
+        let connection = Connection::open_with_flags(&path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(wrap)?;
         connection.busy_timeout(Duration::from_secs(30)).map_err(wrap)?;
         Ok(connection)
     }
