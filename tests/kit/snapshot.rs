@@ -94,14 +94,16 @@ fn visit(fd: &OwnedFd, path: Vec<u8>, nodes: &mut Snapshot, inodes: &mut BTreeMa
     if kind != FileType::Directory {
         return;
     }
-    let reading = rustix::fs::openat(fd, c".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+    let reading =
+        rustix::fs::openat(fd, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).unwrap();
     for entry in Dir::read_from(&reading).unwrap() {
         let entry = entry.unwrap();
         let name = entry.file_name().to_bytes();
         if [b".".as_slice(), b"..", b".persistcp", b"lost+found"].contains(&name) {
             continue;
         }
-        let child = rustix::fs::openat(fd, entry.file_name(), OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()).unwrap();
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let child = rustix::fs::openat(fd, entry.file_name(), flags, Mode::empty()).unwrap();
         let mut below = path.clone();
         below.push(b'/');
         below.extend_from_slice(name);
