@@ -27,6 +27,7 @@ mod matrix;
 mod mounts;
 mod nobody;
 mod plans;
+mod power;
 mod random;
 mod refusals;
 mod resume;

@@ -3,11 +3,14 @@
 pub(crate) mod attach;
 pub(crate) mod attack;
 pub(crate) mod attributes;
+pub(crate) mod cuts;
 pub(crate) mod disk;
 pub(crate) mod dress;
 pub(crate) mod mount;
 pub(crate) mod nobody;
+pub(crate) mod promise;
 pub(crate) mod random;
+pub(crate) mod recorder;
 pub(crate) mod rights;
 pub(crate) mod run;
 pub(crate) mod secrets;
