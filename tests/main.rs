@@ -21,6 +21,7 @@ mod exposure;
 mod faithful;
 mod journal;
 mod kills;
+mod faulty;
 mod large;
 mod limits;
 mod matrix;

@@ -6,6 +6,7 @@ pub(crate) mod attributes;
 pub(crate) mod cuts;
 pub(crate) mod disk;
 pub(crate) mod dress;
+pub(crate) mod faulty;
 pub(crate) mod mount;
 pub(crate) mod nobody;
 pub(crate) mod promise;
