@@ -3,7 +3,7 @@
 //! goes on to the whole tree. `docs/durability.md` has the argument.
 
 use crate::kit::attach::Attached;
-use crate::kit::cuts::{Cut, cuts};
+use crate::kit::cuts::{Cut, certain, cuts};
 use crate::kit::disk::World;
 use crate::kit::random::{Random, from_env};
 use crate::kit::recorder::{Disk, Event, Medium};
@@ -187,6 +187,26 @@ fn a_power_cut_leaves_the_old_file_or_the_new_one() {
     });
     let cuts = cuts(base, &log, count(), &mut Random::seeded());
     machine.survives_all(cuts, || assert_old_or_new(&old, &new, &snapshot::take(&world.target())));
+}
+
+#[test]
+fn after_the_end_of_a_run_a_power_cut_takes_nothing() {
+    need_root!();
+    let machine = Machine::new();
+    attributes::everything(&machine.world);
+    many(&machine.world, 300);
+    let (mut events, mut copied) = (0, 0);
+    let (base, log) = machine.record("loop", || {
+        copied = run(&machine.plan, &[]).exits(0).total("copied");
+        events = machine.disk.events();
+    });
+    machine.disk.insert(certain(base, &log[..events]).medium);
+    let _mounted = machine.mount("loop");
+    let found = promise::check(&machine.world);
+    assert!(found.rows > 300 && found.broken.is_empty(), "{}", found.broken.join("\n"));
+    let again = run(&machine.plan, &[]).exits(0);
+    assert_eq!((again.total("copied"), again.total("skipped")), (0, copied), "{again}");
+    snapshot::assert_same(&machine.world.data(), &machine.world.target());
 }
 
 /// Cuts that show a promise broken, of a run with this environment.

@@ -52,6 +52,13 @@ pub(crate) fn cuts(base: Medium, log: &[Event], count: usize, random: &mut Rando
     out
 }
 
+/// What is certain to be there after `log`: everything before its last flush.
+pub(crate) fn certain(mut base: Medium, log: &[Event]) -> Cut {
+    let end = log.iter().rposition(|event| matches!(event, Event::Flush)).unwrap_or(0);
+    writes(&log[..end]).for_each(|(at, data)| base.write(at, data));
+    Cut { name: format!("after {end} of {} events", log.len()), medium: base }
+}
+
 fn evenly(len: usize, count: usize) -> impl Iterator<Item = usize> {
     let count = count.min(len);
     (0..count).map(move |n| (n + 1) * len / count - 1)

@@ -101,6 +101,11 @@ impl Disk {
         self.state.lock().unwrap().log = Some(Vec::new());
     }
 
+    /// The length of the log so far.
+    pub(crate) fn events(&self) -> usize {
+        self.state.lock().unwrap().log.as_ref().unwrap().len()
+    }
+
     /// Ends the log.
     pub(crate) fn recorded(&self) -> Vec<Event> {
         self.state.lock().unwrap().log.take().unwrap()
