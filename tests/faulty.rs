@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 const CHUNK: u64 = 16 << 20;
 
-/// A few files, a symlink, another owner, and one file that is copied in chunks.
+/// A few files, links, another owner, and one file that is copied in chunks.
 fn tree(world: &World) {
     for (name, size) in [("dir/good", 100_000_u32), ("dir/bad", 900_000), ("other", 5), ("empty", 0)] {
         world.file(&format!("data/{name}"), (0..size).map(|i| (i % 251) as u8 | 1).collect::<Vec<u8>>());
@@ -18,6 +18,7 @@ fn tree(world: &World) {
     world.file("data/large", vec![0x55; 5 * CHUNK as usize + 77]);
     chown(world.data().join("dir/good"), Some(1000), Some(100)).unwrap();
     symlink("dir/good", world.data().join("link")).unwrap();
+    std::fs::hard_link(world.data().join("other"), world.data().join("dir/linked")).unwrap();
 }
 
 struct Case {

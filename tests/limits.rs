@@ -2,6 +2,7 @@
 
 use crate::kit::attach::Attached;
 use crate::kit::disk::World;
+use crate::kit::mount::{Fs, Mounted};
 use crate::kit::run::run;
 use crate::kit::{need_root, sh, snapshot, system};
 use std::collections::BTreeMap;
@@ -180,4 +181,20 @@ fn a_flag_that_the_target_does_not_know_costs_no_other_and_is_said_every_time() 
     let out = std::process::Command::new("lsattr").arg(world.target().join("f")).output().unwrap();
     assert!(String::from_utf8_lossy(&out.stdout).split_whitespace().next().unwrap().contains('i'), "{out:?}");
     sh!("chattr", "-i", file);
+}
+
+#[test]
+fn links_that_the_target_cannot_hold_are_told_by_every_run() {
+    need_root!();
+    let world = World::plain();
+    let _exfat = Mounted::new(Fs::Exfat, &world.path().join("images"), &world.persist);
+    let file = world.file("data/a", "x");
+    std::fs::hard_link(&file, world.data().join("b")).unwrap();
+    let plan = world.plan("");
+    let links = |args: &[&str]| {
+        let problems = run(&plan, args).exits(1).problems();
+        problems.iter().filter(|(kind, _)| kind == "link").count()
+    };
+    assert_eq!([links(&[]), links(&[]), links(&["--verify-only"])], [1, 1, 1]);
+    assert_eq!(std::fs::read(world.target().join("b")).unwrap(), b"x");
 }
