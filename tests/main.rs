@@ -19,6 +19,7 @@ mod emberroot;
 mod existing;
 mod exposure;
 mod faithful;
+mod faults;
 mod faulty;
 mod journal;
 mod kills;

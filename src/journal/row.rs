@@ -17,7 +17,7 @@ pub enum State {
     Done,
     /// A directory on the way to an entry that the plan does not own.
     Passage,
-    /// Verification found it different; it is copied again by the next run.
+    /// Verification found it different, or a rename is about to replace it; it is copied again by the next run.
     Bad,
     /// A large file of which some chunks are on the medium; they have rows of their own.
     Partial,

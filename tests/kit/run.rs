@@ -27,6 +27,15 @@ pub(crate) fn run(plan: &Path, args: &[&str]) -> Ran {
     ran
 }
 
+/// `persistcp --plan PLAN args` with a fault in its system calls, and the place of that on stderr.
+pub(crate) fn faulty(plan: &Path, args: &[&str], fault: &str) -> Ran {
+    let mut all = vec![OsStr::new("--plan"), plan.as_os_str(), OsStr::new("--progress"), OsStr::new("none")];
+    all.extend(args.iter().map(OsStr::new));
+    let mut command = command(&all);
+    command.env("PERSISTCP_FAULT", fault).env("RUST_BACKTRACE", "1");
+    wait(command)
+}
+
 /// `persistcp args`.
 pub(crate) fn plain(args: &[&OsStr]) -> Ran {
     wait(command(args))
