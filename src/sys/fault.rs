@@ -58,6 +58,7 @@ pub enum Op {
 
 /// What a call does instead of what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(debug_assertions), expect(dead_code, reason = "nothing fails on purpose in a release"))]
 pub(super) enum Fault {
     /// It fails.
     Fails(Errno),
