@@ -25,7 +25,7 @@ pub fn words(plan: &Resolved, full: Full, journal: &Journal, threads: usize, cro
     let rooms: Vec<_> = plan.targets.iter().map(|target| room(plan, target)).collect();
     let dev = match full {
         Full::Target(target) | Full::Quota(target) => rooms.get(target as usize)?.as_ref()?.0,
-        Full::Journal => journal.directory_id()?.0,
+        Full::Journal => journal.directory_id().ok()?.0,
     };
     let space = rooms.iter().flatten().find(|room| room.0 == dev)?.1;
     let source = Root::open(&plan.source).ok()?;

@@ -43,7 +43,7 @@ impl Engine {
         let id = recorded.as_ref().and_then(|row| row.id).unwrap_or_else(|| self.new_id());
         let prior = recorded.filter(|_| !fresh);
         match opened.stat() {
-            Ok(stat) if self.state == Some((stat.dev, stat.ino)) => {
+            Ok(stat) if self.state == (stat.dev, stat.ino) => {
                 self.problems.note(format!(
                     "{}: the backup's own state of persistcp is not copied over this run's",
                     above.path().join(name)

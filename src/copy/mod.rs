@@ -113,7 +113,7 @@ pub struct Engine {
     deepest_inline: u32,
     readers: Mutex<Vec<Reader>>,
     /// The journal's directory, which no entry of the backup may be copied into.
-    state: Option<(u64, u64)>,
+    state: (u64, u64),
     fixups_changed: Vec<AtomicBool>,
 }
 
@@ -159,7 +159,7 @@ impl Engine {
             most_queued: 512,
             deepest_inline: open.inline,
             readers: Mutex::new(Vec::new()),
-            state: parts.journal.directory_id(),
+            state: parts.journal.directory_id()?,
             fixups_changed: plan.fixups.iter().map(|_| AtomicBool::new(false)).collect(),
             plan: parts.plan,
             source: Arc::new(parts.source),

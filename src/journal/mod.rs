@@ -234,9 +234,11 @@ impl Journal {
     }
 
     /// Device and inode number of the directory that holds it.
-    #[must_use]
-    pub fn directory_id(&self) -> Option<(u64, u64)> {
-        retry(Op::Stat, || rustix::fs::stat(&self.location.directory)).ok().map(|stat| (stat.st_dev, stat.st_ino))
+    pub fn directory_id(&self) -> Result<(u64, u64), JournalError> {
+        let path = &self.location.directory;
+        retry(Op::Stat, || rustix::fs::stat(path))
+            .map(|stat| (stat.st_dev, stat.st_ino))
+            .map_err(|errno| JournalError::File { path: path.clone(), operation: "look at", errno })
     }
 
     /// A connection for reading.
