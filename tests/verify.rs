@@ -1,8 +1,8 @@
 //! Verification finds what changed on the target.
 
 use crate::kit::disk::World;
-use crate::kit::need_root;
 use crate::kit::run::run;
+use crate::kit::{need_root, snapshot};
 use filetime::FileTime;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
@@ -85,4 +85,21 @@ fn changed_metadata_is_found_and_named() {
         let ran = run(&plan, &["--verify-only"]).exits(1);
         assert!(ran.problems().contains(&(kind.to_string(), "/persist/data/f".to_string())), "{kind}\n{ran}");
     }
+}
+
+#[test]
+fn a_damaged_file_with_several_names_is_mended_under_all_of_them() {
+    need_root!();
+    let world = World::ext4(64);
+    let first = world.file("data/a", "shared by three");
+    for name in ["b", "c"] {
+        std::fs::hard_link(&first, world.data().join(name)).unwrap();
+    }
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    flip(&world.target().join("a"), 3);
+    run(&plan, &["--verify-only"]).exits(1);
+    run(&plan, &[]).exits(0);
+    run(&plan, &["--verify-only"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
 }

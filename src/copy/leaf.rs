@@ -120,8 +120,13 @@ impl Engine {
         own: Override,
         reader: Option<&Reader>,
     ) -> Option<Row> {
-        let row = self.ask(reader?.find(dir.node.id, name)).flatten()?;
+        let reader = reader?;
+        let row = self.ask(reader.find(dir.node.id, name)).flatten()?;
         if row.state != State::Done || !row.source_unchanged(stat) {
+            return None;
+        }
+        // The content of a linked inode is verified under one name, which may have been found bad.
+        if row.alias && !self.ask(reader.vouched_for(&row))? {
             return None;
         }
         // The plan may ask for another owner or mode than when the row was written.

@@ -77,12 +77,27 @@ impl Reader {
         Ok(row)
     }
 
-    /// A finished entry that was made from the same linked source inode.
+    /// True when a finished row other than an alias stands for the inode of `row`:
+    /// only such a one has its content verified.
+    pub fn vouched_for(&self, row: &Row) -> Result<bool, JournalError> {
+        let Some(source) = row.source else { return Ok(false) };
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT EXISTS(SELECT 1 FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND nlink > 1 AND kind <> 'd' \
+                 AND state = 1 AND alias = 0 AND dst_ino = ?3)",
+            )?;
+            let key = (source.ino.cast_signed(), source.dev.cast_signed(), row.dst_ino.cast_signed());
+            statement.query_row(key, |row| row.get(0))
+        };
+        self.wrap(ask())
+    }
+
+    /// A finished entry that was made from the same linked source inode, and no alias.
     pub fn find_linked(&self, stat: &Stat) -> Result<Option<Row>, JournalError> {
         let ask = || {
             let mut statement = self.connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND nlink > 1 AND kind <> 'd' \
-                 AND state = 1 ORDER BY alias LIMIT 1"
+                 AND state = 1 AND alias = 0 LIMIT 1"
             ))?;
             statement.query_row((stat.ino.cast_signed(), stat.dev.cast_signed()), decode).optional()
         };

@@ -29,7 +29,7 @@ CREATE TABLE chunk(
   PRIMARY KEY(dir, name, idx)) WITHOUT ROWID;
 CREATE UNIQUE INDEX item_id ON item(id) WHERE id IS NOT NULL;
 CREATE INDEX item_directory ON item(dst_ino) WHERE id IS NOT NULL;
-CREATE INDEX item_link ON item(src_ino, src_dev) WHERE nlink > 1 AND kind <> 'd';
+CREATE INDEX item_link ON item(src_ino, src_dev) WHERE nlink > 1 AND kind <> 'd' AND alias = 0;
 CREATE INDEX item_sticky ON item(dir, name) WHERE flags & 48 <> 0;
 CREATE INDEX item_partial ON item(dir, name) WHERE state = 4;
 CREATE VIEW manifest AS
