@@ -5,6 +5,7 @@ use crate::exit::Exit;
 use crate::preflight::Allow;
 use crate::progress::Style;
 use crate::run::{self, Job, Mode, VerifyDepth};
+use crate::verify::{Scope, Since};
 use crate::{plan, sys};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::{IsTerminal, Write};
@@ -106,9 +107,16 @@ struct RunArgs {
     /// Print the resolved plan with sizes and counts, write nothing
     #[arg(long, conflicts_with = "verify_only")]
     dry_run: bool,
-    /// Re-read the target from the medium against what the journal recorded
+    /// Re-read the target from the medium and compare it, copy nothing
     #[arg(long)]
     verify_only: bool,
+    /// With --verify-only: only what changed since it was last verified, or was last verified before
+    /// WHEN: `last` (nothing more), an age (7d, 12h), a date, or a moment (RFC 3339)
+    #[arg(long, value_name = "WHEN", requires = "verify_only")]
+    since: Option<Since>,
+    /// Verify everything first, copy again what differs (of a large file only its bad chunks), verify that
+    #[arg(long, conflicts_with_all = ["verify_only", "dry_run", "restart"])]
+    repair: bool,
     /// Another backup tree than the plan's
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
@@ -201,7 +209,7 @@ pub fn main() -> Exit {
 }
 
 fn show(file: &Path, format: Format, overrides: plan::Overrides, color: Color) -> Exit {
-    match run::resolve(file, &overrides, color.on()) {
+    match run::resolve(file, &overrides, plan::Backup::Needed, color.on()) {
         Ok(resolved) => match format {
             Format::Table => print(&plan::table(&resolved)),
             Format::Json => print(&format!("{:#}\n", plan::json(&resolved))),
@@ -214,6 +222,9 @@ impl RunArgs {
     fn start(self) -> Exit {
         // The parser demands it; a missing plan is a usage error all the same.
         let Some(file) = self.plan else { return fail("a run needs --plan FILE", Exit::Usage) };
+        if matches!(self.verify, Verify::None) && (self.verify_only || self.repair) {
+            return fail("--verify none leaves nothing to do for --verify-only and --repair", Exit::Usage);
+        }
         let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
         let open_files = sys::filesystem::raise_open_files();
         run::start(Job {
@@ -228,11 +239,13 @@ impl RunArgs {
                 cross_mounts: self.cross_mounts,
                 state: self.state,
             },
-            mode: match (self.dry_run, self.verify_only) {
-                (true, _) => Mode::DryRun,
-                (_, true) => Mode::VerifyOnly,
+            mode: match (self.dry_run, self.verify_only, self.repair) {
+                (true, ..) => Mode::DryRun,
+                (_, true, _) => Mode::VerifyOnly,
+                (.., true) => Mode::Repair,
                 _ => Mode::Migrate,
             },
+            scope: self.since.map_or(Scope::All, Scope::Since),
             verify: match self.verify {
                 Verify::Content => VerifyDepth::Content,
                 Verify::Metadata => VerifyDepth::Metadata,

@@ -13,7 +13,7 @@ use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words};
 
 /// What one fixup did.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct Outcome {
     /// The fixup's path below the root.
     pub path: String,
@@ -26,7 +26,7 @@ pub struct Outcome {
 }
 
 /// How a fixup ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Settled {
     /// This run changed something.

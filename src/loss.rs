@@ -89,6 +89,7 @@ impl Loss {
             ProblemKind::Flags => Self::Flags,
             ProblemKind::Project => Self::Project,
             ProblemKind::Link => Self::Links,
+            ProblemKind::Holes => Self::Holes,
             _ => return None,
         })
     }

@@ -209,6 +209,7 @@ impl Engine {
             source: Some(SourceId::of(&source)),
             dst_ino: target.ino,
             dst_ctime: target.ctime,
+            allocated: target.allocated,
             alias: false,
             digest: Some(filled.digest),
             link: None,

@@ -215,6 +215,7 @@ impl Engine {
             source: Some(SourceId::of(&stat)),
             dst_ino: made.ino,
             dst_ctime: made.ctime,
+            allocated: made.allocated,
             alias: false,
             digest: None,
             link,

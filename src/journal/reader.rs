@@ -13,6 +13,17 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension};
 use std::path::PathBuf;
 
+/// One run of the plan.
+#[derive(Clone, Debug)]
+pub struct PastRun {
+    /// RFC 3339.
+    pub started: String,
+    /// The same; `None` when it was killed, or is alive.
+    pub ended: Option<String>,
+    /// As JSON.
+    pub report: Option<String>,
+}
+
 /// A read-only connection; one for each thread that asks.
 #[derive(Debug)]
 pub struct Reader {
@@ -88,6 +99,16 @@ impl Reader {
             )?;
             let key = (source.ino.cast_signed(), source.dev.cast_signed(), row.dst_ino.cast_signed());
             statement.query_row(key, |row| row.get(0))
+        };
+        self.wrap(ask())
+    }
+
+    /// True when `name` in the directory `dir` has a row, whatever its state.
+    pub fn knows(&self, dir: i64, name: &Name) -> Result<bool, JournalError> {
+        let ask = || {
+            let mut statement =
+                self.connection.prepare_cached("SELECT EXISTS(SELECT 1 FROM item WHERE dir = ?1 AND name = ?2)")?;
+            statement.query_row((dir, name.as_bytes()), |row| row.get(0))
         };
         self.wrap(ask())
     }
@@ -190,6 +211,29 @@ impl Reader {
         self.wrap(ask())
     }
 
+    /// Names of the targets by number.
+    pub fn targets(&self) -> Result<Vec<String>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached("SELECT name FROM target ORDER BY id")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// The last run; where it has no report, the last one that has, too.
+    pub fn last_runs(&self) -> Result<Vec<PastRun>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT started, ended, report FROM run WHERE id = (SELECT max(id) FROM run) \
+                 OR id = (SELECT max(id) FROM run WHERE report IS NOT NULL) ORDER BY id DESC",
+            )?;
+            let run =
+                |row: &rusqlite::Row<'_>| Ok(PastRun { started: row.get(0)?, ended: row.get(1)?, report: row.get(2)? });
+            statement.query_map([], run)?.collect()
+        };
+        self.wrap(ask())
+    }
+
     /// A value of the `meta` table.
     pub fn meta(&self, key: &str) -> Result<Option<String>, JournalError> {
         let ask =
@@ -254,5 +298,6 @@ fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
             lost: Lost::from_bits(row.get(28)?),
         },
         verified: row.get(29)?,
+        allocated: unsigned(30)?,
     })
 }

@@ -7,7 +7,7 @@ use crate::digest::Algorithm;
 use crate::durable::Durable;
 use crate::path::RelPath;
 use crate::stop::{Full, Reason, Stop};
-use crate::sys::stat::Kind;
+use crate::sys::stat::{Kind, Time};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::{Connection, params};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 
 enum Message {
     Commit(Durable),
-    Verified { at: i64, keys: Vec<(i64, Vec<u8>)> },
+    Verified { at: i64, seen: Vec<Seen> },
     Bad(Vec<(i64, Vec<u8>)>),
     BadChunks { dir: i64, name: Vec<u8>, indices: Vec<u64> },
     Meta(&'static str, String),
@@ -31,6 +31,18 @@ pub struct Writer {
     handle: WriterHandle,
     thread: JoinHandle<Result<(), rusqlite::Error>>,
     path: PathBuf,
+}
+
+/// An entry that is as it shall be, and the ctime that it had before it was looked at:
+/// as long as that stands, nothing of it has changed.
+#[derive(Debug)]
+pub struct Seen {
+    /// The directory's id.
+    pub dir: i64,
+    /// The name in it.
+    pub name: Vec<u8>,
+    /// On the target.
+    pub ctime: Time,
 }
 
 /// What other threads hold to send rows.
@@ -93,9 +105,9 @@ impl WriterHandle {
         self.send(Message::Commit(durable));
     }
 
-    /// Records that these keys were verified at `at` (seconds since the epoch).
-    pub fn verified(&self, at: i64, keys: Vec<(i64, Vec<u8>)>) {
-        self.send(Message::Verified { at, keys });
+    /// Records that these were verified at `at` (seconds since the epoch).
+    pub fn verified(&self, at: i64, seen: Vec<Seen>) {
+        self.send(Message::Verified { at, seen });
     }
 
     /// Records that these keys are not as they should be: the next run copies them again.
@@ -147,13 +159,7 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
     while let Ok(message) = receiver.recv() {
         match message {
             Message::Commit(durable) => commit(&mut connection, durable)?,
-            Message::Verified { at, keys } => {
-                update_keys(
-                    &mut connection,
-                    &format!("UPDATE item SET verified = {at}, state = 1 WHERE dir = ?1 AND name = ?2"),
-                    &keys,
-                )?;
-            }
+            Message::Verified { at, seen } => verified(&mut connection, at, &seen)?,
             Message::Bad(keys) => {
                 let bad = State::Bad.number();
                 update_keys(
@@ -192,6 +198,19 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
+fn verified(connection: &mut Connection, at: i64, seen: &[Seen]) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare_cached(
+            "UPDATE item SET verified = ?1, state = 1, dst_ctime = ?2, dst_ctime_ns = ?3 WHERE dir = ?4 AND name = ?5",
+        )?;
+        for Seen { dir, name, ctime } in seen {
+            statement.execute((at, ctime.sec, ctime.nsec, dir, name))?;
+        }
+    }
+    transaction.commit()
+}
+
 fn update_keys(connection: &mut Connection, sql: &str, keys: &[(i64, Vec<u8>)]) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
@@ -206,7 +225,7 @@ fn update_keys(connection: &mut Connection, sql: &str, keys: &[(i64, Vec<u8>)]) 
 fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
-        let marks = (1..=30).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
+        let marks = (1..=31).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
         let mut statement =
             transaction.prepare_cached(&format!("INSERT OR REPLACE INTO item({COLUMNS}) VALUES({marks})"))?;
         let mut chunk =
@@ -268,6 +287,7 @@ fn insert(statement: &mut rusqlite::CachedStatement<'_>, row: &Row) -> Result<()
         row.wanted.project,
         row.wanted.lost.bits(),
         row.verified,
+        row.allocated.cast_signed(),
     ])?;
     Ok(())
 }

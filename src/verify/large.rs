@@ -21,10 +21,8 @@ impl Verifier {
         if !row.has_chunks() {
             return None;
         }
-        let reader = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-        let chunks = reader.chunks(row.dir, &row.name);
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
-        let values: Vec<ChunkValue> = chunks.ok()?.into_iter().map(|(_, value)| value).collect();
+        let chunks = self.ask(|reader| reader.chunks(row.dir, &row.name))?;
+        let values: Vec<ChunkValue> = chunks.into_iter().map(|(_, value)| value).collect();
         (merge(&values, row.size) == row.digest).then_some(values)
     }
 
