@@ -4,7 +4,7 @@ use crate::copy::descriptors::threads;
 use crate::exit::Exit;
 use crate::preflight::Allow;
 use crate::progress::Style;
-use crate::run::{self, Job, Mode, VerifyDepth};
+use crate::run::{self, Against, Job, Mode, VerifyDepth};
 use crate::verify::{Scope, Since};
 use crate::{plan, sys};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
@@ -99,6 +99,14 @@ enum Verify {
     None,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Reference {
+    /// What the journal recorded when it was copied; needs no backup
+    Manifest,
+    /// The backup, read again
+    Source,
+}
+
 #[derive(Debug, clap::Args)]
 struct RunArgs {
     /// The plan to carry out; the same command again resumes it
@@ -110,6 +118,9 @@ struct RunArgs {
     /// Re-read the target from the medium and compare it, copy nothing
     #[arg(long)]
     verify_only: bool,
+    /// With --verify-only: compare with what the journal recorded, or with the backup itself
+    #[arg(long, value_enum, default_value_t = Reference::Manifest, requires = "verify_only")]
+    against: Reference,
     /// With --verify-only: only what changed since it was last verified, or was last verified before
     /// WHEN: `last` (nothing more), an age (7d, 12h), a date, or a moment (RFC 3339)
     #[arg(long, value_name = "WHEN", requires = "verify_only")]
@@ -222,6 +233,9 @@ impl RunArgs {
     fn start(self) -> Exit {
         // The parser demands it; a missing plan is a usage error all the same.
         let Some(file) = self.plan else { return fail("a run needs --plan FILE", Exit::Usage) };
+        if self.since.is_some() && self.against == Reference::Source {
+            return fail("--since asks what the journal recorded; --against source compares everything", Exit::Usage);
+        }
         if matches!(self.verify, Verify::None) && (self.verify_only || self.repair) {
             return fail("--verify none leaves nothing to do for --verify-only and --repair", Exit::Usage);
         }
@@ -246,6 +260,10 @@ impl RunArgs {
                 _ => Mode::Migrate,
             },
             scope: self.since.map_or(Scope::All, Scope::Since),
+            against: match self.against {
+                Reference::Manifest => Against::Manifest,
+                Reference::Source => Against::Source,
+            },
             verify: match self.verify {
                 Verify::Content => VerifyDepth::Content,
                 Verify::Metadata => VerifyDepth::Metadata,

@@ -5,6 +5,7 @@
 //! [`copy`] → [`durable`] → [`journal`] → [`verify`] → [`fixup`] → [`report`].
 //! [`run`] is that line in code.
 
+pub mod against;
 pub mod cli;
 pub mod clock;
 pub mod copy;

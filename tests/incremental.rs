@@ -75,6 +75,8 @@ fn contradictions_and_unknown_times_are_usage_errors() {
     let cases: &[(&[&str], &str)] = &[
         (&["--verify-only", "--since", "yesterday"], "an age like `7d`"),
         (&["--since", "last"], "--verify-only"),
+        (&["--against", "source"], "--verify-only"),
+        (&["--verify-only", "--against", "source", "--since", "last"], "compares everything"),
         (&["--repair", "--verify-only"], "cannot be used with"),
         (&["--repair", "--verify", "none"], "leaves nothing to do"),
     ];

@@ -9,6 +9,7 @@
 
 mod kit;
 
+mod against;
 mod attackers;
 mod broken;
 mod calls;

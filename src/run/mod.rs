@@ -36,6 +36,8 @@ pub struct Job {
     pub verify: VerifyDepth,
     /// Which entries verification alone looks at.
     pub scope: Scope,
+    /// What it compares the target with.
+    pub against: Against,
     /// Keep access times.
     pub atime: bool,
     /// Threads of the pools.
@@ -67,6 +69,15 @@ pub enum Mode {
     Repair,
 }
 
+/// What verification compares the target with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// What the journal recorded.
+    Manifest,
+    /// The backup itself.
+    Source,
+}
+
 /// What verification after the copy looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerifyDepth {
@@ -93,7 +104,10 @@ pub fn resolve(file: &Path, overrides: &Overrides, backup: Backup, color: bool) 
 pub fn start(job: Job) -> Exit {
     // The journal knows what the target shall be: the machine that was moved can
     // verify itself without the backup.
-    let backup = if job.mode == Mode::VerifyOnly { Backup::IfThere } else { Backup::Needed };
+    let backup = match (job.mode, job.against) {
+        (Mode::VerifyOnly, Against::Manifest) => Backup::IfThere,
+        _ => Backup::Needed,
+    };
     let resolved = match resolve(&job.file, &job.overrides, backup, job.color) {
         Ok(resolved) => resolved,
         Err((message, Exit::Refused)) => return refuse(&job, None, vec![message]),
@@ -193,7 +207,10 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
     progress.phase(Phase::Verify);
     let depth = if job.verify == VerifyDepth::Metadata { Depth::Metadata } else { Depth::Content };
     run.extras(&journal, &writer);
-    let medium = run.verify(job, &journal, &writer, (depth, job.scope), &run.problems);
+    let medium = match job.against {
+        Against::Manifest => run.verify(job, &journal, &writer, (depth, job.scope), &run.problems),
+        Against::Source => run.compare(job, &journal, &writer, depth),
+    };
     if !run.stop.is_set() {
         fixup::check(&run.plan, !job.allow.no_owner, &run.problems);
     }

@@ -1,7 +1,9 @@
 //! What the stages of a run share, and each stage.
 
 use super::{Job, Mode};
+use crate::against::Comparison;
 use crate::clock::{self, Moment};
+use crate::copy::descriptors::share;
 use crate::copy::{Engine, Options, Parts};
 use crate::durable::{Epochs, FileSystems, Surroundings};
 use crate::exit::Exit;
@@ -12,6 +14,7 @@ use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::Counters;
 use crate::report::{self, Report, human};
 use crate::stop::{Reason, Stop};
+use crate::sys::root::Root;
 use crate::verify::{self, Depth, Scope, Verifier, WorstMedium};
 use crate::{extras, fixup, shell, shortage};
 use std::sync::atomic::AtomicU64;
@@ -183,6 +186,37 @@ impl Run {
                 "{} entries were verified before and have not changed since; --since left them out",
                 human::count(left_out)
             ));
+        }
+        verifier.medium.get()
+    }
+
+    /// Compares the target with the backup itself.
+    pub(super) fn compare(
+        &self,
+        job: &Job,
+        journal: &Journal,
+        writer: &Writer,
+        depth: Depth,
+    ) -> Option<verify::Medium> {
+        let verifier = self.verifier(job, journal, writer, (depth, Scope::All), &self.problems)?;
+        let source = match Root::open(&self.plan.source) {
+            Ok(source) => source,
+            Err(errno) => {
+                let (source, words) = (self.plan.source.display(), crate::sys::errno_words(errno));
+                self.stop.set(Reason::Fatal(format!("the source {source} cannot be opened: {words}")));
+                return None;
+            }
+        };
+        let comparison = Comparison {
+            verifier: &verifier,
+            source: &source,
+            keep: Keep { owner: !job.allow.no_owner, atime: false },
+            cross_mounts: job.allow.cross_mounts,
+            // Each holds both sides of a directory, and a third one while it opens them.
+            inline: share(job.open_files, job.threads).inline / 3,
+        };
+        if let Err(error) = comparison.run(journal) {
+            verify::stop_on(&error, &self.stop);
         }
         verifier.medium.get()
     }
