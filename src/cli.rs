@@ -2,11 +2,13 @@
 
 use crate::copy::descriptors::threads;
 use crate::exit::Exit;
+use crate::journal::Location;
 use crate::preflight::Allow;
 use crate::progress::Style;
+use crate::recall::Form;
 use crate::run::{self, Against, Job, Mode, VerifyDepth};
 use crate::verify::{Scope, Since};
-use crate::{plan, sys};
+use crate::{path, plan, preflight, recall, sys};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -31,6 +33,8 @@ enum Command {
         #[command(subcommand)]
         command: PlanCommand,
     },
+    /// What the journal knows: the last run's report, and the manifest
+    Report(ReportArgs),
     /// Print shell completions
     Completions {
         /// The shell
@@ -73,6 +77,36 @@ enum PlanCommand {
 enum Format {
     Table,
     Json,
+}
+
+#[derive(Debug, clap::Args)]
+struct ReportArgs {
+    /// The plan whose journal is read; the backup need not be there
+    #[arg(long, value_name = "FILE", required_unless_present = "name")]
+    plan: Option<PathBuf>,
+    /// The directory of the journal, when it is not on the target's file system
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Instead of --plan: the plan's name, with --state
+    #[arg(long, value_name = "NAME", requires = "state", conflicts_with_all = ["plan", "root"])]
+    name: Option<String>,
+    /// Another root than the plan's
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// text: the last report; json: that and the manifest, a line for each entry; b3sum: lines
+    /// that `b3sum --check` takes in the root
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+    /// When to use colors
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ReportFormat {
+    Text,
+    Json,
+    B3sum,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -204,6 +238,7 @@ pub fn main() -> Exit {
         Some(Command::Plan { command: PlanCommand::Show { plan, format, source, root, color } }) => {
             show(&plan, format, plan::Overrides { source, root, exclude: Vec::new() }, color)
         }
+        Some(Command::Report(args)) => args.show(),
         Some(Command::Completions { shell }) => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "persistcp", &mut out);
@@ -226,6 +261,32 @@ fn show(file: &Path, format: Format, overrides: plan::Overrides, color: Color) -
             Format::Json => print(&format!("{:#}\n", plan::json(&resolved))),
         },
         Err((message, exit)) => fail(&message, exit),
+    }
+}
+
+impl ReportArgs {
+    fn show(self) -> Exit {
+        let form = match self.format {
+            ReportFormat::Text => Form::Text,
+            ReportFormat::Json => Form::Json,
+            ReportFormat::B3sum => Form::B3sum,
+        };
+        let location = match (self.plan, self.name, self.state) {
+            (None, Some(name), Some(state)) => match path::Name::new(name.as_bytes()) {
+                Ok(_) => Location::new(state, &name),
+                Err(error) => return fail(&format!("--name {name:?}: {error}"), Exit::Usage),
+            },
+            (Some(file), _, state) => {
+                let overrides = plan::Overrides { root: self.root, ..plan::Overrides::default() };
+                match run::resolve(&file, &overrides, plan::Backup::IfThere, self.color.on()) {
+                    Ok(resolved) => preflight::journal_of(&resolved, &Allow { state, ..Allow::default() }),
+                    Err((message, exit)) => return fail(&message, exit),
+                }
+            }
+            // The parser demands one of them.
+            _ => return fail("report needs --plan FILE, or --state DIR and --name NAME", Exit::Usage),
+        };
+        recall::show(&location, form)
     }
 }
 

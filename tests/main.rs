@@ -23,6 +23,7 @@ mod faithful;
 mod incremental;
 mod large;
 mod limits;
+mod manifest;
 mod matrix;
 mod mounts;
 mod nobody;
