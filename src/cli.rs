@@ -2,10 +2,13 @@
 
 use crate::copy::descriptors::threads;
 use crate::exit::Exit;
+use crate::journal::Location;
 use crate::preflight::Allow;
 use crate::progress::Style;
-use crate::run::{self, Job, Mode, VerifyDepth};
-use crate::{plan, sys};
+use crate::recall::Form;
+use crate::run::{self, Against, Job, Mode, VerifyDepth};
+use crate::verify::{Scope, Since};
+use crate::{path, plan, preflight, recall, sys};
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -30,6 +33,8 @@ enum Command {
         #[command(subcommand)]
         command: PlanCommand,
     },
+    /// What the journal knows: the last run's report, and the manifest
+    Report(ReportArgs),
     /// Print shell completions
     Completions {
         /// The shell
@@ -74,6 +79,36 @@ enum Format {
     Json,
 }
 
+#[derive(Debug, clap::Args)]
+struct ReportArgs {
+    /// The plan whose journal is read; the backup need not be there
+    #[arg(long, value_name = "FILE", required_unless_present = "name")]
+    plan: Option<PathBuf>,
+    /// The directory of the journal, when it is not on the target's file system
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Instead of --plan: the plan's name, with --state
+    #[arg(long, value_name = "NAME", requires = "state", conflicts_with_all = ["plan", "root"])]
+    name: Option<String>,
+    /// Another root than the plan's
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// text: the last report; json: that and the manifest, a line for each entry; b3sum: lines
+    /// that `b3sum --check` takes in the root
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+    /// When to use colors
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ReportFormat {
+    Text,
+    Json,
+    B3sum,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Color {
     Auto,
@@ -98,6 +133,14 @@ enum Verify {
     None,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Reference {
+    /// What the journal recorded when it was copied; needs no backup
+    Manifest,
+    /// The backup, read again
+    Source,
+}
+
 #[derive(Debug, clap::Args)]
 struct RunArgs {
     /// The plan to carry out; the same command again resumes it
@@ -106,9 +149,19 @@ struct RunArgs {
     /// Print the resolved plan with sizes and counts, write nothing
     #[arg(long, conflicts_with = "verify_only")]
     dry_run: bool,
-    /// Re-read the target from the medium against what the journal recorded
+    /// Re-read the target from the medium and compare it, copy nothing
     #[arg(long)]
     verify_only: bool,
+    /// With --verify-only: compare with what the journal recorded, or with the backup itself
+    #[arg(long, value_enum, default_value_t = Reference::Manifest, requires = "verify_only")]
+    against: Reference,
+    /// With --verify-only: only what changed since it was last verified, or was last verified before
+    /// WHEN: `last` (nothing more), an age (7d, 12h), a date, or a moment (RFC 3339)
+    #[arg(long, value_name = "WHEN", requires = "verify_only")]
+    since: Option<Since>,
+    /// Verify everything first, copy again what differs (of a large file only its bad chunks), verify that
+    #[arg(long, conflicts_with_all = ["verify_only", "dry_run", "restart"])]
+    repair: bool,
     /// Another backup tree than the plan's
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
@@ -185,6 +238,7 @@ pub fn main() -> Exit {
         Some(Command::Plan { command: PlanCommand::Show { plan, format, source, root, color } }) => {
             show(&plan, format, plan::Overrides { source, root, exclude: Vec::new() }, color)
         }
+        Some(Command::Report(args)) => args.show(),
         Some(Command::Completions { shell }) => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "persistcp", &mut out);
@@ -201,7 +255,7 @@ pub fn main() -> Exit {
 }
 
 fn show(file: &Path, format: Format, overrides: plan::Overrides, color: Color) -> Exit {
-    match run::resolve(file, &overrides, color.on()) {
+    match run::resolve(file, &overrides, plan::Backup::Needed, color.on()) {
         Ok(resolved) => match format {
             Format::Table => print(&plan::table(&resolved)),
             Format::Json => print(&format!("{:#}\n", plan::json(&resolved))),
@@ -210,10 +264,45 @@ fn show(file: &Path, format: Format, overrides: plan::Overrides, color: Color) -
     }
 }
 
+impl ReportArgs {
+    fn show(self) -> Exit {
+        let form = match self.format {
+            ReportFormat::Text => Form::Text,
+            ReportFormat::Json => Form::Json,
+            ReportFormat::B3sum => Form::B3sum,
+        };
+        let location = match (self.plan, self.name, self.state) {
+            (None, Some(name), Some(state)) => match path::Name::new(name.as_bytes()) {
+                Ok(_) => Location::new(state, &name),
+                Err(error) => return fail(&format!("--name {name:?}: {error}"), Exit::Usage),
+            },
+            (Some(file), _, state) => {
+                let overrides = plan::Overrides { root: self.root, ..plan::Overrides::default() };
+                match run::resolve(&file, &overrides, plan::Backup::IfThere, self.color.on()) {
+                    Ok(resolved) => match preflight::journal_of(&resolved, &Allow { state, ..Allow::default() }) {
+                        Ok(location) => location,
+                        Err(refusals) => return fail(&refusals.join("\n"), Exit::Refused),
+                    },
+                    Err((message, exit)) => return fail(&message, exit),
+                }
+            }
+            // The parser demands one of them.
+            _ => return fail("report needs --plan FILE, or --state DIR and --name NAME", Exit::Usage),
+        };
+        recall::show(&location, form)
+    }
+}
+
 impl RunArgs {
     fn start(self) -> Exit {
         // The parser demands it; a missing plan is a usage error all the same.
         let Some(file) = self.plan else { return fail("a run needs --plan FILE", Exit::Usage) };
+        if self.since.is_some() && self.against == Reference::Source {
+            return fail("--since asks what the journal recorded; --against source compares everything", Exit::Usage);
+        }
+        if matches!(self.verify, Verify::None) && (self.verify_only || self.repair) {
+            return fail("--verify none leaves nothing to do for --verify-only and --repair", Exit::Usage);
+        }
         let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
         let open_files = sys::filesystem::raise_open_files();
         run::start(Job {
@@ -228,10 +317,16 @@ impl RunArgs {
                 cross_mounts: self.cross_mounts,
                 state: self.state,
             },
-            mode: match (self.dry_run, self.verify_only) {
-                (true, _) => Mode::DryRun,
-                (_, true) => Mode::VerifyOnly,
+            mode: match (self.dry_run, self.verify_only, self.repair) {
+                (true, ..) => Mode::DryRun,
+                (_, true, _) => Mode::VerifyOnly,
+                (.., true) => Mode::Repair,
                 _ => Mode::Migrate,
+            },
+            scope: self.since.map_or(Scope::All, Scope::Since),
+            against: match self.against {
+                Reference::Manifest => Against::Manifest,
+                Reference::Source => Against::Source,
             },
             verify: match self.verify {
                 Verify::Content => VerifyDepth::Content,

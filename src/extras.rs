@@ -20,9 +20,9 @@ pub fn report(
     writer: &WriterHandle,
     problems: &Problems,
 ) -> Result<(), JournalError> {
+    let declared = journal.declared()?;
     for old in journal.undeclared()? {
-        let mut entries = plan.targets.iter().flat_map(|t| &t.entries);
-        if entries.any(|entry| old.dst.strip_prefix(&entry.dst).is_some()) {
+        if declared.iter().any(|entry| old.dst.strip_prefix(&entry.dst).is_some()) {
             // An outer entry has taken it over; its rows are that one's.
             continue;
         }

@@ -3,6 +3,8 @@
 //! The copier has already put them on everything that it wrote, so nothing is
 //! ever wider than at its end; this pass sees to what was there before.
 
+use crate::copy::fix_below;
+use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::{Fixup, Resolved};
 use crate::problem::{Problem, ProblemKind, Problems};
@@ -13,7 +15,7 @@ use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words};
 
 /// What one fixup did.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
 pub struct Outcome {
     /// The fixup's path below the root.
     pub path: String,
@@ -26,7 +28,7 @@ pub struct Outcome {
 }
 
 /// How a fixup ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Settled {
     /// This run changed something.
@@ -44,6 +46,17 @@ pub fn apply(plan: &Resolved, owners: bool, by_copy: &[bool], problems: &Problem
         .enumerate()
         .map(|(i, fixup)| one(plan, fixup, owners, by_copy.get(i).copied().unwrap_or(false), problems))
         .collect()
+}
+
+/// Puts what all fixups say of `path` over `wanted`, in their order.
+pub fn put_over(plan: &Resolved, path: &RelPath, wanted: &mut Wanted) {
+    for fixup in &plan.fixups {
+        if fixup.path == *path {
+            wanted.override_with(fixup.uid, fixup.gid, fixup.mode);
+        } else if fixup.recursive && path.strip_prefix(&fixup.path).is_some() {
+            fix_below(fixup, wanted);
+        }
+    }
 }
 
 /// Checks every fixup without changing anything.

@@ -5,6 +5,7 @@
 //! [`copy`] → [`durable`] → [`journal`] → [`verify`] → [`fixup`] → [`report`].
 //! [`run`] is that line in code.
 
+pub mod against;
 pub mod cli;
 pub mod clock;
 pub mod copy;
@@ -15,6 +16,7 @@ pub mod extras;
 pub mod fixup;
 pub mod journal;
 pub mod loss;
+pub mod manifest;
 pub mod meta;
 pub mod mounts;
 pub mod path;
@@ -22,6 +24,7 @@ pub mod plan;
 pub mod preflight;
 pub mod problem;
 pub mod progress;
+pub mod recall;
 pub mod report;
 pub mod run;
 pub mod shell;

@@ -91,6 +91,7 @@ impl Loss {
             ProblemKind::Xattr => Self::of_xattr(attribute.unwrap_or_default().as_bytes()),
             ProblemKind::Project => Self::Project,
             ProblemKind::Link => Self::Links,
+            ProblemKind::Holes => Self::Holes,
             _ => return None,
         })
     }

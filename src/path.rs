@@ -88,6 +88,13 @@ impl RelPath {
         Self(Vec::new())
     }
 
+    /// A path as it was shown, for showing it once more: what was escaped must not be
+    /// escaped again.
+    #[must_use]
+    pub fn shown(text: &str) -> Self {
+        Self::new(&unescape(text)).unwrap_or_default()
+    }
+
     /// Normalises `bytes`: repeated, leading and trailing slashes and `.`
     /// components vanish; `..` and NUL are errors.
     pub fn new(bytes: &[u8]) -> Result<Self, BadPath> {
@@ -225,6 +232,38 @@ pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The bytes that [`escape`] has shown. Backslashes that it cannot have written stay.
+fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.extend_from_slice(&rest.as_bytes()[..at]);
+        let code = &rest[at + 1..];
+        let (bytes, length) = match code.as_bytes().first() {
+            Some(b'n') => (vec![b'\n'], 1),
+            Some(b'r') => (vec![b'\r'], 1),
+            Some(b't') => (vec![b'\t'], 1),
+            Some(b'\\') => (vec![b'\\'], 1),
+            Some(b'x') => match code.get(1..3).and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+                Some(byte) => (vec![byte], 3),
+                None => (vec![b'\\'], 0),
+            },
+            Some(b'u') => match code.get(2..).and_then(|hex| hex.split_once('}')) {
+                Some((hex, _)) => match u32::from_str_radix(hex, 16).ok().and_then(char::from_u32) {
+                    Some(c) => (c.to_string().into_bytes(), hex.len() + 3),
+                    None => (vec![b'\\'], 0),
+                },
+                None => (vec![b'\\'], 0),
+            },
+            _ => (vec![b'\\'], 0),
+        };
+        out.extend_from_slice(&bytes);
+        rest = &code[length..];
+    }
+    out.extend_from_slice(rest.as_bytes());
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,5 +312,13 @@ mod tests {
         assert_eq!(escape(b"caf\xc3\xa9"), "café");
         assert_eq!(escape(b"a\nb"), "a\\nb");
         assert_eq!(escape(b"a\xffb\\"), "a\\xffb\\\\");
+    }
+
+    #[test]
+    fn what_was_escaped_comes_back() {
+        for bytes in [b"caf\xc3\xa9".as_slice(), b"a\nb\r\t", b"a\xffb\\", b"\x1b[31m", b"\x00\x7f", b"\\n", b"x\\"] {
+            assert_eq!(unescape(&escape(bytes)), bytes, "{bytes:?}");
+        }
+        assert_eq!(unescape("a\\u{zz}\\xg1\\"), b"a\\u{zz}\\xg1\\");
     }
 }

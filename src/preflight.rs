@@ -7,7 +7,7 @@ use crate::path::RelPath;
 use crate::plan::resolved::{Need, Presence, Resolved, Target};
 use crate::report::human;
 use crate::survey::{Survey, survey};
-use crate::sys::dir::{TargetDir, open_target, read_batches};
+use crate::sys::dir::{LOST_AND_FOUND, TargetDir, open_target, read_batches};
 use crate::sys::filesystem::{Space, may_chown, space};
 use crate::sys::root::{Root, real_path};
 use crate::sys::{Errno, Op, errno_words, retry};
@@ -140,7 +140,7 @@ fn open_source(plan: &Resolved) -> Result<Root, String> {
         .map_err(|e| format!("the source {shown} cannot be opened: {}; mount the backup there", errno_words(e)))?;
     let mut empty = true;
     read_batches(&root, 16, |batch| {
-        empty &= batch.iter().all(|e| e.name.as_bytes() == b"lost+found");
+        empty &= batch.iter().all(|e| e.name.as_bytes() == LOST_AND_FOUND);
         false
     })
     .map_err(|e| format!("the source {shown} cannot be read: {}", errno_words(e)))?;
@@ -300,8 +300,7 @@ impl Place {
     fn is_filled(&self) -> bool {
         let mut filled = false;
         let read = read_batches(&self.dir, 64, |batch| {
-            filled |=
-                batch.iter().any(|e| ![b"lost+found".as_slice(), STATE_DIR.as_bytes()].contains(&e.name.as_bytes()));
+            filled |= batch.iter().any(|e| ![LOST_AND_FOUND, STATE_DIR.as_bytes()].contains(&e.name.as_bytes()));
             !filled
         });
         // What cannot be read cannot be known to be empty.

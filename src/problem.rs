@@ -3,19 +3,19 @@
 use crate::loss::Loss;
 use crate::path::{RelPath, escape};
 use crate::sys::{Errno, errno_words};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Mutex;
 
 /// The closed set of problem kinds, documented in `docs/report.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProblemKind {
     /// On record or declared, but not there.
     Missing,
-    /// Copied by an earlier run, no longer in the plan.
+    /// On the target, but nothing that the plan copies: not recorded, or no longer declared.
     Extra,
     /// The content differs from what was read from the source.
     Content,
@@ -41,7 +41,7 @@ pub enum ProblemKind {
     Flags,
     /// The project id differs or could not be kept.
     Project,
-    /// Holes were filled: the target cannot hold them.
+    /// Holes were filled: by the target's file system, or by something since.
     Holes,
     /// A hard link could not be kept, or is broken.
     Link,
@@ -148,6 +148,13 @@ impl Problem {
         self
     }
 
+    /// Makes it speak for `count` entries, of which `path` is the first.
+    #[must_use]
+    pub fn counting(mut self, count: u64) -> Self {
+        self.count = count;
+        self
+    }
+
     /// Names the attribute.
     #[must_use]
     pub fn about(mut self, attribute: &[u8]) -> Self {
@@ -197,7 +204,7 @@ impl Problems {
         if inner.seen.len() < 16 * KEPT && !inner.seen.insert(problem.key()) {
             return false;
         }
-        inner.count += 1;
+        inner.count += problem.count;
         if inner.kept.len() < KEPT {
             inner.kept.push(problem);
         }

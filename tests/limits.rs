@@ -39,7 +39,9 @@ fn sixty_four_open_files_are_enough_for_a_deep_and_wide_tree() {
     few("").exits(0);
     snapshot::assert_same(&world.data(), &world.target());
     few("").exits(0).says("nothing to copy");
-    few("--verify-only").exits(0);
+    for args in ["--verify-only", "--verify-only --against source", "--repair"] {
+        few(args).exits(0);
+    }
 }
 
 /// A target that takes names of 189 bytes: encfs.

@@ -9,6 +9,7 @@
 
 mod kit;
 
+mod against;
 mod attackers;
 mod broken;
 mod calls;
@@ -21,10 +22,12 @@ mod exposure;
 mod faithful;
 mod faults;
 mod faulty;
+mod incremental;
 mod journal;
 mod kills;
 mod large;
 mod limits;
+mod manifest;
 mod matrix;
 mod mounts;
 mod nobody;
@@ -32,6 +35,7 @@ mod plans;
 mod power;
 mod random;
 mod refusals;
+mod repair;
 mod resume;
 mod room;
 mod roots;

@@ -15,7 +15,7 @@ pub(crate) fn temporary_name(name: &Name) -> Name {
 }
 
 /// True for a name that [`temporary_name`] may give.
-pub(super) fn is_temporary(name: &Name) -> bool {
+pub(crate) fn is_temporary(name: &Name) -> bool {
     let hash = name.as_bytes().strip_prefix(b".persistcp-").and_then(|rest| rest.strip_suffix(b".tmp"));
     hash.is_some_and(|hash| hash.len() == 16 && hash.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')))
 }

@@ -236,6 +236,7 @@ impl Engine {
             source: id.filter(|_| !done.own.stopgap),
             dst_ino: target.ino,
             dst_ctime: target.ctime,
+            allocated: target.allocated,
             alias: false,
             digest: Some(filled.digest),
             link: None,

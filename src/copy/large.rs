@@ -127,7 +127,8 @@ impl Engine {
         let fd = parent.open_to_write(name).ok()?;
         let stat = stat_fd(&fd).ok()?;
         let same = (stat.kind, stat.ino, stat.size) == (Kind::File, row.dst_ino, row.size);
-        (same && row.digest.is_some()).then_some(Born { fd, temporary: None, mended: true })
+        // Holes that were filled come back only with a new inode.
+        (same && row.digest.is_some() && !row.is_dense(&stat)).then_some(Born { fd, temporary: None, mended: true })
     }
 
     /// Copies the chunks that `values` lacks.
@@ -208,6 +209,7 @@ impl Engine {
             source: Some(SourceId::of(source)),
             dst_ino: ino,
             dst_ctime: crate::sys::stat::Time::default(),
+            allocated: 0,
             alias: false,
             digest: None,
             link: None,

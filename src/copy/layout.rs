@@ -6,20 +6,20 @@ use crate::plan::resolved::{Presence, Resolved};
 use std::collections::BTreeMap;
 
 /// An entry of the plan: indices of its target and of the entry in it.
-pub(super) type EntryIndex = (usize, usize);
+pub(crate) type EntryIndex = (usize, usize);
 
 /// A component of some destination.
 #[derive(Debug, Default)]
-pub(super) struct DstNode {
-    pub(super) children: BTreeMap<Name, DstNode>,
-    pub(super) entry: Option<EntryIndex>,
+pub(crate) struct DstNode {
+    pub(crate) children: BTreeMap<Name, DstNode>,
+    pub(crate) entry: Option<EntryIndex>,
     /// A target whose parents include this directory: its `to` or something below.
-    pub(super) parent_of: Option<usize>,
+    pub(crate) parent_of: Option<usize>,
 }
 
 /// The tree of all present entries' sources; a walk carries an index into it.
 #[derive(Debug)]
-pub(super) struct Sources(Vec<SrcNode>);
+pub(crate) struct Sources(Vec<SrcNode>);
 
 #[derive(Debug, Default)]
 struct SrcNode {
@@ -29,7 +29,7 @@ struct SrcNode {
 
 impl Sources {
     /// The tree of `plan`.
-    pub(super) fn new(plan: &Resolved) -> Self {
+    pub(crate) fn new(plan: &Resolved) -> Self {
         let mut nodes = vec![SrcNode::default()];
         for (t, target) in plan.targets.iter().enumerate() {
             for (e, entry) in target.entries.iter().enumerate().filter(|(_, e)| e.presence == Presence::Present) {
@@ -52,24 +52,24 @@ impl Sources {
     }
 
     /// The node of `path`, if it lies on the way to an entry.
-    pub(super) fn find(&self, path: &crate::path::RelPath) -> Option<usize> {
+    pub(crate) fn find(&self, path: &crate::path::RelPath) -> Option<usize> {
         path.names().try_fold(0, |at, name| self.child(at, &name))
     }
 
     /// The node of `name` below `at`.
-    pub(super) fn child(&self, at: usize, name: &Name) -> Option<usize> {
+    pub(crate) fn child(&self, at: usize, name: &Name) -> Option<usize> {
         self.0[at].children.get(name).copied()
     }
 
     /// The entry whose source is exactly `at`.
-    pub(super) fn entry(&self, at: usize) -> Option<EntryIndex> {
+    pub(crate) fn entry(&self, at: usize) -> Option<EntryIndex> {
         self.0[at].entry
     }
 }
 
 /// Which present entries lie inside another present entry, source and
 /// destination alike: the outer one's walk comes across them.
-pub(super) fn nested(plan: &Resolved) -> Vec<Vec<bool>> {
+pub(crate) fn nested(plan: &Resolved) -> Vec<Vec<bool>> {
     let outer = |inner: &crate::plan::resolved::Entry| {
         plan.targets.iter().flat_map(|t| &t.entries).any(|outer| {
             outer.presence == Presence::Present
@@ -83,7 +83,7 @@ pub(super) fn nested(plan: &Resolved) -> Vec<Vec<bool>> {
 }
 
 /// The tree of destinations of the entries that `include` accepts.
-pub(super) fn destinations(plan: &Resolved, include: impl Fn(EntryIndex) -> bool) -> DstNode {
+pub(crate) fn destinations(plan: &Resolved, include: impl Fn(EntryIndex) -> bool) -> DstNode {
     let mut root = DstNode::default();
     for (t, target) in plan.targets.iter().enumerate() {
         for (e, entry) in target.entries.iter().enumerate() {

@@ -120,8 +120,13 @@ impl Engine {
         own: Override,
         reader: Option<&Reader>,
     ) -> Option<Row> {
-        let row = self.ask(reader?.find(dir.node.id, name)).flatten()?;
+        let reader = reader?;
+        let row = self.ask(reader.find(dir.node.id, name)).flatten()?;
         if row.state != State::Done || !row.source_unchanged(stat) {
+            return None;
+        }
+        // The content of a linked inode is verified under one name, which may have been found bad.
+        if row.alias && !self.ask(reader.vouched_for(&row))? {
             return None;
         }
         // The plan may ask for another owner or mode than when the row was written.
@@ -217,6 +222,7 @@ impl Engine {
             source: id.filter(|_| !own.stopgap),
             dst_ino: made.ino,
             dst_ctime: made.ctime,
+            allocated: made.allocated,
             alias: false,
             digest: None,
             link,

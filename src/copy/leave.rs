@@ -118,6 +118,7 @@ pub(super) fn directory_row(node: &DirNode, state: State, stat: &Stat) -> Row {
         dst_ino: stat.ino,
         // An open directory's ctime is not known yet.
         dst_ctime: if state == State::Done { stat.ctime } else { Time::default() },
+        allocated: stat.allocated,
         alias: false,
         digest: None,
         link: None,

@@ -12,19 +12,19 @@ pub mod descriptors;
 mod dir;
 mod file;
 mod large;
-mod layout;
+pub(crate) mod layout;
 mod leaf;
 mod leave;
 mod link;
 mod linked;
-mod mount;
+pub(crate) mod mount;
 pub mod node;
-mod parents;
-mod source;
+pub(crate) mod parents;
+pub(crate) mod source;
 mod sticky;
 mod trust;
 
-pub(crate) use birth::temporary_name;
+pub(crate) use birth::{is_temporary, temporary_name};
 pub(crate) use data::with_buffer;
 
 use crate::durable::{FileSystems, Submit};
@@ -328,13 +328,8 @@ impl Engine {
 
     fn is_excluded(&self, dir: &OpenDir, name: &Name, is_dir: bool) -> bool {
         let target = &self.plan.targets[dir.node.target as usize];
-        if target.excluded.is_empty() {
-            return false;
-        }
-        let path = dir.node.path().join(name);
-        let excluded = path
-            .strip_prefix(&target.to)
-            .is_some_and(|below| target.excluded.matched(below.as_path(), is_dir).is_ignore());
+        // The path is put together only where it can matter.
+        let excluded = !target.excluded.is_empty() && target.excludes(&dir.node.path().join(name), is_dir);
         if excluded {
             crate::progress::counters::add(&self.tally(dir.node.target).excluded, 1);
         }

@@ -10,28 +10,42 @@ use crate::sys::filesystem::space;
 use crate::sys::stat::Stat;
 use rustix::fd::AsFd;
 
-impl Engine {
-    /// Says which mount was not entered and how much it holds. `above` is the
-    /// device of the directory that it covers.
-    pub(super) fn skip_mount(&self, target: u32, path: RelPath, fd: impl AsFd, stat: &Stat, above: u64) {
-        let kind = mounts::of(&fd).ok().flatten().map_or_else(|| "unknown".to_string(), |mount| mount.kind);
-        let size = if stat.dev == above {
-            let (entries, bytes) = weigh(&fd, stat);
-            format!("a bind mount, {}, {}", in_all(entries), human::bytes(bytes))
-        } else {
-            match space(&fd) {
-                Ok(space) if space.size > 0 => {
-                    format!("{kind}, {} in use", human::bytes(space.size.saturating_sub(space.free)))
-                }
-                _ => format!("{kind}, without content of its own"),
+/// What is said of a mount that is not entered.
+pub(crate) enum NotEntered {
+    Problem(Problem),
+    Note(String),
+}
+
+/// Says which mount was not entered and how much it holds. `above` is the device
+/// of the directory that it covers.
+pub(crate) fn not_entered(path: RelPath, fd: impl AsFd, stat: &Stat, above: u64) -> NotEntered {
+    let kind = mounts::of(&fd).ok().flatten().map_or_else(|| "unknown".to_string(), |mount| mount.kind);
+    let size = if stat.dev == above {
+        let (entries, bytes) = weigh(&fd, stat);
+        format!("a bind mount, {}, {}", in_all(entries), human::bytes(bytes))
+    } else {
+        match space(&fd) {
+            Ok(space) if space.size > 0 => {
+                format!("{kind}, {} in use", human::bytes(space.size.saturating_sub(space.free)))
             }
-        };
-        if kind == "overlay" && is_merged_view(&path) {
-            self.problems.note(format!("{path}: a mounted view ({size}) was not entered; its layers are copied"));
-            return;
+            _ => format!("{kind}, without content of its own"),
         }
-        let message = format!("a mount inside the source ({size}) was not entered; --cross-mounts copies it as well");
-        self.problem(target, Problem::new(path, ProblemKind::Mount, message));
+    };
+    if kind == "overlay" && is_merged_view(&path) {
+        let note = format!("{path}: a mounted view ({size}) was not entered; its layers are copied");
+        return NotEntered::Note(note);
+    }
+    let message = format!("a mount inside the source ({size}) was not entered; --cross-mounts copies it as well");
+    NotEntered::Problem(Problem::new(path, ProblemKind::Mount, message))
+}
+
+impl Engine {
+    /// Reports a mount that is not entered.
+    pub(super) fn skip_mount(&self, target: u32, path: RelPath, fd: impl AsFd, stat: &Stat, above: u64) {
+        match not_entered(path, fd, stat, above) {
+            NotEntered::Problem(problem) => self.problem(target, problem),
+            NotEntered::Note(note) => self.problems.note(note),
+        }
     }
 
     /// A subvolume is data of the same file system, though its device number differs.

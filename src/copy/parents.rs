@@ -11,14 +11,16 @@ use super::{Engine, Override};
 use crate::journal::SourceId;
 use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
-use crate::plan::resolved::{Attrs, EntryKind};
+use crate::plan::resolved::{Attrs, EntryKind, Target};
 use crate::problem::{Problem, ProblemKind};
 use crate::stop::Reason;
 use crate::sys::dir::{SourceDir, open_target};
-use crate::sys::stat::{Kind, stat_fd};
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words};
 use rayon::Scope;
+use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use std::sync::Arc;
 
@@ -106,19 +108,14 @@ impl Engine {
         let plan = &self.plan.targets[target];
         let index = u32::try_from(target).unwrap_or(u32::MAX);
         let path = above.path().join(name);
-        let source = path.strip_prefix(&plan.to).map(|below| plan.from.join_path(&below));
-        let opened = source.map(|source| {
-            let fd = self.source.open_in(&source, OFlags::RDONLY | OFlags::DIRECTORY)?;
-            let stat = stat_fd(&fd)?;
-            Ok((self.source_attributes(index, Holder::file(&fd), &stat, || path.clone()), stat))
-        });
-        let (mut wanted, id) = match opened {
-            Some(Ok((attributes, stat))) => {
+        let (mut wanted, id) = match source_of_parent(&self.source, plan, &path) {
+            Ok(Some((fd, stat))) => {
+                let attributes = self.source_attributes(index, Holder::file(&fd), &stat, || path.clone());
                 let id = SourceId::of_whole(&stat, &attributes);
                 (Wanted::from_source(&stat, attributes, self.options.keep), id)
             }
-            Some(Err(Errno::NOENT | Errno::NOTDIR)) | None => (self.plain(plan.parents), None),
-            Some(Err(errno)) => {
+            Ok(None) => (self.plain(plan.parents), None),
+            Err(errno) => {
                 self.problem(index, Problem::failed(path, ProblemKind::Unreadable, "look at the parent", errno));
                 (self.plain(plan.parents), None)
             }
@@ -228,6 +225,21 @@ impl Engine {
         if let Some(reader) = reader {
             self.give_back(reader);
         }
+    }
+}
+
+/// The directory of the backup that the parent `path` of `target` mirrors, if it is there.
+pub(crate) fn source_of_parent(
+    source: &Root,
+    target: &Target,
+    path: &RelPath,
+) -> Result<Option<(OwnedFd, Stat)>, Errno> {
+    let Some(below) = path.strip_prefix(&target.to) else { return Ok(None) };
+    let opened = source.open_in(&target.from.join_path(&below), OFlags::RDONLY | OFlags::DIRECTORY);
+    match opened.and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
+        Ok((stat, fd)) => Ok(Some((fd, stat))),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
     }
 }
 

@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Opens directories on the way to and including an entry, symlinks inside the backup followed.
-pub(super) const ENTRY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+pub(crate) const ENTRY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// One directory.
 #[derive(Debug)]

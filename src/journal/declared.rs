@@ -53,10 +53,32 @@ impl Journal {
         work(&mut connection).map_err(|source| JournalError::Database { path: self.path(), source })
     }
 
+    /// Records the order of the plan's targets alone: what verifies the target has
+    /// not looked for the entries. Gives all names by number.
+    pub fn declare_targets(&self, targets: &[String]) -> Result<Vec<String>, JournalError> {
+        let mut connection = self.writable()?;
+        let work = |connection: &mut Connection| {
+            let transaction = connection.transaction()?;
+            let names = number_targets(&transaction, targets)?;
+            transaction.commit()?;
+            Ok(names)
+        };
+        work(&mut connection).map_err(|source| JournalError::Database { path: self.path(), source })
+    }
+
+    /// The entries that the plan declares.
+    pub fn declared(&self) -> Result<Vec<Declared>, JournalError> {
+        self.entries("WHERE declared = 1")
+    }
+
     /// The entries of earlier runs that the plan no longer declares.
     pub fn undeclared(&self) -> Result<Vec<Declared>, JournalError> {
+        self.entries("WHERE declared = 0")
+    }
+
+    fn entries(&self, filter: &str) -> Result<Vec<Declared>, JournalError> {
         let connection = self.writable()?;
-        select(&connection, "WHERE declared = 0").map_err(|source| JournalError::Database { path: self.path(), source })
+        select(&connection, filter).map_err(|source| JournalError::Database { path: self.path(), source })
     }
 }
 

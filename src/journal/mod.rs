@@ -12,9 +12,9 @@ mod schema;
 mod writer;
 
 pub use declared::Declared;
-pub use reader::Reader;
+pub use reader::{PastRun, Reader};
 pub use row::{CHUNKED, Chunk, Record, Row, SourceId, State};
-pub use writer::{Writer, WriterHandle};
+pub use writer::{Seen, Writer, WriterHandle};
 
 use crate::sys::{Errno, Op, errno_words, retry};
 use rusqlite::{Connection, OpenFlags};
@@ -126,6 +126,15 @@ impl Location {
     /// without writing to it.
     pub fn exists(&self) -> Result<bool, JournalError> {
         Ok(self.is_there()? && self.is_made(&self.open_read_only()?)?)
+    }
+
+    /// A connection for reading alone: no lock is taken and nothing is made. `None`
+    /// when there is no journal.
+    pub fn read(&self) -> Result<Option<Reader>, JournalError> {
+        if !self.exists()? {
+            return Ok(None);
+        }
+        Ok(Some(Reader::new(self.open_read_only()?, self.database())))
     }
 
     fn open_read_only(&self) -> Result<Connection, JournalError> {

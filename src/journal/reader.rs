@@ -13,6 +13,17 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension};
 use std::path::PathBuf;
 
+/// One run of the plan.
+#[derive(Clone, Debug)]
+pub struct PastRun {
+    /// RFC 3339.
+    pub started: String,
+    /// The same; `None` when it was killed, or is alive.
+    pub ended: Option<String>,
+    /// As JSON.
+    pub report: Option<String>,
+}
+
 /// A read-only connection; one for each thread that asks.
 #[derive(Debug)]
 pub struct Reader {
@@ -77,31 +88,41 @@ impl Reader {
         Ok(row)
     }
 
-    /// A finished entry that was made from the same linked source inode as it now is:
-    /// an older state of it, kept under another name, must not hide that one.
-    pub fn find_linked(&self, stat: &Stat) -> Result<Option<Row>, JournalError> {
+    /// True when a finished row other than an alias stands for the inode of `row`:
+    /// only such a one has its content verified.
+    pub fn vouched_for(&self, row: &Row) -> Result<bool, JournalError> {
+        let Some(source) = row.source else { return Ok(false) };
         let ask = || {
-            let mut statement = self.connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND src_ctime = ?3 \
-                 AND src_ctime_ns = ?4 AND nlink > 1 AND kind <> 'd' AND state = 1 ORDER BY alias LIMIT 1"
-            ))?;
-            let key = (stat.ino.cast_signed(), stat.dev.cast_signed(), stat.ctime.sec, stat.ctime.nsec);
-            statement.query_row(key, decode).optional()
+            let mut statement = self.connection.prepare_cached(
+                "SELECT EXISTS(SELECT 1 FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND nlink > 1 AND kind <> 'd' \
+                 AND state = 1 AND alias = 0 AND dst_ino = ?3)",
+            )?;
+            let key = (source.ino.cast_signed(), source.dev.cast_signed(), row.dst_ino.cast_signed());
+            statement.query_row(key, |row| row.get(0))
         };
         self.wrap(ask())
     }
 
-    /// True when an entry that was not made by linking stands for the inode of `row`:
-    /// its content is verified under that name.
-    pub fn has_first_name(&self, row: &Row) -> Result<bool, JournalError> {
-        let Some(source) = row.source else { return Ok(false) };
+    /// True when `name` in the directory `dir` has a row, whatever its state.
+    pub fn knows(&self, dir: i64, name: &Name) -> Result<bool, JournalError> {
         let ask = || {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT EXISTS(SELECT 1 FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND dst_ino = ?3 AND alias = 0 \
-                 AND nlink > 1 AND kind <> 'd' AND state IN (1, 3))",
-            )?;
-            let key = (source.ino.cast_signed(), source.dev.cast_signed(), row.dst_ino.cast_signed());
-            statement.query_row(key, |row| row.get(0))
+            let mut statement =
+                self.connection.prepare_cached("SELECT EXISTS(SELECT 1 FROM item WHERE dir = ?1 AND name = ?2)")?;
+            statement.query_row((dir, name.as_bytes()), |row| row.get(0))
+        };
+        self.wrap(ask())
+    }
+
+    /// A finished entry, and no alias, that was made from the same linked source inode
+    /// as it now is: an older state of it, kept under another name, must not hide that one.
+    pub fn find_linked(&self, stat: &Stat) -> Result<Option<Row>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND nlink > 1 AND kind <> 'd' \
+                 AND state = 1 AND alias = 0 LIMIT 1"
+            ))?;
+            let key = (stat.ino.cast_signed(), stat.dev.cast_signed(), stat.ctime.sec, stat.ctime.nsec);
+            statement.query_row(key, decode).optional()
         };
         self.wrap(ask())
     }
@@ -192,6 +213,29 @@ impl Reader {
         self.wrap(ask())
     }
 
+    /// Names of the targets by number.
+    pub fn targets(&self) -> Result<Vec<String>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached("SELECT name FROM target ORDER BY id")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// The last run; where it has no report, the last one that has, too.
+    pub fn last_runs(&self) -> Result<Vec<PastRun>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT started, ended, report FROM run WHERE id = (SELECT max(id) FROM run) \
+                 OR id = (SELECT max(id) FROM run WHERE report IS NOT NULL) ORDER BY id DESC",
+            )?;
+            let run =
+                |row: &rusqlite::Row<'_>| Ok(PastRun { started: row.get(0)?, ended: row.get(1)?, report: row.get(2)? });
+            statement.query_map([], run)?.collect()
+        };
+        self.wrap(ask())
+    }
+
     /// A value of the `meta` table.
     pub fn meta(&self, key: &str) -> Result<Option<String>, JournalError> {
         let ask =
@@ -256,5 +300,6 @@ fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
             lost: Lost::from_bits(row.get(28)?),
         },
         verified: row.get(29)?,
+        allocated: unsigned(30)?,
     })
 }

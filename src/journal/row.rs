@@ -8,6 +8,9 @@ use crate::sys::stat::{Kind, Stat, Time};
 /// Files of at least this many bytes are copied in chunks, with a row for each.
 pub const CHUNKED: u64 = 64 << 20;
 
+/// Blocks of attributes and of the extent tree come and go without any hole being filled.
+const SLACK: u64 = 64 << 10;
+
 /// Where an entry stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -95,8 +98,10 @@ pub struct Row {
     pub source: Option<SourceId>,
     /// Inode number on the target.
     pub dst_ino: u64,
-    /// ctime on the target when it was finished.
+    /// ctime on the target when it was finished or last verified.
     pub dst_ctime: Time,
+    /// Allocated bytes on the target when it was finished.
+    pub allocated: u64,
     /// Made by linking to an entry that has its own row.
     pub alias: bool,
     /// Of a regular file's content.
@@ -120,6 +125,14 @@ impl Row {
     #[must_use]
     pub fn xattrs(&self) -> Option<&Xattrs> {
         self.wanted.xattrs.as_ref()
+    }
+
+    /// True when `stat` takes clearly more room than the file that was finished
+    /// with holes: they were filled since.
+    #[must_use]
+    pub fn is_dense(&self, stat: &Stat) -> bool {
+        let slack = SLACK + self.allocated / 16;
+        self.kind() == Kind::File && self.allocated + slack <= self.size && stat.allocated > self.allocated + slack
     }
 
     /// True when the rows of its chunks make up its digest, or are about to.

@@ -20,6 +20,7 @@ CREATE TABLE item(
   mtime INTEGER, mtime_ns INTEGER, rdev INTEGER NOT NULL, nlink INTEGER NOT NULL,
   src_dev INTEGER, src_ino INTEGER, src_ctime INTEGER, src_ctime_ns INTEGER,
   dst_ino INTEGER NOT NULL, dst_ctime INTEGER NOT NULL, dst_ctime_ns INTEGER NOT NULL,
+  allocated INTEGER NOT NULL,
   alias INTEGER NOT NULL, algorithm INTEGER, digest BLOB, link BLOB, xattrs BLOB,
   flags INTEGER NOT NULL, project INTEGER NOT NULL, lost INTEGER NOT NULL,
   verified INTEGER,
@@ -29,7 +30,7 @@ CREATE TABLE chunk(
   PRIMARY KEY(dir, name, idx)) WITHOUT ROWID;
 CREATE UNIQUE INDEX item_id ON item(id) WHERE id IS NOT NULL;
 CREATE INDEX item_directory ON item(dst_ino) WHERE id IS NOT NULL;
-CREATE INDEX item_link ON item(src_ino, src_dev) WHERE nlink > 1 AND kind <> 'd';
+CREATE INDEX item_link ON item(src_ino, src_dev) WHERE nlink > 1 AND kind <> 'd' AND alias = 0;
 CREATE INDEX item_sticky ON item(dir, name) WHERE flags & 48 <> 0;
 CREATE INDEX item_partial ON item(dir, name) WHERE state = 4;
 CREATE VIEW manifest AS
@@ -46,4 +47,4 @@ CREATE VIEW manifest AS
 
 pub(super) const COLUMNS: &str = "dir, name, id, target, state, kind, size, mode, uid, gid, mtime, mtime_ns, rdev, nlink, \
      src_dev, src_ino, src_ctime, src_ctime_ns, dst_ino, dst_ctime, dst_ctime_ns, alias, algorithm, digest, link, \
-     xattrs, flags, project, lost, verified";
+     xattrs, flags, project, lost, verified, allocated";

@@ -1,13 +1,13 @@
 //! The one thread that writes the journal.
 
-use super::row::{Chunk, Record, Row, SourceId, State};
+use super::row::{Chunk, Record, Row, State};
 use super::schema::COLUMNS;
 use super::{Journal, JournalError};
 use crate::digest::Algorithm;
 use crate::durable::Durable;
 use crate::path::RelPath;
 use crate::stop::{Full, Reason, Stop};
-use crate::sys::stat::Kind;
+use crate::sys::stat::{Kind, Time};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::{Connection, params};
 use std::path::PathBuf;
@@ -15,9 +15,8 @@ use std::thread::JoinHandle;
 
 enum Message {
     Commit(Durable),
-    Verified { at: i64, keys: Vec<(i64, Vec<u8>)>, content: bool },
+    Verified { at: i64, seen: Vec<Seen> },
     Bad(Vec<(i64, Vec<u8>)>),
-    BadInode { source: SourceId, dst_ino: u64 },
     BadChunks { dir: i64, name: Vec<u8>, indices: Vec<u64> },
     Meta(&'static str, String),
     Forget(RelPath),
@@ -32,6 +31,18 @@ pub struct Writer {
     handle: WriterHandle,
     thread: JoinHandle<Result<(), rusqlite::Error>>,
     path: PathBuf,
+}
+
+/// An entry that is as it shall be, and the ctime that it had before it was looked at:
+/// as long as that stands, nothing of it has changed.
+#[derive(Debug)]
+pub struct Seen {
+    /// The directory's id.
+    pub dir: i64,
+    /// The name in it.
+    pub name: Vec<u8>,
+    /// On the target.
+    pub ctime: Time,
 }
 
 /// What other threads hold to send rows.
@@ -96,25 +107,14 @@ impl WriterHandle {
         self.send(Message::Commit(durable));
     }
 
-    /// Records that these keys were verified at `at` (seconds since the epoch).
-    pub fn verified(&self, at: i64, keys: Vec<(i64, Vec<u8>)>) {
-        self.send(Message::Verified { at, keys, content: true });
-    }
-
-    /// The same for further names of linked inodes, whose content was read under
-    /// the first one: what is bad stays so.
-    pub fn verified_link(&self, at: i64, keys: Vec<(i64, Vec<u8>)>) {
-        self.send(Message::Verified { at, keys, content: false });
+    /// Records that these were verified at `at` (seconds since the epoch).
+    pub fn verified(&self, at: i64, seen: Vec<Seen>) {
+        self.send(Message::Verified { at, seen });
     }
 
     /// Records that these keys are not as they should be: the next run copies them again.
     pub fn bad(&self, keys: Vec<(i64, Vec<u8>)>) {
         self.send(Message::Bad(keys));
-    }
-
-    /// The same for every name of one linked inode: they share what is wrong with it.
-    pub fn bad_inode(&self, source: SourceId, dst_ino: u64) {
-        self.send(Message::BadInode { source, dst_ino });
     }
 
     /// Records that these chunks of a large file differ: only they are copied again.
@@ -161,24 +161,13 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
     while let Ok(message) = receiver.recv() {
         match message {
             Message::Commit(durable) => commit(&mut connection, durable)?,
-            Message::Verified { at, keys, content } => {
-                let (promote, only) = if content { (", state = 1", "") } else { ("", " AND state = 1") };
-                let sql = format!("UPDATE item SET verified = {at}{promote} WHERE dir = ?1 AND name = ?2{only}");
-                update_keys(&mut connection, &sql, &keys)?;
-            }
+            Message::Verified { at, seen } => verified(&mut connection, at, &seen)?,
             Message::Bad(keys) => {
                 let bad = State::Bad.number();
                 update_keys(
                     &mut connection,
                     &format!("UPDATE item SET verified = NULL, state = {bad} WHERE dir = ?1 AND name = ?2"),
                     &keys,
-                )?;
-            }
-            Message::BadInode { source, dst_ino } => {
-                connection.execute(
-                    "UPDATE item SET verified = NULL, state = ?1 WHERE src_ino = ?2 AND src_dev = ?3 AND dst_ino = ?4 \
-                     AND nlink > 1 AND kind <> 'd' AND state = 1",
-                    (State::Bad.number(), source.ino.cast_signed(), source.dev.cast_signed(), dst_ino.cast_signed()),
                 )?;
             }
             Message::BadChunks { dir, name, indices } => {
@@ -211,6 +200,19 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
+fn verified(connection: &mut Connection, at: i64, seen: &[Seen]) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare_cached(
+            "UPDATE item SET verified = ?1, state = 1, dst_ctime = ?2, dst_ctime_ns = ?3 WHERE dir = ?4 AND name = ?5",
+        )?;
+        for Seen { dir, name, ctime } in seen {
+            statement.execute((at, ctime.sec, ctime.nsec, dir, name))?;
+        }
+    }
+    transaction.commit()
+}
+
 fn update_keys(connection: &mut Connection, sql: &str, keys: &[(i64, Vec<u8>)]) -> Result<(), rusqlite::Error> {
     if keys.is_empty() {
         return Ok(());
@@ -228,7 +230,7 @@ fn update_keys(connection: &mut Connection, sql: &str, keys: &[(i64, Vec<u8>)]) 
 fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
-        let marks = (1..=30).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
+        let marks = (1..=31).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
         let mut statement =
             transaction.prepare_cached(&format!("INSERT OR REPLACE INTO item({COLUMNS}) VALUES({marks})"))?;
         let mut chunk =
@@ -290,6 +292,7 @@ fn insert(statement: &mut rusqlite::CachedStatement<'_>, row: &Row) -> Result<()
         row.wanted.project,
         row.wanted.lost.bits(),
         row.verified,
+        row.allocated.cast_signed(),
     ])?;
     Ok(())
 }

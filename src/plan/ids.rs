@@ -44,7 +44,7 @@ const LARGEST: u64 = 16 << 20;
 
 impl Ids {
     /// Reads what both machines have. Damaged files are collected, not fatal here.
-    pub(super) fn read(plan: &Plan, source: &Root, source_path: &Path, root_path: &Path) -> Self {
+    pub(super) fn read(plan: &Plan, source: Option<(&Root, &Path)>, root_path: &Path) -> Self {
         let mut ids = Self { users: Sides::default(), groups: Sides::default(), damaged: Vec::new() };
         // An absent root has no ids; preflight says so better.
         if let Ok(root) = Root::open(root_path) {
@@ -55,7 +55,9 @@ impl Ids {
                 ids.side(&root, root_path, &base, true);
             }
         }
-        ids.side(source, source_path, &RelPath::root(), false);
+        if let Some((source, path)) = source {
+            ids.side(source, path, &RelPath::root(), false);
+        }
         ids
     }
 

@@ -22,7 +22,7 @@ mod properties;
 mod tests;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use resolve::{Overrides, ResolveError};
+pub use resolve::{Backup, Overrides, ResolveError};
 pub(crate) use show::exact;
 pub use show::{drift, json, table};
 

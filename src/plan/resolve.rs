@@ -27,6 +27,15 @@ pub struct Overrides {
     pub exclude: Vec<String>,
 }
 
+/// What resolving has to do with the backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backup {
+    /// It must be there, and every entry is looked for in it.
+    Needed,
+    /// It gives names numbers if it is there. The result has no entries: the journal knows them.
+    IfThere,
+}
+
 /// Why a plan cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
@@ -48,7 +57,8 @@ pub enum ResolveError {
 
 struct Resolver<'p> {
     plan: &'p Plan,
-    source: Root,
+    /// Held where the entries are to be looked for.
+    source: Option<Root>,
     ids: Ids,
     errors: Errors,
     /// A name had to be looked up in a machine's files.
@@ -57,19 +67,28 @@ struct Resolver<'p> {
 
 impl Plan {
     /// Looks at the source and the id maps.
-    pub fn resolve(self, overrides: &Overrides) -> Result<Resolved, ResolveError> {
+    pub fn resolve(self, overrides: &Overrides, backup: Backup) -> Result<Resolved, ResolveError> {
         let refuse = |list| ResolveError::Plan(Diagnostics::new(&self.file, &self.text, list));
-        let Some(path) = overrides.source.clone().or_else(|| self.source.clone()) else {
-            let missing = Diagnostic::new(0..0, "the plan names no source", "expected `source = \"/…\"`");
-            return Err(refuse(vec![missing.help("or name it with --source")]));
-        };
+        let path = overrides.source.clone().or_else(|| self.source.clone());
         let root = overrides.root.clone().unwrap_or_else(|| self.root.clone());
-        let inside = conflicts::with_source(&self, &path, &root);
-        if !inside.is_empty() {
-            return Err(refuse(inside));
-        }
-        let source = Root::open(&path).map_err(|errno| ResolveError::Source { path: path.clone(), errno })?;
-        let ids = Ids::read(&self, &source, &path, &root);
+        let source = match (&path, backup) {
+            (None, Backup::Needed) => {
+                let missing = Diagnostic::new(0..0, "the plan names no source", "expected `source = \"/…\"`");
+                return Err(refuse(vec![missing.help("or name it with --source")]));
+            }
+            (Some(path), Backup::Needed) => {
+                let inside = conflicts::with_source(&self, path, &root);
+                if !inside.is_empty() {
+                    return Err(refuse(inside));
+                }
+                let opened = Root::open(path);
+                Some(opened.map_err(|errno| ResolveError::Source { path: path.clone(), errno })?)
+            }
+            (path, Backup::IfThere) => path.as_ref().and_then(|path| Root::open(path).ok()),
+        };
+        let path = path.unwrap_or_default();
+        let ids = Ids::read(&self, source.as_ref().map(|source| (source, path.as_path())), &root);
+        let source = source.filter(|_| backup == Backup::Needed);
         let mut resolver = Resolver { plan: &self, source, ids, errors: Errors::default(), used_files: false };
         let targets: Vec<Target> = self.targets.iter().map(|t| resolver.target(t, &overrides.exclude)).collect();
         let fixups = self.fixups.iter().map(|f| resolver.fixup(f)).collect();
@@ -145,12 +164,14 @@ impl Resolver<'_> {
         let excluded = self.patterns(draft, &patterns);
         let mut entries = Vec::new();
         let literal: BTreeSet<&RelPath> = draft.entries.iter().map(|e| &e.path).collect();
-        for entry in &draft.entries {
+        // Lent out, so that looking for an entry may note what is wrong with it.
+        let held = self.source.take();
+        for (source, entry) in held.iter().flat_map(|source| draft.entries.iter().map(move |entry| (source, entry))) {
             if entry.kind == EntryKind::Tree || !expand::is_glob(&entry.path) {
-                entries.push(self.entry(draft, entry, entry.path.clone()));
+                entries.push(self.entry(source, draft, entry, entry.path.clone()));
                 continue;
             }
-            match expand::expand(&self.source, &draft.from, &entry.path) {
+            match expand::expand(source, &draft.from, &entry.path) {
                 Ok(found) if found.is_empty() => {
                     let mut absent = self.bare(draft, entry, entry.path.clone());
                     absent.presence = Presence::Absent;
@@ -158,7 +179,7 @@ impl Resolver<'_> {
                 }
                 Ok(found) => {
                     for path in found.into_iter().filter(|path| !literal.contains(path)) {
-                        entries.push(self.entry(draft, entry, path));
+                        entries.push(self.entry(source, draft, entry, path));
                     }
                 }
                 Err(errno) => {
@@ -168,6 +189,7 @@ impl Resolver<'_> {
                 }
             }
         }
+        self.source = held;
         entries.sort_by(|a, b| a.dst.cmp(&b.dst));
         Target {
             name: draft.name.clone(),
@@ -207,9 +229,9 @@ impl Resolver<'_> {
         }
     }
 
-    fn entry(&mut self, target: &TargetDraft, draft: &EntryDraft, path: RelPath) -> Entry {
+    fn entry(&mut self, source: &Root, target: &TargetDraft, draft: &EntryDraft, path: RelPath) -> Entry {
         let mut entry = self.bare(target, draft, path);
-        entry.presence = presence(&self.source, &entry.src, entry.kind);
+        entry.presence = presence(source, &entry.src, entry.kind);
         // An absent entry's owner need not be known: colord has no number where it never ran.
         if entry.presence != Presence::Absent {
             entry.uid = self.optional(IdKind::User, draft.owner.as_ref());
@@ -232,7 +254,8 @@ impl Resolver<'_> {
 
     /// Globs can collide with other entries only now.
     fn check_expanded(&mut self, targets: &[Target]) {
-        if !self.plan.targets.iter().flat_map(|t| &t.entries).any(|e| expand::is_glob(&e.path)) {
+        if self.source.is_none() || !self.plan.targets.iter().flat_map(|t| &t.entries).any(|e| expand::is_glob(&e.path))
+        {
             return;
         }
         let pairs: Vec<Pair<'_>> = targets

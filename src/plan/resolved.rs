@@ -47,6 +47,17 @@ pub struct Target {
     pub entries: Vec<Entry>,
 }
 
+impl Target {
+    /// True when a pattern leaves out `path`, which lies below the root.
+    #[must_use]
+    pub fn excludes(&self, path: &RelPath, is_dir: bool) -> bool {
+        !self.excluded.is_empty()
+            && path
+                .strip_prefix(&self.to)
+                .is_some_and(|below| self.excluded.matched(below.as_path(), is_dir).is_ignore())
+    }
+}
+
 /// One path to copy.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -100,7 +111,7 @@ pub enum Presence {
 }
 
 /// How much an entry is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Need {
     /// Its absence is listed.
@@ -144,7 +155,7 @@ pub struct Fixup {
 }
 
 /// Whether an id belongs to a user or to a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdKind {
     /// A user.
@@ -154,7 +165,7 @@ pub enum IdKind {
 }
 
 /// One name that has two numbers.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 pub struct Drift {
     /// User or group.
     pub kind: IdKind,

@@ -79,7 +79,7 @@ fn an_entry_below_another_is_legal() {
 fn a_destination_inside_the_source_is_an_error() {
     let text = "version = 1\nsource = \"/mnt\"\nroot = \"/mnt\"\n[[target]]\nto = \"/x\"\nfiles = [\"a\"]\n";
     let plan = Plan::parse(Path::new("p.toml"), text).expect("parses");
-    let error = plan.resolve(&Overrides::default()).expect_err("inside");
+    let error = plan.resolve(&Overrides::default(), Backup::Needed).expect_err("inside");
     assert!(error.to_string().contains("the destination lies inside the source"), "{error}");
 }
 

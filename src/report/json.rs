@@ -6,7 +6,7 @@ use crate::problem::Problem;
 use serde_json::{Map, Value, json};
 
 /// The version of the schema in `docs/report.md`.
-const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 1;
 
 /// The whole report.
 #[must_use]

@@ -2,9 +2,11 @@
 
 pub mod human;
 mod json;
+mod past;
 mod text;
 
 pub use json::json;
+pub use past::from_json;
 pub use text::text;
 
 use crate::exit::Exit;
@@ -13,7 +15,7 @@ use crate::plan::resolved::{Drift, Need, Presence, Resolved};
 use crate::problem::Problem;
 use crate::progress::counters::{Counters, Tally};
 use crate::verify::Medium;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The result of a run. `docs/report.md` is its documentation.
@@ -56,7 +58,8 @@ pub struct Report {
 }
 
 /// Counts of a target or of the whole run.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Totals {
     /// Entries of every type that the plan covers.
     pub entries: u64,
@@ -112,7 +115,7 @@ pub struct TargetReport {
 }
 
 /// A declared entry that is not in the backup.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 pub struct Absent {
     /// Inside the source.
     pub path: String,

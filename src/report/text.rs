@@ -146,7 +146,8 @@ fn next(out: &mut String, report: &Report) -> std::fmt::Result {
         },
         _ => writeln!(
             out,
-            "\nnext: mend the causes above and run the same command again; it copies only what is missing or differs"
+            "\nnext: mend the causes above and run the same command again; it copies only what is missing or differs \
+             (after --verify-only: the same with --repair in its place)"
         ),
     }
 }

@@ -15,6 +15,9 @@ const FILE_AT_BIRTH: Mode = Mode::from_raw_mode(0o600);
 /// The mode of every directory at birth.
 const DIR_AT_BIRTH: Mode = Mode::from_raw_mode(0o700);
 
+/// What mkfs of ext file systems makes at the top.
+pub const LOST_AND_FOUND: &[u8] = b"lost+found";
+
 /// Opens for reading without moving the access time where the owner check
 /// allows that: `O_NOATIME` gives `EPERM` on other people's files (open(2)).
 fn open_noatime(dir: BorrowedFd<'_>, name: &std::ffi::CStr, flags: OFlags) -> Result<OwnedFd, Errno> {

@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// How the medium was read; the worst of all files counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Medium {
     /// With `O_DIRECT`.
@@ -186,6 +186,6 @@ fn open(dir: &TargetDir, name: &Name) -> Result<(OwnedFd, bool), Errno> {
 
 /// Whether the file system of `dir` lives in memory; one that does not say is
 /// taken for that, so that no medium is claimed to have been read.
-pub(super) fn is_memory(dir: impl AsFd) -> bool {
+pub(crate) fn is_memory(dir: impl AsFd) -> bool {
     crate::sys::filesystem::space(dir).map_or(true, |space| space.is_memory())
 }

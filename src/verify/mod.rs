@@ -1,28 +1,32 @@
 //! Verification: every entry of the journal against the target, content from
 //! the medium and all metadata.
 
+pub(crate) mod extra;
 mod large;
 mod medium;
+mod since;
 
-pub(crate) use medium::read_chunk;
 pub use medium::{Medium, WorstMedium};
+pub(crate) use medium::{is_memory, read_chunk};
+pub use since::Since;
 
 use crate::clock;
-use crate::journal::{Journal, JournalError, Reader, Row, WriterHandle};
+use crate::journal::{Journal, JournalError, Reader, Row, Seen, WriterHandle};
 use crate::loss::Loss;
 use crate::meta::{self, Actual, Xattrs};
 use crate::path::{Name, RelPath};
+use crate::plan::resolved::Resolved;
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::{Counters, add};
 use crate::stop::{Reason, Stop};
 use crate::sys::Errno;
 use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::flags::{self, Flags};
-use crate::sys::stat::{Kind, Stat};
+use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::xattr::Holder;
 use medium::{ReadError, Reading};
-use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What verification looks at.
@@ -35,16 +39,33 @@ pub enum Depth {
     Metadata,
 }
 
+/// Which entries verification looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything that is recorded, and names that are not.
+    All,
+    /// After a copy: what was not verified since it was written.
+    Unverified,
+    /// What changed or was not verified since; and names that are not recorded.
+    Since(Since),
+}
+
 /// Everything that verification needs.
 pub struct Verifier {
-    /// What stands before every destination.
-    pub root: PathBuf,
-    /// Names of the plan's targets.
+    /// The plan; its entries are not asked for, the journal's are.
+    pub plan: Arc<Resolved>,
+    /// Names of the targets by the journal's numbers, the plan's first.
     pub targets: Vec<String>,
-    /// What to look at.
+    /// Destinations of the declared entries: at and below them every name is the plan's.
+    pub owned: HashSet<RelPath>,
+    /// Device and inode number of the journal's directory.
+    pub state: Option<(u64, u64)>,
+    /// What to look at in each entry.
     pub depth: Depth,
-    /// Only what was not verified since it was written.
-    pub unverified_only: bool,
+    /// Which entries.
+    pub scope: Scope,
+    /// Entries that the scope left out.
+    pub left_out: AtomicU64,
     /// Threads.
     pub threads: usize,
     /// Where numbers go.
@@ -61,6 +82,16 @@ pub struct Verifier {
     pub readers: Mutex<Vec<Reader>>,
 }
 
+/// What came of looking at one entry.
+pub(crate) enum Looked {
+    /// It was verified before and has not changed since.
+    LeftOut,
+    /// Its differences; the ctime that it had before, if it is there.
+    At { ctime: Option<Time>, found: Vec<Problem> },
+    /// The run is ending.
+    Stopped,
+}
+
 /// Rows that are looked at together; all lie in one directory.
 struct Batch {
     dir: i64,
@@ -72,14 +103,7 @@ const PAGE: u32 = 512;
 impl Verifier {
     /// Verifies what the journal lists.
     pub fn run(&self, journal: &Journal) -> Result<(), JournalError> {
-        self.journal.flush();
-        let reader = journal.reader()?;
-        for _ in 0..self.threads {
-            self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(journal.reader()?);
-        }
-        let (entries, bytes) = reader.verify_load(self.unverified_only)?;
-        self.counters.verify_entries.store(entries, Ordering::Relaxed);
-        self.counters.verify_bytes.store(bytes, Ordering::Relaxed);
+        let reader = self.prepare(journal)?;
         // The queue bounds the rows in memory, whatever the number of files.
         let (sender, receiver) = crossbeam_channel::bounded::<(RelPath, Batch)>(2 * self.threads);
         std::thread::scope(|scope| {
@@ -99,11 +123,24 @@ impl Verifier {
         })
     }
 
+    /// Opens the connections and tells the counters how much there is to do.
+    pub(crate) fn prepare(&self, journal: &Journal) -> Result<Reader, JournalError> {
+        self.journal.flush();
+        let reader = journal.reader()?;
+        for _ in 0..self.threads {
+            self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(journal.reader()?);
+        }
+        let (entries, bytes) = reader.verify_load(self.scope == Scope::Unverified)?;
+        self.counters.verify_entries.store(entries, Ordering::Relaxed);
+        self.counters.verify_bytes.store(bytes, Ordering::Relaxed);
+        Ok(reader)
+    }
+
     fn feed(&self, reader: &Reader, sender: crossbeam_channel::Sender<(RelPath, Batch)>) -> Result<(), JournalError> {
         let mut after = (-1, Vec::new());
         let mut place = (0, RelPath::root());
         loop {
-            let page = reader.page((after.0, &after.1), self.unverified_only, PAGE)?;
+            let page = reader.page((after.0, &after.1), self.scope == Scope::Unverified, PAGE)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = (last.dir, last.name.clone());
             let mut rows = page.into_iter().peekable();
@@ -128,70 +165,74 @@ impl Verifier {
 
     fn batch(&self, path: &RelPath, batch: Batch) {
         debug_assert!(batch.rows.iter().all(|row| row.dir == batch.dir), "one directory");
-        let (mut good, mut linked, mut bad) = (Vec::new(), Vec::new(), Vec::new());
-        let opened = open_target(&self.root, path).map(|dir| (medium::is_memory(&dir), dir));
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        let opened = open_target(&self.plan.root, path).map(|dir| (is_memory(&dir), dir));
         for row in batch.rows {
             if self.stop.is_set() {
                 break;
             }
             let Ok(name) = Name::new(&row.name) else { continue };
-            let found = match &opened {
+            let looked = match &opened {
                 Ok((memory, dir)) => self.entry(dir, *memory, path, &name, &row),
-                Err(errno) => Some(vec![self.unreachable(&path.join(&name), *errno)]),
+                Err(errno) => Looked::At { ctime: None, found: vec![unreachable(&path.join(&name), *errno)] },
             };
-            let Some(mut found) = found else { break };
-            let target = row.target as usize;
-            if let Some(tally) = self.counters.targets.get(target) {
+            let (ctime, found) = match looked {
+                Looked::Stopped => break,
+                Looked::LeftOut => {
+                    add(&self.left_out, 1);
+                    continue;
+                }
+                Looked::At { ctime, found } => (ctime, found),
+            };
+            if let Some(tally) = self.counters.targets.get(row.target as usize) {
                 add(&tally.verified, 1);
             }
-            let shared = row.source.filter(|_| row.nlink > 1 && found.iter().any(|p| p.kind == ProblemKind::Content));
-            let (alias, dst_ino) = (row.alias, row.dst_ino);
-            let key = (row.dir, row.name);
-            if found.is_empty() {
-                if alias { &mut linked } else { &mut good }.push(key);
-            } else {
-                if let Some(source) = shared {
-                    self.journal.bad_inode(source, dst_ino);
-                }
-                for problem in &mut found {
-                    problem.target = self.targets.get(target).cloned().unwrap_or_default();
-                }
-                bad.push(key);
-                found.into_iter().for_each(|p| {
-                    self.problems.add(p);
-                });
+            if let Ok((_, dir)) = &opened
+                && self.scope != Scope::Unverified
+            {
+                self.extra_names(dir, &name, &path.join(&name), &row);
             }
+            match ctime.filter(|_| found.is_empty()) {
+                // The content was not looked at: that it is good is not known.
+                Some(_) if row.kind() == Kind::File && self.depth == Depth::Metadata => {}
+                Some(ctime) => good.push(Seen { dir: row.dir, name: row.name, ctime }),
+                None => bad.push((row.dir, row.name)),
+            }
+            found.into_iter().for_each(|problem| self.problem(row.target, problem));
         }
-        // Without its content an entry is not verified, nor is a bad one good again.
-        if self.depth == Depth::Content {
-            let at = clock::now().unix();
-            self.journal.verified(at, good);
-            self.journal.verified_link(at, linked);
+        if !good.is_empty() {
+            self.journal.verified(clock::now().unix(), good);
         }
         if !bad.is_empty() {
             self.journal.bad(bad);
         }
     }
 
-    fn unreachable(&self, path: &RelPath, errno: Errno) -> Problem {
-        match errno {
-            Errno::NOENT | Errno::NOTDIR => Problem::new(
-                path.clone(),
-                ProblemKind::Missing,
-                "it was copied and is gone from the target; run again without --verify-only to copy it",
-            ),
-            _ => Problem::failed(path.clone(), ProblemKind::Io, "open on the target", errno),
-        }
+    pub(crate) fn problem(&self, target: u32, problem: Problem) {
+        self.problems.add(problem.in_target(self.targets.get(target as usize).map_or("", String::as_str)));
     }
 
-    /// All differences of one entry; `None` when the run is ending.
-    fn entry(&self, dir: &TargetDir, memory: bool, parent: &RelPath, name: &Name, row: &Row) -> Option<Vec<Problem>> {
+    /// Asks the journal through a connection of the pool. One that cannot be read ends the run.
+    pub(crate) fn ask<T>(&self, question: impl FnOnce(&Reader) -> Result<T, JournalError>) -> Option<T> {
+        let reader = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        let answer = question(&reader);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        answer.map_err(|error| stop_on(&error, &self.stop)).ok()
+    }
+
+    /// All differences of one entry.
+    pub(crate) fn entry(&self, dir: &TargetDir, memory: bool, parent: &RelPath, name: &Name, row: &Row) -> Looked {
         let path = parent.join(name);
         let stat = match dir.stat_at(name) {
             Ok(stat) => stat,
-            Err(errno) => return Some(vec![self.unreachable(&path, errno)]),
+            Err(errno) => return Looked::At { ctime: None, found: vec![unreachable(&path, errno)] },
         };
-        let attributes = read_attributes(dir, name, stat.kind, row);
+        if let Scope::Since(since) = self.scope
+            && !since.asks_for(row, &stat)
+        {
+            return Looked::LeftOut;
+        }
+        let attributes = read_attributes(dir, name, stat.kind, &row.wanted);
         let unread = attributes.as_ref().err().copied();
         let attributes = attributes.ok();
         let actual = Actual {
@@ -204,14 +245,10 @@ impl Verifier {
         found.extend(unread.map(|errno| Problem::failed(path.clone(), ProblemKind::Io, "read attributes", errno)));
         if stat.kind == row.kind() {
             found.extend(compare_rest(dir, &path, name, row, &stat));
-            if stat.kind == Kind::File
-                && self.depth == Depth::Content
-                && row.size == stat.size
-                && !self.is_read_elsewhere(row)
-            {
+            if stat.kind == Kind::File && self.depth == Depth::Content && !row.alias && row.size == stat.size {
                 match self.content(dir, memory, &path, name, row) {
                     Ok(problem) => found.extend(problem),
-                    Err(ReadError::Stopped) => return None,
+                    Err(ReadError::Stopped) => return Looked::Stopped,
                     Err(ReadError::Failed(operation, errno)) => {
                         found.push(Problem::failed(path.clone(), ProblemKind::Io, operation, errno));
                     }
@@ -219,20 +256,7 @@ impl Verifier {
             }
         }
         self.set_aside_losses(&mut found, &path, row, stat.dev);
-        Some(found)
-    }
-
-    /// True for a further name of an inode whose content is read under its first one.
-    fn is_read_elsewhere(&self, row: &Row) -> bool {
-        row.alias && self.ask(|reader| reader.has_first_name(row)).unwrap_or(false)
-    }
-
-    /// Asks the journal by one of the connections; a question that fails has no answer.
-    fn ask<T>(&self, question: impl FnOnce(&Reader) -> Result<T, JournalError>) -> Option<T> {
-        let reader = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-        let answer = question(&reader);
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
-        answer.ok()
+        Looked::At { ctime: Some(stat.ctime), found }
     }
 
     /// What the file system cannot hold was counted when it was copied; a pass
@@ -240,12 +264,11 @@ impl Verifier {
     fn set_aside_losses(&self, found: &mut Vec<Problem>, path: &RelPath, row: &Row, dev: u64) {
         let lost = row.wanted.lost;
         found.retain(|p| !Loss::of_difference(p.kind, p.attribute.as_deref()).is_some_and(|loss| lost.contains(loss)));
-        if self.unverified_only {
+        if self.scope == Scope::Unverified {
             return;
         }
         for loss in lost.each() {
-            let target = self.targets.get(row.target as usize).map_or("", String::as_str);
-            self.problems.add(Problem::lost(path.clone(), loss, dev).in_target(target));
+            self.problem(row.target, Problem::lost(path.clone(), loss, dev));
         }
     }
 
@@ -276,14 +299,25 @@ impl Verifier {
     }
 }
 
-/// Attributes, and flags with the project id where the row expects any.
+pub(crate) fn unreachable(path: &RelPath, errno: Errno) -> Problem {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR => Problem::new(
+            path.clone(),
+            ProblemKind::Missing,
+            "it was copied and is gone from the target; --repair copies it again",
+        ),
+        _ => Problem::failed(path.clone(), ProblemKind::Io, "open on the target", errno),
+    }
+}
+
+/// Attributes, and flags with the project id where any are wanted.
 fn read_attributes(
     dir: &TargetDir,
     name: &Name,
     kind: Kind,
-    row: &Row,
+    wanted: &meta::Wanted,
 ) -> Result<(Xattrs, Option<(Flags, u32)>), Errno> {
-    let asked = !row.wanted.flags.is_empty() || row.wanted.project != 0;
+    let asked = !wanted.flags.is_empty() || wanted.project != 0;
     let fd = match kind {
         Kind::Directory => dir.open_dir(name)?.into_fd(),
         Kind::File if asked => dir.open_file(name, rustix::fs::OFlags::empty())?,
@@ -310,7 +344,14 @@ fn compare_rest(dir: &TargetDir, path: &RelPath, name: &Name, row: &Row, stat: &
         }
     };
     match stat.kind {
-        Kind::File => differs(ProblemKind::Size, row.size.to_string(), stat.size.to_string()),
+        Kind::File => {
+            differs(ProblemKind::Size, row.size.to_string(), stat.size.to_string());
+            // Names of one inode would all say the same.
+            if !row.alias && row.size == stat.size && row.is_dense(stat) {
+                let bytes = |n: u64| format!("{n} bytes on the medium");
+                differs(ProblemKind::Holes, bytes(row.allocated), bytes(stat.allocated));
+            }
+        }
         Kind::CharDevice | Kind::BlockDevice => {
             differs(ProblemKind::Type, format!("device {}", row.rdev), format!("device {}", stat.rdev));
         }

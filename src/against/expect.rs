@@ -1,0 +1,213 @@
+//! What the target shall have of one entry, as the backup is now.
+
+use super::{Dir, Sides, Walk};
+use crate::copy::mount::{NotEntered, not_entered};
+use crate::copy::with_buffer;
+use crate::digest::{Algorithm, ContentHasher, Digest, Sink};
+use crate::fixup;
+use crate::journal::{Row, SourceId, State};
+use crate::meta::{Attributes, Wanted};
+use crate::path::{Name, RelPath};
+use crate::problem::{Problem, ProblemKind};
+use crate::stop::Stop;
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::{Kind, Stat, Time, stat_fd};
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, file};
+use crate::verify::Depth;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::PoisonError;
+
+/// What the plan says of an entry itself, over what the backup has.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Own {
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    pub(super) mode: Option<u32>,
+}
+
+/// One entry of the backup.
+pub(super) struct Seen<'a> {
+    pub(super) name: &'a Name,
+    pub(super) path: &'a RelPath,
+    pub(super) target: u32,
+    /// The journal's id of the directory.
+    pub(super) dir: Option<i64>,
+    pub(super) stat: &'a Stat,
+    pub(super) holder: Holder<'a>,
+    pub(super) own: Own,
+}
+
+impl Walk<'_> {
+    /// The journal's id of the directory at `path`.
+    pub(super) fn id_of(&self, path: &RelPath) -> Option<i64> {
+        if path.is_root() {
+            return Some(0);
+        }
+        self.verifier().ask(|reader| reader.find_path(path)).flatten()?.id
+    }
+
+    pub(super) fn recorded(&self, dir: Option<i64>, name: &Name) -> Option<Row> {
+        let dir = dir?;
+        self.verifier().ask(|reader| reader.find(dir, name)).flatten()
+    }
+
+    /// The row that a copier would write, but for the content.
+    pub(super) fn expected(&self, seen: &Seen<'_>, dst: &TargetDir) -> Row {
+        let Seen { name, path, target, stat, .. } = *seen;
+        let (attributes, unread) = Attributes::read(seen.holder, stat);
+        unread.into_iter().for_each(|(operation, errno)| self.unreadable(target, path.clone(), operation, errno));
+        let mut wanted = Wanted::from_source(stat, attributes, self.of.keep);
+        wanted.override_with(seen.own.uid, seen.own.gid, seen.own.mode);
+        fixup::put_over(&self.verifier().plan, path, &mut wanted);
+        let recorded = self.recorded(seen.dir, name);
+        for loss in recorded.iter().flat_map(|row| row.wanted.lost.each()) {
+            wanted.lost.insert(loss);
+        }
+        // Only what was copied from this very state of the source tells about its links and blocks.
+        let recorded = recorded.filter(|row| row.source_unchanged(stat));
+        let is_linked = stat.nlink > 1 && stat.kind != Kind::Directory;
+        let dst_ino = match &recorded {
+            Some(row) => row.dst_ino,
+            None => {
+                let ino = dst.stat_at(name).map_or(0, |there| there.ino);
+                let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
+                if is_linked { *linked.entry((stat.dev, stat.ino)).or_insert(ino) } else { ino }
+            }
+        };
+        Row {
+            dir: seen.dir.unwrap_or(-1),
+            name: name.as_bytes().to_vec(),
+            id: recorded.as_ref().and_then(|row| row.id),
+            target,
+            state: State::Done,
+            size: stat.size,
+            rdev: stat.rdev,
+            nlink: stat.nlink,
+            source: Some(SourceId::of(stat)),
+            dst_ino,
+            dst_ctime: Time::default(),
+            allocated: recorded.as_ref().map_or(stat.allocated, |row| row.allocated),
+            alias: is_linked && recorded.as_ref().is_some_and(|row| row.alias),
+            digest: None,
+            link: None,
+            wanted,
+            verified: None,
+        }
+    }
+
+    /// Compares the metadata of a directory; gives its id in the journal.
+    pub(super) fn directory(&self, seen: &Seen<'_>, above: &RelPath, dst: &TargetDir) -> Option<i64> {
+        let row = self.expected(seen, dst);
+        self.look(dst, false, above, seen.name, row);
+        self.recorded(seen.dir, seen.name).and_then(|row| row.id)
+    }
+
+    /// Compares what is not a directory.
+    pub(super) fn leaf(&self, dir: &Dir, sides: &Sides, name: &Name, kind: Kind) {
+        let path = dir.dst.join(name);
+        let unreadable = |operation, errno| self.unreadable(dir.target, path.clone(), operation, errno);
+        if kind == Kind::File {
+            match sides.src.open_file(name).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
+                Ok((stat, fd)) if stat.kind == Kind::File => {
+                    if !self.is_barred(dir, &path, &fd, &stat) {
+                        self.file(dir, sides, name, &fd, &stat, Own::default());
+                    }
+                }
+                Ok(_) => self.changed(dir.target, path),
+                Err(errno) => unreadable("open the source", errno),
+            }
+            return;
+        }
+        let (stat, handle) = match sides.src.open_handle(name).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
+            Ok(opened) => opened,
+            Err(errno) => return unreadable("look at", errno),
+        };
+        if stat.kind == Kind::Socket || self.is_barred(dir, &path, &handle, &stat) {
+            return;
+        }
+        if matches!(stat.kind, Kind::File | Kind::Directory) {
+            return self.changed(dir.target, path);
+        }
+        let link = match stat.kind {
+            Kind::Symlink => match file::read_link(&handle) {
+                Ok(text) => Some(text),
+                Err(errno) => return unreadable("read the symlink", errno),
+            },
+            _ => None,
+        };
+        let holder = Holder::handle(&handle);
+        let seen =
+            Seen { name, path: &path, target: dir.target, dir: dir.id, stat: &stat, holder, own: Own::default() };
+        let row = Row { link, ..self.expected(&seen, &sides.dst) };
+        self.look(&sides.dst, sides.memory, &dir.dst, name, row);
+    }
+
+    /// Compares an open regular file.
+    pub(super) fn file(&self, dir: &Dir, sides: &Sides, name: &Name, fd: &OwnedFd, stat: &Stat, own: Own) {
+        let path = dir.dst.join(name);
+        let seen = Seen { name, path: &path, target: dir.target, dir: dir.id, stat, holder: Holder::file(fd), own };
+        let mut row = self.expected(&seen, &sides.dst);
+        // Another size or no file at all is said without reading either.
+        let same_size = sides.dst.stat_at(name).is_ok_and(|there| there.size == stat.size);
+        if self.verifier().depth == Depth::Content && !row.alias && same_size {
+            match digest(fd.as_fd(), stat, &self.verifier().stop) {
+                Ok(digest) => row.digest = digest,
+                Err(errno) => return self.unreadable(dir.target, path, "read the source", errno),
+            }
+            if !stat_fd(fd).is_ok_and(|now| now.unchanged_since(stat)) {
+                return self.changed(dir.target, path);
+            }
+        }
+        self.look(&sides.dst, sides.memory, &dir.dst, name, row);
+    }
+
+    fn changed(&self, target: u32, path: RelPath) {
+        let message = "the source changed while it was compared; stop what writes to it and verify again";
+        self.verifier().problem(target, Problem::new(path, ProblemKind::ChangedSource, message));
+    }
+
+    /// True for a mount that was not to be entered; says so.
+    pub(super) fn is_barred(&self, dir: &Dir, path: &RelPath, fd: impl AsFd, stat: &Stat) -> bool {
+        if !stat.mount_root || self.of.cross_mounts {
+            return false;
+        }
+        match not_entered(path.clone(), fd, stat, dir.dev) {
+            NotEntered::Problem(problem) => self.verifier().problem(dir.target, problem),
+            NotEntered::Note(note) => self.verifier().problems.note(note),
+        }
+        true
+    }
+}
+
+/// Hashes a file of the backup by ordinary reads, as it is for holes; `None` when the run is ending.
+fn digest(fd: BorrowedFd<'_>, stat: &Stat, stop: &Stop) -> Result<Option<Digest>, Errno> {
+    let holes = stat.size.saturating_sub(stat.allocated);
+    let mut hasher = ContentHasher::new(Algorithm::for_holes(holes));
+    let mut at = 0;
+    while at < stat.size {
+        let (from, to) = match file::next_data(fd, at)? {
+            Some((from, to)) => (from.min(stat.size), to.min(stat.size)),
+            None => (stat.size, stat.size),
+        };
+        hasher.zeros(from - at);
+        at = from;
+        while at < to {
+            if stop.is_set() {
+                return Ok(None);
+            }
+            let got = with_buffer(|buffer| {
+                let want = usize::try_from(to - at).unwrap_or(usize::MAX).min(buffer.len());
+                let got = file::read_full(fd, &mut buffer[..want], at)?;
+                hasher.update(&buffer[..got]);
+                Ok(got)
+            })?;
+            if got == 0 {
+                // Cut off meanwhile, as the next look at it shows.
+                return Ok(Some(hasher.finish()));
+            }
+            at += got as u64;
+        }
+    }
+    Ok(Some(hasher.finish()))
+}

@@ -1,0 +1,396 @@
+//! `--against source`: the target compared with the backup itself.
+//!
+//! A walk of its own over the backup makes the row that a copier would write for
+//! each entry today, content hashed anew by ordinary reads, and gives it to the
+//! verifier in the place of the journal's. The journal is asked for what the
+//! target's file system could not hold and which names became one inode; what
+//! differs is marked there, so that the next run copies it again.
+
+mod expect;
+
+use crate::copy::is_temporary;
+use crate::copy::layout::{self, DstNode, Sources};
+use crate::copy::parents::source_of_parent;
+use crate::copy::source::ENTRY;
+use crate::journal::{Journal, JournalError, Row};
+use crate::meta::{Keep, Wanted};
+use crate::path::{Name, RelPath};
+use crate::plan::resolved::{EntryKind, Presence};
+use crate::problem::{Problem, ProblemKind};
+use crate::progress::counters::add;
+use crate::stop::Reason;
+use crate::sys::Errno;
+use crate::sys::dir::{DirEntry, SourceDir, TargetDir, open_target, read_batches};
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, stat_fd};
+use crate::sys::xattr::Holder;
+use crate::verify::extra::Found;
+use crate::verify::{Looked, Verifier, is_memory, unreachable};
+use expect::{Own, Seen};
+use rayon::Scope;
+use rustix::fs::OFlags;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// What a comparison is made of.
+pub struct Comparison<'a> {
+    /// Looks at the target and counts.
+    pub verifier: &'a Verifier,
+    /// The backup.
+    pub source: &'a Root,
+    /// What of the metadata was to be kept.
+    pub keep: Keep,
+    /// Mounts inside the source are compared as well.
+    pub cross_mounts: bool,
+    /// Tasks that may run inside one another.
+    pub inline: u32,
+}
+
+/// A comparison at work.
+struct Walk<'a> {
+    of: &'a Comparison<'a>,
+    sources: Sources,
+    /// Every directory that some entry's destination is or lies in.
+    landings: HashSet<RelPath>,
+    /// The target inode of each linked source inode that the journal does not know.
+    linked: Mutex<HashMap<(u64, u64), u64>>,
+    queued: AtomicUsize,
+}
+
+/// A directory of the backup and its place on the target. It holds no descriptor:
+/// both sides are opened again, name by name, by each task.
+struct Dir {
+    /// The entry, followed inside the backup.
+    entry: RelPath,
+    /// What lies below it is never followed.
+    below: RelPath,
+    dst: RelPath,
+    target: u32,
+    /// Its id in the journal.
+    id: Option<i64>,
+    cursor: Option<usize>,
+    dev: u64,
+}
+
+/// Both sides of a directory, open.
+struct Sides {
+    src: SourceDir,
+    dst: TargetDir,
+    memory: bool,
+}
+
+const READ: usize = 2048;
+const TASK: usize = 64;
+const MOST_QUEUED: usize = 512;
+
+impl Comparison<'_> {
+    /// Compares every entry of the plan.
+    pub fn run(&self, journal: &Journal) -> Result<(), JournalError> {
+        self.verifier.prepare(journal)?;
+        let plan = &self.verifier.plan;
+        let mut landings = HashSet::new();
+        for entry in plan.targets.iter().flat_map(|t| &t.entries) {
+            let mut at = Some(entry.dst.clone());
+            while let Some(path) = at.filter(|path| !landings.contains(path)) {
+                at = path.parent();
+                landings.insert(path);
+            }
+        }
+        let walk = Walk {
+            of: self,
+            sources: Sources::new(plan),
+            landings,
+            linked: Mutex::default(),
+            queued: AtomicUsize::new(0),
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.verifier.threads).build();
+        match pool {
+            Ok(pool) => pool.scope(|scope| {
+                walk.parents(&layout::destinations(plan, |_| true), &RelPath::root());
+                walk.entries(scope);
+            }),
+            Err(error) => {
+                self.verifier.stop.set(Reason::Fatal(format!("cannot start threads: {error}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn verifier(&self) -> &'a Verifier {
+        self.of.verifier
+    }
+
+    fn unreadable(&self, target: u32, path: RelPath, operation: &str, errno: Errno) {
+        self.verifier().problem(target, Problem::failed(path, ProblemKind::Unreadable, operation, errno));
+    }
+
+    /// The directories between a target's `to` and its entries.
+    fn parents(&self, layout: &DstNode, above: &RelPath) {
+        for (name, child) in &layout.children {
+            // Below an entry they are its own.
+            if child.entry.is_some() {
+                continue;
+            }
+            let path = above.join(name);
+            if let Some(target) = child.parent_of {
+                self.parent(target, above, name, &path);
+            }
+            self.parents(child, &path);
+        }
+    }
+
+    fn parent(&self, target: usize, above: &RelPath, name: &Name, path: &RelPath) {
+        let plan = &self.verifier().plan.targets[target];
+        let target = u32::try_from(target).unwrap_or(u32::MAX);
+        let owner = self.of.keep.owner.then_some((plan.parents.uid, plan.parents.gid));
+        let mut plain = Wanted::plain_directory(plan.parents.mode, owner);
+        let dst = match open_target(&self.verifier().plan.root, above) {
+            Ok(dst) => dst,
+            Err(errno) => return self.verifier().problem(target, unreachable(path, errno)),
+        };
+        let row = match source_of_parent(self.of.source, plan, path) {
+            Ok(Some((fd, stat))) => {
+                let (dir, holder, own) = (self.id_of(above), Holder::file(&fd), Own::default());
+                self.expected(&Seen { name, path, target, dir, stat: &stat, holder, own }, &dst)
+            }
+            Ok(None) => {
+                crate::fixup::put_over(&self.verifier().plan, path, &mut plain);
+                // What an earlier run recorded of such a parent is all there is.
+                match self.recorded(self.id_of(above), name) {
+                    Some(row) => Row { wanted: Wanted { lost: row.wanted.lost, ..plain }, ..row },
+                    None => return,
+                }
+            }
+            Err(errno) => return self.unreadable(target, path.clone(), "look at the parent", errno),
+        };
+        self.look(&dst, false, above, name, row);
+    }
+
+    fn entries<'s>(&'s self, scope: &Scope<'s>) {
+        let plan = &self.verifier().plan;
+        for (t, target) in plan.targets.iter().enumerate() {
+            let t = u32::try_from(t).unwrap_or(u32::MAX);
+            for entry in target.entries.iter().filter(|e| e.presence == Presence::Present) {
+                scope.spawn(move |scope| self.entry(scope, t, entry));
+            }
+        }
+    }
+
+    fn entry<'s>(&'s self, scope: &Scope<'s>, target: u32, entry: &'s crate::plan::resolved::Entry) {
+        let (Some(above), Some(name)) = (entry.dst.parent(), entry.dst.last()) else { return };
+        let failed = |operation, errno| self.unreadable(target, entry.dst.clone(), operation, errno);
+        let kind = match self.of.source.open_in(&entry.src, OFlags::PATH).and_then(stat_fd) {
+            Ok(stat) => Some(stat.kind),
+            // A dangling symlink is copied as what it is.
+            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) if entry.kind != EntryKind::Directory => None,
+            Err(errno) => return failed("open the entry", errno),
+        };
+        let own = Own { uid: entry.uid, gid: entry.gid, mode: entry.mode };
+        let dst = match open_target(&self.verifier().plan.root, &above) {
+            Ok(dst) => dst,
+            Err(errno) => return self.verifier().problem(target, unreachable(&entry.dst, errno)),
+        };
+        let id = self.id_of(&above);
+        if kind == Some(Kind::Directory) {
+            let opened = self.of.source.open_in(&entry.src, ENTRY).and_then(|fd| Ok((stat_fd(&fd)?, fd)));
+            match opened {
+                Ok((stat, fd)) => {
+                    let holder = Holder::file(&fd);
+                    let seen = Seen { name: &name, path: &entry.dst, target, dir: id, stat: &stat, holder, own };
+                    let dir = Dir {
+                        entry: entry.src.clone(),
+                        below: RelPath::root(),
+                        dst: entry.dst.clone(),
+                        target,
+                        id: self.directory(&seen, &above, &dst),
+                        cursor: self.sources.find(&entry.src),
+                        dev: stat.dev,
+                    };
+                    self.fill(scope, dir, 0);
+                }
+                Err(errno) => failed("open the entry", errno),
+            }
+            return;
+        }
+        let (Some(parent), Some(last)) = (entry.src.parent(), entry.src.last()) else { return };
+        let opened = self.of.source.open_in(&parent, ENTRY).and_then(|fd| Ok((stat_fd(&fd)?, fd)));
+        let (stat, src) = match opened {
+            Ok((stat, fd)) => (stat, SourceDir::from_fd(fd)),
+            Err(errno) => return failed("open the directory", errno),
+        };
+        let dir = Dir { entry: parent, below: RelPath::root(), dst: above, target, id, cursor: None, dev: stat.dev };
+        let sides = Sides { src, memory: is_memory(&dst), dst };
+        if kind == Some(Kind::File) {
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+            match self.of.source.open_in(&entry.src, flags).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
+                Ok((stat, fd)) if stat.kind == Kind::File => self.file(&dir, &sides, &name, &fd, &stat, own),
+                Ok(_) => failed("open the entry", Errno::STALE),
+                Err(errno) => failed("open the entry", errno),
+            }
+        } else if last == name {
+            self.leaf(&dir, &sides, &name, kind.unwrap_or(Kind::Symlink));
+        }
+    }
+
+    fn open(&self, dir: &Dir) -> Option<Sides> {
+        let src = self.of.source.open_in(&dir.entry, ENTRY).map(SourceDir::from_fd);
+        let src = dir.below.names().try_fold(src, |src, name| src.map(|src| src.open_dir(&name)));
+        let src = match src.and_then(|src| src) {
+            Ok(src) => src,
+            Err(errno) => {
+                self.unreadable(dir.target, dir.dst.clone(), "open the directory", errno);
+                return None;
+            }
+        };
+        // Where there is no such directory, that is reported already.
+        let dst = open_target(&self.verifier().plan.root, &dir.dst).ok()?;
+        Some(Sides { src, memory: is_memory(&dst), dst })
+    }
+
+    /// Compares everything in `dir`, and looks for names that the backup does not have.
+    fn fill<'s>(&'s self, scope: &Scope<'s>, dir: Dir, inline: u32) {
+        let dir = Arc::new(dir);
+        let Some(sides) = self.open(&dir) else { return };
+        let mut known = HashSet::new();
+        let read = read_batches(&sides.src, READ, |mut batch| {
+            batch.sort_unstable_by_key(|entry| entry.ino);
+            let (mut directories, mut others) = (Vec::new(), Vec::new());
+            for DirEntry { name, kind, .. } in batch {
+                // Another entry of the plan: compared by itself, where it goes.
+                if dir
+                    .cursor
+                    .and_then(|at| self.sources.child(at, &name))
+                    .is_some_and(|at| self.sources.entry(at).is_some())
+                {
+                    continue;
+                }
+                let kind = kind.map_or_else(|| sides.src.stat_at(&name).map(|stat| stat.kind), Ok);
+                match kind {
+                    Ok(Kind::Directory) => directories.push(name.clone()),
+                    Ok(kind) => others.push((name.clone(), kind)),
+                    Err(errno) => self.unreadable(dir.target, dir.dst.join(&name), "look at", errno),
+                }
+                known.insert(name);
+            }
+            while !others.is_empty() {
+                let rest = others.split_off(others.len().min(TASK));
+                let (task, dir) = (std::mem::replace(&mut others, rest), Arc::clone(&dir));
+                self.spawn(scope, inline, move |walk, _, _| walk.names(&dir, task));
+            }
+            for name in directories {
+                let dir = Arc::clone(&dir);
+                self.spawn(scope, inline, move |walk, scope, inline| walk.subdirectory(scope, &dir, &name, inline));
+            }
+            !self.verifier().stop.is_set()
+        });
+        match read {
+            Ok(()) if self.verifier().stop.is_set() => {}
+            Ok(()) => self.extra(&dir, &sides.dst, &known),
+            Err(errno) => self.unreadable(dir.target, dir.dst.clone(), "read the directory", errno),
+        }
+    }
+
+    /// As the copier does: a full queue makes a thread run the next task itself.
+    fn spawn<'s>(&'s self, scope: &Scope<'s>, inline: u32, task: impl FnOnce(&'s Self, &Scope<'s>, u32) + Send + 's) {
+        if self.queued.load(Ordering::Relaxed) >= MOST_QUEUED && inline < self.of.inline {
+            return task(self, scope, inline + 1);
+        }
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        scope.spawn(move |scope| {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+            task(self, scope, 0);
+        });
+    }
+
+    fn names(&self, dir: &Dir, names: Vec<(Name, Kind)>) {
+        let Some(sides) = self.open(dir) else { return };
+        for (name, kind) in names {
+            if self.verifier().stop.is_set() {
+                return;
+            }
+            if !self.is_excluded(dir, &name, false) && !is_temporary(&name) {
+                self.leaf(dir, &sides, &name, kind);
+            }
+        }
+    }
+
+    fn subdirectory<'s>(&'s self, scope: &Scope<'s>, above: &Dir, name: &Name, inline: u32) {
+        if self.verifier().stop.is_set() || self.is_excluded(above, name, true) {
+            return;
+        }
+        let Some(sides) = self.open(above) else { return };
+        let path = above.dst.join(name);
+        let (src, stat) = match sides.src.open_dir(name).and_then(|src| src.stat().map(|stat| (src, stat))) {
+            Ok(opened) => opened,
+            Err(errno) => return self.unreadable(above.target, path, "open the directory", errno),
+        };
+        if self.is_barred(above, &path, &src, &stat) {
+            return;
+        }
+        let seen = Seen {
+            name,
+            path: &path,
+            target: above.target,
+            dir: above.id,
+            stat: &stat,
+            holder: Holder::file(&src),
+            own: Own::default(),
+        };
+        let id = self.directory(&seen, &above.dst, &sides.dst);
+        drop((sides, src));
+        let dir = Dir {
+            entry: above.entry.clone(),
+            below: above.below.join(name),
+            dst: path,
+            target: above.target,
+            id,
+            cursor: above.cursor.and_then(|at| self.sources.child(at, name)),
+            dev: stat.dev,
+        };
+        self.fill(scope, dir, inline);
+    }
+
+    fn is_excluded(&self, dir: &Dir, name: &Name, is_dir: bool) -> bool {
+        let target = &self.verifier().plan.targets[dir.target as usize];
+        !target.excluded.is_empty() && target.excludes(&dir.dst.join(name), is_dir)
+    }
+
+    fn extra(&self, dir: &Dir, dst: &TargetDir, known: &HashSet<Name>) {
+        let verifier = self.verifier();
+        let mut found = Found::default();
+        let read = dst.stat().and_then(|above| {
+            read_batches(dst, READ, |batch| {
+                for entry in batch {
+                    let ours = known.contains(&entry.name) || self.landings.contains(&dir.dst.join(&entry.name));
+                    if !ours && verifier.is_stranger(dst, &above, &dir.dst, dir.target, &entry) {
+                        found.add(entry.name);
+                    }
+                }
+                true
+            })
+        });
+        match read {
+            Ok(()) => found.problems(&dir.dst, "the backup").into_iter().for_each(|p| verifier.problem(dir.target, p)),
+            Err(errno) => {
+                let problem = Problem::failed(dir.dst.clone(), ProblemKind::Io, "read the directory", errno);
+                verifier.problem(dir.target, problem);
+            }
+        }
+    }
+
+    /// Gives the expected `row` to the verifier.
+    fn look(&self, dst: &TargetDir, memory: bool, above: &RelPath, name: &Name, row: Row) {
+        let verifier = self.verifier();
+        let Looked::At { found, .. } = verifier.entry(dst, memory, above, name, &row) else { return };
+        if let Some(tally) = verifier.counters.targets.get(row.target as usize) {
+            add(&tally.verified, 1);
+        }
+        if !found.is_empty() {
+            verifier.journal.bad(vec![(row.dir, row.name)]);
+        }
+        found.into_iter().for_each(|problem| verifier.problem(row.target, problem));
+    }
+}

@@ -1,0 +1,296 @@
+//! What the stages of a run share, and each stage.
+
+use super::{Job, Mode};
+use crate::against::Comparison;
+use crate::clock::{self, Moment};
+use crate::copy::descriptors::share;
+use crate::copy::{Engine, Options, Parts};
+use crate::durable::{Epochs, FileSystems, Surroundings};
+use crate::exit::Exit;
+use crate::journal::{Declared, Journal, JournalError, Writer};
+use crate::meta::Keep;
+use crate::plan::resolved::{Presence, Resolved};
+use crate::problem::{Problem, ProblemKind, Problems};
+use crate::progress::counters::Counters;
+use crate::report::{self, Report, human};
+use crate::stop::{Reason, Stop};
+use crate::sys::root::Root;
+use crate::verify::{self, Depth, Scope, Verifier, WorstMedium};
+use crate::{extras, fixup, shell, shortage};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// What all stages of one run share.
+pub(super) struct Run {
+    pub(super) plan: Arc<Resolved>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) problems: Arc<Problems>,
+    pub(super) stop: Stop,
+    started: Moment,
+    clock: Instant,
+    /// Names of the targets by the journal's numbers: the plan's, then those that it no longer has.
+    pub(super) names: Vec<String>,
+}
+
+impl Run {
+    pub(super) fn new(resolved: Resolved) -> Self {
+        let run = Self {
+            counters: Arc::new(Counters::new(resolved.targets.len())),
+            plan: Arc::new(resolved),
+            problems: Arc::new(Problems::default()),
+            stop: Stop::default(),
+            started: clock::now(),
+            clock: Instant::now(),
+            names: Vec::new(),
+        };
+        run.declared_problems();
+        run
+    }
+
+    /// Entries that cannot be copied as they are declared, and damaged id maps.
+    fn declared_problems(&self) {
+        for target in &self.plan.targets {
+            for entry in &target.entries {
+                let (kind, message) = match &entry.presence {
+                    Presence::Present | Presence::Absent => continue,
+                    Presence::WrongKind { found } => {
+                        (ProblemKind::Type, format!("{found} in the backup, not what the plan declares; not copied"))
+                    }
+                    Presence::Unreadable { why } => (ProblemKind::Unreadable, format!("open the entry: {why}")),
+                };
+                let problem = Problem::new(entry.dst.clone(), kind, message);
+                self.problems.add(problem.in_target(&target.name));
+            }
+        }
+        for warning in &self.plan.id_warnings {
+            let problem = Problem::new(Default::default(), ProblemKind::IdMap, warning.clone());
+            self.problems.add(problem.about(warning.as_bytes()));
+        }
+    }
+
+    pub(super) fn expect(&self, surveys: &[crate::survey::Survey]) {
+        self.counters.expected_bytes.store(surveys.iter().map(|s| s.bytes.min(s.allocated)).sum(), Relaxed);
+        self.counters.expected_entries.store(surveys.iter().map(|s| s.entries).sum(), Relaxed);
+    }
+
+    /// Records the plan before anything is copied.
+    pub(super) fn declare(&mut self, journal: &Journal) -> Result<(), JournalError> {
+        let targets: Vec<String> = self.plan.targets.iter().map(|t| t.name.clone()).collect();
+        let entries = self.plan.targets.iter().flat_map(|t| t.entries.iter().map(move |e| (t, e)));
+        let entries: Vec<Declared> =
+            entries.map(|(t, e)| Declared { target: t.name.clone(), src: e.src.clone(), dst: e.dst.clone() }).collect();
+        self.names = journal.declare(&targets, &entries)?;
+        Ok(())
+    }
+
+    pub(super) fn extras(&self, journal: &Journal, writer: &Writer) {
+        if !self.stop.is_set()
+            && let Err(error) = extras::report(&self.plan, journal, &writer.handle(), &self.problems)
+        {
+            verify::stop_on(&error, &self.stop);
+        }
+    }
+
+    pub(super) fn clear_unfinished(&self, journal: &Journal, writer: &Writer) {
+        if !self.stop.is_set()
+            && let Err(error) = extras::clear_unfinished(&self.plan, journal, &writer.handle(), &self.problems)
+        {
+            verify::stop_on(&error, &self.stop);
+        }
+    }
+
+    pub(super) fn announce(&self, writer: &Writer) {
+        let handle = writer.handle();
+        handle.meta("plan", self.plan.name.clone());
+        // A plan that verifies alone need not name one.
+        if !self.plan.source.as_os_str().is_empty() {
+            handle.meta("source", self.plan.source.to_string_lossy().into_owned());
+        }
+        handle.meta("root", self.plan.root.to_string_lossy().into_owned());
+        handle.run_started(self.started.rfc3339(), concat!("persistcp ", env!("CARGO_PKG_VERSION")).into());
+    }
+
+    /// Copies, and returns when the last epoch is sealed. Gives the fixups that
+    /// the copy has put on something.
+    pub(super) fn copy(
+        &self,
+        job: &Job,
+        source: crate::sys::root::Root,
+        journal: &Arc<Journal>,
+        writer: &Writer,
+        file_systems: &Arc<FileSystems>,
+    ) -> Vec<bool> {
+        let epochs = Epochs::start(Surroundings {
+            file_systems: Arc::clone(file_systems),
+            journal: writer.handle(),
+            counters: Arc::clone(&self.counters),
+            problems: Arc::clone(&self.problems),
+            stop: self.stop.clone(),
+        });
+        let epochs = match epochs {
+            Ok(epochs) => epochs,
+            Err(error) => {
+                self.stop.set(Reason::Fatal(format!("cannot start a thread: {error}")));
+                return Vec::new();
+            }
+        };
+        let engine = Engine::new(Parts {
+            plan: Arc::clone(&self.plan),
+            source,
+            journal: Arc::clone(journal),
+            file_systems: Arc::clone(file_systems),
+            submit: epochs.submit(),
+            counters: Arc::clone(&self.counters),
+            problems: Arc::clone(&self.problems),
+            stop: self.stop.clone(),
+            options: Options {
+                keep: Keep { owner: !job.allow.no_owner, atime: job.atime },
+                cross_mounts: job.allow.cross_mounts,
+                threads: job.threads,
+                open_files: job.open_files,
+            },
+        });
+        let copied = engine.map_err(|e| e.to_string()).and_then(Engine::run);
+        epochs.finish(&self.stop);
+        copied.unwrap_or_else(|error| {
+            self.stop.set(Reason::Fatal(error));
+            Vec::new()
+        })
+    }
+
+    /// The same for a run that does not look for the entries.
+    pub(super) fn declare_targets(&mut self, journal: &Journal) -> Result<(), JournalError> {
+        let targets: Vec<String> = self.plan.targets.iter().map(|t| t.name.clone()).collect();
+        self.names = journal.declare_targets(&targets)?;
+        Ok(())
+    }
+
+    /// Verifies what the journal lists; differences go to `problems`.
+    pub(super) fn verify(
+        &self,
+        job: &Job,
+        journal: &Journal,
+        writer: &Writer,
+        (depth, scope): (Depth, Scope),
+        problems: &Arc<Problems>,
+    ) -> Option<verify::Medium> {
+        let verifier = self.verifier(job, journal, writer, (depth, scope), problems)?;
+        if let Err(error) = verifier.run(journal) {
+            verify::stop_on(&error, &self.stop);
+        }
+        let left_out = verifier.left_out.into_inner();
+        if left_out > 0 {
+            problems.note(format!(
+                "{} entries were verified before and have not changed since; --since left them out",
+                human::count(left_out)
+            ));
+        }
+        verifier.medium.get()
+    }
+
+    /// Compares the target with the backup itself.
+    pub(super) fn compare(
+        &self,
+        job: &Job,
+        journal: &Journal,
+        writer: &Writer,
+        depth: Depth,
+    ) -> Option<verify::Medium> {
+        let verifier = self.verifier(job, journal, writer, (depth, Scope::All), &self.problems)?;
+        let source = match Root::open(&self.plan.source) {
+            Ok(source) => source,
+            Err(errno) => {
+                let (source, words) = (self.plan.source.display(), crate::sys::errno_words(errno));
+                self.stop.set(Reason::Fatal(format!("the source {source} cannot be opened: {words}")));
+                return None;
+            }
+        };
+        let comparison = Comparison {
+            verifier: &verifier,
+            source: &source,
+            keep: Keep { owner: !job.allow.no_owner, atime: false },
+            cross_mounts: job.allow.cross_mounts,
+            // Each holds both sides of a directory, and a third one while it opens them.
+            inline: share(job.open_files, job.threads).inline / 3,
+        };
+        if let Err(error) = comparison.run(journal) {
+            verify::stop_on(&error, &self.stop);
+        }
+        verifier.medium.get()
+    }
+
+    fn verifier(
+        &self,
+        job: &Job,
+        journal: &Journal,
+        writer: &Writer,
+        (depth, scope): (Depth, Scope),
+        problems: &Arc<Problems>,
+    ) -> Option<Verifier> {
+        let owned = journal.declared().map_err(|error| verify::stop_on(&error, &self.stop)).ok()?;
+        Some(Verifier {
+            plan: Arc::clone(&self.plan),
+            targets: self.names.clone(),
+            owned: owned.into_iter().map(|entry| entry.dst).collect(),
+            state: Some(journal.directory_id().map_err(|error| verify::stop_on(&error, &self.stop)).ok()?),
+            depth,
+            scope,
+            left_out: AtomicU64::default(),
+            threads: job.threads,
+            counters: Arc::clone(&self.counters),
+            problems: Arc::clone(problems),
+            stop: self.stop.clone(),
+            journal: writer.handle(),
+            medium: WorstMedium::default(),
+            readers: Mutex::default(),
+        })
+    }
+
+    /// Makes the fixups durable.
+    pub(super) fn sync(&self, file_systems: &FileSystems) {
+        if let Err(errno) = file_systems.sync_all() {
+            let words = crate::sys::errno_words(errno);
+            self.stop.set(Reason::Fatal(format!("the fixups could not be made durable (syncfs: {words})")));
+        }
+    }
+
+    /// How much room is missing, when that is why the run stopped.
+    pub(super) fn shortage(&self, job: &Job, journal: &Journal, writer: &Writer) -> Option<String> {
+        let Some(Reason::Full(_, full)) = self.stop.reason() else { return None };
+        writer.handle().flush();
+        shortage::words(&self.plan, full, journal, job.threads, job.allow.cross_mounts)
+    }
+
+    pub(super) fn report(&self, job: &Job, medium: Option<verify::Medium>, fixups: Vec<fixup::Outcome>) -> Report {
+        let (problems, problem_count, notes) = self.problems.take();
+        let (totals, targets) =
+            report::totals(&self.plan, &self.counters, &problems, self.clock.elapsed().as_secs_f64());
+        let (outcome, reason) = match self.stop.reason() {
+            Some(Reason::Signal) => (Exit::Interrupted, vec!["a signal asked to stop".to_string()]),
+            Some(Reason::Fatal(why) | Reason::Full(why, _)) => (Exit::Interrupted, vec![why]),
+            None if problem_count > 0 => (Exit::Problems, Vec::new()),
+            None => (Exit::Ok, Vec::new()),
+        };
+        Report {
+            plan: self.plan.name.clone(),
+            source: self.plan.source.to_string_lossy().into_owned(),
+            root: self.plan.root.to_string_lossy().into_owned(),
+            started: self.started.rfc3339(),
+            ended: clock::now().rfc3339(),
+            outcome,
+            reason,
+            totals,
+            targets,
+            medium,
+            problems,
+            problem_count,
+            notes,
+            absent: if job.mode == Mode::VerifyOnly { Vec::new() } else { report::absent(&self.plan) },
+            fixups,
+            ids: self.plan.drift.clone(),
+            resume: (outcome == Exit::Interrupted).then(shell::this_command),
+        }
+    }
+}

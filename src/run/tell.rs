@@ -1,0 +1,106 @@
+//! How a run ends: what is recorded, printed and written.
+
+use super::Job;
+use super::stages::Run;
+use crate::cli::{fail, print};
+use crate::exit::Exit;
+use crate::journal::Writer;
+use crate::preflight::Cleared;
+use crate::report::{self, Report, human};
+use crate::stop::{Reason, Stop};
+use crate::{clock, plan, shell};
+use std::path::PathBuf;
+
+/// Records the report, ends the journal, and tells.
+pub(super) fn finish(job: &Job, run: Run, writer: Writer, mut report: Report) -> Exit {
+    let json = report::json(&report);
+    writer.handle().run_ended(report.ended.clone(), report.outcome.word(), json.to_string());
+    if let Err(error) = writer.finish() {
+        report.outcome = Exit::Interrupted;
+        if !report.reason.contains(&error.to_string()) {
+            report.reason.push(error.to_string());
+        }
+        report.resume.get_or_insert_with(shell::this_command);
+    }
+    drop(run);
+    tell(job, &report)
+}
+
+fn tell(job: &Job, report: &Report) -> Exit {
+    if let Some(file) = &job.report
+        && let Err(error) = std::fs::write(file, format!("{:#}\n", report::json(report)))
+    {
+        fail(&format!("{}: cannot write the report: {error}", file.display()), report.outcome);
+        return report.outcome.max(Exit::Problems);
+    }
+    if !(job.quiet && report.outcome == Exit::Ok) {
+        print(&report::text(report));
+    }
+    report.outcome
+}
+
+pub(super) fn refuse(job: &Job, plan: Option<String>, reasons: Vec<String>) -> Exit {
+    for reason in &reasons {
+        fail(reason, Exit::Refused);
+    }
+    let now = clock::now().rfc3339();
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
+    let report = Report {
+        plan: plan.unwrap_or_else(|| job.file.display().to_string()),
+        source: path(&job.overrides.source),
+        root: path(&job.overrides.root),
+        started: now.clone(),
+        ended: now,
+        outcome: Exit::Refused,
+        reason: reasons,
+        totals: report::Totals::default(),
+        targets: Vec::new(),
+        medium: None,
+        problems: Vec::new(),
+        problem_count: 0,
+        notes: Vec::new(),
+        absent: Vec::new(),
+        fixups: Vec::new(),
+        ids: Vec::new(),
+        resume: None,
+    };
+    if let Some(file) = &job.report
+        && let Err(error) = std::fs::write(file, format!("{:#}\n", report::json(&report)))
+    {
+        fail(&format!("{}: cannot write the report: {error}", file.display()), Exit::Refused);
+    }
+    fail("refused, nothing was written", Exit::Refused)
+}
+
+pub(super) fn dry_run(cleared: &Cleared) -> String {
+    let mut out = plan::table(cleared.plan());
+    out.push_str("\nwould copy:\n");
+    for (target, survey) in cleared.plan().targets.iter().zip(cleared.surveys()) {
+        out.push_str(&format!(
+            "  {:<10} {:>9} entries, {:>9} files, {} ({} allocated)\n",
+            target.name,
+            human::count(survey.entries),
+            human::count(survey.files),
+            human::bytes(survey.bytes),
+            human::bytes(survey.allocated)
+        ));
+    }
+    out.push_str("dry run: nothing was written\n");
+    out
+}
+
+/// The first signal ends the run after its epoch; the second ends it at once,
+/// which is as safe as a power cut.
+pub(super) fn watch_signals(stop: &Stop) {
+    let stop = stop.clone();
+    let handler = move || {
+        if stop.set(Reason::Signal) {
+            fail("stopping after the current epoch; once more to stop at once", Exit::Interrupted);
+        } else {
+            std::process::exit(Exit::Interrupted as i32);
+        }
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        fail(&format!("signals cannot be caught ({error}); an interrupted run can be resumed all the same"), Exit::Ok);
+    }
+}
