@@ -46,14 +46,18 @@ impl Ids {
     /// Reads what both machines have. Damaged files are collected, not fatal here.
     pub(super) fn read(plan: &Plan, source: Option<(&Root, &Path)>, root_path: &Path) -> Self {
         let mut ids = Self { users: Sides::default(), groups: Sides::default(), damaged: Vec::new() };
-        // An absent root has no ids; preflight says so better.
-        if let Ok(root) = Root::open(root_path) {
-            let storages = plan.targets.iter().filter(|t| t.from.is_root() && !t.entries.is_empty());
-            let mut bases = vec![RelPath::root()];
-            bases.extend(storages.map(|t| t.to.clone()));
-            for base in bases {
-                ids.side(&root, root_path, &base, true);
+        match Root::open(root_path) {
+            Ok(root) => {
+                let storages = plan.targets.iter().filter(|t| t.from.is_root() && !t.entries.is_empty());
+                let mut bases = vec![RelPath::root()];
+                bases.extend(storages.map(|t| t.to.clone()));
+                for base in bases {
+                    ids.side(&root, root_path, &base, true);
+                }
             }
+            // An absent root has no ids; preflight says so better.
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => ids.damaged.push(format!("{} cannot be opened: {}", root_path.display(), errno_words(errno))),
         }
         if let Some((source, path)) = source {
             ids.side(source, path, &RelPath::root(), false);
