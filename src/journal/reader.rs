@@ -118,8 +118,8 @@ impl Reader {
     pub fn find_linked(&self, stat: &Stat) -> Result<Option<Row>, JournalError> {
         let ask = || {
             let mut statement = self.connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND nlink > 1 AND kind <> 'd' \
-                 AND state = 1 AND alias = 0 LIMIT 1"
+                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND src_ctime = ?3 AND src_ctime_ns = ?4 \
+                 AND nlink > 1 AND kind <> 'd' AND state = 1 AND alias = 0 LIMIT 1"
             ))?;
             let key = (stat.ino.cast_signed(), stat.dev.cast_signed(), stat.ctime.sec, stat.ctime.nsec);
             statement.query_row(key, decode).optional()

@@ -166,7 +166,10 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
                 let bad = State::Bad.number();
                 update_keys(
                     &mut connection,
-                    &format!("UPDATE item SET verified = NULL, state = {bad} WHERE dir = ?1 AND name = ?2"),
+                    // An unfinished large file was never called done, and keeps its chunks.
+                    &format!(
+                        "UPDATE item SET verified = NULL, state = {bad} WHERE dir = ?1 AND name = ?2 AND state <> 4"
+                    ),
                     &keys,
                 )?;
             }
