@@ -10,8 +10,10 @@ use crate::problem::{Problem, ProblemKind, Problems};
 use crate::sys::Errno;
 use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::file::set_times;
+use crate::sys::root::Root;
 use crate::sys::stat::Kind;
 use crate::sys::xattr::Holder;
+use rustix::fs::OFlags;
 
 /// Reports every such entry; one that is gone from the target is forgotten.
 pub fn report(
@@ -39,7 +41,7 @@ pub fn report(
 }
 
 /// Removes unfinished copies of large files that no run will finish: their source
-/// is gone, left out by now, or could not be read. Only for a run that was not
+/// is gone, or left out by now. Only for a run that was not
 /// stopped: what it did not finish, nobody asks for.
 pub fn clear_unfinished(
     plan: &Resolved,
@@ -51,6 +53,10 @@ pub fn clear_unfinished(
     for row in reader.partial()? {
         let (parent, Ok(name)) = (reader.path_of(row.dir)?, Name::new(&row.name)) else { continue };
         let path = parent.join(&name);
+        if is_in_source(plan, &path) {
+            // It could not be read, which is a problem already; a later run goes on with it.
+            continue;
+        }
         match open_target(&plan.root, &parent).and_then(|dir| remove(&dir, &name, row.dst_ino)) {
             Ok(true) => {
                 problems.note(format!("{path}: the unfinished copy of an earlier run was removed, its source is gone"));
@@ -69,6 +75,21 @@ pub fn clear_unfinished(
     }
     writer.flush();
     Ok(())
+}
+
+/// True when the backup has what goes to `path`, and no pattern leaves it out.
+fn is_in_source(plan: &Resolved, path: &RelPath) -> bool {
+    let Ok(source) = Root::open(&plan.source) else { return true };
+    plan.targets.iter().any(|target| {
+        let excluded = path
+            .strip_prefix(&target.to)
+            .is_some_and(|below| target.excluded.matched_path_or_any_parents(below.as_path(), false).is_ignore());
+        !excluded
+            && target.entries.iter().any(|entry| {
+                let src = path.strip_prefix(&entry.dst).map(|below| entry.src.join_path(&below));
+                src.is_some_and(|src| source.open_in(&src, OFlags::PATH | OFlags::NOFOLLOW).is_ok())
+            })
+    })
 }
 
 /// Unlinks the inode, as it was born, from its own or its temporary name.

@@ -49,6 +49,33 @@ fn a_bad_sector_in_the_source_costs_one_file_and_is_reported() {
 }
 
 #[test]
+fn a_bad_sector_in_a_large_file_costs_none_of_its_other_chunks() {
+    need_root!();
+    let world = World::ext4(256);
+    let image = world.path().join("source.img");
+    let source = Attached::fresh("btrfs", 300, &image, &world.data());
+    let mut content = vec![3; 80 << 20];
+    content[70 << 20..][..16].copy_from_slice(b"unlucky sector 7");
+    world.file("data/large", &content);
+    source.unmount();
+    damage(&image, b"unlucky sector 7");
+    let source = Attached::image(&image, "loop", &world.data());
+    let plan = world.plan("");
+    let ran = run(&plan, &["--threads", "1"]).exits(1);
+    assert_eq!(ran.problems(), [("unreadable".to_string(), "/persist/data/large".to_string())]);
+    let half = std::fs::metadata(world.target().join("large")).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&half.permissions()) & 0o7777, 0o600, "it is not a file yet");
+    source.unmount();
+    let file = std::fs::File::options().write(true).open(&image).unwrap();
+    let at = std::fs::read(&image).unwrap().windows(16).position(|w| w == b"!nlucky sector 7").unwrap();
+    file.write_all_at(b"u", at as u64).unwrap();
+    let _source = Attached::image(&image, "loop", &world.data());
+    let ran = run(&plan, &[]).exits(0);
+    assert_eq!(ran.total("reused_bytes"), 64 << 20, "{ran}");
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
 fn a_target_that_turns_read_only_ends_the_run_and_goes_on_when_mended() {
     need_root!();
     let world = World::ext4(256);

@@ -189,3 +189,18 @@ fn a_link_replaces_what_an_earlier_run_made_immutable() {
     run(&plan, &["--threads", "1"]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
 }
+
+#[test]
+fn access_times_that_come_too_late_are_not_forgotten_in_silence() {
+    need_root!();
+    let world = World::ext4(64);
+    world.file("data/f", "x");
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    for _ in 0..2 {
+        let ran = run(&plan, &["--atime"]).exits(1).says("--restart");
+        assert_eq!(ran.problems(), [("atime".to_string(), "/".to_string())]);
+    }
+    run(&plan, &["--atime", "--restart"]).exits(0);
+    run(&plan, &["--atime"]).exits(0);
+}

@@ -169,7 +169,8 @@ impl Engine {
                 }
                 Err(Failure::Read(errno)) if still => {
                     self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "read the source", errno));
-                    return Filling::Nothing;
+                    // What could be read of a large file need not be read again.
+                    return if chunked { Filling::Unfinished } else { Filling::Nothing };
                 }
                 Ok(_) | Err(Failure::Read(_) | Failure::Shrunk) => {}
             }

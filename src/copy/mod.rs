@@ -265,7 +265,7 @@ impl Engine {
         let (mut attributes, unread) = Attributes::read(holder, stat);
         attributes.unread = !unread.is_empty();
         for (operation, errno) in unread {
-            self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, operation, errno));
+            self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, &operation, errno));
         }
         attributes
     }

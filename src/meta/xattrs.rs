@@ -15,17 +15,23 @@ pub(super) const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
 impl Xattrs {
     /// Reads all attributes. One that vanishes between list and get is left out.
     pub fn read(holder: Holder<'_>) -> Result<Self, Errno> {
+        let (all, unread) = Self::read_each(holder)?;
+        unread.into_iter().next().map_or(Ok(all), |(_, errno)| Err(errno))
+    }
+
+    /// The same, but one that cannot be read costs none of the others; it comes back by name.
+    pub fn read_each(holder: Holder<'_>) -> Result<(Self, Vec<(CString, Errno)>), Errno> {
         let names = xattr::list(holder)?;
-        let mut all = Vec::with_capacity(names.len());
+        let (mut all, mut unread) = (Vec::with_capacity(names.len()), Vec::new());
         for name in names {
             match xattr::get(holder, &name) {
                 Ok(value) => all.push((name, value)),
                 Err(Errno::NODATA) => {}
-                Err(errno) => return Err(errno),
+                Err(errno) => unread.push((name, errno)),
             }
         }
         all.sort();
-        Ok(Self(all))
+        Ok((Self(all), unread))
     }
 
     /// Name and value, in the order of the names.

@@ -9,6 +9,7 @@ use crate::durable::{Epochs, FileSystems, Surroundings};
 use crate::exit::Exit;
 use crate::journal::{Declared, Journal, JournalError, Writer};
 use crate::meta::Keep;
+use crate::path::RelPath;
 use crate::plan::resolved::{Presence, Resolved};
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::Counters;
@@ -110,6 +111,19 @@ impl Run {
         }
         handle.meta("root", self.plan.root.to_string_lossy().into_owned());
         handle.run_started(self.started.rfc3339(), concat!("persistcp ", env!("CARGO_PKG_VERSION")).into());
+    }
+
+    /// Rows do not hold access times: what an earlier run finished without them is
+    /// not told from what has them, so a later wish for them is said to be unmet.
+    pub(super) fn keep_atimes(&self, job: &Job, journal: &Journal, writer: &Writer) -> Result<(), JournalError> {
+        let kept = !journal.resumed() || journal.reader()?.meta("atime")?.as_deref() == Some("kept");
+        writer.handle().meta("atime", if job.atime && kept { "kept" } else { "not kept" }.into());
+        if job.atime && !kept {
+            let message = "entries that earlier runs finished without --atime are left as they are; \
+                           --restart copies them again";
+            self.problems.add(Problem::new(RelPath::root(), ProblemKind::Atime, message));
+        }
+        Ok(())
     }
 
     /// Copies, and returns when the last epoch is sealed. Gives the fixups that
