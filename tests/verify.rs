@@ -115,26 +115,6 @@ fn changed_metadata_is_found_and_named() {
 }
 
 #[test]
-fn bad_content_of_a_linked_file_is_mended_under_every_name() {
-    need_root!();
-    let world = World::ext4(64);
-    let first = world.file("data/a", vec![7; 10_000]);
-    std::fs::hard_link(&first, world.data().join("b")).unwrap();
-    let plan = world.plan("");
-    run(&plan, &[]).exits(0);
-    flip(&world.target().join("a"), 5000);
-    let ran = run(&plan, &["--verify-only"]).exits(1);
-    assert!(ran.problems().iter().any(|(kind, _)| kind == "content"), "{ran}");
-    // The other name has the same bad content: it is no copy to link to.
-    run(&plan, &[]).exits(0);
-    snapshot::assert_same(&world.data(), &world.target());
-    flip(&world.target().join("b"), 100);
-    run(&plan, &["--verify-only"]).exits(1);
-    run(&plan, &[]).exits(0);
-    snapshot::assert_same(&world.data(), &world.target());
-}
-
-#[test]
 fn a_linked_file_is_read_though_its_first_name_was_lost_and_came_back() {
     need_root!();
     let world = World::ext4(64);
