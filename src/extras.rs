@@ -54,7 +54,11 @@ pub fn clear_unfinished(
         let (parent, Ok(name)) = (reader.path_of(row.dir)?, Name::new(&row.name)) else { continue };
         let path = parent.join(&name);
         if is_in_source(plan, &path) {
-            // It could not be read, which is a problem already; a later run goes on with it.
+            // It could not be read or written, which is a problem already; a later run goes
+            // on with it. Without its half, a row would speak for whoever gets the inode next.
+            if !stands(plan, &parent, &name, row.dst_ino) {
+                writer.forget(path);
+            }
             continue;
         }
         match open_target(&plan.root, &parent).and_then(|dir| remove(&dir, &name, row.dst_ino)) {
@@ -89,6 +93,18 @@ fn is_in_source(plan: &Resolved, path: &RelPath) -> bool {
                 let src = path.strip_prefix(&entry.dst).map(|below| entry.src.join_path(&below));
                 src.is_some_and(|src| source.open_in(&src, OFlags::PATH | OFlags::NOFOLLOW).is_ok())
             })
+    })
+}
+
+/// True unless the target surely has no such inode at either name.
+fn stands(plan: &Resolved, parent: &RelPath, name: &Name, ino: u64) -> bool {
+    let dir = match open_target(&plan.root, parent) {
+        Ok(dir) => dir,
+        Err(errno) => return !matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP),
+    };
+    [temporary_name(name), name.clone()].iter().any(|at| match dir.stat_at(at) {
+        Ok(stat) => (stat.kind, stat.ino) == (Kind::File, ino),
+        Err(errno) => errno != Errno::NOENT,
     })
 }
 

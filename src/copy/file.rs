@@ -132,7 +132,9 @@ impl Engine {
             }
             values.clear();
             // A half that was taken up again holds another state.
-            if let Err(errno) = file::set_size(&born.fd, 0) {
+            if is_chunked(&source.stat)
+                && let Err(errno) = self.empty(dir, name, born)
+            {
                 self.target_failed(target, path(), "truncate", errno);
                 return Filling::Nothing;
             }
@@ -168,7 +170,11 @@ impl Engine {
                     return if keep { Filling::Unfinished } else { Filling::Nothing };
                 }
                 Err(Failure::Read(errno)) if still => {
-                    self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "read the source", errno));
+                    let mut problem = Problem::failed(path(), ProblemKind::Unreadable, "read the source", errno);
+                    if chunked && !born.mended {
+                        problem.message.push_str("; what could be read stays under its name, unfinished and 0600, and the next run goes on with it");
+                    }
+                    self.problem(target, problem);
                     // What could be read of a large file need not be read again.
                     return if chunked { Filling::Unfinished } else { Filling::Nothing };
                 }
@@ -178,7 +184,8 @@ impl Engine {
             if attempt == ATTEMPTS || born.mended {
                 return self.never_still(target, path(), attempt);
             }
-            if let Err(errno) = file::set_size(&born.fd, 0) {
+            let emptied = if chunked { self.empty(dir, name, born) } else { file::set_size(&born.fd, 0) };
+            if let Err(errno) = emptied {
                 self.target_failed(target, path(), "truncate", errno);
                 return Filling::Nothing;
             }

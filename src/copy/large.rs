@@ -94,7 +94,7 @@ impl Engine {
         if !row.source_unchanged(stat) || chunks.is_empty() || !chunks.iter().rev().take(PROBED).all(holds) {
             // The inode serves all the same: its blocks are taken, and nobody reads it. A finished
             // file is replaced as a whole instead.
-            let emptied = !born.mended && file::set_size(&born.fd, 0).is_ok();
+            let emptied = !born.mended && self.empty(dir, name, &born).is_ok();
             return emptied.then(|| (born, Values::new()));
         }
         let mut values = vec![None; usize::try_from(chunks_of(stat.size)).ok()?];
@@ -104,6 +104,14 @@ impl Engine {
         let present = chunks.iter().map(|(index, _)| CHUNK.min(stat.size.saturating_sub(index * CHUNK))).sum();
         add(&self.tally(dir.node.target).reused_bytes, present);
         Some((born, values))
+    }
+
+    /// Empties the inode of an unfinished copy; the journal forgets its chunks first.
+    pub(super) fn empty(&self, dir: &OpenDir, name: &Name, born: &Born) -> Result<(), Errno> {
+        self.submit.flush();
+        // A journal that fails has ended the run by then.
+        self.ask(self.journal.forget_chunks(dir.node.id, name)).ok_or(Errno::CANCELED)?;
+        file::set_size(&born.fd, 0)
     }
 
     /// The inode of `row`, under its own or its temporary name.

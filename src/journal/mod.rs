@@ -16,6 +16,7 @@ pub use reader::{PastRun, Reader};
 pub use row::{CHUNKED, Chunk, Record, Row, SourceId, State};
 pub use writer::{Seen, Writer, WriterHandle};
 
+use crate::path::Name;
 use crate::sys::{Errno, Op, errno_words, retry};
 use rusqlite::{Connection, OpenFlags};
 use rustix::fd::OwnedFd;
@@ -253,6 +254,18 @@ impl Journal {
     /// A connection for reading.
     pub fn reader(&self) -> Result<Reader, JournalError> {
         Ok(Reader::new(self.location.open_read_only()?, self.path()))
+    }
+
+    /// Forgets the chunks of a large file, on the medium, before its inode is emptied:
+    /// a row must never claim bytes that are gone. What is still on its way to the
+    /// journal must have arrived.
+    pub fn forget_chunks(&self, dir: i64, name: &Name) -> Result<(), JournalError> {
+        let connection = self.writable()?;
+        let forget = || {
+            connection.pragma_update(None, "synchronous", "full")?;
+            connection.execute("DELETE FROM chunk WHERE dir = ?1 AND name = ?2", (dir, name.as_bytes()))
+        };
+        forget().map(drop).map_err(|source| JournalError::Database { path: self.path(), source })
     }
 
     fn writable(&self) -> Result<Connection, JournalError> {

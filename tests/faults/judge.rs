@@ -168,7 +168,14 @@ fn false_chunks(connection: &rusqlite::Connection, item: &Item, above: &Path) ->
     let mut wrong = Vec::new();
     for (index, value) in chunks {
         let from = index as u64 * CHUNK;
-        let mut bytes = vec![0; CHUNK.min(size.saturating_sub(from)) as usize];
+        if from >= size {
+            wrong.push(format!(
+                "chunk {index} of {} is marked done, and the file ends before it",
+                entry.path().display()
+            ));
+            continue;
+        }
+        let mut bytes = vec![0; CHUNK.min(size - from) as usize];
         file.read_exact_at(&mut bytes, from).unwrap();
         let found = blake3::Hasher::new().set_input_offset(from).update(&bytes).finalize_non_root();
         if found.as_slice() != value {
