@@ -63,6 +63,8 @@ fn a_bad_sector_in_a_large_file_costs_none_of_its_other_chunks() {
     let plan = world.plan("");
     let ran = run(&plan, &["--threads", "1"]).exits(1).says("stays under its name, unfinished and 0600");
     assert_eq!(ran.problems(), [("unreadable".to_string(), "/persist/data/large".to_string())]);
+    let checked = run(&plan, &["--verify-only"]).exits(1).says("its copy is not finished");
+    assert_eq!(checked.problems(), [("missing".to_string(), "/persist/data/large".to_string())]);
     let half = std::fs::metadata(world.target().join("large")).unwrap();
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&half.permissions()) & 0o7777, 0o600, "it is not a file yet");
     source.unmount();

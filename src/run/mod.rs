@@ -218,7 +218,10 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
     let depth = if job.verify == VerifyDepth::Metadata { Depth::Metadata } else { Depth::Content };
     run.extras(&journal, &writer);
     let medium = match job.against {
-        Against::Manifest => run.verify(job, &journal, &writer, (depth, job.scope), &run.problems),
+        Against::Manifest => {
+            run.report_unfinished(&journal);
+            run.verify(job, &journal, &writer, (depth, job.scope), &run.problems)
+        }
         Against::Source => run.compare(job, &journal, &writer, depth),
     };
     if !run.stop.is_set() {

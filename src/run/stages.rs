@@ -102,6 +102,12 @@ impl Run {
         }
     }
 
+    pub(super) fn report_unfinished(&self, journal: &Journal) {
+        if let Err(error) = extras::report_unfinished(&self.plan, journal, &self.problems) {
+            verify::stop_on(&error, &self.stop);
+        }
+    }
+
     pub(super) fn announce(&self, writer: &Writer) {
         let handle = writer.handle();
         handle.meta("plan", self.plan.name.clone());
