@@ -58,7 +58,8 @@ fn recorded(world: &World) -> u64 {
     }
     let connection = rusqlite::Connection::open(journal).unwrap();
     let sum = "SELECT (SELECT coalesce(sum(size), 0) FROM item WHERE kind = 'f' AND state = 1 AND alias = 0) \
-               + (SELECT count(*) FROM chunk JOIN item USING(dir, name) WHERE state = 4) * 16777216";
+               + (SELECT coalesce(sum(min(16777216, size - idx * 16777216)), 0) \
+                  FROM chunk JOIN item USING(dir, name) WHERE state = 4)";
     // A kill before the tables are made leaves none.
     connection.query_row(sum, [], |row| row.get::<_, i64>(0)).map_or(0, |n| n as u64)
 }
