@@ -41,8 +41,8 @@ pub fn report(
 }
 
 /// Removes unfinished copies of large files that no run will finish: their source
-/// is gone, or left out by now. Only for a run that was not
-/// stopped: what it did not finish, nobody asks for.
+/// is gone, or left out by now. Only for a run that was not stopped: what it did not
+/// finish, nobody asks for.
 pub fn clear_unfinished(
     plan: &Resolved,
     journal: &Journal,
@@ -82,14 +82,14 @@ pub fn clear_unfinished(
 }
 
 /// Reports the large files whose copy no run has finished: the manifest does not speak for them.
-pub fn report_unfinished(plan: &Resolved, journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
+/// `targets` are the names by the journal's numbers, which are not the plan's order.
+pub fn report_unfinished(targets: &[String], journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
     let reader = journal.reader()?;
     for row in reader.partial()? {
         let Ok(name) = Name::new(&row.name) else { continue };
         let message = "its copy is not finished: run the same command without --verify-only";
-        let target = plan.targets.get(row.target as usize).map_or("", |target| target.name.as_str());
-        problems
-            .add(Problem::new(reader.path_of(row.dir)?.join(&name), ProblemKind::Missing, message).in_target(target));
+        let problem = Problem::new(reader.path_of(row.dir)?.join(&name), ProblemKind::Missing, message);
+        problems.add(problem.in_target(targets.get(row.target as usize).map_or("", String::as_str)));
     }
     Ok(())
 }
@@ -128,16 +128,17 @@ fn remove(dir: &TargetDir, name: &Name, ino: u64) -> Result<bool, Errno> {
             Err(Errno::NOENT) => continue,
             stat => stat?,
         };
-        if (stat.kind, stat.ino) == (Kind::File, ino) && (stat.nlink, stat.mode) != (1, 0o600) {
+        if (stat.kind, stat.ino) != (Kind::File, ino) {
+            continue;
+        }
+        if (stat.nlink, stat.mode) != (1, 0o600) {
             // Dressed already, or somebody else's by now.
             return Err(Errno::BUSY);
         }
-        if (stat.kind, stat.ino, stat.nlink, stat.mode) == (Kind::File, ino, 1, 0o600) {
-            // The directory has its times already.
-            let above = dir.stat()?;
-            dir.unlink(&at)?;
-            return set_times(Holder::file(dir), Some(above.atime), above.mtime).map(|()| true);
-        }
+        // The directory has its times already.
+        let above = dir.stat()?;
+        dir.unlink(&at)?;
+        return set_times(Holder::file(dir), Some(above.atime), above.mtime).map(|()| true);
     }
     Ok(false)
 }

@@ -148,9 +148,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
         Err(error) => return fail(&error.to_string(), Exit::Interrupted),
     };
     run.announce(&writer);
-    if let Err(error) = run.keep_atimes(job, &journal, &writer) {
-        crate::verify::stop_on(&error, &run.stop);
-    }
+    run.heed(run.keep_atimes(job, &journal, &writer));
     if !may_chown() {
         // The kernel hides them from everybody else, so none of them can be named.
         run.problems.note("only root sees trusted.* attributes: if the source has any, they were not copied".into());

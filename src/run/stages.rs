@@ -76,9 +76,20 @@ impl Run {
         self.counters.expected_entries.store(surveys.iter().map(|s| s.entries).sum(), Relaxed);
     }
 
+    /// A journal that cannot be read ends the run.
+    pub(super) fn heed(&self, done: Result<(), JournalError>) {
+        if let Err(error) = done {
+            verify::stop_on(&error, &self.stop);
+        }
+    }
+
+    fn target_names(&self) -> Vec<String> {
+        self.plan.targets.iter().map(|target| target.name.clone()).collect()
+    }
+
     /// Records the plan before anything is copied.
     pub(super) fn declare(&mut self, journal: &Journal) -> Result<(), JournalError> {
-        let targets: Vec<String> = self.plan.targets.iter().map(|t| t.name.clone()).collect();
+        let targets = self.target_names();
         let entries = self.plan.targets.iter().flat_map(|t| t.entries.iter().map(move |e| (t, e)));
         let entries: Vec<Declared> =
             entries.map(|(t, e)| Declared { target: t.name.clone(), src: e.src.clone(), dst: e.dst.clone() }).collect();
@@ -87,25 +98,19 @@ impl Run {
     }
 
     pub(super) fn extras(&self, journal: &Journal, writer: &Writer) {
-        if !self.stop.is_set()
-            && let Err(error) = extras::report(&self.plan, journal, &writer.handle(), &self.problems)
-        {
-            verify::stop_on(&error, &self.stop);
+        if !self.stop.is_set() {
+            self.heed(extras::report(&self.plan, journal, &writer.handle(), &self.problems));
         }
     }
 
     pub(super) fn clear_unfinished(&self, journal: &Journal, writer: &Writer) {
-        if !self.stop.is_set()
-            && let Err(error) = extras::clear_unfinished(&self.plan, journal, &writer.handle(), &self.problems)
-        {
-            verify::stop_on(&error, &self.stop);
+        if !self.stop.is_set() {
+            self.heed(extras::clear_unfinished(&self.plan, journal, &writer.handle(), &self.problems));
         }
     }
 
     pub(super) fn report_unfinished(&self, journal: &Journal) {
-        if let Err(error) = extras::report_unfinished(&self.plan, journal, &self.problems) {
-            verify::stop_on(&error, &self.stop);
-        }
+        self.heed(extras::report_unfinished(&self.names, journal, &self.problems));
     }
 
     pub(super) fn announce(&self, writer: &Writer) {
@@ -182,7 +187,7 @@ impl Run {
 
     /// The same for a run that does not look for the entries.
     pub(super) fn declare_targets(&mut self, journal: &Journal) -> Result<(), JournalError> {
-        let targets: Vec<String> = self.plan.targets.iter().map(|t| t.name.clone()).collect();
+        let targets = self.target_names();
         self.names = journal.declare_targets(&targets)?;
         Ok(())
     }
@@ -197,9 +202,7 @@ impl Run {
         problems: &Arc<Problems>,
     ) -> Option<verify::Medium> {
         let verifier = self.verifier(job, journal, writer, (depth, scope), problems)?;
-        if let Err(error) = verifier.run(journal) {
-            verify::stop_on(&error, &self.stop);
-        }
+        self.heed(verifier.run(journal));
         let left_out = verifier.left_out.into_inner();
         if left_out > 0 {
             problems.note(format!(
@@ -235,9 +238,7 @@ impl Run {
             // Each holds both sides of a directory, and a third one while it opens them.
             inline: share(job.open_files, job.threads).inline / 3,
         };
-        if let Err(error) = comparison.run(journal) {
-            verify::stop_on(&error, &self.stop);
-        }
+        self.heed(comparison.run(journal));
         verifier.medium.get()
     }
 
