@@ -49,6 +49,14 @@ impl Case {
         run(&self.plan, &args)
     }
 
+    /// Without the fault, the next run copies one file's bad bytes and no more.
+    fn is_cured_by_copying(&self, bytes: u64) {
+        self.faulty.set(None);
+        let cured = self.run(&[]).exits(0);
+        assert_eq!((cured.total("copied"), cured.total("copied_bytes")), (1, bytes), "{cured}");
+        self.is_whole();
+    }
+
     fn is_whole(&self) {
         self.run(&["--verify-only"]).exits(0);
         snapshot::assert_same(&self.world.data(), &self.world.target());
@@ -99,10 +107,7 @@ fn a_bit_that_the_target_reads_wrong_is_found_and_the_next_run_cures_it() {
         case.set(Wrong::FlippedBit, name, at, 1);
         let ran = case.run(&["--verify-only"]).exits(1);
         assert_eq!(ran.problems(), only("content", path), "{ran}");
-        case.faulty.set(None);
-        let cured = case.run(&[]).exits(0);
-        assert_eq!((cured.total("copied"), cured.total("copied_bytes")), (1, again), "{cured}");
-        case.is_whole();
+        case.is_cured_by_copying(again);
     }
 }
 
@@ -114,10 +119,7 @@ fn writes_that_the_target_loses_are_found_after_the_copy_and_the_next_run_cures_
         case.set(Wrong::LostWrite, name, at, 4096);
         let ran = case.run(&[]).exits(1);
         assert_eq!(ran.problems(), only("content", path), "{ran}");
-        case.faulty.set(None);
-        let cured = case.run(&[]).exits(0);
-        assert_eq!((cured.total("copied"), cured.total("copied_bytes")), (1, again), "{cured}");
-        case.is_whole();
+        case.is_cured_by_copying(again);
     }
 }
 
