@@ -89,6 +89,13 @@ pub enum VerifyDepth {
     None,
 }
 
+impl VerifyDepth {
+    /// How deep a pass looks that takes place.
+    fn depth(self) -> Depth {
+        if self == Self::Metadata { Depth::Metadata } else { Depth::Content }
+    }
+}
+
 /// Reads and resolves a plan; an error comes with its exit status.
 pub fn resolve(file: &Path, overrides: &Overrides, backup: Backup, color: bool) -> Result<Resolved, (String, Exit)> {
     let plan = Plan::read(file).map_err(|errors| (errors.render(color), Exit::Usage))?;
@@ -170,7 +177,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
         None
     } else {
         progress.phase(Phase::Verify);
-        let depth = if job.verify == VerifyDepth::Content { Depth::Content } else { Depth::Metadata };
+        let depth = job.verify.depth();
         run.verify(job, &journal, &writer, (depth, Scope::Unverified), &run.problems)
     };
 
@@ -213,7 +220,7 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
     run.announce(&writer);
     let progress = Progress::start(job.progress, &run.counters);
     progress.phase(Phase::Verify);
-    let depth = if job.verify == VerifyDepth::Metadata { Depth::Metadata } else { Depth::Content };
+    let depth = job.verify.depth();
     run.extras(&journal, &writer);
     let medium = match job.against {
         Against::Manifest => {

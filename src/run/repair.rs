@@ -1,7 +1,7 @@
 //! What `--repair` found before the copy, and what the copy made of it.
 
+use super::Job;
 use super::stages::Run;
-use super::{Job, VerifyDepth};
 use crate::journal::{Journal, Reader, State, Writer};
 use crate::problem::{Problem, Problems};
 use crate::verify::{Depth, Scope};
@@ -17,7 +17,7 @@ impl Repair {
     /// Verifies everything. What differs is marked, so that the copy brings it again.
     pub(super) fn find(job: &Job, run: &Run, journal: &Journal, writer: &Writer) -> Self {
         let found = Arc::new(Problems::default());
-        let depth = if job.verify == VerifyDepth::Metadata { Depth::Metadata } else { Depth::Content };
+        let depth = job.verify.depth();
         run.verify(job, journal, writer, (depth, Scope::All), &found);
         writer.handle().flush();
         Self { found, depth }
