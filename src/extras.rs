@@ -7,12 +7,12 @@ use crate::journal::{Journal, JournalError, WriterHandle};
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::Resolved;
 use crate::problem::{Problem, ProblemKind, Problems};
-use crate::sys::Errno;
 use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::file::set_times;
 use crate::sys::root::Root;
 use crate::sys::stat::Kind;
 use crate::sys::xattr::Holder;
+use crate::sys::{Errno, leads_nowhere};
 use rustix::fs::OFlags;
 
 /// Reports every such entry; one that is gone from the target is forgotten.
@@ -65,7 +65,8 @@ pub fn clear_unfinished(
             Ok(true) => {
                 problems.note(format!("{path}: the unfinished copy of an earlier run was removed, its source is gone"));
             }
-            Ok(false) | Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+            Ok(false) => {}
+            Err(errno) if leads_nowhere(errno) => {}
             Err(errno) => {
                 // The row stays, so that the next run tries again.
                 let what = "remove the unfinished copy of an earlier run";
@@ -98,10 +99,7 @@ pub fn report_unfinished(targets: &[String], journal: &Journal, problems: &Probl
 fn is_in_source(plan: &Resolved, path: &RelPath) -> bool {
     let Ok(source) = Root::open(&plan.source) else { return true };
     plan.targets.iter().any(|target| {
-        let excluded = path
-            .strip_prefix(&target.to)
-            .is_some_and(|below| target.excluded.matched_path_or_any_parents(below.as_path(), false).is_ignore());
-        !excluded
+        !target.excludes_from_above(path)
             && target.entries.iter().any(|entry| {
                 let src = path.strip_prefix(&entry.dst).map(|below| entry.src.join_path(&below));
                 src.is_some_and(|src| source.open_in(&src, OFlags::PATH | OFlags::NOFOLLOW).is_ok())
@@ -113,7 +111,7 @@ fn is_in_source(plan: &Resolved, path: &RelPath) -> bool {
 fn stands(plan: &Resolved, parent: &RelPath, name: &Name, ino: u64) -> bool {
     let dir = match open_target(&plan.root, parent) {
         Ok(dir) => dir,
-        Err(errno) => return !matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP),
+        Err(errno) => return !leads_nowhere(errno),
     };
     [temporary_name(name), name.clone()].iter().any(|at| match dir.stat_at(at) {
         Ok(stat) => (stat.kind, stat.ino) == (Kind::File, ino),

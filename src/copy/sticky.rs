@@ -8,10 +8,10 @@ use crate::journal::Row;
 use crate::loss::Loss;
 use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
-use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::flags::{self, Flags};
 use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::{Errno, leads_nowhere};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::OFlags;
 
@@ -37,7 +37,7 @@ impl Engine {
                 let (path, target, wanted) = (parent.join(&name), row.target, row.wanted.flags);
                 let set = self.open_target(&parent).and_then(|dir| self.set_on(&dir, &name, row, &path));
                 // Gone, or another type: verification says so, or nobody asks for it any more.
-                let Err(errno) = set.or_else(|e| if is_elsewhere(e) { Ok(()) } else { Err(e) }) else { continue };
+                let Err(errno) = set.or_else(|e| if leads_nowhere(e) { Ok(()) } else { Err(e) }) else { continue };
                 for flag in wanted.and(Flags::STICKY).each().map(|flag| flag.to_string()) {
                     let failed = Problem::failed(path.clone(), ProblemKind::Flags, &format!("set flag {flag}"), errno);
                     self.problem(target, failed.about(flag.as_bytes()));
@@ -107,8 +107,4 @@ fn open(dir: &TargetDir, name: &Name, kind: Kind) -> Result<OwnedFd, Errno> {
         Kind::Directory => dir.open_dir(name).map(TargetDir::into_fd),
         _ => dir.open_file(name, OFlags::empty()),
     }
-}
-
-fn is_elsewhere(errno: Errno) -> bool {
-    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
 }

@@ -56,6 +56,14 @@ impl Target {
                 .strip_prefix(&self.to)
                 .is_some_and(|below| self.excluded.matched(below.as_path(), is_dir).is_ignore())
     }
+
+    /// The same for a file that was not come to through its directories: a pattern
+    /// that leaves out one of them leaves it out as well.
+    #[must_use]
+    pub fn excludes_from_above(&self, path: &RelPath) -> bool {
+        path.strip_prefix(&self.to)
+            .is_some_and(|below| self.excluded.matched_path_or_any_parents(below.as_path(), false).is_ignore())
+    }
 }
 
 /// One path to copy.

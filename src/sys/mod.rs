@@ -18,6 +18,13 @@ pub(crate) use fault::Op;
 use fault::{Fault, shortened};
 pub use rustix::io::Errno;
 
+/// True when a path that was opened without following symlinks has nothing at its
+/// end: a name is missing, or something other than a directory is on the way.
+#[must_use]
+pub fn leads_nowhere(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
+}
+
 /// The error in the words of `strerror(3)`, without the number.
 #[must_use]
 pub fn errno_words(errno: Errno) -> String {

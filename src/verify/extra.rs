@@ -9,8 +9,8 @@ use crate::copy::is_temporary;
 use crate::journal::{Row, STATE_DIR, State};
 use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
-use crate::sys::Errno;
 use crate::sys::dir::{DirEntry, LOST_AND_FOUND, TargetDir, read_batches};
+use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
 
 /// Names of one directory that have a problem each; a last one counts the others.
@@ -41,7 +41,7 @@ impl Verifier {
                 found.problems(path, "the manifest").into_iter().for_each(|problem| self.problem(row.target, problem))
             }
             // Reported as missing or of another type already.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {}
+            Err(errno) if leads_nowhere(errno) => {}
             Err(errno) => {
                 self.problem(row.target, Problem::failed(path.clone(), ProblemKind::Io, "read the directory", errno));
             }
