@@ -102,10 +102,8 @@ impl Engine {
     ) -> bool {
         let (opened, stat) = opened;
         let claimed = || {
-            let reader = self.reader();
-            let others =
-                reader.as_ref().and_then(|r| self.ask(r.has_other_directory(stat.ino, above.target, above.id, name)));
-            reader.into_iter().for_each(|reader| self.give_back(reader));
+            let others = self
+                .with_reader(|reader| self.ask(reader?.has_other_directory(stat.ino, above.target, above.id, name)));
             others.unwrap_or(false)
         };
         let first = || {
@@ -194,10 +192,9 @@ impl Engine {
         Ok(node)
     }
 
-    fn prior(&self, above: &DirNode, name: &Name) -> Option<Row> {
-        let reader = self.reader()?;
-        let row = self.ask(reader.find(above.id, name)).flatten();
-        self.give_back(reader);
+    /// The row of the directory `name`, from an earlier run.
+    pub(super) fn prior(&self, above: &DirNode, name: &Name) -> Option<Row> {
+        let row = self.with_reader(|reader| self.ask(reader?.find(above.id, name)).flatten());
         row.filter(|row| row.id.is_some())
     }
 }

@@ -77,15 +77,15 @@ impl Engine {
         parent: &TargetDir,
         stat: &Stat,
     ) -> Option<(Born, Values)> {
-        let reader = self.reader()?;
-        let row = self.ask(reader.find(dir.node.id, name)).flatten();
-        // A half of another state of the source serves as an empty one: its blocks are taken.
-        let row = row.filter(|row| {
-            row.state == State::Partial || row.state == State::Bad && row.source_unchanged(stat) && row.has_chunks()
-        });
-        let chunks = row.as_ref().and_then(|row| self.ask(reader.chunks(row.dir, &row.name)));
-        self.give_back(reader);
-        let (row, chunks) = (row?, chunks?);
+        let (row, chunks) = self.with_reader(|reader| {
+            let row = self.ask(reader?.find(dir.node.id, name)).flatten();
+            // A half of another state of the source serves as an empty one: its blocks are taken.
+            let row = row.filter(|row| {
+                row.state == State::Partial || row.state == State::Bad && row.source_unchanged(stat) && row.has_chunks()
+            })?;
+            let chunks = self.ask(reader?.chunks(row.dir, &row.name))?;
+            Some((row, chunks))
+        })?;
         let born = self.reopen(parent, dir.node.id, name, &row)?;
         let at = born.temporary.as_ref().unwrap_or(name);
         let holds = |(index, value): &(u64, ChunkValue)| {

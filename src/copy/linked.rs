@@ -56,12 +56,11 @@ impl Engine {
     fn copy_first(&self, waiter: &Waiter, work: &mut Vec<Work>) {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let tally = self.tally(dir.node.target);
-        let reader = self.reader();
-        let here = self.done_before(dir, name, &waiter.stat, Override::default(), reader.as_ref());
-        let elsewhere = if here.is_some() { None } else { self.linked_before(&waiter.stat, reader.as_ref()) };
-        if let Some(reader) = reader {
-            self.give_back(reader);
-        }
+        let (here, elsewhere) = self.with_reader(|reader| {
+            let here = self.done_before(dir, name, &waiter.stat, Override::default(), reader);
+            let elsewhere = if here.is_some() { None } else { self.linked_before(&waiter.stat, reader) };
+            (here, elsewhere)
+        });
         let copied = if let Some(row) = here {
             self.lost_before(&dir.node, name, &row);
             add(&tally.skipped, 1);
@@ -106,14 +105,7 @@ impl Engine {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let path = || dir.node.path().join(name);
         let tally = self.tally(dir.node.target);
-        let known = {
-            let reader = self.reader();
-            let known = self.done_before(dir, name, &waiter.stat, Override::default(), reader.as_ref());
-            if let Some(reader) = reader {
-                self.give_back(reader);
-            }
-            known
-        };
+        let known = self.with_reader(|reader| self.done_before(dir, name, &waiter.stat, Override::default(), reader));
         let from = match &copied.place {
             Place::Node(node) => node.open(),
             Place::Path(path) => self.open_target(path).map(Arc::new),

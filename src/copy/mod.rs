@@ -317,6 +317,14 @@ impl Engine {
         self.ask(self.journal.reader())
     }
 
+    /// Calls `then` with such a connection of the pool.
+    fn with_reader<T>(&self, then: impl FnOnce(Option<&Reader>) -> T) -> T {
+        let reader = self.reader();
+        let answer = then(reader.as_ref());
+        reader.into_iter().for_each(|reader| self.give_back(reader));
+        answer
+    }
+
     fn give_back(&self, reader: Reader) {
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
     }

@@ -84,7 +84,7 @@ impl Engine {
         let existing = above.open().and_then(|dir| dir.open_dir(name));
         match existing {
             Ok(dir) => {
-                let known = self.known_id(above, name);
+                let known = self.prior(above, name).and_then(|row| row.id);
                 let id = known.unwrap_or_else(|| self.new_id());
                 self.node(above, name, target, id, false, Leave::Passage, dir, known.is_none())
                     .map_err(|e| self.target_failed(target, above.path().join(name), "look at", e))
@@ -127,13 +127,6 @@ impl Engine {
 
     fn plain(&self, attrs: Attrs) -> Wanted {
         Wanted::plain_directory(attrs.mode, self.options.keep.owner.then_some((attrs.uid, attrs.gid)))
-    }
-
-    fn known_id(&self, above: &DirNode, name: &Name) -> Option<i64> {
-        let reader = self.reader()?;
-        let row = self.ask(reader.find(above.id, name)).flatten();
-        self.give_back(reader);
-        row.and_then(|row| row.id)
     }
 
     /// Starts the copy of one entry into `above` as `name`. Symlinks on the way

@@ -92,9 +92,8 @@ impl Engine {
         if stat.kind != Kind::File || !stat.is_sticky() {
             return Ok(());
         }
-        let Some(reader) = self.reader() else { return Ok(()) };
-        let row = self.ask(reader.find(above, name)).flatten();
-        self.give_back(reader);
+        let row = self.with_reader(|reader| Some(self.ask(reader?.find(above, name)).flatten()));
+        let Some(row) = row else { return Ok(()) };
         // Of what was opened: the name may mean another inode by now.
         let fd = open(dir, name, stat.kind)?;
         let stat = stat_fd(&fd)?;
