@@ -12,6 +12,7 @@ mod kit;
 mod against;
 mod attackers;
 mod broken;
+mod cache;
 mod calls;
 mod changing;
 mod comparator;

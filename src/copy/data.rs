@@ -2,6 +2,7 @@
 //!
 //! | case | how |
 //! |---|---|
+//! | up to the buffer's size, no block of zeros | one read past the page cache, one write |
 //! | no holes | read from start to end |
 //! | holes | extents by `SEEK_DATA`/`SEEK_HOLE`; holes are hashed as zeros and not written |
 //! | at least [`DIRECT_MIN`] and no holes | blocks reserved, written with `O_DIRECT`, the unaligned tail buffered |
@@ -12,7 +13,7 @@
 use crate::digest::{Algorithm, ContentHasher, Digest, Sink};
 use crate::stop::Stop;
 use crate::sys::flags::is_absent;
-use crate::sys::stat::Stat;
+use crate::sys::stat::{Stat, stat_fd};
 use crate::sys::{Errno, file};
 use rustix::fd::BorrowedFd;
 use std::cell::RefCell;
@@ -99,18 +100,20 @@ pub(super) fn fill(
     source: BorrowedFd<'_>,
     stat: &Stat,
     target: BorrowedFd<'_>,
-    target_align: u32,
     stop: &Stop,
 ) -> Result<Filled, Failure> {
     with_buffer(|buffer| {
         let holes = stat.size.saturating_sub(stat.allocated);
         let hasher = ContentHasher::new(Algorithm::for_holes(holes));
         let mut fill = Fill { source, target, buffer, hasher, stop, written: 0, hole: None, direct: false };
-        if holes > 0 || has_hole(source, stat.size)? {
+        let small = holes == 0 && stat.size <= BUFFER as u64;
+        if small && fill.small(stat)? {
+            // One read and one write were all of it.
+        } else if holes > 0 || has_hole(source, stat.size)? {
             // The size first: a hole at the end then needs nothing more.
             file::set_size(target, stat.size).map_err(Failure::Write)?;
             fill.sparse(0, stat.size)?;
-        } else if stat.size >= DIRECT_MIN && target_align > 0 && ALIGN.is_multiple_of(target_align as usize) {
+        } else if stat.size >= DIRECT_MIN && is_direct(stat_fd(target).map_err(Failure::Write)?.dio_align) {
             fill.direct(stat.size)?;
         } else {
             fill.extent(0, u64::MAX)?;
@@ -134,7 +137,67 @@ pub(super) fn has_hole(source: BorrowedFd<'_>, size: u64) -> Result<bool, Failur
     }
 }
 
+/// Whether requests aligned to [`ALIGN`] suit a file that asks for `align`; 0 is for none.
+pub(super) fn is_direct(align: u32) -> bool {
+    align > 0 && ALIGN.is_multiple_of(align as usize)
+}
+
+/// The least block of any file system: no hole is smaller.
+const LEAST_BLOCK: usize = 512;
+
+/// Holes read as zeros: without a block of those there is none.
+fn may_have_holes(data: &[u8]) -> bool {
+    data.chunks(LEAST_BLOCK).any(|block| block.iter().all(|byte| *byte == 0))
+}
+
 impl<H: Sink> Fill<'_, H> {
+    /// Copies a file that fits the buffer with one read and one write. False, with
+    /// nothing written, when it is not of the size that `stat` says, or may have holes.
+    fn small(&mut self, stat: &Stat) -> Result<bool, Failure> {
+        let size = usize::try_from(stat.size).unwrap_or(usize::MAX);
+        let want = size.max(1).next_multiple_of(ALIGN).min(self.buffer.len());
+        // Through the cache, pages would be made, filled, copied once and never looked at again.
+        let direct = size > 0 && is_direct(stat.dio_align) && file::set_direct(self.source, true).is_ok();
+        let got = self.read_small(want, size, direct)?;
+        if got != size || may_have_holes(&self.buffer[..got]) {
+            if direct {
+                file::set_direct(self.source, false).map_err(Failure::Read)?;
+            }
+            return Ok(false);
+        }
+        self.put(got, 0)?;
+        Ok(true)
+    }
+
+    /// Reads until `size` bytes or the end are there. What is asked for beyond those,
+    /// `want` in all, is seen only if the file has grown.
+    fn read_small(&mut self, want: usize, size: usize, mut direct: bool) -> Result<usize, Failure> {
+        let mut got = 0;
+        loop {
+            match file::read_once(self.source, &mut self.buffer[got..want], got as u64) {
+                Ok(0) => return Ok(got),
+                Ok(n) => got += n,
+                // A short read ends where no direct one can begin.
+                Err(Errno::INVAL) if direct => {
+                    direct = false;
+                    file::set_direct(self.source, false).map_err(Failure::Read)?;
+                }
+                Err(errno) => return Err(Failure::Read(errno)),
+            }
+            if got >= size {
+                return Ok(got);
+            }
+        }
+    }
+
+    /// Hashes the first `length` bytes of the buffer and writes them at `at`.
+    fn put(&mut self, length: usize, at: u64) -> Result<(), Failure> {
+        self.hasher.update(&self.buffer[..length]);
+        file::write_full(self.target, &self.buffer[..length], at).map_err(Failure::Write)?;
+        self.written += length as u64;
+        Ok(())
+    }
+
     /// Copies from `at` up to `end` or the end of the file; returns where it stopped.
     pub(super) fn extent(&mut self, mut at: u64, end: u64) -> Result<u64, Failure> {
         while at < end {
@@ -147,9 +210,7 @@ impl<H: Sink> Fill<'_, H> {
                 if self.direct && got % ALIGN != 0 {
                     self.buffered()?;
                 }
-                self.hasher.update(&self.buffer[..got]);
-                file::write_full(self.target, &self.buffer[..got], at).map_err(Failure::Write)?;
-                self.written += got as u64;
+                self.put(got, at)?;
                 at += got as u64;
             }
             if got < want {
@@ -219,5 +280,23 @@ pub(super) fn is_hole_filled(target: BorrowedFd<'_>, hole: Option<u64>) -> Resul
         Ok(data) => Ok(data.is_some_and(|(from, _)| from == at)),
         Err(errno) if errno == Errno::INVAL || is_absent(errno) => Ok(false),
         Err(errno) => Err(Failure::Write(errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_block_of_zeros_can_be_a_hole() {
+        let mut data = vec![1; 5000];
+        assert!(!may_have_holes(&data) && !may_have_holes(&[]));
+        data[513..1024].fill(0);
+        assert!(!may_have_holes(&data));
+        data[512] = 0;
+        assert!(may_have_holes(&data));
+        // The last block of a file is shorter.
+        let tail: Vec<u8> = [vec![1; 512], vec![0; 7]].concat();
+        assert!(may_have_holes(&tail));
     }
 }

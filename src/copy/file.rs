@@ -110,13 +110,6 @@ impl Engine {
     ) -> Filling {
         let path = || dir.node.path().join(name);
         let target = dir.node.target;
-        let align = match stat_fd(&born.fd) {
-            Ok(stat) => stat.dio_align,
-            Err(errno) => {
-                self.target_failed(target, path(), "look at the new file", errno);
-                return Filling::Nothing;
-            }
-        };
         let unreadable = |errno| {
             self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "look at again", errno));
             Filling::Nothing
@@ -151,7 +144,7 @@ impl Engine {
                 drop(permit.take());
                 self.fill_chunks(dir, name, source, &before, born, std::mem::take(&mut values))
             } else {
-                data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), align, &self.stop)
+                data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), &self.stop)
             };
             let after = match stat_fd(&source.fd) {
                 Ok(after) => after,
@@ -188,6 +181,10 @@ impl Engine {
             if let Err(errno) = emptied {
                 self.target_failed(target, path(), "truncate", errno);
                 return Filling::Nothing;
+            }
+            // As it was opened: the next attempt may see it larger, or with holes.
+            if let Err(errno) = file::set_direct(&source.fd, false) {
+                return unreadable(errno);
             }
             before = after;
         }

@@ -8,7 +8,7 @@
 
 use super::Engine;
 use super::birth::temporary_name;
-use super::data::{ALIGN, Failure, Fill, Filled, has_hole, is_hole_filled, with_buffer};
+use super::data::{ALIGN, Failure, Fill, Filled, has_hole, is_direct, is_hole_filled, with_buffer};
 use super::dir::OpenDir;
 use super::file::{Born, Source};
 use crate::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, chunks_of, merge};
@@ -166,7 +166,7 @@ impl Engine {
         }
         // Its whole size from the start: chunks come in any order, and a hole at the end needs nothing more.
         file::set_size(to, size).map_err(Failure::Write)?;
-        let aligned = |align: u32| !sparse && align > 0 && ALIGN.is_multiple_of(align as usize);
+        let aligned = |align| !sparse && is_direct(align);
         // An advice that is refused costs only speed.
         let direct_source = aligned(before.dio_align) && file::set_direct(from, true).is_ok();
         let direct = aligned(target.dio_align) && file::set_direct(to, true).is_ok();

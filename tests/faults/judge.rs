@@ -16,7 +16,7 @@ const ADVISORY: [(&str, &str); 3] = [
 ];
 
 /// A call in a function that answers its failure by doing more than was needed, and why that is enough.
-const ABSORBING: [(&str, &str, &str); 9] = [
+const ABSORBING: [(&str, &str, &str); 11] = [
     ("stat", "link_here", "it is linked again"),
     ("open", "survey::walk", "it only counts"),
     ("stat", "survey::walk", "it only counts"),
@@ -24,6 +24,8 @@ const ABSORBING: [(&str, &str, &str); 9] = [
     ("setflags", "Dresser::flags", "each flag is set on its own instead"),
     ("statfs", "make_state_dir", "the stricter rule for the owner holds"),
     ("statfs", "medium::is_memory", "the report claims no medium"),
+    ("stat", "skip_unopened", "it is opened and copied again"),
+    ("fcntl", "Fill<H>::small", "the file goes through the cache"),
     ("fcntl", "Fill<H>::direct", "the file goes through the cache"),
     ("fcntl", "fill_chunks", "the file goes through the cache"),
 ];
