@@ -38,15 +38,43 @@ pub struct Allow {
 pub struct Cleared {
     plan: Resolved,
     source: Root,
-    surveys: Vec<Survey>,
+    size: Size,
     journal: Location,
 }
 
-impl Cleared {
-    /// The plan, its opened source, the survey for each target, and the journal's place.
+/// How much there is to copy.
+#[derive(Debug)]
+pub enum Size {
+    /// A survey for each target.
+    Surveyed(Vec<Survey>),
+    /// What the last run counted, which came to its end: a second look at every
+    /// entry would take as long as skipping it.
+    Past {
+        /// Entries.
+        entries: u64,
+        /// Bytes with data.
+        bytes: u64,
+    },
+}
+
+impl Size {
+    /// Entries and bytes with data, for progress.
     #[must_use]
-    pub fn into_parts(self) -> (Resolved, Root, Vec<Survey>, Location) {
-        (self.plan, self.source, self.surveys, self.journal)
+    pub fn sums(&self) -> (u64, u64) {
+        match self {
+            Self::Surveyed(surveys) => {
+                (surveys.iter().map(|s| s.entries).sum(), surveys.iter().map(|s| s.bytes.min(s.allocated)).sum())
+            }
+            Self::Past { entries, bytes } => (*entries, *bytes),
+        }
+    }
+}
+
+impl Cleared {
+    /// The plan, its opened source, how much there is, and the journal's place.
+    #[must_use]
+    pub fn into_parts(self) -> (Resolved, Root, Size, Location) {
+        (self.plan, self.source, self.size, self.journal)
     }
 
     /// The plan.
@@ -55,18 +83,22 @@ impl Cleared {
         &self.plan
     }
 
-    /// The survey for each target.
+    /// The survey for each target; none if the last run's counts were enough.
     #[must_use]
     pub fn surveys(&self) -> &[Survey] {
-        &self.surveys
+        match &self.size {
+            Size::Surveyed(surveys) => surveys,
+            Size::Past { .. } => &[],
+        }
     }
 }
 
 /// Reasons not to start; each is a sentence or two, the last one advice.
 pub type Refusals = Vec<String>;
 
-/// Looks at everything and clears the plan or says why not.
-pub fn check(plan: Resolved, allow: &Allow, threads: usize) -> Result<Cleared, Refusals> {
+/// Looks at everything and clears the plan or says why not. `survey_always`, or the
+/// counts of the last run do where that came to its end.
+pub fn check(plan: Resolved, allow: &Allow, threads: usize, survey_always: bool) -> Result<Cleared, Refusals> {
     let mut refusals = Vec::new();
     let source = match open_source(&plan) {
         Ok(source) => Some(source),
@@ -117,9 +149,26 @@ pub fn check(plan: Resolved, allow: &Allow, threads: usize) -> Result<Cleared, R
         }
     }
     let Some(source) = source.filter(|_| refusals.is_empty()) else { return Err(refusals) };
+    if known
+        && !survey_always
+        && let Some((entries, bytes)) = last_totals(&plan, &journal, &declared)
+    {
+        return Ok(Cleared { plan, source, size: Size::Past { entries, bytes }, journal });
+    }
     let surveys = survey(&plan, &source, threads, allow.cross_mounts);
     refusals.extend(capacity(&plan, &surveys, &places, known));
-    if refusals.is_empty() { Ok(Cleared { plan, source, surveys, journal }) } else { Err(refusals) }
+    let size = Size::Surveyed(surveys);
+    if refusals.is_empty() { Ok(Cleared { plan, source, size, journal }) } else { Err(refusals) }
+}
+
+/// The counts of the last run of just these entries, if it came to its end.
+fn last_totals(plan: &Resolved, journal: &Location, declared: &[Declared]) -> Option<(u64, u64)> {
+    let mut entries = plan.targets.iter().flat_map(|t| &t.entries);
+    if !entries.all(|e| declared.iter().any(|d| d.dst == e.dst)) {
+        return None;
+    }
+    // A journal that does not answer is surveyed for, and the run says why it fails.
+    journal.read().ok()??.last_totals().ok()?
 }
 
 /// The journal's place, for runs that only read it.

@@ -199,11 +199,13 @@ impl Engine {
         if dir.node.fresh {
             return None;
         }
-        self.reader().map(|reader| LentReader { engine: self, reader: Some(reader) })
+        let reader = self.reader()?;
+        self.ask(reader.hold())?;
+        Some(LentReader { engine: self, reader: Some(reader) })
     }
 }
 
-/// A reader that goes back to the engine's pool.
+/// A reader that holds one state of the journal and goes back to the engine's pool.
 pub(super) struct LentReader<'e> {
     engine: &'e Engine,
     reader: Option<Reader>,
@@ -217,7 +219,9 @@ impl LentReader<'_> {
 
 impl Drop for LentReader<'_> {
     fn drop(&mut self) {
-        if let Some(reader) = self.reader.take() {
+        if let Some(reader) = self.reader.take()
+            && self.engine.ask(reader.let_go()).is_some()
+        {
             self.engine.give_back(reader);
         }
     }

@@ -24,12 +24,18 @@ impl Engine {
     /// Copies one entry of `dir` that is not a directory.
     pub(super) fn copy_leaf(&self, dir: &Arc<OpenDir>, name: &Name, kind: Kind, reader: Option<&Reader>) {
         if kind == Kind::File {
+            if let Some(reader) = reader
+                && self.skip_unopened(dir, name, reader)
+            {
+                return;
+            }
             match self.open_source(dir, name) {
                 Some(source) if self.is_barred(&source.stat) => {
                     let path = dir.node.path().join(name);
                     self.skip_mount(dir.node.target, path, &source.fd, &source.stat, dir.dev);
                 }
-                Some(source) => self.copy_regular(dir, name, &source, reader, Override::default()),
+                // The journal has been asked.
+                Some(source) => self.copy_regular(dir, name, &source, None, Override::default()),
                 None => {}
             }
             return;
@@ -67,20 +73,42 @@ impl Engine {
         reader: Option<&Reader>,
         own: Override,
     ) {
-        let tally = self.tally(own.target.unwrap_or(dir.node.target));
-        add(&tally.files, 1);
-        add(&tally.bytes, source.stat.size);
-        add(&tally.allocated, source.stat.allocated);
+        let target = own.target.unwrap_or(dir.node.target);
         if source.stat.nlink > 1 && own.is_none() {
+            self.count_file(target, &source.stat);
             dir.node.hold();
             self.copy_linked(Waiter { dir: Arc::clone(dir), name: name.clone(), stat: source.stat });
         } else if let Some(row) = self.done_before(dir, name, &source.stat, own, reader) {
-            self.lost_before(&dir.node, name, &row);
-            add(&tally.skipped, 1);
-            add(&tally.skipped_bytes, source.stat.size);
+            self.skip_file(dir, name, target, &source.stat, &row);
         } else {
+            self.count_file(target, &source.stat);
             self.copy_file(dir, name, source, own);
         }
+    }
+
+    fn count_file(&self, target: u32, stat: &Stat) {
+        let tally = self.tally(target);
+        add(&tally.files, 1);
+        add(&tally.bytes, stat.size);
+        add(&tally.allocated, stat.allocated);
+    }
+
+    fn skip_file(&self, dir: &OpenDir, name: &Name, target: u32, stat: &Stat, row: &Row) {
+        self.count_file(target, stat);
+        self.lost_before(&dir.node, name, row);
+        add(&self.tally(target).skipped, 1);
+        add(&self.tally(target).skipped_bytes, stat.size);
+    }
+
+    /// Skips a regular file that an earlier run finished, without opening it: most
+    /// of what a second run does. Whatever is not plain is left to the ordinary way.
+    fn skip_unopened(&self, dir: &OpenDir, name: &Name, reader: &Reader) -> bool {
+        let Ok(stat) = dir.src.stat_at(name) else { return false };
+        if stat.kind != Kind::File || stat.nlink > 1 || self.is_barred(&stat) {
+            return false;
+        }
+        let row = self.done_before(dir, name, &stat, Override::default(), Some(reader));
+        row.inspect(|row| self.skip_file(dir, name, dir.node.target, &stat, row)).is_some()
     }
 
     fn copy_other(&self, dir: &Arc<OpenDir>, name: &Name, stat: &Stat, reader: Option<&Reader>) {

@@ -40,6 +40,36 @@ impl Reader {
         result.map_err(|source| JournalError::Database { path: self.path.clone(), source })
     }
 
+    /// Several questions are answered from one state of the journal, and each costs
+    /// no lock of its own, until [`Self::let_go`].
+    pub fn hold(&self) -> Result<(), JournalError> {
+        self.wrap(self.connection.execute_batch("BEGIN"))
+    }
+
+    /// Ends [`Self::hold`].
+    pub fn let_go(&self) -> Result<(), JournalError> {
+        self.wrap(self.connection.execute_batch("COMMIT"))
+    }
+
+    /// What the last run that copied has counted, entries and bytes with data, if it
+    /// came to its end.
+    pub fn last_totals(&self) -> Result<Option<(u64, u64)>, JournalError> {
+        let ask = || {
+            let sql = "SELECT outcome, report ->> '$.totals.entries', report ->> '$.totals.bytes', \
+                       report ->> '$.totals.allocated_bytes' FROM run \
+                       WHERE report ->> '$.totals.entries' > 0 ORDER BY id DESC LIMIT 1";
+            let totals = |row: &rusqlite::Row<'_>| {
+                let counts = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?.min(row.get(3)?));
+                Ok((row.get::<_, String>(0)?, counts.0.cast_unsigned(), counts.1.cast_unsigned()))
+            };
+            self.connection.query_row(sql, [], totals).optional()
+        };
+        let last = self.wrap(ask())?;
+        Ok(last
+            .filter(|(outcome, ..)| outcome == "ok" || outcome == "problems")
+            .map(|(_, entries, bytes)| (entries, bytes)))
+    }
+
     /// The row of `name` in the directory `dir`.
     pub fn find(&self, dir: i64, name: &Name) -> Result<Option<Row>, JournalError> {
         let ask = || {

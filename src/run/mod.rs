@@ -131,23 +131,25 @@ pub fn start(job: Job) -> Exit {
     }
     match job.mode {
         Mode::VerifyOnly => verify_only(&job, resolved),
-        Mode::DryRun | Mode::Migrate | Mode::Repair => match preflight::check(resolved, &job.allow, job.threads) {
-            Err(refusals) => refuse(&job, Some(name), refusals),
-            Ok(cleared) if job.mode == Mode::DryRun => print(&dry_run(&cleared)),
-            Ok(cleared) => migrate(&job, cleared),
-        },
+        Mode::DryRun | Mode::Migrate | Mode::Repair => {
+            match preflight::check(resolved, &job.allow, job.threads, job.mode == Mode::DryRun) {
+                Err(refusals) => refuse(&job, Some(name), refusals),
+                Ok(cleared) if job.mode == Mode::DryRun => print(&dry_run(&cleared)),
+                Ok(cleared) => migrate(&job, cleared),
+            }
+        }
     }
 }
 
 fn migrate(job: &Job, cleared: Cleared) -> Exit {
-    let (resolved, source, surveys, location) = cleared.into_parts();
+    let (resolved, source, size, location) = cleared.into_parts();
     let mut run = Run::new(resolved);
     let journal = match Journal::open(location, job.allow.restart) {
         Ok(journal) => Arc::new(journal),
         Err(error) => return fail(&error.to_string(), Exit::Refused),
     };
     let progress = Progress::start(job.progress, &run.counters);
-    run.expect(&surveys);
+    run.expect(&size);
     watch_signals(&run.stop);
     let started = run.declare(&journal).and_then(|()| Writer::start(&journal, run.stop.clone()));
     let writer = match started {

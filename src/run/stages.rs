@@ -11,6 +11,7 @@ use crate::journal::{Declared, Journal, JournalError, Writer};
 use crate::meta::Keep;
 use crate::path::RelPath;
 use crate::plan::resolved::{Presence, Resolved};
+use crate::preflight::Size;
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::Counters;
 use crate::report::{self, Report, human};
@@ -71,9 +72,10 @@ impl Run {
         }
     }
 
-    pub(super) fn expect(&self, surveys: &[crate::survey::Survey]) {
-        self.counters.expected_bytes.store(surveys.iter().map(|s| s.bytes.min(s.allocated)).sum(), Relaxed);
-        self.counters.expected_entries.store(surveys.iter().map(|s| s.entries).sum(), Relaxed);
+    pub(super) fn expect(&self, size: &Size) {
+        let (entries, bytes) = size.sums();
+        self.counters.expected_entries.store(entries, Relaxed);
+        self.counters.expected_bytes.store(bytes, Relaxed);
     }
 
     /// A journal that cannot be read ends the run.
