@@ -171,7 +171,7 @@ struct RunArgs {
     /// Keep the journal here instead of in .persistcp on the target's file system
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Threads of the copier [default: twice the cores, at least 8, at most 32]
+    /// Threads of the copier [default: eight for each core, at least 16, at most 32]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
     /// What to verify after the copy
@@ -335,7 +335,7 @@ impl RunArgs {
             },
             atime: self.atime,
             // On cold disks more threads than cores pay: they keep the device's queue filled.
-            threads: threads(open_files, self.threads.map_or((2 * cores).clamp(8, 32), usize::from)),
+            threads: threads(open_files, self.threads.map_or((8 * cores).clamp(16, 32), usize::from)),
             open_files,
             report: self.report,
             progress: if self.quiet { Style::None } else { self.progress },
