@@ -226,7 +226,7 @@ pub struct Permit {
 
 /// Bounds of the dirty bytes of an epoch: below, syncfs calls would dominate;
 /// above, progress would lag.
-const LEAST_DIRTY: u64 = 32 << 20;
+const LEAST_DIRTY: u64 = 8 << 20;
 const MOST_DIRTY: u64 = 512 << 20;
 /// What every file costs beyond its data: inode, directory entry, journal row.
 const ENTRY_COST: u64 = 4096;
@@ -243,15 +243,18 @@ impl Gate {
 
     /// Waits until `bytes` more may become dirty. A file larger than the bound takes all of it.
     pub fn acquire(self: &Arc<Self>, bytes: u64) -> Permit {
-        let bytes = (bytes + ENTRY_COST).min(LEAST_DIRTY);
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        while *used > 0 && *used + bytes > self.limit.load(Relaxed) {
+        loop {
+            let limit = self.limit.load(Relaxed);
+            let bytes = (bytes + ENTRY_COST).min(limit);
+            if *used == 0 || *used + bytes <= limit {
+                *used += bytes;
+                return Permit { gate: Arc::clone(self), bytes };
+            }
             self.waiting.fetch_add(1, Relaxed);
             used = self.freed.wait(used).unwrap_or_else(PoisonError::into_inner);
             self.waiting.fetch_sub(1, Relaxed);
         }
-        *used += bytes;
-        Permit { gate: Arc::clone(self), bytes }
     }
 }
 
