@@ -3,6 +3,7 @@
 use crate::copy::descriptors::threads;
 use crate::exit::Exit;
 use crate::journal::Location;
+use crate::pace::Rate;
 use crate::preflight::Allow;
 use crate::progress::Style;
 use crate::recall::Form;
@@ -174,6 +175,10 @@ struct RunArgs {
     /// Threads of the copier [default: eight for each core, at least 16, at most 32]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Move at most this many bytes a second, copying and reading back: 500K, 20M, 1.5G; a number
+    /// alone is in KiB. `nice` and `ionice` work as well
+    #[arg(long, value_name = "RATE")]
+    bwlimit: Option<Rate>,
     /// What to verify after the copy
     #[arg(long, value_enum, default_value_t = Verify::Content)]
     verify: Verify,
@@ -337,6 +342,7 @@ impl RunArgs {
             // On cold disks more threads than cores pay: they keep the device's queue filled.
             threads: threads(open_files, self.threads.map_or((8 * cores).clamp(16, 32), usize::from)),
             open_files,
+            bwlimit: self.bwlimit,
             report: self.report,
             progress: if self.quiet { Style::None } else { self.progress },
             color: self.color.on(),

@@ -19,6 +19,7 @@ pub mod loss;
 pub mod manifest;
 pub mod meta;
 pub mod mounts;
+pub mod pace;
 pub mod path;
 pub mod plan;
 pub mod preflight;

@@ -42,4 +42,5 @@ mod room;
 mod roots;
 mod second_opinion;
 mod signals;
+mod throttled;
 mod verify;

@@ -7,9 +7,9 @@ use crate::digest::{Algorithm, ContentHasher, Digest, Sink};
 use crate::fixup;
 use crate::journal::{Row, SourceId, State};
 use crate::meta::{Attributes, Wanted};
+use crate::pace::Pace;
 use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
-use crate::stop::Stop;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Kind, Stat, Time, stat_fd};
 use crate::sys::xattr::Holder;
@@ -151,7 +151,7 @@ impl Walk<'_> {
         // Another size or no file at all is said without reading either.
         let same_size = sides.dst.stat_at(name).is_ok_and(|there| there.size == stat.size);
         if self.verifier().depth == Depth::Content && !row.alias && same_size {
-            match digest(fd.as_fd(), stat, &self.verifier().stop) {
+            match digest(fd.as_fd(), stat, &self.verifier().pace) {
                 Ok(digest) => row.digest = digest,
                 Err(errno) => return self.unreadable(dir.target, path, "read the source", errno),
             }
@@ -181,7 +181,7 @@ impl Walk<'_> {
 }
 
 /// Hashes a file of the backup by ordinary reads, as it is for holes; `None` when the run is ending.
-fn digest(fd: BorrowedFd<'_>, stat: &Stat, stop: &Stop) -> Result<Option<Digest>, Errno> {
+fn digest(fd: BorrowedFd<'_>, stat: &Stat, pace: &Pace) -> Result<Option<Digest>, Errno> {
     let holes = stat.size.saturating_sub(stat.allocated);
     let mut hasher = ContentHasher::new(Algorithm::for_holes(holes));
     let mut at = 0;
@@ -193,11 +193,12 @@ fn digest(fd: BorrowedFd<'_>, stat: &Stat, stop: &Stop) -> Result<Option<Digest>
         hasher.zeros(from - at);
         at = from;
         while at < to {
-            if stop.is_set() {
+            if pace.is_stopped() {
                 return Ok(None);
             }
             let got = with_buffer(|buffer| {
-                let want = usize::try_from(to - at).unwrap_or(usize::MAX).min(buffer.len());
+                let want = pace.request(usize::try_from(to - at).unwrap_or(usize::MAX).min(buffer.len()));
+                pace.wait(want as u64);
                 let got = file::read_full(fd, &mut buffer[..want], at)?;
                 hasher.update(&buffer[..got]);
                 Ok(got)

@@ -144,7 +144,7 @@ impl Engine {
                 drop(permit.take());
                 self.fill_chunks(dir, name, source, &before, born, std::mem::take(&mut values))
             } else {
-                data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), &self.stop)
+                data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), &self.pace)
             };
             let after = match stat_fd(&source.fd) {
                 Ok(after) => after,

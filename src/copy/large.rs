@@ -89,7 +89,7 @@ impl Engine {
         let born = self.reopen(parent, dir.node.id, name, &row)?;
         let at = born.temporary.as_ref().unwrap_or(name);
         let holds = |(index, value): &(u64, ChunkValue)| {
-            read_chunk(parent, at, *index, stat.size, &self.stop).is_ok_and(|found| found == *value)
+            read_chunk(parent, at, *index, stat.size, &self.pace).is_ok_and(|found| found == *value)
         };
         if !row.source_unchanged(stat) || chunks.is_empty() || !chunks.iter().rev().take(PROBED).all(holds) {
             // The inode serves all the same: its blocks are taken, and nobody reads it. A finished
@@ -265,7 +265,7 @@ impl Work<'_> {
                 target: self.target,
                 buffer,
                 hasher: ChunkHasher::new(index),
-                stop: &self.engine.stop,
+                pace: &self.engine.pace,
                 written: 0,
                 hole: None,
                 direct: self.direct,

@@ -31,6 +31,7 @@ use crate::durable::{FileSystems, Submit};
 use crate::journal::{Journal, JournalError, Reader, Row};
 use crate::loss::{Disk, Loss};
 use crate::meta::{self, Attributes, Keep, Wanted};
+use crate::pace::Pace;
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::{Fixup, Resolved};
 use crate::problem::{Problem, ProblemKind, Problems};
@@ -79,6 +80,8 @@ pub struct Parts {
     pub problems: Arc<Problems>,
     /// How to end early.
     pub stop: Stop,
+    /// How fast bytes may move.
+    pub pace: Pace,
     /// How to work.
     pub options: Options,
 }
@@ -93,6 +96,7 @@ pub struct Engine {
     counters: Arc<Counters>,
     problems: Arc<Problems>,
     stop: Stop,
+    pace: Pace,
     options: Options,
     sources: layout::Sources,
     /// Entries that a walk of an outer entry came across, by target and entry.
@@ -169,6 +173,7 @@ impl Engine {
             counters: parts.counters,
             problems: parts.problems,
             stop: parts.stop,
+            pace: parts.pace,
             options: parts.options,
         })
     }

@@ -9,6 +9,7 @@ use crate::durable::FileSystems;
 use crate::exit::Exit;
 use crate::fixup;
 use crate::journal::{Journal, Location, Writer};
+use crate::pace::Rate;
 use crate::plan::resolved::Resolved;
 use crate::plan::{self, Backup, Overrides, Plan, ResolveError};
 use crate::preflight::{self, Allow, Cleared};
@@ -44,6 +45,8 @@ pub struct Job {
     pub threads: usize,
     /// The limit of open files.
     pub open_files: u64,
+    /// How fast bytes may move.
+    pub bwlimit: Option<Rate>,
     /// Where the JSON report goes.
     pub report: Option<PathBuf>,
     /// How progress is shown.
@@ -143,7 +146,7 @@ pub fn start(job: Job) -> Exit {
 
 fn migrate(job: &Job, cleared: Cleared) -> Exit {
     let (resolved, source, size, location) = cleared.into_parts();
-    let mut run = Run::new(resolved);
+    let mut run = Run::new(resolved, job);
     let journal = match Journal::open(location, job.allow.restart) {
         Ok(journal) => Arc::new(journal),
         Err(error) => return fail(&error.to_string(), Exit::Refused),
@@ -209,7 +212,7 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
         Ok(false) => return refuse(job, Some(name), vec![unrecorded(&location)]),
         Err(error) => return refuse(job, Some(name), vec![error.to_string()]),
     }
-    let mut run = Run::new(resolved);
+    let mut run = Run::new(resolved, job);
     let opened = Journal::open(location, false).and_then(|journal| {
         run.declare_targets(&journal)?;
         Writer::start(&journal, run.stop.clone()).map(|writer| (journal, writer))

@@ -9,6 +9,7 @@ use crate::durable::{Epochs, FileSystems, Surroundings};
 use crate::exit::Exit;
 use crate::journal::{Declared, Journal, JournalError, Writer};
 use crate::meta::Keep;
+use crate::pace::Pace;
 use crate::path::RelPath;
 use crate::plan::resolved::{Presence, Resolved};
 use crate::preflight::Size;
@@ -30,6 +31,8 @@ pub(super) struct Run {
     pub(super) counters: Arc<Counters>,
     pub(super) problems: Arc<Problems>,
     pub(super) stop: Stop,
+    /// Copying and reading back share one limit.
+    pace: Pace,
     started: Moment,
     clock: Instant,
     /// Names of the targets by the journal's numbers: the plan's, then those that it no longer has.
@@ -37,12 +40,14 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(resolved: Resolved) -> Self {
+    pub(super) fn new(resolved: Resolved, job: &Job) -> Self {
+        let stop = Stop::default();
         let run = Self {
             counters: Arc::new(Counters::new(resolved.targets.len())),
             plan: Arc::new(resolved),
             problems: Arc::new(Problems::default()),
-            stop: Stop::default(),
+            pace: Pace::new(stop.clone(), job.bwlimit),
+            stop,
             started: clock::now(),
             clock: Instant::now(),
             names: Vec::new(),
@@ -172,6 +177,7 @@ impl Run {
             counters: Arc::clone(&self.counters),
             problems: Arc::clone(&self.problems),
             stop: self.stop.clone(),
+            pace: self.pace.clone(),
             options: Options {
                 keep: Keep { owner: !job.allow.no_owner, atime: job.atime },
                 cross_mounts: job.allow.cross_mounts,
@@ -265,6 +271,7 @@ impl Run {
             counters: Arc::clone(&self.counters),
             problems: Arc::clone(problems),
             stop: self.stop.clone(),
+            pace: self.pace.clone(),
             journal: writer.handle(),
             medium: WorstMedium::default(),
             readers: Mutex::default(),

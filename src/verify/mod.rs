@@ -14,6 +14,7 @@ use crate::clock;
 use crate::journal::{Journal, JournalError, Reader, Row, Seen, WriterHandle};
 use crate::loss::Loss;
 use crate::meta::{self, Actual, Xattrs};
+use crate::pace::Pace;
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::Resolved;
 use crate::problem::{Problem, ProblemKind, Problems};
@@ -74,6 +75,8 @@ pub struct Verifier {
     pub problems: Arc<Problems>,
     /// How to end early.
     pub stop: Stop,
+    /// How fast bytes may be read.
+    pub pace: Pace,
     /// Where the results are recorded.
     pub journal: WriterHandle,
     /// How the medium was read.
@@ -284,7 +287,7 @@ impl Verifier {
         let reading = Reading::open(dir, name)?;
         let found = match self.chunks_of(row) {
             Some(chunks) => self.compare_chunks(&reading, path, row, &chunks),
-            None => reading.digest(digest.algorithm, &self.stop).map(|found| {
+            None => reading.digest(digest.algorithm, &self.pace).map(|found| {
                 let hex = |bytes: &[u8; 32]| format!("BLAKE3 {}", blake3::Hash::from_bytes(*bytes).to_hex());
                 (found != digest).then(|| {
                     Problem::differs(path.clone(), ProblemKind::Content, hex(&digest.bytes), hex(&found.bytes))
