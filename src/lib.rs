@@ -34,3 +34,4 @@ pub mod stop;
 pub mod survey;
 pub mod sys;
 pub mod verify;
+pub mod walk;

@@ -11,8 +11,10 @@ use crate::sys::dir::{LOST_AND_FOUND, TargetDir, open_target, read_batches};
 use crate::sys::filesystem::{Space, may_chown, space};
 use crate::sys::root::{Root, real_path};
 use crate::sys::{Errno, Op, errno_words, retry};
+use crate::walk::Means;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What the user allows beyond the safe defaults.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +39,7 @@ pub struct Allow {
 #[derive(Debug)]
 pub struct Cleared {
     plan: Resolved,
-    source: Root,
+    source: Arc<Root>,
     size: Size,
     journal: Location,
 }
@@ -73,7 +75,7 @@ impl Size {
 impl Cleared {
     /// The plan, its opened source, how much there is, and the journal's place.
     #[must_use]
-    pub fn into_parts(self) -> (Resolved, Root, Size, Location) {
+    pub fn into_parts(self) -> (Resolved, Arc<Root>, Size, Location) {
         (self.plan, self.source, self.size, self.journal)
     }
 
@@ -98,7 +100,7 @@ pub type Refusals = Vec<String>;
 
 /// Looks at everything and clears the plan or says why not. `survey_always`, or the
 /// counts of the last run do where that came to its end.
-pub fn check(plan: Resolved, allow: &Allow, threads: usize, survey_always: bool) -> Result<Cleared, Refusals> {
+pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -> Result<Cleared, Refusals> {
     let mut refusals = Vec::new();
     let source = match open_source(&plan) {
         Ok(source) => Some(source),
@@ -148,14 +150,14 @@ pub fn check(plan: Resolved, allow: &Allow, threads: usize, survey_always: bool)
             refusals.extend(place.refusals(&plan, target, allow, ours));
         }
     }
-    let Some(source) = source.filter(|_| refusals.is_empty()) else { return Err(refusals) };
+    let Some(source) = source.filter(|_| refusals.is_empty()).map(Arc::new) else { return Err(refusals) };
     if known
         && !survey_always
         && let Some((entries, bytes)) = last_totals(&plan, &journal, &declared)
     {
         return Ok(Cleared { plan, source, size: Size::Past { entries, bytes }, journal });
     }
-    let surveys = survey(&plan, &source, threads, allow.cross_mounts);
+    let surveys = survey(&plan, &source, means, allow.cross_mounts);
     refusals.extend(capacity(&plan, &surveys, &places, known));
     let size = Size::Surveyed(surveys);
     if refusals.is_empty() { Ok(Cleared { plan, source, size, journal }) } else { Err(refusals) }

@@ -11,6 +11,8 @@ use crate::stop::Full;
 use crate::survey::unfinished;
 use crate::sys::filesystem::Space;
 use crate::sys::root::Root;
+use crate::walk::Means;
+use std::sync::Arc;
 
 /// What is left for one file system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,15 +23,15 @@ struct Left {
 
 /// A sentence for the report; `None` when nothing can be found out.
 #[must_use]
-pub fn words(plan: &Resolved, full: Full, journal: &Journal, threads: usize, cross_mounts: bool) -> Option<String> {
+pub fn words(plan: &Resolved, full: Full, journal: &Journal, means: Means, cross_mounts: bool) -> Option<String> {
     let rooms: Vec<_> = plan.targets.iter().map(|target| room(plan, target)).collect();
     let dev = match full {
         Full::Target(target) | Full::Quota(target) => rooms.get(target as usize)?.as_ref()?.0,
         Full::Journal => journal.directory_id().ok()?.0,
     };
     let space = rooms.iter().flatten().find(|room| room.0 == dev)?.1;
-    let source = Root::open(&plan.source).ok()?;
-    let surveys = unfinished(plan, &source, threads, cross_mounts, journal).ok()?;
+    let source = Arc::new(Root::open(&plan.source).ok()?);
+    let surveys = unfinished(plan, &source, means, cross_mounts, journal).ok()?;
     let mut left = Left::default();
     for (survey, _) in surveys.iter().zip(&rooms).filter(|(_, room)| room.as_ref().is_some_and(|room| room.0 == dev)) {
         left.bytes += survey.allocated;

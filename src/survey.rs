@@ -1,21 +1,16 @@
 //! Sizes and counts of what will be copied, read only, before the first byte.
-//!
-//! jwalk walks in a pool of its own, by paths below `/proc/self/fd/N` of the
-//! opened entry, so a symlink in the backup leads nowhere else. It never serves
-//! the copier.
 
+use crate::copy::source::ENTRY;
 use crate::journal::{Journal, JournalError, Reader, State};
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::{Entry, Presence, Resolved, Target};
+use crate::sys::dir::SourceDir;
 use crate::sys::root::Root;
-use crate::sys::stat::{Kind, Stat, stat_fd, stat_path};
-use jwalk::{Parallelism, WalkDirGeneric};
-use rustix::fd::{AsFd, AsRawFd};
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::walk::{Means, Start, Visit, walk};
+use rustix::fd::AsFd;
 use rustix::fs::OFlags;
 use std::collections::HashSet;
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -84,145 +79,156 @@ struct Walks {
     cross_mounts: bool,
     linked: Linked,
     /// Sources of entries that lie below another entry: the outer walk leaves them to the inner one.
-    inner: HashSet<PathBuf>,
+    inner: HashSet<RelPath>,
     /// What need not be counted.
     finished: Option<Finished>,
 }
 
 /// Surveys every present entry of the plan; one result for each target.
 #[must_use]
-pub fn survey(plan: &Resolved, source: &Root, threads: usize, cross_mounts: bool) -> Vec<Survey> {
-    run(plan, source, threads, cross_mounts, None)
+pub fn survey(plan: &Resolved, source: &Arc<Root>, means: Means, cross_mounts: bool) -> Vec<Survey> {
+    run(plan, source, means, cross_mounts, None)
 }
 
 /// The same for what the journal does not know as finished.
 pub fn unfinished(
     plan: &Resolved,
-    source: &Root,
-    threads: usize,
+    source: &Arc<Root>,
+    means: Means,
     cross_mounts: bool,
     journal: &Journal,
 ) -> Result<Vec<Survey>, JournalError> {
     let finished = Finished(Mutex::new(journal.reader()?));
-    Ok(run(plan, source, threads, cross_mounts, Some(finished)))
+    Ok(run(plan, source, means, cross_mounts, Some(finished)))
 }
 
-fn run(plan: &Resolved, source: &Root, threads: usize, cross_mounts: bool, finished: Option<Finished>) -> Vec<Survey> {
-    let walks = Arc::new(Walks { cross_mounts, linked: Linked::default(), inner: inner_entries(plan), finished });
+fn run(
+    plan: &Resolved,
+    source: &Arc<Root>,
+    means: Means,
+    cross_mounts: bool,
+    finished: Option<Finished>,
+) -> Vec<Survey> {
+    let walks = Walks { cross_mounts, linked: Linked::default(), inner: inner_entries(plan), finished };
     let survey = |target: &Target| {
-        let counts = Arc::new(Counts::default());
-        for entry in target.entries.iter().filter(|e| e.presence == Presence::Present) {
-            walk(target, entry, source, threads, &counts, &walks);
-        }
-        counts.read()
+        let visitor = Visitor { target, counts: Counts::default(), walks: &walks };
+        let present = target.entries.iter().filter(|e| e.presence == Presence::Present);
+        let starts = present.filter_map(|entry| visitor.start(entry, source)).collect();
+        walk(source, starts, &visitor, means);
+        visitor.counts.read()
     };
     plan.targets.iter().map(survey).collect()
 }
 
-fn inner_entries(plan: &Resolved) -> HashSet<PathBuf> {
+fn inner_entries(plan: &Resolved) -> HashSet<RelPath> {
     let entries = || plan.targets.iter().flat_map(|t| &t.entries);
     entries()
         .filter(|inner| entries().any(|e| e.src != inner.src && inner.src.strip_prefix(&e.src).is_some()))
-        .map(|e| e.src.as_path().to_path_buf())
+        .map(|e| e.src.clone())
         .collect()
 }
 
-fn walk(target: &Target, entry: &Entry, source: &Root, threads: usize, counts: &Arc<Counts>, walks: &Arc<Walks>) {
-    let opened = source.open_in(&entry.src, OFlags::PATH).and_then(|fd| Ok((stat_fd(&fd)?, fd)));
-    let Ok((stat, fd)) = opened else {
-        counts.unreadable.fetch_add(1, Relaxed);
-        return;
-    };
-    let dir = entry.dst.parent().and_then(|above| walks.directory(&above));
-    let id = match entry.dst.last() {
-        Some(name) => {
-            counts.add(&stat, name.as_bytes(), dir, walks, || entry.src.clone());
-            walks.finished.as_ref().and_then(|f| f.directory(dir?, &name))
+/// Counts what one target will need.
+struct Visitor<'a> {
+    target: &'a Target,
+    counts: Counts,
+    walks: &'a Walks,
+}
+
+/// A directory of the backup, and its id in the journal where that is asked.
+struct At {
+    path: RelPath,
+    id: Option<i64>,
+}
+
+impl Visitor<'_> {
+    /// Counts an entry of the plan; comes back with where to walk if it is a directory.
+    fn start(&self, entry: &Entry, source: &Root) -> Option<Start<At>> {
+        let opened = source.open_in(&entry.src, OFlags::PATH).and_then(|fd| stat_fd(&fd));
+        let Ok(stat) = opened else {
+            self.unreadable();
+            return None;
+        };
+        let dir = entry.dst.parent().and_then(|above| self.walks.directory(&above));
+        let id = match entry.dst.last() {
+            Some(name) => {
+                self.counts.add(&stat, name.as_bytes(), dir, self.walks, || entry.src.clone());
+                self.walks.finished.as_ref().and_then(|f| f.directory(dir?, &name))
+            }
+            None => Some(0),
+        };
+        if stat.kind != Kind::Directory {
+            return None;
         }
-        None => Some(0),
-    };
-    if stat.kind != Kind::Directory {
-        return;
+        match source.open_in(&entry.src, ENTRY) {
+            Ok(fd) => {
+                let (path, place) = (entry.src.clone(), At { path: entry.src.clone(), id });
+                Some(Start { path, dir: SourceDir::from_fd(fd), stat, place })
+            }
+            Err(_) => {
+                self.unreadable();
+                None
+            }
+        }
     }
-    let root = PathBuf::from(format!("/proc/self/fd/{}/.", fd.as_raw_fd()));
-    let base = root.clone();
-    let below_from = entry.src.strip_prefix(&target.from).unwrap_or_default().as_path().to_path_buf();
-    let entry_path = entry.src.as_path().to_path_buf();
-    let excluded = target.excluded.clone();
-    let (counts, walks) = (Arc::clone(counts), Arc::clone(walks));
-    // The state of a directory's reading is its id in the journal; it comes as that of the one above.
-    let walker = WalkDirGeneric::<(Option<i64>, ())>::new(&root)
-        .root_read_dir_state(id)
-        .skip_hidden(false)
-        .follow_links(false)
-        .min_depth(1)
-        .parallelism(Parallelism::RayonNewPool(threads))
-        .process_read_dir(move |depth, path, id, children| {
-            match depth {
-                // The root itself, which is counted already.
-                None => return,
-                Some(0) => {}
-                Some(_) => *id = id.and_then(|above| walks.below(above, path.file_name())),
-            }
-            for child in children.iter_mut() {
-                let Ok(child) = child else {
-                    counts.unreadable.fetch_add(1, Relaxed);
-                    continue;
-                };
-                let path = child.path();
-                let relative = path.strip_prefix(&base).unwrap_or(Path::new(""));
-                let is_dir = child.file_type.is_dir();
-                if walks.inner.contains(&entry_path.join(relative))
-                    || (!excluded.is_empty() && excluded.matched(below_from.join(relative), is_dir).is_ignore())
-                {
-                    child.read_children_path = None;
-                    continue;
-                }
-                match stat_path(&path) {
-                    // A subvolume has a device number of its own, but only a mount is not entered.
-                    Ok(stat) if stat.mount_root && !walks.cross_mounts => child.read_children_path = None,
-                    Ok(stat) => counts.add(&stat, child.file_name.as_bytes(), *id, &walks, || {
-                        RelPath::new(entry_path.join(relative).as_os_str().as_bytes()).unwrap_or_default()
-                    }),
-                    Err(_) => {
-                        counts.unreadable.fetch_add(1, Relaxed);
-                    }
-                }
-            }
-            // Only directories need to travel on: memory follows the width of one directory.
-            children.retain(|child| child.as_ref().is_ok_and(|c| c.file_type.is_dir()));
-        });
-    for _ in walker {}
+}
+
+impl Visit for Visitor<'_> {
+    type Place = At;
+
+    fn entry(&self, above: &At, name: &Name, stat: &Stat) -> Option<At> {
+        let is_dir = stat.kind == Kind::Directory;
+        let path = || above.path.join(name);
+        // The path is put together only where it can matter.
+        if !self.walks.inner.is_empty() && self.walks.inner.contains(&path())
+            || self.target.excludes_in_source(&above.path, name, is_dir)
+            || stat.mount_root && !self.walks.cross_mounts
+        {
+            return None;
+        }
+        self.counts.add(stat, name.as_bytes(), above.id, self.walks, path);
+        is_dir.then(|| At { path: path(), id: above.id.and_then(|id| self.walks.below(id, name)) })
+    }
+
+    fn unreadable(&self) {
+        self.counts.unreadable.fetch_add(1, Relaxed);
+    }
 }
 
 /// Entries and allocated bytes at and below `fd`, whose stat is `stat`, without
 /// the mounts below.
 #[must_use]
 pub fn weigh(fd: impl AsFd, stat: &Stat) -> (u64, u64) {
-    let (mut entries, mut bytes) = (1, stat.allocated);
-    if stat.kind != Kind::Directory {
-        return (entries, bytes);
+    let weight = Weight { entries: AtomicU64::new(1), bytes: AtomicU64::new(stat.allocated) };
+    if stat.kind == Kind::Directory
+        && let Ok(root) = Root::again(fd)
+        && let Ok(fd) = root.open_in(&RelPath::root(), ENTRY)
+    {
+        let start = Start { path: RelPath::root(), dir: SourceDir::from_fd(fd), stat: *stat, place: () };
+        // One thread, and few descriptors: this runs beside a copy that has shared them all out.
+        walk(&Arc::new(root), vec![start], &weight, Means { threads: 1, directories: 2, inline: 1 });
     }
-    let root = format!("/proc/self/fd/{}/.", fd.as_fd().as_raw_fd());
-    let walker = WalkDirGeneric::<((), Option<u64>)>::new(root)
-        .skip_hidden(false)
-        .follow_links(false)
-        .min_depth(1)
-        .parallelism(Parallelism::Serial)
-        .process_read_dir(move |_, _, (), children| {
-            for child in children.iter_mut().flatten() {
-                match stat_path(&child.path()) {
-                    Ok(stat) if stat.mount_root && child.depth > 0 => child.read_children_path = None,
-                    Ok(stat) => child.client_state = Some(stat.allocated),
-                    Err(_) => {}
-                }
-            }
-        });
-    for allocated in walker.into_iter().flatten().filter_map(|entry| entry.client_state) {
-        entries += 1;
-        bytes += allocated;
+    (weight.entries.into_inner(), weight.bytes.into_inner())
+}
+
+struct Weight {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Visit for Weight {
+    type Place = ();
+
+    fn entry(&self, (): &(), _: &Name, stat: &Stat) -> Option<()> {
+        self.entries.fetch_add(1, Relaxed);
+        if stat.mount_root {
+            return None;
+        }
+        self.bytes.fetch_add(stat.allocated, Relaxed);
+        Some(())
     }
-    (entries, bytes)
+
+    fn unreadable(&self) {}
 }
 
 /// What the journal knows as finished.
@@ -261,8 +267,8 @@ impl Walks {
         path.names().try_fold(0, |dir, name| finished.directory(dir, &name))
     }
 
-    fn below(&self, dir: i64, name: Option<&OsStr>) -> Option<i64> {
-        self.finished.as_ref()?.directory(dir, &Name::new(name?.as_bytes()).ok()?)
+    fn below(&self, dir: i64, name: &Name) -> Option<i64> {
+        self.finished.as_ref()?.directory(dir, name)
     }
 
     fn is_finished(&self, dir: Option<i64>, name: &[u8], stat: &Stat) -> bool {

@@ -67,7 +67,7 @@ pub struct Parts {
     /// What to copy.
     pub plan: Arc<Resolved>,
     /// The backup tree.
-    pub source: Root,
+    pub source: Arc<Root>,
     /// Held for the whole run.
     pub journal: Arc<Journal>,
     /// File systems and their syncfs descriptors.
@@ -166,7 +166,7 @@ impl Engine {
             state: parts.journal.directory_id()?,
             fixups_changed: plan.fixups.iter().map(|_| AtomicBool::new(false)).collect(),
             plan: parts.plan,
-            source: Arc::new(parts.source),
+            source: parts.source,
             journal: parts.journal,
             file_systems: parts.file_systems,
             submit: parts.submit,

@@ -17,7 +17,7 @@ pub(crate) const ENTRY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// One directory.
 #[derive(Debug)]
-pub(super) struct SourceNode {
+pub(crate) struct SourceNode {
     at: At,
     dev: u64,
     ino: u64,
@@ -38,7 +38,7 @@ enum At {
 
 impl SourceNode {
     /// The directory at `path` of the backup.
-    pub(super) fn entry(
+    pub(crate) fn entry(
         root: &Arc<Root>,
         path: &RelPath,
         dir: SourceDir,
@@ -49,7 +49,7 @@ impl SourceNode {
     }
 
     /// The directory `name` in `above`.
-    pub(super) fn below(above: &Arc<Self>, name: &Name, dir: SourceDir, stat: &Stat) -> Arc<Self> {
+    pub(crate) fn below(above: &Arc<Self>, name: &Name, dir: SourceDir, stat: &Stat) -> Arc<Self> {
         Self::new(At::Below(Arc::clone(above), name.clone()), dir, stat, &above.budget)
     }
 
@@ -60,7 +60,7 @@ impl SourceNode {
 
     /// A descriptor: the cached one, or the directory opened again, name by name
     /// and never through a symlink. `ESTALE` when another directory stands there.
-    pub(super) fn open(&self) -> Result<Arc<SourceDir>, Errno> {
+    pub(crate) fn open(&self) -> Result<Arc<SourceDir>, Errno> {
         let mut closed = Vec::new();
         let mut node = self;
         let mut dir = loop {
@@ -92,29 +92,29 @@ impl SourceNode {
     }
 
     /// Closes the cached descriptor: nothing is left to be done in the directory itself.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         if self.fd.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
             self.budget.give_back();
         }
     }
 
     /// As [`SourceDir::open_dir`].
-    pub(super) fn open_dir(&self, name: &Name) -> Result<SourceDir, Errno> {
+    pub(crate) fn open_dir(&self, name: &Name) -> Result<SourceDir, Errno> {
         self.open()?.open_dir(name)
     }
 
     /// As [`SourceDir::open_file`].
-    pub(super) fn open_file(&self, name: &Name) -> Result<OwnedFd, Errno> {
+    pub(crate) fn open_file(&self, name: &Name) -> Result<OwnedFd, Errno> {
         self.open()?.open_file(name)
     }
 
     /// As [`SourceDir::open_handle`].
-    pub(super) fn open_handle(&self, name: &Name) -> Result<OwnedFd, Errno> {
+    pub(crate) fn open_handle(&self, name: &Name) -> Result<OwnedFd, Errno> {
         self.open()?.open_handle(name)
     }
 
     /// As [`SourceDir::stat_at`].
-    pub(super) fn stat_at(&self, name: &Name) -> Result<Stat, Errno> {
+    pub(crate) fn stat_at(&self, name: &Name) -> Result<Stat, Errno> {
         self.open()?.stat_at(name)
     }
 }

@@ -1,6 +1,6 @@
 //! The plan with names turned into numbers and globs into paths.
 
-use crate::path::RelPath;
+use crate::path::{Name, RelPath};
 use ignore::gitignore::Gitignore;
 use std::path::PathBuf;
 
@@ -54,6 +54,16 @@ impl Target {
         !self.excluded.is_empty()
             && path
                 .strip_prefix(&self.to)
+                .is_some_and(|below| self.excluded.matched(below.as_path(), is_dir).is_ignore())
+    }
+
+    /// The same for `name` in a directory of the backup.
+    #[must_use]
+    pub fn excludes_in_source(&self, above: &RelPath, name: &Name, is_dir: bool) -> bool {
+        !self.excluded.is_empty()
+            && above
+                .join(name)
+                .strip_prefix(&self.from)
                 .is_some_and(|below| self.excluded.matched(below.as_path(), is_dir).is_ignore())
     }
 

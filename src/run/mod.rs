@@ -16,6 +16,7 @@ use crate::preflight::{self, Allow, Cleared};
 use crate::progress::{Phase, Progress, Style};
 use crate::sys::filesystem::may_chown;
 use crate::verify::{Depth, Scope};
+use crate::walk::Means;
 use repair::Repair;
 use stages::Run;
 use std::path::{Path, PathBuf};
@@ -57,6 +58,13 @@ pub struct Job {
     pub verbose: bool,
     /// Print nothing when all is well.
     pub quiet: bool,
+}
+
+impl Job {
+    /// What a walk that only counts may use.
+    fn means(&self) -> Means {
+        Means::new(self.open_files, self.threads)
+    }
 }
 
 /// What a run does.
@@ -135,7 +143,7 @@ pub fn start(job: Job) -> Exit {
     match job.mode {
         Mode::VerifyOnly => verify_only(&job, resolved),
         Mode::DryRun | Mode::Migrate | Mode::Repair => {
-            match preflight::check(resolved, &job.allow, job.threads, job.mode == Mode::DryRun) {
+            match preflight::check(resolved, &job.allow, job.means(), job.mode == Mode::DryRun) {
                 Err(refusals) => refuse(&job, Some(name), refusals),
                 Ok(cleared) if job.mode == Mode::DryRun => print(&dry_run(&cleared)),
                 Ok(cleared) => migrate(&job, cleared),

@@ -149,7 +149,7 @@ impl Run {
     pub(super) fn copy(
         &self,
         job: &Job,
-        source: crate::sys::root::Root,
+        source: Arc<Root>,
         journal: &Arc<Journal>,
         writer: &Writer,
         file_systems: &Arc<FileSystems>,
@@ -290,7 +290,7 @@ impl Run {
     pub(super) fn shortage(&self, job: &Job, journal: &Journal, writer: &Writer) -> Option<String> {
         let Some(Reason::Full(_, full)) = self.stop.reason() else { return None };
         writer.handle().flush();
-        shortage::words(&self.plan, full, journal, job.threads, job.allow.cross_mounts)
+        shortage::words(&self.plan, full, journal, job.means(), job.allow.cross_mounts)
     }
 
     pub(super) fn report(&self, job: &Job, medium: Option<verify::Medium>, fixups: Vec<fixup::Outcome>) -> Report {

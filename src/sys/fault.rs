@@ -52,8 +52,6 @@ pub enum Op {
     Advise,
     /// preadv2(2) of one byte that asks whether it is cached.
     Probe,
-    /// statx(2) of a walk that only counts.
-    Survey,
 }
 
 /// What a call does instead of what it was asked.
@@ -100,7 +98,7 @@ mod inject {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-    const NAMES: [(Op, &str); 36] = [
+    const NAMES: [(Op, &str); 35] = [
         (Op::Open, "open"),
         (Op::Create, "create"),
         (Op::Mkdir, "mkdir"),
@@ -136,7 +134,6 @@ mod inject {
         (Op::Flock, "flock"),
         (Op::Advise, "advise"),
         (Op::Probe, "probe"),
-        (Op::Survey, "survey"),
     ];
 
     static CALLS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];

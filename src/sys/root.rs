@@ -23,6 +23,13 @@ impl Root {
             .map(Self)
     }
 
+    /// The directory behind an open descriptor, as a root of its own.
+    pub fn again(fd: impl AsFd) -> Result<Self, Errno> {
+        // Not a duplicate, which an O_PATH handle would not let read.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        retry(Op::Open, || rustix::fs::openat(fd.as_fd(), c".", flags, Mode::empty())).map(Self)
+    }
+
     /// Opens `path` inside the root. `flags` gets `O_CLOEXEC`; magic links
     /// (`/proc/*/fd`) are refused with `ELOOP`.
     pub fn open_in(&self, path: &RelPath, flags: OFlags) -> Result<OwnedFd, Errno> {

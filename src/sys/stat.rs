@@ -5,7 +5,6 @@ use crate::path::Name;
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags};
 use std::ffi::CStr;
-use std::path::Path;
 
 /// The type of an inode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -223,12 +222,6 @@ pub fn stat_fd(fd: impl AsFd) -> Result<Stat, Errno> {
 /// directory, symlinks themselves (statx(2)).
 pub fn stat_at(dir: impl AsFd, name: &Name) -> Result<Stat, Errno> {
     stat_c(dir, name.as_c_str())
-}
-
-/// `statx(AT_FDCWD, path, …)` as in [`stat_at`]: for walks by path that only count.
-pub fn stat_path(path: &Path) -> Result<Stat, Errno> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    retry(Op::Survey, || rustix::fs::statx(rustix::fs::CWD, path, flags, wanted())).map(|raw| decode(&raw))
 }
 
 fn stat_c(dir: impl AsFd, name: &CStr) -> Result<Stat, Errno> {

@@ -9,17 +9,19 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Calls whose failure costs nothing that was promised.
-const ADVISORY: [(&str, &str); 3] = [
+const ADVISORY: [(&str, &str); 2] = [
     ("advise", "an advice; only the speed of later reads hangs on it"),
     ("probe", "without it the report says that the medium was read through the cache"),
-    ("survey", "it only counts; what it could not look at is copied all the same"),
 ];
 
 /// A call in a function that answers its failure by doing more than was needed, and why that is enough.
-const ABSORBING: [(&str, &str, &str); 11] = [
+const ABSORBING: [(&str, &str, &str); 14] = [
     ("stat", "link_here", "it is linked again"),
-    ("open", "survey::walk", "it only counts"),
-    ("stat", "survey::walk", "it only counts"),
+    ("open", "survey::run", "it only counts; what it could not look at is copied all the same"),
+    ("stat", "survey::run", "the same"),
+    ("open", "walk::Walk", "the same"),
+    ("stat", "walk::Walk", "the same"),
+    ("getdents", "walk::Walk", "the same"),
     ("stat", "done_before", "it is copied again"),
     ("setflags", "Dresser::flags", "each flag is set on its own instead"),
     ("statfs", "make_state_dir", "the stricter rule for the owner holds"),

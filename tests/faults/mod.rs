@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// How each kind of call fails, the most likely way first.
-const WAYS: [(&str, &[&str]); 35] = [
+const WAYS: [(&str, &[&str]); 34] = [
     ("open", &["EIO", "EMFILE", "EINTR"]),
     ("create", &["EIO", "ENOSPC", "EDQUOT", "EMFILE", "EINTR"]),
     ("mkdir", &["EIO", "ENOSPC", "EDQUOT"]),
@@ -51,7 +51,6 @@ const WAYS: [(&str, &[&str]); 35] = [
     ("flock", &["EIO", "EINTR"]),
     ("advise", &["EIO"]),
     ("probe", &["EIO"]),
-    ("survey", &["EIO"]),
 ];
 
 /// One fault.

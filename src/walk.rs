@@ -1,0 +1,183 @@
+//! A read-only walk by directory descriptors, for whoever counts: work-stealing,
+//! in inode order, of bounded memory, and never through a symlink.
+
+use crate::copy::descriptors::share;
+use crate::copy::node::FdBudget;
+use crate::copy::source::SourceNode;
+use crate::path::Name;
+use crate::path::RelPath;
+use crate::sys::dir::SourceDir;
+use crate::sys::dir::read_batches;
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, Stat};
+use rayon::Scope;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+/// What is done with the entries of a walk.
+pub trait Visit: Sync {
+    /// What a directory hands to its entries.
+    type Place: Send + Sync;
+
+    /// One entry of a directory. For a directory that is to be entered, what it
+    /// hands on.
+    fn entry(&self, above: &Self::Place, name: &Name, stat: &Stat) -> Option<Self::Place>;
+
+    /// An entry that could not be looked at, or a directory that could not be read.
+    fn unreadable(&self);
+}
+
+/// How a walk works.
+#[derive(Clone, Copy, Debug)]
+pub struct Means {
+    /// Threads of its pool.
+    pub threads: usize,
+    /// Directories that stay open at most, beyond the work in them.
+    pub directories: i64,
+    /// Tasks of a thread that run inside one another.
+    pub inline: u32,
+}
+
+impl Means {
+    /// What `threads` may use of a limit of `open_files`.
+    #[must_use]
+    pub fn new(open_files: u64, threads: usize) -> Self {
+        let share = share(open_files, threads);
+        Self { threads, directories: share.directories, inline: share.inline }
+    }
+}
+
+/// A directory that is walked.
+struct Dir<P> {
+    node: Arc<SourceNode>,
+    place: P,
+}
+
+impl<P> Drop for Dir<P> {
+    fn drop(&mut self) {
+        self.node.close();
+    }
+}
+
+struct Walk<'v, V> {
+    visit: &'v V,
+    queued: AtomicUsize,
+    inline: u32,
+}
+
+/// Where a walk begins: a directory of the backup, by the path that the plan names.
+pub struct Start<P> {
+    /// Below the backup.
+    pub path: RelPath,
+    /// The directory, open.
+    pub dir: SourceDir,
+    /// Its stat.
+    pub stat: Stat,
+    /// What it hands to its entries.
+    pub place: P,
+}
+
+const READ: usize = 2048;
+const TASK: usize = 256;
+const MOST_QUEUED: usize = 512;
+
+/// Walks everything below `starts`. A pool that cannot be started is as unreadable as what it would have read.
+pub fn walk<V: Visit>(root: &Arc<Root>, starts: Vec<Start<V::Place>>, visit: &V, means: Means) {
+    let budget = FdBudget::new(means.directories);
+    let walk = Walk { visit, queued: AtomicUsize::new(0), inline: means.inline };
+    let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(means.threads).build() else {
+        return visit.unreadable();
+    };
+    pool.scope(|scope| {
+        for Start { path, dir, stat, place } in starts {
+            let node = SourceNode::entry(root, &path, dir, &stat, &budget);
+            walk.spawn(scope, 0, Task::Directory(Dir { node, place }));
+        }
+    });
+}
+
+enum Task<P> {
+    /// All entries of a directory.
+    Directory(Dir<P>),
+    /// A subdirectory that is not open yet.
+    Below(Arc<Dir<P>>, Name, Box<Stat>, P),
+    /// Some entries of a large directory.
+    Names(Arc<Dir<P>>, Vec<Name>),
+}
+
+impl<V: Visit> Walk<'_, V> {
+    /// Runs `task` on another thread, or here when enough tasks wait already.
+    fn spawn<'s>(&'s self, scope: &Scope<'s>, inline: u32, task: Task<V::Place>)
+    where
+        V::Place: 's,
+    {
+        if self.queued.load(Relaxed) >= MOST_QUEUED && inline < self.inline {
+            return self.run(scope, inline + 1, task);
+        }
+        self.queued.fetch_add(1, Relaxed);
+        scope.spawn(move |scope| {
+            self.queued.fetch_sub(1, Relaxed);
+            self.run(scope, 0, task);
+        });
+    }
+
+    fn run<'s>(&'s self, scope: &Scope<'s>, inline: u32, task: Task<V::Place>)
+    where
+        V::Place: 's,
+    {
+        match task {
+            Task::Directory(dir) => self.directory(scope, inline, &Arc::new(dir)),
+            Task::Names(dir, names) => self.names(scope, inline, &dir, &names),
+            Task::Below(above, name, stat, place) => match above.node.open_dir(&name) {
+                Ok(dir) => {
+                    let node = SourceNode::below(&above.node, &name, dir, &stat);
+                    drop(above);
+                    self.directory(scope, inline, &Arc::new(Dir { node, place }));
+                }
+                Err(_) => self.visit.unreadable(),
+            },
+        }
+    }
+
+    fn directory<'s>(&'s self, scope: &Scope<'s>, inline: u32, dir: &Arc<Dir<V::Place>>)
+    where
+        V::Place: 's,
+    {
+        let read = dir.node.open().and_then(|src| {
+            read_batches(&*src, READ, |mut batch| {
+                batch.sort_unstable_by_key(|entry| entry.ino);
+                let mut names: Vec<Name> = batch.into_iter().map(|entry| entry.name).collect();
+                while names.len() > TASK {
+                    let task = names.split_off(names.len() - TASK);
+                    self.spawn(scope, inline, Task::Names(Arc::clone(dir), task));
+                }
+                self.names(scope, inline, dir, &names);
+                true
+            })
+        });
+        if read.is_err() {
+            self.visit.unreadable();
+        }
+    }
+
+    fn names<'s>(&'s self, scope: &Scope<'s>, inline: u32, dir: &Arc<Dir<V::Place>>, names: &[Name])
+    where
+        V::Place: 's,
+    {
+        let Ok(src) = dir.node.open() else { return self.visit.unreadable() };
+        let mut below = Vec::new();
+        for name in names {
+            match src.stat_at(name) {
+                Ok(stat) => {
+                    let place = self.visit.entry(&dir.place, name, &stat);
+                    if let Some(place) = place.filter(|_| stat.kind == Kind::Directory) {
+                        below.push(Task::Below(Arc::clone(dir), name.clone(), Box::new(stat), place));
+                    }
+                }
+                Err(_) => self.visit.unreadable(),
+            }
+        }
+        drop(src);
+        below.into_iter().for_each(|task| self.spawn(scope, inline, task));
+    }
+}
