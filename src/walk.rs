@@ -4,10 +4,8 @@
 use crate::copy::descriptors::share;
 use crate::copy::node::FdBudget;
 use crate::copy::source::SourceNode;
-use crate::path::Name;
-use crate::path::RelPath;
-use crate::sys::dir::SourceDir;
-use crate::sys::dir::read_batches;
+use crate::path::{Name, RelPath};
+use crate::sys::dir::{SourceDir, read_batches};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
 use rayon::Scope;
