@@ -179,3 +179,60 @@ impl<V: Visit> Walk<'_, V> {
         below.into_iter().for_each(|task| self.spawn(scope, inline, task));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::root::Root;
+    use crate::sys::stat::stat_fd;
+    use rustix::fs::{Mode, OFlags, mkdirat, openat};
+    use std::sync::atomic::AtomicU64;
+
+    #[derive(Default)]
+    struct Counted {
+        entries: AtomicU64,
+        deepest: AtomicU64,
+        unreadable: AtomicU64,
+    }
+
+    impl Visit for Counted {
+        type Place = u64;
+
+        fn entry(&self, above: &u64, _: &Name, _: &Stat) -> Option<u64> {
+            self.entries.fetch_add(1, Relaxed);
+            self.deepest.fetch_max(above + 1, Relaxed);
+            Some(above + 1)
+        }
+
+        fn unreadable(&self) {
+            self.unreadable.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Far below PATH_MAX, and with more directories than may stay open.
+    #[test]
+    fn every_entry_is_visited_once_at_any_depth() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let mut at = rustix::fs::open(place.path(), flags, Mode::empty()).expect("open");
+        let (depth, name) = (700_u64, "a name of twenty byt");
+        for level in 0..depth {
+            for extra in 0..3 {
+                mkdirat(&at, format!("{level}-{extra}"), Mode::RWXU).expect("mkdir");
+            }
+            mkdirat(&at, name, Mode::RWXU).expect("mkdir");
+            at = openat(&at, name, flags, Mode::empty()).expect("open");
+        }
+        let root = Arc::new(Root::open(place.path()).expect("open"));
+        for (threads, directories, inline) in [(1, 0, 1), (8, 3, 4)] {
+            let fd = root.open_in(&RelPath::root(), flags).expect("open");
+            let stat = stat_fd(&fd).expect("stat");
+            let start = Start { path: RelPath::root(), dir: SourceDir::from_fd(fd), stat, place: 0 };
+            let counted = Counted::default();
+            walk(&root, vec![start], &counted, Means { threads, directories, inline });
+            assert_eq!(counted.entries.into_inner(), 4 * depth);
+            assert_eq!(counted.deepest.into_inner(), depth);
+            assert_eq!(counted.unreadable.into_inner(), 0);
+        }
+    }
+}

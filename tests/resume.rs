@@ -1,8 +1,9 @@
 //! The same command again: nothing to do, or what is left.
 
 use crate::kit::disk::World;
-use crate::kit::run::{run, spawn};
-use crate::kit::{need_root, sh, snapshot};
+use crate::kit::run::{run, spawn, wait, wrapped};
+use crate::kit::{need_root, sh, snapshot, strace};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 pub(crate) fn many(world: &World, files: usize) {
@@ -36,6 +37,30 @@ fn a_second_run_copies_nothing_and_says_so() {
     let second = run(&plan, &[]).exits(0).says("nothing to copy");
     assert_eq!((second.total("copied"), second.total("verified")), (0, 0));
     assert_eq!(second.total("skipped"), first.total("copied"));
+}
+
+#[test]
+fn a_second_run_opens_no_file_that_is_done_and_finds_what_is_new() {
+    need_root!();
+    let world = World::ext4(64);
+    (0..200).for_each(|i| drop(world.file(&format!("data/{}/{i}", i % 7), vec![7; 1 + i])));
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    world.file("data/3/new", "new");
+    let log = world.path().join("trace");
+    wait(wrapped(&strace::watching(&log), &plan, &[])).exits(0);
+    let calls = strace::read(&log);
+    let opened = calls.iter().flatten().filter(|call| call.name == "openat" && !call.arg(2).contains("O_DIRECTORY"));
+    let paths = opened.filter(|call| !call.arg(2).contains("O_PATH")).map(|call| call.opened().1);
+    let (data, target) = (world.data(), world.target());
+    let below = |path: &Vec<u8>| [&data, &target].iter().any(|dir| path.starts_with(dir.as_os_str().as_bytes()));
+    let mut files: Vec<_> = paths.filter(below).collect();
+    files.dedup();
+    assert!(!files.is_empty(), "the new file must be among what was opened");
+    for path in files {
+        assert!(path.ends_with(b"/3/new"), "{} was opened", String::from_utf8_lossy(&path));
+    }
+    assert_eq!(std::fs::read(world.target().join("3/new")).unwrap(), b"new");
 }
 
 #[test]
