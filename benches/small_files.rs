@@ -1,0 +1,31 @@
+//! The pipeline over small files: walk, birth, copy and hash, metadata, epoch,
+//! journal; and the same once everything is done.
+
+use crate::kit::{Run, Tree, target};
+use divan::Bencher;
+use divan::counter::ItemsCount;
+
+const FILES: usize = 2000;
+const SIZE: usize = 4096;
+
+/// From the first name to the last row; syncfs takes what else the disk was given meanwhile.
+#[divan::bench(sample_count = 40, sample_size = 1)]
+fn copy(bencher: Bencher<'_, '_>) {
+    let tree = Tree::new(FILES, SIZE);
+    let fresh = || Run::start(&tree, &target());
+    bencher.counter(ItemsCount::new(FILES)).with_inputs(fresh).bench_local_values(|run| {
+        assert_eq!(run.copy().sum(|tally| &tally.copied_bytes), (FILES * SIZE) as u64);
+    });
+}
+
+/// The journal is asked for each name and both sides are looked at; nothing is written.
+#[divan::bench(sample_count = 50, sample_size = 1)]
+fn again(bencher: Bencher<'_, '_>) {
+    let tree = Tree::new(FILES, SIZE);
+    let target = target();
+    Run::start(&tree, &target).copy();
+    let start = || Run::start(&tree, &target);
+    bencher.counter(ItemsCount::new(FILES)).with_inputs(start).bench_local_values(|run| {
+        assert_eq!(run.copy().sum(|tally| &tally.skipped_bytes), (FILES * SIZE) as u64);
+    });
+}
