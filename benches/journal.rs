@@ -11,7 +11,7 @@ use persistcp::meta::{Attributes, Keep, Wanted};
 use persistcp::progress::counters::Counters;
 use persistcp::stop::Stop;
 use persistcp::sys::root::Root;
-use persistcp::sys::stat::{Stat, stat_path};
+use persistcp::sys::stat::{Stat, stat_fd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -91,7 +91,7 @@ impl Open {
 /// By the number of epochs.
 #[divan::bench(args = [1, 10, 100], sample_count = 50, sample_size = 1)]
 fn insert(bencher: Bencher<'_, '_>, epochs: usize) {
-    let stat = stat_path(&directory()).expect("a stat");
+    let stat = Root::open(&directory()).and_then(stat_fd).expect("a stat");
     let ready = || (Open::new(), (0..ROWS).map(|number| row(number, &stat)).collect());
     let (open, rows) = ready();
     let load = open.insert(rows, epochs).reader().and_then(|reader| reader.verify_load(false));

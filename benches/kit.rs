@@ -1,10 +1,11 @@
 //! Trees on the disk, and the stages of a run over them.
 
-use persistcp::copy::descriptors::threads;
+use persistcp::copy::descriptors::{threads, usual_threads};
 use persistcp::copy::{Engine, Options, Parts};
 use persistcp::durable::{Epochs, FileSystems, Surroundings};
 use persistcp::journal::{Declared, Journal, Location, STATE_DIR, Writer};
 use persistcp::meta::Keep;
+use persistcp::pace::Pace;
 use persistcp::plan::resolved::Resolved;
 use persistcp::plan::{Backup, Overrides, Plan};
 use persistcp::problem::Problems;
@@ -38,9 +39,8 @@ pub(crate) fn directory() -> PathBuf {
 
 /// The threads of a run without `--threads`, and the limit of open files.
 pub(crate) fn at_work() -> (usize, u64) {
-    let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
     let open_files = raise_open_files();
-    (threads(open_files, (2 * cores).clamp(8, 32)), open_files)
+    (threads(open_files, usual_threads()), open_files)
 }
 
 /// `length` bytes that no file system can make smaller.
@@ -147,7 +147,7 @@ impl Run {
         let epochs = epochs.expect("the thread of the epochs");
         let (threads, open_files) = at_work();
         let engine = Engine::new(Parts {
-            source: Root::open(&self.plan.source).expect("the source"),
+            source: Arc::new(Root::open(&self.plan.source).expect("the source")),
             plan: Arc::clone(&self.plan),
             journal: Arc::clone(&self.journal),
             file_systems,
@@ -155,6 +155,7 @@ impl Run {
             counters: Arc::clone(&counters),
             problems: Arc::clone(&self.problems),
             stop: self.stop.clone(),
+            pace: Pace::new(self.stop.clone(), None),
             options: Options {
                 keep: Keep { owner: may_chown(), atime: false },
                 cross_mounts: false,
@@ -185,6 +186,7 @@ impl Run {
             counters: Arc::clone(&counters),
             problems: Arc::clone(&self.problems),
             stop: self.stop.clone(),
+            pace: Pace::new(self.stop.clone(), None),
             journal: self.writer.handle(),
             medium: Default::default(),
             readers: Default::default(),

@@ -7,8 +7,10 @@ use persistcp::sys::Errno;
 use persistcp::sys::dir::{SourceDir, read_batches};
 use persistcp::sys::root::Root;
 use persistcp::sys::stat::Kind;
+use persistcp::walk::Means;
 use persistcp::{path::RelPath, survey};
 use rustix::fs::OFlags;
+use std::sync::Arc;
 
 const FILES: usize = 20_000;
 /// The directories, and the entry itself.
@@ -69,10 +71,11 @@ fn batches_and_stat(bencher: Bencher<'_, '_>) {
 fn survey(bencher: Bencher<'_, '_>) {
     let tree = Tree::new(FILES, 0);
     let plan = tree.plan(&target());
-    let root = Root::open(&tree.source()).expect("the source");
-    let threads = at_work().0;
+    let root = Arc::new(Root::open(&tree.source()).expect("the source"));
+    let (threads, open_files) = at_work();
+    let means = Means::new(open_files, threads);
     bencher.counter(ItemsCount::new(FILES)).bench_local(|| {
-        let surveys = survey::survey(&plan, &root, threads, false);
+        let surveys = survey::survey(&plan, &root, means, false);
         assert_eq!(surveys[0].entries, (FILES + DIRECTORIES) as u64);
     });
 }

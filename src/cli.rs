@@ -1,6 +1,6 @@
 //! The command line: the only file that knows its parser.
 
-use crate::copy::descriptors::threads;
+use crate::copy::descriptors::{threads, usual_threads};
 use crate::exit::Exit;
 use crate::journal::Location;
 use crate::pace::Rate;
@@ -308,7 +308,6 @@ impl RunArgs {
         if matches!(self.verify, Verify::None) && (self.verify_only || self.repair) {
             return fail("--verify none leaves nothing to do for --verify-only and --repair", Exit::Usage);
         }
-        let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
         let open_files = sys::filesystem::raise_open_files();
         run::start(Job {
             file,
@@ -339,8 +338,7 @@ impl RunArgs {
                 Verify::None => VerifyDepth::None,
             },
             atime: self.atime,
-            // On cold disks more threads than cores pay: they keep the device's queue filled.
-            threads: threads(open_files, self.threads.map_or((8 * cores).clamp(16, 32), usize::from)),
+            threads: threads(open_files, self.threads.map_or_else(usual_threads, usize::from)),
             open_files,
             bwlimit: self.bwlimit,
             report: self.report,

@@ -17,6 +17,14 @@ pub struct Share {
     pub inline: u32,
 }
 
+/// Threads of a run that names no number. More than cores: on a cold disk they
+/// keep the device's queue filled (docs/performance.md).
+#[must_use]
+pub fn usual_threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(4, std::num::NonZero::get);
+    (8 * cores).clamp(16, 32)
+}
+
 /// How many of `threads` can work within the limit.
 #[must_use]
 pub fn threads(limit: u64, threads: usize) -> usize {
