@@ -359,7 +359,7 @@ fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate) {
     let mut void = false;
     loop {
         let mut flushed = None;
-        let mut ended = false;
+        let (mut ended, mut quiet) = (false, false);
         match receiver.recv_timeout(Duration::from_millis(20)) {
             Ok(Message::Item(item)) => {
                 if epoch.items.is_empty() {
@@ -370,11 +370,13 @@ fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate) {
                 }
             }
             Ok(Message::Flush(done)) => flushed = Some(done),
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => quiet = true,
             Err(RecvTimeoutError::Disconnected) => ended = true,
         }
         let full = epoch.bytes >= gate.limit.load(Relaxed) / 2 || epoch.items.len() >= MOST_ITEMS;
-        let starved = gate.waiting.load(Relaxed) > 0 && receiver.is_empty();
+        // Whoever waits for room gets it from a whole epoch; from less only when nothing comes any
+        // more. A flush for each chunk of a large file would cost more than the chunk.
+        let starved = quiet && gate.waiting.load(Relaxed) > 0;
         let mut due = full || starved || began.elapsed() >= LONGEST;
         // Replacements come back for an epoch of their own, so the end may take two.
         while !epoch.items.is_empty() && (due || ended || flushed.is_some()) {
