@@ -11,6 +11,7 @@ use persistcp::plan::{Backup, Overrides, Plan};
 use persistcp::problem::Problems;
 use persistcp::progress::counters::Counters;
 use persistcp::stop::Stop;
+use persistcp::sys::file::evict;
 use persistcp::sys::filesystem::{SyncFd, may_chown, raise_open_files};
 use persistcp::sys::root::Root;
 use persistcp::verify::{Depth, Scope, Verifier};
@@ -51,12 +52,15 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
 }
 
 /// A backup and a plan for it.
-pub(crate) struct Tree(PathBuf);
+pub(crate) struct Tree {
+    place: PathBuf,
+    files: Vec<PathBuf>,
+}
 
 impl Tree {
     /// So many files of so many bytes, on the medium.
     pub(crate) fn new(files: usize, size: usize) -> Self {
-        let tree = Self(directory());
+        let mut tree = Self { place: directory(), files: Vec::with_capacity(files) };
         let (content, data) = (noise(size), tree.source().join("data"));
         std::fs::create_dir(tree.source()).expect("the source");
         std::fs::create_dir(&data).expect("the entry");
@@ -65,20 +69,29 @@ impl Tree {
             if number % IN_A_DIRECTORY == 0 {
                 std::fs::create_dir(&dir).expect("a directory");
             }
-            std::fs::write(dir.join(format!("file-{number}")), &content).expect("a file");
+            let file = dir.join(format!("file-{number}"));
+            std::fs::write(&file, &content).expect("a file");
+            tree.files.push(file);
         }
         let plan = "version = 1\nname = \"bench\"\n[[map]]\nfrom = \"/data\"\nto = \"/data\"\n";
         std::fs::write(tree.plan_file(), plan).expect("the plan");
-        sync(&tree.0);
+        sync(&tree.place);
         tree
     }
 
+    /// Drops the content from the page cache.
+    pub(crate) fn evict(&self) {
+        for file in &self.files {
+            std::fs::File::open(file).map(evict).expect("a file").expect("a cache that lets go");
+        }
+    }
+
     pub(crate) fn source(&self) -> PathBuf {
-        self.0.join("source")
+        self.place.join("source")
     }
 
     fn plan_file(&self) -> PathBuf {
-        self.0.join("plan.toml")
+        self.place.join("plan.toml")
     }
 
     /// The plan for a target at `root`.

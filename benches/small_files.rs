@@ -8,11 +8,25 @@ use divan::counter::ItemsCount;
 const FILES: usize = 2000;
 const SIZE: usize = 4096;
 
+/// Where the content of the source is at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// In the page cache, as after a backup that was just made.
+    Cached,
+    /// On the medium alone, as on a disk that was just mounted.
+    Evicted,
+}
+
 /// From the first name to the last row; syncfs takes what else the disk was given meanwhile.
-#[divan::bench(sample_count = 40, sample_size = 1)]
-fn copy(bencher: Bencher<'_, '_>) {
+#[divan::bench(args = [Content::Cached, Content::Evicted], sample_count = 40, sample_size = 1)]
+fn copy(bencher: Bencher<'_, '_>, content: Content) {
     let tree = Tree::new(FILES, SIZE);
-    let fresh = || Run::start(&tree, &target());
+    let fresh = || {
+        if content == Content::Evicted {
+            tree.evict();
+        }
+        Run::start(&tree, &target())
+    };
     bencher.counter(ItemsCount::new(FILES)).with_inputs(fresh).bench_local_values(|run| {
         assert_eq!(run.copy().sum(|tally| &tally.copied_bytes), (FILES * SIZE) as u64);
     });
