@@ -119,18 +119,32 @@ def probe(directory, size):
         cold(directory)
         measured = (fio if tools.which("fio") else direct)(path, what, size)
         result[what] = round(measured, 1)
+    if tools.which("fio"):
+        cold(directory)
+        result["both"] = round(at_once(path, size), 1)
     os.unlink(path)
     result["by"] = "fio" if tools.which("fio") else "python, O_DIRECT, 8 threads"
     return result
 
 
 def fio(path, what, size):
-    command = ["fio", "--name=probe", f"--filename={path}", f"--size={size}", f"--rw={what}", "--bs=1M", "--direct=1"]
-    command += ["--iodepth=8", "--ioengine=libaio", "--end_fsync=1", "--output-format=json"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    return ask_fio(path, size, ["--name=probe", f"--filename={path}", f"--rw={what}"])[0][what]["bw_bytes"] / MIB
+
+
+def at_once(path, size):
+    """Reading one file while another is written, as every copier must: the slower of the two, MiB/s."""
+    jobs = ["--name=read", f"--filename={path}", "--rw=read", "--name=write", f"--filename={path}.new", "--rw=write"]
+    read, write = ask_fio(path, size, jobs)
+    os.unlink(f"{path}.new")
+    return min(read["read"]["bw_bytes"], write["write"]["bw_bytes"]) / MIB
+
+
+def ask_fio(path, size, jobs):
+    command = ["fio", f"--size={size}", "--bs=1M", "--direct=1", "--iodepth=8", "--ioengine=libaio", "--end_fsync=1"]
+    done = subprocess.run([*command, "--output-format=json", *jobs], capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"fio failed on {path}: {done.stderr.strip()[-300:]}; the file system must allow O_DIRECT")
-    return json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0][what]["bw_bytes"] / MIB
+    return json.loads(done.stdout[done.stdout.index("{") :])["jobs"]
 
 
 def direct(path, what, size):
