@@ -1,5 +1,5 @@
 //! The inner loops, each alone: `cargo bench`, or `cargo bench -- journal` for
-//! some of them. Whole runs against rivals are `scripts/measure` and `scripts/compare`.
+//! some of them. Whole runs against rivals are `scripts/compare`.
 //!
 //! Files lie on the disk that holds `target/`; the directories and inodes of the
 //! source are in the cache. A bench of something that failed would be quick: each

@@ -36,7 +36,7 @@ def provide(directory, name, size):
 
 
 def small(root, entries):
-    """Files of real-looking sizes, as scripts/measure makes them, and every kind of attribute on some."""
+    """Files of real-looking sizes, and every kind of attribute on some."""
     rng = random.Random(7)
     directories = [f"{root}/{i}/{j}" for i in range(100) for j in range(20)]
     for directory in directories:

@@ -107,6 +107,10 @@ impl Verifier {
     /// Verifies what the journal lists.
     pub fn run(&self, journal: &Journal) -> Result<(), JournalError> {
         let reader = self.prepare(journal)?;
+        // After a run with nothing to do, a second scan of the whole journal would find nothing either.
+        if self.scope == Scope::Unverified && self.counters.verify_entries.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
         // The queue bounds the rows in memory, whatever the number of files.
         let (sender, receiver) = crossbeam_channel::bounded::<(RelPath, Batch)>(2 * self.threads);
         std::thread::scope(|scope| {
