@@ -104,17 +104,17 @@ impl SourceNode {
     }
 
     /// As [`SourceDir::open_file`].
-    pub(crate) fn open_file(&self, name: &Name) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_file(&self, name: &Name) -> Result<OwnedFd, Errno> {
         self.open()?.open_file(name)
     }
 
     /// As [`SourceDir::open_handle`].
-    pub(crate) fn open_handle(&self, name: &Name) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_handle(&self, name: &Name) -> Result<OwnedFd, Errno> {
         self.open()?.open_handle(name)
     }
 
     /// As [`SourceDir::stat_at`].
-    pub(crate) fn stat_at(&self, name: &Name) -> Result<Stat, Errno> {
+    pub(super) fn stat_at(&self, name: &Name) -> Result<Stat, Errno> {
         self.open()?.stat_at(name)
     }
 }

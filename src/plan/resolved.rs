@@ -51,20 +51,19 @@ impl Target {
     /// True when a pattern leaves out `path`, which lies below the root.
     #[must_use]
     pub fn excludes(&self, path: &RelPath, is_dir: bool) -> bool {
+        self.leaves_out(&self.to, path, is_dir)
+    }
+
+    fn leaves_out(&self, above: &RelPath, path: &RelPath, is_dir: bool) -> bool {
         !self.excluded.is_empty()
-            && path
-                .strip_prefix(&self.to)
-                .is_some_and(|below| self.excluded.matched(below.as_path(), is_dir).is_ignore())
+            && path.strip_prefix(above).is_some_and(|below| self.excluded.matched(below.as_path(), is_dir).is_ignore())
     }
 
     /// The same for `name` in a directory of the backup.
     #[must_use]
     pub fn excludes_in_source(&self, above: &RelPath, name: &Name, is_dir: bool) -> bool {
-        !self.excluded.is_empty()
-            && above
-                .join(name)
-                .strip_prefix(&self.from)
-                .is_some_and(|below| self.excluded.matched(below.as_path(), is_dir).is_ignore())
+        // The path is put together only where it can matter.
+        !self.excluded.is_empty() && self.leaves_out(&self.from, &above.join(name), is_dir)
     }
 
     /// The same for a file that was not come to through its directories: a pattern
