@@ -34,6 +34,8 @@ pub enum Backup {
     Needed,
     /// It gives names numbers if it is there. The result has no entries: the journal knows them.
     IfThere,
+    /// The same, and every entry is looked for below the root, where it should have arrived.
+    Arrived,
 }
 
 /// Why a plan cannot be resolved.
@@ -53,20 +55,46 @@ pub enum ResolveError {
         /// Why.
         errno: Errno,
     },
+    /// The root cannot be opened: exit status 3.
+    #[error("the root {} cannot be opened: {}\n  mount the new system there, or name it with --root", path.display(), errno_words(*errno))]
+    Root {
+        /// The new system's root.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
 }
 
 struct Resolver<'p> {
     plan: &'p Plan,
-    /// Held where the entries are to be looked for.
-    source: Option<Root>,
+    /// Where the entries are to be looked for.
+    held: Option<Held>,
     ids: Ids,
     errors: Errors,
     /// A name had to be looked up in a machine's files.
     used_files: bool,
 }
 
+/// A side that is looked at.
+struct Held {
+    root: Root,
+    /// It is the target, not the backup.
+    arrived: bool,
+}
+
+impl Held {
+    /// What stands before the entries of `target` on this side.
+    fn base<'t>(&self, target: &'t TargetDraft) -> &'t RelPath {
+        if self.arrived { &target.to } else { &target.from }
+    }
+
+    fn presence(&self, entry: &Entry) -> Presence {
+        presence(&self.root, if self.arrived { &entry.dst } else { &entry.src }, entry.kind)
+    }
+}
+
 impl Plan {
-    /// Looks at the source and the id maps.
+    /// Looks at the backup or the target, and at the id maps.
     pub fn resolve(self, overrides: &Overrides, backup: Backup) -> Result<Resolved, ResolveError> {
         let refuse = |list| ResolveError::Plan(Diagnostics::new(&self.file, &self.text, list));
         let path = overrides.source.clone().or_else(|| self.source.clone());
@@ -84,12 +112,19 @@ impl Plan {
                 let opened = Root::open(path);
                 Some(opened.map_err(|errno| ResolveError::Source { path: path.clone(), errno })?)
             }
-            (path, Backup::IfThere) => path.as_ref().and_then(|path| Root::open(path).ok()),
+            (path, Backup::IfThere | Backup::Arrived) => path.as_ref().and_then(|path| Root::open(path).ok()),
         };
         let path = path.unwrap_or_default();
         let ids = Ids::read(&self, source.as_ref().map(|source| (source, path.as_path())), &root);
-        let source = source.filter(|_| backup == Backup::Needed);
-        let mut resolver = Resolver { plan: &self, source, ids, errors: Errors::default(), used_files: false };
+        let held = match backup {
+            Backup::Needed => source.map(|root| Held { root, arrived: false }),
+            Backup::IfThere => None,
+            Backup::Arrived => {
+                let opened = Root::open(&root).map_err(|errno| ResolveError::Root { path: root.clone(), errno })?;
+                Some(Held { root: opened, arrived: true })
+            }
+        };
+        let mut resolver = Resolver { plan: &self, held, ids, errors: Errors::default(), used_files: false };
         let targets: Vec<Target> = self.targets.iter().map(|t| resolver.target(t, &overrides.exclude)).collect();
         let fixups = self.fixups.iter().map(|f| resolver.fixup(f)).collect();
         resolver.check_expanded(&targets);
@@ -165,13 +200,13 @@ impl Resolver<'_> {
         let mut entries = Vec::new();
         let literal: BTreeSet<&RelPath> = draft.entries.iter().map(|e| &e.path).collect();
         // Lent out, so that looking for an entry may note what is wrong with it.
-        let held = self.source.take();
-        for (source, entry) in held.iter().flat_map(|source| draft.entries.iter().map(move |entry| (source, entry))) {
+        let lent = self.held.take();
+        for (held, entry) in lent.iter().flat_map(|held| draft.entries.iter().map(move |entry| (held, entry))) {
             if entry.kind == EntryKind::Tree || !expand::is_glob(&entry.path) {
-                entries.push(self.entry(source, draft, entry, entry.path.clone()));
+                entries.push(self.entry(held, draft, entry, entry.path.clone()));
                 continue;
             }
-            match expand::expand(source, &draft.from, &entry.path) {
+            match expand::expand(&held.root, held.base(draft), &entry.path) {
                 Ok(found) if found.is_empty() => {
                     let mut absent = self.bare(draft, entry, entry.path.clone());
                     absent.presence = Presence::Absent;
@@ -179,7 +214,7 @@ impl Resolver<'_> {
                 }
                 Ok(found) => {
                     for path in found.into_iter().filter(|path| !literal.contains(path)) {
-                        entries.push(self.entry(source, draft, entry, path));
+                        entries.push(self.entry(held, draft, entry, path));
                     }
                 }
                 Err(errno) => {
@@ -189,7 +224,7 @@ impl Resolver<'_> {
                 }
             }
         }
-        self.source = held;
+        self.held = lent;
         entries.sort_by(|a, b| a.dst.cmp(&b.dst));
         Target {
             name: draft.name.clone(),
@@ -229,9 +264,9 @@ impl Resolver<'_> {
         }
     }
 
-    fn entry(&mut self, source: &Root, target: &TargetDraft, draft: &EntryDraft, path: RelPath) -> Entry {
+    fn entry(&mut self, held: &Held, target: &TargetDraft, draft: &EntryDraft, path: RelPath) -> Entry {
         let mut entry = self.bare(target, draft, path);
-        entry.presence = presence(source, &entry.src, entry.kind);
+        entry.presence = held.presence(&entry);
         // An absent entry's owner need not be known: colord has no number where it never ran.
         if entry.presence != Presence::Absent {
             entry.uid = self.optional(IdKind::User, draft.owner.as_ref());
@@ -254,8 +289,7 @@ impl Resolver<'_> {
 
     /// Globs can collide with other entries only now.
     fn check_expanded(&mut self, targets: &[Target]) {
-        if self.source.is_none() || !self.plan.targets.iter().flat_map(|t| &t.entries).any(|e| expand::is_glob(&e.path))
-        {
+        if self.held.is_none() || !self.plan.targets.iter().flat_map(|t| &t.entries).any(|e| expand::is_glob(&e.path)) {
             return;
         }
         let pairs: Vec<Pair<'_>> = targets
@@ -269,13 +303,13 @@ impl Resolver<'_> {
     }
 }
 
-/// What the source has at `path`, seen through symlinks that stay inside it.
-fn presence(source: &Root, path: &RelPath, kind: EntryKind) -> Presence {
-    let found = match source.open_in(path, OFlags::PATH).and_then(stat_fd) {
+/// What the backup or the target has at `path`, seen through symlinks that stay inside it.
+fn presence(root: &Root, path: &RelPath, kind: EntryKind) -> Presence {
+    let found = match root.open_in(path, OFlags::PATH).and_then(stat_fd) {
         Ok(stat) => stat.kind,
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
             // A dangling link is still a thing that a file entry can mean.
-            let link = source.open_in(path, OFlags::PATH | OFlags::NOFOLLOW);
+            let link = root.open_in(path, OFlags::PATH | OFlags::NOFOLLOW);
             if kind == EntryKind::Directory || link.is_err() {
                 return Presence::Absent;
             }

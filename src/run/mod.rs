@@ -113,7 +113,7 @@ pub fn resolve(file: &Path, overrides: &Overrides, backup: Backup, color: bool) 
     plan.resolve(overrides, backup).map_err(|error| match error {
         ResolveError::Plan(errors) => (errors.render(color), Exit::Usage),
         ResolveError::IdMap(_) => (error.to_string(), Exit::Usage),
-        ResolveError::Source { .. } => (format!("refused: {error}"), Exit::Refused),
+        ResolveError::Source { .. } | ResolveError::Root { .. } => (format!("refused: {error}"), Exit::Refused),
     })
 }
 

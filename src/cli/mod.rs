@@ -1,0 +1,107 @@
+//! The command line: the only module that knows its parser.
+
+mod plan;
+mod report;
+mod run;
+
+use crate::exit::Exit;
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use plan::PlanCommand;
+use report::ReportArgs;
+use run::RunArgs;
+use std::io::{IsTerminal, Write};
+
+/// Moves declared paths of a backup tree to a new disk: fast, whole, verified
+/// from the medium, and resumable.
+#[derive(Debug, Parser)]
+#[command(name = "persistcp", version, subcommand_negates_reqs = true, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Exit status: 0 all copied, verified and fixed up; 1 finished with problems; \
+2 command line or plan wrong; 3 refused before anything was written; 4 stopped early, the same command goes on.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Look at a plan without running it, make one, or write it in another form
+    Plan {
+        #[command(subcommand)]
+        command: PlanCommand,
+    },
+    /// What the journal knows: the last run's report, and the manifest
+    Report(ReportArgs),
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff)
+    Man,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    fn on(self) -> bool {
+        match self {
+            Self::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// Reads the command line, does what it says, and tells how it ended.
+#[must_use]
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no errors; a closed pipe is not ours to report.
+            error.print().ok();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+        }
+    };
+    match cli.command {
+        None => cli.run.start(),
+        Some(Command::Plan { command }) => command.start(),
+        Some(Command::Report(args)) => args.show(),
+        Some(Command::Completions { shell }) => {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "persistcp", &mut out);
+            print(&String::from_utf8_lossy(&out))
+        }
+        Some(Command::Man) => {
+            let mut out = Vec::new();
+            match clap_mangen::Man::new(Cli::command()).render(&mut out) {
+                Ok(()) => print(&String::from_utf8_lossy(&out)),
+                Err(error) => fail(&error.to_string(), Exit::Problems),
+            }
+        }
+    }
+}
+
+/// Prints to stdout; a reader that closed the pipe has seen enough.
+pub(crate) fn print(text: &str) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Exit::Ok,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
+        Err(error) => fail(&format!("stdout: {error}"), Exit::Problems),
+    }
+}
+
+/// Prints a message to stderr and gives the exit status back.
+pub(crate) fn fail(message: &str, exit: Exit) -> Exit {
+    // With stderr closed there is nowhere left to say it; the status still does.
+    writeln!(std::io::stderr(), "persistcp: {message}").ok();
+    exit
+}

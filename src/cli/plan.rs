@@ -1,0 +1,66 @@
+//! `persistcp plan …`.
+
+use super::{Color, fail, print};
+use crate::exit::Exit;
+use crate::{plan, run};
+use clap::{Subcommand, ValueEnum};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PlanCommand {
+    /// Validate the plan alone; the source is not looked at
+    Check {
+        /// The plan file
+        plan: PathBuf,
+        /// When to use colors
+        #[arg(long, value_enum, default_value_t = Color::Auto)]
+        color: Color,
+    },
+    /// Print the plan with names as numbers and globs expanded
+    Show {
+        /// The plan file
+        plan: PathBuf,
+        /// As a table or as JSON
+        #[arg(long, value_enum, default_value_t = Format::Table)]
+        format: Format,
+        /// Another backup tree than the plan's
+        #[arg(long, value_name = "DIR")]
+        source: Option<PathBuf>,
+        /// Another root than the plan's
+        #[arg(long, value_name = "DIR")]
+        root: Option<PathBuf>,
+        /// When to use colors
+        #[arg(long, value_enum, default_value_t = Color::Auto)]
+        color: Color,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Format {
+    Table,
+    Json,
+}
+
+impl PlanCommand {
+    pub(super) fn start(self) -> Exit {
+        match self {
+            Self::Check { plan, color } => match plan::Plan::read(&plan) {
+                Ok(_) => print(&format!("{}: the plan is good\n", plan.display())),
+                Err(errors) => fail(&errors.render(color.on()), Exit::Usage),
+            },
+            Self::Show { plan, format, source, root, color } => {
+                show(&plan, format, plan::Overrides { source, root, exclude: Vec::new() }, color)
+            }
+        }
+    }
+}
+
+fn show(file: &Path, format: Format, overrides: plan::Overrides, color: Color) -> Exit {
+    match run::resolve(file, &overrides, plan::Backup::Needed, color.on()) {
+        Ok(resolved) => match format {
+            Format::Table => print(&plan::table(&resolved)),
+            Format::Json => print(&format!("{:#}\n", plan::json(&resolved))),
+        },
+        Err((message, exit)) => fail(&message, exit),
+    }
+}

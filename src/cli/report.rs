@@ -1,0 +1,69 @@
+//! `persistcp report`.
+
+use super::{Color, fail};
+use crate::exit::Exit;
+use crate::journal::Location;
+use crate::preflight::Allow;
+use crate::recall::Form;
+use crate::{path, plan, preflight, recall, run};
+use clap::ValueEnum;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ReportArgs {
+    /// The plan whose journal is read; the backup need not be there
+    #[arg(long, value_name = "FILE", required_unless_present = "name")]
+    plan: Option<PathBuf>,
+    /// The directory of the journal, when it is not on the target's file system
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Instead of --plan: the plan's name, with --state
+    #[arg(long, value_name = "NAME", requires = "state", conflicts_with_all = ["plan", "root"])]
+    name: Option<String>,
+    /// Another root than the plan's
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// text: the last report; json: that and the manifest, a line for each entry; b3sum: lines
+    /// that `b3sum --check` takes in the root
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+    /// When to use colors
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ReportFormat {
+    Text,
+    Json,
+    B3sum,
+}
+
+impl ReportArgs {
+    pub(super) fn show(self) -> Exit {
+        let form = match self.format {
+            ReportFormat::Text => Form::Text,
+            ReportFormat::Json => Form::Json,
+            ReportFormat::B3sum => Form::B3sum,
+        };
+        let location = match (self.plan, self.name, self.state) {
+            (None, Some(name), Some(state)) => match path::Name::new(name.as_bytes()) {
+                Ok(_) => Location::new(state, &name),
+                Err(error) => return fail(&format!("--name {name:?}: {error}"), Exit::Usage),
+            },
+            (Some(file), _, state) => {
+                let overrides = plan::Overrides { root: self.root, ..plan::Overrides::default() };
+                match run::resolve(&file, &overrides, plan::Backup::IfThere, self.color.on()) {
+                    Ok(resolved) => match preflight::journal_of(&resolved, &Allow { state, ..Allow::default() }) {
+                        Ok(location) => location,
+                        Err(refusals) => return fail(&refusals.join("\n"), Exit::Refused),
+                    },
+                    Err((message, exit)) => return fail(&message, exit),
+                }
+            }
+            // The parser demands one of them.
+            _ => return fail("report needs --plan FILE, or --state DIR and --name NAME", Exit::Usage),
+        };
+        recall::show(&location, form)
+    }
+}

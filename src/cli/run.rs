@@ -1,0 +1,161 @@
+//! A run: `persistcp --plan …`.
+
+use super::{Color, fail};
+use crate::copy::descriptors::{threads, usual_threads};
+use crate::exit::Exit;
+use crate::pace::Rate;
+use crate::preflight::Allow;
+use crate::progress::Style;
+use crate::run::{self, Against, Job, Mode, VerifyDepth};
+use crate::verify::{Scope, Since};
+use crate::{plan, sys};
+use clap::ValueEnum;
+use std::path::PathBuf;
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Verify {
+    Content,
+    Metadata,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Reference {
+    /// What the journal recorded when it was copied; needs no backup
+    Manifest,
+    /// The backup, read again
+    Source,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RunArgs {
+    /// The plan to carry out; the same command again resumes it
+    #[arg(long, value_name = "FILE", required = true)]
+    plan: Option<PathBuf>,
+    /// Print the resolved plan with sizes and counts, write nothing
+    #[arg(long, conflicts_with = "verify_only")]
+    dry_run: bool,
+    /// Re-read the target from the medium and compare it, copy nothing
+    #[arg(long)]
+    verify_only: bool,
+    /// With --verify-only: compare with what the journal recorded, or with the backup itself
+    #[arg(long, value_enum, default_value_t = Reference::Manifest, requires = "verify_only")]
+    against: Reference,
+    /// With --verify-only: only what changed since it was last verified, or was last verified before
+    /// WHEN: `last` (nothing more), an age (7d, 12h), a date, or a moment (RFC 3339)
+    #[arg(long, value_name = "WHEN", requires = "verify_only")]
+    since: Option<Since>,
+    /// Verify everything first, copy again what differs (of a large file only its bad chunks), verify that
+    #[arg(long, conflicts_with_all = ["verify_only", "dry_run", "restart"])]
+    repair: bool,
+    /// Another backup tree than the plan's
+    #[arg(long, value_name = "DIR")]
+    source: Option<PathBuf>,
+    /// Another root than the plan's
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Keep the journal here instead of in .persistcp on the target's file system
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Threads of the copier [default: eight for each core, at least 16, at most 32]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// Move at most this many bytes a second, copying and reading back: 500K, 20M, 1.5G; a number
+    /// alone is in KiB. `nice` and `ionice` work as well
+    #[arg(long, value_name = "RATE")]
+    bwlimit: Option<Rate>,
+    /// What to verify after the copy
+    #[arg(long, value_enum, default_value_t = Verify::Content)]
+    verify: Verify,
+    /// Set the journal of earlier runs aside and copy everything again
+    #[arg(long, conflicts_with = "verify_only")]
+    restart: bool,
+    /// Go on although critical or required entries are absent
+    #[arg(long)]
+    allow_missing: bool,
+    /// Write into targets that something else filled
+    #[arg(long)]
+    allow_nonempty: bool,
+    /// Write to targets that are no mount of their own, or on tmpfs
+    #[arg(long)]
+    allow_volatile: bool,
+    /// Leave owners and groups as the file system gives them (needs no root)
+    #[arg(long)]
+    no_owner: bool,
+    /// Keep access times as well
+    #[arg(long)]
+    atime: bool,
+    /// Leave out what matches, in every target (gitignore syntax); repeatable
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Enter mounts inside the source
+    #[arg(long)]
+    cross_mounts: bool,
+    /// Write the report as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// How to show progress
+    #[arg(long, value_enum, default_value_t = Style::Auto)]
+    progress: Style,
+    /// When to use colors
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+    /// Print the resolved plan before running it
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+    /// No progress, and no report when all is well
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl RunArgs {
+    pub(super) fn start(self) -> Exit {
+        // The parser demands it; a missing plan is a usage error all the same.
+        let Some(file) = self.plan else { return fail("a run needs --plan FILE", Exit::Usage) };
+        if self.since.is_some() && self.against == Reference::Source {
+            return fail("--since asks what the journal recorded; --against source compares everything", Exit::Usage);
+        }
+        if matches!(self.verify, Verify::None) && (self.verify_only || self.repair) {
+            return fail("--verify none leaves nothing to do for --verify-only and --repair", Exit::Usage);
+        }
+        let open_files = sys::filesystem::raise_open_files();
+        run::start(Job {
+            file,
+            overrides: plan::Overrides { source: self.source, root: self.root, exclude: self.exclude },
+            allow: Allow {
+                missing: self.allow_missing,
+                nonempty: self.allow_nonempty,
+                volatile: self.allow_volatile,
+                no_owner: self.no_owner,
+                restart: self.restart,
+                cross_mounts: self.cross_mounts,
+                state: self.state,
+            },
+            mode: match (self.dry_run, self.verify_only, self.repair) {
+                (true, ..) => Mode::DryRun,
+                (_, true, _) => Mode::VerifyOnly,
+                (.., true) => Mode::Repair,
+                _ => Mode::Migrate,
+            },
+            scope: self.since.map_or(Scope::All, Scope::Since),
+            against: match self.against {
+                Reference::Manifest => Against::Manifest,
+                Reference::Source => Against::Source,
+            },
+            verify: match self.verify {
+                Verify::Content => VerifyDepth::Content,
+                Verify::Metadata => VerifyDepth::Metadata,
+                Verify::None => VerifyDepth::None,
+            },
+            atime: self.atime,
+            threads: threads(open_files, self.threads.map_or_else(usual_threads, usize::from)),
+            open_files,
+            bwlimit: self.bwlimit,
+            report: self.report,
+            progress: if self.quiet { Style::None } else { self.progress },
+            color: self.color.on(),
+            verbose: self.verbose,
+            quiet: self.quiet,
+        })
+    }
+}
