@@ -7,7 +7,7 @@ use divan::counter::ItemsCount;
 use persistcp::digest::{Algorithm, Digest};
 use persistcp::durable::{Epochs, FileSystems, Surroundings, Written};
 use persistcp::journal::{Journal, Location, Row, SourceId, State, Writer};
-use persistcp::meta::{Attributes, Keep, Wanted};
+use persistcp::meta::{Attributes, Keep, Owners, Wanted};
 use persistcp::progress::counters::Counters;
 use persistcp::stop::Stop;
 use persistcp::sys::root::Root;
@@ -37,7 +37,7 @@ fn row(number: usize, stat: &Stat) -> Row {
         alias: false,
         digest: Some(Digest { algorithm: Algorithm::Blake3, bytes: *blake3::hash(&number.to_le_bytes()).as_bytes() }),
         link: None,
-        wanted: Wanted::from_source(stat, Attributes::default(), Keep { owner: true, atime: false }),
+        wanted: Wanted::from_source(stat, Attributes::default(), &Keep { owner: Owners::Kept, atime: false }),
         verified: None,
     }
 }

@@ -4,7 +4,7 @@ use persistcp::copy::descriptors::{threads, usual_threads};
 use persistcp::copy::{Engine, Options, Parts};
 use persistcp::durable::{Epochs, FileSystems, Surroundings};
 use persistcp::journal::{Declared, Journal, Location, STATE_DIR, Writer};
-use persistcp::meta::Keep;
+use persistcp::meta::{Keep, Owners};
 use persistcp::pace::Pace;
 use persistcp::plan::resolved::Resolved;
 use persistcp::plan::{Backup, Overrides, Plan};
@@ -170,7 +170,7 @@ impl Run {
             stop: self.stop.clone(),
             pace: Pace::new(self.stop.clone(), None),
             options: Options {
-                keep: Keep { owner: may_chown(), atime: false },
+                keep: Keep { owner: if may_chown() { Owners::Kept } else { Owners::Left }, atime: false },
                 cross_mounts: false,
                 threads,
                 open_files,

@@ -12,6 +12,8 @@ use crate::sys::flags::is_absent;
 pub enum Loss {
     /// Owner and group.
     Owner,
+    /// Whose a file is: its number is another name's on the target.
+    Name,
     /// Permission bits.
     Mode,
     /// Set-user-ID and set-group-ID, where the owner is not the source's.
@@ -47,7 +49,7 @@ pub enum Loss {
 }
 
 /// All classes, in the order of their bits in the journal.
-const ALL: [Loss; 17] = [
+const ALL: [Loss; 18] = [
     Loss::Owner,
     Loss::Mode,
     Loss::SetId,
@@ -65,6 +67,7 @@ const ALL: [Loss; 17] = [
     Loss::Symlinks,
     Loss::Special,
     Loss::SpecialFlags,
+    Loss::Name,
 ];
 
 impl Loss {
@@ -100,7 +103,7 @@ impl Loss {
     #[must_use]
     pub fn kind(self) -> ProblemKind {
         match self {
-            Self::Owner => ProblemKind::Owner,
+            Self::Owner | Self::Name => ProblemKind::Owner,
             Self::Mode | Self::SetId => ProblemKind::Mode,
             Self::Mtime => ProblemKind::Mtime,
             Self::Atime => ProblemKind::Atime,
@@ -119,6 +122,7 @@ impl Loss {
     pub fn words(self) -> &'static str {
         match self {
             Self::Owner => "owners",
+            Self::Name => "names of owners",
             Self::Mode => "permission bits",
             Self::SetId => "set-user-ID and set-group-ID bits",
             Self::Mtime => "modification times",

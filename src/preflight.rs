@@ -4,7 +4,7 @@
 use crate::journal::{Declared, Location, STATE_DIR};
 use crate::mounts;
 use crate::path::RelPath;
-use crate::plan::resolved::{Need, Presence, Resolved, Target};
+use crate::plan::resolved::{Entry, Need, Presence, Resolved, Target};
 use crate::report::human;
 use crate::survey::{Survey, survey};
 use crate::sys::dir::{LOST_AND_FOUND, TargetDir, open_target, read_batches};
@@ -12,6 +12,7 @@ use crate::sys::filesystem::{Space, may_chown, space};
 use crate::sys::root::{Root, real_path};
 use crate::sys::{Errno, Op, errno_words, retry};
 use crate::walk::Means;
+use rustix::fs::OFlags;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Allow {
     pub volatile: bool,
     /// Owners are not kept, so no privilege is needed.
     pub no_owner: bool,
+    /// Owners get the target's numbers of their names.
+    pub remap_ids: bool,
     /// The old journal is set aside.
     pub restart: bool,
     /// Mounts inside the source are entered.
@@ -113,6 +116,10 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
         refusals.push("owners cannot be set without root; run as root, or pass --no-owner to leave them".into());
     }
     refusals.extend(missing(&plan, allow));
+    if allow.remap_ids {
+        refusals.extend(plan.renumbering.refusals.iter().cloned());
+        refusals.extend(replaced_maps(&plan, source.as_ref()));
+    }
     let places = places(&plan, &mut refusals);
     let journal = match location(&plan, allow, &places) {
         Ok(journal) => journal,
@@ -225,6 +232,27 @@ fn missing(plan: &Resolved, allow: &Allow) -> Option<String> {
             lines.join("\n")
         )
     })
+}
+
+/// With the backup's map in the place of the target's, NixOS would give the names
+/// their old numbers again, and every renumbered file would be another's.
+fn replaced_maps(plan: &Resolved, source: Option<&Root>) -> Refusals {
+    let copied = |map: &RelPath, target: &Target, entry: &Entry| {
+        let there = |below| source.is_some_and(|s| s.open_in(&entry.src.join_path(&below), OFlags::PATH).is_ok());
+        map.strip_prefix(&entry.dst).is_some_and(there) && !target.excludes_from_above(map)
+    };
+    let maps = plan.renumbering.given_by.iter();
+    maps.filter_map(|map| {
+        let target = plan.targets.iter().find(|t| t.entries.iter().any(|e| copied(map, t, e)))?;
+        let pattern = map.strip_prefix(&target.to)?;
+        Some(format!(
+            "the plan would replace {map}, which gives the target's numbers, by the backup's\n  with --remap-ids, \
+             leave it out: exclude = [\"{pattern}\"] in the target `{}`; without it, the backup's map and the \
+             backup's numbers stay together",
+            target.name
+        ))
+    })
+    .collect()
 }
 
 /// Entries that an earlier run copied from elsewhere, or to elsewhere: going on

@@ -122,6 +122,9 @@ impl Problem {
     pub fn lost(path: RelPath, loss: Loss, dev: u64) -> Self {
         let message = match loss {
             Loss::SetId => "set-user-ID and set-group-ID are dropped where the owner is not kept".to_string(),
+            Loss::Name => "it keeps its number, which belongs to another name on the target (see the ids): give the \
+                           name of the backup a number in the plan's [ids] and run again"
+                .to_string(),
             Loss::SpecialFlags => format!("{} cannot be set", loss.words()),
             _ => format!("the target's file system cannot hold {}", loss.words()),
         };

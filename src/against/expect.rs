@@ -57,7 +57,7 @@ impl Walk<'_> {
         let Seen { name, path, target, stat, .. } = *seen;
         let (attributes, unread) = Attributes::read(seen.holder, stat);
         unread.into_iter().for_each(|(operation, errno)| self.unreadable(target, path.clone(), &operation, errno));
-        let mut wanted = Wanted::from_source(stat, attributes, self.of.keep);
+        let mut wanted = Wanted::from_source(stat, attributes, &self.of.keep);
         wanted.override_with(seen.own.uid, seen.own.gid, seen.own.mode);
         fixup::put_over(&self.verifier().plan, path, &mut wanted);
         let recorded = self.recorded(seen.dir, name);

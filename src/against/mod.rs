@@ -145,7 +145,7 @@ impl<'a> Walk<'a> {
     fn parent(&self, target: usize, above: &RelPath, name: &Name, path: &RelPath) {
         let plan = &self.verifier().plan.targets[target];
         let target = u32::try_from(target).unwrap_or(u32::MAX);
-        let owner = self.of.keep.owner.then_some((plan.parents.uid, plan.parents.gid));
+        let owner = self.of.keep.owner.are_kept().then_some((plan.parents.uid, plan.parents.gid));
         let mut plain = Wanted::plain_directory(plan.parents.mode, owner);
         let dst = match open_target(&self.verifier().plan.root, above) {
             Ok(dst) => dst,

@@ -82,6 +82,10 @@ pub(super) struct RunArgs {
     /// Leave owners and groups as the file system gives them (needs no root)
     #[arg(long)]
     no_owner: bool,
+    /// Give owners, groups and ACL entries the target's number of their name, where it differs from the
+    /// backup's (see `plan show`)
+    #[arg(long, conflicts_with = "no_owner")]
+    remap_ids: bool,
     /// Keep access times as well
     #[arg(long)]
     atime: bool,
@@ -115,6 +119,12 @@ impl RunArgs {
         if self.since.is_some() && self.against == Reference::Source {
             return fail("--since asks what the journal recorded; --against source compares everything", Exit::Usage);
         }
+        if self.remap_ids && self.verify_only && self.against == Reference::Manifest {
+            return fail(
+                "the manifest holds the numbers that were given; --remap-ids needs --against source",
+                Exit::Usage,
+            );
+        }
         if matches!(self.verify, Verify::None) && (self.verify_only || self.repair) {
             return fail("--verify none leaves nothing to do for --verify-only and --repair", Exit::Usage);
         }
@@ -127,6 +137,7 @@ impl RunArgs {
                 nonempty: self.allow_nonempty,
                 volatile: self.allow_volatile,
                 no_owner: self.no_owner,
+                remap_ids: self.remap_ids,
                 restart: self.restart,
                 cross_mounts: self.cross_mounts,
                 state: self.state,

@@ -51,7 +51,7 @@ impl Engine {
                 return None;
             }
             // Only in a passage that others may write in could somebody put it there.
-            Ok(stat) if fresh && self.options.keep.owner && !above.disk.bare && !is_newborn(&stat) => {
+            Ok(stat) if fresh && self.options.keep.owner.are_kept() && !above.disk.bare && !is_newborn(&stat) => {
                 failed("another took the place of the new directory", Errno::STALE);
                 return None;
             }

@@ -187,7 +187,7 @@ impl Engine {
             }
         };
         let source = SourceId::of_whole(stat, &attributes);
-        let mut wanted = Wanted::from_source(stat, attributes, self.options.keep);
+        let mut wanted = Wanted::from_source(stat, attributes, &self.options.keep);
         wanted.override_with(own.uid, own.gid, own.mode);
         let fixup = self.fix_up(&mut wanted, above, name, &mut place);
         let node = self.make(above, name, target, Leaving { wanted, source, fixup, counted: true })?;

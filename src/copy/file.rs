@@ -205,7 +205,7 @@ impl Engine {
         let path = || node.path().join(name);
         let Content { stat: source, attributes, filled } = done.content;
         let id = SourceId::of_whole(&source, &attributes);
-        let mut wanted = Wanted::from_source(&source, attributes, self.options.keep);
+        let mut wanted = Wanted::from_source(&source, attributes, &self.options.keep);
         wanted.override_with(done.own.uid, done.own.gid, done.own.mode);
         let fixup = self.fix_up(&mut wanted, node, name, &mut dir.place.clone());
         let target = match self.dress_inode(node, Holder::file(&done.born.fd), &mut wanted, path) {

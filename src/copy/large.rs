@@ -221,7 +221,7 @@ impl Engine {
             alias: false,
             digest: None,
             link: None,
-            wanted: Wanted::from_source(source, Attributes::default(), self.options.keep),
+            wanted: Wanted::from_source(source, Attributes::default(), &self.options.keep),
             verified: None,
         };
         self.submit.send(Written::row(row, dir.node.file_system));

@@ -158,14 +158,39 @@ impl Engine {
             return None;
         }
         // The plan may ask for another owner or mode than when the row was written.
-        let mut wanted = Wanted::from_source(stat, Attributes::default(), self.options.keep);
+        let (attributes, has_acls) = match self.named_acls(dir, name, stat, &row) {
+            Some(attributes) => (attributes, true),
+            None => (Attributes::default(), false),
+        };
+        let mut wanted = Wanted::from_source(stat, attributes, &self.options.keep);
         wanted.override_with(own.uid, own.gid, own.mode);
         self.fix_up(&mut wanted, &dir.node, name, &mut dir.place.clone());
         if (wanted.owner, wanted.mode) != (row.wanted.owner, row.wanted.mode) {
             return None;
         }
+        if has_acls && !wanted.xattrs.iter().zip(&row.wanted.xattrs).all(|(now, then)| now.same_acls(then)) {
+            return None;
+        }
         let target = dir.node.open().and_then(|target| target.stat_at(name)).ok()?;
         row.target_unchanged(&target, dir.node.disk).then_some(row)
+    }
+
+    /// Where names differ between the two machines, an earlier run may have renumbered what
+    /// this one does not, or the other way round: the source's attributes, when the row has
+    /// an ACL of which that could be true.
+    fn named_acls(&self, dir: &OpenDir, name: &Name, stat: &Stat, row: &Row) -> Option<Attributes> {
+        let xattrs = row.wanted.xattrs.as_ref().filter(|_| !self.plan.drift.is_empty())?;
+        if !xattrs.have_named_acls() || row.wanted.lost.contains(Loss::Acl) {
+            return None;
+        }
+        let handle = dir.src.open().and_then(|src| src.open_handle(name)).ok()?;
+        Some(Attributes::read(Holder::handle(&handle), stat).0)
+    }
+
+    /// False when the row's owner has the number of another run's choice.
+    pub(super) fn owner_stands(&self, stat: &Stat, row: &Row) -> bool {
+        self.plan.drift.is_empty()
+            || row.wanted.owner == Wanted::from_source(stat, Attributes::default(), &self.options.keep).owner
     }
 
     pub(super) fn copy_alone(&self, waiter: &Waiter, own: Override) -> Arrived {
@@ -221,7 +246,7 @@ impl Engine {
             }
         };
         let id = SourceId::of_whole(&stat, &attributes);
-        let mut wanted = Wanted::from_source(&stat, attributes, self.options.keep);
+        let mut wanted = Wanted::from_source(&stat, attributes, &self.options.keep);
         if !stat.flags.is_empty() {
             wanted.lost.insert(Loss::SpecialFlags);
         }

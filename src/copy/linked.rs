@@ -90,7 +90,7 @@ impl Engine {
     fn linked_before(&self, stat: &Stat, reader: Option<&Reader>) -> Option<Copied> {
         let reader = reader?;
         let row = self.ask(reader.find_linked(stat)).flatten()?;
-        if !row.source_unchanged(stat) {
+        if !row.source_unchanged(stat) || !self.owner_stands(stat, &row) {
             return None;
         }
         let parent = self.ask(reader.path_of(row.dir))?;

@@ -112,7 +112,7 @@ impl Engine {
             Ok(Some((fd, stat))) => {
                 let attributes = self.source_attributes(index, Holder::file(&fd), &stat, || path.clone());
                 let id = SourceId::of_whole(&stat, &attributes);
-                (Wanted::from_source(&stat, attributes, self.options.keep), id)
+                (Wanted::from_source(&stat, attributes, &self.options.keep), id)
             }
             Ok(None) => (self.plain(plan.parents), None),
             Err(errno) => {
@@ -126,7 +126,7 @@ impl Engine {
     }
 
     fn plain(&self, attrs: Attrs) -> Wanted {
-        Wanted::plain_directory(attrs.mode, self.options.keep.owner.then_some((attrs.uid, attrs.gid)))
+        Wanted::plain_directory(attrs.mode, self.options.keep.owner.are_kept().then_some((attrs.uid, attrs.gid)))
     }
 
     /// Starts the copy of one entry into `above` as `name`. Symlinks on the way

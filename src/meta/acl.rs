@@ -2,6 +2,8 @@
 //! (linux/posix_acl_xattr.h): a version, then entries of tag, permissions and id,
 //! all little endian.
 
+use crate::plan::resolved::IdKind;
+
 const VERSION: u32 = 2;
 const USER_OBJ: u16 = 0x01;
 const USER: u16 = 0x02;
@@ -68,6 +70,27 @@ impl Acl {
         }
     }
 
+    /// True when it says something of a user or group by number.
+    pub(super) fn has_names(&self) -> bool {
+        self.0.iter().any(|e| [USER, GROUP].contains(&e.tag))
+    }
+
+    /// Gives the named users and groups other numbers, and puts them in the order of those,
+    /// as acl_valid(3) has it.
+    pub(super) fn renumber(&mut self, mut number: impl FnMut(IdKind, u32) -> u32) {
+        let before = self.0.clone();
+        for entry in &mut self.0 {
+            match entry.tag {
+                USER => entry.id = number(IdKind::User, entry.id),
+                GROUP => entry.id = number(IdKind::Group, entry.id),
+                _ => {}
+            }
+        }
+        if self.0 != before {
+            self.0.sort_by_key(|e| (e.tag, e.id));
+        }
+    }
+
     /// The bits of `mode` that let nobody do more than this ACL, when the inode is
     /// to be without it: a named entry may give less than the group or the others have.
     pub(super) fn mode_without(&self, mode: u32) -> u32 {
@@ -99,6 +122,15 @@ mod tests {
         // group:7:--- keeps a group out that the others' bits would let in.
         let shut = [entry(USER_OBJ, 6), entry(GROUP_OBJ, 4), entry(GROUP, 0), entry(MASK, 4), entry(OTHER, 4)];
         assert_eq!(Acl(shut.to_vec()).mode_without(0o644), 0o640);
+    }
+
+    #[test]
+    fn names_get_their_numbers_and_others_stay() {
+        let entry = |tag, id| Entry { tag, perm: 5, id };
+        let mut acl = Acl(vec![entry(USER_OBJ, 7), entry(USER, 8), entry(USER, 9), entry(GROUP, 8), entry(OTHER, 8)]);
+        acl.renumber(|kind, id| if (kind, id) == (IdKind::User, 8) { 20 } else { id });
+        let after = [entry(USER_OBJ, 7), entry(USER, 9), entry(USER, 20), entry(GROUP, 8), entry(OTHER, 8)];
+        assert_eq!(acl, Acl(after.to_vec()));
     }
 
     proptest! {

@@ -12,8 +12,11 @@ pub use read::{Attributes, Unread};
 pub use xattrs::Xattrs;
 
 use crate::loss::{Loss, Lost};
+use crate::plan::renumber::{Number, Renumbering};
+use crate::plan::resolved::IdKind;
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
+use std::sync::Arc;
 
 /// What an inode shall have at its end: the source's metadata, with the plan's
 /// overrides already put in.
@@ -40,22 +43,26 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The metadata of a source inode as it is.
+    /// The metadata of a source inode as it is, its owners with the target's numbers.
     #[must_use]
-    pub fn from_source(stat: &Stat, attributes: Attributes, keep: Keep) -> Self {
+    pub fn from_source(stat: &Stat, mut attributes: Attributes, keep: &Keep) -> Self {
+        let mut lost = Lost::default();
+        if let Owners::Renumbered(renumbering) = &keep.owner {
+            attributes.xattrs.renumber(|kind, id| own_number(renumbering, kind, id, &mut lost));
+        }
         let mut wanted = Self {
             kind: stat.kind,
             // With an ACL the group's bits are its mask: without it they would let the whole group in.
             mode: if attributes.unread && stat.kind != Kind::Symlink { stat.mode & !0o070 } else { stat.mode },
-            owner: keep.owner.then_some((stat.uid, stat.gid)),
+            owner: keep.owner.of(stat, &mut lost),
             atime: keep.atime.then_some(stat.atime),
             mtime: Some(stat.mtime),
             xattrs: Some(attributes.xattrs),
             flags: attributes.flags,
             project: attributes.project,
-            lost: Lost::default(),
+            lost,
         };
-        if !keep.owner && stat.kind == Kind::File {
+        if !keep.owner.are_kept() && stat.kind == Kind::File {
             wanted.drop_foreign_rights(stat);
         }
         wanted
@@ -109,10 +116,51 @@ fn acl_access(wanted: &Wanted) -> Option<&[u8]> {
 }
 
 /// What of the metadata is kept at all.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Keep {
     /// Owner and group.
-    pub owner: bool,
+    pub owner: Owners,
     /// Access times.
     pub atime: bool,
+}
+
+/// What becomes of owners and groups.
+#[derive(Clone, Debug)]
+pub enum Owners {
+    /// The file system gives what it gives.
+    Left,
+    /// The backup's numbers stay.
+    Kept,
+    /// The backup's names stay: numbers become the target's.
+    Renumbered(Arc<Renumbering>),
+}
+
+impl Owners {
+    /// True unless they are left to the file system.
+    #[must_use]
+    pub fn are_kept(&self) -> bool {
+        !matches!(self, Self::Left)
+    }
+
+    /// Owner and group on the target of what has `stat` in the backup.
+    fn of(&self, stat: &Stat, lost: &mut Lost) -> Option<(u32, u32)> {
+        match self {
+            Self::Left => None,
+            Self::Kept => Some((stat.uid, stat.gid)),
+            Self::Renumbered(renumbering) => Some((
+                own_number(renumbering, IdKind::User, stat.uid, lost),
+                own_number(renumbering, IdKind::Group, stat.gid, lost),
+            )),
+        }
+    }
+}
+
+fn own_number(renumbering: &Renumbering, kind: IdKind, id: u32, lost: &mut Lost) -> u32 {
+    match renumbering.of(kind, id) {
+        Number::Good(id) => id,
+        Number::Foreign(id) => {
+            lost.insert(Loss::Name);
+            id
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The extended attributes of one inode as one sorted list.
 
 use super::acl::Acl;
+use crate::plan::resolved::IdKind;
 use crate::sys::Errno;
 use crate::sys::xattr::{self, Holder};
 use std::ffi::CString;
@@ -11,6 +12,8 @@ pub struct Xattrs(Vec<(CString, Vec<u8>)>);
 
 /// The access ACL; it is set late because it widens.
 pub(super) const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
+/// What a directory hands to what is made in it.
+const ACL_DEFAULT: &[u8] = b"system.posix_acl_default";
 
 impl Xattrs {
     /// Reads all attributes. One that vanishes between list and get is left out.
@@ -59,6 +62,36 @@ impl Xattrs {
         {
             acl.set_mode(mode);
             *value = acl.to_bytes();
+        }
+    }
+
+    /// Name and value of the ACLs.
+    fn acls(&self) -> impl Iterator<Item = &(CString, Vec<u8>)> {
+        self.0.iter().filter(|(name, _)| [ACL_ACCESS, ACL_DEFAULT].contains(&name.as_bytes()))
+    }
+
+    /// True when an ACL says something of a user or group by number.
+    #[must_use]
+    pub fn have_named_acls(&self) -> bool {
+        self.acls().any(|(_, value)| Acl::parse(value).is_some_and(|acl| acl.has_names()))
+    }
+
+    /// True when the ACLs are the same.
+    #[must_use]
+    pub fn same_acls(&self, other: &Self) -> bool {
+        self.acls().eq(other.acls())
+    }
+
+    /// Gives the users and groups that ACLs name other numbers.
+    pub(super) fn renumber(&mut self, mut number: impl FnMut(IdKind, u32) -> u32) {
+        for (name, value) in &mut self.0 {
+            if [ACL_ACCESS, ACL_DEFAULT].contains(&name.as_bytes())
+                && let Some(mut acl) = Acl::parse(value)
+                && acl.has_names()
+            {
+                acl.renumber(&mut number);
+                *value = acl.to_bytes();
+            }
         }
     }
 

@@ -5,7 +5,8 @@
 //! passwd and group, under the root and in each storage area; the backup's;
 //! NixOS's static ids.
 
-use super::resolved::{Drift, IdKind};
+use super::renumber::{Both, Renumbering};
+use super::resolved::{Drift, IdKind, Stranger};
 use super::{Plan, static_ids};
 use crate::path::RelPath;
 use crate::sys::root::Root;
@@ -22,6 +23,8 @@ type Parser = fn(&[u8]) -> Result<Names, String>;
 /// A file that was looked at.
 struct Place {
     shown: String,
+    /// Below the root, or below the backup.
+    path: RelPath,
     names: Names,
 }
 
@@ -85,7 +88,7 @@ impl Ids {
                             IdKind::Group => &mut self.groups,
                         };
                         let side = if target { &mut sides.target } else { &mut sides.backup };
-                        side.push(Place { shown, names });
+                        side.push(Place { shown, path, names });
                     }
                     Err(what) => self.damaged.push(format!("{shown} {what}")),
                 }
@@ -122,27 +125,26 @@ impl Ids {
         })
     }
 
-    /// Names that have one number in the backup and another on the target.
-    pub(super) fn drift(&self) -> Vec<Drift> {
-        let mut found = Vec::new();
-        for kind in [IdKind::User, IdKind::Group] {
+    /// Names that have one number in the backup and another on the target, numbers that change
+    /// hands, and what `--remap-ids` does about both.
+    pub(super) fn renumbering(&self, plan: &Plan) -> (Vec<Drift>, Vec<Stranger>, Renumbering) {
+        let (mut drift, mut strangers, mut renumbering) = (Vec::new(), Vec::new(), Renumbering::default());
+        for (kind, own) in [(IdKind::User, &plan.users), (IdKind::Group, &plan.groups)] {
             let sides = self.sides(kind);
-            let merge = |places: &[Place]| {
-                let mut all = Names::new();
-                for (name, id) in places.iter().flat_map(|p| &p.names) {
-                    all.entry(name.clone()).or_insert(*id);
-                }
-                all
-            };
-            let target = merge(&sides.target);
-            for (name, backup) in merge(&sides.backup) {
-                match target.get(&name) {
-                    Some(id) if *id != backup => found.push(Drift { kind, name, backup, target: *id }),
-                    _ => {}
-                }
+            let mut target: BTreeMap<String, (u32, Option<RelPath>)> =
+                own.iter().map(|(name, id)| (name.clone(), (*id, None))).collect();
+            for (place, (name, id)) in sides.target.iter().flat_map(|p| p.names.iter().map(move |n| (p, n))) {
+                target.entry(name.clone()).or_insert_with(|| (*id, Some(place.path.clone())));
             }
+            let mut backup = Names::new();
+            for (name, id) in sides.backup.iter().flat_map(|p| &p.names) {
+                backup.entry(name.clone()).or_insert(*id);
+            }
+            let (differ, change) = renumbering.add(&Both { kind, backup: &backup, target: &target });
+            drift.extend(differ);
+            strangers.extend(change);
         }
-        found
+        (drift, strangers, renumbering)
     }
 }
 

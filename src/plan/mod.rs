@@ -9,6 +9,7 @@ mod diagnostic;
 mod expand;
 mod ids;
 mod mode;
+pub mod renumber;
 mod resolve;
 pub mod resolved;
 mod schema;
@@ -24,7 +25,7 @@ mod tests;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use resolve::{Backup, Overrides, ResolveError};
 pub(crate) use show::exact;
-pub use show::{drift, json, table};
+pub use show::{drift, json, stranger_words, table};
 
 use crate::path::RelPath;
 use resolved::{EntryKind, Need};

@@ -139,6 +139,7 @@ impl Plan {
         if !errors.0.is_empty() {
             return Err(refuse(errors.0));
         }
+        let (drift, strangers, renumbering) = ids.renumbering(&self);
         Ok(Resolved {
             name: self.name,
             file: self.file,
@@ -146,7 +147,9 @@ impl Plan {
             root,
             targets,
             fixups,
-            drift: ids.drift(),
+            drift,
+            strangers,
+            renumbering,
             id_warnings: ids.damaged,
         })
     }

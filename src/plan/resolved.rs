@@ -1,5 +1,6 @@
 //! The plan with names turned into numbers and globs into paths.
 
+use super::renumber::Renumbering;
 use crate::path::{Name, RelPath};
 use ignore::gitignore::Gitignore;
 use std::path::PathBuf;
@@ -22,6 +23,10 @@ pub struct Resolved {
     pub fixups: Vec<Fixup>,
     /// Names whose number differs between the backup and the target.
     pub drift: Vec<Drift>,
+    /// Numbers that are one name's in the backup and another's on the target.
+    pub strangers: Vec<Stranger>,
+    /// What `--remap-ids` makes of the backup's numbers.
+    pub renumbering: Renumbering,
     /// What was odd about the id maps but does not stop this plan, for the report.
     pub id_warnings: Vec<String>,
 }
@@ -192,4 +197,20 @@ pub struct Drift {
     pub backup: u32,
     /// Its number on the target.
     pub target: u32,
+    /// Files got the target's number (`--remap-ids`); else they keep the backup's.
+    #[serde(default)]
+    pub remapped: bool,
+}
+
+/// A number whose name in the backup is unknown on the target, where it is another's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// User or group.
+    pub kind: IdKind,
+    /// The number.
+    pub id: u32,
+    /// Its name in the backup.
+    pub backup: String,
+    /// Its name on the target.
+    pub target: String,
 }

@@ -1,6 +1,6 @@
 //! The resolved plan as a table and as JSON.
 
-use super::resolved::{Attrs, Entry, EntryKind, Presence, Resolved};
+use super::resolved::{Attrs, Drift, Entry, EntryKind, Presence, Resolved, Stranger};
 use crate::path::RelPath;
 use crate::report::base64;
 use serde_json::{Value, json};
@@ -68,7 +68,10 @@ pub fn table(plan: &Resolved) -> String {
         let below = if fixup.recursive { " and everything below" } else { "" };
         line(format!("fixup {}{below}: {}", fixup.path, attributes(fixup.uid, fixup.gid, fixup.mode)));
     }
-    out.push_str(&drift(plan));
+    out.push_str(&drift(&plan.drift));
+    for stranger in &plan.strangers {
+        writeln!(out, "warning: {}", stranger_words(stranger)).ok();
+    }
     for warning in &plan.id_warnings {
         writeln!(out, "warning: {warning}").ok();
     }
@@ -77,17 +80,32 @@ pub fn table(plan: &Resolved) -> String {
 
 /// The table of names whose number differs; empty when there are none.
 #[must_use]
-pub fn drift(plan: &Resolved) -> String {
+pub fn drift(ids: &[Drift]) -> String {
     let mut out = String::new();
-    if !plan.drift.is_empty() {
-        out.push_str("\nids that differ (files keep the number of the backup):\n");
-        out.push_str("  kind   name                 backup  target\n");
+    if let Some(first) = ids.first() {
+        let now = if first.remapped {
+            "files got the number of the target"
+        } else {
+            "files keep the number of the backup, unless --remap-ids gives them the target's"
+        };
+        writeln!(out, "\nids that differ ({now}):\n  kind   name                 backup  target").ok();
     }
-    for d in &plan.drift {
+    for d in ids {
         let kind = format!("{:?}", d.kind).to_lowercase();
         writeln!(out, "  {kind:<6} {:<20} {:>6}  {:>6}", d.name, d.backup, d.target).ok();
     }
     out
+}
+
+/// Says that a number changes hands.
+#[must_use]
+pub fn stranger_words(stranger: &Stranger) -> String {
+    let Stranger { kind, id, backup, target } = stranger;
+    let kind = format!("{kind:?}").to_lowercase();
+    format!(
+        "the {kind} number {id} is `{backup}` in the backup and `{target}` on the target, which knows no `{backup}`: \
+         what such files there are become `{target}`'s; a number in the plan's [ids] and --remap-ids keep them apart"
+    )
 }
 
 /// The resolved plan as JSON: `{version, name, source, root, targets: [{name,

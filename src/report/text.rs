@@ -58,6 +58,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         };
         writeln!(out, "  {} {} ({result})", fixup.path, fixup.now)?;
     }
+    out.push_str(&crate::plan::drift(&report.ids));
     if !report.notes.is_empty() {
         writeln!(out, "\nnotes:")?;
         report.notes.iter().take(NOTES).try_for_each(|note| writeln!(out, "  {note}"))?;

@@ -8,11 +8,12 @@ use crate::copy::{Engine, Options, Parts};
 use crate::durable::{Epochs, FileSystems, Surroundings};
 use crate::exit::Exit;
 use crate::journal::{Declared, Journal, JournalError, Writer};
-use crate::meta::Keep;
+use crate::meta::{Keep, Owners};
 use crate::pace::Pace;
 use crate::path::RelPath;
-use crate::plan::resolved::{Presence, Resolved};
-use crate::preflight::Size;
+use crate::plan::resolved::{Drift, Presence, Resolved};
+use crate::plan::stranger_words;
+use crate::preflight::{Allow, Size};
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::Counters;
 use crate::report::{self, Report, human};
@@ -179,7 +180,7 @@ impl Run {
             stop: self.stop.clone(),
             pace: self.pace.clone(),
             options: Options {
-                keep: Keep { owner: !job.allow.no_owner, atime: job.atime },
+                keep: Keep { owner: self.owners(job), atime: job.atime },
                 cross_mounts: job.allow.cross_mounts,
                 threads: job.threads,
                 open_files: job.open_files,
@@ -191,6 +192,14 @@ impl Run {
             self.stop.set(Reason::Fatal(error));
             Vec::new()
         })
+    }
+
+    fn owners(&self, job: &Job) -> Owners {
+        match job.allow {
+            Allow { no_owner: true, .. } => Owners::Left,
+            Allow { remap_ids: true, .. } => Owners::Renumbered(Arc::new(self.plan.renumbering.clone())),
+            _ => Owners::Kept,
+        }
     }
 
     /// The same for a run that does not look for the entries.
@@ -241,7 +250,7 @@ impl Run {
         let comparison = Comparison {
             verifier: &verifier,
             source: &source,
-            keep: Keep { owner: !job.allow.no_owner, atime: false },
+            keep: Keep { owner: self.owners(job), atime: false },
             cross_mounts: job.allow.cross_mounts,
             // Each holds both sides of a directory, and a third one while it opens them.
             inline: share(job.open_files, job.threads).inline / 3,
@@ -294,7 +303,9 @@ impl Run {
     }
 
     pub(super) fn report(&self, job: &Job, medium: Option<verify::Medium>, fixups: Vec<fixup::Outcome>) -> Report {
-        let (problems, problem_count, notes) = self.problems.take();
+        let (problems, problem_count, mut notes) = self.problems.take();
+        notes.extend(self.plan.strangers.iter().map(stranger_words));
+        let remapped = job.allow.remap_ids;
         let (totals, targets) =
             report::totals(&self.plan, &self.counters, &problems, self.clock.elapsed().as_secs_f64());
         let (outcome, reason) = match self.stop.reason() {
@@ -319,7 +330,7 @@ impl Run {
             notes,
             absent: if job.mode == Mode::VerifyOnly { Vec::new() } else { report::absent(&self.plan) },
             fixups,
-            ids: self.plan.drift.clone(),
+            ids: self.plan.drift.iter().map(|drift| Drift { remapped, ..drift.clone() }).collect(),
             resume: (outcome == Exit::Interrupted).then(shell::this_command),
         }
     }
