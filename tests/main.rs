@@ -43,5 +43,6 @@ mod room;
 mod roots;
 mod second_opinion;
 mod signals;
+mod store;
 mod throttled;
 mod verify;

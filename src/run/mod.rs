@@ -153,8 +153,10 @@ pub fn start(job: Job) -> Exit {
 }
 
 fn migrate(job: &Job, cleared: Cleared) -> Exit {
+    let notes = cleared.notes().to_vec();
     let (resolved, source, size, location) = cleared.into_parts();
     let mut run = Run::new(resolved, job);
+    notes.into_iter().for_each(|note| run.problems.note(note));
     let journal = match Journal::open(location, job.allow.restart) {
         Ok(journal) => Arc::new(journal),
         Err(error) => return fail(&error.to_string(), Exit::Refused),

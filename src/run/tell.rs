@@ -85,6 +85,7 @@ pub(super) fn dry_run(cleared: &Cleared) -> String {
             human::bytes(survey.allocated)
         ));
     }
+    cleared.notes().iter().for_each(|note| out.push_str(&format!("note: {note}\n")));
     out.push_str("dry run: nothing was written\n");
     out
 }

@@ -7,6 +7,7 @@ use super::{Errno, Op, retry, transfer};
 use rustix::fd::AsFd;
 use rustix::fs::{Advice, AtFlags, FallocateFlags, Gid, Mode, OFlags, SeekFrom, Uid};
 use rustix::io::{IoSliceMut, ReadWriteFlags};
+use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 /// Fills `buffer` from `offset`; fewer bytes only at the end of the file (pread(2)).
 pub fn read_full(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
@@ -140,4 +141,12 @@ pub fn set_times(holder: Holder<'_>, atime: Option<Time>, mtime: Time) -> Result
 /// The text of a symlink that is held by a handle.
 pub fn read_link(handle: impl AsFd) -> Result<Vec<u8>, Errno> {
     retry(Op::Readlink, || rustix::fs::readlinkat(handle.as_fd(), c"", Vec::new())).map(std::ffi::CString::into_bytes)
+}
+
+/// The process that holds a POSIX lock on any part of the file, other than this one (fcntl(2), `F_GETLK`).
+/// Locks of other machines and of other pid namespaces come without a usable number.
+pub fn lock_holder(fd: impl AsFd) -> Result<Option<i32>, Errno> {
+    let wanted = Flock::from(FlockType::WriteLock);
+    let held = retry(Op::Fcntl, || fcntl_getlk(fd.as_fd(), &wanted))?;
+    Ok(held.filter(|lock| lock.typ != FlockType::Unlocked).map(|lock| Pid::as_raw(lock.pid)))
 }

@@ -8,6 +8,7 @@ pub(crate) mod disk;
 pub(crate) mod dress;
 pub(crate) mod faulty;
 pub(crate) mod mount;
+pub(crate) mod nar;
 pub(crate) mod nobody;
 pub(crate) mod promise;
 pub(crate) mod random;

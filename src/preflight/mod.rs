@@ -1,10 +1,13 @@
 //! May this run start? Every refusal is found before anything is written, and
 //! says what to do. Only this module makes a [`Cleared`].
 
+mod remap;
+mod store_db;
+
 use crate::journal::{Declared, Location, STATE_DIR};
 use crate::mounts;
 use crate::path::RelPath;
-use crate::plan::resolved::{Entry, Need, Presence, Resolved, Target};
+use crate::plan::resolved::{Need, Presence, Resolved, Target};
 use crate::report::human;
 use crate::survey::{Survey, survey};
 use crate::sys::dir::{LOST_AND_FOUND, TargetDir, open_target, read_batches};
@@ -12,7 +15,6 @@ use crate::sys::filesystem::{Space, may_chown, space};
 use crate::sys::root::{Root, real_path};
 use crate::sys::{Errno, Op, errno_words, retry};
 use crate::walk::Means;
-use rustix::fs::OFlags;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +47,7 @@ pub struct Cleared {
     source: Arc<Root>,
     size: Size,
     journal: Location,
+    notes: Vec<String>,
 }
 
 /// How much there is to copy.
@@ -82,6 +85,12 @@ impl Cleared {
         (self.plan, self.source, self.size, self.journal)
     }
 
+    /// What was odd, but no reason to refuse.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     /// The plan.
     #[must_use]
     pub fn plan(&self) -> &Resolved {
@@ -117,8 +126,13 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
     }
     refusals.extend(missing(&plan, allow));
     if allow.remap_ids {
-        refusals.extend(plan.renumbering.refusals.iter().cloned());
-        refusals.extend(replaced_maps(&plan, source.as_ref()));
+        refusals.extend(remap::refusals(&plan, source.as_ref()));
+    }
+    let mut notes = Vec::new();
+    match source.as_ref().and_then(|source| store_db::look(&plan, source)) {
+        Some(store_db::Finding::Refusal(refusal)) => refusals.push(refusal),
+        Some(store_db::Finding::Note(note)) => notes.push(note),
+        None => {}
     }
     let places = places(&plan, &mut refusals);
     let journal = match location(&plan, allow, &places) {
@@ -162,12 +176,12 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
         && !survey_always
         && let Some((entries, bytes)) = last_totals(&plan, &journal, &declared)
     {
-        return Ok(Cleared { plan, source, size: Size::Past { entries, bytes }, journal });
+        return Ok(Cleared { plan, source, size: Size::Past { entries, bytes }, journal, notes });
     }
     let surveys = survey(&plan, &source, means, allow.cross_mounts);
     refusals.extend(capacity(&plan, &surveys, &places, known));
     let size = Size::Surveyed(surveys);
-    if refusals.is_empty() { Ok(Cleared { plan, source, size, journal }) } else { Err(refusals) }
+    if refusals.is_empty() { Ok(Cleared { plan, source, size, journal, notes }) } else { Err(refusals) }
 }
 
 /// The counts of the last run of just these entries, if it came to its end.
@@ -232,27 +246,6 @@ fn missing(plan: &Resolved, allow: &Allow) -> Option<String> {
             lines.join("\n")
         )
     })
-}
-
-/// With the backup's map in the place of the target's, NixOS would give the names
-/// their old numbers again, and every renumbered file would be another's.
-fn replaced_maps(plan: &Resolved, source: Option<&Root>) -> Refusals {
-    let copied = |map: &RelPath, target: &Target, entry: &Entry| {
-        let there = |below| source.is_some_and(|s| s.open_in(&entry.src.join_path(&below), OFlags::PATH).is_ok());
-        map.strip_prefix(&entry.dst).is_some_and(there) && !target.excludes_from_above(map)
-    };
-    let maps = plan.renumbering.given_by.iter();
-    maps.filter_map(|map| {
-        let target = plan.targets.iter().find(|t| t.entries.iter().any(|e| copied(map, t, e)))?;
-        let pattern = map.strip_prefix(&target.to)?;
-        Some(format!(
-            "the plan would replace {map}, which gives the target's numbers, by the backup's\n  with --remap-ids, \
-             leave it out: exclude = [\"{pattern}\"] in the target `{}`; without it, the backup's map and the \
-             backup's numbers stay together",
-            target.name
-        ))
-    })
-    .collect()
 }
 
 /// Entries that an earlier run copied from elsewhere, or to elsewhere: going on

@@ -1,0 +1,55 @@
+//! The Nix store's database: it may be copied while nobody has it open.
+//!
+//! SQLite's readers and writers hold POSIX locks on the database, and in WAL mode on its
+//! `-shm` file, for as long as they have it open (sqlite.org/walformat.html, "The WAL-Index
+//! File Format"). What is copied while somebody writes may be torn.
+
+use crate::path::RelPath;
+use crate::plan::resolved::{Presence, Resolved};
+use crate::sys::file::lock_holder;
+use crate::sys::root::Root;
+use crate::sys::stat::stat_fd;
+use rustix::fs::OFlags;
+
+const DATABASE: &[u8] = b"nix/var/nix/db/db.sqlite";
+
+/// What is odd about the database.
+pub(super) enum Finding {
+    /// Nothing may be copied.
+    Refusal(String),
+    /// It may be copied, and this is worth knowing.
+    Note(String),
+}
+
+/// Looks at the database where the plan copies it.
+pub(super) fn look(plan: &Resolved, source: &Root) -> Option<Finding> {
+    let database = RelPath::new(DATABASE).ok()?;
+    let copied = plan.targets.iter().any(|target| {
+        target.entries.iter().filter(|e| e.presence == Presence::Present).any(|entry| {
+            let arrives = database.strip_prefix(&entry.src).map(|below| entry.dst.join_path(&below));
+            arrives.is_some_and(|path| !target.excludes_from_above(&path))
+        })
+    });
+    if !copied {
+        return None;
+    }
+    let beside = |suffix: &str| {
+        let path = RelPath::new(&[DATABASE, suffix.as_bytes()].concat()).ok()?;
+        source.open_in(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW).ok()
+    };
+    let shown = plan.source.join(database.as_path()).display().to_string();
+    if let Some(pid) = ["", "-shm"].iter().filter_map(|s| beside(s)).find_map(|fd| lock_holder(&fd).ok().flatten()) {
+        return Some(Finding::Refusal(format!(
+            "process {pid} has the Nix store's database {shown} open: its WAL is live, and a copy could be torn\n  stop it \
+             (systemctl stop nix-daemon.socket nix-daemon.service), copy from a snapshot, or leave the database out \
+             (exclude = [\"/var/nix/db\"]) and bring it with `nix-store --dump-db` and `nix-store --load-db`"
+        )));
+    }
+    let left = ["-wal", "-journal"]
+        .into_iter()
+        .find(|suffix| beside(suffix).and_then(|fd| stat_fd(&fd).ok()).is_some_and(|stat| stat.size > 0))?;
+    Some(Finding::Note(format!(
+        "{shown}{left} is not empty: the machine did not end cleanly, or the backup was taken while Nix ran. Both \
+         files are copied, and SQLite puts them together when Nix opens them; `nix-store --verify` on the new machine tells"
+    )))
+}
