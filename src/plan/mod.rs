@@ -7,13 +7,14 @@
 mod conflicts;
 mod diagnostic;
 mod expand;
-mod ids;
+pub(crate) mod ids;
 mod mode;
+mod names;
 mod resolve;
 pub mod resolved;
 mod schema;
 mod show;
-mod static_ids;
+pub(crate) mod static_ids;
 mod value;
 
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod properties;
 mod tests;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use names::PlanName;
 pub use resolve::{Backup, Overrides, ResolveError};
 pub(crate) use show::exact;
 pub use show::{drift, json, table};
