@@ -3,6 +3,7 @@
 use super::context::{Context, rel};
 use super::row::Row;
 use super::system::{self, profile};
+use crate::path::RelPath;
 use crate::sys::root::is_absent;
 use crate::sys::stat::Kind;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,8 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
 fn installed(context: &Context) -> Row {
     const ID: &str = "system-profile";
     let path = profile();
-    let install = format!("nixos-install --root {} --no-root-passwd --flake FLAKE#HOST", context.word(&rel("")));
+    let install =
+        format!("nixos-install --root {} --no-root-passwd --flake FLAKE#HOST", context.word(&RelPath::root()));
     match context.stat_through(&path) {
         Ok(stat) if stat.kind == Kind::Directory => {}
         Ok(_) => return Row::fail(ID, &path, "is no directory").advise(install),

@@ -152,7 +152,9 @@ impl Context {
 
     /// A path of the root as a word of a command on this machine.
     pub(super) fn word(&self, path: &RelPath) -> String {
-        shell::word(self.plan.root.join(path.as_path()).as_os_str().as_bytes())
+        let root = &self.plan.root;
+        let full = if path.is_root() { root.clone() } else { root.join(path.as_path()) };
+        shell::word(full.as_os_str().as_bytes())
     }
 
     /// The command that runs the plan on this root.

@@ -16,6 +16,10 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
 
 fn one(context: &Context, entry: &Entry) -> Row {
     let path = &entry.dst;
+    // A pattern whose directory could not be read.
+    if let Presence::Unreadable { why } = &entry.presence {
+        return Row::fail(ID, path, format!("cannot be looked at: {why}")).advise("run the check as root");
+    }
     let found = match found(context, path) {
         Ok(found) => found,
         Err(errno) => return Row::unreadable(ID, path, errno),

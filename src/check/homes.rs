@@ -1,6 +1,7 @@
 //! Homes, and every directory between them and what is kept: the storage's owners and
 //! modes are mirrored to the live side at each boot.
 
+use super::Booted;
 use super::context::{Context, nothing, rel};
 use super::home::Home;
 use super::row::Row;
@@ -77,7 +78,27 @@ fn one(context: &Context, home: &Home) -> Vec<Row> {
         }
     }
     rows.extend(parents.iter().filter_map(|path| parent(context, path, home, uid)));
+    if context.booted == Booted::Yes {
+        let all = std::iter::once(&home.stored).chain(&parents);
+        rows.extend(all.filter_map(|stored| live(context, stored, home, uid)));
+    }
     rows
+}
+
+/// The live side is made at boot, from the storage's owners; too late for what an earlier
+/// service made there as root.
+fn live(context: &Context, stored: &RelPath, home: &Home, uid: u32) -> Option<Row> {
+    const ID: &str = "home-live";
+    let path = home.live.join_path(&stored.strip_prefix(&home.stored)?);
+    let stat = match stat(context, ID, &path)? {
+        Ok(stat) => stat,
+        Err(row) => return Some(row),
+    };
+    if stat.uid == uid {
+        return Some(Row::pass(ID, &path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode)));
+    }
+    let why = format!("belongs to {}, not to {uid}: {} can make nothing in it", stat.uid, home.user);
+    Some(Row::fail(ID, &path, why).run(format!("chown {} {}", home.owner(), context.word(&path))))
 }
 
 /// A directory such as .local that nobody declared: root's, it shuts the user out.

@@ -18,7 +18,7 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
         Read::Failed(errno) => return vec![Row::unreadable(ID, &path, errno)],
     };
     match parse(&bytes) {
-        Ok(id) => vec![Row::pass(ID, &path, "32 hexadecimal digits"), journals(context, &id)],
+        Ok(id) => vec![Row::pass(ID, &path, "32 hexadecimal digits"), journals(context, &path, &id)],
         Err(why) => vec![Row::fail(ID, &path, why).run(context.run_plan(" --repair"))],
     }
 }
@@ -42,7 +42,7 @@ fn is_id(text: &[u8]) -> bool {
     text.len() == 32 && text.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
 }
 
-fn journals(context: &Context, id: &[u8]) -> Row {
+fn journals(context: &Context, machine_id: &RelPath, id: &[u8]) -> Row {
     const ID: &str = "machine-id-journal";
     let live = rel("var/log/journal");
     let Some(path) = context.stored(&live) else { return Row::skip(ID, &live, "the plan keeps no journals") };
@@ -55,10 +55,9 @@ fn journals(context: &Context, id: &[u8]) -> Row {
     let owner = |name: &Name| name.as_bytes().split(|b| *b == b'.').next().unwrap_or_default().to_vec();
     let (own, others): (Vec<_>, Vec<_>) =
         names.into_iter().filter(|name| is_id(&owner(name))).partition(|name| owner(name) == id);
-    let moved = |other: &Name| {
-        let to = Name::new(id).map_or_else(|_| RelPath::root(), |id| path.join(&id));
-        format!("mv {} {}", context.word(&path.join(other)), context.word(&to))
-    };
+    // The old identity is what the journals, and much else, know the machine by.
+    let restore =
+        |other: &Name| format!("printf '%s\\n' {} > {}", crate::path::escape(&owner(other)), context.word(machine_id));
     match (own.is_empty(), others.first()) {
         (true, None) => Row::skip(ID, &path, "no journals on the storage"),
         (false, None) => Row::pass(ID, &path, "the journals are this machine's"),
@@ -68,7 +67,7 @@ fn journals(context: &Context, id: &[u8]) -> Row {
         }
         (true, Some(other)) => {
             let why = format!("all journals are of another machine ({other}): journalctl will not show them");
-            Row::fail(ID, &path, why).run(moved(other))
+            Row::fail(ID, &path, why).run(restore(other))
         }
     }
 }

@@ -115,11 +115,17 @@ fn password_file(context: &Context, user: &User, file: &str) -> Option<Row> {
     if made_at_boot && context.booted == Booted::No {
         return Some(Row::skip(ID, &path, format!("of {}: it is made at boot", user.name)));
     }
+    let on_root = context.mount_id(&path).ok().is_some_and(|id| context.mount_id(&RelPath::root()) == Ok(id));
     // Activation reads it before live paths are mounted.
     Some(match context.stat_through(&path) {
         Ok(_) if context.entries().any(|e| e.src != e.dst && path.strip_prefix(&e.src).is_some()) => {
             let why = format!("of {}: is a live path, which activation reads before it is mounted", user.name);
             Row::fail(ID, &path, why).advise("name the file on the storage itself and rebuild")
+        }
+        // A storage that is not mounted has a row of its own.
+        Ok(_) if on_root && !context.plan.targets.iter().any(|t| t.to.names().next() == path.names().next()) => {
+            let why = format!("of {}: lies on the root, which forgets it", user.name);
+            Row::fail(ID, &path, why).advise("move it to the storage, name it there and rebuild")
         }
         Ok(_) => Row::pass(ID, &path, format!("of {}: there", user.name)),
         Err(errno) if nothing(errno) => {

@@ -13,19 +13,19 @@ const REPLACED: [(&str, &str); 19] = [
     ("etc/shadow", "passwd"),
     ("etc/subuid", "NixOS's activation"),
     ("etc/subgid", "NixOS's activation"),
-    ("etc/resolv.conf", "resolvconf and NetworkManager"),
+    ("etc/resolv.conf", "resolvconf, NetworkManager"),
     ("etc/hostname", "hostnamed"),
-    ("etc/adjtime", "hwclock and timedated"),
+    ("etc/adjtime", "hwclock, timedated"),
     (".config/fish/fish_variables", "fish"),
     (".local/share/fish/fish_history", "fish"),
     (".config/monitors.xml", "GNOME"),
-    (".config/mimeapps.list", "xdg-mime and file managers"),
+    (".config/mimeapps.list", "xdg-mime, file managers"),
     (".config/user-dirs.dirs", "xdg-user-dirs-update"),
     (".gitconfig", "git config"),
     (".zsh_history", "zsh"),
     (".bash_history", "bash"),
     (".python_history", "python"),
-    (".ssh/known_hosts", "ssh-keygen -R and ssh with UpdateHostKeys"),
+    (".ssh/known_hosts", "ssh, ssh-keygen -R"),
     (".viminfo", "vim"),
 ];
 
@@ -35,23 +35,25 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
     let found = files.filter_map(|entry| who(&entry.src).map(|who| (entry, who)));
     found
         .map(|(entry, who)| {
-            let why = format!("{who} renames a new file over it: a bind mount in its place gives EBUSY");
+            let why = format!("programs replace it by a rename ({who}): under a bind mount that fails with EBUSY");
             let directory = entry.src.parent().unwrap_or_default();
-            // A whole /etc or home is no answer.
-            let advice = match directory.names().next_back() {
-                Some(name) if entry.src.depth() > 2 && !is_home(&directory) => {
-                    format!("declare the directory \"{directory}\" ({name}) instead of the file")
-                }
-                _ => "make the live path a symlink to the storage (method = \"symlink\"), or let the program write elsewhere"
-                    .into(),
+            // A whole /etc, home or ~/.config is no answer.
+            let advice = if entry.src.depth() > 2 && !is_wide(&directory) {
+                format!("declare the directory \"{directory}\" instead of the file")
+            } else {
+                "make the live path a symlink to the storage (method = \"symlink\") instead of a mount".into()
             };
             Row::warn(ID, &entry.dst, why).advise(advice)
         })
         .collect()
 }
 
-fn is_home(path: &RelPath) -> bool {
-    path.depth() == 2 && path.names().next().is_some_and(|name| name.as_bytes() == b"home")
+/// A directory that holds what belongs to everybody.
+fn is_wide(path: &RelPath) -> bool {
+    let home = path.depth() == 2 && path.names().next().is_some_and(|name| name.as_bytes() == b"home");
+    home || [&b"/.config"[..], b"/.local", b"/.local/share", b"/.local/state"]
+        .iter()
+        .any(|end| path.as_bytes().ends_with(end))
 }
 
 fn who(live: &RelPath) -> Option<&'static str> {

@@ -59,7 +59,7 @@ pub enum Mend {
 
 impl Row {
     fn new(id: &'static str, path: &RelPath, status: Status, why: impl Into<String>) -> Self {
-        Self { id, group: "", path: path.clone(), status, why: why.into(), mend: None }
+        Self { id, group: "", path: path.clone(), status, why: one_line(why.into()), mend: None }
     }
 
     pub(super) fn pass(id: &'static str, path: &RelPath, why: impl Into<String>) -> Self {
@@ -94,6 +94,15 @@ impl Row {
     }
 
     pub(super) fn advise(self, text: impl Into<String>) -> Self {
-        Self { mend: Some(Mend::Do(text.into())), ..self }
+        Self { mend: Some(Mend::Do(one_line(text.into()))), ..self }
     }
+}
+
+/// Names and values from the disk stand in the text: none of them may break a line or a
+/// terminal. Backslashes stay, as paths are escaped already.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

@@ -68,3 +68,45 @@ impl Plan {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Backup, Overrides};
+    use std::path::Path;
+
+    const PLAN: &str = r#"version = 1
+[ids]
+users = { sinh = 1000 }
+[[target]]
+to = "/persist"
+parents = { owner = "sinh", group = "nobody-knows" }
+files = [{ path = "/f", owner = "nobody-knows", group = 5 }]
+"#;
+
+    fn plan() -> Plan {
+        Plan::parse(Path::new("p.toml"), PLAN).expect("a good plan")
+    }
+
+    #[test]
+    fn each_name_once_with_its_own_number() {
+        let name = |kind, name: &str, number| PlanName { kind, name: name.into(), number };
+        let expected = [
+            name(IdKind::User, "nobody-knows", None),
+            name(IdKind::User, "sinh", Some(1000)),
+            name(IdKind::Group, "nobody-knows", None),
+        ];
+        assert_eq!(plan().names(), expected);
+    }
+
+    #[test]
+    fn without_lookups_only_what_needs_one_is_forgotten() {
+        let root = tempfile::tempdir().expect("a directory");
+        std::fs::write(root.path().join("f"), "").expect("a file");
+        let overrides = Overrides { root: Some(root.path().into()), ..Overrides::default() };
+        assert!(plan().resolve(&overrides, Backup::Arrived).is_err());
+        let resolved = plan().without_lookups().resolve(&overrides, Backup::Arrived).expect("no name is left");
+        assert_eq!((resolved.targets[0].parents.uid, resolved.targets[0].parents.gid), (1000, 0));
+        assert_eq!((resolved.targets[0].entries[0].uid, resolved.targets[0].entries[0].gid), (None, None));
+    }
+}

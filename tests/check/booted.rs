@@ -6,7 +6,7 @@ use crate::kit::attach::Attached;
 use crate::kit::need_root;
 use crate::kit::run::{Ran, wait};
 use crate::kit::sh;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{chown, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -47,6 +47,9 @@ impl Running {
         sh!("cp", "-a", running.scene.at("boot"), running.at("boot"));
         for (live, stored) in MOUNTS {
             running.bind(&running.scene.world.persist.join(stored), live);
+        }
+        for path in ["", ".config", ".config/sops", ".local", ".local/share"] {
+            chown(running.at("home/sinh").join(path), Some(1000), Some(100)).unwrap();
         }
         std::fs::create_dir_all(running.at("etc/ssh")).unwrap();
         let key = "HostKey /persist/system/etc/ssh/ssh_host_ed25519_key\n";
@@ -174,6 +177,16 @@ fn a_symlink_to_the_storage_is_as_good_as_a_mount_and_a_read_only_one_is_not() {
     sh!("mount", "-o", "remount,bind,ro", running.at("var/log"));
     let new = new_rows(&before, &running.check());
     assert_eq!(new, [("live".to_string(), "/var/log".to_string(), "warn".to_string())]);
+}
+
+#[test]
+fn a_live_parent_that_is_roots_is_found() {
+    need_root!();
+    let running = Running::new();
+    let before = findings(&running.check());
+    chown(running.at("home/sinh/.local"), Some(0), Some(0)).unwrap();
+    let new = new_rows(&before, &running.check().exits(1));
+    assert_eq!(new, [("home-live".to_string(), "/home/sinh/.local".to_string(), "fail".to_string())]);
 }
 
 #[test]

@@ -212,6 +212,10 @@ fn passwords_and_boot() {
         ("passwords", "fail", |s| edit(s, USERS, "\"hashedPasswordFile\"", "\"nothing\"")),
         ("passwords", "warn", |s| s.gone(&format!("{TOP}/activate"))),
         ("password-file", "fail", |s| s.gone("persist/passwords/sinh")),
+        ("password-file", "fail", |s| {
+            s.put("etc/password", "hash", 0o600);
+            edit(s, USERS, "/persist/passwords/sinh", "/etc/password");
+        }),
         ("system-profile", "fail", |s| s.gone(&format!("{TOP}/initrd"))),
         ("system-profile", "fail", |s| s.gone(&format!("{TOP}/kernel"))),
         ("fstab-device", "warn", |s| edit(s, FSTAB, "/dev/zero", "/dev/disk/by-uuid/0000-no-such-disk")),

@@ -172,3 +172,19 @@ fn a_root_that_is_not_there_is_refused_and_a_wrong_plan_is_an_error() {
     check(plan.as_os_str(), "/nowhere/at/all").exits(3).says("cannot be opened");
     check(OsStr::new("/nowhere/plan.toml"), "/").exits(2);
 }
+
+#[test]
+fn a_shadow_that_is_kept_must_let_somebody_in() {
+    need_root!();
+    let scene = Scene::good();
+    let keep = "files = [\"/etc/machine-id\", \"/etc/shadow\",";
+    scene.world.plan_text(&scene::PLAN.replace("files = [\"/etc/machine-id\",", keep));
+    let passwords = |shadow: &str| {
+        scene.put("persist/system/etc/shadow", shadow, 0o600);
+        let ran = scene.check(&[]);
+        assert!(!ran.stdout.contains("hash"), "{ran}");
+        findings(&ran).iter().any(|f| f.0 == "passwords" && f.1 == "/persist/system/etc/shadow" && f.2 == "fail")
+    };
+    assert!(passwords("root:!:1::::::\nsinh:!:1::::::\n"));
+    assert!(!passwords("root:!:1::::::\nsinh:$y$hash:1::::::\n"));
+}
