@@ -1,7 +1,7 @@
 //! Names and numbers: NixOS's maps are whole, and what is on disk belongs to those that
 //! the plan names.
 
-use super::context::{Context, Read, rel};
+use super::context::{Context, Numbers, Read, rel};
 use super::row::Row;
 use crate::path::RelPath;
 use crate::plan::ids::parse_map;
@@ -99,6 +99,11 @@ fn names(context: &Context) -> Vec<Row> {
                 let why =
                     format!("{word} {name} is not in the map: the new system may give it another number than {plan}");
                 Row::warn(ID, &path, why).advise(format!("set {key}.{name}.{id} = {plan}"))
+            }
+            (None, None) if context.numbers == Numbers::Known => {
+                let why =
+                    format!("{word} {name} is not in the map: only what is absent needs it, or the backup knows it");
+                Row::skip(ID, &path, why)
             }
             (None, None) => Row::fail(ID, &path, format!("nobody knows the number of the {word} {name}"))
                 .advise(format!("set {key}.{name}.{id}, and give the same number in the plan's [ids]")),

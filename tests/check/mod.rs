@@ -5,10 +5,14 @@ mod breakages;
 mod scene;
 
 use crate::kit::need_root;
-use crate::kit::run::plain;
+use crate::kit::nobody::Nobody;
+use crate::kit::run::{plain, wait};
 use crate::kit::sh;
 use scene::{Disk, Scene, findings};
 use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
 
 #[test]
 fn a_good_target_has_nothing_to_mend_but_what_cannot_be_seen() {
@@ -187,4 +191,56 @@ fn a_shadow_that_is_kept_must_let_somebody_in() {
     };
     assert!(passwords("root:!:1::::::\nsinh:!:1::::::\n"));
     assert!(!passwords("root:!:1::::::\nsinh:$y$hash:1::::::\n"));
+}
+
+#[test]
+fn the_owner_of_what_is_optional_and_absent_need_not_be_known() {
+    need_root!();
+    let scene = Scene::good();
+    let never = "{ path = \"/var/lib/never\", need = \"optional\", owner = \"stranger\" }";
+    let plan = scene::PLAN.replace("{ path = \"/var/lib/never\", need = \"optional\" }", never);
+    scene.world.plan_text(&plan);
+    scene.check(&[]).exits(0).says("user stranger is not in the map");
+}
+
+#[test]
+fn keys_of_every_kind_and_under_any_name_are_keys() {
+    need_root!();
+    let scene = Scene::good();
+    let before = scene.findings();
+    let dir = scene.at("persist/home/sinh/.ssh");
+    scene.key("persist/home/sinh/.ssh/id_with_a_phrase", 2);
+    let make = |name: &OsStr, args: &[&str]| {
+        let file = dir.join(name);
+        let mut all = vec![OsStr::new("-q"), OsStr::new("-N"), OsStr::new(""), OsStr::new("-f"), file.as_os_str()];
+        all.extend(args.iter().map(OsStr::new));
+        crate::kit::system("ssh-keygen", &all);
+    };
+    let odd = OsStr::from_bytes(b"my key\xff");
+    make(OsStr::new("id_ecdsa"), &["-t", "ecdsa"]);
+    make(OsStr::new("id_pem"), &["-t", "rsa", "-m", "PEM"]);
+    make(odd, &["-t", "ed25519"]);
+    sh!("chown", "-R", "1000:100", dir);
+    assert_eq!(scene.findings(), before);
+    // Not by its name, but by its first line.
+    std::fs::set_permissions(dir.join(odd), PermissionsExt::from_mode(0o644)).unwrap();
+    let ran = scene.check(&[]).exits(1);
+    let row = ran.report["rows"].as_array().unwrap().iter().find(|row| row["status"] == "fail").unwrap().clone();
+    assert_eq!(row["path"], "/persist/home/sinh/.ssh/my key\\xff");
+    assert_eq!(row["path_bytes"], "cGVyc2lzdC9ob21lL3NpbmgvLnNzaC9teSBrZXn/");
+    sh!("bash", "-ec", row["mend"]["run"].as_str().unwrap());
+    assert_eq!(scene.findings(), before);
+}
+
+#[test]
+fn an_ordinary_user_is_told_to_be_root() {
+    need_root!();
+    let scene = Scene::good();
+    // As Nobody does it: the way there is open, the binary lies beside it.
+    Nobody::may_write(&scene.world);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]);
+    command.arg(scene.world.path().join("persistcp")).args(["check", "--plan"]).arg(&scene.plan);
+    command.arg("--root").arg(&scene.world.root).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    wait(command).exits(1).says("cannot be read: Permission denied").says("run the check as root");
 }
