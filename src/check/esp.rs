@@ -24,9 +24,22 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
                 .advise("install the boot loader: nixos-install, or nixos-rebuild boot in the system"),
         ];
     };
-    let mut rows = vec![Row::pass(ID, loader, "there")];
+    let mut rows = vec![mounted(context, esp), Row::pass(ID, loader, "there")];
     rows.extend(entries(context, esp));
     rows
+}
+
+/// A boot loader on the root itself is one that the firmware does not see.
+fn mounted(context: &Context, esp: &RelPath) -> Row {
+    const ID: &str = "boot-mounted";
+    match (context.mount_id(esp), context.mount_id(&RelPath::root())) {
+        (Ok(here), Ok(root)) if here == root => {
+            let why = "is not a mount of its own: this boot loader lies on the root, where the firmware does not look";
+            Row::warn(ID, esp, why).run(format!("mount --mkdir /dev/ESP {}", context.word(esp)))
+        }
+        (Ok(_), Ok(_)) => Row::pass(ID, esp, "a mount of its own"),
+        (Err(errno), _) | (_, Err(errno)) => Row::unreadable(ID, esp, errno),
+    }
 }
 
 /// A name in a directory of a file system that does not tell upper from lower case.
@@ -55,7 +68,11 @@ fn loaders(context: &Context, esp: &RelPath) -> Vec<RelPath> {
 
 fn entries(context: &Context, esp: &RelPath) -> Vec<Row> {
     const ID: &str = "boot-entry";
-    let dir = esp.join_path(&rel("loader/entries"));
+    // Kernels may have a partition of their own, at /boot (XBOOTLDR).
+    let below = |base: &RelPath| base.join_path(&rel("loader/entries"));
+    let boot = rel("boot");
+    let esp = [esp, &boot].into_iter().find(|base| context.stat(&below(base)).is_ok()).unwrap_or(esp);
+    let dir = below(esp);
     let names = match context.list(&dir) {
         Ok(names) => names,
         // GRUB has none.

@@ -1,4 +1,4 @@
-//! Is the new system whole? Read only: a list of small checks over a shared [`Context`],
+//! Is the new system whole? Read only: a list of small checks over a shared context,
 //! each with rows that say what is wrong and which command mends it.
 //!
 //! It owns no judgement about the copy itself, which verification has; it looks at what

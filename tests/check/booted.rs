@@ -41,10 +41,9 @@ impl Running {
         let root = scene.world.path().join("live");
         let memory = Attached::tmpfs("mode=755", &root);
         let running = Self { _memory: memory, root, scene };
-        for name in ["persist", "nix"] {
+        for name in ["persist", "nix", "boot"] {
             running.bind(&running.scene.at(name), name);
         }
-        sh!("cp", "-a", running.scene.at("boot"), running.at("boot"));
         for (live, stored) in MOUNTS {
             running.bind(&running.scene.world.persist.join(stored), live);
         }

@@ -9,8 +9,10 @@ type Breakage = (&'static str, &'static str, fn(&Scene));
 
 fn each(breakages: &[Breakage]) {
     let before = Scene::good().findings();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/check.md")).unwrap();
     for (number, (id, status, breaks)) in breakages.iter().enumerate() {
         let scene = Scene::good();
+        assert!(page.contains(&format!("| `{id}` |")), "{id} is not in docs/check.md");
         breaks(&scene);
         let after = scene.findings();
         let new: Vec<_> = after.difference(&before).collect();
@@ -219,6 +221,10 @@ fn passwords_and_boot() {
         ("system-profile", "fail", |s| s.gone(&format!("{TOP}/initrd"))),
         ("system-profile", "fail", |s| s.gone(&format!("{TOP}/kernel"))),
         ("fstab-device", "warn", |s| edit(s, FSTAB, "/dev/zero", "/dev/disk/by-uuid/0000-no-such-disk")),
+        ("boot-mounted", "warn", |s| {
+            sh!("umount", s.at("boot"));
+            s.boot();
+        }),
         ("boot-loader", "warn", |s| s.gone("boot/EFI")),
         ("boot-loader", "fail", |s| s.gone("boot/EFI/systemd")),
         ("boot-entry", "fail", |s| s.gone("boot/EFI/nixos/initrd.efi")),

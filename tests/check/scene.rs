@@ -67,6 +67,8 @@ pub(super) enum Disk {
 
 pub(super) struct Scene {
     nix: Attached,
+    // Stands for the EFI partition: not every test machine's kernel has vfat.
+    boot: Attached,
     pub(super) world: World,
     pub(super) plan: PathBuf,
 }
@@ -82,9 +84,11 @@ impl Scene {
             Disk::Tmpfs => World::tmpfs(),
         };
         let nix = Attached::fresh("ext4", 16, &world.path().join("nix.img"), &world.root.join("nix"));
+        let boot = Attached::tmpfs("size=1M", &world.root.join("boot"));
         let plan = world.plan_text(PLAN);
-        let scene = Self { nix, world, plan };
+        let scene = Self { nix, boot, world, plan };
         scene.system();
+        scene.boot();
         scene.storage();
         scene.home();
         scene.docker();
@@ -142,6 +146,9 @@ impl Scene {
         std::fs::create_dir_all(self.at("nix/var/nix/profiles")).unwrap();
         self.link("/nix/store/aaaa-nixos-system", "nix/var/nix/profiles/system-1-link");
         self.link("system-1-link", "nix/var/nix/profiles/system");
+    }
+
+    pub(super) fn boot(&self) {
         self.put("boot/EFI/systemd/systemd-bootx64.efi", "loader", 0o644);
         for name in ["kernel", "initrd"] {
             self.put(&format!("boot/EFI/nixos/{name}.efi"), name, 0o644);
@@ -229,7 +236,7 @@ impl Scene {
 
     /// Unmounts the store now.
     pub(super) fn without_nix(self) -> World {
-        drop(self.nix);
+        drop((self.nix, self.boot));
         self.world
     }
 }
