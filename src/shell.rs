@@ -1,4 +1,4 @@
-//! The command line of this process, fit to be pasted into a shell.
+//! Words and command lines fit to be pasted into a shell.
 
 /// The command that runs the same job again; `--restart` is left out, because it
 /// would throw away what is done.
@@ -6,6 +6,26 @@
 pub fn this_command() -> String {
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     words.filter(|word| word != "--restart").map(|word| quote(&word)).collect::<Vec<_>>().join(" ")
+}
+
+/// One word of a command. Bytes that are not plain text are written as bash and zsh
+/// read them: `$'…'`.
+#[must_use]
+pub fn word(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => quote(text),
+        _ => {
+            let escaped: String = bytes
+                .iter()
+                .map(|b| match b {
+                    b'\\' | b'\'' => format!("\\{}", char::from(*b)),
+                    0x20..=0x7e => char::from(*b).to_string(),
+                    _ => format!("\\x{b:02x}"),
+                })
+                .collect();
+            format!("$'{escaped}'")
+        }
+    }
 }
 
 fn quote(word: &str) -> String {
@@ -18,7 +38,7 @@ fn quote(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quote;
+    use super::{quote, word};
 
     #[test]
     fn words_survive_a_shell() {
@@ -26,5 +46,14 @@ mod tests {
         assert_eq!(quote(""), "''");
         assert_eq!(quote("a b"), "'a b'");
         assert_eq!(quote("it's"), "'it'\\''s'");
+    }
+
+    #[test]
+    fn bytes_survive_a_shell() {
+        let bytes = b"\xff\n'a\\ b";
+        assert_eq!(word(b"/plain"), "/plain");
+        assert_eq!(word(b"a b"), "'a b'");
+        let out = std::process::Command::new("bash").arg("-c").arg(format!("printf %s {}", word(bytes))).output();
+        assert_eq!(out.expect("bash").stdout, bytes);
     }
 }

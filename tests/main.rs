@@ -15,6 +15,7 @@ mod broken;
 mod cache;
 mod calls;
 mod changing;
+mod check;
 mod comparator;
 mod edited;
 mod emberroot;

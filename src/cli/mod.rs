@@ -1,10 +1,12 @@
 //! The command line: the only module that knows its parser.
 
+mod check;
 mod plan;
 mod report;
 mod run;
 
 use crate::exit::Exit;
+use check::CheckArgs;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use plan::PlanCommand;
 use report::ReportArgs;
@@ -31,6 +33,8 @@ enum Command {
         #[command(subcommand)]
         command: PlanCommand,
     },
+    /// Is the new system whole? Mounts, declared paths, keys, id maps, modes; read only
+    Check(CheckArgs),
     /// What the journal knows: the last run's report, and the manifest
     Report(ReportArgs),
     /// Print shell completions
@@ -50,9 +54,19 @@ enum Color {
 }
 
 impl Color {
+    /// For what goes to stderr.
     fn on(self) -> bool {
+        self.shown_by(&std::io::stderr())
+    }
+
+    /// For what goes to stdout.
+    fn on_stdout(self) -> bool {
+        self.shown_by(&std::io::stdout())
+    }
+
+    fn shown_by(self, stream: &impl IsTerminal) -> bool {
         match self {
-            Self::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            Self::Auto => stream.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
             Self::Always => true,
             Self::Never => false,
         }
@@ -73,6 +87,7 @@ pub fn main() -> Exit {
     match cli.command {
         None => cli.run.start(),
         Some(Command::Plan { command }) => command.start(),
+        Some(Command::Check(args)) => args.start(),
         Some(Command::Report(args)) => args.show(),
         Some(Command::Completions { shell }) => {
             let mut out = Vec::new();

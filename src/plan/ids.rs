@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Names of one file.
-type Names = BTreeMap<String, u32>;
+pub(crate) type Names = BTreeMap<String, u32>;
 
 /// Reads one kind of file; the error says what is wrong with it.
 type Parser = fn(&[u8]) -> Result<Names, String>;
@@ -149,7 +149,7 @@ impl Ids {
 }
 
 /// One JSON object `{"name": id}`, as update-users-groups.pl writes it.
-fn parse_map(bytes: &[u8]) -> Result<Names, String> {
+pub(crate) fn parse_map(bytes: &[u8]) -> Result<Names, String> {
     let lost = "its content is lost, and NixOS activation would fail on it: restore it from the running machine";
     blank(bytes, lost)?;
     let pairs: Pairs =
@@ -213,7 +213,7 @@ impl<'de> serde::Deserialize<'de> for Pairs {
 
 /// passwd(5) or group(5): the name is the first field, the number the third, and
 /// not the last: a line that was cut off in its number must not give another one.
-fn parse_table(bytes: &[u8]) -> Result<Names, String> {
+pub(crate) fn parse_table(bytes: &[u8]) -> Result<Names, String> {
     blank(bytes, "restore it from the running machine")?;
     let mut names = Names::new();
     for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {

@@ -7,14 +7,15 @@
 mod conflicts;
 mod diagnostic;
 mod expand;
-mod ids;
+pub(crate) mod ids;
 mod mode;
+mod names;
 pub mod renumber;
 mod resolve;
 pub mod resolved;
 mod schema;
 mod show;
-mod static_ids;
+pub(crate) mod static_ids;
 mod value;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod properties;
 mod tests;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use names::PlanName;
 pub use resolve::{Backup, Overrides, ResolveError};
 pub(crate) use show::exact;
 pub use show::{drift, json, stranger_words, table};

@@ -177,7 +177,7 @@ pub struct Fixup {
 }
 
 /// Whether an id belongs to a user or to a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdKind {
     /// A user.

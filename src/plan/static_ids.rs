@@ -44,10 +44,18 @@ const GROUPS: &[(&str, u32)] = &[
 ];
 
 /// The fixed number of `name`.
-pub(super) fn find(kind: IdKind, name: &str) -> Option<u32> {
-    let table = match kind {
+pub(crate) fn find(kind: IdKind, name: &str) -> Option<u32> {
+    table(kind).iter().find(|(known, _)| *known == name).map(|(_, id)| *id)
+}
+
+/// True when `id` is the fixed number of some name.
+pub(crate) fn knows(kind: IdKind, id: u32) -> bool {
+    table(kind).iter().any(|(_, known)| *known == id)
+}
+
+fn table(kind: IdKind) -> &'static [(&'static str, u32)] {
+    match kind {
         IdKind::User => USERS,
         IdKind::Group => GROUPS,
-    };
-    table.iter().find(|(known, _)| *known == name).map(|(_, id)| *id)
+    }
 }

@@ -1,0 +1,26 @@
+//! The plan's fixups hold.
+
+use super::context::Context;
+use super::row::Row;
+use crate::fixup;
+use crate::problem::Problems;
+
+pub(super) fn check(context: &Context) -> Vec<Row> {
+    const ID: &str = "fixup";
+    let problems = Problems::default();
+    fixup::check(&context.plan, true, &problems);
+    let (found, ..) = problems.take();
+    let is_home = |path: &crate::path::RelPath| context.homes.iter().any(|home| home.stored == *path);
+    let mut rows: Vec<Row> = found
+        .into_iter()
+        // A home has a row that knows more.
+        .filter(|problem| !is_home(&problem.path))
+        .map(|problem| Row::fail(ID, &problem.path, problem.message).run(context.run_plan("")))
+        .collect();
+    for fixup in context.plan.fixups.iter().filter(|fixup| !is_home(&fixup.path) || fixup.recursive) {
+        if !rows.iter().any(|row| row.path.strip_prefix(&fixup.path).is_some()) {
+            rows.push(Row::pass(ID, &fixup.path, "holds"));
+        }
+    }
+    rows
+}

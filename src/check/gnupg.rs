@@ -1,0 +1,36 @@
+//! Each user's GnuPG home: shut, and with both halves of its keys.
+
+use super::context::{Context, nothing, rel};
+use super::home::Home;
+use super::row::Row;
+use super::secrecy::{self, What};
+
+pub(super) fn check(context: &Context) -> Vec<Row> {
+    context.homes.iter().flat_map(|home| one(context, home)).collect()
+}
+
+fn one(context: &Context, home: &Home) -> Vec<Row> {
+    const ID: &str = "gnupg-keys";
+    let Some(dir) = context.stored(&home.live.join_path(&rel(".gnupg"))) else { return Vec::new() };
+    let mut rows: Vec<Row> =
+        secrecy::check(context, "gnupg-directory", &dir, What::Directory, home.uid).into_iter().collect();
+    let names = match context.list(&dir) {
+        Ok(names) => names,
+        Err(errno) if nothing(errno) => return rows,
+        Err(errno) => return vec![Row::unreadable(ID, &dir, errno)],
+    };
+    let private = dir.join_path(&rel("private-keys-v1.d"));
+    let keys =
+        context.list(&private).map_or(0, |names| names.iter().filter(|n| n.as_bytes().ends_with(b".key")).count());
+    // Old keyring, new keyring, and the one of keyboxd.
+    let rings = [&b"pubring.gpg"[..], b"pubring.kbx", b"public-keys.d"];
+    let ring = names.iter().any(|name| rings.contains(&name.as_bytes()));
+    let again = context.run_plan("");
+    rows.push(match (keys, ring) {
+        (0, true) => Row::warn(ID, &private, "no private key beside the public ones").run(again),
+        (0, false) => Row::warn(ID, &private, "neither private keys nor a public keyring").run(again),
+        (_, false) => Row::warn(ID, &dir, format!("{keys} private keys, but no public keyring")).run(again),
+        (_, true) => Row::pass(ID, &dir, format!("{keys} private keys and a public keyring")),
+    });
+    rows
+}

@@ -1,0 +1,64 @@
+//! `persistcp check`.
+
+use super::{Color, fail, print};
+use crate::check::table::{self, Paint};
+use crate::check::{self, Booted};
+use crate::exit::Exit;
+use crate::plan::Overrides;
+use clap::ValueEnum;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    /// The plan that was run
+    #[arg(long, value_name = "FILE")]
+    plan: PathBuf,
+    /// The new system's root: /mnt after an installation, / on the running machine
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// Whether the system at the root runs, so that live paths must lead to the storage;
+    /// auto: it does when the root is /
+    #[arg(long, value_enum, default_value_t = Runs::Auto)]
+    booted: Runs,
+    /// As a table or as JSON
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// When to use colors
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Runs {
+    Auto,
+    Yes,
+    No,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl CheckArgs {
+    pub(super) fn start(self) -> Exit {
+        let overrides = Overrides { root: self.root, ..Overrides::default() };
+        let booted = match self.booted {
+            Runs::Auto => None,
+            Runs::Yes => Some(Booted::Yes),
+            Runs::No => Some(Booted::No),
+        };
+        let found = match check::look(&self.plan, &overrides, booted, self.color.on()) {
+            Ok(found) => found,
+            Err((message, exit)) => return fail(&message, exit),
+        };
+        let printed = match self.format {
+            Format::Text => {
+                print(&table::text(&found, if self.color.on_stdout() { Paint::Colored } else { Paint::Plain }))
+            }
+            Format::Json => print(&format!("{:#}\n", table::json(&found))),
+        };
+        printed.max(found.exit())
+    }
+}

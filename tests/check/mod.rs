@@ -1,0 +1,246 @@
+//! `persistcp check`: a good target, and then each thing broken alone.
+
+mod booted;
+mod breakages;
+mod scene;
+
+use crate::kit::need_root;
+use crate::kit::nobody::Nobody;
+use crate::kit::run::{plain, wait};
+use crate::kit::sh;
+use scene::{Disk, Scene, findings};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+#[test]
+fn a_good_target_has_nothing_to_mend_but_what_cannot_be_seen() {
+    need_root!();
+    let scene = Scene::good();
+    let ran = scene.check(&[]).exits(0);
+    let found: Vec<_> = findings(&ran).into_iter().map(|(id, ..)| id).collect();
+    // What sops-nix is told stands in a configuration that is not on the disk.
+    assert_eq!(found, ["age-key-path"], "{ran}");
+}
+
+#[test]
+fn a_storage_that_is_not_mounted_is_found() {
+    need_root!();
+    let before = Scene::good().findings();
+    for disk in [Disk::None, Disk::Tmpfs] {
+        let after = Scene::new(disk).findings();
+        let new: Vec<_> = after.difference(&before).collect();
+        assert!(
+            matches!(new[..], [(id, path, status)] if id == "storage-mounted" && path == "/persist" && status == "fail"),
+            "{new:?}"
+        );
+    }
+}
+
+#[test]
+fn a_store_that_is_not_mounted_is_found() {
+    need_root!();
+    let scene = Scene::good();
+    let plan = scene.plan.clone();
+    let world = scene.without_nix();
+    let args = ["check", "--plan", plan.to_str().unwrap(), "--root", world.root.to_str().unwrap()];
+    let ran = plain(&args.map(OsStr::new)).exits(1);
+    let text = ran.says("storage-mounted    /nix: is not a mount of its own").says("no system is installed").stdout;
+    assert!(text.contains("NOT READY"), "{text}");
+}
+
+#[test]
+fn the_table_ends_with_what_is_to_be_mended_the_worst_first() {
+    need_root!();
+    let scene = Scene::good();
+    scene.mode("persist/home/sinh/.ssh", 0o755);
+    let args = ["check", "--plan", scene.plan.to_str().unwrap(), "--root", scene.world.root.to_str().unwrap()];
+    let ran = plain(&args.map(OsStr::new)).exits(1);
+    let mend = ran.stdout.split("to mend:\n").nth(1).unwrap_or_else(|| panic!("{ran}"));
+    assert!(mend.starts_with("  FAIL ssh-directory      /persist/home/sinh/.ssh: "), "{mend}");
+    let command = format!("       $ chmod 0700 {}", scene.at("persist/home/sinh/.ssh").display());
+    assert_eq!(mend.lines().nth(1), Some(&command[..]));
+    assert!(mend.lines().nth(2).is_some_and(|line| line.starts_with("  WARN age-key-path")), "{mend}");
+    assert!(mend.contains("NOT READY: 1 failed, 1 warnings, "), "{mend}");
+    let colored = plain(&[&args[..], &["--color", "always"]].concat().iter().map(OsStr::new).collect::<Vec<_>>());
+    assert!(colored.stdout.contains("\x1b[1;31mFAIL\x1b[0m"), "{colored}");
+}
+
+/// Runs the command that a row offers, and looks again.
+#[test]
+fn the_commands_mend() {
+    need_root!();
+    let scene = Scene::good();
+    let before = scene.findings();
+    scene.mode("persist/home/sinh", 0o755);
+    scene.own("persist/home/sinh/.local", 0, 0);
+    scene.own("persist/system/var/lib/colord", 42, 43);
+    scene.mode("persist/home/sinh/.ssh/id_ed25519", 0o644);
+    scene.own("persist/home/sinh/.ssh/id_ed25519", 0, 0);
+    scene.put("persist/system/etc/NetworkManager/system-connections/it's a\nname", "[connection]\nid=x\n", 0o644);
+    scene.mode("persist/system/var/lib/private", 0o755);
+    let ran = scene.check(&[]).exits(1);
+    let rows = ran.report["rows"].as_array().unwrap();
+    let failed: Vec<_> = rows.iter().filter(|row| row["status"] == "fail").collect();
+    assert_eq!(failed.len(), 6, "{ran}");
+    for row in failed {
+        let command = row["mend"]["run"].as_str().unwrap_or_else(|| panic!("no command: {row}"));
+        sh!("bash", "-ec", command);
+    }
+    assert_eq!(scene.findings(), before);
+}
+
+#[test]
+fn the_json_has_the_documented_shape() {
+    need_root!();
+    let scene = Scene::good();
+    scene.mode("persist/home/sinh", 0o755);
+    let ran = scene.check(&[]).exits(1);
+    let keys = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&ran.report), ["booted", "counts", "outcome", "plan", "root", "rows", "tool", "version"]);
+    assert_eq!(keys(&ran.report["counts"]), ["fail", "pass", "skip", "warn"]);
+    assert_eq!(
+        (&ran.report["version"], &ran.report["booted"], &ran.report["outcome"], &ran.report["counts"]["fail"]),
+        (&1.into(), &false.into(), &"problems".into(), &1.into())
+    );
+    let rows = ran.report["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| keys(row) == ["group", "id", "mend", "path", "status", "why"]), "{ran}");
+    let home = rows.iter().find(|row| row["id"] == "home").unwrap();
+    let word = scene.at("persist/home/sinh").display().to_string();
+    let expected = serde_json::json!({
+        "id": "home", "group": "homes", "path": "/persist/home/sinh", "status": "fail",
+        "why": "is 1000:100 0755, not 1000:100 0700: sinh cannot use it, or others can",
+        "mend": {"run": format!("chown 1000:100 {word} && chmod 0700 {word}")},
+    });
+    assert_eq!(home, &expected);
+}
+
+#[test]
+fn every_row_is_documented() {
+    need_root!();
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/check.md")).unwrap();
+    let ran = Scene::good().check(&[]);
+    for row in ran.report["rows"].as_array().unwrap() {
+        let id = row["id"].as_str().unwrap();
+        assert!(page.contains(&format!("| `{id}` |")), "{id} is not in docs/check.md");
+    }
+}
+
+#[test]
+fn a_damaged_map_is_a_row_and_not_the_end() {
+    need_root!();
+    let scene = Scene::good();
+    scene.put("persist/system/var/lib/nixos/uid-map", "", 0o644);
+    // No name of the plan has a number of its own any more.
+    let plan = scene::PLAN.replace("users = { sinh = 1000 }", "users = {}");
+    scene.world.plan_text(&plan);
+    let ran = scene.check(&[]).exits(1);
+    let found = findings(&ran);
+    let has = |id: &str, path: &str| found.iter().any(|f| f.0 == id && f.1 == path);
+    assert!(has("id-map", "/persist/system/var/lib/nixos/uid-map"), "{ran}");
+    assert!(has("home", "/persist/home/sinh"), "{ran}");
+    assert!(!has("id-name", "/persist/system/var/lib/nixos/uid-map"), "{ran}");
+}
+
+#[test]
+fn a_name_that_nobody_knows_is_a_row() {
+    need_root!();
+    let scene = Scene::good();
+    let plan = format!("{}[[fixup]]\npath = \"/persist/system/var/log\"\nowner = \"stranger\"\n", scene::PLAN);
+    scene.world.plan_text(&plan);
+    scene.check(&[]).exits(1).says("nobody knows the number of the user stranger");
+}
+
+#[test]
+fn nothing_is_written_and_a_fifo_blocks_nothing() {
+    need_root!();
+    let scene = Scene::good();
+    for path in ["persist/home/sinh/.ssh/id_fifo", "persist/system/var/lib/nixos/auto-subuid-map"] {
+        sh!("rm", "-f", scene.at(path));
+        sh!("mkfifo", scene.at(path));
+    }
+    sh!("mount", "-o", "remount,bind,noatime", scene.world.persist);
+    let before = crate::kit::snapshot::take(&scene.world.persist);
+    scene.check(&[]).exits(1).says("is not a regular file");
+    assert_eq!(before, crate::kit::snapshot::take(&scene.world.persist));
+}
+
+#[test]
+fn a_root_that_is_not_there_is_refused_and_a_wrong_plan_is_an_error() {
+    let world = crate::kit::disk::World::plain();
+    let plan = world.plan_text(scene::PLAN);
+    let check = |plan: &OsStr, root: &str| {
+        plain(&[OsStr::new("check"), OsStr::new("--plan"), plan, OsStr::new("--root"), OsStr::new(root)])
+    };
+    check(plan.as_os_str(), "/nowhere/at/all").exits(3).says("cannot be opened");
+    check(OsStr::new("/nowhere/plan.toml"), "/").exits(2);
+}
+
+#[test]
+fn a_shadow_that_is_kept_must_let_somebody_in() {
+    need_root!();
+    let scene = Scene::good();
+    let keep = "files = [\"/etc/machine-id\", \"/etc/shadow\",";
+    scene.world.plan_text(&scene::PLAN.replace("files = [\"/etc/machine-id\",", keep));
+    let passwords = |shadow: &str| {
+        scene.put("persist/system/etc/shadow", shadow, 0o600);
+        let ran = scene.check(&[]);
+        assert!(!ran.stdout.contains("hash"), "{ran}");
+        findings(&ran).iter().any(|f| f.0 == "passwords" && f.1 == "/persist/system/etc/shadow" && f.2 == "fail")
+    };
+    assert!(passwords("root:!:1::::::\nsinh:!:1::::::\n"));
+    assert!(!passwords("root:!:1::::::\nsinh:$y$hash:1::::::\n"));
+}
+
+#[test]
+fn the_owner_of_what_is_optional_and_absent_need_not_be_known() {
+    need_root!();
+    let scene = Scene::good();
+    let never = "{ path = \"/var/lib/never\", need = \"optional\", owner = \"stranger\" }";
+    let plan = scene::PLAN.replace("{ path = \"/var/lib/never\", need = \"optional\" }", never);
+    scene.world.plan_text(&plan);
+    scene.check(&[]).exits(0).says("user stranger is not in the map");
+}
+
+#[test]
+fn keys_of_every_kind_and_under_any_name_are_keys() {
+    need_root!();
+    let scene = Scene::good();
+    let before = scene.findings();
+    let dir = scene.at("persist/home/sinh/.ssh");
+    scene.key("persist/home/sinh/.ssh/id_with_a_phrase", 2);
+    let make = |name: &OsStr, args: &[&str]| {
+        let file = dir.join(name);
+        let mut all = vec![OsStr::new("-q"), OsStr::new("-N"), OsStr::new(""), OsStr::new("-f"), file.as_os_str()];
+        all.extend(args.iter().map(OsStr::new));
+        crate::kit::system("ssh-keygen", &all);
+    };
+    let odd = OsStr::from_bytes(b"my key\xff");
+    make(OsStr::new("id_ecdsa"), &["-t", "ecdsa"]);
+    make(OsStr::new("id_pem"), &["-t", "rsa", "-m", "PEM"]);
+    make(odd, &["-t", "ed25519"]);
+    sh!("chown", "-R", "1000:100", dir);
+    assert_eq!(scene.findings(), before);
+    // Not by its name, but by its first line.
+    std::fs::set_permissions(dir.join(odd), PermissionsExt::from_mode(0o644)).unwrap();
+    let ran = scene.check(&[]).exits(1);
+    let row = ran.report["rows"].as_array().unwrap().iter().find(|row| row["status"] == "fail").unwrap().clone();
+    assert_eq!(row["path"], "/persist/home/sinh/.ssh/my key\\xff");
+    assert_eq!(row["path_bytes"], "cGVyc2lzdC9ob21lL3NpbmgvLnNzaC9teSBrZXn/");
+    sh!("bash", "-ec", row["mend"]["run"].as_str().unwrap());
+    assert_eq!(scene.findings(), before);
+}
+
+#[test]
+fn an_ordinary_user_is_told_to_be_root() {
+    need_root!();
+    let scene = Scene::good();
+    // As Nobody does it: the way there is open, the binary lies beside it.
+    Nobody::may_write(&scene.world);
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]);
+    command.arg(scene.world.path().join("persistcp")).args(["check", "--plan"]).arg(&scene.plan);
+    command.arg("--root").arg(&scene.world.root).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    wait(command).exits(1).says("cannot be read: Permission denied").says("run the check as root");
+}
