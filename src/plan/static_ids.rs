@@ -43,11 +43,19 @@ const GROUPS: &[(&str, u32)] = &[
     ("pipewire", 323), ("uinput", 327), ("nixbld", 30_000), ("nogroup", 65_534),
 ];
 
-/// The fixed number of `name`.
-pub(super) fn find(kind: IdKind, name: &str) -> Option<u32> {
-    let table = match kind {
+fn table(kind: IdKind) -> &'static [(&'static str, u32)] {
+    match kind {
         IdKind::User => USERS,
         IdKind::Group => GROUPS,
-    };
-    table.iter().find(|(known, _)| *known == name).map(|(_, id)| *id)
+    }
+}
+
+/// The fixed number of `name`.
+pub(super) fn find(kind: IdKind, name: &str) -> Option<u32> {
+    table(kind).iter().find(|(known, _)| *known == name).map(|(_, id)| *id)
+}
+
+/// The name whose fixed number is `id`.
+pub(super) fn name(kind: IdKind, id: u32) -> Option<&'static str> {
+    table(kind).iter().find(|(_, known)| *known == id).map(|(name, _)| *name)
 }
