@@ -18,6 +18,9 @@ mod rsync;
 mod rsync_filter;
 mod tmpfiles;
 
+#[cfg(test)]
+mod tests;
+
 use super::{Overrides, Plan, ResolveError};
 use declared::Declared;
 

@@ -167,7 +167,8 @@ impl Script {
             Some(IdValue::Name(name)) => match declared.ids.find(declared.plan, kind, name) {
                 Ok(id) => id.to_string(),
                 Err(_) => {
-                    self.unsaid(format!("{path} for {name}, a name without a number here: add it to [ids]"));
+                    let word = if kind == IdKind::User { "owner" } else { "group" };
+                    self.unsaid(format!("the {word} {name} of {path}, a name without a number here: add it to [ids]"));
                     String::new()
                 }
             },
