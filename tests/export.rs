@@ -95,6 +95,24 @@ fn a_home_goes_to_the_storage_and_keeps_its_private_modes() {
 }
 
 #[test]
+fn a_whole_home_is_a_private_directory_of_its_user() {
+    let world = World::plain();
+    let plan = plan(&world, "[[target]]\nfrom = \"/home\"\nto = \"/persist/home\"\ndirectories = [\"s\"]\n");
+    std::fs::remove_dir(&world.source).unwrap();
+    export(&plan, "nix", &[]).exits(0).says("{ directory = \"/home/s\"; user = \"s\"; mode = \"0700\"; }");
+}
+
+#[test]
+fn what_the_plan_opens_is_told() {
+    let world = World::plain();
+    mode(world.file("etc/keys/k", "x").parent().unwrap(), 0o700);
+    let entry = "{ path = \"/etc/keys\", mode = \"0750\", owner = 5 }";
+    let plan = plan(&world, &format!("[[target]]\nto = \"/persist\"\ndirectories = [{entry}]\n"));
+    let ran = export(&plan, "nix", &[]).exits(0).says("the plan opens /etc/keys from 0700 to 0750");
+    ran.says("{ directory = \"/etc/keys\"; user = \"5\"; mode = \"0750\"; }");
+}
+
+#[test]
 fn a_target_that_is_no_storage_plus_its_source_cannot_be_said() {
     let world = World::plain();
     world.file("var/log/a", "x");
@@ -242,7 +260,8 @@ fn hostile(world: &World) -> PathBuf {
             "[[target]]\nto = \"/persist/sys\"\n{dirs}\nfiles = [\"/etc/g?\"]\nexclude = [\"/d/*/left.out\"]\n\
              [[target]]\nfrom = \"/home/s\"\nto = \"/persist/home/s\"\n\
              directories = [\".ssh\", {{ path = \"gone\", need = \"optional\" }}]\n\
-             [[map]]\nfrom = \"/nix\"\nto = \"/nix\"\n[[fixup]]\npath = \"/persist/sys/etc\"\nmode = \"0711\"\n"
+             [[map]]\nfrom = \"/nix\"\nto = \"/nix\"\n[[fixup]]\npath = \"/persist/sys/etc\"\n\
+             mode = \"0711\"\nowner = 12\nrecursive = true\nfile-mode = \"0604\"\n"
         ),
     )
 }
@@ -274,6 +293,8 @@ fn the_rsync_script_copies_what_the_plan_declares() {
     snapshot::assert_same(&world.source.join("nix"), &world.root.join("nix"));
     let mode_of = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!((mode_of(world.persist.join("home/s")), mode_of(sys.join("etc"))), (0o710, 0o711));
+    assert_eq!(mode_of(sys.join("etc/g1")), 0o604);
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(sys.join("etc/g1")).unwrap()), 12);
     std::fs::remove_file(world.source.join("etc/g1")).unwrap();
     std::fs::remove_file(world.source.join("etc/g2")).unwrap();
     assert_eq!(Command::new("sh").arg(&script).output().unwrap().status.code(), Some(1));

@@ -86,6 +86,10 @@ impl Attributes {
         if planned.owner.is_none() && uid.is_some() && uid == home_ids.map(|(uid, _)| uid) {
             user = None;
         }
+        if home.is_none() && user.is_none() {
+            // A home as a whole belongs to its user.
+            user = Home::of(&item.live).map(|home| home.user);
+        }
         if let (Some(home), Some(other)) = (home, &user)
             && planned.owner.is_none()
             && *other != home.user

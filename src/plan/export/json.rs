@@ -28,7 +28,7 @@ fn area(area: &Area<'_>) -> Value {
     let draft = area.draft;
     let storage = match Place::of(&draft.from, &draft.to) {
         Place::Bound { storage } => Some(storage.to_string()),
-        Place::InPlace => Some("/".to_string()),
+        Place::Unmoved => Some("/".to_string()),
         Place::Elsewhere => draft.from.is_root().then(|| draft.to.to_string()),
     };
     let items = area.items.iter().map(entry);

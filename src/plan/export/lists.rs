@@ -74,7 +74,7 @@ impl Lists {
             place => place,
         };
         match place {
-            Place::InPlace => {
+            Place::Unmoved => {
                 let to = &draft.to;
                 self.remarks.push(format!("{to} stays where it is used: a file system of its own is mounted there"));
                 return;

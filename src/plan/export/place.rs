@@ -8,7 +8,7 @@ pub(super) enum Place {
     /// Stored at `storage` + the live path.
     Bound { storage: RelPath },
     /// Stored where it is used: a file system of its own must be mounted there.
-    InPlace,
+    Unmoved,
     /// Stored under another name than it is used by.
     Elsewhere,
 }
@@ -16,7 +16,7 @@ pub(super) enum Place {
 impl Place {
     pub(super) fn of(live: &RelPath, stored: &RelPath) -> Self {
         if live == stored {
-            return Self::InPlace;
+            return Self::Unmoved;
         }
         if live.is_root() {
             return Self::Elsewhere;
@@ -73,7 +73,7 @@ mod tests {
         let place = |live, stored| Place::of(&rel(live), &rel(stored));
         assert_eq!(place("/var/log", "/persist/system/var/log"), Place::Bound { storage: rel("/persist/system") });
         assert_eq!(place("/home/s/.ssh", "/persist/home/s/.ssh"), Place::Bound { storage: rel("/persist") });
-        assert_eq!(place("/nix", "/nix"), Place::InPlace);
+        assert_eq!(place("/nix", "/nix"), Place::Unmoved);
         assert_eq!(place("/var/log", "/persist/logs"), Place::Elsewhere);
         assert_eq!(place("/log", "/persist/varlog"), Place::Elsewhere);
         assert_eq!(place("/", "/persist/all"), Place::Elsewhere);

@@ -10,7 +10,6 @@ use globset::GlobBuilder;
 const SYSTEM: &[(&str, u32)] = &[
     ("/etc/NetworkManager/system-connections", 0o700),
     ("/etc/wireguard", 0o700),
-    ("/root", 0o700),
     ("/var/lib/bluetooth", 0o700),
     ("/var/lib/docker", 0o710),
     ("/var/lib/fprint", 0o700),
@@ -19,7 +18,7 @@ const SYSTEM: &[(&str, u32)] = &[
     ("/var/lib/tailscale", 0o700),
 ];
 
-/// Directories of a home: 0700.
+/// Directories of a home: 0700, as the home itself.
 const HOME: &[&str] = &[
     ".aws",
     ".config/Bitwarden",
@@ -73,8 +72,9 @@ pub(super) fn usual_mode(path: &RelPath, kind: EntryKind) -> Option<u32> {
         let secret = || path.parent().is_some_and(|dir| dir.as_bytes() == b"etc/NetworkManager/system-connections");
         return find(FILES).or_else(|| (host_key_type(path).is_some() || secret()).then_some(0o600));
     }
+    let is_home = || Home::of(path).is_some_and(|home| home.below.is_root());
     let private = |home: &Home| HOME.iter().any(|known| known.as_bytes() == home.below.as_bytes());
-    find(SYSTEM).or_else(|| home.as_ref().is_some_and(private).then_some(0o700))
+    find(SYSTEM).or_else(|| (home.as_ref().is_some_and(private) || is_home()).then_some(0o700))
 }
 
 /// The type of an SSH host key by its file's name; `None` for anything else, public keys among it.
@@ -112,6 +112,7 @@ mod tests {
         assert_eq!(dir("/var/lib/docker"), Some(0o710));
         assert_eq!(dir("/home/a/Documents"), None);
         assert_eq!(dir("/srv/.ssh"), None);
+        assert_eq!((dir("/home/a"), dir("/root"), dir("/home")), (Some(0o700), Some(0o700), None));
         assert_eq!(file("/home/a/.netrc"), Some(0o600));
         assert_eq!(file("/etc/ssh/ssh_host_rsa_key"), Some(0o600));
         assert_eq!(file("/etc/NetworkManager/system-connections/w.nmconnection"), Some(0o600));

@@ -74,7 +74,7 @@ pub(super) fn write(declared: &Declared<'_>) -> Export {
 impl Lines {
     fn area(&mut self, declared: &Declared<'_>, area: &Area<'_>) {
         let draft = area.draft;
-        if Place::of(&draft.from, &draft.to) == Place::InPlace {
+        if Place::of(&draft.from, &draft.to) == Place::Unmoved {
             self.remarks.push(format!("{} is a mount of its own", draft.to));
             return;
         }
@@ -116,12 +116,11 @@ fn line<'p>(declared: &Declared<'p>, area: &Area<'_>, path: &RelPath, mut planne
         _ => None,
     };
     // Above the area only what holds every storage stands.
-    let parents = below.as_ref().and_then(|_| draft.parents.as_ref());
+    let parents = below.as_ref().and(draft.parents.as_ref());
     let home = live.as_ref().and_then(Home::of);
     let mode = seen.map(|stat| stat.mode).or_else(|| {
-        let is_home = home.as_ref().is_some_and(|home| home.below.is_root());
         let usual = live.as_ref().and_then(|live| private::usual_mode(live, EntryKind::Directory));
-        usual.or(is_home.then_some(0o700)).or(parents.and_then(|parents| parents.mode))
+        usual.or(parents.and_then(|parents| parents.mode))
     });
     let user = home.map_or_else(|| "root".to_string(), |home| home.user);
     Line {
@@ -148,7 +147,7 @@ fn id(planned: Option<&IdRef>, seen: Option<u32>, parents: Option<&IdRef>, defau
     }
 }
 
-/// The path as a field: specifiers doubled, quoted, escapes as in C.
+/// The path as a field of a line: specifiers doubled, quoted, escapes as in C.
 fn quoted(path: &RelPath, notes: &mut Vec<Note>) -> Option<String> {
     let text = std::str::from_utf8(path.as_bytes()).ok()?;
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@,=".contains(c);

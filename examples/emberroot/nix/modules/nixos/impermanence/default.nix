@@ -26,7 +26,7 @@ in
       _: storage: removeAttrs storage [ "users" ]
     ) persist.environment.persistence;
 
-    # The files that hold the storages are mounted before stage 2 makes the bind mounts.
+    # The file system that holds both storages is mounted before stage 2 makes the bind mounts.
     fileSystems."/persist".neededForBoot = true;
 
     # On the storage itself: sshd may start before single files are bound, and would make new keys.

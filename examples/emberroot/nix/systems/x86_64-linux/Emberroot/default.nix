@@ -10,7 +10,7 @@
   # /etc/shadow is gone at every boot. With passwords that are kept only there nobody can log in:
   # they come from the storage instead. Before the first boot, on the installer:
   #   mkdir -p -m 0700 /mnt/persist/passwords
-  #   (umask 077; mkpasswd > /mnt/persist/passwords/sinh)
+  #   (umask 077; mkpasswd > /mnt/persist/passwords/sinh; mkpasswd > /mnt/persist/passwords/root)
   users.mutableUsers = false;
   users.users.sinh.hashedPasswordFile = "/persist/passwords/sinh";
   users.users.root.hashedPasswordFile = "/persist/passwords/root";
