@@ -214,7 +214,7 @@ fn the_output_can_be_a_file() {
 }
 
 #[test]
-fn tmpfiles_makes_the_directories_and_narrows_none() {
+fn tmpfiles_makes_the_directories_and_opens_none() {
     need_root!();
     if !have("systemd-tmpfiles") {
         return;
