@@ -36,9 +36,34 @@ fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
+/// The same for a script that any POSIX shell runs: always in quotes; what is not UTF-8 is
+/// written in octal, so that the whole stays text.
+pub(crate) fn posix_word(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.utf8_chunks() {
+        if !chunk.valid().is_empty() {
+            out.push_str(&format!("'{}'", chunk.valid().replace('\'', "'\\''")));
+        }
+        if !chunk.invalid().is_empty() {
+            let octal: String = chunk.invalid().iter().map(|byte| format!("\\{byte:03o}")).collect();
+            out.push_str(&format!("\"$(printf '{octal}')\""));
+        }
+    }
+    if out.is_empty() { "''".into() } else { out }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{quote, word};
+    use super::{posix_word, quote, word};
+
+    #[test]
+    fn a_shell_reads_any_bytes_back() {
+        for bytes in [b"".as_slice(), b"a b", b"it's", b"$x`y`\\\n", b"\xff", b"a\xfe'\xffb\n", b"-n", b"caf\xc3\xa9"] {
+            let script = format!("printf '%s.' {}", posix_word(bytes));
+            let out = std::process::Command::new("sh").args(["-c", &script]).output().expect("a shell");
+            assert_eq!(out.stdout, [bytes, b"."].concat(), "{script}");
+        }
+    }
 
     #[test]
     fn words_survive_a_shell() {

@@ -20,6 +20,7 @@ mod comparator;
 mod edited;
 mod emberroot;
 mod existing;
+mod export;
 mod exposure;
 mod faithful;
 mod faults;

@@ -161,7 +161,7 @@ fn is_known(context: &Context, kind: IdKind, id: u32) -> bool {
     id == 0
         || dynamic
         || by_plan
-        || static_ids::knows(kind, id)
+        || static_ids::name(kind, id).is_some()
         || context.ids.knows(kind, id)
         || context.ids.damaged(kind)
 }

@@ -1,6 +1,7 @@
 //! The command line: the only module that knows its parser.
 
 mod check;
+mod export;
 mod plan;
 mod report;
 mod run;

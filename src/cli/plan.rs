@@ -1,5 +1,6 @@
 //! `persistcp plan …`.
 
+use super::export::ExportArgs;
 use super::{Color, fail, print};
 use crate::exit::Exit;
 use crate::{plan, run};
@@ -33,6 +34,8 @@ pub(super) enum PlanCommand {
         #[arg(long, value_enum, default_value_t = Color::Auto)]
         color: Color,
     },
+    /// Write the plan for another tool: Nix lists, tmpfiles.d lines, JSON, an rsync script
+    Export(ExportArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -48,6 +51,7 @@ impl PlanCommand {
                 Ok(_) => print(&format!("{}: the plan is good\n", plan.display())),
                 Err(errors) => fail(&errors.render(color.on()), Exit::Usage),
             },
+            Self::Export(args) => args.write(),
             Self::Show { plan, format, source, root, color } => {
                 show(&plan, format, plan::Overrides { source, root, exclude: Vec::new() }, color)
             }

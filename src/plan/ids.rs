@@ -125,6 +125,17 @@ impl Ids {
         })
     }
 
+    /// A name of the number `id`: the plan's own, else the backup's, else NixOS's.
+    pub(super) fn name(&self, plan: &Plan, kind: IdKind, id: u32) -> Option<String> {
+        let own = match kind {
+            IdKind::User => &plan.users,
+            IdKind::Group => &plan.groups,
+        };
+        let backup = self.sides(kind).backup.iter().map(|place| &place.names);
+        let found = std::iter::once(own).chain(backup).find_map(|names| names.iter().find(|(_, known)| **known == id));
+        found.map(|(name, _)| name.clone()).or_else(|| static_ids::name(kind, id).map(str::to_string))
+    }
+
     /// Names that have one number in the backup and another on the target, numbers that change
     /// hands, and what `--remap-ids` does about both.
     pub(super) fn renumbering(&self, plan: &Plan) -> (Vec<Drift>, Vec<Stranger>, Renumbering) {

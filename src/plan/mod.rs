@@ -7,6 +7,7 @@
 mod conflicts;
 mod diagnostic;
 mod expand;
+pub mod export;
 pub(crate) mod ids;
 mod mode;
 mod names;

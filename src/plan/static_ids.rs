@@ -43,19 +43,19 @@ const GROUPS: &[(&str, u32)] = &[
     ("pipewire", 323), ("uinput", 327), ("nixbld", 30_000), ("nogroup", 65_534),
 ];
 
-/// The fixed number of `name`.
-pub(crate) fn find(kind: IdKind, name: &str) -> Option<u32> {
-    table(kind).iter().find(|(known, _)| *known == name).map(|(_, id)| *id)
-}
-
-/// True when `id` is the fixed number of some name.
-pub(crate) fn knows(kind: IdKind, id: u32) -> bool {
-    table(kind).iter().any(|(_, known)| *known == id)
-}
-
 fn table(kind: IdKind) -> &'static [(&'static str, u32)] {
     match kind {
         IdKind::User => USERS,
         IdKind::Group => GROUPS,
     }
+}
+
+/// The fixed number of `name`.
+pub(crate) fn find(kind: IdKind, name: &str) -> Option<u32> {
+    table(kind).iter().find(|(known, _)| *known == name).map(|(_, id)| *id)
+}
+
+/// The name whose fixed number is `id`.
+pub(crate) fn name(kind: IdKind, id: u32) -> Option<&'static str> {
+    table(kind).iter().find(|(_, known)| *known == id).map(|(name, _)| *name)
 }

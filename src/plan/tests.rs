@@ -88,5 +88,5 @@ fn the_example_is_the_whole_inventory() {
     let text = include_str!("../../examples/emberroot/mapping.toml");
     let plan = Plan::parse(Path::new("mapping.toml"), text).expect("the shipped plan is good");
     let count = |name: &str| plan.targets.iter().find(|t| t.name == name).map_or(0, |t| t.entries.len());
-    assert_eq!((count("system"), count("home"), count("nix")), (12, 48, 1));
+    assert_eq!((count("system"), count("home"), count("nix")), (13, 51, 1));
 }
