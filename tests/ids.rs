@@ -153,3 +153,27 @@ fn remap_ids_does_nothing_for_the_manifest_and_says_so() {
     let args = ["--plan", "none.toml", "--verify-only", "--remap-ids"].map(OsStr::new);
     plain(&args).exits(2).says("--against source");
 }
+
+#[test]
+fn a_map_that_a_crash_filled_with_zeros_is_brought_again() {
+    need_root!();
+    let (world, _) = machines();
+    let plan = world.plan_text(&format!(
+        "version = 1\nname = \"t\"\nsource = {:?}\nroot = {:?}\n[[target]]\nname = \"system\"\nto = \"/persist/system\"\n\
+         directories = [{{ path = \"/var/lib/nixos\", owner = \"colord\" }}]\n",
+        world.source, world.root
+    ));
+    run(&plan, &["--allow-nonempty"]).exits(0);
+    let map = world.persist.join("system/var/lib/nixos/uid-map");
+    let good = std::fs::read(&map).unwrap();
+    for args in [&["--repair"][..], &[]] {
+        std::fs::write(&map, vec![0; good.len()]).unwrap();
+        run(&plan, args).exits(0).says("the plan brings the backup's");
+        assert_eq!(std::fs::read(&map).unwrap(), good);
+        assert_eq!(owner(map.parent().unwrap()).0, 997);
+    }
+    // A map that is bad on both sides is nobody's authority.
+    world.file("var/lib/nixos/uid-map", [0; 40]);
+    std::fs::write(&map, [0; 40]).unwrap();
+    run(&plan, &[]).exits(2).says("mnt/persist/system/var/lib/nixos/uid-map").says("backup/var/lib/nixos/uid-map");
+}

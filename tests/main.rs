@@ -43,6 +43,7 @@ mod repair;
 mod resume;
 mod room;
 mod roots;
+mod runbook;
 mod second_opinion;
 mod signals;
 mod store;

@@ -11,6 +11,7 @@ use super::{Plan, static_ids};
 use crate::path::RelPath;
 use crate::sys::root::Root;
 use crate::sys::{Errno, errno_words};
+use rustix::fs::OFlags;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -33,7 +34,23 @@ pub(super) struct Ids {
     users: Sides,
     groups: Sides,
     /// Files that are damaged: what is wrong with each.
-    pub(super) damaged: Vec<String>,
+    pub(super) damaged: Vec<Damaged>,
+    /// Damaged files of the target that the plan replaces by the backup's good ones.
+    pub(super) replaced: Vec<String>,
+}
+
+/// A file that gives no numbers.
+pub(super) struct Damaged {
+    /// On the target, or in the backup.
+    side: Side,
+    path: RelPath,
+    pub(super) words: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Target,
+    Backup,
 }
 
 #[derive(Default)]
@@ -48,27 +65,56 @@ const LARGEST: u64 = 16 << 20;
 impl Ids {
     /// Reads what both machines have. Damaged files are collected, not fatal here.
     pub(super) fn read(plan: &Plan, source: Option<(&Root, &Path)>, root_path: &Path) -> Self {
-        let mut ids = Self { users: Sides::default(), groups: Sides::default(), damaged: Vec::new() };
+        let (users, groups) = (Sides::default(), Sides::default());
+        let mut ids = Self { users, groups, damaged: Vec::new(), replaced: Vec::new() };
         match Root::open(root_path) {
             Ok(root) => {
                 let storages = plan.targets.iter().filter(|t| t.from.is_root() && !t.entries.is_empty());
                 let mut bases = vec![RelPath::root()];
                 bases.extend(storages.map(|t| t.to.clone()));
                 for base in bases {
-                    ids.side(&root, root_path, &base, true);
+                    ids.side(&root, root_path, &base, Side::Target);
                 }
             }
             // An absent root has no ids; preflight says so better.
             Err(Errno::NOENT | Errno::NOTDIR) => {}
-            Err(errno) => ids.damaged.push(format!("{} cannot be opened: {}", root_path.display(), errno_words(errno))),
+            Err(errno) => {
+                let words = format!("{} cannot be opened: {}", root_path.display(), errno_words(errno));
+                ids.damaged.push(Damaged { side: Side::Target, path: RelPath::root(), words });
+            }
         }
         if let Some((source, path)) = source {
-            ids.side(source, path, &RelPath::root(), false);
+            ids.side(source, path, &RelPath::root(), Side::Backup);
+            ids.set_aside(plan, source);
         }
         ids
     }
 
-    fn side(&mut self, root: &Root, shown: &Path, base: &RelPath, target: bool) {
+    /// What a crash made of the target's map must not keep the plan from bringing it again.
+    fn set_aside(&mut self, plan: &Plan, source: &Root) {
+        let bad = |path: &RelPath| self.damaged.iter().any(|d| d.side == Side::Backup && d.path == *path);
+        let brings = |damaged: &Damaged| {
+            damaged.side == Side::Target
+                && plan.targets.iter().any(|target| {
+                    target.entries.iter().any(|entry| {
+                        let below = damaged.path.strip_prefix(&target.to.join_path(&entry.path));
+                        let src = below.map(|below| target.from.join_path(&entry.path).join_path(&below));
+                        src.is_some_and(|src| source.open_in(&src, OFlags::PATH).is_ok() && !bad(&src))
+                    })
+                })
+        };
+        let replaced: Vec<bool> = self.damaged.iter().map(brings).collect();
+        let mut replaced = replaced.into_iter();
+        for damaged in std::mem::take(&mut self.damaged) {
+            if replaced.next() == Some(true) {
+                self.replaced.push(format!("{}; the plan brings the backup's", damaged.words));
+            } else {
+                self.damaged.push(damaged);
+            }
+        }
+    }
+
+    fn side(&mut self, root: &Root, shown: &Path, base: &RelPath, on: Side) {
         for (kind, map, table) in [(IdKind::User, "uid-map", "passwd"), (IdKind::Group, "gid-map", "group")] {
             let files: [(String, Parser); 2] =
                 [(format!("var/lib/nixos/{map}"), parse_map), (format!("etc/{table}"), parse_table)];
@@ -87,10 +133,13 @@ impl Ids {
                             IdKind::User => &mut self.users,
                             IdKind::Group => &mut self.groups,
                         };
-                        let side = if target { &mut sides.target } else { &mut sides.backup };
+                        let side = match on {
+                            Side::Target => &mut sides.target,
+                            Side::Backup => &mut sides.backup,
+                        };
                         side.push(Place { shown, path, names });
                     }
-                    Err(what) => self.damaged.push(format!("{shown} {what}")),
+                    Err(what) => self.damaged.push(Damaged { side: on, path, words: format!("{shown} {what}") }),
                 }
             }
         }

@@ -129,11 +129,12 @@ impl Plan {
         let fixups = self.fixups.iter().map(|f| resolver.fixup(f)).collect();
         resolver.check_expanded(&targets);
         let Resolver { ids, errors, used_files, .. } = resolver;
+        let damaged: Vec<String> = ids.damaged.iter().map(|damaged| damaged.words.clone()).collect();
         // A name that only the damaged file may hold would be reported as unknown: the file comes first.
-        if !ids.damaged.is_empty() && used_files {
+        if !damaged.is_empty() && used_files {
             return Err(ResolveError::IdMap(format!(
                 "{}\n  or name every user and group of the plan in its [ids]; nothing was written",
-                ids.damaged.join("\n")
+                damaged.join("\n")
             )));
         }
         if !errors.0.is_empty() {
@@ -150,7 +151,8 @@ impl Plan {
             drift,
             strangers,
             renumbering,
-            id_warnings: ids.damaged,
+            id_warnings: damaged,
+            id_notes: ids.replaced,
         })
     }
 }

@@ -29,6 +29,8 @@ pub struct Resolved {
     pub renumbering: Renumbering,
     /// What was odd about the id maps but does not stop this plan, for the report.
     pub id_warnings: Vec<String>,
+    /// The same of maps on the target that the plan replaces.
+    pub id_notes: Vec<String>,
 }
 
 /// A storage area and what belongs in it.

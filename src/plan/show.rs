@@ -72,7 +72,7 @@ pub fn table(plan: &Resolved) -> String {
     for stranger in &plan.strangers {
         writeln!(out, "warning: {}", stranger_words(stranger)).ok();
     }
-    for warning in &plan.id_warnings {
+    for warning in plan.id_warnings.iter().chain(&plan.id_notes) {
         writeln!(out, "warning: {warning}").ok();
     }
     out

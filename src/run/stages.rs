@@ -305,6 +305,7 @@ impl Run {
     pub(super) fn report(&self, job: &Job, medium: Option<verify::Medium>, fixups: Vec<fixup::Outcome>) -> Report {
         let (problems, problem_count, mut notes) = self.problems.take();
         notes.extend(self.plan.strangers.iter().map(stranger_words));
+        notes.extend(self.plan.id_notes.iter().cloned());
         let remapped = job.allow.remap_ids;
         let (totals, targets) =
             report::totals(&self.plan, &self.counters, &problems, self.clock.elapsed().as_secs_f64());

@@ -97,7 +97,7 @@ impl<'p> Declared<'p> {
         let root = overrides.root.clone().unwrap_or_else(|| plan.root.clone());
         let shown = source.as_deref().unwrap_or(Path::new(""));
         let ids = Ids::read(plan, backup.as_ref().map(|backup| (backup, shown)), &root);
-        notes.extend(ids.damaged.iter().cloned().map(Note::Caveat));
+        notes.extend(ids.damaged.iter().map(|damaged| Note::Caveat(damaged.words.clone())));
         let mut declared = Self { plan, root, source, backup, ids, areas: Vec::new(), notes };
         declared.areas = plan.targets.iter().map(|target| declared.area(target)).collect();
         Ok(declared)

@@ -1,4 +1,7 @@
-//! The shipped plan, whole, on the demo's backup tree.
+//! The shipped plan, whole: on the demo's backup tree, and on a machine that boots afterwards.
+
+pub(crate) mod machine;
+mod whole_way;
 
 use crate::kit::disk::World;
 use crate::kit::run::run;

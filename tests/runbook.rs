@@ -1,0 +1,156 @@
+//! `examples/emberroot/runbook.md` as it stands: its commands run in their order on a loop disk,
+//! and print what it says.
+
+use crate::emberroot::machine::Backup;
+use crate::kit::need_root;
+use crate::kit::run::{Ran, wait};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const RUNBOOK: &str = "examples/emberroot/runbook.md";
+
+/// A fenced block: what stands after the backticks, its text, and its line.
+struct Block {
+    kind: String,
+    text: String,
+    line: usize,
+}
+
+fn blocks(text: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut open: Option<Block> = None;
+    for (number, line) in text.lines().enumerate() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(kind), None) => open = Some(Block { kind: kind.into(), text: String::new(), line: number + 1 }),
+            (Some(_), _) => blocks.extend(open.take()),
+            (None, Some(block)) => block.text.extend([line, "\n"]),
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+/// True when the lines are as expected: `…` alone is any number of lines, in a line any text.
+fn matches(expected: &[&str], found: &[&str]) -> bool {
+    match (expected.split_first(), found.split_first()) {
+        (None, None) => true,
+        (Some((&"…", rest)), _) => (0..=found.len()).any(|skip| matches(rest, &found[skip..])),
+        (Some((line, rest)), Some((first, others))) => line_matches(line, first) && matches(rest, others),
+        _ => false,
+    }
+}
+
+fn line_matches(expected: &str, found: &str) -> bool {
+    let mut parts = expected.split('…');
+    let Some(mut rest) = parts.next().and_then(|first| found.strip_prefix(first)) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
+    for part in middle {
+        match rest.split_once(part.trim()) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.trim_end().ends_with(last.trim())
+}
+
+/// Loop devices of one test.
+struct Loop(PathBuf);
+
+impl Loop {
+    fn new(image: &Path, args: &[&str]) -> Self {
+        let out = Command::new("losetup").args(args).args(["-f", "--show"]).arg(image).output().unwrap();
+        assert!(out.status.success(), "losetup: {}", String::from_utf8_lossy(&out.stderr));
+        Self(String::from_utf8(out.stdout).unwrap().trim().into())
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // The kernel keeps the partitions of a device that goes.
+        Command::new("partx").arg("-d").arg(&self.0).output().ok();
+        Command::new("losetup").arg("-d").arg(&self.0).output().ok();
+    }
+}
+
+/// The blocks that run here, as one script: before each its number, and all output in one stream.
+fn script(blocks: &[Block], settings: &str) -> String {
+    let has_vfat = std::fs::read_to_string("/proc/filesystems").unwrap().contains("vfat");
+    let mut script = String::from("set -euo pipefail\n");
+    for (number, block) in blocks.iter().enumerate() {
+        let text = match block.kind.as_str() {
+            "sh" => &block.text,
+            "sh settings" => settings,
+            "sh vfat" if has_vfat => &block.text,
+            _ => continue,
+        };
+        script.push_str(&format!("echo @@{number}\n{text}"));
+    }
+    script + "echo @@end\n"
+}
+
+#[test]
+fn the_runbook_does_and_prints_what_it_says() {
+    need_root!();
+    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let scratch = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    drop(Backup::new(scratch.path()));
+    let old = Loop::new(&scratch.path().join("old.img"), &["-r"]);
+    let image = scratch.path().join("new.img");
+    std::fs::File::create(&image).unwrap().set_len(3 << 30).unwrap();
+    let new = Loop::new(&image, &[]);
+    let settings = format!(
+        "disk={} part={}p old={} esp=65MiB nix=365MiB swap=64MiB\n",
+        new.0.display(),
+        new.0.display(),
+        old.0.display()
+    );
+    let text = std::fs::read_to_string(home.join(RUNBOOK)).unwrap();
+    let blocks = blocks(&text);
+    assert!(blocks.iter().filter(|b| b.kind == "sh").count() >= 12, "blocks of the runbook were lost");
+    let work = scratch.path().join("work");
+    std::fs::create_dir(&work).unwrap();
+    std::fs::copy(home.join("examples/emberroot/mapping.toml"), work.join("mapping.toml")).unwrap();
+
+    // A mount namespace of its own: /mnt is the machine's.
+    let bin = Path::new(env!("CARGO_BIN_EXE_persistcp")).parent().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "bash", "-c"]);
+    command.arg(format!("exec 2>&1\n{}", script(&blocks, &settings))).current_dir(&work);
+    command.env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ran = wait(command).exits(0);
+    let differ = differences(&blocks, &ran);
+    assert!(differ.is_empty(), "{RUNBOOK} is not what its commands print:\n{}", differ.join("\n"));
+}
+
+fn differences(blocks: &[Block], ran: &Ran) -> Vec<String> {
+    let mut differ = Vec::new();
+    for part in ran.stdout.split("@@").skip(1) {
+        let (number, said) = part.split_once('\n').unwrap();
+        let Ok(number) = number.parse::<usize>() else { continue };
+        let Some(expected) = blocks.get(number + 1).filter(|block| block.kind == "text") else { continue };
+        // parted asks for a program that only machines with udev have.
+        let said: Vec<&str> = said.lines().filter(|line| !line.contains("udevadm")).collect();
+        if !matches(&expected.text.lines().collect::<Vec<_>>(), &said) {
+            differ.push(format!("line {}, expected\n{}found\n{}\n", expected.line, expected.text, said.join("\n")));
+        }
+    }
+    differ
+}
+
+#[test]
+fn the_comparison_of_output_can_fail() {
+    let found = ["a: done", "", "  x 12 entries, 3 files", "end"];
+    for (expected, same) in [
+        (vec!["a: done", "…", "end"], true),
+        (vec!["a: done", "", "  x … entries, … files", "end"], true),
+        (vec!["…"], true),
+        (vec!["a: done", "end"], false),
+        (vec!["…", "  x … entries, … dirs", "end"], false),
+        (vec!["a: failed", "…"], false),
+        (vec!["…", "en"], false),
+    ] {
+        assert_eq!(matches(&expected, &found), same, "{expected:?}");
+    }
+}
