@@ -8,7 +8,8 @@ pub fn this_command() -> String {
     words.filter(|word| word != "--restart").map(|word| quote(&word)).collect::<Vec<_>>().join(" ")
 }
 
-fn quote(word: &str) -> String {
+/// One word as a shell reads it back.
+pub(crate) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_string();

@@ -1,5 +1,6 @@
 //! The command line: the only module that knows its parser.
 
+mod import;
 mod plan;
 mod report;
 mod run;

@@ -1,5 +1,6 @@
 //! `persistcp plan …`.
 
+use super::import::{ImportArgs, NixExprArgs};
 use super::{Color, fail, print};
 use crate::exit::Exit;
 use crate::{plan, run};
@@ -33,6 +34,10 @@ pub(super) enum PlanCommand {
         #[arg(long, value_enum, default_value_t = Color::Auto)]
         color: Color,
     },
+    /// Make a plan of what a Nix configuration declares (impermanence, preservation)
+    Import(ImportArgs),
+    /// Print the Nix expression whose output `plan import` reads, for `nix eval --apply`
+    NixExpr(NixExprArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -48,6 +53,8 @@ impl PlanCommand {
                 Ok(_) => print(&format!("{}: the plan is good\n", plan.display())),
                 Err(errors) => fail(&errors.render(color.on()), Exit::Usage),
             },
+            Self::Import(args) => args.start(),
+            Self::NixExpr(args) => args.show(),
             Self::Show { plan, format, source, root, color } => {
                 show(&plan, format, plan::Overrides { source, root, exclude: Vec::new() }, color)
             }
