@@ -23,6 +23,7 @@ mod exposure;
 mod faithful;
 mod faults;
 mod faulty;
+mod import;
 mod incremental;
 mod journal;
 mod kills;

@@ -50,7 +50,7 @@ pub(super) fn plan(arranged: &Arranged, heading: &Heading) -> String {
         line("[ids]");
         for (key, names) in [("users", &arranged.users), ("groups", &arranged.groups)] {
             if !names.is_empty() {
-                let pairs: Vec<String> = names.iter().map(|(name, id)| format!("{} = {id}", quoted(name))).collect();
+                let pairs: Vec<String> = names.iter().map(|(name, id)| format!("{} = {id}", key_of(name))).collect();
                 line(&format!("{key} = {{ {} }}", pairs.join(", ")));
             }
         }
@@ -156,6 +156,12 @@ fn literal(path: &RelPath) -> String {
         text.chars().map(one).collect()
     };
     String::from_utf8_lossy(path.as_bytes()).split('/').map(component).collect::<Vec<String>>().join("/")
+}
+
+/// A bare key where TOML has one.
+fn key_of(name: &str) -> String {
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    if bare { name.to_string() } else { quoted(name) }
 }
 
 /// A basic string. TOML shares JSON's escapes, and wants one for DEL besides.

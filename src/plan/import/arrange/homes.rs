@@ -26,7 +26,7 @@ pub(super) fn complete(declaration: &mut Declaration) {
         if group.is_none() {
             declaration.notes.push(Note::warning(format!(
                 "the group of the home {dir} is not known: new parents in it get root's; \
-                 import users.users as well, or write the group into the plan"
+                 write the group into the plan's `parents` and `fixup`, or import users.users from JSON as well"
             )));
         }
         let mode = entries.iter().filter_map(|e| e.home.as_ref()).find_map(|home| home.mode.clone());

@@ -192,7 +192,9 @@ fn place(entry: Entry, out: &mut Arranged) {
 }
 
 fn fix(home: &Home, out: &mut Arranged) {
-    if home.stored.is_root() || out.fixups.iter().any(|fixup| fixup.path == home.stored) {
+    // A folder of dotfiles is no home, whatever is linked into one from it.
+    let is_home = home.stored.ends_with(&home.dir);
+    if !is_home || out.fixups.iter().any(|fixup| fixup.path == home.stored) {
         return;
     }
     out.fixups.push(HomeFixup {

@@ -1,22 +1,22 @@
-//! Reads the lists that were found, and puts a path in place of computed storage keys.
+//! Reads the lists that were found, element by element.
 
 use super::Source;
 use super::leaves::Leaf;
 use super::route::Choice;
-use super::value::{Part, Segment, attributes, boolean, content, string, whole};
+use super::value::{Segment, attributes, boolean, content, string};
 use crate::path::RelPath;
 use crate::plan::import::Person;
-use crate::plan::import::declared::{Authority, Declaration, Entry, Home, HostKey, Kind, Told};
+use crate::plan::import::declared::{Authority, Declaration, Entry, Home, Kind, Told};
 use crate::plan::import::note::Note;
 use rnix::ast::{BinOpKind, Expr};
 use rowan::ast::AstNode;
 
-struct Reader<'r> {
-    source: &'r Source<'r>,
-    leaves: &'r [Leaf],
-    storage: &'r RelPath,
-    person: &'r Person,
-    all: &'r mut Declaration,
+pub(super) struct Reader<'r> {
+    pub(super) source: &'r Source<'r>,
+    pub(super) leaves: &'r [Leaf],
+    pub(super) storage: &'r RelPath,
+    pub(super) person: &'r Person,
+    pub(super) all: &'r mut Declaration,
 }
 
 /// What the elements of one list share.
@@ -68,8 +68,8 @@ impl Reader<'_> {
             }
         };
         let origin = self.origin(leaf);
-        match self.setting(leaf, "enable") {
-            Some(value) => match boolean(value) {
+        if let Some(value) = self.setting(leaf, "enable") {
+            match boolean(value) {
                 Some(true) => {}
                 Some(false) => {
                     self.all.notes.push(Note::remark(format!("{origin} is left out: it has enable = false")));
@@ -80,8 +80,7 @@ impl Reader<'_> {
                     let text = format!("{place}: whether {origin} is enabled is not known; it is taken as enabled");
                     self.all.notes.push(Note::warning(text));
                 }
-            },
-            None => {}
+            }
         }
         let home = if leaf.option == Choice::Home {
             Some(self.home_manager(leaf)?)
@@ -106,6 +105,7 @@ impl Reader<'_> {
             stored: if leaf.option == Choice::Home { storage.clone() } else { storage.join_path(&home.dir) },
             ..home
         });
+        self.assumed_home(home.as_ref());
         let removed = self.setting(leaf, "removePrefixDirectory").and_then(boolean) == Some(true);
         let shared = Shared {
             storage,
@@ -120,7 +120,7 @@ impl Reader<'_> {
     }
 
     /// The attribute path and where it stands.
-    fn origin(&self, leaf: &Leaf) -> String {
+    pub(super) fn origin(&self, leaf: &Leaf) -> String {
         let mut path: Vec<String> = Vec::new();
         if let Some(user) = &leaf.user {
             path.push(format!("home-manager.users.{}", user.shown()));
@@ -131,7 +131,7 @@ impl Reader<'_> {
     }
 
     /// A setting of the same storage area.
-    fn setting(&self, leaf: &Leaf, name: &str) -> Option<&'_ Expr> {
+    pub(super) fn setting(&self, leaf: &Leaf, name: &str) -> Option<&'_ Expr> {
         let same = |other: &&Leaf| {
             other.option == leaf.option
                 && other.user == leaf.user
@@ -140,93 +140,7 @@ impl Reader<'_> {
         self.leaves.iter().find(same).map(|leaf| &leaf.value)
     }
 
-    fn home_of(&self, user: &str) -> Home {
-        let named = self.person.user.as_deref() == Some(user);
-        let dir = self.person.dir.clone().filter(|_| named).unwrap_or_else(|| Person::usual_home(user));
-        Home { dir, stored: RelPath::root(), user: Some(user.to_string()), group: None, mode: None }
-    }
-
-    /// A user's name; a computed one can only be the one that was given.
-    fn user(&self, user: &Segment) -> Option<String> {
-        match user {
-            Segment::Known(name) => Some(name.clone()),
-            Segment::Computed(_) => self.person.user.clone(),
-        }
-    }
-
-    fn home_manager(&self, leaf: &Leaf) -> Result<Home, String> {
-        match leaf.user.as_ref().map_or_else(|| self.person.user.clone(), |user| self.user(user)) {
-            Some(user) => Ok(self.home_of(&user)),
-            None => Err(format!(
-                "{}: whose home this is does not stand in the file\n  name the user with --user NAME, and the home \
-                 with --home DIR if it is not /home/NAME",
-                self.origin(leaf)
-            )),
-        }
-    }
-
-    /// The storage path of a key. For home.persistence it is where the home itself lies.
-    fn storage_of(&mut self, leaf: &Leaf, key: &Segment, home: Option<&Home>) -> Option<RelPath> {
-        let set = self.setting(leaf, "persistentStoragePath").map(string);
-        let segment = match set {
-            Some(parts) => {
-                let parts = parts?;
-                whole(&parts).map_or(Segment::Computed(parts), Segment::Known)
-            }
-            None => key.clone(),
-        };
-        let of_home = home.filter(|_| leaf.option == Choice::Home);
-        match &segment {
-            Segment::Known(text) => {
-                let path = RelPath::new(text.as_bytes()).ok()?;
-                Some(match of_home {
-                    Some(home) if !path.ends_with(&home.dir) => path.join_path(&home.dir),
-                    _ => path,
-                })
-            }
-            Segment::Computed(parts) => {
-                let path = self.computed(parts, home)?;
-                Some(match of_home {
-                    Some(home) => completed(&path, &home.dir),
-                    None => path,
-                })
-            }
-        }
-    }
-
-    /// `--storage` stands for what leads the key; a literal tail follows unless the given
-    /// path ends with it. The user's name at the end of a home's key is the home's own.
-    fn computed(&self, parts: &[Part], home: Option<&Home>) -> Option<RelPath> {
-        let texts: Vec<Option<String>> = parts.iter().map(|part| self.text(part, home)).collect();
-        let (first, rest) = texts.split_first()?;
-        let tail: Option<String> = rest.iter().cloned().collect();
-        match (first, tail) {
-            (Some(first), Some(tail)) => RelPath::new(format!("{first}{tail}").as_bytes()).ok(),
-            (None, Some(tail)) => {
-                let tail = RelPath::new(tail.as_bytes()).ok()?;
-                let tail = match home {
-                    Some(home) => tail.strip_suffix(&RelPath::new(home.dir.last()?.as_bytes()).ok()?).unwrap_or(tail),
-                    None => tail,
-                };
-                Some(if self.storage.ends_with(&tail) { self.storage.clone() } else { self.storage.join_path(&tail) })
-            }
-            (_, None) => Some(self.storage.clone()),
-        }
-    }
-
-    /// What a part of a string is, as far as it is known: home-manager's own names are.
-    fn text(&self, part: &Part, home: Option<&Home>) -> Option<String> {
-        match part {
-            Part::Literal(text) => Some(text.clone()),
-            Part::Interpolated(text) => match (text.trim(), home) {
-                ("config.home.username", Some(home)) => home.user.clone(),
-                ("config.home.homeDirectory", Some(home)) => Some(home.dir.to_string()),
-                _ => None,
-            },
-        }
-    }
-
-    fn unread(&mut self, expr: &Expr, what: &str) {
+    pub(super) fn unread(&mut self, expr: &Expr, what: &str) {
         self.all.notes.push(self.source.unread(expr.syntax().text_range(), what));
     }
 
@@ -333,65 +247,6 @@ impl Reader<'_> {
             origin: shared.origin.clone(),
         });
     }
-
-    fn host_keys(&mut self, expr: &Expr) {
-        if let Some(inner) = content(expr) {
-            return inner.iter().for_each(|inner| self.host_keys(inner));
-        }
-        let what = Choice::HostKeys.name();
-        match expr {
-            Expr::List(list) => {
-                for item in list.items() {
-                    let path = match &item {
-                        Expr::AttrSet(set) => attributes(set)
-                            .into_iter()
-                            .flatten()
-                            .find(|(names, _)| matches!(names.as_slice(), [name] if name.is("path"))),
-                        _ => None,
-                    };
-                    let parts = path.and_then(|(_, pair)| pair.value()).and_then(|value| string(&value));
-                    let path = parts.and_then(|parts| match whole(&parts) {
-                        Some(text) => RelPath::new(text.as_bytes()).ok(),
-                        None => self.host_key(&parts),
-                    });
-                    match path {
-                        Some(path) => {
-                            let origin = format!("{what} ({})", self.source.place(expr.syntax().text_range()));
-                            self.all.host_keys.push(HostKey { path, origin });
-                        }
-                        None => self.unread(&item, &what),
-                    }
-                }
-            }
-            Expr::BinOp(op) if op.operator() == Some(BinOpKind::Concat) => {
-                [op.lhs(), op.rhs()].iter().flatten().for_each(|side| self.host_keys(side));
-            }
-            other => self.unread(other, &what),
-        }
-    }
-
-    /// One interpolation in front, as in the storage's key: the same path stands for it.
-    fn host_key(&self, parts: &[Part]) -> Option<RelPath> {
-        match parts {
-            [Part::Interpolated(base), Part::Literal(tail)] => {
-                let tail = RelPath::new(tail.as_bytes()).ok()?;
-                // A storage whose key begins with the same expression gives what follows its end.
-                let keys = self.leaves.iter().filter_map(|leaf| match leaf.below.first()? {
-                    Segment::Computed(parts) => match parts.as_slice() {
-                        [Part::Interpolated(same), Part::Literal(end)] if same == base => {
-                            let end = RelPath::new(end.as_bytes()).ok()?;
-                            let storage = self.computed(parts, None)?;
-                            Some(storage.join_path(&tail.strip_prefix(&end)?))
-                        }
-                        _ => None,
-                    },
-                    Segment::Known(_) => None,
-                });
-                keys.into_iter().next().or_else(|| Some(self.storage.join_path(&tail)))
-            }
-            _ => None,
-        }
-    }
 }
 
 /// What an element says besides its path.
@@ -400,18 +255,4 @@ struct Attributes {
     owner: Option<String>,
     group: Option<String>,
     mode: Option<String>,
-}
-
-/// The storage path with the home at its end, as far as it does not end with it already:
-/// /persist, /persist/home and /persist/home/sinh all keep /home/sinh in the last.
-fn completed(storage: &RelPath, home: &RelPath) -> RelPath {
-    let mut head = RelPath::root();
-    let mut longest = RelPath::root();
-    for name in home.names() {
-        head = head.join(&name);
-        if storage.ends_with(&head) {
-            longest = head.clone();
-        }
-    }
-    storage.strip_suffix(&longest).unwrap_or_default().join_path(home)
 }

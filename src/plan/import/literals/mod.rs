@@ -4,6 +4,8 @@
 //! `with`, `mkIf`, `mkMerge` and their like. Everything else is listed with its place and
 //! its text: an element is read or it is noted, never passed over.
 
+mod host_keys;
+mod keys;
 mod leaves;
 mod lists;
 mod route;

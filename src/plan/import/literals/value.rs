@@ -62,6 +62,9 @@ pub(super) fn segments(path: &ast::Attrpath) -> Vec<Segment> {
             whole(&parts).map_or(Segment::Computed(parts), Segment::Known)
         }
         Attr::Dynamic(dynamic) => {
+            if let Some(text) = dynamic.expr().and_then(|expr| string(&expr)).and_then(|parts| whole(&parts)) {
+                return Segment::Known(text);
+            }
             let text = dynamic.expr().map(|e| e.syntax().text().to_string()).unwrap_or_default();
             Segment::Computed(vec![Part::Interpolated(text)])
         }
