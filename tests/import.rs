@@ -171,7 +171,10 @@ fn an_evaluator_takes_the_projection() {
             "mock-v2.nix",
             &["\".gnupg\"", "\".ssh\"", "\"/etc/ssh/ssh_host_ed25519_key.pub\"", "users = { sinh = 1000 }"][..],
         ),
-        ("mock-v1.nix", &["\".ssh\"", "to = \"/persist/dotfiles/screen\"", "\".config/git\""]),
+        (
+            "mock-v1.nix",
+            &["\".ssh\"", "to = \"/persist/dotfiles/screen\"", "\".config/git\"", "to = \"/older/home/sinh\""],
+        ),
         ("mock-preservation.nix", &["\"/etc/machine-id\"", "\".local/share/keyrings\"", "mode = \"0750\""]),
     ] {
         let Some(file) = projected(&world, mock) else { return };

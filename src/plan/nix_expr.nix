@@ -12,15 +12,17 @@ let
 
   perms = [ "user" "group" "mode" ];
   defaults = entry: if entry ? defaultPerms then { defaultPerms = pick perms entry.defaultPerms; } else { };
+  # The oldest home-manager modules have plain strings.
   directory = entry:
-    pick ([ "directory" "dirPath" "home" "persistentStoragePath" "how" ] ++ perms) entry // defaults entry;
+    if isString entry then entry
+    else pick ([ "directory" "dirPath" "home" "persistentStoragePath" "how" ] ++ perms) entry // defaults entry;
   file = entry:
     if isString entry then entry
     else
       pick ([ "file" "filePath" "home" "persistentStoragePath" "how" ] ++ perms) entry
       // (
         if entry ? parentDirectory
-        then { parentDirectory = pick ([ "dirPath" "home" ] ++ perms) entry.parentDirectory // defaults entry.parentDirectory; }
+        then { parentDirectory = pick ([ "dirPath" ] ++ perms) entry.parentDirectory // defaults entry.parentDirectory; }
         else { }
       );
   lists = set: {

@@ -76,11 +76,11 @@ fn lists_of(
 fn home(item: &Object, user: Option<&str>, origin: &str, all: &mut Declaration) -> Result<Option<SharedHome>, String> {
     let parent = inner(item, "parentDirectory", origin)?;
     let holder = parent.unwrap_or(item);
-    let dir = match text(item, "home", origin)?.map_or_else(|| text(holder, "home", origin), |home| Ok(Some(home)))? {
-        Some(dir) => dir,
-        None => return Ok(None),
+    // `/` stands for "no home" in some versions.
+    let Some(dir) = text(item, "home", origin)?.and_then(|dir| all.path(dir, origin)).filter(|dir| !dir.is_root())
+    else {
+        return Ok(None);
     };
-    let Some(dir) = all.path(dir, origin) else { return Ok(None) };
     let defaults = inner(holder, "defaultPerms", origin)?.unwrap_or(holder);
     // A directory's own owner may be somebody else; only the defaults speak for the home.
     let speaks = parent.is_some() || holder.contains_key("defaultPerms");

@@ -32,6 +32,15 @@ fn a_storage_of_its_own_wins_over_the_areas() {
 }
 
 #[test]
+fn a_root_for_a_home_is_no_home() {
+    let parent = json!({"dirPath": "/etc", "home": "/", "mode": "0700"});
+    let imported = import(&[json!({"/persist": {"files": [
+        {"filePath": "/etc/a", "home": null, "parentDirectory": parent}, {"filePath": "/b", "home": "/"}]}})]);
+    has(&imported, &["from = \"/\"\nto = \"/persist\"", "\"/etc/a\"", "\"/b\"", "# WARNING", "the mode 0700"]);
+    assert!(!imported.text.contains("[[fixup]]"));
+}
+
+#[test]
 fn a_null_group_is_the_users_own() {
     let persistence = json!({"/persist": {"directories": [
         {"dirPath": "/home/sinh/.ssh", "home": "/home/sinh", "user": "sinh", "group": null, "mode": "0755"}]}});
@@ -57,7 +66,7 @@ fn the_first_home_manager_module_has_its_home_in_the_key() {
 fn a_removed_prefix_is_on_the_storage_only() {
     let value = json!({"/persist/dotfiles": {"removePrefixDirectory": true, "files": ["screen/.screenrc"]}});
     let person = Person { user: Some("sinh".into()), dir: None };
-    let imported = try_import(&[value.clone()], &person).unwrap();
+    let imported = try_import(std::slice::from_ref(&value), &person).unwrap();
     has(&imported, &["from = \"/home/sinh\"", "to = \"/persist/dotfiles/screen\"", "\".screenrc\""]);
     assert!(!imported.text.contains("[[fixup]]"));
     let error = try_import(&[value], &Person::default()).unwrap_err();

@@ -8,6 +8,7 @@ use crate::path::RelPath;
 use crate::plan::import::Person;
 use crate::plan::import::declared::Home;
 use crate::plan::import::note::Note;
+use rowan::ast::AstNode;
 
 impl Reader<'_> {
     pub(super) fn home_of(&self, user: &str) -> Home {
@@ -16,9 +17,28 @@ impl Reader<'_> {
         Home { dir, stored: RelPath::root(), user: Some(user.to_string()), group: None, mode: None }
     }
 
+    /// The home of an entry of `users.NAME`: as that says, or as the command line does.
+    /// `None` where it says what only an evaluator knows.
+    pub(super) fn home_of_entry(&mut self, leaf: &Leaf, user: &Segment) -> Option<Home> {
+        let name = self.user(user)?;
+        let said = self.leaves.iter().find(|other| {
+            other.option == leaf.option
+                && matches!(other.below.as_slice(), [key, users, name, home]
+                    if Some(key) == leaf.below.first() && users.is("users") && name == user && home.is("home"))
+        });
+        let Some(said) = said else {
+            let home = self.home_of(&name);
+            self.assumed_home(&home);
+            return Some(home);
+        };
+        let text = whole(&string(&said.value)?)?;
+        let dir = RelPath::new(text.as_bytes()).ok()?;
+        Some(Home { dir, ..self.home_of(&name) })
+    }
+
     /// Says once that a home is only assumed.
-    pub(super) fn assumed_home(&mut self, home: Option<&Home>) {
-        let Some(Home { dir, user: Some(user), .. }) = home else { return };
+    pub(super) fn assumed_home(&mut self, home: &Home) {
+        let Home { dir, user: Some(user), .. } = home else { return };
         if self.person.dir.is_some() && self.person.user.as_ref() == Some(user) {
             return;
         }
@@ -36,9 +56,13 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn home_manager(&self, leaf: &Leaf) -> Result<Home, String> {
+    pub(super) fn home_manager(&mut self, leaf: &Leaf) -> Result<Home, String> {
         match leaf.user.as_ref().map_or_else(|| self.person.user.clone(), |user| self.user(user)) {
-            Some(user) => Ok(self.home_of(&user)),
+            Some(user) => {
+                let home = self.home_of(&user);
+                self.assumed_home(&home);
+                Ok(home)
+            }
             None => Err(format!(
                 "{}: whose home this is does not stand in the file\n  name the user with --user NAME, and the home \
                  with --home DIR if it is not /home/NAME",
@@ -49,30 +73,35 @@ impl Reader<'_> {
 
     /// The storage path of a key. For home.persistence it is where the home itself lies.
     pub(super) fn storage_of(&mut self, leaf: &Leaf, key: &Segment, home: Option<&Home>) -> Option<RelPath> {
-        let set = self.setting(leaf, "persistentStoragePath").map(string);
-        let segment = match set {
-            Some(parts) => {
-                let parts = parts?;
+        let segment = match self.setting(leaf, "persistentStoragePath") {
+            Some(value) => {
+                let parts =
+                    string(value).unwrap_or_else(|| vec![Part::Interpolated(value.syntax().text().to_string())]);
                 whole(&parts).map_or(Segment::Computed(parts), Segment::Known)
             }
             None => key.clone(),
         };
         let of_home = home.filter(|_| leaf.option == Choice::Home);
-        match &segment {
-            Segment::Known(text) => {
+        let known = match &segment {
+            Segment::Known(text) => Some(text.clone()),
+            Segment::Computed(parts) => parts.iter().map(|part| self.text(part, home)).collect(),
+        };
+        match (known, &segment) {
+            (Some(text), _) => {
                 let path = RelPath::new(text.as_bytes()).ok()?;
+                // Only the first version has these, and its key is the home's own place.
+                let old = ["allowOther", "removePrefixDirectory", "defaultDirectoryMethod"];
+                let first_version = old.iter().any(|name| self.setting(leaf, name).is_some());
                 Some(match of_home {
-                    Some(home) if !path.ends_with(&home.dir) => path.join_path(&home.dir),
+                    Some(home) if !first_version && !path.ends_with(&home.dir) => path.join_path(&home.dir),
                     _ => path,
                 })
             }
-            Segment::Computed(parts) => {
+            (None, Segment::Computed(parts)) => {
                 let path = self.computed(parts, home)?;
-                Some(match of_home {
-                    Some(home) => completed(&path, &home.dir),
-                    None => path,
-                })
+                Some(of_home.map_or_else(|| path.clone(), |home| completed(&path, &home.dir)))
             }
+            (None, Segment::Known(_)) => None,
         }
     }
 
@@ -83,7 +112,6 @@ impl Reader<'_> {
         let (first, rest) = texts.split_first()?;
         let tail: Option<String> = rest.iter().cloned().collect();
         match (first, tail) {
-            (Some(first), Some(tail)) => RelPath::new(format!("{first}{tail}").as_bytes()).ok(),
             (None, Some(tail)) => {
                 let tail = RelPath::new(tail.as_bytes()).ok()?;
                 let tail = match home {
@@ -92,7 +120,7 @@ impl Reader<'_> {
                 };
                 Some(if self.storage.ends_with(&tail) { self.storage.clone() } else { self.storage.join_path(&tail) })
             }
-            (_, None) => Some(self.storage.clone()),
+            _ => Some(self.storage.clone()),
         }
     }
 

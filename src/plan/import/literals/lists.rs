@@ -86,8 +86,8 @@ impl Reader<'_> {
             Some(self.home_manager(leaf)?)
         } else {
             match user {
-                Some(user) => match self.user(user) {
-                    Some(user) => Some(self.home_of(&user)),
+                Some(user) => match self.home_of_entry(leaf, user) {
+                    Some(home) => Some(home),
                     None => {
                         self.unread(&leaf.value, &origin);
                         return Ok(());
@@ -105,7 +105,6 @@ impl Reader<'_> {
             stored: if leaf.option == Choice::Home { storage.clone() } else { storage.join_path(&home.dir) },
             ..home
         });
-        self.assumed_home(home.as_ref());
         let removed = self.setting(leaf, "removePrefixDirectory").and_then(boolean) == Some(true);
         let shared = Shared {
             storage,

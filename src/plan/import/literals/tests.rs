@@ -79,6 +79,7 @@ fn a_computed_key_is_the_given_storage() {
         ("${a.b}/system", "/persist", "/persist/system"),
         ("${a.b}/system", "/persist/system", "/persist/system"),
         ("/x/${a.b}", "/persist", "/persist"),
+        ("k\".persistentStoragePath = cfg.path; environment.persistence.\"k", "/persist", "/persist"),
     ] {
         let text = format!("{{ environment.persistence.\"{key}\".files = [ \"/f\" ]; }}");
         let plan = try_import(&text, storage).unwrap().text;
@@ -103,6 +104,32 @@ fn a_home_lies_at_the_end_of_its_storage() {
         assert!(plan.contains("to = \"/persist/home/sinh\""), "{key} {storage}\n{plan}");
         assert!(plan.contains("from = \"/home/sinh\"") && plan.contains("\".ssh\""), "{plan}");
     }
+}
+
+#[test]
+fn the_first_versions_key_is_the_homes_own_place() {
+    let text = "{ home.persistence.\"/persist/dotfiles\" = { removePrefixDirectory = true; files = [ \"screen/.screenrc\" ]; }; }";
+    let plan = import(text).text;
+    assert!(plan.contains("to = \"/persist/dotfiles/screen\"") && plan.contains("  \".screenrc\""), "{plan}");
+    let plan =
+        import("{ home.persistence.\"/p/${config.home.username}\" = { allowOther = false; files = [ \".a\" ]; }; }")
+            .text;
+    assert!(plan.contains("to = \"/p/sinh\""), "{plan}");
+}
+
+#[test]
+fn a_users_home_is_what_the_module_says() {
+    let text = |home: &str| {
+        format!(
+            "{{ environment.persistence.\"/p\" = {{ files = [ \"/f\" ]; users.u = {{ {home} files = [ \".a\" ]; }}; }}; }}"
+        )
+    };
+    let said = import(&text("home = \"/data/u\";"));
+    assert!(said.text.contains("from = \"/data/u\"") && said.text.contains("to = \"/p/data/u\""), "{}", said.text);
+    assert!(!said.text.contains("is taken to be"));
+    let assumed = import(&text(""));
+    assert!(assumed.text.contains("# note: the home of u is taken to be /home/u"), "{}", assumed.text);
+    assert_eq!(unread(&import(&text("home = cfg.home;"))), ["[ \".a\" ]"]);
 }
 
 #[test]
