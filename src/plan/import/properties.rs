@@ -146,3 +146,88 @@ proptest! {
         prop_assert!(imported.notes.is_empty(), "{:?}", imported.notes);
     }
 }
+
+/// Text of a module's own words in any order.
+fn babble() -> impl Strategy<Value = String> {
+    let words = [
+        "environment",
+        "persistence",
+        "home",
+        "preservation.preserveAt",
+        "services.openssh.hostKeys",
+        "imports",
+        "directories",
+        "files",
+        "users",
+        "home-manager.users.",
+        "config",
+        "options",
+        ".",
+        ".\"/p\"",
+        "\"/x\"",
+        "\"${a}/s\"",
+        "${b}",
+        "''\n  /y''",
+        "=",
+        "=",
+        ";",
+        ";",
+        "{",
+        "}",
+        "{",
+        "}",
+        "[",
+        "]",
+        "[",
+        "]",
+        "(",
+        ")",
+        ":",
+        "inherit (c) files;",
+        "lib.mkIf x",
+        "mkMerge",
+        "let a = 1; in",
+        "with lib;",
+        "if a then",
+        "else",
+        "//",
+        "++",
+        " ",
+        " ",
+        "\n",
+        "rec",
+        "é",
+        "{ environment.persistence.\"/p\".directories = [ \"/a\" ",
+        " ]; }",
+        "directory = \"/b\"",
+        "path = \"/k\"",
+    ];
+    prop::collection::vec(prop::sample::select(words.to_vec()), 0..30).prop_map(|words| words.concat())
+}
+
+proptest! {
+    #[test]
+    fn a_module_of_any_text_gives_a_plan_or_an_error(text in prop_oneof![3 => babble(), 1 => any::<String>()]) {
+        let file = NixFile { shown: "m.nix".into(), text };
+        let person = Person { user: Some("sinh".into()), dir: None };
+        let storage = RelPath::new(b"persist").unwrap();
+        if let Ok(imported) = from_nix(&[file], &storage, &person, &Heading::default()) {
+            prop_assert!(Plan::parse(Path::new("p.toml"), &imported.text).is_ok());
+        }
+    }
+
+    #[test]
+    fn literal_paths_of_a_module_come_back(paths in prop::collection::btree_set("[a-c*?\\[\\]{} é.#-]{1,5}", 1..5)) {
+        let paths: BTreeSet<String> = paths.into_iter().filter(|path| path != "." && path != "..").collect();
+        prop_assume!(!paths.is_empty());
+        // Of these characters Nix wants none escaped.
+        let list: String = paths.iter().map(|path| format!("  \"/{path}\" # \"\n")).collect();
+        let text = format!("{{ environment.persistence.\"/persist\".directories = [\n{list}]; }}");
+        let file = NixFile { shown: "m.nix".into(), text };
+        let storage = RelPath::new(b"other").unwrap();
+        let imported = from_nix(&[file], &storage, &Person::default(), &Heading::default()).unwrap();
+        let plan = Plan::parse(Path::new("plan.toml"), &imported.text).unwrap();
+        let found: BTreeSet<String> = plan.targets.iter().flat_map(rows).map(|row| row.0[1..].to_string()).collect();
+        prop_assert_eq!(found, paths);
+    }
+}
