@@ -18,7 +18,7 @@ use super::Person;
 use super::declared::Declaration;
 use super::note::Note;
 use crate::path::RelPath;
-use rnix::TextRange;
+use rnix::{ParseError, TextRange};
 
 /// A module and its text.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(super) fn read(files: &[NixFile], storage: &RelPath, person: &Person) -> Res
         let source = Source { file };
         let parse = rnix::Root::parse(&file.text);
         if let Some(error) = parse.errors().first() {
-            return Err(format!("{}: not Nix: {error}", file.shown));
+            return Err(source.not_nix(error));
         }
         let mut found = leaves::find(&parse.tree(), &source);
         all.notes.append(&mut found.notes);
@@ -56,6 +56,20 @@ impl Source<'_> {
         let start = usize::from(range.start()).min(self.file.text.len());
         let line = 1 + self.file.text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count();
         format!("{}:{line}", self.file.shown)
+    }
+
+    fn not_nix(&self, error: &ParseError) -> String {
+        let range = match error {
+            ParseError::Unexpected(range)
+            | ParseError::UnexpectedExtra(range)
+            | ParseError::UnexpectedWanted(_, range, _)
+            | ParseError::UnexpectedDoubleBind(range)
+            | ParseError::DuplicatedArgs(range, _) => *range,
+            _ => return format!("{}: not Nix: {error}", self.file.shown),
+        };
+        let text = self.file.text.get(usize::from(range.start())..usize::from(range.end())).unwrap_or_default();
+        let shown: String = crate::path::escape(text.as_bytes()).chars().take(60).collect();
+        format!("{}: not Nix: `{shown}` is not expected here\n  `nix-instantiate --parse` says more", self.place(range))
     }
 
     /// A note on an expression that only an evaluator can read.

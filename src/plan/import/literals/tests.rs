@@ -160,4 +160,6 @@ fn host_keys_follow_the_storage_that_they_name() {
 fn a_file_that_is_not_nix_is_an_error() {
     let error = try_import("{ a = ", "/persist").unwrap_err().to_string();
     assert!(error.starts_with("m.nix: not Nix"), "{error}");
+    let error = try_import("{\n a = 1;\n b c;\n}", "/persist").unwrap_err().to_string();
+    assert!(error.starts_with("m.nix:3: not Nix"), "{error}");
 }
