@@ -192,6 +192,26 @@ impl RelPath {
             Some(_) => None,
         }
     }
+
+    /// The path above `tail`, when `self` ends with it: what [`Self::join_path`] was called on.
+    #[must_use]
+    pub fn strip_suffix(&self, tail: &Self) -> Option<Self> {
+        if tail.0.is_empty() {
+            return Some(self.clone());
+        }
+        let head = self.0.strip_suffix(tail.0.as_slice())?;
+        match head.split_last() {
+            None => Some(Self::root()),
+            Some((b'/', rest)) => Some(Self(rest.to_vec())),
+            Some(_) => None,
+        }
+    }
+
+    /// True when the last components are those of `tail`.
+    #[must_use]
+    pub fn ends_with(&self, tail: &Self) -> bool {
+        self.strip_suffix(tail).is_some()
+    }
 }
 
 impl fmt::Debug for RelPath {
@@ -297,6 +317,15 @@ mod tests {
         assert_eq!(rel("a").strip_prefix(&rel("a")), Some(RelPath::root()));
         assert_eq!(rel("ab").strip_prefix(&rel("a")), None);
         assert_eq!(rel("a").strip_prefix(&RelPath::root()), Some(rel("a")));
+    }
+
+    #[test]
+    fn a_suffix_begins_at_a_component() {
+        assert_eq!(rel("a/b/c").strip_suffix(&rel("b/c")), Some(rel("a")));
+        assert_eq!(rel("a").strip_suffix(&rel("a")), Some(RelPath::root()));
+        assert_eq!(rel("ab").strip_suffix(&rel("b")), None);
+        assert_eq!(rel("a").strip_suffix(&RelPath::root()), Some(rel("a")));
+        assert!(rel("persist/home/sinh").ends_with(&rel("home/sinh")));
     }
 
     #[test]

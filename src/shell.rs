@@ -28,7 +28,8 @@ pub fn word(bytes: &[u8]) -> String {
     }
 }
 
-fn quote(word: &str) -> String {
+/// One word as a shell reads it back.
+pub(crate) fn quote(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=:,+@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_string();

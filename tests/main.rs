@@ -26,6 +26,7 @@ mod faithful;
 mod faults;
 mod faulty;
 mod ids;
+mod import;
 mod incremental;
 mod journal;
 mod kills;

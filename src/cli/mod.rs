@@ -2,6 +2,7 @@
 
 mod check;
 mod export;
+mod import;
 mod plan;
 mod report;
 mod run;

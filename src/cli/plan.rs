@@ -1,6 +1,7 @@
 //! `persistcp plan …`.
 
 use super::export::ExportArgs;
+use super::import::{ImportArgs, NixExprArgs};
 use super::{Color, fail, print};
 use crate::exit::Exit;
 use crate::{plan, run};
@@ -36,6 +37,10 @@ pub(super) enum PlanCommand {
     },
     /// Write the plan for another tool: Nix lists, tmpfiles.d lines, JSON, an rsync script
     Export(ExportArgs),
+    /// Make a plan of what a Nix configuration declares (impermanence, preservation)
+    Import(ImportArgs),
+    /// Print the Nix expression whose output `plan import` reads, for `nix eval --apply`
+    NixExpr(NixExprArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -52,6 +57,8 @@ impl PlanCommand {
                 Err(errors) => fail(&errors.render(color.on()), Exit::Usage),
             },
             Self::Export(args) => args.write(),
+            Self::Import(args) => args.start(),
+            Self::NixExpr(args) => args.show(),
             Self::Show { plan, format, source, root, color } => {
                 show(&plan, format, plan::Overrides { source, root, exclude: Vec::new() }, color)
             }

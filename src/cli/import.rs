@@ -1,0 +1,165 @@
+//! `persistcp plan import` and `persistcp plan nix-expr`.
+
+use super::{fail, print};
+use crate::exit::Exit;
+use crate::path::RelPath;
+use crate::plan::import::{self, Heading, ImportError, Imported, JsonFile, NixFile, Person, Weight};
+use crate::plan::nix_expr::{self, Configuration};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ImportArgs {
+    /// What `nix eval --json` printed, of a whole configuration (`plan nix-expr`) or of one option;
+    /// several are put together, `-` is stdin
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "nix", conflicts_with = "nix")]
+    nix_json: Vec<PathBuf>,
+    /// Without an evaluator: a module whose literal lists are read; exit status 1 if there is more to it
+    #[arg(long, value_name = "FILE", num_args = 1.., requires = "storage")]
+    nix: Vec<PathBuf>,
+    /// With --nix: what stands for a computed storage path; a literal end of the key is added
+    #[arg(long, value_name = "PATH", requires = "nix", value_parser = absolute)]
+    storage: Option<RelPath>,
+    /// Whose home is meant where the files do not say it
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    user: Option<String>,
+    /// That user's home [default: /home/NAME]
+    #[arg(long, value_name = "DIR", requires = "user", value_parser = absolute)]
+    home: Option<RelPath>,
+    /// The plan's name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The plan's backup tree
+    #[arg(long, value_name = "DIR")]
+    source: Option<String>,
+    /// The plan's root
+    #[arg(long, value_name = "DIR")]
+    root: Option<String>,
+    /// Write the plan here instead of to stdout; a file that exists is left alone
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct NixExprArgs {
+    /// The configuration that the commands name
+    #[arg(long = "for", value_name = "FLAKE#HOST", value_parser = Configuration::parse)]
+    configuration: Option<Configuration>,
+    /// A user whose home-manager configuration is not part of the system's; repeatable
+    #[arg(long, value_name = "NAME", num_args = 1.., value_parser = user_name)]
+    user: Vec<String>,
+    /// Print only the commands, for a shell
+    #[arg(long)]
+    commands: bool,
+}
+
+fn absolute(text: &str) -> Result<RelPath, String> {
+    if !text.starts_with('/') {
+        return Err("expected an absolute path".into());
+    }
+    match RelPath::new(text.as_bytes()) {
+        Ok(path) if path.is_root() => Err("it cannot be the root itself".into()),
+        Ok(path) => Ok(path),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn user_name(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.chars().any(char::is_control) {
+        return Err("not a name".into());
+    }
+    Ok(text.to_string())
+}
+
+impl NixExprArgs {
+    pub(super) fn show(self) -> Exit {
+        let configuration = self.configuration.unwrap_or_default();
+        if self.commands {
+            return print(&format!("{}\n", nix_expr::commands(&configuration, &self.user).join("\n")));
+        }
+        print(&nix_expr::with_commands(&configuration, &self.user))
+    }
+}
+
+impl ImportArgs {
+    pub(super) fn start(self) -> Exit {
+        let files = if self.nix.is_empty() { &self.nix_json } else { &self.nix };
+        let mut read = Vec::new();
+        for file in files {
+            match content(file) {
+                Ok(text) => read.push((shown(file), text)),
+                Err(error) => return fail(&format!("{}: cannot be read: {error}", shown(file)), Exit::Usage),
+            }
+        }
+        let heading = Heading {
+            made_from: files.iter().map(|file| shown(file)).collect::<Vec<_>>().join(", "),
+            file: self.output.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            name: self.name,
+            source: self.source,
+            root: self.root,
+        };
+        let person = Person { user: self.user, dir: self.home };
+        let imported = if self.nix.is_empty() {
+            let files: Vec<JsonFile> = read.into_iter().map(|(shown, text)| JsonFile { shown, text }).collect();
+            import::from_json(&files, &person, &heading)
+        } else {
+            let mut files = Vec::new();
+            for (shown, text) in read {
+                match String::from_utf8(text) {
+                    Ok(text) => files.push(NixFile { shown, text }),
+                    Err(error) => return fail(&format!("{shown}: not UTF-8: {error}"), Exit::Usage),
+                }
+            }
+            // The parser demands it beside --nix.
+            let storage = self.storage.unwrap_or_default();
+            import::from_nix(&files, &storage, &person, &heading)
+        };
+        match imported {
+            Ok(imported) => hand_out(&imported, self.output.as_deref()),
+            Err(error @ ImportError::Nothing(_)) => fail(&error.to_string(), Exit::Problems),
+            Err(error) => fail(&error.to_string(), Exit::Usage),
+        }
+    }
+}
+
+fn hand_out(imported: &Imported, output: Option<&Path>) -> Exit {
+    let mut exit = match output {
+        Some(path) => write_new(path, &imported.text),
+        None => print(&imported.text),
+    };
+    for note in imported.notes.iter().filter(|note| note.weight > Weight::Remark) {
+        let mut text = format!("warning: {}", note.text);
+        for line in note.quoted.iter().flat_map(|quoted| quoted.lines()) {
+            text.push_str("\n    ");
+            text.push_str(&crate::path::escape(line.as_bytes()));
+        }
+        let status = if note.weight == Weight::Lost { Exit::Problems } else { Exit::Ok };
+        exit = exit.max(fail(&text, status));
+    }
+    exit
+}
+
+fn write_new(path: &Path, text: &str) -> Exit {
+    let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
+    match file.and_then(|mut file| file.write_all(text.as_bytes())) {
+        Ok(()) => Exit::Ok,
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            let text = format!("{} is there already and was left alone; remove it, or name another", path.display());
+            fail(&text, Exit::Refused)
+        }
+        Err(error) => fail(&format!("{}: cannot be written: {error}", path.display()), Exit::Problems),
+    }
+}
+
+fn content(file: &Path) -> std::io::Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return std::fs::read(file);
+    }
+    let mut text = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn shown(file: &Path) -> String {
+    if file == Path::new("-") { "stdin".into() } else { file.display().to_string() }
+}

@@ -1,0 +1,41 @@
+//! What the reader of an imported plan has to know.
+
+/// How much a note matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// A comment in the plan and nothing more.
+    Remark,
+    /// Said on stderr as well.
+    Warning,
+    /// Something that is declared is not in the plan as declared: the exit status says so.
+    Lost,
+}
+
+/// One note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// How much it matters.
+    pub weight: Weight,
+    /// What is the matter, in one line.
+    pub text: String,
+    /// The Nix expression that it is about; may have several lines.
+    pub quoted: Option<String>,
+}
+
+impl Note {
+    pub(super) fn remark(text: impl Into<String>) -> Self {
+        Self { weight: Weight::Remark, text: text.into(), quoted: None }
+    }
+
+    pub(super) fn warning(text: impl Into<String>) -> Self {
+        Self { weight: Weight::Warning, text: text.into(), quoted: None }
+    }
+
+    pub(super) fn lost(text: impl Into<String>) -> Self {
+        Self { weight: Weight::Lost, text: text.into(), quoted: None }
+    }
+
+    pub(super) fn quoting(self, expression: impl Into<String>) -> Self {
+        Self { quoted: Some(expression.into()), ..self }
+    }
+}
