@@ -120,6 +120,40 @@ fn a_store_arrives_with_its_links_its_times_and_valid_paths() {
     assert_valid(&machine.to, 20);
 }
 
+/// With Nix itself, where it is installed: its own store, optimised, and its own verdict on the copy.
+#[test]
+fn nix_finds_the_copy_of_its_store_whole() {
+    need_root!();
+    if Command::new("nix-store").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: needs nix-store: nix_finds_the_copy_of_its_store_whole");
+        return;
+    }
+    let machine = machine();
+    let home = tempfile::TempDir::new().unwrap();
+    std::fs::write(home.path().join("nix.conf"), "build-users-group =\n").unwrap();
+    let nix = |root: &Path, args: &[&str]| {
+        let mut command = Command::new("nix-store");
+        command.arg("--store").arg(root).args(args).env("HOME", home.path()).env("NIX_CONF_DIR", home.path());
+        let out = command.output().unwrap();
+        assert!(out.status.success(), "nix-store {args:?}: {}", String::from_utf8_lossy(&out.stderr));
+        String::from_utf8_lossy(&out.stderr).into_owned()
+    };
+    let backup = machine.from.parent().unwrap();
+    for name in ["one", "two"] {
+        let tree = home.path().join(name);
+        std::fs::create_dir_all(tree.join("bin")).unwrap();
+        std::fs::write(tree.join("bin/tool"), vec![9; 50_000]).unwrap();
+        std::fs::write(tree.join("own"), name).unwrap();
+        symlink("bin/tool", tree.join("link")).unwrap();
+        nix(backup, &["--add", tree.to_str().unwrap()]);
+    }
+    nix(backup, &["--optimise"]);
+    machine.run(&[]).exits(0);
+    let said = nix(&machine.world.persist, &["--verify", "--check-contents"]);
+    assert!(said.contains("checking store hashes") && !said.contains("was modified"), "{said}");
+    assert_eq!(std::fs::read_dir(machine.to.join("store")).unwrap().count(), 3);
+}
+
 #[test]
 fn a_path_that_was_changed_on_the_target_is_not_valid_any_more() {
     need_root!();
