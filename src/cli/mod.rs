@@ -1,10 +1,12 @@
 //! The command line: the only module that knows its parser.
 
+mod audit;
 mod plan;
 mod report;
 mod run;
 
 use crate::exit::Exit;
+use audit::AuditArgs;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use plan::PlanCommand;
 use report::ReportArgs;
@@ -31,6 +33,8 @@ enum Command {
         #[command(subcommand)]
         command: PlanCommand,
     },
+    /// What would be lost: in the backup, not declared, and it looks like state
+    Audit(AuditArgs),
     /// What the journal knows: the last run's report, and the manifest
     Report(ReportArgs),
     /// Print shell completions
@@ -73,6 +77,7 @@ pub fn main() -> Exit {
     match cli.command {
         None => cli.run.start(),
         Some(Command::Plan { command }) => command.start(),
+        Some(Command::Audit(args)) => args.start(),
         Some(Command::Report(args)) => args.show(),
         Some(Command::Completions { shell }) => {
             let mut out = Vec::new();
