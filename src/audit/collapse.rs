@@ -251,6 +251,9 @@ impl<'a> Collapse<'a> {
             let whole = named.or(sign).is_some_and(|matched| matched.by == By::Name);
             return if on_way || step.onward && !whole { Verdict::Open(matched) } else { Verdict::Finding(rule) };
         }
+        if stat.kind == Kind::File && stat.size == 0 && self.given.side == Side::Backup {
+            return Verdict::LeftOut(Reason::Empty);
+        }
         if named.is_some() && self.given.accounts.remakes(&above.path.join(name)) {
             return Verdict::LeftOut(Reason::Generated);
         }

@@ -68,6 +68,7 @@ pub(super) struct Live {
     what: What,
     rule: Option<usize>,
     attrs: (u32, u32, u32),
+    link: bool,
     pub(super) sum: Sum,
     executable: AtomicU64,
     /// A bit for each rule that something in it matched.
@@ -81,6 +82,7 @@ impl Live {
             what,
             rule,
             attrs: (stat.uid, stat.gid, stat.mode),
+            link: stat.kind == Kind::Symlink,
             sum: Sum::default(),
             executable: AtomicU64::new(0),
             signs: (0..rules.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
@@ -138,6 +140,10 @@ impl Live {
             }
         }
         let holds: BTreeSet<String> = worse.iter().map(|(_, rule)| knowledge.rule(*rule).why.to_string()).collect();
+        if self.link {
+            severity = Severity::Low;
+            why.push_str("; only a symlink, what it leads to is judged where it lies");
+        }
         let units = knowledge.units(&self.path).to_vec();
         if class == Class::Unknown && !units.is_empty() {
             (severity, class) = (severity.max(Severity::Medium), Class::Service);
@@ -195,11 +201,15 @@ impl Loose {
         let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         match usize::try_from(self.all.sum.read().files) {
             Ok(files) if files <= first.len() => first.iter().map(|live| live.tell(knowledge)).collect(),
-            _ => vec![Finding {
-                why: format!("more than {NAMED} files directly in it"),
-                advice: "declare what of it is needed by name".into(),
-                ..self.all.tell(knowledge)
-            }],
+            _ => {
+                let all = self.all.tell(knowledge);
+                let why = match all.holds.is_empty() {
+                    true => format!("more than {NAMED} files, directly in it"),
+                    false => format!("more than {NAMED} files, directly in it: {}", all.holds.join("; ")),
+                };
+                let advice = "declare what of it is needed by name".into();
+                vec![Finding { why, advice, holds: Vec::new(), ..all }]
+            }
         }
     }
 }

@@ -72,7 +72,7 @@ fn shown(finding: &Finding) -> String {
     match finding.what {
         What::Directory => format!("{}/", finding.path.to_string().trim_end_matches('/')),
         What::File => finding.path.to_string(),
-        What::Files => format!("{} ({} in it)", finding.path, files(finding.total.files)),
+        What::Files => format!("{} (files in it)", finding.path),
     }
 }
 

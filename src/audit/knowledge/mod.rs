@@ -132,7 +132,7 @@ pub enum Reason {
     Runtime,
     /// A socket, FIFO, device node or lock.
     NoContent,
-    /// A directory with nothing in it, or with nothing but what is left out.
+    /// An empty file, or a directory with nothing in it but what is left out.
     Empty,
     /// Copies of a file system at another time.
     Snapshots,
@@ -186,7 +186,7 @@ impl Reason {
             Self::Nix => "the Nix store and its database, not entered",
             Self::Runtime => "gone at every boot",
             Self::NoContent => "sockets, FIFOs, device nodes and locks",
-            Self::Empty => "directories with nothing to lose in them",
+            Self::Empty => "empty files, and directories with nothing to lose in them",
             Self::Snapshots => "snapshots",
             Self::Storage => "the plan's own destinations",
         }
