@@ -1,10 +1,10 @@
 //! Which mounts inside the source are entered: those that hold a disk's data where
 //! the root's own data belongs.
 
+use super::verdict::{Given, Side};
 use crate::path::RelPath;
 use crate::sys::errno_words;
 use crate::sys::filesystem::space;
-use crate::sys::root::Root;
 use crate::sys::stat::Stat;
 use rustix::fs::OFlags;
 
@@ -23,15 +23,17 @@ const DISKS: [u64; 10] = [
 ];
 
 /// Why the mount at `path` is not entered; `None` when it is.
-pub(super) fn stays_out(source: &Root, path: &RelPath, stat: &Stat, root_dev: u64) -> Option<String> {
+pub(super) fn stays_out(given: &Given<'_>, path: &RelPath, stat: &Stat) -> Option<String> {
     let elsewhere = [b"mnt".as_slice(), b"media"];
-    if elsewhere.iter().any(|top| path.names().next().is_some_and(|name| name.as_bytes() == *top)) {
+    if given.side == Side::Backup
+        && elsewhere.iter().any(|top| path.names().next().is_some_and(|name| name.as_bytes() == *top))
+    {
         return Some("another disk, by its place".into());
     }
-    if stat.dev == root_dev {
+    if stat.dev == given.dev {
         return None;
     }
-    match source.open_in(path, OFlags::PATH | OFlags::NOFOLLOW).and_then(space) {
+    match given.root.open_in(path, OFlags::PATH | OFlags::NOFOLLOW).and_then(space) {
         Ok(space) if DISKS.contains(&space.magic) => None,
         Ok(space) if space.is_memory() => Some("a file system in memory".into()),
         Ok(space) => match space.without_owners() {

@@ -1,6 +1,6 @@
 //! The audit as JSON, schema version 1.
 
-use super::{Audit, Finding, Listing, Seen, Standings, Total};
+use super::{Audit, Finding, Listing, OnTarget, Seen, Standings, Total};
 use crate::clock::Moment;
 use crate::path::RelPath;
 use crate::plan::exact;
@@ -37,23 +37,6 @@ pub fn json(audit: &Audit) -> Value {
         }
         value
     });
-    let on_target = audit.on_target.iter().map(|on| {
-        let (seen, list) = match &on.seen {
-            Seen::Absent => ("absent", Value::Null),
-            Seen::Covered => ("covered", Value::Null),
-            Seen::Unreadable(why) => {
-                return json!({"target": on.name, "to": on.to.to_string(), "seen": "unreadable", "why": why});
-            }
-            Seen::Undeclared(list) => (
-                "seen",
-                list.iter().map(|f| at(&f.path, json!({"kind": f.what.word(), "total": total(&f.total)}))).collect(),
-            ),
-        };
-        json!({"target": on.name, "to": on.to.to_string(), "seen": seen, "undeclared": list})
-    });
-    let why = |list: &[(RelPath, String)]| -> Value {
-        list.iter().map(|(path, why)| at(path, json!({"why": why}))).collect()
-    };
     json!({
         "version": VERSION,
         "tool": concat!("persistcp ", env!("CARGO_PKG_VERSION")),
@@ -65,13 +48,37 @@ pub fn json(audit: &Audit) -> Value {
         "findings": audit.findings.iter().map(finding).collect::<Vec<_>>(),
         "left_out": left_out.collect::<Vec<_>>(),
         "places": areas.collect::<Vec<_>>(),
-        "not_entered": why(&audit.not_entered),
+        "not_entered": reasons(&audit.not_entered),
         "unreadable_count": audit.unread_count,
-        "unreadable": why(&audit.unread),
+        "unreadable": reasons(&audit.unread),
         "unit_files": audit.unit_files,
         "links_counted_again": audit.links_counted_again,
-        "on_target": on_target.collect::<Vec<_>>(),
+        "on_target": audit.on_target.iter().map(on_target).collect::<Vec<_>>(),
     })
+}
+
+fn reasons(list: &[(RelPath, String)]) -> Value {
+    list.iter().map(|(path, why)| at(path, json!({"why": why}))).collect()
+}
+
+fn on_target(on: &OnTarget) -> Value {
+    let mut value = json!({"target": on.name, "to": on.to.to_string()});
+    let thing = |f: &Finding| at(&f.path, json!({"kind": f.what.word(), "total": total(&f.total)}));
+    let seen = match &on.seen {
+        Seen::Absent => "absent",
+        Seen::Covered => "covered",
+        Seen::Unreadable(why) => {
+            value["why"] = json!(why);
+            "unreadable"
+        }
+        Seen::Undeclared { list, not_entered } => {
+            value["undeclared"] = list.iter().map(thing).collect();
+            value["not_entered"] = reasons(not_entered);
+            "seen"
+        }
+    };
+    value["seen"] = json!(seen);
+    value
 }
 
 /// `rest` with the path in front, exact where its text is not.

@@ -16,6 +16,7 @@ mod sum;
 mod tally;
 mod text;
 mod units;
+mod verdict;
 
 pub use finding::{Finding, What};
 pub use json::json;
@@ -34,13 +35,14 @@ use crate::sys::stat::stat_fd;
 use crate::sys::{Errno, errno_words};
 use crate::walk::{Means, Start, walk};
 use accounts::Accounts;
-use collapse::{Collapse, Collapsed, Given, Side};
+use collapse::{Collapse, Collapsed};
 use coverage::Coverage;
 use knowledge::{Knowledge, Severity};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use units::Units;
+use verdict::{Given, Side};
 
 /// What would be lost, and what was found on the way. `docs/audit.md` is its documentation.
 #[derive(Debug)]
@@ -87,7 +89,12 @@ pub enum Seen {
     /// It lies inside another target's destination, or is one tree that the plan maps whole.
     Covered,
     /// What no entry declares, the largest first.
-    Undeclared(Vec<Finding>),
+    Undeclared {
+        /// The topmost paths.
+        list: Vec<Finding>,
+        /// Mounts that were not entered, and why.
+        not_entered: Vec<(RelPath, String)>,
+    },
     /// Why it, or a part of it, could not be looked at.
     Unreadable(String),
 }
@@ -225,7 +232,7 @@ fn on_target(plan: &Resolved, accounts: &Accounts, means: Means) -> Vec<OnTarget
         match dev.and_then(|dev| look(root, given(dev), &target.to, means)) {
             Ok(seen) => match seen.unread.first() {
                 Some((path, why)) => Seen::Unreadable(format!("{path}: {why}")),
-                None => Seen::Undeclared(seen.findings),
+                None => Seen::Undeclared { list: seen.findings, not_entered: seen.not_entered },
             },
             Err(Errno::NOENT | Errno::NOTDIR) => Seen::Absent,
             Err(errno) => Seen::Unreadable(errno_words(errno)),

@@ -151,15 +151,16 @@ fn on_target(out: &mut String, audit: &Audit) -> Result {
             Seen::Covered => {}
             Seen::Absent => writeln!(out, "  {name}: {to} is not there, so it was not looked at")?,
             Seen::Unreadable(why) => writeln!(out, "  {name}: {to} could not be looked at: {why}")?,
-            Seen::Undeclared(list) if list.is_empty() => writeln!(out, "  {name}: nothing in {to}")?,
-            Seen::Undeclared(list) => {
-                writeln!(out, "  {name}: in {to}")?;
+            Seen::Undeclared { list, not_entered } => {
+                let what = if list.is_empty() { "nothing in" } else { "in" };
+                writeln!(out, "  {name}: {what} {to}")?;
                 let width = width(list);
                 for finding in list {
                     let (path, size) = (shown(finding), bytes(finding.total.bytes));
                     let (n, day) = (files(finding.total.files), day(&finding.total));
                     writeln!(out, "    {path:<width$}  {size:>9}  {n:>12}  {day}")?;
                 }
+                not_entered.iter().try_for_each(|(path, why)| writeln!(out, "    {path}: not entered: {why}"))?;
             }
         }
     }

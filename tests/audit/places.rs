@@ -194,12 +194,12 @@ fn what_nobody_declares_on_the_target_is_told() {
     let world = World::plain();
     let plan = plan(&world, "");
     audit(&plan, &[]).exits(0).says("system: /persist/system is not there, so it was not looked at");
-    let target = |path: &str| {
+    let target = |path: &&str| {
         let path = world.persist.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, "x").unwrap();
     };
-    ["system/var/log/a", "system/var/lib/old/f", "system/var/note", "home/u/Documents/a"].map(target);
+    ["system/var/log/a", "system/var/lib/old/f", "system/var/note", "home/u/Documents/a"].iter().for_each(target);
     let seen = json(&plan);
     let undeclared: Vec<_> =
         seen["on_target"][0]["undeclared"].as_array().unwrap().iter().map(|u| u["path"].as_str().unwrap()).collect();

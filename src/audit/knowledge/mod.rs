@@ -184,7 +184,7 @@ impl Reason {
             Self::Cache => "caches and trash",
             Self::Programs => "programs that can be installed again",
             Self::Nix => "the Nix store and its database, not entered",
-            Self::Runtime => "gone at every boot",
+            Self::Runtime => "emptied at every boot, or no data",
             Self::NoContent => "sockets, FIFOs, device nodes and locks",
             Self::Empty => "empty files, and directories with nothing to lose in them",
             Self::Snapshots => "snapshots",
