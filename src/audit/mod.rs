@@ -128,8 +128,10 @@ pub fn audit(plan: Resolved, means: Means, listing: Listing) -> Result<Audit, Au
         storage: &storage,
         listing,
     };
-    let Collapsed { findings, left_out, areas, not_entered, unread, unread_count, links_counted_again } =
+    let Collapsed { findings, left_out, areas, not_entered, mut unread, unread_count, links_counted_again } =
         look(&source, backup, &RelPath::root(), means).map_err(failed)?;
+    let unread_count = unread_count + units.unread.len() as u64;
+    unread.extend(units.unread);
     let on_target = on_target(&plan, &accounts, means);
     Ok(Audit {
         findings,

@@ -1,9 +1,10 @@
 //! Services that say where their state is: `StateDirectory=`, `ConfigurationDirectory=`
 //! and `LogsDirectory=` of the unit files in the backup (systemd.exec(5)).
 
-use crate::path::{Name, RelPath};
+use crate::path::{Name, RelPath, escape};
 use crate::sys::dir::read_batches;
 use crate::sys::root::Root;
+use crate::sys::{Errno, errno_words, leads_nowhere};
 use rustix::fs::OFlags;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,8 @@ pub(super) struct Units {
     pub(super) directories: BTreeMap<RelPath, Vec<String>>,
     /// Unit files that were read.
     pub(super) files: usize,
+    /// What could not be read, and why.
+    pub(super) unread: Vec<(RelPath, String)>,
 }
 
 /// What one unit's files say together.
@@ -31,67 +34,77 @@ struct Unit {
 
 impl Units {
     pub(super) fn read(source: &Root) -> Self {
-        let mut units: BTreeMap<String, Unit> = BTreeMap::new();
-        let mut files = 0;
-        let mut take = |name: &str, path: &RelPath| {
-            if let Ok(bytes) = source.read(path, LIMIT) {
-                files += 1;
-                units.entry(name.to_string()).or_default().learn(&String::from_utf8_lossy(&bytes));
-            }
-        };
+        let mut reader = Reader { source, units: BTreeMap::new(), found: Self::default() };
         for dir in DIRECTORIES.iter().filter_map(|dir| RelPath::new(dir.as_bytes()).ok()) {
-            for name in names(source, &dir, |name| name.ends_with(".service") || name.ends_with(".service.d")) {
-                let Ok(component) = Name::new(name.as_bytes()) else { continue };
-                let path = dir.join(&component);
-                match name.strip_suffix(".d") {
-                    None => take(&name, &path),
+            for name in reader.names(&dir, |name| name.ends_with(".service") || name.ends_with(".service.d")) {
+                let path = dir.join(&name);
+                let text = String::from_utf8_lossy(name.as_bytes()).into_owned();
+                match text.strip_suffix(".d") {
+                    None => reader.take(&text, &path),
                     Some(unit) => {
-                        for drop_in in names(source, &path, |name| name.ends_with(".conf")) {
-                            Name::new(drop_in.as_bytes()).iter().for_each(|n| take(unit, &path.join(n)));
+                        for drop_in in reader.names(&path, |name| name.ends_with(".conf")) {
+                            reader.take(unit, &path.join(&drop_in));
                         }
                     }
                 }
             }
         }
         // NixOS keeps each unit in a store path of its own; those of older generations are there as well.
-        for name in names(source, &store(), |name| name.contains("-unit-") && name.ends_with(".service")) {
-            if let Some((_, unit)) = name.split_once("-unit-")
-                && let (Ok(dir), Ok(file)) = (Name::new(name.as_bytes()), Name::new(unit.as_bytes()))
+        let store = RelPath::new(b"nix/store").unwrap_or_default();
+        for name in reader.names(&store, |name| name.contains("-unit-") && name.ends_with(".service")) {
+            let text = String::from_utf8_lossy(name.as_bytes()).into_owned();
+            if let Some((_, unit)) = text.split_once("-unit-")
+                && let Ok(file) = Name::new(unit.as_bytes())
             {
-                take(unit, &store().join(&dir).join(&file));
+                reader.take(unit, &store.join(&name).join(&file));
             }
         }
-        let mut found = Self { files, ..Self::default() };
+        let Reader { units, mut found, .. } = reader;
         for (name, unit) in &units {
             for path in unit.paths() {
-                let names = found.directories.entry(path).or_default();
-                if !names.contains(name) {
-                    names.push(name.clone());
-                }
+                found.directories.entry(path).or_default().push(escape(name.as_bytes()).into_owned());
             }
         }
         found
     }
 }
 
-fn store() -> RelPath {
-    RelPath::new(b"nix/store").unwrap_or_default()
+struct Reader<'a> {
+    source: &'a Root,
+    units: BTreeMap<String, Unit>,
+    found: Units,
 }
 
-/// Names in a directory that may be missing. A name that is not UTF-8 is no unit's.
-fn names(source: &Root, dir: &RelPath, wanted: impl Fn(&str) -> bool) -> Vec<String> {
-    let mut found = Vec::new();
-    if let Ok(fd) = source.open_in(dir, OFlags::RDONLY | OFlags::DIRECTORY) {
-        let read = read_batches(&fd, 4096, |batch| {
-            let texts = batch.iter().filter_map(|entry| std::str::from_utf8(entry.name.as_bytes()).ok());
-            found.extend(texts.filter(|name| wanted(name)).map(str::to_string));
-            true
-        });
-        // What the units say is a help; the walk reports what cannot be read.
-        read.ok();
+impl Reader<'_> {
+    fn take(&mut self, unit: &str, path: &RelPath) {
+        match self.source.read(path, LIMIT) {
+            Ok(bytes) => {
+                self.found.files += 1;
+                self.units.entry(unit.to_string()).or_default().learn(&String::from_utf8_lossy(&bytes));
+            }
+            // A masked unit is a link to /dev/null.
+            Err(errno) if leads_nowhere(errno) || errno == Errno::INVAL => {}
+            Err(errno) => self.found.unread.push((path.clone(), errno_words(errno))),
+        }
     }
-    found.sort();
-    found
+
+    /// Names in a directory that may be missing, sorted. A name that is not UTF-8 is no unit's.
+    fn names(&mut self, dir: &RelPath, wanted: impl Fn(&str) -> bool) -> Vec<Name> {
+        let mut found = Vec::new();
+        let read = self.source.open_in(dir, OFlags::RDONLY | OFlags::DIRECTORY).and_then(|fd| {
+            read_batches(&fd, 4096, |batch| {
+                let names = batch.into_iter().map(|entry| entry.name);
+                found.extend(names.filter(|name| std::str::from_utf8(name.as_bytes()).is_ok_and(&wanted)));
+                true
+            })
+        });
+        match read {
+            Err(errno) if !leads_nowhere(errno) => self.found.unread.push((dir.clone(), errno_words(errno))),
+            _ => {}
+        }
+        found.sort();
+        found
+    }
 }
 
 impl Unit {

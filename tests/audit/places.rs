@@ -178,6 +178,24 @@ fn units_name_the_directories_that_are_theirs() {
 }
 
 #[test]
+fn a_unit_that_cannot_be_read_is_told() {
+    let world = World::plain();
+    let plan = plan(&world, "");
+    world.file("etc/systemd/system/huge.service", vec![b'#'; 300 << 10]);
+    audit(&plan, &[]).exits(1).says("/etc/systemd/system/huge.service: File too large");
+}
+
+#[test]
+fn a_masked_unit_is_none() {
+    let world = World::plain();
+    let plan = plan(&world, "");
+    std::fs::create_dir_all(world.source.join("etc/systemd/system")).unwrap();
+    symlink("/dev/null", world.source.join("etc/systemd/system/off.service")).unwrap();
+    let seen = json(&plan);
+    assert_eq!((&seen["unit_files"], &seen["unreadable_count"]), (&0.into(), &0.into()));
+}
+
+#[test]
 fn users_that_nixos_makes_again_are_no_loss() {
     let world = World::plain();
     let plan = plan(&world, "");
@@ -186,6 +204,11 @@ fn users_that_nixos_makes_again_are_no_loss() {
     let only_map = ["critical /var/lib/nixos"];
     assert_eq!(findings(&json(&plan)), only_map);
     world.file("etc/passwd", "u:x:1000:100::/home/u:/bin/sh\nbyhand:x:1001:100::/home/b:/bin/sh\n");
+    assert_eq!(findings(&json(&plan)), [only_map[0], "medium /etc/passwd"]);
+    // A second name of a number, and of root's.
+    world.file("etc/passwd", "u:x:1000:100::/home/u:/bin/sh\nv:x:1000:100::/home/u:/bin/sh\n");
+    assert_eq!(findings(&json(&plan)), [only_map[0], "medium /etc/passwd"]);
+    world.file("etc/passwd", "root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/root:/bin/sh\n");
     assert_eq!(findings(&json(&plan)), [only_map[0], "medium /etc/passwd"]);
 }
 

@@ -21,9 +21,11 @@ const ANYTHING: [&str; 3] = ["*", ".*", "[!.]*"];
 
 impl Part {
     fn new(text: &str) -> Self {
-        match GlobBuilder::new(text).literal_separator(true).build() {
-            Ok(glob) if text.contains(['*', '?', '[']) => Self::Glob(glob.compile_matcher(), text.len()),
-            _ => Self::Literal(text.as_bytes().to_vec()),
+        let glob = text.contains(['*', '?', '[']).then(|| GlobBuilder::new(text).literal_separator(true).build());
+        match glob {
+            Some(Ok(glob)) => Self::Glob(glob.compile_matcher(), text.len()),
+            // The table holds no glob that is none: a test takes every rule to its path.
+            Some(Err(_)) | None => Self::Literal(text.as_bytes().to_vec()),
         }
     }
 
