@@ -276,3 +276,38 @@ fn what_cannot_be_read_is_told_and_exits_with_1() {
     let ran = nobody.plain(&["audit", "--plan", file.to_str().unwrap()]);
     ran.exits(1).says("could not be looked at").says("/var/lib/closed: Permission denied");
 }
+
+/// A system call that fails is told, or makes no difference.
+#[test]
+fn no_fault_hides_a_finding() {
+    let world = World::plain();
+    let plan = plan(&world, "exclude = [\"*.old\"]");
+    for path in ["home/u/.python_history", "var/lib/app/a/b/c", "etc/systemd/system/app.service", "var/log/a.old"] {
+        world.file(path, "[Service]\nStateDirectory=app\n");
+    }
+    symlink("/nix/store/x", world.source.join("etc/link")).unwrap();
+    let faulted = |fault: &str| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_persistcp"));
+        command
+            .args(["audit", "--threads", "1", "--plan"])
+            .arg(&plan)
+            .env("PERSISTCP_FAULT", fault)
+            .env("RUST_BACKTRACE", "0");
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        crate::kit::run::wait(command)
+    };
+    let clean = audit(&plan, &["--threads", "1"]).exits(0).stdout;
+    let mut hit = 0;
+    for op in ["open", "stat", "getdents", "read", "statfs"] {
+        for n in 1.. {
+            let ran = faulted(&format!("{op}:{n}:EIO"));
+            if !ran.stderr.contains("fault injected") {
+                break;
+            }
+            hit += 1;
+            let told = ran.status != Some(0) || ran.stdout.contains("Input/output error");
+            assert!(told || ran.stdout == clean, "{op}:{n}\n{ran}");
+        }
+    }
+    assert!(hit > 50, "{hit}");
+}
