@@ -6,6 +6,7 @@
 //! [`run`] is that line in code.
 
 pub mod against;
+pub mod audit;
 pub mod check;
 pub mod cli;
 pub mod clock;

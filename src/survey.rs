@@ -7,7 +7,7 @@ use crate::plan::resolved::{Entry, Presence, Resolved, Target};
 use crate::sys::dir::SourceDir;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, stat_fd};
-use crate::walk::{Means, Start, Visit, walk};
+use crate::walk::{Means, Start, Unread, Visit, walk};
 use rustix::fd::AsFd;
 use rustix::fs::OFlags;
 use std::collections::HashSet;
@@ -146,7 +146,7 @@ impl Visitor<'_> {
     fn start(&self, entry: &Entry, source: &Root) -> Option<Start<At>> {
         let opened = source.open_in(&entry.src, OFlags::PATH).and_then(|fd| stat_fd(&fd));
         let Ok(stat) = opened else {
-            self.unreadable();
+            self.counts.unreadable.fetch_add(1, Relaxed);
             return None;
         };
         let dir = entry.dst.parent().and_then(|above| self.walks.directory(&above));
@@ -166,7 +166,7 @@ impl Visitor<'_> {
                 Some(Start { path, dir: SourceDir::from_fd(fd), stat, place })
             }
             Err(_) => {
-                self.unreadable();
+                self.counts.unreadable.fetch_add(1, Relaxed);
                 None
             }
         }
@@ -176,7 +176,7 @@ impl Visitor<'_> {
 impl Visit for Visitor<'_> {
     type Place = At;
 
-    fn entry(&self, above: &At, name: &Name, stat: &Stat) -> Option<At> {
+    fn entry(&self, above: &At, _: &SourceDir, name: &Name, stat: &Stat) -> Option<At> {
         let is_dir = stat.kind == Kind::Directory;
         let path = || above.path.join(name);
         // The path is put together only where it can matter.
@@ -190,7 +190,7 @@ impl Visit for Visitor<'_> {
         is_dir.then(|| At { path: path(), id: above.id.and_then(|id| self.walks.below(id, name)) })
     }
 
-    fn unreadable(&self) {
+    fn unreadable(&self, _: Unread<'_, At>) {
         self.counts.unreadable.fetch_add(1, Relaxed);
     }
 }
@@ -219,7 +219,7 @@ struct Weight {
 impl Visit for Weight {
     type Place = ();
 
-    fn entry(&self, (): &(), _: &Name, stat: &Stat) -> Option<()> {
+    fn entry(&self, (): &(), _: &SourceDir, _: &Name, stat: &Stat) -> Option<()> {
         self.entries.fetch_add(1, Relaxed);
         if stat.mount_root {
             return None;
@@ -228,7 +228,7 @@ impl Visit for Weight {
         Some(())
     }
 
-    fn unreadable(&self) {}
+    fn unreadable(&self, _: Unread<'_, ()>) {}
 }
 
 /// What the journal knows as finished.

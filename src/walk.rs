@@ -5,6 +5,7 @@ use crate::copy::descriptors::share;
 use crate::copy::node::FdBudget;
 use crate::copy::source::SourceNode;
 use crate::path::{Name, RelPath};
+use crate::sys::Errno;
 use crate::sys::dir::{SourceDir, read_batches};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
@@ -17,12 +18,23 @@ pub trait Visit: Sync {
     /// What a directory hands to its entries.
     type Place: Send + Sync;
 
-    /// One entry of a directory. For a directory that is to be entered, what it
-    /// hands on.
-    fn entry(&self, above: &Self::Place, name: &Name, stat: &Stat) -> Option<Self::Place>;
+    /// The entry `name` of the directory `dir`. For a directory that is to be entered,
+    /// what it hands on.
+    fn entry(&self, above: &Self::Place, dir: &SourceDir, name: &Name, stat: &Stat) -> Option<Self::Place>;
 
-    /// An entry that could not be looked at, or a directory that could not be read.
-    fn unreadable(&self);
+    /// Something that could not be looked at.
+    fn unreadable(&self, what: Unread<'_, Self::Place>);
+}
+
+/// What a walk could not look at.
+#[derive(Debug)]
+pub enum Unread<'a, P> {
+    /// An entry of a directory.
+    Entry(&'a P, &'a Name, Errno),
+    /// A directory, or the rest of it.
+    Directory(&'a P, Errno),
+    /// Everything: the threads could not be started.
+    Everything,
 }
 
 /// How a walk works.
@@ -84,7 +96,7 @@ pub fn walk<V: Visit>(root: &Arc<Root>, starts: Vec<Start<V::Place>>, visit: &V,
     let budget = FdBudget::new(means.directories);
     let walk = Walk { visit, queued: AtomicUsize::new(0), inline: means.inline };
     let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(means.threads).build() else {
-        return visit.unreadable();
+        return visit.unreadable(Unread::Everything);
     };
     pool.scope(|scope| {
         for Start { path, dir, stat, place } in starts {
@@ -132,7 +144,7 @@ impl<V: Visit> Walk<'_, V> {
                     drop(above);
                     self.directory(scope, inline, &Arc::new(Dir { node, place }));
                 }
-                Err(_) => self.visit.unreadable(),
+                Err(errno) => self.visit.unreadable(Unread::Directory(&place, errno)),
             },
         }
     }
@@ -153,8 +165,8 @@ impl<V: Visit> Walk<'_, V> {
                 true
             })
         });
-        if read.is_err() {
-            self.visit.unreadable();
+        if let Err(errno) = read {
+            self.visit.unreadable(Unread::Directory(&dir.place, errno));
         }
     }
 
@@ -162,17 +174,20 @@ impl<V: Visit> Walk<'_, V> {
     where
         V::Place: 's,
     {
-        let Ok(src) = dir.node.open() else { return self.visit.unreadable() };
+        let src = match dir.node.open() {
+            Ok(src) => src,
+            Err(errno) => return self.visit.unreadable(Unread::Directory(&dir.place, errno)),
+        };
         let mut below = Vec::new();
         for name in names {
             match src.stat_at(name) {
                 Ok(stat) => {
-                    let place = self.visit.entry(&dir.place, name, &stat);
+                    let place = self.visit.entry(&dir.place, &src, name, &stat);
                     if let Some(place) = place.filter(|_| stat.kind == Kind::Directory) {
                         below.push(Task::Below(Arc::clone(dir), name.clone(), Box::new(stat), place));
                     }
                 }
-                Err(_) => self.visit.unreadable(),
+                Err(errno) => self.visit.unreadable(Unread::Entry(&dir.place, name, errno)),
             }
         }
         drop(src);
@@ -198,13 +213,13 @@ mod tests {
     impl Visit for Counted {
         type Place = u64;
 
-        fn entry(&self, above: &u64, _: &Name, _: &Stat) -> Option<u64> {
+        fn entry(&self, above: &u64, _: &SourceDir, _: &Name, _: &Stat) -> Option<u64> {
             self.entries.fetch_add(1, Relaxed);
             self.deepest.fetch_max(above + 1, Relaxed);
             Some(above + 1)
         }
 
-        fn unreadable(&self) {
+        fn unreadable(&self, _: Unread<'_, u64>) {
             self.unreadable.fetch_add(1, Relaxed);
         }
     }

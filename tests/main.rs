@@ -11,6 +11,7 @@ mod kit;
 
 mod against;
 mod attackers;
+mod audit;
 mod broken;
 mod cache;
 mod calls;

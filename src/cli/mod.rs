@@ -1,5 +1,6 @@
 //! The command line: the only module that knows its parser.
 
+mod audit;
 mod check;
 mod export;
 mod import;
@@ -8,6 +9,7 @@ mod report;
 mod run;
 
 use crate::exit::Exit;
+use audit::AuditArgs;
 use check::CheckArgs;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use plan::PlanCommand;
@@ -35,6 +37,8 @@ enum Command {
         #[command(subcommand)]
         command: PlanCommand,
     },
+    /// What would be lost: in the backup, not declared, and it looks like state
+    Audit(AuditArgs),
     /// Is the new system whole? Mounts, declared paths, keys, id maps, modes; read only
     Check(CheckArgs),
     /// What the journal knows: the last run's report, and the manifest
@@ -89,6 +93,7 @@ pub fn main() -> Exit {
     match cli.command {
         None => cli.run.start(),
         Some(Command::Plan { command }) => command.start(),
+        Some(Command::Audit(args)) => args.start(),
         Some(Command::Check(args)) => args.start(),
         Some(Command::Report(args)) => args.show(),
         Some(Command::Completions { shell }) => {

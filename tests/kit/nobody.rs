@@ -26,6 +26,14 @@ impl Nobody {
         Self { binary }
     }
 
+    /// `persistcp args`.
+    pub(crate) fn plain(&self, args: &[&str]) -> Ran {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]).arg(&self.binary);
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        wait(command)
+    }
+
     /// `persistcp --plan PLAN args`, with a JSON report.
     pub(crate) fn run(&self, plan: &Path, args: &[&str]) -> Ran {
         let report = plan.with_extension("json");

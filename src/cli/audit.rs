@@ -1,0 +1,70 @@
+//! `persistcp audit`.
+
+use super::{Color, fail, print};
+use crate::audit::{self, Listing};
+use crate::copy::descriptors::{threads, usual_threads};
+use crate::exit::Exit;
+use crate::walk::Means;
+use crate::{plan, run, sys};
+use clap::ValueEnum;
+use std::path::PathBuf;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AuditArgs {
+    /// The plan whose declarations are held against the backup
+    #[arg(long, value_name = "FILE")]
+    plan: PathBuf,
+    /// Another backup tree than the plan's; `/` looks at the running system
+    #[arg(long, value_name = "DIR")]
+    source: Option<PathBuf>,
+    /// Another root than the plan's
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+    /// As text or as JSON
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Instead of the report, print the missing entries: for the plan, and for Nix
+    #[arg(long, conflicts_with = "format")]
+    suggest: bool,
+    /// Name what is left out, and the size of each directory of /etc, /var/lib and the homes
+    #[arg(long)]
+    all: bool,
+    /// Threads of the walk [default: eight for each core, at least 16, at most 32]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+    /// When to use colors
+    #[arg(long, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl AuditArgs {
+    pub(super) fn start(self) -> Exit {
+        let open_files = sys::filesystem::raise_open_files();
+        let means = Means::new(open_files, threads(open_files, self.threads.map_or_else(usual_threads, usize::from)));
+        let overrides = plan::Overrides { source: self.source, root: self.root, exclude: Vec::new() };
+        let resolved = match run::resolve(&self.plan, &overrides, plan::Backup::Inspected, self.color.on()) {
+            Ok(resolved) => resolved,
+            Err((message, exit)) => return fail(&message, exit),
+        };
+        let listing = if self.all { Listing::All } else { Listing::Summary };
+        let audit = match audit::audit(resolved, means, listing) {
+            Ok(audit) => audit,
+            Err(error) => return fail(&format!("refused: {error}"), Exit::Refused),
+        };
+        let text = match (self.suggest, self.format) {
+            (true, _) => audit::suggest(&audit),
+            (false, Format::Text) => audit::text(&audit),
+            (false, Format::Json) => format!("{:#}\n", audit::json(&audit)),
+        };
+        match print(&text) {
+            Exit::Ok => audit.exit(),
+            exit => exit,
+        }
+    }
+}
