@@ -57,13 +57,18 @@ fn emberroot(world: &World) -> PathBuf {
         ("etc/NetworkManager/system-connections/home.nmconnection", 300_000),
         ("home/sinh/.local/share/keyrings/login.keyring", 200_000),
         ("etc/shadow", 100),
-        ("home/sinh/.var/app/org.example/data", 100),
+        ("home/sinh/.var/app/org.example/data/state", 100),
     ] {
         let file = world.file(path, vec![b'x'; size]);
         filetime::set_file_mtime(file, filetime::FileTime::from_unix_time(1_750_000_000, 0)).unwrap();
     }
+    // As the machine's design had it.
+    let shipped = std::fs::read_to_string(home.join("examples/emberroot/mapping.toml")).unwrap();
+    let forgotten = ["system-connections\"", ".local/share/keyrings\"", ".var/app\""];
+    let (lost, kept): (Vec<_>, Vec<_>) = shipped.lines().partition(|line| forgotten.iter().any(|f| line.contains(f)));
+    assert_eq!(lost.len(), forgotten.len());
     let plan = world.path().join("mapping.toml");
-    std::fs::copy(home.join("examples/emberroot/mapping.toml"), &plan).unwrap();
+    std::fs::write(&plan, kept.join("\n")).unwrap();
     plan
 }
 

@@ -47,7 +47,7 @@ impl Backup {
 
     fn system(&self) {
         self.put("etc/machine-id", format!("{ID}\n"), 0o444);
-        self.put("var/lib/nixos/declarative-groups", "colord", 0o644);
+        self.put("var/lib/nixos/declarative-groups", "colord systemd-journal users", 0o644);
         self.put("var/lib/nixos/auto-subuid-map", "{\"sinh\":100000}\n", 0o644);
         let profile = "[connection]\nid=Home\ntype=wifi\n\n[wifi-security]\npsk=secret\n";
         self.put("etc/NetworkManager/system-connections/Home.nmconnection", profile, 0o600);
@@ -128,6 +128,7 @@ impl Backup {
         let prefix = bech32::Hrp::parse("AGE-SECRET-KEY-").unwrap();
         let key = bech32::encode_upper::<bech32::Bech32>(prefix, &[7; 32]).unwrap();
         self.put(&home(".config/sops/age/keys.txt"), format!("# public key: age1\n{key}\n"), 0o600);
+        self.put(&home(".config/git/config"), "[user]\n\tname = sinh\n\temail = sinh@emberroot\n", 0o644);
         self.put(&home(".ssh/config"), "Host *\n", 0o644);
         for path in DATABASES {
             let file = self.at(&home(path));

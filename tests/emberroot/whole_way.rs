@@ -105,7 +105,11 @@ impl Booted {
     /// A command inside, as root.
     fn inside(&self, args: &[&str]) -> Ran {
         let mut command = Command::new("chroot");
-        command.arg(&self.0).args(args).env("PATH", "/usr/local/bin:/usr/bin:/bin").env("HOME", "/root");
+        command
+            .arg(&self.0)
+            .args(args)
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
+            .env("HOME", "/root");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         wait(command)
     }
