@@ -256,7 +256,7 @@ pub(super) const STATE: &[Row] = &[
     ("~/.yarnrc.yml", Medium, Keys, "tokens of Yarn"),
     ("~/.pypirc", High, Keys, "tokens of PyPI"),
     ("~/.gem/credentials", High, Keys, "tokens of RubyGems"),
-    ("~/.cargo/credentials*", High, Keys, "tokens of crates.io"),
+    ("~/.cargo/credentials*", High, Keys, "tokens for publishing crates"),
     ("~/.cargo", Low, Development, "tools and settings of Cargo"),
     ("~/.m2/settings*.xml", High, Keys, "passwords of Maven"),
     ("~/.gradle/gradle.properties", High, Keys, "passwords and keys of Gradle"),
