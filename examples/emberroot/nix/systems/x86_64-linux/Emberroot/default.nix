@@ -4,6 +4,9 @@
 
   modules.impermanence.enable = true;
 
+  # The boot loader goes to the EFI partition, not into a /boot in memory that is gone at power-off.
+  boot.loader.efi.efiSysMountPoint = "/boot/efi";
+
   # The root is a tmpfs already: /tmp gets one of its own, so that it cannot fill the root.
   boot.tmp.useTmpfs = true;
 
