@@ -73,10 +73,22 @@ fn owners_and_acl_entries_get_the_numbers_of_the_target() {
     let again = run(&plan, REMAP).exits(0);
     assert_eq!(again.total("copied"), 0, "{again}");
     run(&plan, &["--verify-only"]).exits(0);
-    run(&plan, &["--verify-only", "--against", "source", "--remap-ids"]).exits(0);
-    let kept = run(&plan, &["--verify-only", "--against", "source"]).exits(1);
-    assert!(kept.problems().contains(&("owner".into(), "/persist/system/d/colord".into())), "{kept}");
-    assert!(kept.problems().contains(&("acl".into(), "/persist/system/d/swap".into())), "{kept}");
+    run(&plan, &["--verify-only", "--against", "source"]).exits(0);
+}
+
+#[test]
+fn a_comparison_with_the_source_asks_for_the_numbers_that_were_wished_for() {
+    need_root!();
+    let (world, plan) = machines();
+    owned(&world, "d/colord", 997, 995);
+    let named = owned(&world, "d/named", 1000, 100);
+    sh!("setfacl", "-m", "u:997:rw", named);
+    run(&plan, &REMAP[..1]).exits(0);
+    run(&plan, &["--verify-only", "--against", "source"]).exits(0);
+    let kept = run(&plan, &["--verify-only", "--against", "source", "--remap-ids"]).exits(1);
+    for (kind, path) in [("owner", "/persist/system/d/colord"), ("acl", "/persist/system/d/named")] {
+        assert!(kept.problems().contains(&(kind.into(), path.into())), "{kept}");
+    }
 }
 
 #[test]
@@ -91,7 +103,7 @@ fn without_remap_ids_numbers_stay_and_the_table_is_shown() {
 }
 
 #[test]
-fn a_later_run_may_choose_otherwise() {
+fn a_later_run_goes_on_as_the_last_one_until_restart() {
     need_root!();
     let (world, plan) = machines();
     owned(&world, "d/colord", 997, 995);
@@ -101,18 +113,26 @@ fn a_later_run_may_choose_otherwise() {
     let named = owned(&world, "d/named", 1000, 100);
     sh!("setfacl", "-m", "u:997:rw", named);
     let target = world.persist.join("system/d");
-    for (remap, colord, linked, entry) in
-        [(false, 997, 994, "997"), (true, 994, 997, "994"), (false, 997, 994, "997"), (true, 994, 997, "994")]
-    {
-        let args = if remap { REMAP } else { &REMAP[..1] };
-        run(&plan, args).exits(0);
+    let keep = &REMAP[..1];
+    let (kept, remapped) = ((997, 994, "997"), (994, 997, "994"));
+    for (args, (colord, linked, entry)) in [
+        (keep, kept),
+        (REMAP, remapped),
+        (keep, remapped),
+        (&["--repair"], remapped),
+        (&["--allow-nonempty", "--restart"], kept),
+        (REMAP, remapped),
+    ] {
+        let ran = run(&plan, args).exits(0);
+        let goes_on = ran.report["notes"].to_string().contains("as an earlier run with --remap-ids began");
+        assert_eq!(goes_on, (colord, args.contains(&"--remap-ids")) == (994, false), "{ran}");
         assert_eq!(owner(&target.join("colord")).0, colord);
         assert_eq!(owner(&target.join("linked")).0, linked);
         assert_eq!(owner(&target.join("linked too")).0, linked);
         assert!(acl(&target.join("named")).contains(&format!("user:{entry}:rw-")), "{}", acl(&target.join("named")));
         let ino = |name: &str| std::fs::metadata(target.join(name)).unwrap().ino();
         assert_eq!(ino("linked"), ino("linked too"));
-        let again = run(&plan, args).exits(0);
+        let again = run(&plan, keep).exits(0);
         assert_eq!(again.total("copied"), 0, "{again}");
     }
 }

@@ -83,7 +83,7 @@ pub(super) struct RunArgs {
     #[arg(long)]
     no_owner: bool,
     /// Give owners, groups and ACL entries the target's number of their name, where it differs from the
-    /// backup's (see `plan show`)
+    /// backup's (see `plan show`); later runs of the plan go on so, until --restart
     #[arg(long, conflicts_with = "no_owner")]
     remap_ids: bool,
     /// Keep access times as well

@@ -3,9 +3,9 @@
 //! was copied where, and a target that a crash left without any row is still
 //! known as this plan's.
 
-use super::{Journal, JournalError, Location};
+use super::{Journal, JournalError, Location, WriterHandle};
 use crate::path::RelPath;
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 /// One entry of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,29 @@ pub struct Declared {
     pub dst: RelPath,
 }
 
+/// The key under which a plan's journal says that owners got the target's numbers.
+const IDS: &str = "ids";
+const REMAPPED: &str = "remapped";
+
+impl WriterHandle {
+    /// Records that this run, and every later one of the plan, gives owners the target's numbers.
+    pub fn remaps_ids(&self) {
+        self.meta(IDS, REMAPPED.into());
+    }
+}
+
 impl Location {
+    /// True when an earlier run gave owners the target's numbers.
+    pub fn remapped_ids(&self) -> Result<bool, JournalError> {
+        if !self.exists()? {
+            return Ok(false);
+        }
+        let connection = self.open_read_only()?;
+        let asked = connection.query_row("SELECT value FROM meta WHERE key = ?1", [IDS], |row| row.get(0)).optional();
+        let value: Option<String> = asked.map_err(|source| JournalError::Database { path: self.database(), source })?;
+        Ok(value.as_deref() == Some(REMAPPED))
+    }
+
     /// Every entry that a run of this plan ever declared; none without a journal.
     pub fn declared(&self) -> Result<Vec<Declared>, JournalError> {
         if !self.exists()? {

@@ -48,6 +48,7 @@ pub struct Cleared {
     size: Size,
     journal: Location,
     notes: Vec<String>,
+    remap_ids: bool,
 }
 
 /// How much there is to copy.
@@ -83,6 +84,12 @@ impl Cleared {
     #[must_use]
     pub fn into_parts(self) -> (Resolved, Arc<Root>, Size, Location) {
         (self.plan, self.source, self.size, self.journal)
+    }
+
+    /// True when owners get the target's numbers: by this run's wish or an earlier one's.
+    #[must_use]
+    pub fn remap_ids(&self) -> bool {
+        self.remap_ids
     }
 
     /// What was odd, but no reason to refuse.
@@ -125,9 +132,6 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
         refusals.push("owners cannot be set without root; run as root, or pass --no-owner to leave them".into());
     }
     refusals.extend(missing(&plan, allow));
-    if allow.remap_ids {
-        refusals.extend(remap::refusals(&plan, source.as_ref()));
-    }
     let mut notes = Vec::new();
     match source.as_ref().and_then(|source| store_db::look(&plan, source)) {
         Some(store_db::Finding::Refusal(refusal)) => refusals.push(refusal),
@@ -164,6 +168,11 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
     if !allow.restart {
         refusals.extend(remapped(&plan, &declared));
     }
+    // What was begun with --remap-ids goes on so: half of the owners would be wrong otherwise.
+    let remap_ids = allow.remap_ids || !allow.restart && journal.remapped_ids().unwrap_or(false);
+    if remap_ids {
+        refusals.extend(remap::refusals(&plan, source.as_ref()));
+    }
     let known = !declared.is_empty() && !allow.restart;
     for (target, place) in plan.targets.iter().zip(&places) {
         if let Some(place) = place {
@@ -176,12 +185,12 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
         && !survey_always
         && let Some((entries, bytes)) = last_totals(&plan, &journal, &declared)
     {
-        return Ok(Cleared { plan, source, size: Size::Past { entries, bytes }, journal, notes });
+        return Ok(Cleared { plan, source, size: Size::Past { entries, bytes }, journal, notes, remap_ids });
     }
     let surveys = survey(&plan, &source, means, allow.cross_mounts);
     refusals.extend(capacity(&plan, &surveys, &places, known));
     let size = Size::Surveyed(surveys);
-    if refusals.is_empty() { Ok(Cleared { plan, source, size, journal, notes }) } else { Err(refusals) }
+    if refusals.is_empty() { Ok(Cleared { plan, source, size, journal, notes, remap_ids }) } else { Err(refusals) }
 }
 
 /// The counts of the last run of just these entries, if it came to its end.

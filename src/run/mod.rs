@@ -154,8 +154,10 @@ pub fn start(job: Job) -> Exit {
 
 fn migrate(job: &Job, cleared: Cleared) -> Exit {
     let notes = cleared.notes().to_vec();
+    let remap_ids = cleared.remap_ids();
     let (resolved, source, size, location) = cleared.into_parts();
     let mut run = Run::new(resolved, job);
+    run.remap_ids = remap_ids;
     notes.into_iter().for_each(|note| run.problems.note(note));
     let journal = match Journal::open(location, job.allow.restart) {
         Ok(journal) => Arc::new(journal),
@@ -171,6 +173,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
     };
     run.announce(&writer);
     run.heed(run.keep_atimes(job, &journal, &writer));
+    run.keep_ids(job, &writer);
     if !may_chown() {
         // The kernel hides them from everybody else, so none of them can be named.
         run.problems.note("only root sees trusted.* attributes: if the source has any, they were not copied".into());
@@ -223,6 +226,10 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
         Err(error) => return refuse(job, Some(name), vec![error.to_string()]),
     }
     let mut run = Run::new(resolved, job);
+    match location.remapped_ids() {
+        Ok(remapped) => run.remap_ids |= remapped,
+        Err(error) => return refuse(job, Some(name), vec![error.to_string()]),
+    }
     let opened = Journal::open(location, false).and_then(|journal| {
         run.declare_targets(&journal)?;
         Writer::start(&journal, run.stop.clone()).map(|writer| (journal, writer))

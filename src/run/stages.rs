@@ -38,6 +38,8 @@ pub(super) struct Run {
     clock: Instant,
     /// Names of the targets by the journal's numbers: the plan's, then those that it no longer has.
     pub(super) names: Vec<String>,
+    /// Owners get the target's numbers: by this run's wish or an earlier one's.
+    pub(super) remap_ids: bool,
 }
 
 impl Run {
@@ -52,6 +54,7 @@ impl Run {
             started: clock::now(),
             clock: Instant::now(),
             names: Vec::new(),
+            remap_ids: job.allow.remap_ids,
         };
         run.declared_problems();
         run
@@ -145,6 +148,18 @@ impl Run {
         Ok(())
     }
 
+    /// Records that owners get the target's numbers, and says so where only an earlier run was asked to.
+    pub(super) fn keep_ids(&self, job: &Job, writer: &Writer) {
+        if self.remap_ids && !job.allow.no_owner {
+            writer.handle().remaps_ids();
+        }
+        if self.remap_ids && !job.allow.remap_ids && !self.plan.drift.is_empty() {
+            let note =
+                "owners get the target's numbers, as an earlier run with --remap-ids began; --restart begins anew";
+            self.problems.note(note.into());
+        }
+    }
+
     /// Copies, and returns when the last epoch is sealed. Gives the fixups that
     /// the copy has put on something.
     pub(super) fn copy(
@@ -197,7 +212,7 @@ impl Run {
     fn owners(&self, job: &Job) -> Owners {
         match job.allow {
             Allow { no_owner: true, .. } => Owners::Left,
-            Allow { remap_ids: true, .. } => Owners::Renumbered(Arc::new(self.plan.renumbering.clone())),
+            _ if self.remap_ids => Owners::Renumbered(Arc::new(self.plan.renumbering.clone())),
             _ => Owners::Kept,
         }
     }
@@ -306,7 +321,7 @@ impl Run {
         let (problems, problem_count, mut notes) = self.problems.take();
         notes.extend(self.plan.strangers.iter().map(stranger_words));
         notes.extend(self.plan.id_notes.iter().cloned());
-        let remapped = job.allow.remap_ids;
+        let remapped = self.remap_ids;
         let (totals, targets) =
             report::totals(&self.plan, &self.counters, &problems, self.clock.elapsed().as_secs_f64());
         let (outcome, reason) = match self.stop.reason() {
