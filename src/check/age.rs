@@ -29,7 +29,7 @@ fn one(context: &Context, path: &RelPath, owner: Option<u32>) -> Vec<Row> {
         Read::Failed(errno) => return vec![Row::unreadable(ID, path, errno)],
     };
     let mut rows = vec![match parse(&bytes) {
-        Ok(keys) => Row::pass(ID, path, format!("{keys} age keys")),
+        Ok(keys) => Row::pass(ID, path, format!("age keys: {keys}")),
         Err(why) => Row::fail(ID, path, why).run(context.run_plan(" --repair")),
     }];
     rows.extend(secrecy::check(context, "age-key-mode", path, What::File, owner));

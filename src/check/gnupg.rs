@@ -30,7 +30,7 @@ fn one(context: &Context, home: &Home) -> Vec<Row> {
         (0, true) => Row::warn(ID, &private, "no private key beside the public ones").run(again),
         (0, false) => Row::warn(ID, &private, "neither private keys nor a public keyring").run(again),
         (_, false) => Row::warn(ID, &dir, format!("{keys} private keys, but no public keyring")).run(again),
-        (_, true) => Row::pass(ID, &dir, format!("{keys} private keys and a public keyring")),
+        (_, true) => Row::pass(ID, &dir, format!("a public keyring; private keys: {keys}")),
     });
     rows
 }

@@ -33,7 +33,7 @@ fn maps(context: &Context) -> Vec<Row> {
         let path = stored.join_path(&rel(name));
         rows.push(match context.read(&path) {
             Read::Bytes(bytes) => match parse_map(&bytes) {
-                Ok(names) => Row::pass(ID, &path, format!("{} names", names.len())),
+                Ok(names) => Row::pass(ID, &path, format!("names: {}", names.len())),
                 Err(why) => Row::fail(ID, &path, why).run(&*repair),
             },
             Read::Absent if name == "auto-subuid-map" => Row::skip(ID, &path, "there is none"),
@@ -56,7 +56,7 @@ fn maps(context: &Context) -> Vec<Row> {
     let tables = [IdKind::User, IdKind::Group].into_iter().flat_map(|kind| context.ids.of(kind));
     for file in tables.filter(|file| !file.is_map) {
         rows.push(match &file.names {
-            Ok(names) => Row::pass(ID, &file.path, format!("{} names", names.len())),
+            Ok(names) => Row::pass(ID, &file.path, format!("names: {}", names.len())),
             Err(why) => Row::fail(ID, &file.path, why).advise("restore it from the backup"),
         });
     }
@@ -134,8 +134,10 @@ fn strangers(context: &Context) -> Vec<Row> {
     const ID: &str = "id-known";
     let mut rows = Vec::new();
     let mut seen = BTreeSet::new();
+    let mut there = 0_usize;
     for entry in context.entries() {
         let Ok(stat) = context.stat_through(&entry.dst) else { continue };
+        there += 1;
         for (kind, id) in [(IdKind::User, stat.uid), (IdKind::Group, stat.gid)] {
             if is_known(context, kind, id) || !seen.insert((kind, id)) {
                 continue;
@@ -147,7 +149,9 @@ fn strangers(context: &Context) -> Vec<Row> {
             rows.push(Row::warn(ID, &entry.dst, why).run(command));
         }
     }
-    if rows.is_empty() {
+    if there == 0 {
+        rows.push(Row::skip(ID, &RelPath::root(), "no entry is on the storage"));
+    } else if rows.is_empty() {
         rows.push(Row::pass(ID, &RelPath::root(), "every entry belongs to somebody"));
     }
     rows

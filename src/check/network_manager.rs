@@ -21,7 +21,7 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
         Err(errno) if nothing(errno) => return Vec::new(),
         Err(errno) => return vec![Row::unreadable("network-profiles", &dir, errno)],
     };
-    let mut rows = vec![Row::pass("network-profiles", &dir, format!("{} connections", names.len()))];
+    let mut rows = vec![Row::pass("network-profiles", &dir, format!("connections: {}", names.len()))];
     rows.extend(names.iter().map(|name| one(context, &dir.join(name))));
     rows
 }

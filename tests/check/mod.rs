@@ -4,6 +4,7 @@ mod booted;
 mod breakages;
 mod scene;
 
+use crate::kit::disk::World;
 use crate::kit::need_root;
 use crate::kit::nobody::Nobody;
 use crate::kit::run::{plain, wait};
@@ -243,4 +244,17 @@ fn an_ordinary_user_is_told_to_be_root() {
     command.arg(scene.world.path().join("persistcp")).args(["check", "--plan"]).arg(&scene.plan);
     command.arg("--root").arg(&scene.world.root).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     wait(command).exits(1).says("cannot be read: Permission denied").says("run the check as root");
+}
+
+#[test]
+fn nothing_passes_on_an_empty_root() {
+    let world = World::plain();
+    std::fs::remove_dir(&world.persist).unwrap();
+    let plan = world.plan_text(scene::PLAN);
+    let args = ["check", "--format", "json", "--plan", plan.to_str().unwrap(), "--root", world.root.to_str().unwrap()];
+    let ran = scene::parsed(plain(&args.map(OsStr::new)).exits(1));
+    let passed = ran.report["rows"].as_array().unwrap().iter().filter(|row| row["status"] == "pass");
+    // Names that the plan itself gives numbers are good anywhere.
+    let passed: Vec<_> = passed.filter(|row| row["id"] != "id-name").collect();
+    assert!(passed.is_empty(), "{passed:?}");
 }
