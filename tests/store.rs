@@ -1,7 +1,7 @@
 //! A Nix store that a `[[map]]` copies.
 
 use crate::kit::disk::World;
-use crate::kit::run::{Ran, run};
+use crate::kit::run::{Ran, faulty, run};
 use crate::kit::{nar, need_root, sh, snapshot};
 use rusqlite::Connection;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -182,6 +182,17 @@ fn a_database_that_is_open_somewhere_is_not_copied() {
     machine.run(&[]).exits(0);
     assert!(machine.to.join("store/.links/0tool").exists() && !machine.to.join("var/nix/db").exists());
     drop(live);
+}
+
+#[test]
+fn a_database_that_cannot_be_asked_is_said_to_be_unknown() {
+    need_root!();
+    let machine = machine();
+    drop(store(&machine.from));
+    let (source, root) = (machine.from.parent().unwrap(), &machine.world.root);
+    let args = ["--source", source.to_str().unwrap(), "--root", root.to_str().unwrap(), "--dry-run"];
+    let ran = faulty(&machine.plan, &args, "fcntl:1:EIO").exits(0);
+    ran.says("db.sqlite cannot be looked at").says("whether Nix has its database open is not known");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::plan::resolved::{Presence, Resolved};
 use crate::sys::file::lock_holder;
 use crate::sys::root::Root;
 use crate::sys::stat::stat_fd;
+use crate::sys::{errno_words, leads_nowhere};
 use rustix::fs::OFlags;
 
 const DATABASE: &[u8] = b"nix/var/nix/db/db.sqlite";
@@ -34,22 +35,45 @@ pub(super) fn look(plan: &Resolved, source: &Root) -> Option<Finding> {
         return None;
     }
     let beside = |suffix: &str| {
-        let path = RelPath::new(&[DATABASE, suffix.as_bytes()].concat()).ok()?;
-        source.open_in(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW).ok()
+        let path = RelPath::new(&[DATABASE, suffix.as_bytes()].concat()).unwrap_or_default();
+        match source.open_in(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW) {
+            Err(errno) if leads_nowhere(errno) => Ok(None),
+            opened => opened.map(Some),
+        }
     };
     let shown = plan.source.join(database.as_path()).display().to_string();
-    if let Some(pid) = ["", "-shm"].iter().filter_map(|s| beside(s)).find_map(|fd| lock_holder(&fd).ok().flatten()) {
+    let unknown = |suffix: &str, errno| {
+        Finding::Note(format!(
+            "{shown}{suffix} cannot be looked at: {}; whether Nix has its database open is not known",
+            errno_words(errno)
+        ))
+    };
+    for suffix in ["", "-shm"] {
+        let holder = match beside(suffix).and_then(|fd| fd.map_or(Ok(None), |fd| lock_holder(&fd))) {
+            Ok(Some(pid)) if pid > 0 => format!("process {pid}"),
+            // Of another pid namespace, or by an open file description.
+            Ok(Some(_)) => "a process".to_string(),
+            Ok(None) => continue,
+            Err(errno) => return Some(unknown(suffix, errno)),
+        };
         return Some(Finding::Refusal(format!(
-            "process {pid} has the Nix store's database {shown} open: its WAL is live, and a copy could be torn\n  stop it \
+            "{holder} has the Nix store's database {shown} open: its WAL is live, and a copy could be torn\n  stop it \
              (systemctl stop nix-daemon.socket nix-daemon.service), copy from a snapshot, or leave the database out \
              (exclude = [\"/var/nix/db\"]) and bring it with `nix-store --dump-db` and `nix-store --load-db`"
         )));
     }
-    let left = ["-wal", "-journal"]
-        .into_iter()
-        .find(|suffix| beside(suffix).and_then(|fd| stat_fd(&fd).ok()).is_some_and(|stat| stat.size > 0))?;
-    Some(Finding::Note(format!(
-        "{shown}{left} is not empty: the machine did not end cleanly, or the backup was taken while Nix ran. Both \
-         files are copied, and SQLite puts them together when Nix opens them; `nix-store --verify` on the new machine tells"
-    )))
+    for suffix in ["-wal", "-journal"] {
+        match beside(suffix).and_then(|fd| fd.map_or(Ok(0), |fd| stat_fd(&fd).map(|stat| stat.size))) {
+            Ok(0) => {}
+            Ok(_) => {
+                return Some(Finding::Note(format!(
+                    "{shown}{suffix} is not empty: the machine did not end cleanly, or the backup was taken while Nix \
+                     ran. Both files are copied, and SQLite puts them together when Nix opens them; `nix-store --verify` \
+                     on the new machine tells"
+                )));
+            }
+            Err(errno) => return Some(unknown(suffix, errno)),
+        }
+    }
+    None
 }
