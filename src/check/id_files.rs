@@ -2,7 +2,7 @@
 
 use super::context::{Context, Read, rel};
 use crate::path::RelPath;
-use crate::plan::ids::{Names, parse_map, parse_table};
+use crate::plan::id_file::{Names, parse_map, parse_table};
 use crate::plan::resolved::IdKind;
 use crate::sys::errno_words;
 

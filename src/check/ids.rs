@@ -4,7 +4,7 @@
 use super::context::{Context, Numbers, Read, rel};
 use super::row::Row;
 use crate::path::RelPath;
-use crate::plan::ids::parse_map;
+use crate::plan::id_file::parse_map;
 use crate::plan::resolved::{Entry, IdKind};
 use crate::plan::static_ids;
 use std::collections::BTreeSet;
