@@ -1,20 +1,20 @@
 //! May this run start? Every refusal is found before anything is written, and
 //! says what to do. Only this module makes a [`Cleared`].
 
+mod place;
 mod remap;
 mod store_db;
 
 use crate::journal::{Declared, Location, STATE_DIR};
-use crate::mounts;
-use crate::path::RelPath;
 use crate::plan::resolved::{Need, Presence, Resolved, Target};
 use crate::report::human;
 use crate::survey::{Survey, survey};
-use crate::sys::dir::{LOST_AND_FOUND, TargetDir, open_target, read_batches};
-use crate::sys::filesystem::{Space, may_chown, space};
+use crate::sys::dir::{LOST_AND_FOUND, read_batches};
+use crate::sys::filesystem::{Space, may_chown};
 use crate::sys::root::{Root, real_path};
 use crate::sys::{Errno, Op, errno_words, retry};
 use crate::walk::Means;
+use place::{Place, place, places};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -281,112 +281,10 @@ fn remapped(plan: &Resolved, declared: &[Declared]) -> Refusals {
     )]
 }
 
-/// Where a target will be written: the deepest directory of its path that exists.
-struct Place {
-    dir: TargetDir,
-    /// That directory's path below the root.
-    existing: RelPath,
-    space: Space,
-    dev: u64,
-    mount: Option<mounts::Mount>,
-}
-
-fn places(plan: &Resolved, refusals: &mut Refusals) -> Vec<Option<Place>> {
-    let mut found = Vec::new();
-    for target in &plan.targets {
-        match place(plan, target) {
-            Ok(place) => found.push(Some(place)),
-            Err(refusal) => {
-                if !refusals.contains(&refusal) {
-                    refusals.push(refusal);
-                }
-                found.push(None);
-            }
-        }
-    }
-    found
-}
-
-fn place(plan: &Resolved, target: &Target) -> Result<Place, String> {
-    let shown = plan.root.display();
-    let mut dir = open_target(&plan.root, &RelPath::root())
-        .map_err(|e| format!("the root {shown} cannot be opened: {}; mount the new disk there", errno_words(e)))?;
-    let mut existing = RelPath::root();
-    for name in target.to.names() {
-        match dir.open_dir(&name) {
-            Ok(next) => dir = next,
-            Err(Errno::NOENT) => break,
-            Err(errno) => {
-                return Err(format!(
-                    "{shown}{}: {}; a target's path must be directories, not symlinks or files",
-                    existing.join(&name),
-                    errno_words(errno)
-                ));
-            }
-        }
-        existing = existing.join(&name);
-    }
-    let wrap = |e| format!("{shown}{existing}: {}", errno_words(e));
-    Ok(Place {
-        space: space(&dir).map_err(wrap)?,
-        dev: dir.stat().map_err(wrap)?.dev,
-        mount: mounts::of(&dir).map_err(wrap)?,
-        existing: existing.clone(),
-        dir,
-    })
-}
-
 /// The device number of the file system that a target lies on, and what it has.
 #[must_use]
 pub fn room(plan: &Resolved, target: &Target) -> Option<(u64, Space)> {
     place(plan, target).ok().map(|place| (place.dev, place.space))
-}
-
-impl Place {
-    fn refusals(&self, plan: &Resolved, target: &Target, allow: &Allow, ours: bool) -> Refusals {
-        let mut out = Vec::new();
-        let shown = format!("{}{}", plan.root.display(), target.to);
-        let point = self.mount.as_ref().map(|m| m.point.display().to_string()).unwrap_or_default();
-        let kind = self.mount.as_ref().map_or("unknown", |m| m.kind.as_str());
-        if !allow.volatile {
-            if self.space.is_volatile() {
-                out.push(format!(
-                    "the target {shown} lies on {kind} (mounted at {point}), which forgets everything at power-off; \
-                     mount the new disk, or pass --allow-volatile"
-                ));
-            } else if point == "/" {
-                out.push(format!(
-                    "the target {shown} is not on a mount of its own but on the running system's root; \
-                     mount the new disk, or pass --allow-volatile"
-                ));
-            }
-        }
-        if self.space.read_only {
-            out.push(format!("the target {shown} is mounted read-only at {point}; mount it read-write"));
-        }
-        if let Some(kind) = self.space.without_owners()
-            && !allow.no_owner
-        {
-            out.push(format!("the target {shown} is {kind}, which keeps no owners and modes; use ext4, xfs or btrfs"));
-        }
-        if !ours && !allow.nonempty && self.existing == target.to && self.is_filled() {
-            out.push(format!(
-                "the target {shown} is not empty, and not by this plan; empty it, or pass --allow-nonempty to write \
-                 into it (what is there stays, except names that the plan copies)"
-            ));
-        }
-        out
-    }
-
-    fn is_filled(&self) -> bool {
-        let mut filled = false;
-        let read = read_batches(&self.dir, 64, |batch| {
-            filled |= batch.iter().any(|e| ![LOST_AND_FOUND, STATE_DIR.as_bytes()].contains(&e.name.as_bytes()));
-            !filled
-        });
-        // What cannot be read cannot be known to be empty.
-        filled || read.is_err()
-    }
 }
 
 /// Bytes and inodes, summed for each file system, and names and files that it cannot hold.
