@@ -66,8 +66,8 @@ fn line(line: &[u8]) -> Option<Mount> {
     })
 }
 
-/// Spaces, tabs, newlines and backslashes are written as three octal digits.
-fn unescape(text: &[u8]) -> Vec<u8> {
+/// Spaces, tabs, newlines and backslashes are written as three octal digits, as in fstab(5).
+pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((first, after)) = rest.split_first() {

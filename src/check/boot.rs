@@ -2,7 +2,7 @@
 
 use super::context::{Context, rel};
 use super::row::Row;
-use super::system::{self, profile};
+use super::system::profile;
 use crate::path::RelPath;
 use crate::sys::root::is_absent;
 use crate::sys::stat::Kind;
@@ -43,20 +43,20 @@ fn installed(context: &Context) -> Row {
 /// The disks of fstab, as this machine's /dev shows them.
 fn devices(context: &Context) -> Vec<Row> {
     const ID: &str = "fstab-device";
-    let Ok((file, lines)) = system::fstab(context) else { return Vec::new() };
+    let Ok((file, lines)) = &context.fstab else { return Vec::new() };
     if is_absent(Path::new("/dev/null")) {
-        return vec![Row::skip(ID, &file, "there is no /dev here to look for disks in")];
+        return vec![Row::skip(ID, file, "there is no /dev here to look for disks in")];
     }
     let mut rows = Vec::new();
     for line in lines.iter().filter(|line| line.kind != "swap" || line.device.starts_with("/dev/")) {
         let Some(device) = device(&line.device) else { continue };
         if is_absent(&device) {
             let why = format!("names {} for {}, which this machine does not have", line.device, line.point);
-            rows.push(Row::warn(ID, &file, why).run("lsblk -o NAME,UUID,LABEL,MOUNTPOINTS"));
+            rows.push(Row::warn(ID, file, why).run("lsblk -o NAME,UUID,LABEL,MOUNTPOINTS"));
         }
     }
     if rows.is_empty() {
-        rows.push(Row::pass(ID, &file, "every disk that it names is there"));
+        rows.push(Row::pass(ID, file, "every disk that it names is there"));
     }
     rows
 }

@@ -2,6 +2,7 @@
 
 use super::home::{self, Home};
 use super::id_files::IdFiles;
+use super::system::{self, Fstab};
 use crate::mounts::{self, Mount};
 use crate::path::{Name, RelPath};
 use crate::plan::PlanName;
@@ -10,7 +11,7 @@ use crate::shell;
 use crate::sys::dir::read_batches;
 use crate::sys::root::{Root, real_path};
 use crate::sys::stat::{Stat, stat_fd};
-use crate::sys::{Errno, filesystem};
+use crate::sys::{Errno, filesystem, leads_nowhere};
 use rustix::fs::OFlags;
 use std::os::unix::ffi::OsStrExt;
 
@@ -43,6 +44,7 @@ pub(super) struct Context {
     pub(super) mounts: Result<Vec<Mount>, Errno>,
     pub(super) ids: IdFiles,
     pub(super) homes: Vec<Home>,
+    pub(super) fstab: Fstab,
 }
 
 /// What stands at a path.
@@ -61,11 +63,6 @@ pub(super) fn rel(text: &str) -> RelPath {
     RelPath::new(text.as_bytes()).unwrap_or_default()
 }
 
-/// True for the answers that mean that there is nothing.
-pub(super) fn nothing(errno: Errno) -> bool {
-    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP)
-}
-
 impl Context {
     pub(super) fn new(plan: Resolved, names: Vec<PlanName>, numbers: Numbers, booted: Booted, root: Root) -> Self {
         let mut context = Self {
@@ -77,9 +74,11 @@ impl Context {
             mounts: mounts::table(),
             ids: IdFiles::default(),
             homes: Vec::new(),
+            fstab: Err(String::new()),
         };
         context.ids = IdFiles::read(&context);
         context.homes = home::of(&context);
+        context.fstab = system::fstab(&context);
         context
     }
 
@@ -96,7 +95,7 @@ impl Context {
     pub(super) fn read(&self, path: &RelPath) -> Read {
         match self.root.read(path, LARGEST) {
             Ok(bytes) => Read::Bytes(bytes),
-            Err(errno) if nothing(errno) => Read::Absent,
+            Err(errno) if leads_nowhere(errno) => Read::Absent,
             Err(errno) => Read::Failed(errno),
         }
     }

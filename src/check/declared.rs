@@ -5,8 +5,8 @@ use super::mismatch::{Boot, Found, Stays, To, at_boot};
 use super::row::Row;
 use crate::path::{RelPath, escape};
 use crate::plan::resolved::{Entry, Need, Presence};
-use crate::sys::Errno;
 use crate::sys::stat::Kind;
+use crate::sys::{Errno, leads_nowhere};
 
 const ID: &str = "declared";
 
@@ -72,7 +72,7 @@ pub(super) fn found(context: &Context, path: &RelPath) -> Result<Found, Errno> {
             let to = match context.stat_through(path) {
                 Ok(end) if end.kind == Kind::Directory => To::Directory,
                 Ok(_) => To::File,
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => To::Nothing,
+                Err(errno) if leads_nowhere(errno) => To::Nothing,
                 Err(errno) => return Err(errno),
             };
             Found::Link(to, stays)

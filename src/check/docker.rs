@@ -1,9 +1,10 @@
 //! Docker's overlay2 store: every layer that an image or container needs is there and
 //! knows its parents.
 
-use super::context::{Context, Read, nothing, rel};
+use super::context::{Context, Read, rel};
 use super::row::Row;
 use crate::path::{Name, RelPath};
+use crate::sys::leads_nowhere;
 use std::collections::BTreeSet;
 
 /// Broken layers with a row of their own; one more counts the rest.
@@ -14,7 +15,7 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
     let store = base.join_path(&rel("overlay2"));
     let layers = match context.list(&store) {
         Ok(names) => names.into_iter().filter(|name| name.as_bytes() != b"l").collect::<Vec<_>>(),
-        Err(errno) if nothing(errno) => return vec![Row::skip("docker-layer", &store, "no overlay2 store")],
+        Err(errno) if leads_nowhere(errno) => return vec![Row::skip("docker-layer", &store, "no overlay2 store")],
         Err(errno) => return vec![Row::unreadable("docker-layer", &store, errno)],
     };
     let mut rows = layers_of(context, &base, &store, &layers);
@@ -60,7 +61,7 @@ fn needed(context: &Context, base: &RelPath) -> (BTreeSet<Name>, Vec<Row>) {
         let dir = database.join_path(&rel(dir));
         let names = match context.list(&dir) {
             Ok(names) => names,
-            Err(errno) if nothing(errno) => continue,
+            Err(errno) if leads_nowhere(errno) => continue,
             Err(errno) => {
                 rows.push(Row::unreadable("docker-layer", &dir, errno));
                 continue;
@@ -147,7 +148,7 @@ fn containers(context: &Context, base: &RelPath) -> Vec<Row> {
     let dir = base.join_path(&rel("containers"));
     let names = match context.list(&dir) {
         Ok(names) => names,
-        Err(errno) if nothing(errno) => return Vec::new(),
+        Err(errno) if leads_nowhere(errno) => return Vec::new(),
         Err(errno) => return vec![Row::unreadable(ID, &dir, errno)],
     };
     let one = |name: &Name| {

@@ -1,8 +1,9 @@
 //! The EFI system partition: a boot loader, and entries whose files are there.
 
-use super::context::{Context, Read, nothing, rel};
+use super::context::{Context, Read, rel};
 use super::row::Row;
 use crate::path::RelPath;
+use crate::sys::leads_nowhere;
 
 pub(super) fn check(context: &Context) -> Vec<Row> {
     const ID: &str = "boot-loader";
@@ -76,7 +77,7 @@ fn entries(context: &Context, esp: &RelPath) -> Vec<Row> {
     let names = match context.list(&dir) {
         Ok(names) => names,
         // GRUB has none.
-        Err(errno) if nothing(errno) => return vec![Row::skip(ID, &dir, "there are none")],
+        Err(errno) if leads_nowhere(errno) => return vec![Row::skip(ID, &dir, "there are none")],
         Err(errno) => return vec![Row::unreadable(ID, &dir, errno)],
     };
     let rows: Vec<Row> =

@@ -1,9 +1,10 @@
 //! Each user's GnuPG home: shut, and with both halves of its keys.
 
-use super::context::{Context, nothing, rel};
+use super::context::{Context, rel};
 use super::home::Home;
 use super::row::Row;
 use super::secrecy::{self, What};
+use crate::sys::leads_nowhere;
 
 pub(super) fn check(context: &Context) -> Vec<Row> {
     context.homes.iter().flat_map(|home| one(context, home)).collect()
@@ -16,7 +17,7 @@ fn one(context: &Context, home: &Home) -> Vec<Row> {
         secrecy::check(context, "gnupg-directory", &dir, What::Directory, home.uid).into_iter().collect();
     let names = match context.list(&dir) {
         Ok(names) => names,
-        Err(errno) if nothing(errno) => return rows,
+        Err(errno) if leads_nowhere(errno) => return rows,
         Err(errno) => return vec![Row::unreadable(ID, &dir, errno)],
     };
     let private = dir.join_path(&rel("private-keys-v1.d"));

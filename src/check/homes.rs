@@ -2,10 +2,11 @@
 //! modes are mirrored to the live side at each boot.
 
 use super::Booted;
-use super::context::{Context, nothing, rel};
+use super::context::{Context, rel};
 use super::home::Home;
 use super::row::Row;
 use crate::path::RelPath;
+use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
 use std::collections::BTreeSet;
 
@@ -146,7 +147,7 @@ fn private(context: &Context) -> Option<Row> {
 fn stat(context: &Context, id: &'static str, path: &RelPath) -> Option<Result<Stat, Row>> {
     match context.stat(path) {
         Ok(stat) => (stat.kind == Kind::Directory).then_some(Ok(stat)),
-        Err(errno) if nothing(errno) => None,
+        Err(errno) if leads_nowhere(errno) => None,
         Err(errno) => Some(Err(Row::unreadable(id, path, errno))),
     }
 }

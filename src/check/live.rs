@@ -1,10 +1,11 @@
 //! On the running system: each live path is the storage's own inode, by a mount or a link.
 
 use super::Booted;
-use super::context::{Context, Read, nothing, rel};
+use super::context::{Context, Read, rel};
 use super::row::Row;
 use crate::path::RelPath;
 use crate::plan::resolved::{Entry, EntryKind};
+use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
 
 const ID: &str = "live";
@@ -39,7 +40,7 @@ fn one(context: &Context, entry: &Entry) -> Option<Row> {
     Some(match context.stat_through(live) {
         Ok(seen) if (seen.dev, seen.ino) == (kept.dev, kept.ino) => same(context, live, stored),
         Ok(seen) => another(context, live, stored, &seen),
-        Err(errno) if nothing(errno) => absent(context, entry),
+        Err(errno) if leads_nowhere(errno) => absent(context, entry),
         Err(errno) => Row::unreadable(ID, live, errno),
     })
 }

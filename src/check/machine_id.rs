@@ -1,8 +1,9 @@
 //! The machine's identity, and whether the journals are this machine's.
 
-use super::context::{Context, Read, nothing, rel};
+use super::context::{Context, Read, rel};
 use super::row::Row;
 use crate::path::{Name, RelPath};
+use crate::sys::leads_nowhere;
 
 const ID: &str = "machine-id";
 
@@ -48,7 +49,7 @@ fn journals(context: &Context, machine_id: &RelPath, id: &[u8]) -> Row {
     let Some(path) = context.stored(&live) else { return Row::skip(ID, &live, "the plan keeps no journals") };
     let names = match context.list(&path) {
         Ok(names) => names,
-        Err(errno) if nothing(errno) => return Row::skip(ID, &path, "no journals on the storage"),
+        Err(errno) if leads_nowhere(errno) => return Row::skip(ID, &path, "no journals on the storage"),
         Err(errno) => return Row::unreadable(ID, &path, errno),
     };
     // A namespace's journals stand in `<id>.<namespace>`.

@@ -1,8 +1,9 @@
 //! NetworkManager's saved connections: kept, and such that it does not ignore them.
 
-use super::context::{Context, Read, nothing, rel};
+use super::context::{Context, Read, rel};
 use super::row::Row;
 use crate::path::RelPath;
+use crate::sys::leads_nowhere;
 use crate::sys::stat::Kind;
 
 const ID: &str = "network-profile";
@@ -18,7 +19,7 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
     };
     let names = match context.list(&dir) {
         Ok(names) => names,
-        Err(errno) if nothing(errno) => return Vec::new(),
+        Err(errno) if leads_nowhere(errno) => return Vec::new(),
         Err(errno) => return vec![Row::unreadable("network-profiles", &dir, errno)],
     };
     let mut rows = vec![Row::pass("network-profiles", &dir, format!("connections: {}", names.len()))];

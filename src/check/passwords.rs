@@ -2,10 +2,11 @@
 //! what the configuration says.
 
 use super::Booted;
-use super::context::{Context, Read, nothing, rel};
+use super::context::{Context, Read, rel};
 use super::row::Row;
 use super::system::profile;
 use crate::path::RelPath;
+use crate::sys::leads_nowhere;
 use serde::Deserialize;
 
 const ID: &str = "passwords";
@@ -128,7 +129,7 @@ fn password_file(context: &Context, user: &User, file: &str) -> Option<Row> {
             Row::fail(ID, &path, why).advise("move it to the storage, name it there and rebuild")
         }
         Ok(_) => Row::pass(ID, &path, format!("of {}: there", user.name)),
-        Err(errno) if nothing(errno) => {
+        Err(errno) if leads_nowhere(errno) => {
             Row::fail(ID, &path, format!("of {}: is not there, so the account is locked", user.name))
                 .run(format!("install -m 0600 /dev/null {0} && mkpasswd > {0}", context.word(&path)))
         }

@@ -1,8 +1,9 @@
 //! Files and directories that nobody but their owner may open.
 
-use super::context::{Context, nothing};
+use super::context::Context;
 use super::row::Row;
 use crate::path::RelPath;
+use crate::sys::leads_nowhere;
 use crate::sys::stat::Kind;
 
 /// What must be shut.
@@ -26,7 +27,7 @@ pub(super) fn check(
 ) -> Option<Row> {
     let stat = match context.stat_through(path) {
         Ok(stat) => stat,
-        Err(errno) if nothing(errno) => return None,
+        Err(errno) if leads_nowhere(errno) => return None,
         Err(errno) => return Some(Row::unreadable(id, path, errno)),
     };
     let (kind, mode, forbidden) = match what {

@@ -1,10 +1,11 @@
 //! The machine's SSH keys and each user's: whole, in pairs, and shut.
 
-use super::context::{Context, Read, nothing, rel};
+use super::context::{Context, Read, rel};
 use super::home::Home;
 use super::row::Row;
 use super::secrecy::{self, What};
 use crate::path::{Name, RelPath};
+use crate::sys::leads_nowhere;
 use ssh_key::{PrivateKey, PublicKey};
 
 pub(super) fn check(context: &Context) -> Vec<Row> {
@@ -25,7 +26,7 @@ fn host(context: &Context) -> Vec<Row> {
     let is_key = |name: &Name| name.as_bytes().starts_with(b"ssh_host_") && name.as_bytes().ends_with(b"_key");
     let names = match context.list(&dir) {
         Ok(names) => names,
-        Err(errno) if nothing(errno) => Vec::new(),
+        Err(errno) if leads_nowhere(errno) => Vec::new(),
         Err(errno) => return vec![Row::unreadable(ID, &dir, errno)],
     };
     let keys: Vec<RelPath> = names.iter().filter(|name| is_key(name)).map(|name| dir.join(name)).collect();
@@ -42,7 +43,7 @@ fn user(context: &Context, home: &Home) -> Vec<Row> {
     let Some(dir) = context.stored_directory(&home.live.join_path(&rel(".ssh"))) else { return Vec::new() };
     let names = match context.list(&dir) {
         Ok(names) => names,
-        Err(errno) if nothing(errno) => return Vec::new(),
+        Err(errno) if leads_nowhere(errno) => return Vec::new(),
         Err(errno) => return vec![Row::unreadable("ssh-directory", &dir, errno)],
     };
     let mut rows: Vec<Row> =

@@ -1,8 +1,9 @@
 //! The file systems that must outlive a reboot: mounted, early, writable, with room.
 
+use super::Booted;
 use super::context::{Context, rel};
 use super::row::Row;
-use super::{Booted, system};
+use super::system::Fstab;
 use crate::mounts::Mount;
 use crate::path::RelPath;
 use crate::sys::filesystem::{Space, space};
@@ -35,7 +36,6 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
     if context.booted == Booted::Yes {
         rows.push(root(context));
     }
-    let fstab = system::fstab(context);
     let mut seen = Vec::new();
     let mut wanted: Vec<RelPath> = context.plan.targets.iter().map(|t| t.to.clone()).collect();
     wanted.push(rel("nix"));
@@ -47,7 +47,7 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
         };
         if !seen.contains(point) {
             seen.push(point.clone());
-            rows.extend(storage(context, &place, &fstab));
+            rows.extend(storage(context, &place));
         }
     }
     rows
@@ -100,21 +100,21 @@ fn place(context: &Context, to: &RelPath) -> Place {
     }
 }
 
-fn storage(context: &Context, place: &Place, fstab: &Result<(RelPath, Vec<system::Line>), String>) -> Vec<Row> {
+fn storage(context: &Context, place: &Place) -> Vec<Row> {
     const ID: &str = "storage-mounted";
     let (point, mount_id, space) = match place {
         Place::Own { point, id, space } => (point, *id, space),
         Place::Root(path) => {
             let why = "is not a mount of its own: it lies on the root, and is lost or hidden at the next boot";
-            return vec![Row::fail(ID, path, why).run(mount_command(context, path, fstab))];
+            return vec![Row::fail(ID, path, why).run(mount_command(context, path))];
         }
         Place::Volatile(path, kind) => {
             let kind = kind.as_deref().unwrap_or("a file system in memory");
             let why = format!("is mounted from {kind}: all of it is lost at the next boot");
-            return vec![Row::fail(ID, path, why).run(mount_command(context, path, fstab))];
+            return vec![Row::fail(ID, path, why).run(mount_command(context, path))];
         }
         Place::Absent(path) => {
-            return vec![Row::fail(ID, path, "is not there").run(mount_command(context, path, fstab))];
+            return vec![Row::fail(ID, path, "is not there").run(mount_command(context, path))];
         }
         Place::Unknown(path, errno) => return vec![Row::unreadable(ID, path, *errno)],
     };
@@ -123,20 +123,20 @@ fn storage(context: &Context, place: &Place, fstab: &Result<(RelPath, Vec<system
         Some(mount) => Row::pass(ID, point, format!("{} on {}", mount.kind, mount.source.display())),
         None => Row::warn(ID, point, "unknown: without /proc nobody says what is mounted here"),
     }];
-    rows.push(early(point, fstab));
+    rows.push(early(point, &context.fstab));
     rows.extend(mount.map(|mount| options(context, point, mount)));
     rows.push(room(point, space));
     rows
 }
 
-fn mount_command(context: &Context, path: &RelPath, fstab: &Result<(RelPath, Vec<system::Line>), String>) -> String {
-    let line = fstab.as_ref().ok().and_then(|(_, lines)| lines.iter().find(|l| l.point == *path));
+fn mount_command(context: &Context, path: &RelPath) -> String {
+    let line = context.fstab.as_ref().ok().and_then(|(_, lines)| lines.iter().find(|l| l.point == *path));
     let device = line.map_or_else(|| "/dev/DEVICE".to_string(), |l| crate::shell::word(l.device.as_bytes()));
     format!("mount --mkdir {device} {} && {}", context.word(path), context.run_plan(""))
 }
 
 /// What the initrd mounts before it switches to the new root.
-fn early(point: &RelPath, fstab: &Result<(RelPath, Vec<system::Line>), String>) -> Row {
+fn early(point: &RelPath, fstab: &Fstab) -> Row {
     const ID: &str = "storage-early";
     let advice = format!("set fileSystems.\"{point}\".neededForBoot = true and rebuild");
     let (file, lines) = match fstab {

@@ -2,6 +2,7 @@
 
 use super::Booted;
 use super::context::{Context, Read, rel};
+use crate::mounts::unescape;
 use crate::path::RelPath;
 use crate::sys::errno_words;
 
@@ -9,6 +10,9 @@ use crate::sys::errno_words;
 pub(super) fn profile() -> RelPath {
     rel("nix/var/nix/profiles/system")
 }
+
+/// The lines of the system's fstab with its path, or why there is none.
+pub(super) type Fstab = Result<(RelPath, Vec<Line>), String>;
 
 /// One line of fstab(5).
 pub(super) struct Line {
@@ -18,8 +22,8 @@ pub(super) struct Line {
     pub(super) options: Vec<String>,
 }
 
-/// The fstab of the system, with its path; an error says why there is none.
-pub(super) fn fstab(context: &Context) -> Result<(RelPath, Vec<Line>), String> {
+/// Reads it.
+pub(super) fn fstab(context: &Context) -> Fstab {
     let built = profile().join_path(&rel("etc/fstab"));
     let places = match context.booted {
         Booted::Yes => vec![rel("etc/fstab"), built],
@@ -42,16 +46,11 @@ fn parse(bytes: &[u8]) -> Vec<Line> {
 
 fn line(text: &str) -> Option<Line> {
     let mut fields = text.split_whitespace();
-    let device = spaces(fields.next()?);
-    let point = RelPath::new(spaces(fields.next()?).as_bytes()).ok()?;
+    let device = String::from_utf8_lossy(&unescape(fields.next()?.as_bytes())).into_owned();
+    let point = RelPath::new(&unescape(fields.next()?.as_bytes())).ok()?;
     let kind = fields.next()?.to_string();
     let options = fields.next().unwrap_or("defaults").split(',').map(str::to_string).collect();
     Some(Line { device, point, kind, options })
-}
-
-/// What fstab(5) writes in octal.
-fn spaces(field: &str) -> String {
-    field.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::{EntryDraft, IdRef, IdValue, Plan, TargetDraft, expand};
 use crate::path::RelPath;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, stat_fd};
-use crate::sys::{Errno, errno_words};
+use crate::sys::{Errno, errno_words, leads_nowhere};
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rustix::fs::OFlags;
 use std::collections::BTreeSet;
@@ -315,7 +315,7 @@ impl Resolver<'_> {
 fn presence(root: &Root, path: &RelPath, kind: EntryKind) -> Presence {
     let found = match root.open_in(path, OFlags::PATH).and_then(stat_fd) {
         Ok(stat) => stat.kind,
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => {
+        Err(errno) if leads_nowhere(errno) => {
             // A dangling link is still a thing that a file entry can mean.
             let link = root.open_in(path, OFlags::PATH | OFlags::NOFOLLOW);
             if kind == EntryKind::Directory || link.is_err() {
