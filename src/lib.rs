@@ -7,6 +7,7 @@
 
 pub mod against;
 pub mod audit;
+mod blank;
 pub mod check;
 pub mod cli;
 pub mod clock;

@@ -3,6 +3,7 @@
 use super::context::{Context, Read, rel};
 use super::row::Row;
 use super::secrecy::{self, What};
+use crate::blank::Blank;
 use crate::path::RelPath;
 use bech32::Bech32;
 use bech32::primitives::decode::CheckedHrpstring;
@@ -40,11 +41,10 @@ fn one(context: &Context, path: &RelPath, owner: Option<u32>) -> Vec<Row> {
 
 /// The number of identities in a key file (age-keygen(1)).
 fn parse(bytes: &[u8]) -> Result<usize, String> {
-    if bytes.is_empty() {
-        return Err("is empty: the key is lost".into());
-    }
-    if bytes.contains(&0) {
-        return Err("is filled with zeros, at least in part, as after a crash".into());
+    match Blank::of(bytes) {
+        Some(blank @ Blank::Empty) => return Err(format!("{}: the key is lost", blank.words())),
+        Some(blank) => return Err(blank.words().into()),
+        None => {}
     }
     let text = String::from_utf8_lossy(bytes);
     let mut keys = 0;

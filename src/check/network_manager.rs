@@ -2,6 +2,7 @@
 
 use super::context::{Context, Read, rel};
 use super::row::Row;
+use crate::blank::Blank;
 use crate::path::RelPath;
 use crate::sys::leads_nowhere;
 use crate::sys::stat::Kind;
@@ -53,11 +54,8 @@ fn one(context: &Context, path: &RelPath) -> Row {
 
 /// A key file (glib's format) with a `[connection]`. Values are secrets: none is shown.
 fn parse(bytes: &[u8]) -> Result<(), String> {
-    if bytes.is_empty() {
-        return Err("is empty".into());
-    }
-    if bytes.contains(&0) {
-        return Err("is filled with zeros, at least in part, as after a crash".into());
+    if let Some(blank) = Blank::of(bytes) {
+        return Err(blank.words().into());
     }
     let text = String::from_utf8_lossy(bytes);
     let mut groups = Vec::new();

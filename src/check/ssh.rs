@@ -4,6 +4,7 @@ use super::context::{Context, Read, rel};
 use super::home::Home;
 use super::row::Row;
 use super::secrecy::{self, What};
+use crate::blank::Blank;
 use crate::path::{Name, RelPath};
 use crate::sys::leads_nowhere;
 use ssh_key::{PrivateKey, PublicKey};
@@ -105,11 +106,10 @@ enum Key {
 }
 
 fn parse(bytes: &[u8]) -> Result<Key, String> {
-    if bytes.is_empty() {
-        return Err("is empty: the key is lost".into());
-    }
-    if bytes.contains(&0) {
-        return Err("is filled with zeros, at least in part, as after a crash".into());
+    match Blank::of(bytes) {
+        Some(blank @ Blank::Empty) => return Err(format!("{}: the key is lost", blank.words())),
+        Some(blank) => return Err(blank.words().into()),
+        None => {}
     }
     let text = String::from_utf8_lossy(bytes);
     let mut lines = text.lines();
