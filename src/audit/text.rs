@@ -47,7 +47,7 @@ fn absent(out: &mut String, audit: &Audit) -> Result {
         return writeln!(out, "  nothing: every declared entry is there");
     }
     for (target, entry) in absent {
-        let need = format!("{:?}", entry.need).to_lowercase();
+        let need = entry.need.word();
         write!(out, "  {need:<11}  {}", entry.src)?;
         match &entry.presence {
             Presence::WrongKind { found } => write!(out, ": it is {found}, not what the plan declares")?,

@@ -74,14 +74,14 @@ fn names(context: &Context) -> Vec<Row> {
     const ID: &str = "id-name";
     let mut rows = Vec::new();
     for wanted in &context.names {
-        let (word, map, key) = match wanted.kind {
-            IdKind::User => ("user", "uid-map", "users.users"),
-            IdKind::Group => ("group", "gid-map", "users.groups"),
+        let word = wanted.kind.word();
+        let (id, map, key) = match wanted.kind {
+            IdKind::User => ("uid", "uid-map", "users.users"),
+            IdKind::Group => ("gid", "gid-map", "users.groups"),
         };
         let file = rel("var/lib/nixos").join_path(&rel(map));
         let path = context.stored(&file).unwrap_or(file);
         let name = &wanted.name;
-        let id = if wanted.kind == IdKind::User { "uid" } else { "gid" };
         let here = context.ids.number(wanted.kind, name);
         let fixed = static_ids::find(wanted.kind, name);
         // With a damaged file nobody can say what is missing; its own row does.
@@ -142,7 +142,7 @@ fn strangers(context: &Context) -> Vec<Row> {
             if is_known(context, kind, id) || !seen.insert((kind, id)) {
                 continue;
             }
-            let word = if kind == IdKind::User { "user" } else { "group" };
+            let word = kind.word();
             let why = format!("belongs to the {word} {id}, whom no map names: it belongs to whoever gets that number");
             let find = if kind == IdKind::User { "uid" } else { "gid" };
             let command = format!("find {} -xdev -{find} {id} -ls", context.word(&entry.dst));

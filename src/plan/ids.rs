@@ -152,10 +152,7 @@ impl Ids {
 
     /// The number of `name`, or the places where it is not.
     pub(super) fn find(&self, plan: &Plan, kind: IdKind, name: &str) -> Result<u32, Vec<String>> {
-        let own = match kind {
-            IdKind::User => &plan.users,
-            IdKind::Group => &plan.groups,
-        };
+        let own = plan.ids(kind);
         if let Some(id) = own.get(name) {
             return Ok(*id);
         }
@@ -174,10 +171,7 @@ impl Ids {
 
     /// A name of the number `id`: the plan's own, else the backup's, else NixOS's.
     pub(super) fn name(&self, plan: &Plan, kind: IdKind, id: u32) -> Option<String> {
-        let own = match kind {
-            IdKind::User => &plan.users,
-            IdKind::Group => &plan.groups,
-        };
+        let own = plan.ids(kind);
         let backup = self.sides(kind).backup.iter().map(|place| &place.names);
         let found = std::iter::once(own).chain(backup).find_map(|names| names.iter().find(|(_, known)| **known == id));
         found.map(|(name, _)| name.clone()).or_else(|| static_ids::name(kind, id).map(str::to_string))
@@ -187,7 +181,8 @@ impl Ids {
     /// hands, and what `--remap-ids` does about both.
     pub(super) fn renumbering(&self, plan: &Plan) -> (Vec<Drift>, Vec<Stranger>, Renumbering) {
         let (mut drift, mut strangers, mut renumbering) = (Vec::new(), Vec::new(), Renumbering::default());
-        for (kind, own) in [(IdKind::User, &plan.users), (IdKind::Group, &plan.groups)] {
+        for kind in [IdKind::User, IdKind::Group] {
+            let own = plan.ids(kind);
             let sides = self.sides(kind);
             let mut target: BTreeMap<String, (u32, Option<RelPath>)> =
                 own.iter().map(|(name, id)| (name.clone(), (*id, None))).collect();

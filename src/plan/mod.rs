@@ -34,7 +34,7 @@ pub(crate) use show::exact;
 pub use show::{drift, json, stranger_words, table};
 
 use crate::path::RelPath;
-use resolved::{EntryKind, Need};
+use resolved::{EntryKind, IdKind, Need};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -51,6 +51,16 @@ pub struct Plan {
     groups: BTreeMap<String, u32>,
     targets: Vec<TargetDraft>,
     fixups: Vec<FixupDraft>,
+}
+
+impl Plan {
+    /// The numbers that the plan itself gives.
+    fn ids(&self, kind: IdKind) -> &BTreeMap<String, u32> {
+        match kind {
+            IdKind::User => &self.users,
+            IdKind::Group => &self.groups,
+        }
+    }
 }
 
 #[derive(Debug)]

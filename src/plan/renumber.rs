@@ -56,19 +56,10 @@ impl Renumbering {
         }
     }
 
-    /// True when every number stays and is its name's.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        [&self.users, &self.groups].iter().all(|n| n.to.is_empty() && n.foreign.is_empty())
-    }
-
     /// Adds the names of one kind; gives those that differ and the numbers that change hands.
     pub(super) fn add(&mut self, both: &Both<'_>) -> (Vec<Drift>, Vec<Stranger>) {
         let Both { kind, backup, target } = *both;
-        let word = match kind {
-            IdKind::User => "user",
-            IdKind::Group => "group",
-        };
+        let word = kind.word();
         let (mut drift, mut strangers, mut numbers) = (Vec::new(), Vec::new(), Numbers::default());
         let mut owners: BTreeMap<u32, &str> = BTreeMap::new();
         for (name, (id, _)) in target {

@@ -166,18 +166,11 @@ impl Resolver<'_> {
             IdValue::Number(id) => return Some(*id),
             IdValue::Name(name) => name,
         };
-        let own = match kind {
-            IdKind::User => &self.plan.users,
-            IdKind::Group => &self.plan.groups,
-        };
-        self.used_files |= !own.contains_key(name);
+        self.used_files |= !self.plan.ids(kind).contains_key(name);
         match self.ids.find(self.plan, kind, name) {
             Ok(id) => Some(id),
             Err(places) => {
-                let word = match kind {
-                    IdKind::User => "user",
-                    IdKind::Group => "group",
-                };
+                let word = kind.word();
                 let help = format!("searched: {}; add it to [ids]", places.join(", "));
                 self.errors.0.push(
                     Diagnostic::new(

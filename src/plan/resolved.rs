@@ -148,6 +148,19 @@ pub enum Need {
     Critical,
 }
 
+impl Need {
+    /// The word of the plan.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Optional => "optional",
+            Self::Recommended => "recommended",
+            Self::Required => "required",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 /// Owner, group and mode as numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attrs {
@@ -186,6 +199,17 @@ pub enum IdKind {
     User,
     /// A group.
     Group,
+}
+
+impl IdKind {
+    /// What a person calls it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+        }
+    }
 }
 
 /// One name that has two numbers.

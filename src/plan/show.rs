@@ -47,7 +47,7 @@ pub fn table(plan: &Resolved) -> String {
         line(format!("target {}: {} -> {} (new parents {uid}:{gid} {mode:04o})", target.name, target.from, target.to));
         let width = target.entries.iter().map(|e| e.src.to_string().chars().count()).max().unwrap_or(0).min(60);
         for entry in &target.entries {
-            let need = format!("{:?}", entry.need).to_lowercase();
+            let need = entry.need.word();
             line(format!(
                 "  {need:<11} {:<4} {:<width$}  -> {}  [{}; {}]",
                 kind(entry.kind),
@@ -91,7 +91,7 @@ pub fn drift(ids: &[Drift]) -> String {
         writeln!(out, "\nids that differ ({now}):\n  kind   name                 backup  target").ok();
     }
     for d in ids {
-        let kind = format!("{:?}", d.kind).to_lowercase();
+        let kind = d.kind.word();
         writeln!(out, "  {kind:<6} {:<20} {:>6}  {:>6}", d.name, d.backup, d.target).ok();
     }
     out
@@ -101,7 +101,7 @@ pub fn drift(ids: &[Drift]) -> String {
 #[must_use]
 pub fn stranger_words(stranger: &Stranger) -> String {
     let Stranger { kind, id, backup, target } = stranger;
-    let kind = format!("{kind:?}").to_lowercase();
+    let kind = kind.word();
     format!(
         "the {kind} number {id} is `{backup}` in the backup and `{target}` on the target, which knows no `{backup}`: \
          what such files there are become `{target}`'s; a number in the plan's [ids] and --remap-ids keep them apart"

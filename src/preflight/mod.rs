@@ -235,7 +235,7 @@ fn missing(plan: &Resolved, allow: &Allow) -> Option<String> {
     let mut lines = Vec::new();
     let mut refuse = false;
     for entry in plan.targets.iter().flat_map(|t| &t.entries) {
-        let need = format!("{:?}", entry.need).to_lowercase();
+        let need = entry.need.word();
         match &entry.presence {
             Presence::Absent => {
                 refuse |= entry.need >= Need::Required;

@@ -44,7 +44,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     if !report.absent.is_empty() {
         writeln!(out, "\ndeclared, but not in the backup:")?;
         for absent in &report.absent {
-            writeln!(out, "  {:<11} {}", format!("{:?}", absent.need).to_lowercase(), absent.path)?;
+            writeln!(out, "  {:<11} {}", absent.need.word(), absent.path)?;
         }
     }
     if !report.fixups.is_empty() {

@@ -105,13 +105,10 @@ fn entry(line: &Line, of_the_system: bool) -> String {
     let mut pairs = vec![format!("path = {text}")];
     pairs.extend(owner_and_group(line.owner.as_ref(), line.group.as_ref()));
     pairs.extend(line.mode.iter().map(|mode| format!("mode = {}", quoted(Mode::text(mode)))));
-    let need = match line.need {
-        Need::Critical => Some("critical"),
-        Need::Required => None,
-        Need::Recommended => Some("recommended"),
-        Need::Optional => Some("optional"),
-    };
-    pairs.extend(need.map(|need| format!("need = \"{need}\"")));
+    // The area's own need.
+    if line.need != Need::Required {
+        pairs.push(format!("need = \"{}\"", line.need.word()));
+    }
     if pairs.len() == 1 { text } else { format!("{{ {} }}", pairs.join(", ")) }
 }
 
