@@ -17,6 +17,7 @@ pub mod durable;
 pub mod exit;
 pub mod extras;
 pub mod fixup;
+mod homes;
 pub mod journal;
 pub mod loss;
 pub mod manifest;

@@ -1,8 +1,11 @@
 //! The findings as entries to paste: into the plan, and into Nix.
 
 use super::{Audit, Finding, What};
+use crate::homes;
 use crate::path::{RelPath, escape};
+use crate::plan::nix_text::string as nix_string;
 use crate::plan::resolved::{EntryKind, Target};
+use crate::plan::spelling::{literal, quoted};
 use std::fmt::{Result, Write};
 
 /// Entries for the plan's targets (TOML), then for impermanence (Nix).
@@ -91,34 +94,17 @@ fn toml(out: &mut String, share: &Share<'_>) -> Result {
         }
         writeln!(out, "\n# target {}: add to {key}", share.target.name)?;
         for finding in list {
-            let path = quoted(&glob_of(&written(share.target, &finding.path)));
-            writeln!(out, "  {{ path = {path}, need = \"{}\" }},", finding.severity.need())?;
+            let path = quoted(&literal(&written(share.target, &finding.path)));
+            writeln!(out, "  {{ path = {path}, need = \"{}\" }},", finding.severity.need().word())?;
         }
     }
     Ok(())
 }
 
-/// A TOML basic string; nothing in it is a control character.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
-}
-
-/// The entry that means just this path: what a glob would expand stands in brackets.
-fn glob_of(path: &str) -> String {
-    let component = |name: &str| {
-        if !name.contains(['*', '?', '[', '{']) {
-            return name.to_string();
-        }
-        let escaped = |c: char| if "*?[{}\\".contains(c) { format!("[{c}]") } else { c.to_string() };
-        name.chars().map(escaped).collect()
-    };
-    path.split('/').map(component).collect::<Vec<String>>().join("/")
-}
-
 fn nix(out: &mut String, audit: &Audit, share: &Share<'_>) -> Result {
     let Target { name, from, to, .. } = share.target;
     // impermanence puts the whole path below the storage.
-    let Some(storage) = to.as_bytes().strip_suffix(from.as_bytes()).and_then(|bytes| RelPath::new(bytes).ok()) else {
+    let Some(storage) = to.strip_suffix(from) else {
         return writeln!(out, "# target {name}: {to} does not end in {from}, which impermanence cannot express");
     };
     let user = user_of(from);
@@ -150,13 +136,8 @@ fn nix(out: &mut String, audit: &Audit, share: &Share<'_>) -> Result {
 
 /// The user whose home `from` is.
 fn user_of(from: &RelPath) -> Option<String> {
-    match from.as_bytes() {
-        b"root" => Some("root".into()),
-        bytes if bytes.starts_with(b"home/") && from.depth() == 2 => {
-            from.last().map(|n| escape(n.as_bytes()).into_owned())
-        }
-        _ => None,
-    }
+    let (home, below) = homes::split(from)?;
+    home.last().filter(|_| below.is_root()).map(|name| escape(name.as_bytes()).into_owned())
 }
 
 fn directory(audit: &Audit, path: &str, finding: &Finding, in_users: bool) -> String {
@@ -177,19 +158,15 @@ fn directory(audit: &Audit, path: &str, finding: &Finding, in_users: bool) -> St
     if rest.is_empty() { path } else { format!("{{ directory = {path};{rest} }}") }
 }
 
-fn nix_string(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace("${", "\\${"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_name_with_glob_characters_means_itself() {
-        assert_eq!(glob_of("a/b c"), "a/b c");
-        assert_eq!(glob_of("a/b*[x]{y}?"), "a/b[*][[]x][{]y[}][?]");
-        let glob = globset::Glob::new(&glob_of("b*[x]{y}?\\")).expect("a glob").compile_matcher();
+        assert_eq!(literal("a/b c"), "a/b c");
+        assert_eq!(literal("a/b*[x]{y}?"), "a/b[*][[]x][{]y[}][?]");
+        let glob = globset::Glob::new(&literal("b*[x]{y}?\\")).expect("a glob").compile_matcher();
         assert!(glob.is_match("b*[x]{y}?\\") && !glob.is_match("bz[x]{y}?\\"));
     }
 

@@ -1,6 +1,7 @@
 //! The homes that the plan keeps a part of, and whose they shall be.
 
 use super::context::{Context, Numbers, rel};
+use crate::homes;
 use crate::path::{RelPath, escape};
 use crate::plan::resolved::{Entry, IdKind, Target};
 
@@ -50,17 +51,10 @@ pub(super) fn of(context: &Context) -> Vec<Home> {
 
 /// The home that an entry lies in: live, and on the storage.
 fn places(entry: &Entry) -> Option<(RelPath, RelPath)> {
-    let depth = match entry.src.names().next()?.as_bytes() {
-        b"home" => 2,
-        b"root" => 1,
-        _ => return None,
-    };
-    let tail = entry.src.depth().checked_sub(depth)?;
-    let up = |path: &RelPath| (0..tail).try_fold(path.clone(), |path, _| path.parent());
-    let (live, stored) = (up(&entry.src)?, up(&entry.dst)?);
+    let (live, below) = homes::split(&entry.src)?;
     // An entry may be stored under other names than its own; then it has no home there.
-    let below = entry.src.strip_prefix(&live)?;
-    (stored.join_path(&below) == entry.dst && !stored.is_root()).then_some((live, stored))
+    let stored = entry.dst.strip_suffix(&below)?;
+    (!stored.is_root()).then_some((live, stored))
 }
 
 fn home(context: &Context, target: &Target, live: RelPath, stored: RelPath, entry: &Entry) -> Home {

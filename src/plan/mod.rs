@@ -14,11 +14,13 @@ pub mod import;
 mod mode;
 mod names;
 pub mod nix_expr;
+pub(crate) mod nix_text;
 pub mod renumber;
 mod resolve;
 pub mod resolved;
 mod schema;
 mod show;
+pub(crate) mod spelling;
 pub(crate) mod static_ids;
 mod value;
 

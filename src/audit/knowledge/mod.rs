@@ -15,6 +15,7 @@ pub use machine::{Active, By, Knowledge, Match, Step};
 pub use table::markdown;
 
 use crate::path::RelPath;
+use crate::plan::resolved::Need;
 use std::borrow::Cow;
 
 /// How bad it is to lose something.
@@ -48,12 +49,12 @@ impl Severity {
 
     /// The `need` that a plan would give it.
     #[must_use]
-    pub const fn need(self) -> &'static str {
+    pub const fn need(self) -> Need {
         match self {
-            Self::Low => "optional",
-            Self::Medium => "recommended",
-            Self::High => "required",
-            Self::Critical => "critical",
+            Self::Low => Need::Optional,
+            Self::Medium => Need::Recommended,
+            Self::High => Need::Required,
+            Self::Critical => Need::Critical,
         }
     }
 }

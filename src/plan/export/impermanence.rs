@@ -3,10 +3,10 @@
 //! The module makes what is missing and leaves what is there, so the storage's
 //! modes win once the copy is done. Files have no attributes of their own.
 
+use super::super::nix_text::string;
 use super::declared::Declared;
 use super::lists::{Lists, Member};
 use super::nix_document::{Dialect, element, write as document};
-use super::nix_text::string;
 use super::{Export, Note};
 
 const MODULE: &str = "impermanence";

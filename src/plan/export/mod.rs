@@ -10,7 +10,6 @@ mod impermanence;
 mod json;
 mod lists;
 mod nix_document;
-mod nix_text;
 mod place;
 mod preservation;
 mod private;

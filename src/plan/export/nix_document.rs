@@ -1,8 +1,8 @@
 //! The layout that the expressions for both Nix modules share.
 
+use super::super::nix_text::{comment, name, string};
 use super::Declared;
 use super::lists::{Lists, Member, Members};
-use super::nix_text::{comment, name, string};
 use crate::path::RelPath;
 use std::collections::BTreeSet;
 

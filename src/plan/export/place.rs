@@ -1,6 +1,7 @@
 //! Where an entry stands: which storage it is bound from, and in whose home.
 
-use crate::path::{Name, RelPath};
+use crate::homes;
+use crate::path::RelPath;
 
 /// How a stored path and the path that programs use belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,11 +22,7 @@ impl Place {
         if live.is_root() {
             return Self::Elsewhere;
         }
-        let storage = stored.as_bytes().strip_suffix(live.as_bytes()).filter(|above| above.ends_with(b"/"));
-        match storage.map(RelPath::new) {
-            Some(Ok(storage)) => Self::Bound { storage },
-            _ => Self::Elsewhere,
-        }
+        stored.strip_suffix(live).map_or(Self::Elsewhere, |storage| Self::Bound { storage })
     }
 }
 
@@ -42,15 +39,8 @@ pub(super) struct Home {
 impl Home {
     /// `/home/NAME` and `/root` are homes.
     pub(super) fn of(path: &RelPath) -> Option<Self> {
-        let mut names = path.names();
-        let (user, depth) = match names.next()?.as_bytes() {
-            b"root" => ("root".to_string(), 1),
-            b"home" => (String::from_utf8(names.next()?.as_bytes().to_vec()).ok()?, 2),
-            _ => return None,
-        };
-        let join = |path: RelPath, name: Name| path.join(&name);
-        let dir = path.names().take(depth).fold(RelPath::root(), join);
-        let below = path.names().skip(depth).fold(RelPath::root(), join);
+        let (dir, below) = homes::split(path)?;
+        let user = String::from_utf8(dir.last()?.as_bytes().to_vec()).ok()?;
         Some(Self { user, dir, below })
     }
 

@@ -1,10 +1,10 @@
 //! `preservation.preserveAt`, which gives every path its declared owner and mode
 //! again at each boot: what it does not say is opened to 0755 or 0644.
 
+use super::super::nix_text::string;
 use super::declared::Declared;
 use super::lists::{Lists, Member};
 use super::nix_document::{Dialect, element, write as document};
-use super::nix_text::string;
 use super::{Export, Note};
 
 const MODULE: &str = "preservation";

@@ -5,6 +5,7 @@ use super::declared::{Kind, Mode};
 use super::note::{Note, Weight};
 use crate::path::{RelPath, escape};
 use crate::plan::resolved::Need;
+use crate::plan::spelling::{literal, quoted};
 
 /// What the plan says before its tables.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +102,7 @@ fn area_lines(area: &Area) -> Vec<String> {
 
 fn entry(line: &Line, of_the_system: bool) -> String {
     let slash = if of_the_system { "/" } else { "" };
-    let text = quoted(&format!("{slash}{}", literal(&line.below)));
+    let text = quoted(&format!("{slash}{}", literal(&String::from_utf8_lossy(line.below.as_bytes()))));
     let mut pairs = vec![format!("path = {text}")];
     pairs.extend(owner_and_group(line.owner.as_ref(), line.group.as_ref()));
     pairs.extend(line.mode.iter().map(|mode| format!("mode = {}", quoted(Mode::text(mode)))));
@@ -141,59 +142,13 @@ fn path(path: &RelPath) -> String {
     quoted(&format!("/{}", String::from_utf8_lossy(path.as_bytes())))
 }
 
-/// A path that the plan's globs take for nothing but itself. A component without special
-/// characters is not matched at all; one class of one character stands for any other.
-fn literal(path: &RelPath) -> String {
-    let component = |text: &str| {
-        let special = text.contains(['*', '?', '[', ']', '{', '}']) || text.ends_with('\\');
-        if !special {
-            return text.to_string();
-        }
-        let one = |c: char| if "*?[]{}\\".contains(c) { format!("[{c}]") } else { c.to_string() };
-        text.chars().map(one).collect()
-    };
-    String::from_utf8_lossy(path.as_bytes()).split('/').map(component).collect::<Vec<String>>().join("/")
-}
-
 /// A bare key where TOML has one.
 fn key_of(name: &str) -> String {
     let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
     if bare { name.to_string() } else { quoted(name) }
 }
 
-/// A basic string. TOML shares JSON's escapes, and wants one for DEL besides.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
-}
-
 /// Text that cannot end its comment.
 fn comment(text: &str) -> String {
     escape(text.as_bytes()).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use globset::GlobBuilder;
-
-    #[test]
-    fn a_literal_path_matches_itself_and_nothing_near() {
-        for name in ["a*", "[x]", "{a,b}", "q?", "e\\*", "tail\\", "]", "}", "[!a]", "[[:alpha:]]", "-[", "^{", "\n*"] {
-            let pattern = literal(&RelPath::new(name.as_bytes()).unwrap());
-            let glob = GlobBuilder::new(&pattern).literal_separator(true).build().unwrap().compile_matcher();
-            assert!(glob.is_match(name), "{pattern:?} should match {name:?}");
-            for other in ["a", "ab", "x", "q", "qx", "e*", "tail", "b"] {
-                assert!(!glob.is_match(other), "{pattern:?} should not match {other:?}");
-            }
-        }
-        assert_eq!(literal(&RelPath::new(b"back\\slash/plain!").unwrap()), "back\\slash/plain!");
-    }
-
-    #[test]
-    fn strings_are_what_toml_reads_back() {
-        for text in ["a\"b", "back\\", "two\nlines", "\u{7f}\u{1}", "é'''"] {
-            let table: toml::Table = toml::from_str(&format!("x = {}", quoted(text))).unwrap();
-            assert_eq!(table["x"].as_str(), Some(text));
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use crate::path::escape;
 
 /// A string literal with the value `text`.
-pub(super) fn string(text: &str) -> String {
+pub(crate) fn string(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {
@@ -22,7 +22,7 @@ pub(super) fn string(text: &str) -> String {
 }
 
 /// An attribute's name, quoted where the grammar asks for it.
-pub(super) fn name(text: &str) -> String {
+pub(crate) fn name(text: &str) -> String {
     const KEYWORDS: [&str; 10] = ["assert", "else", "if", "in", "inherit", "let", "or", "rec", "then", "with"];
     let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
     let rest = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-'".contains(&b));
@@ -30,7 +30,7 @@ pub(super) fn name(text: &str) -> String {
 }
 
 /// A comment of one line, whatever `text` holds.
-pub(super) fn comment(text: &str) -> String {
+pub(crate) fn comment(text: &str) -> String {
     format!("# {}", escape(text.as_bytes()))
 }
 
