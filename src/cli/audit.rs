@@ -1,12 +1,11 @@
 //! `persistcp audit`.
 
-use super::{Color, fail, print};
+use super::{Color, Format, fail, print};
 use crate::audit::{self, Listing};
 use crate::copy::descriptors::{threads, usual_threads};
 use crate::exit::Exit;
 use crate::walk::Means;
 use crate::{plan, run, sys};
-use clap::ValueEnum;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -35,12 +34,6 @@ pub(super) struct AuditArgs {
     /// When to use colors
     #[arg(long, value_enum, default_value_t = Color::Auto)]
     color: Color,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl AuditArgs {

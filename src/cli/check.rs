@@ -1,6 +1,6 @@
 //! `persistcp check`.
 
-use super::{Color, fail, print};
+use super::{Color, Format, fail, print};
 use crate::check::table::{self, Paint};
 use crate::check::{self, Booted};
 use crate::exit::Exit;
@@ -33,12 +33,6 @@ enum Runs {
     Auto,
     Yes,
     No,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl CheckArgs {

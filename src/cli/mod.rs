@@ -52,6 +52,13 @@ enum Command {
     Man,
 }
 
+/// How what a command found is shown.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Color {
     Auto,
