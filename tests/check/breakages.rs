@@ -1,7 +1,8 @@
 //! One thing broken at a time: exactly one new row, with the expected id.
 
-use super::scene::{Scene, age_key};
+use super::scene::Scene;
 use crate::kit::need_root;
+use crate::kit::nixos::age_key;
 use crate::kit::sh;
 
 /// The row that must appear: id and status, and what breaks it.

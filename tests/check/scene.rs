@@ -2,6 +2,7 @@
 
 use crate::kit::attach::Attached;
 use crate::kit::disk::World;
+use crate::kit::nixos::{self, age_key};
 use crate::kit::run::{Ran, plain};
 use crate::kit::sh;
 use std::collections::BTreeSet;
@@ -51,10 +52,6 @@ mode = "0755"
 "#;
 
 pub(super) const ID: &str = "0123456789abcdef0123456789abcdef";
-
-// Devices that every kernel has: the row is about whether they are there.
-const FSTAB: &str = "tmpfs / tmpfs size=4G,mode=755 0 0\n/dev/zero /nix ext4 noatime,x-initrd.mount 0 2\n\
-                     /dev/full /persist ext4 noatime,x-initrd.mount 0 2\n";
 
 /// What the storage lies on.
 #[derive(Clone, Copy)]
@@ -133,19 +130,9 @@ impl Scene {
     }
 
     fn system(&self) {
-        let top = "nix/store/aaaa-nixos-system";
-        for name in ["init", "kernel", "initrd"] {
-            self.put(&format!("{top}/{name}"), name, 0o444);
-        }
-        self.put(&format!("{top}/etc/fstab"), FSTAB, 0o444);
-        let users = "/nix/store/bbbb-users-groups.json";
-        self.put(&format!("{top}/activate"), format!("#!/bin/sh\nperl update-users-groups.pl {users}\n"), 0o555);
         let spec = r#"{"mutableUsers":true,"groups":[],"users":[{"name":"root","isSystemUser":false,"hashedPassword":"!"},
             {"name":"sinh","isSystemUser":false,"hashedPasswordFile":"/persist/passwords/sinh"}]}"#;
-        self.put(&users[1..], spec, 0o444);
-        std::fs::create_dir_all(self.at("nix/var/nix/profiles")).unwrap();
-        self.link("/nix/store/aaaa-nixos-system", "nix/var/nix/profiles/system-1-link");
-        self.link("system-1-link", "nix/var/nix/profiles/system");
+        nixos::install(&self.world.root, spec);
     }
 
     pub(super) fn boot(&self) {
@@ -265,9 +252,4 @@ fn keys() -> &'static Path {
         dir
     })
     .path()
-}
-
-pub(super) fn age_key() -> String {
-    let prefix = bech32::Hrp::parse("AGE-SECRET-KEY-").unwrap();
-    bech32::encode_upper::<bech32::Bech32>(prefix, &[7; 32]).unwrap()
 }

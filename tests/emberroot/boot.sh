@@ -55,7 +55,7 @@ done
 mkdir -p "$root/etc" "$root/usr" "$root/proc" "$root/dev" "$root/etc/ssh"
 printf 'root:x:0:0::/root:/bin/sh\nsinh:x:1000:100::/home/sinh:/bin/sh\n' >"$root/etc/passwd"
 printf 'root:x:0:\nusers:x:100:\n' >"$root/etc/group"
-cp "$root/nix/store/aaaa-nixos-system-emberroot/etc/fstab" "$root/etc/fstab"
+cp "$root/nix/store/aaaa-nixos-system/etc/fstab" "$root/etc/fstab"
 printf 'HostKey /persist/system/etc/ssh/ssh_host_ed25519_key\nHostKey /persist/system/etc/ssh/ssh_host_rsa_key\n' >"$root/etc/ssh/sshd_config"
 mount --bind /usr "$root/usr"
 for name in bin lib lib64 sbin; do

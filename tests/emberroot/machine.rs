@@ -2,15 +2,13 @@
 //! keys that open, repositories, databases, layers that an overlay file system wrote.
 
 use crate::kit::attach::Attached;
-use crate::kit::sh;
+use crate::kit::{nixos, sh};
 use rusqlite::Connection;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(super) const ID: &str = "0123456789abcdef0123456789abcdef";
-/// The running system's closure, as far as `check` reads it.
-const SYSTEM: &str = "nix/store/aaaa-nixos-system-emberroot";
 
 pub(crate) struct Backup {
     pub(super) root: PathBuf,
@@ -83,20 +81,9 @@ impl Backup {
     }
 
     fn store(&self) {
-        for name in ["init", "kernel", "initrd"] {
-            self.put(&format!("{SYSTEM}/{name}"), name, 0o444);
-        }
-        let fstab = "tmpfs / tmpfs size=4G,mode=755 0 0\n/dev/zero /nix ext4 noatime,x-initrd.mount 0 2\n\
-                     /dev/full /persist ext4 noatime,x-initrd.mount 0 2\n";
-        self.put(&format!("{SYSTEM}/etc/fstab"), fstab, 0o444);
-        let users = "/nix/store/bbbb-users-groups.json";
-        self.put(&format!("{SYSTEM}/activate"), format!("#!/bin/sh\nperl update-users-groups.pl {users}\n"), 0o555);
         let spec = r#"{"mutableUsers":false,"groups":[],"users":[{"name":"root","isSystemUser":false,"hashedPassword":"!"},
             {"name":"sinh","isSystemUser":false,"hashedPassword":"$y$j9T$hash"}]}"#;
-        self.put(&users[1..], spec, 0o444);
-        std::fs::create_dir_all(self.at("nix/var/nix/profiles")).unwrap();
-        symlink(format!("/{SYSTEM}"), self.at("nix/var/nix/profiles/system-1-link")).unwrap();
-        symlink("system-1-link", self.at("nix/var/nix/profiles/system")).unwrap();
+        nixos::install(&self.root, spec);
     }
 
     fn gnupg(&self) {
@@ -119,9 +106,8 @@ impl Backup {
 
     fn home(&self) {
         let home = |path: &str| format!("home/sinh/{path}");
-        let prefix = bech32::Hrp::parse("AGE-SECRET-KEY-").unwrap();
-        let key = bech32::encode_upper::<bech32::Bech32>(prefix, &[7; 32]).unwrap();
-        self.put(&home(".config/sops/age/keys.txt"), format!("# public key: age1\n{key}\n"), 0o600);
+        let key = format!("# public key: age1\n{}\n", nixos::age_key());
+        self.put(&home(".config/sops/age/keys.txt"), key, 0o600);
         self.put(&home(".config/git/config"), "[user]\n\tname = sinh\n\temail = sinh@emberroot\n", 0o644);
         self.put(&home(".ssh/config"), "Host *\n", 0o644);
         for path in DATABASES {

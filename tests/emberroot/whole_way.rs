@@ -198,7 +198,7 @@ const BREAKAGES: &[Breakage] = &[
     ("network-profile", |m| mode(m, "persist/system/etc/NetworkManager/system-connections/Home.nmconnection", 0o644)),
     ("declared", |m| sh!("rm", "-r", m.at("persist/home/sinh/Documents"))),
     ("docker-layer", |m| sh!("rm", "-r", m.at(&format!("{SYSTEM}/var/lib/docker/overlay2/app/diff")))),
-    ("system-profile", |m| sh!("rm", m.at("nix/store/aaaa-nixos-system-emberroot/init"))),
+    ("system-profile", |m| sh!("rm", m.at("nix/store/aaaa-nixos-system/init"))),
 ];
 
 /// Each is found alone, and `--repair` takes it away again.

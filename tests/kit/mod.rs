@@ -9,6 +9,7 @@ pub(crate) mod dress;
 pub(crate) mod faulty;
 pub(crate) mod mount;
 pub(crate) mod nar;
+pub(crate) mod nixos;
 pub(crate) mod nobody;
 pub(crate) mod promise;
 pub(crate) mod random;
