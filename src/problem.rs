@@ -53,6 +53,8 @@ pub enum ProblemKind {
     Unsupported,
     /// The source changed while it was read.
     ChangedSource,
+    /// Somebody changed the target since it was copied, or had put something there before: it is kept.
+    ChangedTarget,
     /// An operation on the target failed.
     Io,
     /// A mount inside the source was not entered.

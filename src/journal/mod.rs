@@ -14,10 +14,11 @@ mod writer;
 pub use declared::Declared;
 pub use reader::{PastRun, Reader};
 pub use row::{CHUNKED, Chunk, Record, Row, SourceId, State};
-pub use writer::{Seen, Writer, WriterHandle};
+pub use writer::{RunKind, Seen, Writer, WriterHandle};
 
 use crate::path::Name;
 use crate::sys::{Errno, Op, errno_words, retry};
+use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -126,7 +127,7 @@ impl Location {
     /// True when a journal of this plan exists. An existing database is checked
     /// without writing to it.
     pub fn exists(&self) -> Result<bool, JournalError> {
-        Ok(self.is_there()? && self.is_made(&self.open_read_only()?)?)
+        Ok(self.is_there()? && self.version(&self.open_read_only()?)?.is_some())
     }
 
     /// A connection for reading alone: no lock is taken and nothing is made. `None`
@@ -150,7 +151,22 @@ impl Location {
             look(&mended).map_err(|source| JournalError::Database { path, source })?;
             return self.connect(OpenFlags::SQLITE_OPEN_READ_ONLY);
         }
-        Ok(connection)
+        match self.version(&connection)? {
+            Some(older) if older < schema::VERSION => self.migrated(&connection, older),
+            _ => Ok(connection),
+        }
+    }
+
+    /// A copy in memory of a journal of an older release, brought to this version: what only
+    /// reads must not change the file.
+    fn migrated(&self, old: &Connection, version: i32) -> Result<Connection, JournalError> {
+        let copy = || {
+            let mut copy = Connection::open_in_memory()?;
+            Backup::new(old, &mut copy)?.run_to_completion(1 << 14, Duration::ZERO, None)?;
+            schema::migrate(&copy, version)?;
+            Ok(copy)
+        };
+        copy().map_err(|source| JournalError::Database { path: self.database(), source })
     }
 
     fn connect(&self, flags: OpenFlags) -> Result<Connection, JournalError> {
@@ -161,9 +177,9 @@ impl Location {
         Ok(connection)
     }
 
-    /// True for a journal of this version, false for a database that a kill left
-    /// before its tables were made.
-    fn is_made(&self, connection: &Connection) -> Result<bool, JournalError> {
+    /// The version of a journal that this program reads; `None` for a database that a
+    /// kill left before its tables were made.
+    fn version(&self, connection: &Connection) -> Result<Option<i32>, JournalError> {
         let path = self.database();
         let pragma = |name: &str| {
             connection
@@ -173,16 +189,16 @@ impl Location {
         let (application, version) = (pragma("application_id")?, pragma("user_version")?);
         // The tables and these two numbers are made in one transaction.
         if pragma("schema_version")? == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         let what = if application != schema::APPLICATION_ID {
             "it is not a persistcp journal".to_string()
         } else if version > schema::VERSION {
             format!("it is of version {version}; this persistcp knows {}", schema::VERSION)
-        } else if version < schema::VERSION {
+        } else if version < schema::OLDEST {
             format!("it is of the older version {version}")
         } else {
-            return Ok(true);
+            return Ok(Some(version));
         };
         Err(JournalError::Foreign { path, what })
     }
@@ -222,8 +238,11 @@ impl Journal {
             made.map_err(|errno| JournalError::File { path: path.clone(), operation: "create", errno })?;
         }
         let connection = open_writable(&path)?;
-        if !location.is_made(&connection)? {
-            create(&connection).map_err(|source| JournalError::Database { path: path.clone(), source })?;
+        let wrap = |source| JournalError::Database { path: path.clone(), source };
+        match location.version(&connection)? {
+            None => create(&connection).map_err(wrap)?,
+            Some(schema::VERSION) => {}
+            Some(older) => schema::migrate(&connection, older).map_err(wrap)?,
         }
         let rows: bool = connection
             .query_row("SELECT EXISTS(SELECT 1 FROM item)", [], |row| row.get(0))

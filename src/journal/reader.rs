@@ -124,7 +124,7 @@ impl Reader {
         let Some(source) = row.source else { return Ok(false) };
         let ask = || {
             let mut statement = self.connection.prepare_cached(
-                "SELECT EXISTS(SELECT 1 FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND nlink > 1 AND kind <> 'd' \
+                "SELECT EXISTS(SELECT 1 FROM item WHERE src_ino = ?1 AND src_volume = ?2 AND nlink > 1 AND kind <> 'd' \
                  AND state = 1 AND alias = 0 AND dst_ino = ?3)",
             )?;
             let key = (source.ino.cast_signed(), source.dev.cast_signed(), row.dst_ino.cast_signed());
@@ -148,7 +148,7 @@ impl Reader {
     pub fn find_linked(&self, stat: &Stat) -> Result<Option<Row>, JournalError> {
         let ask = || {
             let mut statement = self.connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_dev = ?2 AND src_ctime = ?3 AND src_ctime_ns = ?4 \
+                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_volume = ?2 AND src_ctime = ?3 AND src_ctime_ns = ?4 \
                  AND nlink > 1 AND kind <> 'd' AND state = 1 AND alias = 0 LIMIT 1"
             ))?;
             let key = (stat.ino.cast_signed(), stat.dev.cast_signed(), stat.ctime.sec, stat.ctime.nsec);

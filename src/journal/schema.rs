@@ -1,15 +1,24 @@
 //! The database's tables and version; `docs/journal.md` explains them.
 
+use rusqlite::Connection;
+
 /// "pcpj": tells the journal from any other SQLite file.
 pub(super) const APPLICATION_ID: i32 = 0x7063_706a;
 /// Raised with every change that an older persistcp could not read.
-pub(super) const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 3;
+/// The oldest version that [`migrate`] brings to [`VERSION`].
+pub(super) const OLDEST: i32 = 2;
 
 pub(super) const CREATE: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run(
   id INTEGER PRIMARY KEY,
-  started TEXT NOT NULL, ended TEXT, outcome TEXT, tool TEXT NOT NULL, report TEXT);
+  kind TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, outcome TEXT, tool TEXT NOT NULL, report TEXT);
+CREATE TABLE problem(
+  path BLOB NOT NULL, kind TEXT NOT NULL, attribute TEXT NOT NULL, target TEXT NOT NULL,
+  message TEXT NOT NULL, count INTEGER NOT NULL, run INTEGER NOT NULL,
+  PRIMARY KEY(path, kind, attribute)) WITHOUT ROWID;
+CREATE TABLE volume(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 CREATE TABLE target(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE entry(
   dst BLOB PRIMARY KEY, src BLOB NOT NULL, target TEXT NOT NULL, declared INTEGER NOT NULL) WITHOUT ROWID;
@@ -18,7 +27,7 @@ CREATE TABLE item(
   id INTEGER, target INTEGER NOT NULL, state INTEGER NOT NULL, kind TEXT NOT NULL,
   size INTEGER NOT NULL, mode INTEGER NOT NULL, uid INTEGER, gid INTEGER,
   mtime INTEGER, mtime_ns INTEGER, rdev INTEGER NOT NULL, nlink INTEGER NOT NULL,
-  src_dev INTEGER, src_ino INTEGER, src_ctime INTEGER, src_ctime_ns INTEGER,
+  src_volume INTEGER, src_ino INTEGER, src_ctime INTEGER, src_ctime_ns INTEGER,
   dst_ino INTEGER NOT NULL, dst_ctime INTEGER NOT NULL, dst_ctime_ns INTEGER NOT NULL,
   allocated INTEGER NOT NULL,
   alias INTEGER NOT NULL, algorithm INTEGER, digest BLOB, link BLOB, xattrs BLOB,
@@ -30,7 +39,7 @@ CREATE TABLE chunk(
   PRIMARY KEY(dir, name, idx)) WITHOUT ROWID;
 CREATE UNIQUE INDEX item_id ON item(id) WHERE id IS NOT NULL;
 CREATE INDEX item_directory ON item(dst_ino) WHERE id IS NOT NULL;
-CREATE INDEX item_link ON item(src_ino, src_dev) WHERE nlink > 1 AND kind <> 'd' AND alias = 0;
+CREATE INDEX item_link ON item(src_ino, src_volume) WHERE nlink > 1 AND kind <> 'd' AND alias = 0;
 CREATE INDEX item_sticky ON item(dir, name) WHERE flags & 48 <> 0;
 CREATE INDEX item_partial ON item(dir, name) WHERE state = 4;
 CREATE VIEW manifest AS
@@ -45,6 +54,25 @@ CREATE VIEW manifest AS
     FROM item JOIN path ON item.dir = path.id;
 ";
 
+/// Each step brings a journal one version further.
+const STEPS: [&str; 1] = ["
+ALTER TABLE run ADD COLUMN kind TEXT NOT NULL DEFAULT 'copy';
+UPDATE run SET kind = 'verify' WHERE report ->> '$.totals.entries' = 0 AND outcome <> 'interrupted';
+CREATE TABLE problem(
+  path BLOB NOT NULL, kind TEXT NOT NULL, attribute TEXT NOT NULL, target TEXT NOT NULL,
+  message TEXT NOT NULL, count INTEGER NOT NULL, run INTEGER NOT NULL,
+  PRIMARY KEY(path, kind, attribute)) WITHOUT ROWID;
+CREATE TABLE volume(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
+ALTER TABLE item RENAME COLUMN src_dev TO src_volume;
+"];
+
+/// Brings a journal of an older release, from [`OLDEST`] on, to [`VERSION`], in one transaction.
+pub(super) fn migrate(connection: &Connection, from: i32) -> Result<(), rusqlite::Error> {
+    let done = usize::try_from(from - OLDEST).unwrap_or(STEPS.len()).min(STEPS.len());
+    let steps = STEPS[done..].concat();
+    connection.execute_batch(&format!("BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;"))
+}
+
 pub(super) const COLUMNS: &str = "dir, name, id, target, state, kind, size, mode, uid, gid, mtime, mtime_ns, rdev, nlink, \
-     src_dev, src_ino, src_ctime, src_ctime_ns, dst_ino, dst_ctime, dst_ctime_ns, alias, algorithm, digest, link, \
+     src_volume, src_ino, src_ctime, src_ctime_ns, dst_ino, dst_ctime, dst_ctime_ns, alias, algorithm, digest, link, \
      xattrs, flags, project, lost, verified, allocated";

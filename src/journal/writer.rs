@@ -13,6 +13,25 @@ use rusqlite::{Connection, params};
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
+/// What a run does to the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunKind {
+    /// It writes: a migration or a repair.
+    Copy,
+    /// It only looks.
+    Verify,
+}
+
+impl RunKind {
+    /// As the journal stores it.
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::Copy => "copy",
+            Self::Verify => "verify",
+        }
+    }
+}
+
 enum Message {
     Commit(Durable),
     Verified { at: i64, seen: Vec<Seen> },
@@ -20,7 +39,7 @@ enum Message {
     BadChunks { dir: i64, name: Vec<u8>, indices: Vec<u64> },
     Meta(&'static str, String),
     Forget(RelPath),
-    RunStarted { started: String, tool: String },
+    RunStarted { kind: RunKind, started: String, tool: String },
     RunEnded { ended: String, outcome: &'static str, report: String },
     Flush(Sender<()>),
 }
@@ -133,8 +152,8 @@ impl WriterHandle {
     }
 
     /// Begins the record of a run.
-    pub fn run_started(&self, started: String, tool: String) {
-        self.send(Message::RunStarted { started, tool });
+    pub fn run_started(&self, kind: RunKind, started: String, tool: String) {
+        self.send(Message::RunStarted { kind, started, tool });
     }
 
     /// Ends the record of a run with its report as JSON.
@@ -187,8 +206,9 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
             Message::Forget(dst) => super::declared::forget(&mut connection, &dst)?,
             // Whoever asked may have given up.
             Message::Flush(done) => drop(done.send(())),
-            Message::RunStarted { started, tool } => {
-                connection.execute("INSERT INTO run(started, tool) VALUES(?1, ?2)", (started, tool))?;
+            Message::RunStarted { kind, started, tool } => {
+                let values = (kind.word(), started, tool);
+                connection.execute("INSERT INTO run(kind, started, tool) VALUES(?1, ?2, ?3)", values)?;
                 run = Some(connection.last_insert_rowid());
             }
             Message::RunEnded { ended, outcome, report } => {

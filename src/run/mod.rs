@@ -8,7 +8,7 @@ use crate::cli::{fail, print};
 use crate::durable::FileSystems;
 use crate::exit::Exit;
 use crate::fixup;
-use crate::journal::{Journal, Location, Writer};
+use crate::journal::{Journal, Location, RunKind, Writer};
 use crate::pace::Rate;
 use crate::plan::resolved::Resolved;
 use crate::plan::{self, Backup, Overrides, Plan, ResolveError};
@@ -171,7 +171,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
         Ok(writer) => writer,
         Err(error) => return fail(&error.to_string(), Exit::Interrupted),
     };
-    run.announce(&writer);
+    run.announce(RunKind::Copy, &writer);
     run.heed(run.keep_atimes(job, &journal, &writer));
     run.keep_ids(job, &writer);
     if !may_chown() {
@@ -239,7 +239,7 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
         Err(error) => return refuse(job, Some(name), vec![error.to_string()]),
     };
     watch_signals(&run.stop);
-    run.announce(&writer);
+    run.announce(RunKind::Verify, &writer);
     let progress = Progress::start(job.progress, &run.counters);
     progress.phase(Phase::Verify);
     let depth = job.verify.depth();

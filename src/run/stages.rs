@@ -7,7 +7,7 @@ use crate::copy::descriptors::share;
 use crate::copy::{Engine, Options, Parts};
 use crate::durable::{Epochs, FileSystems, Surroundings};
 use crate::exit::Exit;
-use crate::journal::{Declared, Journal, JournalError, Writer};
+use crate::journal::{Declared, Journal, JournalError, RunKind, Writer};
 use crate::meta::{Keep, Owners};
 use crate::pace::Pace;
 use crate::path::RelPath;
@@ -124,7 +124,7 @@ impl Run {
         self.heed(extras::report_unfinished(&self.names, journal, &self.problems));
     }
 
-    pub(super) fn announce(&self, writer: &Writer) {
+    pub(super) fn announce(&self, kind: RunKind, writer: &Writer) {
         let handle = writer.handle();
         handle.meta("plan", self.plan.name.clone());
         // A plan that verifies alone need not name one.
@@ -132,7 +132,7 @@ impl Run {
             handle.meta("source", self.plan.source.to_string_lossy().into_owned());
         }
         handle.meta("root", self.plan.root.to_string_lossy().into_owned());
-        handle.run_started(self.started.rfc3339(), concat!("persistcp ", env!("CARGO_PKG_VERSION")).into());
+        handle.run_started(kind, self.started.rfc3339(), concat!("persistcp ", env!("CARGO_PKG_VERSION")).into());
     }
 
     /// Rows do not hold access times: what an earlier run finished without them is
