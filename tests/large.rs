@@ -23,9 +23,7 @@ fn fill(path: &Path, size: u64) {
 }
 
 fn chunk_rows(world: &World) -> u64 {
-    let journal = world.persist.join(".persistcp/t.sqlite");
-    let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
-    let Ok(connection) = rusqlite::Connection::open_with_flags(journal, flags) else { return 0 };
+    let Some((_scratch, connection)) = crate::kit::journal::copy(world) else { return 0 };
     connection.query_row("SELECT count(*) FROM chunk", [], |row| row.get::<_, i64>(0)).map_or(0, |n| n as u64)
 }
 

@@ -48,6 +48,8 @@ mod roots;
 mod runbook;
 mod second_opinion;
 mod signals;
+mod state_dir;
 mod store;
 mod throttled;
+mod unwritable;
 mod verify;

@@ -32,22 +32,17 @@ impl WriterHandle {
 impl Location {
     /// True when an earlier run gave owners the target's numbers.
     pub fn remapped_ids(&self) -> Result<bool, JournalError> {
-        if !self.exists()? {
-            return Ok(false);
-        }
-        let connection = self.open_read_only()?;
+        let Some((connection, _held)) = self.open_read_only()? else { return Ok(false) };
         let asked = connection.query_row("SELECT value FROM meta WHERE key = ?1", [IDS], |row| row.get(0)).optional();
-        let value: Option<String> = asked.map_err(|source| JournalError::Database { path: self.database(), source })?;
+        let value: Option<String> =
+            asked.map_err(|source| JournalError::database_of(&self.database(), source, &connection))?;
         Ok(value.as_deref() == Some(REMAPPED))
     }
 
     /// Every entry that a run of this plan ever declared; none without a journal.
     pub fn declared(&self) -> Result<Vec<Declared>, JournalError> {
-        if !self.exists()? {
-            return Ok(Vec::new());
-        }
-        let connection = self.open_read_only()?;
-        select(&connection, "").map_err(|source| JournalError::Database { path: self.database(), source })
+        let Some((connection, _held)) = self.open_read_only()? else { return Ok(Vec::new()) };
+        select(&connection, "").map_err(|source| JournalError::database_of(&self.database(), source, &connection))
     }
 }
 
@@ -72,7 +67,7 @@ impl Journal {
             transaction.commit()?;
             Ok(names)
         };
-        work(&mut connection).map_err(|source| JournalError::Database { path: self.path(), source })
+        work(&mut connection).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
     }
 
     /// Records the order of the plan's targets alone: what verifies the target has
@@ -85,7 +80,7 @@ impl Journal {
             transaction.commit()?;
             Ok(names)
         };
-        work(&mut connection).map_err(|source| JournalError::Database { path: self.path(), source })
+        work(&mut connection).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
     }
 
     /// The entries that the plan declares.
@@ -99,8 +94,8 @@ impl Journal {
     }
 
     fn entries(&self, filter: &str) -> Result<Vec<Declared>, JournalError> {
-        let connection = self.writable()?;
-        select(&connection, filter).map_err(|source| JournalError::Database { path: self.path(), source })
+        let connection = self.asking()?;
+        select(&connection, filter).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Questions to the journal.
 
 use super::JournalError;
+use super::connect::Held;
 use super::row::{Row, SourceId, State};
 use super::schema::COLUMNS;
 use crate::digest::{Algorithm, ChunkValue, Digest};
@@ -29,15 +30,17 @@ pub struct PastRun {
 pub struct Reader {
     connection: Connection,
     path: PathBuf,
+    /// Ends after the connection.
+    _held: Held,
 }
 
 impl Reader {
-    pub(super) fn new(connection: Connection, path: PathBuf) -> Self {
-        Self { connection, path }
+    pub(super) fn new(connection: Connection, path: PathBuf, held: Held) -> Self {
+        Self { connection, path, _held: held }
     }
 
     fn wrap<T>(&self, result: Result<T, rusqlite::Error>) -> Result<T, JournalError> {
-        result.map_err(|source| JournalError::Database { path: self.path.clone(), source })
+        result.map_err(|source| JournalError::database_of(&self.path, source, &self.connection))
     }
 
     /// Several questions are answered from one state of the journal, and each costs

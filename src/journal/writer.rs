@@ -1,5 +1,7 @@
 //! The one thread that writes the journal.
 
+use super::connect::Held;
+use super::error::{errno_of, trouble_words, unwritable};
 use super::row::{Chunk, Record, Row, State};
 use super::schema::COLUMNS;
 use super::{Journal, JournalError};
@@ -7,11 +9,15 @@ use crate::digest::Algorithm;
 use crate::durable::Durable;
 use crate::path::RelPath;
 use crate::stop::{Full, Reason, Stop};
+use crate::sys::Errno;
 use crate::sys::stat::{Kind, Time};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::{Connection, params};
+use rustix::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// What a run does to the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +54,16 @@ enum Message {
 #[derive(Debug)]
 pub struct Writer {
     handle: WriterHandle,
-    thread: JoinHandle<Result<(), rusqlite::Error>>,
+    thread: JoinHandle<Result<(), Failure>>,
     path: PathBuf,
+    unrecorded: Unrecorded,
 }
+
+/// An error of SQLite and the system's behind it.
+type Failure = (rusqlite::Error, Option<Errno>);
+
+/// Why nothing is recorded, once that is so.
+type Unrecorded = Arc<Mutex<Option<String>>>;
 
 /// An entry that is as it shall be, and the ctime that it had before it was looked at:
 /// as long as that stands, nothing of it has changed.
@@ -77,30 +90,52 @@ impl std::fmt::Debug for Message {
 impl Writer {
     /// Starts the thread. A failed transaction stops the run through `stop`.
     pub fn start(journal: &Journal, stop: Stop) -> Result<Self, JournalError> {
-        let connection = journal.writable()?;
+        Self::serving(journal, stop, false)
+    }
+
+    /// The same for a pass that only looks at the target: a disk that takes nothing does not
+    /// stop it; [`Self::finish`] says so.
+    pub fn start_to_verify(journal: &Journal, stop: Stop) -> Result<Self, JournalError> {
+        Self::serving(journal, stop, true)
+    }
+
+    fn serving(journal: &Journal, stop: Stop, lenient: bool) -> Result<Self, JournalError> {
         let path = journal.path();
+        let unrecorded: Unrecorded = Arc::new(Mutex::new(journal.unwritable().map(str::to_string)));
+        let mut served = None;
+        if journal.unwritable().is_none() {
+            served = Some((journal.writable()?, Log::of(journal)));
+        }
         // Two epochs may wait: a third would only hide that the journal is slow.
         let (sender, receiver) = bounded(2);
         let thread = std::thread::Builder::new()
             .name("journal".into())
             .spawn({
-                let path = path.clone();
+                let (path, unrecorded) = (path.clone(), Arc::clone(&unrecorded));
                 move || {
-                    let result = serve(connection, &receiver);
-                    if let Err(error) = &result {
-                        let words = format!("journal {}: {error}", path.display());
-                        stop.set(match error.sqlite_error_code() {
-                            Some(rusqlite::ErrorCode::DiskFull) => Reason::Full(words, Full::Journal),
-                            _ => Reason::Fatal(words),
-                        });
-                        // A flush in the queue holds whoever waits for it; this ends with the last handle.
-                        receiver.iter().for_each(drop);
+                    let mut result = Ok(());
+                    if let Some((mut connection, mut log)) = served
+                        && let Err(error) = serve(&mut connection, &receiver, &mut log)
+                    {
+                        let errno = errno_of(&error, &connection);
+                        match unwritable(&error, errno).filter(|_| lenient) {
+                            Some(why) => *unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(why),
+                            None => {
+                                let words = format!("journal {}: {}", path.display(), trouble_words(&error, errno));
+                                let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+                                    || matches!(errno, Some(Errno::NOSPC | Errno::DQUOT));
+                                stop.set(if full { Reason::Full(words, Full::Journal) } else { Reason::Fatal(words) });
+                                result = Err((error, errno));
+                            }
+                        }
                     }
+                    // A flush in the queue holds whoever waits for it; this ends with the last handle.
+                    receiver.iter().for_each(drop);
                     result
                 }
             })
             .map_err(|e| JournalError::Writer { path: path.clone(), what: format!("cannot start its thread: {e}") })?;
-        Ok(Self { handle: WriterHandle(sender), thread, path })
+        Ok(Self { handle: WriterHandle(sender), thread, path, unrecorded })
     }
 
     /// A sender for another thread.
@@ -109,14 +144,74 @@ impl Writer {
         self.handle.clone()
     }
 
-    /// Waits until everything sent is committed. All other handles must be gone.
-    pub fn finish(self) -> Result<(), JournalError> {
+    /// Waits until everything sent is committed. All other handles must be gone. Gives the
+    /// reason why nothing was recorded, where a pass that only verifies went on without.
+    pub fn finish(self) -> Result<Option<String>, JournalError> {
         drop(self.handle);
         match self.thread.join() {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(source)) => Err(JournalError::Database { path: self.path, source }),
+            Ok(Ok(())) => Ok(self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).take()),
+            Ok(Err((source, errno))) => Err(JournalError::Database { path: self.path, source, errno }),
             Err(_) => Err(JournalError::Writer { path: self.path, what: "its thread panicked".into() }),
         }
+    }
+}
+
+/// The write-ahead log, which this thread alone folds into the database. A process that
+/// reads relies on what it has found there, so that is done under the directory's lock,
+/// which is kept until the log is empty: from then on it only grows.
+struct Log {
+    held: Held,
+    file: String,
+    exclusive: Option<OwnedFd>,
+}
+
+/// Bytes of the log from which it is folded: readers look through all of it.
+const LONG: u64 = 40 << 20;
+/// How long a connection waits for another one of the process.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The same for folding, which the next commit tries again.
+const BRIEFLY: Duration = Duration::from_millis(200);
+
+impl Log {
+    fn of(journal: &Journal) -> Self {
+        Self { held: journal.held.clone(), file: format!("{}-wal", journal.location.file()), exclusive: None }
+    }
+
+    /// Takes the lock unless a process is reading; what cannot be found out is tried again.
+    fn seize(&mut self) -> bool {
+        if self.exclusive.is_none() {
+            self.exclusive = self.held.dir.fold_log().ok().flatten();
+        }
+        self.exclusive.is_some()
+    }
+
+    fn fold_if_long(&mut self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        let size = self.held.dir.look(&self.file).ok().flatten().map_or(0, |stat| stat.size);
+        if size < LONG || !self.seize() {
+            return Ok(());
+        }
+        connection.busy_timeout(BRIEFLY)?;
+        let folded = self.fold(connection);
+        connection.busy_timeout(PATIENCE)?;
+        // Otherwise the log has it all; where the disk takes nothing the next commit fails and says so.
+        if folded.is_ok_and(|done| done) {
+            self.exclusive = None;
+        }
+        Ok(())
+    }
+
+    /// True when the log is empty.
+    fn fold(&self, connection: &Connection) -> Result<bool, rusqlite::Error> {
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
+    }
+
+    /// Folds it at the end, so that what is left is one file.
+    fn end(&mut self, connection: &mut Connection) -> Result<(), rusqlite::Error> {
+        if self.seize() && self.fold(connection)? {
+            // Closed by its last connection it is removed as well.
+            connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        }
+        Ok(())
     }
 }
 
@@ -175,16 +270,17 @@ impl WriterHandle {
     }
 }
 
-fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(), rusqlite::Error> {
+fn serve(connection: &mut Connection, receiver: &Receiver<Message>, log: &mut Log) -> Result<(), rusqlite::Error> {
     let mut run = None;
     while let Ok(message) = receiver.recv() {
+        let asks = matches!(message, Message::Flush(_));
         match message {
-            Message::Commit(durable) => commit(&mut connection, durable)?,
-            Message::Verified { at, seen } => verified(&mut connection, at, &seen)?,
+            Message::Commit(durable) => commit(connection, durable)?,
+            Message::Verified { at, seen } => verified(connection, at, &seen)?,
             Message::Bad(keys) => {
                 let bad = State::Bad.number();
                 update_keys(
-                    &mut connection,
+                    connection,
                     // An unfinished large file was never called done, and keeps its chunks.
                     &format!(
                         "UPDATE item SET verified = NULL, state = {bad} WHERE dir = ?1 AND name = ?2 AND state <> 4"
@@ -203,7 +299,7 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
             Message::Meta(key, value) => {
                 connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)", (key, value))?;
             }
-            Message::Forget(dst) => super::declared::forget(&mut connection, &dst)?,
+            Message::Forget(dst) => super::declared::forget(connection, &dst)?,
             // Whoever asked may have given up.
             Message::Flush(done) => drop(done.send(())),
             Message::RunStarted { kind, started, tool } => {
@@ -218,9 +314,11 @@ fn serve(mut connection: Connection, receiver: &Receiver<Message>) -> Result<(),
                 )?;
             }
         }
+        if !asks {
+            log.fold_if_long(connection)?;
+        }
     }
-    // Folds the log into the database, so that what is left is one file.
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    log.end(connection)
 }
 
 fn verified(connection: &mut Connection, at: i64, seen: &[Seen]) -> Result<(), rusqlite::Error> {

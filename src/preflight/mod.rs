@@ -178,6 +178,9 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
         if let Some(place) = place {
             let ours = damaged || declared.iter().any(|d| d.dst.strip_prefix(&target.to).is_some());
             refusals.extend(place.refusals(&plan, target, allow, ours));
+            // A run that only says what it would do needs no more than to read.
+            let read_only = place.read_only(&plan, target);
+            if survey_always { notes.extend(read_only) } else { refusals.extend(read_only) }
         }
     }
     let Some(source) = source.filter(|_| refusals.is_empty()).map(Arc::new) else { return Err(refusals) };

@@ -83,9 +83,6 @@ impl Place {
                 ));
             }
         }
-        if self.space.read_only {
-            out.push(format!("the target {shown} is mounted read-only at {point}; mount it read-write"));
-        }
         if let Some(kind) = self.space.without_owners()
             && !allow.no_owner
         {
@@ -98,6 +95,13 @@ impl Place {
             ));
         }
         out
+    }
+
+    /// What to say of a target that takes nothing.
+    pub(super) fn read_only(&self, plan: &Resolved, target: &Target) -> Option<String> {
+        let point = self.mount.as_ref().map(|m| m.point.display().to_string()).unwrap_or_default();
+        let shown = format!("{}{}", plan.root.display(), target.to);
+        self.space.read_only.then(|| format!("the target {shown} is mounted read-only at {point}; mount it read-write"))
     }
 
     fn is_filled(&self) -> bool {

@@ -230,9 +230,9 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
         Ok(remapped) => run.remap_ids |= remapped,
         Err(error) => return refuse(job, Some(name), vec![error.to_string()]),
     }
-    let opened = Journal::open(location, false).and_then(|journal| {
-        run.declare_targets(&journal)?;
-        Writer::start(&journal, run.stop.clone()).map(|writer| (journal, writer))
+    let opened = Journal::open_to_verify(location, &run.target_names()).and_then(|(journal, names)| {
+        run.names = names;
+        Writer::start_to_verify(&journal, run.stop.clone()).map(|writer| (journal, writer))
     });
     let (journal, writer) = match opened {
         Ok(opened) => opened,

@@ -94,7 +94,7 @@ impl Run {
         }
     }
 
-    fn target_names(&self) -> Vec<String> {
+    pub(super) fn target_names(&self) -> Vec<String> {
         self.plan.targets.iter().map(|target| target.name.clone()).collect()
     }
 
@@ -215,13 +215,6 @@ impl Run {
             _ if self.remap_ids => Owners::Renumbered(Arc::new(self.plan.renumbering.clone())),
             _ => Owners::Kept,
         }
-    }
-
-    /// The same for a run that does not look for the entries.
-    pub(super) fn declare_targets(&mut self, journal: &Journal) -> Result<(), JournalError> {
-        let targets = self.target_names();
-        self.names = journal.declare_targets(&targets)?;
-        Ok(())
     }
 
     /// Verifies what the journal lists; differences go to `problems`.

@@ -15,12 +15,18 @@ use std::path::PathBuf;
 pub(super) fn finish(job: &Job, run: Run, writer: Writer, mut report: Report) -> Exit {
     let json = report::json(&report);
     writer.handle().run_ended(report.ended.clone(), report.outcome.word(), json.to_string());
-    if let Err(error) = writer.finish() {
-        report.outcome = Exit::Interrupted;
-        if !report.reason.contains(&error.to_string()) {
-            report.reason.push(error.to_string());
+    match writer.finish() {
+        Ok(None) => {}
+        Ok(Some(why)) => {
+            report.notes.push(format!("the journal cannot be written ({why}): what was verified is not recorded"));
         }
-        report.resume.get_or_insert_with(shell::this_command);
+        Err(error) => {
+            report.outcome = Exit::Interrupted;
+            if !report.reason.contains(&error.to_string()) {
+                report.reason.push(error.to_string());
+            }
+            report.resume.get_or_insert_with(shell::this_command);
+        }
     }
     drop(run);
     tell(job, &report)
@@ -102,6 +108,8 @@ pub(super) fn watch_signals(stop: &Stop) {
         }
     };
     if let Err(error) = ctrlc::set_handler(handler) {
+        // A handler that nobody serves would swallow them.
+        crate::sys::signals::default_for_stop();
         fail(&format!("signals cannot be caught ({error}); an interrupted run can be resumed all the same"), Exit::Ok);
     }
 }

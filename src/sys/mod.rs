@@ -11,6 +11,8 @@ pub mod filesystem;
 pub mod flags;
 pub mod raw;
 pub mod root;
+pub mod signals;
+pub(crate) mod sqlite;
 pub mod stat;
 pub mod xattr;
 

@@ -7,6 +7,7 @@ pub(crate) mod cuts;
 pub(crate) mod disk;
 pub(crate) mod dress;
 pub(crate) mod faulty;
+pub(crate) mod journal;
 pub(crate) mod mount;
 pub(crate) mod nar;
 pub(crate) mod nixos;

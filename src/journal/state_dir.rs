@@ -1,0 +1,170 @@
+//! The directory that holds a journal, held open and known to be ours.
+//!
+//! Whoever else can write in it could put a symlink, a FIFO or a half transaction of
+//! his own where a journal is expected. So nothing in it is opened before its owner and
+//! mode are known, and everything is opened through its descriptor.
+
+use super::JournalError;
+use crate::sys::filesystem::space;
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::xattr::{Holder, proc_path};
+use crate::sys::{Errno, Op, effective_ids, file, retry};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// Write permission of the group and of others.
+const OTHERS_WRITE: u32 = 0o022;
+/// How long a reader waits for a run that folds its log.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An open directory that nobody else can write in.
+#[derive(Debug)]
+pub(super) struct StateDir {
+    fd: OwnedFd,
+    path: PathBuf,
+    /// Its file system keeps no owners: one mount option is the owner of all.
+    ownerless: bool,
+    /// Modes mean something there.
+    modes: bool,
+}
+
+impl StateDir {
+    /// Opens it; `None` where there is none.
+    pub(super) fn open(path: &Path) -> Result<Option<Self>, JournalError> {
+        match retry(Op::Open, || rustix::fs::open(path, DIRECTORY, Mode::empty())) {
+            Ok(fd) => Self::trusted(fd, path).map(Some),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOTDIR | Errno::LOOP) => Self::no_directory(path),
+            Err(errno) => Err(JournalError::File { path: path.into(), operation: "open the directory", errno }),
+        }
+    }
+
+    /// Opens it, and makes it first if need be; closes it to others.
+    pub(super) fn make(path: &Path) -> Result<Self, JournalError> {
+        let fail = |operation| move |errno| JournalError::File { path: path.to_path_buf(), operation, errno };
+        match retry(Op::Mkdir, || rustix::fs::mkdir(path, Mode::from_raw_mode(0o700))) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(fail("create the directory")(errno)),
+        }
+        let dir = Self::open(path)?.ok_or_else(|| fail("open the directory")(Errno::NOENT))?;
+        if dir.stat()?.mode & 0o777 != 0o700 {
+            file::chmod(Holder::file(&dir.fd), 0o700).map_err(fail("make private"))?;
+        }
+        Ok(dir)
+    }
+
+    /// A path whose end, or whose way, is no directory.
+    fn no_directory(path: &Path) -> Result<Option<Self>, JournalError> {
+        let fail = |errno| JournalError::File { path: path.into(), operation: "look at", errno };
+        match retry(Op::Stat, || rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW)) {
+            Ok(_) => Err(JournalError::Untrusted {
+                path: path.into(),
+                what: "a directory is expected there, not a symlink or a file".into(),
+            }),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(fail(errno)),
+        }
+    }
+
+    fn trusted(fd: OwnedFd, path: &Path) -> Result<Self, JournalError> {
+        let fail = |errno| JournalError::File { path: path.into(), operation: "look at", errno };
+        let stat = stat_fd(&fd).map_err(fail)?;
+        let space = space(&fd).map_err(fail)?;
+        let ownerless = space.without_owners().is_some();
+        let dir = Self { fd, path: path.into(), ownerless, modes: !space.may_lack_owners() };
+        dir.distrust(&stat).map_or(Ok(dir), |what| Err(JournalError::Untrusted { path: path.into(), what }))
+    }
+
+    /// Why something that looks like `stat` may not be ours.
+    fn distrust(&self, stat: &Stat) -> Option<String> {
+        if stat.uid != effective_ids().0 && !self.ownerless {
+            return Some(format!("it belongs to another user (uid {}), who could exchange what is in it", stat.uid));
+        }
+        (self.modes && stat.mode & OTHERS_WRITE != 0)
+            .then(|| format!("others may write to it (mode {:04o}); if all in it is yours, chmod go-w does", stat.mode))
+    }
+
+    /// A file in it as it is; `None` where there is none. Only a regular file that is ours passes.
+    pub(super) fn look(&self, name: &str) -> Result<Option<Stat>, JournalError> {
+        let path = self.path.join(name);
+        let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = retry(Op::Open, || rustix::fs::openat(&self.fd, name, handle, Mode::empty()));
+        let stat = match opened.and_then(stat_fd) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(JournalError::File { path, operation: "look at", errno }),
+        };
+        if stat.kind != Kind::File {
+            let what = format!("it is {}, not a regular file", stat.kind.words());
+            return Err(JournalError::Untrusted { path, what });
+        }
+        self.distrust(&stat).map_or(Ok(Some(stat)), |what| Err(JournalError::Untrusted { path, what }))
+    }
+
+    /// Opens a file in it, 0600 where it is made.
+    pub(super) fn open_file(&self, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let op = if flags.contains(OFlags::CREATE) { Op::Create } else { Op::Open };
+        retry(op, || rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600)))
+    }
+
+    /// Renames a file in it.
+    pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
+        retry(Op::Rename, || rustix::fs::renameat(&self.fd, from, &self.fd, to))
+    }
+
+    /// A path to a file in it for SQLite: it leads through the descriptor, whatever the
+    /// directory's name is by now.
+    pub(super) fn through(&self, name: &str) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        let dir = proc_path(self.fd.as_fd());
+        Path::new(std::ffi::OsStr::from_bytes(dir.as_bytes())).join(name)
+    }
+
+    pub(super) fn stat(&self) -> Result<Stat, JournalError> {
+        stat_fd(&self.fd).map_err(|errno| JournalError::File { path: self.path.clone(), operation: "look at", errno })
+    }
+
+    /// Owner checks mean something here.
+    pub(super) fn has_owners(&self) -> bool {
+        !self.ownerless
+    }
+
+    /// Keeps every run from folding its log into a database of this directory for as long
+    /// as the answer lives: what a reader has found stays where it is. `None` where the file
+    /// system has no such locks.
+    pub(super) fn keep_log(&self) -> Result<Option<OwnedFd>, JournalError> {
+        let lock = self.again()?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match retry(Op::Flock, || rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared)) {
+                Ok(()) => return Ok(Some(lock)),
+                Err(Errno::WOULDBLOCK) if Instant::now() >= until => {
+                    return Err(JournalError::Busy { path: self.path.clone() });
+                }
+                Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(20)),
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    /// For the writer: the lock that keeps readers out, `None` while one is reading.
+    pub(super) fn fold_log(&self) -> Result<Option<OwnedFd>, JournalError> {
+        let lock = self.again()?;
+        match retry(Op::Flock, || rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            // Without such locks nobody reads by them.
+            Ok(()) | Err(_) => Ok(Some(lock)),
+        }
+    }
+
+    /// A description of its own: locks belong to those.
+    fn again(&self) -> Result<OwnedFd, JournalError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        retry(Op::Open, || rustix::fs::openat(&self.fd, ".", flags, Mode::empty()))
+            .map_err(|errno| JournalError::File { path: self.path.clone(), operation: "open the directory", errno })
+    }
+}
