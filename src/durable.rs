@@ -69,13 +69,15 @@ pub struct Written {
     pub replace: Option<Replace>,
     /// Its share of the dirty bytes, given back when the epoch is sealed.
     pub permit: Option<Permit>,
+    /// Its share of the memory for large rows, given back when the journal has it.
+    pub memory: Option<Permit>,
 }
 
 impl Written {
     /// An entry that adds nothing to the dirty bytes.
     #[must_use]
     pub fn row(row: Row, file_system: usize) -> Self {
-        Self { record: Record::Row(Box::new(row)), file_system, bytes: 0, replace: None, permit: None }
+        Self { record: Record::Row(Box::new(row)), file_system, bytes: 0, replace: None, permit: None, memory: None }
     }
 
     /// Index of the plan's target, where the record says it.
@@ -114,13 +116,17 @@ pub struct Replace {
 
 /// Entries that the medium has. Only [`Epoch::seal`] makes one.
 #[derive(Debug)]
-pub struct Durable(Vec<Record>);
+pub struct Durable {
+    records: Vec<Record>,
+    /// Held until the records are in the journal.
+    memory: Vec<Permit>,
+}
 
 impl Durable {
     /// What may now be recorded.
     #[must_use]
     pub fn records(&self) -> &[Record] {
-        &self.0
+        &self.records
     }
 }
 
@@ -129,6 +135,8 @@ impl Durable {
 struct Epoch {
     items: Vec<Written>,
     bytes: u64,
+    /// Of its large rows.
+    memory: u64,
 }
 
 /// What an epoch leaves: durable rows, and replacements that were renamed just
@@ -141,6 +149,7 @@ struct Sealed {
 impl Epoch {
     fn push(&mut self, item: Written) {
         self.bytes += item.bytes;
+        self.memory += item.memory.as_ref().map_or(0, |permit| permit.bytes);
         self.items.push(item);
     }
 
@@ -159,7 +168,8 @@ impl Epoch {
             journal.bad(replaced);
             journal.flush();
         }
-        let mut sealed = Sealed { durable: Durable(Vec::with_capacity(self.items.len())), renamed: Vec::new() };
+        let durable = Durable { records: Vec::with_capacity(self.items.len()), memory: Vec::new() };
+        let mut sealed = Sealed { durable, renamed: Vec::new() };
         for mut item in self.items {
             match (item.replace.take(), &mut item.record) {
                 (Some(replace), Record::Row(row)) => match replace.put_in_place(row) {
@@ -168,7 +178,10 @@ impl Epoch {
                         problems.add(replace.failed(errno));
                     }
                 },
-                _ => sealed.durable.0.push(item.record),
+                _ => {
+                    sealed.durable.records.push(item.record);
+                    sealed.durable.memory.extend(item.memory);
+                }
             }
         }
         Ok(sealed)
@@ -230,23 +243,31 @@ const LEAST_DIRTY: u64 = 8 << 20;
 const MOST_DIRTY: u64 = 512 << 20;
 /// What every file costs beyond its data: inode, directory entry, journal row.
 const ENTRY_COST: u64 = 4096;
+/// Rows of more bytes than this have a share of [`ROWS`].
+const LARGE_ROW: u64 = 512;
+/// Bytes that large rows, those with attributes, may take between the copy and the journal.
+const ROWS: u64 = 64 << 20;
 
 impl Gate {
-    fn new() -> Arc<Self> {
+    fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self {
             used: Mutex::new(0),
             freed: Condvar::new(),
-            limit: AtomicU64::new(128 << 20),
+            limit: AtomicU64::new(limit),
             waiting: AtomicUsize::new(0),
         })
     }
 
-    /// Waits until `bytes` more may become dirty. A file larger than the bound takes all of it.
+    /// Waits until an entry with `bytes` more may become dirty. A file larger than the bound takes all of it.
     pub fn acquire(self: &Arc<Self>, bytes: u64) -> Permit {
+        self.share(bytes + ENTRY_COST)
+    }
+
+    fn share(self: &Arc<Self>, wanted: u64) -> Permit {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             let limit = self.limit.load(Relaxed);
-            let bytes = (bytes + ENTRY_COST).min(limit);
+            let bytes = wanted.min(limit);
             if *used == 0 || *used + bytes <= limit {
                 *used += bytes;
                 return Permit { gate: Arc::clone(self), bytes };
@@ -277,6 +298,7 @@ enum Message {
 pub struct Epochs {
     sender: Sender<Message>,
     gate: Arc<Gate>,
+    memory: Arc<Gate>,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -286,6 +308,8 @@ pub struct Submit {
     sender: Sender<Message>,
     /// Bounds the dirty bytes.
     pub gate: Arc<Gate>,
+    /// Bounds the bytes of large rows.
+    memory: Arc<Gate>,
 }
 
 /// What the thread works with.
@@ -306,18 +330,18 @@ impl Epochs {
     /// Starts the thread.
     pub fn start(with: Surroundings) -> std::io::Result<Self> {
         let (sender, receiver) = bounded(4096);
-        let gate = Gate::new();
+        let (gate, memory) = (Gate::new(128 << 20), Gate::new(ROWS));
         let thread = std::thread::Builder::new().name("epochs".into()).spawn({
-            let gate = Arc::clone(&gate);
-            move || serve(&with, &receiver, &gate)
+            let (gate, memory) = (Arc::clone(&gate), Arc::clone(&memory));
+            move || serve(&with, &receiver, &gate, &memory)
         })?;
-        Ok(Self { sender, gate, thread })
+        Ok(Self { sender, gate, memory, thread })
     }
 
     /// A sender for the workers.
     #[must_use]
     pub fn submit(&self) -> Submit {
-        Submit { sender: self.sender.clone(), gate: Arc::clone(&self.gate) }
+        Submit { sender: self.sender.clone(), gate: Arc::clone(&self.gate), memory: Arc::clone(&self.memory) }
     }
 
     /// Seals what is left and waits. All [`Submit`]s must be gone.
@@ -333,7 +357,14 @@ impl Epochs {
 
 impl Submit {
     /// Hands in an entry; waits while an epoch is being sealed and the queue is full.
-    pub fn send(&self, written: Written) {
+    pub fn send(&self, mut written: Written) {
+        let bytes = match &written.record {
+            Record::Row(row) => row.heap_bytes(),
+            Record::Chunk(_) => 0,
+        };
+        if bytes > LARGE_ROW {
+            written.memory = Some(self.memory.share(bytes));
+        }
         // The thread ends only when all senders are gone.
         drop(self.sender.send(Message::Item(Box::new(written))));
     }
@@ -353,7 +384,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// More entries than this are not kept in memory.
 const MOST_ITEMS: usize = 16_384;
 
-fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate) {
+fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate, memory: &Gate) {
     let mut epoch = Epoch::default();
     let mut began = Instant::now();
     let mut void = false;
@@ -373,10 +404,11 @@ fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate) {
             Err(RecvTimeoutError::Timeout) => quiet = true,
             Err(RecvTimeoutError::Disconnected) => ended = true,
         }
-        let full = epoch.bytes >= gate.limit.load(Relaxed) / 2 || epoch.items.len() >= MOST_ITEMS;
+        let full =
+            epoch.bytes >= gate.limit.load(Relaxed) / 2 || epoch.items.len() >= MOST_ITEMS || epoch.memory >= ROWS / 4;
         // Whoever waits for room gets it from a whole epoch; from less only when nothing comes any
         // more. A flush for each chunk of a large file would cost more than the chunk.
-        let starved = quiet && gate.waiting.load(Relaxed) > 0;
+        let starved = quiet && gate.waiting.load(Relaxed) + memory.waiting.load(Relaxed) > 0;
         let mut due = full || starved || began.elapsed() >= LONGEST;
         // Replacements come back for an epoch of their own, so the end may take two.
         while !epoch.items.is_empty() && (due || ended || flushed.is_some()) {
@@ -408,9 +440,9 @@ fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> 
         Ok(sealed) => {
             adapt(gate, bytes, started.elapsed());
             add(&with.counters.durable_bytes, bytes);
-            let rows = sealed.durable.0.iter().filter(|record| matches!(record, Record::Row(_))).count();
+            let rows = sealed.durable.records.iter().filter(|record| matches!(record, Record::Row(_))).count();
             add(&with.counters.durable_entries, rows as u64);
-            if !sealed.durable.0.is_empty() {
+            if !sealed.durable.records.is_empty() {
                 with.journal.commit(sealed.durable);
             }
             Some(sealed.renamed)

@@ -26,6 +26,7 @@ pub mod mounts;
 pub mod pace;
 pub mod path;
 pub mod plan;
+mod pool;
 pub mod preflight;
 pub mod problem;
 pub mod progress;

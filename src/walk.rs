@@ -95,7 +95,7 @@ const MOST_QUEUED: usize = 512;
 pub fn walk<V: Visit>(root: &Arc<Root>, starts: Vec<Start<V::Place>>, visit: &V, means: Means) {
     let budget = FdBudget::new(means.directories);
     let walk = Walk { visit, queued: AtomicUsize::new(0), inline: means.inline };
-    let Ok(pool) = rayon::ThreadPoolBuilder::new().num_threads(means.threads).build() else {
+    let Ok(pool) = crate::pool::start(means.threads, "walk") else {
         return visit.unreadable(Unread::Everything);
     };
     pool.scope(|scope| {

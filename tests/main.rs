@@ -12,6 +12,7 @@ mod kit;
 mod against;
 mod attackers;
 mod audit;
+mod bounds;
 mod broken;
 mod cache;
 mod calls;

@@ -104,14 +104,14 @@ impl Comparison<'_> {
             linked: Mutex::default(),
             queued: AtomicUsize::new(0),
         };
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.verifier.threads).build();
+        let pool = crate::pool::start(self.verifier.threads, "compare");
         match pool {
             Ok(pool) => pool.scope(|scope| {
                 walk.parents(&layout::destinations(plan, |_| true), &RelPath::root());
                 walk.entries(scope);
             }),
             Err(error) => {
-                self.verifier.stop.set(Reason::Fatal(format!("cannot start threads: {error}")));
+                self.verifier.stop.set(Reason::Fatal(error));
             }
         }
         Ok(())

@@ -295,6 +295,7 @@ impl Work<'_> {
             bytes: written,
             replace: None,
             permit: Some(permit),
+            memory: None,
         });
         Ok(())
     }

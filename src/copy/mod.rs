@@ -180,11 +180,7 @@ impl Engine {
 
     /// Copies everything and returns when the last entry is handed to its epoch.
     pub fn run(self) -> Result<FixupsChanged, String> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.options.threads)
-            .thread_name(|n| format!("copy-{n}"))
-            .build()
-            .map_err(|e| format!("cannot start {} threads: {e}", self.options.threads))?;
+        let pool = crate::pool::start(self.options.threads, "copy")?;
         let nested = self.nested.clone();
         pool.scope(|scope| self.build(scope, &layout::destinations(&self.plan, |(t, e)| !nested[t][e])));
         // A nested entry that no walk reached (behind a symlink, a mount or a pattern) is copied on its own.
@@ -242,7 +238,7 @@ impl Engine {
             }
             Errno::FBIG => {
                 let mut problem = Problem::failed(path, ProblemKind::Unsupported, operation, errno);
-                problem.message.push_str("; the target's file system holds no file of this size");
+                problem.message.push_str("; the target's file system holds no file of this size, or the limit of file sizes (ulimit -f) is lower");
                 self.problem(target, problem);
                 return;
             }

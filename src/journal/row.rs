@@ -121,6 +121,13 @@ impl Row {
         self.wanted.kind
     }
 
+    /// Bytes of memory that it takes beyond its own size.
+    #[must_use]
+    pub fn heap_bytes(&self) -> u64 {
+        let link = self.link.as_ref().map_or(0, Vec::len);
+        (self.name.len() + link) as u64 + self.xattrs().map_or(0, Xattrs::heap_bytes)
+    }
+
     /// The attributes to expect, none for rows that do not say.
     #[must_use]
     pub fn xattrs(&self) -> Option<&Xattrs> {

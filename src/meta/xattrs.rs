@@ -48,6 +48,13 @@ impl Xattrs {
         self.0.is_empty()
     }
 
+    /// Bytes of memory that they take.
+    #[must_use]
+    pub fn heap_bytes(&self) -> u64 {
+        let each = |(name, value): &(CString, Vec<u8>)| (name.as_bytes().len() + value.len() + 64) as u64;
+        self.0.iter().map(each).sum()
+    }
+
     /// The value of `name`.
     #[must_use]
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {

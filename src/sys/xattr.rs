@@ -86,8 +86,8 @@ pub fn get(holder: Holder<'_>, name: &CStr) -> Result<Vec<u8>, Errno> {
         Err(Errno::RANGE) => {
             let mut large = vec![0; MAX];
             let length = once(&mut large)?;
-            large.truncate(length);
-            Ok(large)
+            // A row keeps it until its epoch is recorded: no more than it takes.
+            Ok(large[..length].to_vec())
         }
         Err(errno) => Err(errno),
     }

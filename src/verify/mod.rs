@@ -102,6 +102,8 @@ struct Batch {
 }
 
 const PAGE: u32 = 512;
+/// Attributes can take 64 KiB each: a batch is closed with them.
+const BATCH_BYTES: u64 = 256 << 10;
 
 impl Verifier {
     /// Verifies what the journal lists.
@@ -114,19 +116,24 @@ impl Verifier {
         // The queue bounds the rows in memory, whatever the number of files.
         let (sender, receiver) = crossbeam_channel::bounded::<(RelPath, Batch)>(2 * self.threads);
         std::thread::scope(|scope| {
+            let mut started = 0;
             for _ in 0..self.threads {
                 let receiver = receiver.clone();
-                scope.spawn(move || {
+                let serve = move || {
                     for (path, batch) in receiver {
                         if !self.stop.is_set() {
                             self.batch(&path, batch);
                         }
                     }
-                });
+                };
+                if std::thread::Builder::new().name("verify".into()).spawn_scoped(scope, serve).is_err() {
+                    break;
+                }
+                started += 1;
             }
             drop(receiver);
-            // Consumed there: its end is what ends the threads.
-            self.feed(&reader, sender)
+            // Consumed there: its end is what ends the threads. Where none can be started, this one does it all.
+            self.feed(&reader, (started > 0).then_some(sender))
         })
     }
 
@@ -143,7 +150,11 @@ impl Verifier {
         Ok(reader)
     }
 
-    fn feed(&self, reader: &Reader, sender: crossbeam_channel::Sender<(RelPath, Batch)>) -> Result<(), JournalError> {
+    fn feed(
+        &self,
+        reader: &Reader,
+        sender: Option<crossbeam_channel::Sender<(RelPath, Batch)>>,
+    ) -> Result<(), JournalError> {
         let mut after = (-1, Vec::new());
         let mut place = (0, RelPath::root());
         loop {
@@ -153,18 +164,26 @@ impl Verifier {
             let mut rows = page.into_iter().peekable();
             while let Some(first) = rows.next() {
                 let dir = first.dir;
+                let mut bytes = first.heap_bytes();
                 let mut batch = Batch { dir, rows: vec![first] };
                 while batch.rows.len() < 64
+                    && bytes < BATCH_BYTES
                     && let Some(row) = rows.next_if(|row| row.dir == dir)
                 {
+                    bytes += row.heap_bytes();
                     batch.rows.push(row);
                 }
                 if place.0 != dir {
                     place = (dir, reader.path_of(dir)?);
                 }
                 batch.rows.sort_unstable_by_key(|row| row.dst_ino);
-                if self.stop.is_set() || sender.send((place.1.clone(), batch)).is_err() {
+                if self.stop.is_set() {
                     return Ok(());
+                }
+                match &sender {
+                    // The threads end only with the channel.
+                    Some(sender) => drop(sender.send((place.1.clone(), batch))),
+                    None => self.batch(&place.1, batch),
                 }
             }
         }
