@@ -1,7 +1,8 @@
-//! What a file system as a whole cannot hold.
+//! What a file system as a whole cannot hold, or cannot tell.
 //!
 //! One attribute that one inode does not get is a problem of its own. What no
-//! inode of that file system can get is said once and counted for each.
+//! inode of that file system can get is said once and counted for each; so is what
+//! the source's file system does not tell of any of its inodes.
 
 use crate::problem::ProblemKind;
 use crate::sys::Errno;
@@ -46,10 +47,16 @@ pub enum Loss {
     Symlinks,
     /// FIFOs and device nodes.
     Special,
+    /// Extended attributes, ACLs among them, that the source's file system does not tell.
+    UntoldXattrs,
+    /// Inode flags that it does not tell.
+    UntoldFlags,
+    /// Project ids that it does not tell.
+    UntoldProject,
 }
 
 /// All classes, in the order of their bits in the journal.
-const ALL: [Loss; 18] = [
+const ALL: [Loss; 21] = [
     Loss::Owner,
     Loss::Mode,
     Loss::SetId,
@@ -68,6 +75,9 @@ const ALL: [Loss; 18] = [
     Loss::Special,
     Loss::SpecialFlags,
     Loss::Name,
+    Loss::UntoldXattrs,
+    Loss::UntoldFlags,
+    Loss::UntoldProject,
 ];
 
 impl Loss {
@@ -114,6 +124,7 @@ impl Loss {
             Self::Holes => ProblemKind::Holes,
             Self::Links => ProblemKind::Link,
             Self::Symlinks | Self::Special => ProblemKind::Unsupported,
+            Self::UntoldXattrs | Self::UntoldFlags | Self::UntoldProject => ProblemKind::Unreadable,
         }
     }
 
@@ -132,9 +143,10 @@ impl Loss {
             Self::Security => "security.* attributes",
             Self::Other => "attributes",
             Self::Acl => "POSIX ACLs",
-            Self::Flags => "inode flags",
+            Self::UntoldXattrs => "extended attributes",
+            Self::Flags | Self::UntoldFlags => "inode flags",
             Self::SpecialFlags => "inode flags of symlinks, FIFOs and device nodes",
-            Self::Project => "project ids",
+            Self::Project | Self::UntoldProject => "project ids",
             Self::Holes => "holes",
             Self::Links => "hard links",
             Self::Symlinks => "symlinks",

@@ -128,6 +128,11 @@ impl Problem {
                            name of the backup a number in the plan's [ids] and run again"
                 .to_string(),
             Loss::SpecialFlags => format!("{} cannot be set", loss.words()),
+            Loss::UntoldXattrs | Loss::UntoldFlags | Loss::UntoldProject => format!(
+                "whichever inode is asked for {0}, the source's file system answers with an error: none were copied; \
+                 mount it with another driver if it has {0} that matter",
+                loss.words()
+            ),
             _ => format!("the target's file system cannot hold {}", loss.words()),
         };
         Self::new(path, loss.kind(), message).of_disk(dev, loss)

@@ -180,7 +180,7 @@ impl<V: Visit> Walk<'_, V> {
         };
         let mut below = Vec::new();
         for name in names {
-            match src.stat_at(name) {
+            match src.cached_stat_at(name) {
                 Ok(stat) => {
                     let place = self.visit.entry(&dir.place, &src, name, &stat);
                     if let Some(place) = place.filter(|_| stat.kind == Kind::Directory) {

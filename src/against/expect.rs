@@ -2,20 +2,20 @@
 
 use super::{Dir, Sides, Walk};
 use crate::copy::mount::{NotEntered, not_entered};
-use crate::copy::with_buffer;
-use crate::digest::{Algorithm, ContentHasher, Digest, Sink};
+use crate::driver::missing_subvolume;
 use crate::fixup;
 use crate::journal::{Row, SourceId, State};
-use crate::meta::{Attributes, Wanted};
-use crate::pace::Pace;
+use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
-use crate::sys::dir::TargetDir;
+use crate::reread;
+use crate::sys::dir::{SourceDir, TargetDir};
+use crate::sys::file;
+use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, Time, stat_fd};
 use crate::sys::xattr::Holder;
-use crate::sys::{Errno, file};
 use crate::verify::Depth;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, OwnedFd};
 use std::sync::PoisonError;
 
 /// What the plan says of an entry itself, over what the backup has.
@@ -35,6 +35,8 @@ pub(super) struct Seen<'a> {
     pub(super) dir: Option<i64>,
     pub(super) stat: &'a Stat,
     pub(super) holder: Holder<'a>,
+    /// The directory that it lies in, of what is no directory itself.
+    pub(super) near: Option<&'a SourceDir>,
     pub(super) own: Own,
 }
 
@@ -55,10 +57,18 @@ impl Walk<'_> {
     /// The row that a copier would write, but for the content.
     pub(super) fn expected(&self, seen: &Seen<'_>, dst: &TargetDir) -> Row {
         let Seen { name, path, target, stat, .. } = *seen;
-        let (attributes, unread) = Attributes::read(seen.holder, stat);
-        unread.into_iter().for_each(|(operation, errno)| self.unreadable(target, path.clone(), &operation, errno));
+        let near = || match seen.near {
+            Some(near) => Root::again(near).ok(),
+            None => Root::again(seen.holder.fd()).ok(),
+        };
+        let (attributes, problems) = self.drivers.attributes(seen.holder, stat, near, || path.clone());
+        problems.into_iter().for_each(|problem| self.verifier().problem(target, problem));
         let mut wanted = Wanted::from_source(stat, attributes, &self.of.keep);
         wanted.override_with(seen.own.uid, seen.own.gid, seen.own.mode);
+        if self.drivers.is_empty_subvolume(stat, seen.holder.fd()) {
+            self.verifier().problem(target, missing_subvolume(path.clone()));
+            wanted.mtime = None;
+        }
         fixup::put_over(&self.verifier().plan, path, &mut wanted);
         let recorded = self.recorded(seen.dir, name);
         for loss in recorded.iter().flat_map(|row| row.wanted.lost.each()) {
@@ -137,8 +147,16 @@ impl Walk<'_> {
             _ => None,
         };
         let holder = Holder::handle(&handle);
-        let seen =
-            Seen { name, path: &path, target: dir.target, dir: dir.id, stat: &stat, holder, own: Own::default() };
+        let seen = Seen {
+            name,
+            path: &path,
+            target: dir.target,
+            dir: dir.id,
+            stat: &stat,
+            holder,
+            near: Some(&sides.src),
+            own: Own::default(),
+        };
         let row = Row { link, ..self.expected(&seen, &sides.dst) };
         self.look(&sides.dst, sides.memory, &dir.dst, name, row);
     }
@@ -146,12 +164,14 @@ impl Walk<'_> {
     /// Compares an open regular file.
     pub(super) fn file(&self, dir: &Dir, sides: &Sides, name: &Name, fd: &OwnedFd, stat: &Stat, own: Own) {
         let path = dir.dst.join(name);
-        let seen = Seen { name, path: &path, target: dir.target, dir: dir.id, stat, holder: Holder::file(fd), own };
+        let (near, holder) = (Some(&sides.src), Holder::file(fd));
+        let seen = Seen { name, path: &path, target: dir.target, dir: dir.id, stat, holder, near, own };
         let mut row = self.expected(&seen, &sides.dst);
         // Another size or no file at all is said without reading either.
         let same_size = sides.dst.stat_at(name).is_ok_and(|there| there.size == stat.size);
         if self.verifier().depth == Depth::Content && !row.alias && same_size {
-            match digest(fd.as_fd(), stat, &self.verifier().pace) {
+            let driver = self.drivers.of(stat.dev, fd);
+            match reread::digest(fd.as_fd(), stat, driver.may_cache(), &self.verifier().pace) {
                 Ok(digest) => row.digest = digest,
                 Err(errno) => return self.unreadable(dir.target, path, "read the source", errno),
             }
@@ -178,37 +198,4 @@ impl Walk<'_> {
         }
         true
     }
-}
-
-/// Hashes a file of the backup by ordinary reads, as it is for holes; `None` when the run is ending.
-fn digest(fd: BorrowedFd<'_>, stat: &Stat, pace: &Pace) -> Result<Option<Digest>, Errno> {
-    let holes = stat.size.saturating_sub(stat.allocated);
-    let mut hasher = ContentHasher::new(Algorithm::for_holes(holes));
-    let mut at = 0;
-    while at < stat.size {
-        let (from, to) = match file::next_data(fd, at)? {
-            Some((from, to)) => (from.min(stat.size), to.min(stat.size)),
-            None => (stat.size, stat.size),
-        };
-        hasher.zeros(from - at);
-        at = from;
-        while at < to {
-            if pace.is_stopped() {
-                return Ok(None);
-            }
-            let got = with_buffer(|buffer| {
-                let want = pace.request(usize::try_from(to - at).unwrap_or(usize::MAX).min(buffer.len()));
-                pace.wait(want as u64);
-                let got = file::read_full(fd, &mut buffer[..want], at)?;
-                hasher.update(&buffer[..got]);
-                Ok(got)
-            })?;
-            if got == 0 {
-                // Cut off meanwhile, as the next look at it shows.
-                return Ok(Some(hasher.finish()));
-            }
-            at += got as u64;
-        }
-    }
-    Ok(Some(hasher.finish()))
 }

@@ -12,6 +12,7 @@ use crate::copy::is_temporary;
 use crate::copy::layout::{self, DstNode, Sources};
 use crate::copy::parents::source_of_parent;
 use crate::copy::source::ENTRY;
+use crate::driver::Drivers;
 use crate::journal::{Journal, JournalError, Row};
 use crate::meta::{Keep, Wanted};
 use crate::path::{Name, RelPath};
@@ -55,6 +56,7 @@ struct Walk<'a> {
     landings: HashSet<RelPath>,
     /// The target inode of each linked source inode that the journal does not know.
     linked: Mutex<HashMap<(u64, u64), u64>>,
+    drivers: Drivers,
     queued: AtomicUsize,
 }
 
@@ -102,6 +104,7 @@ impl Comparison<'_> {
             sources: Sources::new(plan),
             landings,
             linked: Mutex::default(),
+            drivers: Drivers::new(self.source),
             queued: AtomicUsize::new(0),
         };
         let pool = crate::pool::start(self.verifier.threads, "compare");
@@ -114,6 +117,7 @@ impl Comparison<'_> {
                 self.verifier.stop.set(Reason::Fatal(error));
             }
         }
+        walk.drivers.notes().into_iter().for_each(|note| self.verifier.problems.note(note));
         Ok(())
     }
 }
@@ -154,7 +158,7 @@ impl<'a> Walk<'a> {
         let row = match source_of_parent(self.of.source, plan, path) {
             Ok(Some((fd, stat))) => {
                 let (dir, holder, own) = (self.id_of(above), Holder::file(&fd), Own::default());
-                self.expected(&Seen { name, path, target, dir, stat: &stat, holder, own }, &dst)
+                self.expected(&Seen { name, path, target, dir, stat: &stat, holder, near: None, own }, &dst)
             }
             Ok(None) => {
                 crate::fixup::put_over(&self.verifier().plan, path, &mut plain);
@@ -199,7 +203,8 @@ impl<'a> Walk<'a> {
             match opened {
                 Ok((stat, fd)) => {
                     let holder = Holder::file(&fd);
-                    let seen = Seen { name: &name, path: &entry.dst, target, dir: id, stat: &stat, holder, own };
+                    let (name, path, near) = (&name, &entry.dst, None);
+                    let seen = Seen { name, path, target, dir: id, stat: &stat, holder, near, own };
                     let dir = Dir {
                         entry: entry.src.clone(),
                         below: RelPath::root(),
@@ -337,6 +342,7 @@ impl<'a> Walk<'a> {
             dir: above.id,
             stat: &stat,
             holder: Holder::file(&src),
+            near: None,
             own: Own::default(),
         };
         let id = self.directory(&seen, &above.dst, &sides.dst);

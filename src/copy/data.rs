@@ -62,8 +62,10 @@ pub(super) enum Failure {
     Read(Errno),
     /// The target could not be written.
     Write(Errno),
-    /// The source ended early: it was cut off meanwhile.
-    Shrunk,
+    /// The source has not as many bytes as its stat says: it changed meanwhile, or the driver errs.
+    Length,
+    /// Two readings of the source differ.
+    Differs,
     /// The run is ending.
     Stopped,
 }
@@ -115,8 +117,8 @@ pub(super) fn fill(
             fill.sparse(0, stat.size)?;
         } else if stat.size >= DIRECT_MIN && is_direct(stat_fd(target).map_err(Failure::Write)?.dio_align) {
             fill.direct(stat.size)?;
-        } else {
-            fill.extent(0, u64::MAX)?;
+        } else if fill.extent(0, u64::MAX)? != stat.size {
+            return Err(Failure::Length);
         }
         let hole_filled = is_hole_filled(target, fill.hole)?;
         Ok(Filled { digest: fill.hasher.finish(), bytes: fill.written, pending: fill.written, hole_filled })
@@ -233,7 +235,7 @@ impl<H: Sink> Fill<'_, H> {
             self.skip_hole(at, from);
             at = self.extent(from, to)?;
             if at < to {
-                break;
+                return Err(Failure::Length);
             }
         }
         self.skip_hole(at, end);
@@ -256,14 +258,15 @@ impl<H: Sink> Fill<'_, H> {
         // An advice that fails costs only speed.
         file::read_sequentially(self.source).ok();
         if file::set_direct(self.target, true).is_err() {
-            self.extent(0, u64::MAX)?;
-            return Ok(());
+            return if self.extent(0, u64::MAX)? == size { Ok(()) } else { Err(Failure::Length) };
         }
         self.direct = true;
         let whole = size - size % ALIGN as u64;
         let at = self.extent(0, whole)?;
         self.buffered()?;
-        self.extent(at, u64::MAX)?;
+        if self.extent(at, u64::MAX)? != size {
+            return Err(Failure::Length);
+        }
         // The source of a large file is not read again: its pages would only push out others'.
         file::evict(self.source).ok();
         Ok(())

@@ -5,12 +5,14 @@ use super::birth::is_temporary;
 use super::node::DirNode;
 use super::source::SourceNode;
 use super::{Engine, Override};
+use crate::driver::missing_subvolume;
 use crate::journal::{Reader, SourceId};
 use crate::meta::Wanted;
 use crate::path::Name;
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
 use crate::sys::dir::{DirEntry, read_batches};
+use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
 use rayon::Scope;
@@ -25,6 +27,13 @@ pub(super) struct OpenDir {
     /// Device number of the source.
     pub(super) dev: u64,
     pub(super) place: Place,
+}
+
+impl OpenDir {
+    /// The source directory, to look at what lies in it beside an entry.
+    pub(super) fn beside(&self) -> Option<Root> {
+        self.src.open().and_then(|src| Root::again(&*src)).ok()
+    }
 }
 
 impl Drop for OpenDir {
@@ -154,7 +163,7 @@ impl Engine {
         if stat.mount_root && !self.options.cross_mounts {
             return self.skip_mount(target, path(), &src, &stat, above.dev);
         }
-        if stat.dev != above.dev && !stat.mount_root {
+        if stat.dev != above.dev && !stat.mount_root && !self.drivers.is_empty_subvolume(&stat, &src) {
             self.note_subvolume(&path(), &src, &stat);
         }
         let cursor = above.place.cursor.and_then(|at| self.sources.child(at, name));
@@ -180,7 +189,7 @@ impl Engine {
         let target = own.target.unwrap_or(above.target);
         add(&self.tally(target).directories, 1);
         let attributes = match src.open() {
-            Ok(src) => self.source_attributes(target, Holder::file(&src), stat, path),
+            Ok(src) => self.source_attributes(target, Holder::file(&src), stat, || Root::again(&*src).ok(), path),
             Err(errno) => {
                 self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "open the directory", errno));
                 return None;
@@ -189,6 +198,11 @@ impl Engine {
         let source = SourceId::of_whole(stat, &attributes);
         let mut wanted = Wanted::from_source(stat, attributes, &self.options.keep);
         wanted.override_with(own.uid, own.gid, own.mode);
+        if src.open().is_ok_and(|src| self.drivers.is_empty_subvolume(stat, &*src)) {
+            self.problem(target, missing_subvolume(path()));
+            // It is made up whenever somebody looks.
+            wanted.mtime = None;
+        }
         let fixup = self.fix_up(&mut wanted, above, name, &mut place);
         let node = self.make(above, name, target, Leaving { wanted, source, fixup, counted: true })?;
         Some(Arc::new(OpenDir { node, src, dev: stat.dev, place }))

@@ -9,6 +9,7 @@ use super::dir::OpenDir;
 use super::large::{Values, is_chunked};
 use super::link::{Arrived, Copied, Place as LinkPlace};
 use super::node::DirNode;
+use super::settled::{Look, QUIET, TICK, look, until_settled};
 use crate::durable::{Permit, Replace, Written};
 use crate::journal::{Row, SourceId, State};
 use crate::loss::Loss;
@@ -16,6 +17,7 @@ use crate::meta::{self, Attributes, Wanted};
 use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
+use crate::reread;
 use crate::sys::dir::TargetDir;
 use crate::sys::raw::close;
 use crate::sys::stat::{Kind, Stat, stat_fd};
@@ -23,7 +25,6 @@ use crate::sys::xattr::Holder;
 use crate::sys::{Errno, file};
 use rustix::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// A source that changes while it is read is read this often.
 const ATTEMPTS: u32 = 3;
@@ -114,8 +115,9 @@ impl Engine {
             self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "look at again", errno));
             Filling::Nothing
         };
-        let mut before = match settled(source) {
-            Ok(before) => before,
+        let driver = self.drivers.of(source.stat.dev, &source.fd);
+        let Look { stat: mut before, mut settled } = match look(source, source.stat) {
+            Ok(look) => look,
             Err(errno) => return unreadable(errno),
         };
         if !before.unchanged_since(&source.stat) {
@@ -134,11 +136,17 @@ impl Engine {
         }
         for attempt in 1.. {
             // Read before the content: if the ctime still stands afterwards, they belong together.
-            let attributes = self.source_attributes(target, Holder::file(&source.fd), &before, path);
+            let attributes = self.source_attributes(target, Holder::file(&source.fd), &before, || dir.beside(), path);
             if attempt == 1 && !born.mended {
                 meta::apply_at_birth(&born.fd, attributes.flags, dir.node.handed);
             }
             let chunked = is_chunked(&before);
+            // Pages of the cache may be older than the stat.
+            if driver.may_cache()
+                && let Err(errno) = file::evict(&source.fd)
+            {
+                return unreadable(errno);
+            }
             let filled = if chunked {
                 // One that grew to this size must not hold what its chunks wait for.
                 drop(permit.take());
@@ -146,6 +154,13 @@ impl Engine {
             } else {
                 data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), &self.pace)
             };
+            let twice = !settled || driver.may_hide_changes(&before);
+            let filled = if twice { self.read_again(source, &before, filled) } else { filled };
+            // A write that is under way shows as one change at its beginning; the next one tells.
+            let quiet = if driver.may_cache() { QUIET } else { TICK };
+            if let Some(left) = until_settled(&before, quiet).filter(|_| filled.is_ok()) {
+                std::thread::sleep(left);
+            }
             let after = match stat_fd(&source.fd) {
                 Ok(after) => after,
                 Err(errno) => return unreadable(errno),
@@ -153,6 +168,7 @@ impl Engine {
             let still = after.unchanged_since(&before);
             match filled {
                 Ok(filled) if still => {
+                    add(&self.drivers.read_twice, u64::from(twice && settled));
                     return Filling::Done(Box::new(Content { stat: before, attributes, filled }));
                 }
                 Err(Failure::Stopped) if chunked && still => return Filling::Unfinished,
@@ -171,7 +187,15 @@ impl Engine {
                     // What could be read of a large file need not be read again.
                     return if chunked { Filling::Unfinished } else { Filling::Nothing };
                 }
-                Ok(_) | Err(Failure::Read(_) | Failure::Shrunk) => {}
+                Err(Failure::Length) if still && attempt == ATTEMPTS => {
+                    let message = format!(
+                        "the source's file system says that it has {} bytes, and reading gives fewer or more; not copied",
+                        before.size
+                    );
+                    self.problem(target, Problem::new(path(), ProblemKind::Unreadable, message));
+                    return Filling::Nothing;
+                }
+                Ok(_) | Err(Failure::Read(_) | Failure::Length | Failure::Differs) => {}
             }
             // What is mended must not become a mixture of two states of the source.
             if attempt == ATTEMPTS || born.mended {
@@ -186,9 +210,24 @@ impl Engine {
             if let Err(errno) = file::set_direct(&source.fd, false) {
                 return unreadable(errno);
             }
-            before = after;
+            Look { stat: before, settled } = match look(source, after) {
+                Ok(look) => look,
+                Err(errno) => return unreadable(errno),
+            };
         }
         Filling::Nothing
+    }
+
+    /// Reads the source a second time; it counts as changed when that gives other bytes.
+    fn read_again(&self, source: &Source, stat: &Stat, filled: Result<Filled, Failure>) -> Result<Filled, Failure> {
+        let filled = filled?;
+        // The first reading may have gone past the cache, block by block.
+        file::set_direct(&source.fd, false).map_err(Failure::Read)?;
+        match reread::digest(source.fd.as_fd(), stat, true, &self.pace).map_err(Failure::Read)? {
+            Some(digest) if digest == filled.digest => Ok(filled),
+            Some(_) => Err(Failure::Differs),
+            None => Err(Failure::Stopped),
+        }
     }
 
     fn never_still(&self, target: u32, path: RelPath, attempts: u32) -> Filling {
@@ -317,21 +356,4 @@ struct Finished {
     born: Born,
     permit: Option<Permit>,
     own: super::Override,
-}
-
-/// Time stamps come from a clock that ticks every few milliseconds: two changes
-/// within a tick look the same. A file this young is looked at again after that.
-const TICK: Duration = Duration::from_millis(20);
-
-/// The stat of a source whose last change lies at least a [`TICK`] back.
-fn settled(source: &Source) -> Result<Stat, Errno> {
-    let changed = source.stat.ctime;
-    let now = crate::sys::coarse_time();
-    let age = (i128::from(now.sec) - i128::from(changed.sec)) * 1_000_000_000 + i128::from(now.nsec)
-        - i128::from(changed.nsec);
-    if age < 0 || age >= TICK.as_nanos().cast_signed() {
-        return Ok(source.stat);
-    }
-    std::thread::sleep(TICK);
-    stat_fd(&source.fd)
 }

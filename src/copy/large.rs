@@ -276,7 +276,7 @@ impl Work<'_> {
                 fill.sparse(from, end)?;
             } else if fill.extent(from, end)? < end {
                 // Shorter by now: whoever looks at the source again sees it.
-                return Err(Failure::Shrunk);
+                return Err(Failure::Length);
             }
             Ok((fill.hasher.finish(), fill.written, fill.hole))
         })?;

@@ -223,7 +223,7 @@ impl Engine {
                 return Arrived::No;
             }
         };
-        let attributes = self.source_attributes(node.target, Holder::handle(&handle), &stat, path);
+        let attributes = self.source_attributes(node.target, Holder::handle(&handle), &stat, || dir.beside(), path);
         let link = match stat.kind {
             Kind::Symlink => match file::read_link(&handle) {
                 Ok(text) => Some(text),

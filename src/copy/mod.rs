@@ -20,6 +20,7 @@ mod linked;
 pub(crate) mod mount;
 pub mod node;
 pub(crate) mod parents;
+mod settled;
 pub(crate) mod source;
 mod sticky;
 mod trust;
@@ -27,6 +28,7 @@ mod trust;
 pub(crate) use birth::{is_temporary, temporary_name};
 pub(crate) use data::with_buffer;
 
+use crate::driver::Drivers;
 use crate::durable::{FileSystems, Submit};
 use crate::journal::{Journal, JournalError, Reader, Row};
 use crate::loss::{Disk, Loss};
@@ -90,6 +92,7 @@ pub struct Parts {
 pub struct Engine {
     plan: Arc<Resolved>,
     source: Arc<Root>,
+    drivers: Drivers,
     journal: Arc<Journal>,
     file_systems: Arc<FileSystems>,
     submit: Submit,
@@ -166,6 +169,7 @@ impl Engine {
             state: parts.journal.directory_id()?,
             fixups_changed: plan.fixups.iter().map(|_| AtomicBool::new(false)).collect(),
             plan: parts.plan,
+            drivers: Drivers::new(&parts.source),
             source: parts.source,
             journal: parts.journal,
             file_systems: parts.file_systems,
@@ -191,6 +195,10 @@ impl Engine {
         self.submit.flush();
         self.leave_late();
         self.set_sticky();
+        self.drivers.notes().into_iter().for_each(|note| self.problems.note(note));
+        self.drivers.contradictions().into_iter().for_each(|problem| {
+            self.problems.add(problem);
+        });
         Ok(self.fixups_changed.iter().map(|f| f.load(Ordering::Relaxed)).collect())
     }
 
@@ -255,19 +263,18 @@ impl Engine {
         });
     }
 
-    /// The attributes of a source inode; what cannot be read is a problem and none.
+    /// The attributes of a source inode, which lies in the directory that `near` opens or is it;
+    /// what cannot be read is a problem and none.
     fn source_attributes(
         &self,
         target: u32,
         holder: Holder<'_>,
         stat: &Stat,
+        near: impl Fn() -> Option<Root>,
         path: impl Fn() -> RelPath,
     ) -> Attributes {
-        let (mut attributes, unread) = Attributes::read(holder, stat);
-        attributes.unread = !unread.is_empty();
-        for (operation, errno) in unread {
-            self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, &operation, errno));
-        }
+        let (attributes, problems) = self.drivers.attributes(holder, stat, near, path);
+        problems.into_iter().for_each(|problem| self.problem(target, problem));
         attributes
     }
 
@@ -297,6 +304,9 @@ impl Engine {
     fn lost_before(&self, node: &node::DirNode, name: &Name, row: &Row) {
         for loss in row.wanted.lost.each() {
             self.lost(node, node.path().join(name), loss);
+        }
+        if let Some(xattrs) = row.xattrs() {
+            self.drivers.see(xattrs, || node.path().join(name));
         }
     }
 

@@ -110,7 +110,8 @@ impl Engine {
         let path = above.path().join(name);
         let (mut wanted, id) = match source_of_parent(&self.source, plan, &path) {
             Ok(Some((fd, stat))) => {
-                let attributes = self.source_attributes(index, Holder::file(&fd), &stat, || path.clone());
+                let attributes =
+                    self.source_attributes(index, Holder::file(&fd), &stat, || Root::again(&fd).ok(), || path.clone());
                 let id = SourceId::of_whole(&stat, &attributes);
                 (Wanted::from_source(&stat, attributes, &self.options.keep), id)
             }

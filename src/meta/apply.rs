@@ -270,7 +270,11 @@ impl Dresser<'_> {
             if self.wanted.kind != Kind::Symlink {
                 let mode = self.reachable_mode();
                 if mode & 0o7000 != self.wanted.mode & 0o7000 {
-                    let message = "the owner could not be set, so its set-user-ID and set-group-ID bits were not";
+                    let mut message =
+                        "the owner could not be set, so its set-user-ID and set-group-ID bits were not".to_string();
+                    if mode & 0o777 != self.wanted.mode & 0o777 {
+                        message.push_str(&format!("; nor could its ACL, so it has {mode:04o}"));
+                    }
                     self.problems.push(Problem::new((self.path)(), ProblemKind::Mode, message));
                 } else if mode != self.wanted.mode {
                     self.narrowed(mode);

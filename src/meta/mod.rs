@@ -8,7 +8,7 @@ mod xattrs;
 
 pub use apply::{Applied, Place, apply, apply_at_birth};
 pub use compare::{Actual, compare};
-pub use read::{Attributes, Unread};
+pub use read::{Attributes, Question, Unread};
 pub use xattrs::Xattrs;
 
 use crate::loss::{Loss, Lost};
@@ -46,14 +46,14 @@ impl Wanted {
     /// The metadata of a source inode as it is, its owners with the target's numbers.
     #[must_use]
     pub fn from_source(stat: &Stat, mut attributes: Attributes, keep: &Keep) -> Self {
-        let mut lost = Lost::default();
+        let mut lost = attributes.lost;
         if let Owners::Renumbered(renumbering) = &keep.owner {
             attributes.xattrs.renumber(|kind, id| own_number(renumbering, kind, id, &mut lost));
         }
         let mut wanted = Self {
             kind: stat.kind,
             // With an ACL the group's bits are its mask: without it they would let the whole group in.
-            mode: if attributes.unread && stat.kind != Kind::Symlink { stat.mode & !0o070 } else { stat.mode },
+            mode: narrowed(stat, &attributes).unwrap_or(stat.mode),
             owner: keep.owner.of(stat, &mut lost),
             atime: keep.atime.then_some(stat.atime),
             mtime: Some(stat.mtime),
@@ -109,6 +109,13 @@ impl Wanted {
             }
         }
     }
+}
+
+/// The mode that an inode gets whose access ACL could not be read; `None` where it loses nothing by that.
+#[must_use]
+pub fn narrowed(stat: &Stat, attributes: &Attributes) -> Option<u32> {
+    let narrow = stat.mode & !0o070;
+    (attributes.acl_unread && stat.kind != Kind::Symlink && narrow != stat.mode).then_some(narrow)
 }
 
 fn acl_access(wanted: &Wanted) -> Option<&[u8]> {

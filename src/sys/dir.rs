@@ -2,7 +2,8 @@
 //! [`TargetDir`] has none that takes a path or follows a symlink.
 
 use super::fault::{self, Fault};
-use super::stat::{Kind, Stat, Time, stat_at, stat_fd};
+use super::names::Names;
+use super::stat::{Kind, Stat, Time, cached_stat_at, stat_at, stat_fd};
 use super::xattr::proc_path;
 use super::{Errno, Op, retry};
 use crate::path::{Name, RelPath};
@@ -70,6 +71,11 @@ impl SourceDir {
         stat_at(&self.0, name)
     }
 
+    /// The same, perhaps from the kernel's cache, for whoever only counts.
+    pub fn cached_stat_at(&self, name: &Name) -> Result<Stat, Errno> {
+        cached_stat_at(&self.0, name)
+    }
+
     /// The directory itself.
     pub fn stat(&self) -> Result<Stat, Errno> {
         stat_fd(&self.0)
@@ -107,11 +113,11 @@ pub struct DirEntry {
 const DENTS: usize = 32 * 1024;
 
 /// Reads a directory in batches of at most `limit` entries and hands each batch
-/// to `each`; it stops early when that answers `false`.
+/// to `each`, every name once; it stops early when that answers `false`.
 pub fn read_batches(dir: impl AsFd, limit: usize, mut each: impl FnMut(Vec<DirEntry>) -> bool) -> Result<(), Errno> {
     let mut buffer = vec![MaybeUninit::<u8>::uninit(); DENTS];
     let mut entries = RawDir::new(dir, &mut buffer);
-    let mut batch = Vec::new();
+    let (mut batch, mut names) = (Vec::new(), Names::default());
     loop {
         // Only an empty buffer makes it ask the kernel.
         let fault = if entries.is_buffer_empty() { fault::next(Op::Getdents) } else { None };
@@ -126,6 +132,9 @@ pub fn read_batches(dir: impl AsFd, limit: usize, mut each: impl FnMut(Vec<DirEn
         };
         // The kernel never returns an empty name or a slash; `.` and `..` are skipped by the check.
         let Ok(name) = Name::new(entry.file_name().to_bytes()) else { continue };
+        if !names.is_new(name.as_bytes()) {
+            continue;
+        }
         batch.push(DirEntry { name, ino: entry.ino(), kind: Kind::from_file_type(entry.file_type()) });
         if batch.len() >= limit && !each(std::mem::take(&mut batch)) {
             return Ok(());

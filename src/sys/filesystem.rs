@@ -3,6 +3,35 @@
 use super::{Errno, Op, retry};
 use rustix::fd::{AsFd, OwnedFd};
 
+const BTRFS: u64 = 0x9123_683e;
+
+/// File systems of a medium of their own (or of memory), by their magic numbers.
+const LOCAL: [u64; 23] = [
+    BTRFS,
+    0xef53,      // ext2, ext3, ext4
+    0x5846_5342, // xfs
+    0xf2f5_2010, // f2fs
+    0xca45_1a4e, // bcachefs
+    0x2fc1_2fc1, // zfs
+    0x3153_464a, // jfs
+    0x5265_4973, // reiserfs
+    0x3434,      // nilfs2
+    0x2405_1905, // ubifs
+    0x72b6,      // jffs2
+    0x4d44,      // vfat
+    0x2011_bab0, // exfat
+    0x7366_746e, // ntfs3
+    0x4244,      // hfs
+    0x482b,      // hfsplus
+    0x9660,      // iso9660
+    0x1501_3346, // udf
+    0x7371_7368, // squashfs
+    0xe0f5_e1e2, // erofs
+    0x794c_7630, // overlay
+    0x0102_1994, // tmpfs
+    0x8584_58f6, // ramfs
+];
+
 /// What statfs(2) says of a file system.
 #[derive(Clone, Copy, Debug)]
 pub struct Space {
@@ -48,6 +77,19 @@ impl Space {
     pub fn may_lack_owners(&self) -> bool {
         const FUSE: u64 = 0x6573_5546;
         self.magic == FUSE || self.without_owners().is_some()
+    }
+
+    /// True where the driver may answer from a cache of its own: FUSE, network file systems, and
+    /// whatever is not known to read its own medium.
+    #[must_use]
+    pub fn may_cache(&self) -> bool {
+        !LOCAL.contains(&self.magic)
+    }
+
+    /// True for btrfs.
+    #[must_use]
+    pub fn is_btrfs(&self) -> bool {
+        self.magic == BTRFS
     }
 
     /// The name of a file system that keeps no Unix owners and modes.

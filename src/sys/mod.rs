@@ -9,6 +9,7 @@ pub mod fault;
 pub mod file;
 pub mod filesystem;
 pub mod flags;
+mod names;
 pub mod raw;
 pub mod root;
 pub mod signals;

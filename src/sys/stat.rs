@@ -211,21 +211,30 @@ fn decode(raw: &Statx) -> Stat {
     }
 }
 
-/// `statx(fd, "", AT_EMPTY_PATH)`: the inode behind a descriptor, `O_PATH` ones
-/// included (statx(2)).
+/// FUSE and network file systems answer from a cache of a second or more unless they are asked so;
+/// on local disks it costs nothing.
+const ASKED: AtFlags = AtFlags::STATX_FORCE_SYNC;
+
+/// `statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC)`: the inode behind a descriptor,
+/// `O_PATH` ones included (statx(2)).
 pub fn stat_fd(fd: impl AsFd) -> Result<Stat, Errno> {
     let fd = fd.as_fd();
-    retry(Op::Stat, || rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH, wanted())).map(|raw| decode(&raw))
+    retry(Op::Stat, || rustix::fs::statx(fd, c"", AtFlags::EMPTY_PATH | ASKED, wanted())).map(|raw| decode(&raw))
 }
 
-/// `statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT)`: one entry of a
-/// directory, symlinks themselves (statx(2)).
+/// `statx(dirfd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_FORCE_SYNC)`: one
+/// entry of a directory, symlinks themselves (statx(2)).
 pub fn stat_at(dir: impl AsFd, name: &Name) -> Result<Stat, Errno> {
-    stat_c(dir, name.as_c_str())
+    stat_c(dir, name.as_c_str(), ASKED)
 }
 
-fn stat_c(dir: impl AsFd, name: &CStr) -> Result<Stat, Errno> {
+/// The same from the kernel's cache where it has one, for whoever only counts.
+pub fn cached_stat_at(dir: impl AsFd, name: &Name) -> Result<Stat, Errno> {
+    stat_c(dir, name.as_c_str(), AtFlags::empty())
+}
+
+fn stat_c(dir: impl AsFd, name: &CStr, sync: AtFlags) -> Result<Stat, Errno> {
     let dir = dir.as_fd();
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | sync;
     retry(Op::Stat, || rustix::fs::statx(dir, name, flags, wanted())).map(|raw| decode(&raw))
 }

@@ -12,6 +12,7 @@ pub(crate) mod mount;
 pub(crate) mod nar;
 pub(crate) mod nixos;
 pub(crate) mod nobody;
+pub(crate) mod odd;
 pub(crate) mod promise;
 pub(crate) mod random;
 pub(crate) mod recorder;

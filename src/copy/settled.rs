@@ -1,0 +1,40 @@
+//! Whether a change of the source would show in its times.
+
+use super::file::Source;
+use crate::sys::Errno;
+use crate::sys::stat::{Stat, stat_fd};
+use std::time::Duration;
+
+/// Time stamps come from a clock that ticks every few milliseconds, or in whole seconds
+/// (two of them on vfat): two changes within a tick look the same. A file this young is
+/// looked at again after that, and read twice if it has changed again by then.
+pub(super) const TICK: Duration = Duration::from_millis(20);
+const COARSE_TICK: Duration = Duration::from_millis(2020);
+/// How long a file that a driver shows must have been left alone when its copy is called good.
+pub(super) const QUIET: Duration = Duration::from_secs(1);
+
+/// A source before it is read.
+pub(super) struct Look {
+    pub(super) stat: Stat,
+    /// Its last change lies at least a tick back, so another one would show.
+    pub(super) settled: bool,
+}
+
+/// Looks at a source, once more after a tick if it has just changed.
+pub(super) fn look(source: &Source, stat: Stat) -> Result<Look, Errno> {
+    let Some(left) = until_settled(&stat, TICK) else { return Ok(Look { stat, settled: true }) };
+    std::thread::sleep(left);
+    let stat = stat_fd(&source.fd)?;
+    Ok(Look { stat, settled: until_settled(&stat, TICK).is_none() })
+}
+
+/// How long it takes until the last change lies `quiet` and a tick back; `None` when it does.
+pub(super) fn until_settled(stat: &Stat, quiet: Duration) -> Option<Duration> {
+    let tick = if (stat.mtime.nsec, stat.ctime.nsec) == (0, 0) { COARSE_TICK } else { TICK }.max(quiet);
+    let now = crate::sys::coarse_time();
+    let age = (i128::from(now.sec) - i128::from(stat.ctime.sec)) * 1_000_000_000 + i128::from(now.nsec)
+        - i128::from(stat.ctime.nsec);
+    // One from the future comes from another clock.
+    let age = Duration::from_nanos(u64::try_from(age).unwrap_or(u64::MAX));
+    tick.checked_sub(age).filter(|left| !left.is_zero())
+}

@@ -1,0 +1,47 @@
+//! Names that one reading of a directory has handed out already. Some drivers give a
+//! name twice (unions of directories, offsets that moved by a change meanwhile), and
+//! it is one entry all the same.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+
+/// How many names are remembered at least, so that memory stays bounded in any directory.
+const KEPT: usize = 1 << 17;
+
+/// The names by two hashes of 64 bits whose keys nobody knows: no name hides another.
+#[derive(Default)]
+pub(super) struct Names {
+    keys: (RandomState, RandomState),
+    recent: HashSet<(u64, u64)>,
+    older: HashSet<(u64, u64)>,
+}
+
+impl Names {
+    /// True when `name` is not among the last names that were asked for.
+    pub(super) fn is_new(&mut self, name: &[u8]) -> bool {
+        let hash = (self.keys.0.hash_one(name), self.keys.1.hash_one(name));
+        if self.older.contains(&hash) || !self.recent.insert(hash) {
+            return false;
+        }
+        if self.recent.len() == KEPT {
+            self.older = std::mem::take(&mut self.recent);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_new_once_and_memory_is_bounded() {
+        let mut names = Names::default();
+        for n in 0..3 * KEPT as u64 {
+            assert!(names.is_new(&n.to_le_bytes()));
+            assert!(!names.is_new(&n.to_le_bytes()));
+            assert!(!names.is_new(&n.saturating_sub(KEPT as u64 - 1).to_le_bytes()), "{n}");
+        }
+        assert!(names.recent.len() + names.older.len() <= 2 * KEPT);
+    }
+}
