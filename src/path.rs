@@ -227,19 +227,49 @@ impl fmt::Display for RelPath {
     }
 }
 
-/// Bytes made fit for one line of a terminal or a JSON string: control
-/// characters, backslashes and what is not UTF-8 become `\n`, `\\` or `\xNN`.
+/// True for what a terminal does not show as itself: control characters, the marks that
+/// reorder a line (Unicode's bidirectional controls), and the separators of lines and paragraphs.
+#[must_use]
+pub fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text of several lines made fit for a terminal: only newlines, tabs and sequences
+/// that set colors are left of what [`is_unprintable`].
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(|c| is_unprintable(c) && c != '\n') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    for (at, c) in text.char_indices() {
+        let kept = matches!(c, '\n' | '\t') || c == '\x1b' && sets_color(&text[at + 1..]);
+        if is_unprintable(c) && !kept { out.extend(c.escape_default()) } else { out.push(c) }
+    }
+    Cow::Owned(out)
+}
+
+/// True for the rest of an SGR sequence (ECMA-48): `[`, numbers and semicolons, `m`.
+fn sets_color(rest: &str) -> bool {
+    rest.strip_prefix('[')
+        .and_then(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').chars().next())
+        == Some('m')
+}
+
+/// Bytes made fit for one line of a terminal or a JSON string: what is unprintable,
+/// backslashes and what is not UTF-8 become `\n`, `\u{202e}`, `\\` or `\xNN`.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes)
-        && !text.chars().any(|c| c.is_control() || c == '\\')
+        && !text.chars().any(|c| is_unprintable(c) || c == '\\')
     {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(bytes.len() + 8);
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() || c == '\\' {
+            if is_unprintable(c) || c == '\\' {
                 out.extend(c.escape_default());
             } else {
                 out.push(c);
@@ -341,11 +371,29 @@ mod tests {
         assert_eq!(escape(b"caf\xc3\xa9"), "café");
         assert_eq!(escape(b"a\nb"), "a\\nb");
         assert_eq!(escape(b"a\xffb\\"), "a\\xffb\\\\");
+        assert_eq!(escape("gpj.\u{202e}x\u{2028}\u{61c}".as_bytes()), "gpj.\\u{202e}x\\u{2028}\\u{61c}");
+    }
+
+    #[test]
+    fn of_what_is_printed_only_lines_and_colors_control_a_terminal() {
+        assert_eq!(printable("a\tb\nc\\"), "a\tb\nc\\");
+        assert_eq!(printable("\x1b[1;31mred\x1b[0m"), "\x1b[1;31mred\x1b[0m");
+        assert_eq!(printable("\x1b[2J\x1b]0;t\x07\u{2069}"), "\\u{1b}[2J\\u{1b}]0;t\\u{7}\\u{2069}");
+        assert_eq!(printable("\x1b[31"), "\\u{1b}[31");
     }
 
     #[test]
     fn what_was_escaped_comes_back() {
-        for bytes in [b"caf\xc3\xa9".as_slice(), b"a\nb\r\t", b"a\xffb\\", b"\x1b[31m", b"\x00\x7f", b"\\n", b"x\\"] {
+        for bytes in [
+            b"caf\xc3\xa9".as_slice(),
+            b"a\nb\r\t",
+            b"a\xffb\\",
+            b"\x1b[31m",
+            b"\x00\x7f",
+            b"\\n",
+            b"x\\",
+            "\u{202e}\u{2029}".as_bytes(),
+        ] {
             assert_eq!(unescape(&escape(bytes)), bytes, "{bytes:?}");
         }
         assert_eq!(unescape("a\\u{zz}\\xg1\\"), b"a\\u{zz}\\xg1\\");

@@ -1,7 +1,7 @@
 //! `persistcp report`: what the journal knows of past runs and of the target.
 //! Takes no lock and writes nothing.
 
-use crate::cli::{fail, print};
+use crate::cli::{fail, print_text};
 use crate::exit::Exit;
 use crate::journal::{JournalError, Location, PastRun, Reader};
 use crate::manifest;
@@ -47,14 +47,14 @@ fn text(reader: &Reader) -> Result<Exit, JournalError> {
     let runs = reader.last_runs()?;
     let Some(last) = runs.first() else { return Ok(fail("the journal has no run yet", Exit::Problems)) };
     if last.ended.is_none() {
-        print(&format!("the run that began {} has no end: it was killed, or is alive\n", last.started));
+        print_text(&format!("the run that began {} has no end: it was killed, or is alive\n", last.started));
     }
     let Some((run, report)) = runs.iter().find_map(|run| Some((run, parse(run)?))) else { return Ok(Exit::Ok) };
     let Some(report) = report::from_json(report) else {
         return Ok(fail("the report in the journal is of another version; --format json shows it", Exit::Problems));
     };
-    print(&format!("run of {} to {}\n", run.started, run.ended.as_deref().unwrap_or("?")));
-    Ok(print(&report::text(&report)))
+    print_text(&format!("run of {} to {}\n", run.started, run.ended.as_deref().unwrap_or("?")));
+    Ok(print_text(&report::text(&report)))
 }
 
 fn parse(run: &PastRun) -> Option<Value> {

@@ -195,7 +195,7 @@ fn json_gives_names_as_written_and_exact_bytes() {
     let json: serde_json::Value = serde_json::from_str(&export(&plan, "json", &[]).exits(0).stdout).unwrap();
     let entry = serde_json::json!({
         "live": "/d/a\\xff", "stored": "/persist/d/a\\xff", "kind": "file", "need": "optional", "owner": "colord",
-        "group": 7, "mode": "0640", "glob": "/d/a*", "path_bytes": "ZC9h/w==", "stored_bytes": "cGVyc2lzdC9kL2H/",
+        "group": 7, "mode": "0640", "glob": "/d/a*", "path_bytes": "L2QvYf8=", "stored_bytes": "L3BlcnNpc3QvZC9h/w==",
     });
     assert_eq!(json["areas"][0]["entries"], serde_json::json!([entry]));
     assert_eq!((&json["areas"][0]["storage"], &json["areas"][0]["home"]), (&"/persist".into(), &().into()));

@@ -40,6 +40,7 @@ mod matrix;
 mod mounts;
 mod nobody;
 mod odd;
+mod output;
 mod plans;
 mod power;
 mod random;

@@ -2,7 +2,7 @@
 
 use super::{Audit, Finding, What};
 use crate::homes;
-use crate::path::{RelPath, escape};
+use crate::path::{RelPath, escape, is_unprintable};
 use crate::plan::nix_text::string as nix_string;
 use crate::plan::resolved::{EntryKind, Target};
 use crate::plan::spelling::{literal, quoted};
@@ -31,7 +31,7 @@ fn write_all(out: &mut String, audit: &Audit) -> Result {
     let mut shares: Vec<Share<'_>> = Vec::new();
     let mut by_hand = Vec::new();
     for finding in &audit.findings {
-        let writable = std::str::from_utf8(finding.path.as_bytes()).is_ok_and(|text| !text.contains(char::is_control));
+        let writable = std::str::from_utf8(finding.path.as_bytes()).is_ok_and(|text| !text.contains(is_unprintable));
         let Some(target) = home_of(&audit.plan.targets, &finding.path).filter(|_| writable) else {
             by_hand.push(finding);
             continue;

@@ -1,6 +1,6 @@
 //! One line of the table.
 
-use crate::path::RelPath;
+use crate::path::{RelPath, is_unprintable};
 use crate::sys::{Errno, errno_words};
 
 /// What one check found out about one path.
@@ -101,8 +101,8 @@ impl Row {
 /// Names and values from the disk stand in the text: none of them may break a line or a
 /// terminal. Backslashes stay, as paths are escaped already.
 fn one_line(text: String) -> String {
-    if !text.contains(char::is_control) {
+    if !text.contains(is_unprintable) {
         return text;
     }
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+    text.chars().flat_map(|c| if is_unprintable(c) { c.escape_default().collect() } else { vec![c] }).collect()
 }

@@ -1,6 +1,6 @@
 //! `persistcp audit`.
 
-use super::{Color, Format, fail, print};
+use super::{Color, Format, fail, print, print_text};
 use crate::audit::{self, Listing};
 use crate::copy::descriptors::{threads, usual_threads};
 use crate::exit::Exit;
@@ -50,12 +50,12 @@ impl AuditArgs {
             Ok(audit) => audit,
             Err(error) => return fail(&format!("refused: {error}"), Exit::Refused),
         };
-        let text = match (self.suggest, self.format) {
-            (true, _) => audit::suggest(&audit),
-            (false, Format::Text) => audit::text(&audit),
-            (false, Format::Json) => format!("{:#}\n", audit::json(&audit)),
+        let printed = match (self.suggest, self.format) {
+            (true, _) => print_text(&audit::suggest(&audit)),
+            (false, Format::Text) => print_text(&audit::text(&audit)),
+            (false, Format::Json) => print(&format!("{:#}\n", audit::json(&audit))),
         };
-        match print(&text) {
+        match printed {
             Exit::Ok => audit.exit(),
             exit => exit,
         }

@@ -1,6 +1,6 @@
 //! `persistcp check`.
 
-use super::{Color, Format, fail, print};
+use super::{Color, Format, fail, print, print_text};
 use crate::check::table::{self, Paint};
 use crate::check::{self, Booted};
 use crate::exit::Exit;
@@ -49,7 +49,7 @@ impl CheckArgs {
         };
         let printed = match self.format {
             Format::Text => {
-                print(&table::text(&found, if self.color.on_stdout() { Paint::Colored } else { Paint::Plain }))
+                print_text(&table::text(&found, if self.color.on_stdout() { Paint::Colored } else { Paint::Plain }))
             }
             Format::Json => print(&format!("{:#}\n", table::json(&found))),
         };

@@ -4,6 +4,8 @@ use super::{Color, fail, print};
 use crate::exit::Exit;
 use crate::plan::export::{Form, Note};
 use crate::plan::{Overrides, Plan, ResolveError};
+use crate::sys::errno_words;
+use crate::sys::output::{self, Existing};
 use clap::ValueEnum;
 use std::path::PathBuf;
 
@@ -68,9 +70,11 @@ impl ExportArgs {
         }
         let written = match &self.output {
             None => print(&export.text),
-            Some(file) => match std::fs::write(file, &export.text) {
+            Some(file) => match output::write(file, export.text.as_bytes(), Existing::Replaced) {
                 Ok(()) => Exit::Ok,
-                Err(error) => fail(&format!("{}: cannot be written: {error}", file.display()), Exit::Problems),
+                Err(errno) => {
+                    fail(&format!("{}: cannot be written: {}", file.display(), errno_words(errno)), Exit::Problems)
+                }
             },
         };
         if export.is_whole() { written } else { Exit::Problems }

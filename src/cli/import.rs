@@ -5,7 +5,9 @@ use crate::exit::Exit;
 use crate::path::RelPath;
 use crate::plan::import::{self, Heading, ImportError, Imported, JsonFile, NixFile, Person, Weight};
 use crate::plan::nix_expr::{self, Configuration};
-use std::io::{Read, Write};
+use crate::sys::output::{self, Existing};
+use crate::sys::{Errno, errno_words};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
@@ -65,7 +67,7 @@ fn absolute(text: &str) -> Result<RelPath, String> {
 }
 
 fn user_name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.chars().any(char::is_control) {
+    if text.is_empty() || text.chars().any(crate::path::is_unprintable) {
         return Err("not a name".into());
     }
     Ok(text.to_string())
@@ -140,14 +142,13 @@ fn hand_out(imported: &Imported, output: Option<&Path>) -> Exit {
 }
 
 fn write_new(path: &Path, text: &str) -> Exit {
-    let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
-    match file.and_then(|mut file| file.write_all(text.as_bytes())) {
+    match output::write(path, text.as_bytes(), Existing::Kept) {
         Ok(()) => Exit::Ok,
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+        Err(Errno::EXIST) => {
             let text = format!("{} is there already and was left alone; remove it, or name another", path.display());
             fail(&text, Exit::Refused)
         }
-        Err(error) => fail(&format!("{}: cannot be written: {error}", path.display()), Exit::Problems),
+        Err(errno) => fail(&format!("{}: cannot be written: {}", path.display(), errno_words(errno)), Exit::Problems),
     }
 }
 

@@ -9,6 +9,7 @@ mod report;
 mod run;
 
 use crate::exit::Exit;
+use crate::path::printable;
 use audit::AuditArgs;
 use check::CheckArgs;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
@@ -128,9 +129,14 @@ pub(crate) fn print(text: &str) -> Exit {
     }
 }
 
+/// The same for people: names from disks and plans cannot steer the terminal.
+pub(crate) fn print_text(text: &str) -> Exit {
+    print(&printable(text))
+}
+
 /// Prints a message to stderr and gives the exit status back.
 pub(crate) fn fail(message: &str, exit: Exit) -> Exit {
     // With stderr closed there is nowhere left to say it; the status still does.
-    writeln!(std::io::stderr(), "persistcp: {message}").ok();
+    writeln!(std::io::stderr(), "persistcp: {}", printable(message)).ok();
     exit
 }

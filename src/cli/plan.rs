@@ -2,7 +2,7 @@
 
 use super::export::ExportArgs;
 use super::import::{ImportArgs, NixExprArgs};
-use super::{Color, fail, print};
+use super::{Color, fail, print, print_text};
 use crate::exit::Exit;
 use crate::{plan, run};
 use clap::{Subcommand, ValueEnum};
@@ -53,7 +53,7 @@ impl PlanCommand {
     pub(super) fn start(self) -> Exit {
         match self {
             Self::Check { plan, color } => match plan::Plan::read(&plan) {
-                Ok(_) => print(&format!("{}: the plan is good\n", plan.display())),
+                Ok(_) => print_text(&format!("{}: the plan is good\n", plan.display())),
                 Err(errors) => fail(&errors.render(color.on()), Exit::Usage),
             },
             Self::Export(args) => args.write(),
@@ -69,7 +69,7 @@ impl PlanCommand {
 fn show(file: &Path, format: Format, overrides: plan::Overrides, color: Color) -> Exit {
     match run::resolve(file, &overrides, plan::Backup::Needed, color.on()) {
         Ok(resolved) => match format {
-            Format::Table => print(&plan::table(&resolved)),
+            Format::Table => print_text(&plan::table(&resolved)),
             Format::Json => print(&format!("{:#}\n", plan::json(&resolved))),
         },
         Err((message, exit)) => fail(&message, exit),

@@ -1,6 +1,7 @@
 //! The expression that projects a Nix configuration to what [`super::import`] reads, and
 //! the commands that use it.
 
+use crate::path::is_unprintable;
 use crate::shell::quote;
 
 /// For `nix eval --apply`: from a whole configuration to plain values.
@@ -18,7 +19,7 @@ impl Configuration {
     pub fn parse(text: &str) -> Result<Self, String> {
         match text.rsplit_once('#') {
             // The commands are comments too: a name must not end its line.
-            _ if text.chars().any(char::is_control) => Err("a control character in a name".into()),
+            _ if text.chars().any(is_unprintable) => Err("a character in a name that is not printable".into()),
             Some((flake, host)) if !host.is_empty() => {
                 let flake = if flake.is_empty() { "." } else { flake };
                 Ok(Self { flake: flake.into(), host: host.into() })

@@ -195,7 +195,11 @@ fn common(table: &DeTable<'_>, span: Range<usize>, place: &str, errors: &mut Err
         }
         exclude.push(pattern.to_string());
     }
-    let name = table.get("name").and_then(|v| errors.string(v, "name").map(str::to_string));
+    let name = table.get("name").and_then(|v| errors.string(v, "name").map(|name| (v, name.to_string())));
+    if let Some((value, _)) = name.as_ref().filter(|(_, name)| name.contains(crate::path::is_unprintable)) {
+        errors.add(value.span(), "a name of printable characters is needed", "reports show it on a terminal");
+    }
+    let name = name.map(|(_, name)| name);
     let (from, to, need) = (from?, to?, need?);
     let name = name.unwrap_or_else(|| to.to_string());
     Some(TargetDraft { span, name, from, to, need, parents: None, exclude, entries: Vec::new() })

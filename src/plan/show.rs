@@ -1,7 +1,7 @@
 //! The resolved plan as a table and as JSON.
 
 use super::resolved::{Attrs, Drift, Entry, EntryKind, Presence, Resolved, Stranger};
-use crate::path::RelPath;
+use crate::path::{RelPath, is_unprintable};
 use crate::report::base64;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -111,7 +111,7 @@ pub fn stranger_words(stranger: &Stranger) -> String {
 /// The resolved plan as JSON: `{version, name, source, root, targets: [{name,
 /// from, to, parents, exclude, entries: [{source, destination, kind, need, uid,
 /// gid, mode, presence, path_bytes?}]}], fixups, ids}`. Modes are octal strings;
-/// a path that is not UTF-8 is escaped, and exact in `path_bytes` (base64).
+/// a path that is not plain UTF-8 is escaped, and exact in `path_bytes` (base64).
 #[must_use]
 pub fn json(plan: &Resolved) -> Value {
     let octal = |mode: Option<u32>| mode.map(|m| format!("{m:04o}"));
@@ -144,9 +144,10 @@ pub fn json(plan: &Resolved) -> Value {
     })
 }
 
-/// The bytes of a path that its text does not give exactly.
+/// The bytes of a path that its text does not give exactly, with the leading slash that
+/// its text has.
 pub(crate) fn exact(path: &RelPath) -> Option<String> {
     let text = std::str::from_utf8(path.as_bytes());
-    let plain = text.is_ok_and(|t| !t.chars().any(|c| c.is_control() || c == '\\'));
-    (!plain).then(|| base64(path.as_bytes()))
+    let plain = text.is_ok_and(|t| !t.chars().any(|c| is_unprintable(c) || c == '\\'));
+    (!plain).then(|| base64(&[b"/", path.as_bytes()].concat()))
 }

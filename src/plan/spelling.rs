@@ -1,5 +1,7 @@
 //! How values are spelled in a plan, so that it reads them back.
 
+use crate::path::is_unprintable;
+
 /// A path that the plan's globs take for nothing but itself. A component without special
 /// characters is not matched at all; one class of one character stands for any other.
 pub(crate) fn literal(path: &str) -> String {
@@ -14,9 +16,12 @@ pub(crate) fn literal(path: &str) -> String {
     path.split('/').map(component).collect::<Vec<String>>().join("/")
 }
 
-/// A basic string. TOML shares JSON's escapes, and wants one for DEL besides.
+/// A basic string. TOML shares JSON's escapes; those of what is not printable otherwise are added.
 pub(crate) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    let json = serde_json::Value::from(text).to_string();
+    // Of these JSON writes only the ones below U+0020 as escapes, and TOML wants one for DEL.
+    let escape = |c: char| if is_unprintable(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    if json.contains(is_unprintable) { json.chars().map(escape).collect() } else { json }
 }
 
 #[cfg(test)]
@@ -39,7 +44,8 @@ mod tests {
 
     #[test]
     fn strings_are_what_toml_reads_back() {
-        for text in ["a\"b", "back\\", "two\nlines", "\u{7f}\u{1}", "é'''"] {
+        for text in ["a\"b", "back\\", "two\nlines", "\u{7f}\u{1}", "é'''", "\u{85}\u{202e}\u{2029}"] {
+            assert!(!quoted(text).contains(is_unprintable));
             let table: toml::Table = toml::from_str(&format!("x = {}", quoted(text))).unwrap();
             assert_eq!(table["x"].as_str(), Some(text));
         }

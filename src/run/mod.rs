@@ -4,7 +4,7 @@ mod repair;
 mod stages;
 mod tell;
 
-use crate::cli::{fail, print};
+use crate::cli::{fail, print_text};
 use crate::durable::FileSystems;
 use crate::exit::Exit;
 use crate::fixup;
@@ -132,7 +132,7 @@ pub fn start(job: Job) -> Exit {
         Err((message, exit)) => return fail(&message, exit),
     };
     if job.verbose {
-        print(&plan::table(&resolved));
+        print_text(&plan::table(&resolved));
     }
     let name = resolved.name.clone();
     if job.mode == Mode::Repair
@@ -145,7 +145,7 @@ pub fn start(job: Job) -> Exit {
         Mode::DryRun | Mode::Migrate | Mode::Repair => {
             match preflight::check(resolved, &job.allow, job.means(), job.mode == Mode::DryRun) {
                 Err(refusals) => refuse(&job, Some(name), refusals),
-                Ok(cleared) if job.mode == Mode::DryRun => print(&dry_run(&cleared)),
+                Ok(cleared) if job.mode == Mode::DryRun => print_text(&dry_run(&cleared)),
                 Ok(cleared) => migrate(&job, cleared),
             }
         }

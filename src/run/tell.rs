@@ -2,12 +2,14 @@
 
 use super::Job;
 use super::stages::Run;
-use crate::cli::{fail, print};
+use crate::cli::{fail, print_text};
 use crate::exit::Exit;
 use crate::journal::Writer;
 use crate::preflight::Cleared;
 use crate::report::{self, Report, human};
 use crate::stop::{Reason, Stop};
+use crate::sys::errno_words;
+use crate::sys::output::{self, Existing};
 use crate::{clock, plan, shell};
 use std::path::PathBuf;
 
@@ -33,16 +35,22 @@ pub(super) fn finish(job: &Job, run: Run, writer: Writer, mut report: Report) ->
 }
 
 fn tell(job: &Job, report: &Report) -> Exit {
-    if let Some(file) = &job.report
-        && let Err(error) = std::fs::write(file, format!("{:#}\n", report::json(report)))
-    {
-        fail(&format!("{}: cannot write the report: {error}", file.display()), report.outcome);
+    if !write(job, report) {
         return report.outcome.max(Exit::Problems);
     }
     if !(job.quiet && report.outcome == Exit::Ok) {
-        print(&report::text(report));
+        print_text(&report::text(report));
     }
     report.outcome
+}
+
+/// Writes the report where the user asked for it; false when that failed, which it says.
+fn write(job: &Job, report: &Report) -> bool {
+    let Some(file) = &job.report else { return true };
+    let text = format!("{:#}\n", report::json(report));
+    let Err(errno) = output::write(file, text.as_bytes(), Existing::Replaced) else { return true };
+    fail(&format!("{}: cannot write the report: {}", file.display(), errno_words(errno)), report.outcome);
+    false
 }
 
 pub(super) fn refuse(job: &Job, plan: Option<String>, reasons: Vec<String>) -> Exit {
@@ -70,11 +78,7 @@ pub(super) fn refuse(job: &Job, plan: Option<String>, reasons: Vec<String>) -> E
         ids: Vec::new(),
         resume: None,
     };
-    if let Some(file) = &job.report
-        && let Err(error) = std::fs::write(file, format!("{:#}\n", report::json(&report)))
-    {
-        fail(&format!("{}: cannot write the report: {error}", file.display()), Exit::Refused);
-    }
+    write(job, &report);
     fail("refused, nothing was written", Exit::Refused)
 }
 

@@ -10,6 +10,7 @@ pub mod file;
 pub mod filesystem;
 pub mod flags;
 mod names;
+pub mod output;
 pub mod raw;
 pub mod root;
 pub mod signals;
