@@ -4,7 +4,7 @@
 //! ever wider than at its end; this pass sees to what was there before.
 
 use crate::copy::fix_below;
-use crate::meta::Wanted;
+use crate::meta::{Rights, SET_ID, Wanted, lends_rights};
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::{Fixup, Resolved};
 use crate::problem::{Problem, ProblemKind, Problems};
@@ -155,7 +155,9 @@ impl Pass<'_> {
             } else {
                 (stat.uid, stat.gid)
             };
-            (owner, mode.unwrap_or(stat.mode))
+            // As while copying: the new owner has not lent these rights out.
+            let given = owner != (stat.uid, stat.gid) && lends_rights(stat.kind);
+            (owner, mode.unwrap_or(if given { stat.mode & !SET_ID } else { stat.mode }))
         };
         let (owner, new_mode) = wanted(stat);
         if (owner, new_mode) == ((stat.uid, stat.gid), stat.mode) {
@@ -165,7 +167,12 @@ impl Pass<'_> {
             let result = change(dir, name, stat, owner, new_mode);
             let now = result.and_then(|()| dir.stat_at(name));
             match now {
-                Ok(now) if (owner, new_mode) == ((now.uid, now.gid), now.mode) => self.changed += 1,
+                Ok(now) if (owner, new_mode) == ((now.uid, now.gid), now.mode) => {
+                    self.changed += 1;
+                    if mode.is_none() && new_mode != stat.mode {
+                        self.problems.note_each(Rights::WORDS, path.clone());
+                    }
+                }
                 Ok(now) => self.fail(path, format!("fixup did not hold: {}:{} {:04o}", now.uid, now.gid, now.mode)),
                 Err(errno) => self.fail(path, format!("fixup: {}", errno_words(errno))),
             }
@@ -183,7 +190,7 @@ impl Pass<'_> {
     }
 }
 
-/// Owner first: it may clear set-user-ID bits, which the mode then restores. Both
+/// Owner first: chown(2) clears set-ID bits, also those that the plan's mode asks for. Both
 /// go to the inode that was looked at, whatever has its name by now.
 fn change(dir: &TargetDir, name: &Name, stat: &Stat, owner: (u32, u32), mode: u32) -> Result<(), Errno> {
     let handle = dir.open_handle(name)?;

@@ -195,6 +195,8 @@ struct Inner {
     count: u64,
     notes: Vec<String>,
     notes_count: u64,
+    /// What is said once of many entries: the words, the first path, how many.
+    counted: Vec<(&'static str, RelPath, u64)>,
 }
 
 impl Problems {
@@ -230,6 +232,15 @@ impl Problems {
         }
     }
 
+    /// The same of something that many entries have in common: said once, with their number and the first path.
+    pub fn note_each(&self, words: &'static str, path: RelPath) {
+        let mut inner = self.lock();
+        match inner.counted.iter_mut().find(|(known, ..)| *known == words) {
+            Some((.., count)) => *count += 1,
+            None => inner.counted.push((words, path, 1)),
+        }
+    }
+
     /// Number of problems so far.
     #[must_use]
     pub fn count(&self) -> u64 {
@@ -242,7 +253,15 @@ impl Problems {
         let mut inner = self.lock();
         let mut all = std::mem::take(&mut inner.groups);
         all.append(&mut inner.kept);
-        (all, inner.count, std::mem::take(&mut inner.notes))
+        let mut notes: Vec<String> = std::mem::take(&mut inner.counted)
+            .into_iter()
+            .map(|(words, path, count)| match count {
+                1 => format!("{path}: {words}"),
+                _ => format!("{path} and {} more: {words}", count - 1),
+            })
+            .collect();
+        notes.append(&mut inner.notes);
+        (all, inner.count, notes)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

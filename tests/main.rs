@@ -47,6 +47,7 @@ mod random;
 mod refusals;
 mod repair;
 mod resume;
+mod rights;
 mod room;
 mod roots;
 mod runbook;

@@ -26,7 +26,7 @@ fn a_name_cannot_steer_the_terminal() {
     std::fs::remove_file(world.target().join(HOSTILE)).unwrap();
     let ran = run(&plan, &["--verify-only"]).exits(1).says(&format!("/persist/data/{SHOWN}: missing"));
     assert!(is_safe(&ran.stdout) && is_safe(&ran.stderr), "{ran}");
-    let problem = &ran.report["problems"][0];
+    let problem = ran.report["problems"].as_array().unwrap().iter().find(|p| p["kind"] == "missing").unwrap();
     assert_eq!(problem["path"], format!("/persist/data/{SHOWN}"));
     let exact = std::process::Command::new("sh")
         .args(["-c", "printf %s \"$1\" | base64 -d", "sh", problem["path_bytes"].as_str().unwrap()])

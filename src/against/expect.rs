@@ -5,7 +5,7 @@ use crate::copy::mount::{NotEntered, not_entered};
 use crate::driver::missing_subvolume;
 use crate::fixup;
 use crate::journal::{Row, SourceId, State};
-use crate::meta::Wanted;
+use crate::meta::{Rights, Wanted};
 use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
 use crate::reread;
@@ -70,6 +70,9 @@ impl Walk<'_> {
             wanted.mtime = None;
         }
         fixup::put_over(&self.verifier().plan, path, &mut wanted);
+        if wanted.rights.taken {
+            self.verifier().problems.note_each(Rights::WORDS, path.clone());
+        }
         let recorded = self.recorded(seen.dir, name);
         for loss in recorded.iter().flat_map(|row| row.wanted.lost.each()) {
             wanted.lost.insert(loss);

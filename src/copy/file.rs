@@ -260,6 +260,7 @@ impl Engine {
         if done.own.apart {
             wanted.lost.insert(Loss::Links);
         }
+        self.note_rights(&wanted, path);
         fixup.into_iter().for_each(|f| self.fixup_changed(f));
         if let Err(errno) = close(done.born.fd) {
             self.target_failed(node.target, path(), "close", errno);

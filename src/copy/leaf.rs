@@ -172,7 +172,11 @@ impl Engine {
             return None;
         }
         let target = dir.node.open().and_then(|target| target.stat_at(name)).ok()?;
-        row.target_unchanged(&target, dir.node.disk).then_some(row)
+        if !row.target_unchanged(&target, dir.node.disk) {
+            return None;
+        }
+        self.note_rights(&wanted, || dir.node.path().join(name));
+        Some(row)
     }
 
     /// Where names differ between the two machines, an earlier run may have renumbered what
@@ -255,6 +259,7 @@ impl Engine {
         }
         let fixup = self.fix_up(&mut wanted, node, name, &mut dir.place.clone());
         fixup.into_iter().for_each(|f| self.fixup_changed(f));
+        self.note_rights(&wanted, path);
         let made = match self.dress_inode(node, Holder::handle(&made), &mut wanted, path) {
             Ok(made) => made,
             Err(errno) => {

@@ -32,7 +32,7 @@ use crate::driver::Drivers;
 use crate::durable::{FileSystems, Submit};
 use crate::journal::{Journal, JournalError, Reader, Row};
 use crate::loss::{Disk, Loss};
-use crate::meta::{self, Attributes, Keep, Wanted};
+use crate::meta::{self, Attributes, Keep, Rights, Wanted};
 use crate::pace::Pace;
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::{Fixup, Resolved};
@@ -293,6 +293,13 @@ impl Engine {
         wanted.lost = applied.lost;
         wanted.flags = wanted.flags.without(applied.given_up);
         applied.stat
+    }
+
+    /// Says that the plan's owner gets no rights that the source lends out.
+    fn note_rights(&self, wanted: &Wanted, path: impl Fn() -> RelPath) {
+        if wanted.rights.taken {
+            self.problems.note_each(Rights::WORDS, path());
+        }
     }
 
     /// A file system as a whole that cannot hold `loss`: said once, counted for each.

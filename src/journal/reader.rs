@@ -6,7 +6,7 @@ use super::row::{Row, SourceId, State};
 use super::schema::COLUMNS;
 use crate::digest::{Algorithm, ChunkValue, Digest};
 use crate::loss::Lost;
-use crate::meta::{Wanted, Xattrs};
+use crate::meta::{Rights, Wanted, Xattrs};
 use crate::path::{Name, RelPath};
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
@@ -331,6 +331,7 @@ fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
             flags: Flags::from_bits(row.get(26)?),
             project: row.get(27)?,
             lost: Lost::from_bits(row.get(28)?),
+            rights: Rights::default(),
         },
         verified: row.get(29)?,
         allocated: unsigned(30)?,

@@ -40,6 +40,32 @@ pub struct Wanted {
     pub project: u32,
     /// What the target's file system cannot hold of all this.
     pub lost: Lost,
+    /// What became of the rights that the inode lends out; no row keeps it.
+    pub rights: Rights,
+}
+
+/// Set-user-ID and set-group-ID, which lend out an owner's rights.
+pub(crate) const SET_ID: u32 = 0o6000;
+const CAPABILITY: &[u8] = b"security.capability";
+
+/// Rights that the source lends out in its owner's name. The plan's owner has not lent them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rights {
+    /// Set-ID bits that the plan's own mode asks for.
+    asked: u32,
+    /// Some went because the plan gives another owner or group.
+    pub taken: bool,
+}
+
+impl Rights {
+    /// What a report says of them.
+    pub const WORDS: &str = "set-user-ID and set-group-ID bits and capabilities were left out, as the plan gives \
+                             another owner or group than the backup's; a mode of the plan can ask for the bits";
+}
+
+/// True for what can lend out rights; on directories the bits say what is inherited, as for chown(2).
+pub(crate) const fn lends_rights(kind: Kind) -> bool {
+    !matches!(kind, Kind::Directory | Kind::Symlink)
 }
 
 impl Wanted {
@@ -61,6 +87,7 @@ impl Wanted {
             flags: attributes.flags,
             project: attributes.project,
             lost,
+            rights: Rights::default(),
         };
         if !keep.owner.are_kept() && stat.kind == Kind::File {
             wanted.drop_foreign_rights(stat);
@@ -81,6 +108,7 @@ impl Wanted {
             flags: Flags::NONE,
             project: 0,
             lost: Lost::default(),
+            rights: Rights::default(),
         }
     }
 
@@ -96,12 +124,21 @@ impl Wanted {
         }
     }
 
-    /// Puts the plan's own values over the source's.
+    /// Puts the plan's own values over the source's. Another owner or group than the source's
+    /// gets none of the rights that the inode lends out, but for set-ID bits that a mode of the plan asks for.
     pub fn override_with(&mut self, uid: Option<u32>, gid: Option<u32>, mode: Option<u32>) {
+        let before = self.owner;
         if let Some(owner) = &mut self.owner {
             *owner = (uid.unwrap_or(owner.0), gid.unwrap_or(owner.1));
         }
+        if self.owner != before && lends_rights(self.kind) {
+            let kept = self.mode & (!SET_ID | self.rights.asked);
+            let capability = self.xattrs.as_mut().is_some_and(|xattrs| xattrs.remove(CAPABILITY));
+            self.rights.taken |= capability || mode.is_none() && kept != self.mode;
+            self.mode = kept;
+        }
         if let Some(mode) = mode.filter(|_| self.kind != Kind::Symlink) {
+            self.rights.asked = mode & SET_ID;
             self.mode = mode;
             // Else the ACL would first widen what the mode then narrows.
             if let Some(xattrs) = &mut self.xattrs {

@@ -61,6 +61,13 @@ impl Xattrs {
         self.0.iter().find(|(n, _)| n.as_bytes() == name).map(|(_, value)| value.as_slice())
     }
 
+    /// Removes `name`; false when it is not there.
+    pub(super) fn remove(&mut self, name: &[u8]) -> bool {
+        let before = self.0.len();
+        self.0.retain(|(n, _)| n.as_bytes() != name);
+        self.0.len() < before
+    }
+
     /// Makes the access ACL say what chmod(2) with `mode` would make of it.
     pub(super) fn set_mode(&mut self, mode: u32) {
         let value = self.0.iter_mut().find(|(n, _)| n.as_bytes() == ACL_ACCESS).map(|(_, value)| value);

@@ -7,6 +7,7 @@ use super::Note;
 use super::declared::{Declared, Item, Seen};
 use super::place::Home;
 use super::private;
+use crate::meta::{SET_ID, lends_rights};
 use crate::path::RelPath;
 
 /// What the plan itself says of one path.
@@ -63,7 +64,12 @@ impl Attributes {
     /// Puts them together; what stands out goes to `notes`.
     pub(super) fn of(declared: &Declared<'_>, item: &Item<'_>, home: Option<&Home>, notes: &mut Vec<Note>) -> Self {
         let planned = Planned::of(declared, item);
+        let given = planned.owner.is_some() || planned.group.is_some();
         let (uid, gid, seen_mode) = match item.seen {
+            // As a run does: the plan's owner has not lent these rights out.
+            Seen::There(stat) if given && lends_rights(stat.kind) => {
+                (Some(stat.uid), Some(stat.gid), Some(stat.mode & !SET_ID))
+            }
             Seen::There(stat) => (Some(stat.uid), Some(stat.gid), Some(stat.mode)),
             Seen::Unknown | Seen::Absent => (None, None, None),
         };
