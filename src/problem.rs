@@ -63,6 +63,8 @@ pub enum ProblemKind {
     Fixup,
     /// An id map is damaged.
     IdMap,
+    /// Patterns leave out everything that a declared entry holds.
+    Excluded,
 }
 
 /// One thing that could not be done or is not as it should be.

@@ -41,6 +41,7 @@ mod mounts;
 mod nobody;
 mod odd;
 mod output;
+mod overlap;
 mod plans;
 mod power;
 mod random;

@@ -29,7 +29,8 @@ fn holds(plan: &Path) {
 fn a_recursive_fixup_makes_nothing_set_user_id_root() {
     need_root!();
     let world = World::ext4(64);
-    for (name, owner, mode) in [("su", 1000, 0o4755), ("sg", 1000, 0o2755), ("both", 1000, 0o6711), ("own", 0, 0o4755)] {
+    for (name, owner, mode) in [("su", 1000, 0o4755), ("sg", 1000, 0o2755), ("both", 1000, 0o6711), ("own", 0, 0o4755)]
+    {
         with(&world.file(&format!("data/{name}"), "x"), owner, mode);
     }
     let capable = world.file("data/capable", "x");

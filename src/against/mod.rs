@@ -8,10 +8,10 @@
 
 mod expect;
 
-use crate::copy::is_temporary;
 use crate::copy::layout::{self, DstNode, Sources};
 use crate::copy::parents::source_of_parent;
 use crate::copy::source::ENTRY;
+use crate::copy::{is_temporary, reserved};
 use crate::driver::Drivers;
 use crate::journal::{Journal, JournalError, Row};
 use crate::meta::{Keep, Wanted};
@@ -334,6 +334,11 @@ impl<'a> Walk<'a> {
         };
         if self.is_barred(above, &path, &src, &stat) {
             return;
+        }
+        // The journal is no copy of what the backup has under its name.
+        let there = sides.dst.stat_at(name).ok().map(|there| (there.dev, there.ino));
+        if there.is_some() && there == self.verifier().state {
+            return self.verifier().problem(above.target, reserved(path));
         }
         let seen = Seen {
             name,

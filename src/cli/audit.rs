@@ -41,7 +41,7 @@ impl AuditArgs {
         let open_files = sys::filesystem::raise_open_files();
         let means = Means::new(open_files, threads(open_files, self.threads.map_or_else(usual_threads, usize::from)));
         let overrides = plan::Overrides { source: self.source, root: self.root, exclude: Vec::new() };
-        let resolved = match run::resolve(&self.plan, &overrides, plan::Backup::Inspected, self.color.on()) {
+        let resolved = match run::resolve(&self.plan, &overrides, plan::Backup::Needed, self.color.on()) {
             Ok(resolved) => resolved,
             Err((message, exit)) => return fail(&message, exit),
         };

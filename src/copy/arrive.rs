@@ -8,7 +8,7 @@ use super::trust::{Guard, is_newborn, is_skeleton, may_dress};
 use crate::durable::Written;
 use crate::journal::{Row, SourceId, State};
 use crate::meta::Wanted;
-use crate::path::Name;
+use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
@@ -21,6 +21,13 @@ pub(super) struct Leaving {
     pub(super) source: Option<SourceId>,
     pub(super) fixup: Option<usize>,
     pub(super) counted: bool,
+}
+
+/// The backup has something at the very place of this run's journal.
+pub(crate) fn reserved(path: RelPath) -> Problem {
+    let message = "this run's journal is here, and what the backup has under this name was not copied over it; leave it \
+                   out (`exclude`), or keep the journal elsewhere (--state)";
+    Problem::new(path, ProblemKind::Unsupported, message)
 }
 
 impl Engine {
@@ -44,10 +51,7 @@ impl Engine {
         let prior = recorded.filter(|_| !fresh);
         match opened.stat() {
             Ok(stat) if self.state == (stat.dev, stat.ino) => {
-                self.problems.note(format!(
-                    "{}: the backup's own state of persistcp is not copied over this run's",
-                    above.path().join(name)
-                ));
+                self.problem(target, reserved(above.path().join(name)));
                 return None;
             }
             // Only in a passage that others may write in could somebody put it there.

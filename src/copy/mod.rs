@@ -25,6 +25,7 @@ pub(crate) mod source;
 mod sticky;
 mod trust;
 
+pub(crate) use arrive::reserved;
 pub(crate) use birth::{is_temporary, temporary_name};
 pub(crate) use data::with_buffer;
 

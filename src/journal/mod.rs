@@ -32,7 +32,7 @@ use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::OFlags;
 use state_dir::StateDir;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,6 +51,12 @@ impl Location {
     #[must_use]
     pub fn new(directory: PathBuf, name: &str) -> Self {
         Self { directory, name: name.to_string() }
+    }
+
+    /// The directory that holds it.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The database file.

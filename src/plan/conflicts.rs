@@ -1,12 +1,10 @@
-//! Destinations that collide, and trees that would be copied into themselves.
+//! Destinations that collide. What lies in one another is preflight's question: only mounts tell.
 
 use super::Plan;
-use super::diagnostic::Diagnostic;
 use super::value::Errors;
 use crate::path::RelPath;
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
 
 /// One entry's two ends and where the plan says so.
 pub(super) struct Pair<'p> {
@@ -71,43 +69,4 @@ pub(super) fn of_pairs(pairs: &[Pair<'_>], errors: &mut Errors) {
             above = outer.parent();
         }
     }
-}
-
-/// Refuses a destination inside the source, or the source inside a destination.
-pub(super) fn with_source(plan: &Plan, source: &Path, root: &Path) -> Vec<Diagnostic> {
-    let source = absolute(source);
-    let mut found = Vec::new();
-    for target in &plan.targets {
-        let to = absolute(&root.join(target.to.as_path()));
-        let message = if to.starts_with(&source) {
-            "the destination lies inside the source"
-        } else if source.starts_with(&to) {
-            "the source lies inside the destination"
-        } else {
-            continue;
-        };
-        let label = format!("{} and {}", source.display(), to.display());
-        found.push(
-            Diagnostic::new(target.span.clone(), message, label)
-                .help("mount the backup elsewhere, or change `source`, `root` or `to`"),
-        );
-    }
-    found
-}
-
-/// The path without `.` and `..`, relative to the current directory. Symlinks
-/// stay: where they lead is preflight's question.
-fn absolute(path: &Path) -> PathBuf {
-    let mut out = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
-    for part in path.components() {
-        match part {
-            Component::RootDir => out = PathBuf::from("/"),
-            Component::ParentDir => {
-                out.pop();
-            }
-            Component::Normal(name) => out.push(name),
-            Component::CurDir | Component::Prefix(_) => {}
-        }
-    }
-    out
 }

@@ -32,9 +32,6 @@ pub struct Overrides {
 pub enum Backup {
     /// It must be there, and every entry is looked for in it.
     Needed,
-    /// The same, but nothing will be copied: destinations may lie inside it, as they do
-    /// when the running system is looked at.
-    Inspected,
     /// It gives names numbers if it is there. The result has no entries: the journal knows them.
     IfThere,
     /// The same, and every entry is looked for below the root, where it should have arrived.
@@ -103,15 +100,11 @@ impl Plan {
         let path = overrides.source.clone().or_else(|| self.source.clone());
         let root = overrides.root.clone().unwrap_or_else(|| self.root.clone());
         let source = match (&path, backup) {
-            (None, Backup::Needed | Backup::Inspected) => {
+            (None, Backup::Needed) => {
                 let missing = Diagnostic::new(0..0, "the plan names no source", "expected `source = \"/…\"`");
                 return Err(refuse(vec![missing.help("or name it with --source")]));
             }
-            (Some(path), Backup::Needed | Backup::Inspected) => {
-                let inside = conflicts::with_source(&self, path, &root);
-                if backup == Backup::Needed && !inside.is_empty() {
-                    return Err(refuse(inside));
-                }
+            (Some(path), Backup::Needed) => {
                 let opened = Root::open(path);
                 Some(opened.map_err(|errno| ResolveError::Source { path: path.clone(), errno })?)
             }
@@ -120,7 +113,7 @@ impl Plan {
         let path = path.unwrap_or_default();
         let ids = Ids::read(&self, source.as_ref().map(|source| (source, path.as_path())), &root);
         let held = match backup {
-            Backup::Needed | Backup::Inspected => source.map(|root| Held { root, arrived: false }),
+            Backup::Needed => source.map(|root| Held { root, arrived: false }),
             Backup::IfThere => None,
             Backup::Arrived => {
                 let opened = Root::open(&root).map_err(|errno| ResolveError::Root { path: root.clone(), errno })?;

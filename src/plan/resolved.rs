@@ -73,6 +73,16 @@ impl Target {
         !self.excluded.is_empty() && self.leaves_out(&self.from, &above.join(name), is_dir)
     }
 
+    /// The pattern that leaves out `path` of the backup.
+    #[must_use]
+    pub fn pattern_over(&self, path: &RelPath, is_dir: bool) -> Option<&str> {
+        let below = path.strip_prefix(&self.from)?;
+        match self.excluded.matched(below.as_path(), is_dir) {
+            ignore::Match::Ignore(glob) => Some(glob.original()),
+            _ => None,
+        }
+    }
+
     /// The same for a file that was not come to through its directories: a pattern
     /// that leaves out one of them leaves it out as well.
     #[must_use]

@@ -76,14 +76,6 @@ fn an_entry_below_another_is_legal() {
 }
 
 #[test]
-fn a_destination_inside_the_source_is_an_error() {
-    let text = "version = 1\nsource = \"/mnt\"\nroot = \"/mnt\"\n[[target]]\nto = \"/x\"\nfiles = [\"a\"]\n";
-    let plan = Plan::parse(Path::new("p.toml"), text).expect("parses");
-    let error = plan.resolve(&Overrides::default(), Backup::Needed).expect_err("inside");
-    assert!(error.to_string().contains("the destination lies inside the source"), "{error}");
-}
-
-#[test]
 fn the_example_is_the_whole_inventory() {
     let text = include_str!("../../examples/emberroot/mapping.toml");
     let plan = Plan::parse(Path::new("mapping.toml"), text).expect("the shipped plan is good");

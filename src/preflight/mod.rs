@@ -1,6 +1,8 @@
 //! May this run start? Every refusal is found before anything is written, and
 //! says what to do. Only this module makes a [`Cleared`].
 
+mod overlap;
+mod patterns;
 mod place;
 mod remap;
 mod store_db;
@@ -14,6 +16,8 @@ use crate::sys::filesystem::{Space, may_chown};
 use crate::sys::root::{Root, real_path};
 use crate::sys::{Errno, Op, errno_words, retry};
 use crate::walk::Means;
+use overlap::StatePlace;
+pub use patterns::left_out;
 use place::{Place, place, places};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -104,6 +108,12 @@ impl Cleared {
         &self.plan
     }
 
+    /// The backup tree.
+    #[must_use]
+    pub fn source(&self) -> &Root {
+        &self.source
+    }
+
     /// The survey for each target; none if the last run's counts were enough.
     #[must_use]
     pub fn surveys(&self) -> &[Survey] {
@@ -146,6 +156,16 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
             return Err(refusals);
         }
     };
+    if let Some(source) = &source
+        && refusals.is_empty()
+    {
+        let usual = usual_state(&plan, &places).map_err(|refusal| vec![refusal])?;
+        let state = StatePlace { directory: journal.directory(), is_usual: journal.directory() == usual };
+        refusals.extend(overlap::refusals(&plan, source, &state, allow.cross_mounts));
+        if !refusals.is_empty() {
+            return Err(refusals);
+        }
+    }
     // Before anything is asked of a database that somebody may be writing.
     match journal.holder() {
         Ok(None) => {}
@@ -346,12 +366,18 @@ fn capacity(plan: &Resolved, surveys: &[Survey], places: &[Option<Place>], known
     out
 }
 
-/// `--state`, or `.persistcp` at the top of the first target's file system, as
-/// far as that lies below the root; else at the root.
+/// Where the journal is: `--state`, or the usual place.
 fn location(plan: &Resolved, allow: &Allow, places: &[Option<Place>]) -> Result<Location, String> {
-    if let Some(state) = &allow.state {
-        return Ok(Location::new(state.clone(), &plan.name));
-    }
+    let directory = match &allow.state {
+        Some(state) => state.clone(),
+        None => usual_state(plan, places)?,
+    };
+    Ok(Location::new(directory, &plan.name))
+}
+
+/// `.persistcp` at the top of the first target's file system, as far as that lies below
+/// the root; else at the root.
+fn usual_state(plan: &Resolved, places: &[Option<Place>]) -> Result<PathBuf, String> {
     let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
     let root = match retry(Op::Open, || rustix::fs::open(&plan.root, flags, rustix::fs::Mode::empty())) {
         Ok(fd) => real_path(&fd),
@@ -364,5 +390,5 @@ fn location(plan: &Resolved, allow: &Allow, places: &[Option<Place>]) -> Result<
     let first = places.iter().flatten().next();
     let point = first.and_then(|p| p.mount.as_ref()).map(|m| m.point.clone());
     let above = point.filter(|point| point.starts_with(&root)).unwrap_or(root);
-    Ok(Location::new(above.join(STATE_DIR), &plan.name))
+    Ok(above.join(STATE_DIR))
 }

@@ -96,6 +96,9 @@ fn line(out: &mut String, name: &str, t: &Totals) -> std::fmt::Result {
         write!(out, " | went on after {}", bytes(t.reused_bytes))?;
     }
     write!(out, " | already done {}", count(t.skipped))?;
+    if t.excluded > 0 {
+        write!(out, " | left out by patterns {}", count(t.excluded))?;
+    }
     if t.verified > 0 {
         write!(out, " | verified {} ({})", count(t.verified), bytes(t.verified_bytes))?;
     }

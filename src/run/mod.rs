@@ -159,6 +159,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
     let mut run = Run::new(resolved, job);
     run.remap_ids = remap_ids;
     notes.into_iter().for_each(|note| run.problems.note(note));
+    run.look_at_patterns(&source);
     let journal = match Journal::open(location, job.allow.restart) {
         Ok(journal) => Arc::new(journal),
         Err(error) => return fail(&error.to_string(), Exit::Refused),

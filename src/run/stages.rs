@@ -13,7 +13,7 @@ use crate::pace::Pace;
 use crate::path::RelPath;
 use crate::plan::resolved::{Drift, Presence, Resolved};
 use crate::plan::stranger_words;
-use crate::preflight::{Allow, Size};
+use crate::preflight::{self, Allow, Size};
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::Counters;
 use crate::report::{self, Report, human};
@@ -78,6 +78,13 @@ impl Run {
         for warning in &self.plan.id_warnings {
             let problem = Problem::new(Default::default(), ProblemKind::IdMap, warning.clone());
             self.problems.add(problem.about(warning.as_bytes()));
+        }
+    }
+
+    /// Entries of which the patterns leave nothing.
+    pub(super) fn look_at_patterns(&self, source: &Root) {
+        for problem in preflight::left_out(&self.plan, source) {
+            self.problems.add(problem);
         }
     }
 
@@ -255,6 +262,7 @@ impl Run {
                 return None;
             }
         };
+        self.look_at_patterns(&source);
         let comparison = Comparison {
             verifier: &verifier,
             source: &source,

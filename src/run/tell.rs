@@ -5,7 +5,7 @@ use super::stages::Run;
 use crate::cli::{fail, print_text};
 use crate::exit::Exit;
 use crate::journal::Writer;
-use crate::preflight::Cleared;
+use crate::preflight::{self, Cleared};
 use crate::report::{self, Report, human};
 use crate::stop::{Reason, Stop};
 use crate::sys::errno_words;
@@ -94,6 +94,9 @@ pub(super) fn dry_run(cleared: &Cleared) -> String {
             human::bytes(survey.bytes),
             human::bytes(survey.allocated)
         ));
+    }
+    for problem in preflight::left_out(cleared.plan(), cleared.source()) {
+        out.push_str(&format!("problem: {}: {}\n", problem.path, problem.message));
     }
     cleared.notes().iter().for_each(|note| out.push_str(&format!("note: {note}\n")));
     out.push_str("dry run: nothing was written\n");

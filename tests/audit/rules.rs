@@ -27,7 +27,7 @@ fn declares(world: &World, path: &str) -> String {
 }
 
 fn look(file: &Path) -> Audit {
-    let resolved = Plan::read(file).unwrap().resolve(&Overrides::default(), Backup::Inspected).unwrap();
+    let resolved = Plan::read(file).unwrap().resolve(&Overrides::default(), Backup::Needed).unwrap();
     audit(resolved, Means { threads: 1, directories: 8, inline: 1 }, Listing::Summary).unwrap()
 }
 
