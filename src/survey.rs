@@ -144,7 +144,7 @@ struct At {
 impl Visitor<'_> {
     /// Counts an entry of the plan; comes back with where to walk if it is a directory.
     fn start(&self, entry: &Entry, source: &Root) -> Option<Start<At>> {
-        let opened = source.open_in(&entry.src, OFlags::PATH).and_then(|fd| stat_fd(&fd));
+        let opened = source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW).and_then(|fd| stat_fd(&fd));
         let Ok(stat) = opened else {
             self.counts.unreadable.fetch_add(1, Relaxed);
             return None;
@@ -160,9 +160,9 @@ impl Visitor<'_> {
         if stat.kind != Kind::Directory {
             return None;
         }
-        match source.open_in(&entry.src, ENTRY) {
+        match source.open_strict(&entry.real, ENTRY) {
             Ok(fd) => {
-                let (path, place) = (entry.src.clone(), At { path: entry.src.clone(), id });
+                let (path, place) = (entry.real.clone(), At { path: entry.src.clone(), id });
                 Some(Start { path, dir: SourceDir::from_fd(fd), stat, place })
             }
             Err(_) => {

@@ -144,7 +144,7 @@ fn an_absolute_symlink_as_entry_stays_inside_the_backup() {
     world.file("var/x", "x");
     symlink("/etc/passwd", world.source.join("var/link")).unwrap();
     let text = format!(
-        "version = 1\nsource = {:?}\nroot = {:?}\n[[target]]\nto = \"/persist/s\"\nfiles = [\"/var/link\"]\n",
+        "version = 1\nsource = {:?}\nroot = {:?}\n[[target]]\nto = \"/persist/s\"\nfiles = [{{ path = \"/var/link\", follow = true }}]\n",
         world.source, world.root
     );
     run(&world.plan_text(&text), &[]).exits(0);

@@ -28,6 +28,7 @@ mod exposure;
 mod faithful;
 mod faults;
 mod faulty;
+mod follow;
 mod ids;
 mod import;
 mod incremental;

@@ -122,8 +122,10 @@ fn the_journal_is_in_no_tree_of_the_plan() {
     world.file("data/f", "x");
     let plan = world.plan("");
     let link = world.path().join("link");
-    symlink(world.persist.join("data"), &link).unwrap();
-    for state in [world.target().join("state/deep"), world.target(), link.join("state")] {
+    std::fs::create_dir(world.target()).unwrap();
+    symlink(world.target(), &link).unwrap();
+    refused(&world, &plan, &["--state", world.target().to_str().unwrap()], "inside the journal's directory");
+    for state in [world.target().join("state/deep"), link.join("state")] {
         refused(&world, &plan, &["--state", state.to_str().unwrap()], "lies inside the destination");
     }
     for state in [world.source.join("state"), world.data().join("a/b")] {
@@ -164,5 +166,6 @@ fn patterns_that_leave_nothing_are_a_problem() {
     run(&plan, &[&all[..], &["--dry-run"]].concat()).exits(0).says("everything in it is left out");
     run(&plan, &[&all[..], &["--verify-only", "--against", "source"]].concat()).exits(1).says("excluded");
     run(&plan, &["--exclude", "/f", "--exclude", "g", "--exclude", "h"]).exits(1).says("excluded");
+    run(&plan, &["--exclude", "/f", "--exclude", "/d", "--exclude", "/keep"]).exits(0);
     run(&plan, &["--exclude", "f", "--exclude", "g"]).exits(0).says("left out by patterns 2");
 }

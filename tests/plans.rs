@@ -49,7 +49,7 @@ fn a_destination_inside_the_source_is_refused() {
     let world = World::plain();
     world.file("data/f", "x");
     let plan = world.plan("");
-    run(&plan, &["--root", world.source.to_str().unwrap()]).exits(2).says("inside the source");
+    run(&plan, &["--root", world.source.to_str().unwrap()]).exits(3).says("inside the source");
 }
 
 #[test]

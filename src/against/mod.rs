@@ -16,7 +16,7 @@ use crate::driver::Drivers;
 use crate::journal::{Journal, JournalError, Row};
 use crate::meta::{Keep, Wanted};
 use crate::path::{Name, RelPath};
-use crate::plan::resolved::{EntryKind, Presence};
+use crate::plan::resolved::Presence;
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
 use crate::stop::Reason;
@@ -63,7 +63,7 @@ struct Walk<'a> {
 /// A directory of the backup and its place on the target. It holds no descriptor:
 /// both sides are opened again, name by name, by each task.
 struct Dir {
-    /// The entry, followed inside the backup.
+    /// The entry, on a way without symlinks.
     entry: RelPath,
     /// What lies below it is never followed.
     below: RelPath,
@@ -186,10 +186,9 @@ impl<'a> Walk<'a> {
     fn entry<'s>(&'s self, scope: &Scope<'s>, target: u32, entry: &'s crate::plan::resolved::Entry) {
         let (Some(above), Some(name)) = (entry.dst.parent(), entry.dst.last()) else { return };
         let failed = |operation, errno| self.unreadable(target, entry.dst.clone(), operation, errno);
-        let kind = match self.of.source.open_in(&entry.src, OFlags::PATH).and_then(stat_fd) {
-            Ok(stat) => Some(stat.kind),
-            // A dangling symlink is copied as what it is.
-            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) if entry.kind != EntryKind::Directory => None,
+        let handle = self.of.source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW);
+        let kind = match handle.and_then(stat_fd) {
+            Ok(stat) => stat.kind,
             Err(errno) => return failed("open the entry", errno),
         };
         let own = Own { uid: entry.uid, gid: entry.gid, mode: entry.mode };
@@ -198,15 +197,15 @@ impl<'a> Walk<'a> {
             Err(errno) => return self.verifier().problem(target, unreachable(&entry.dst, errno)),
         };
         let id = self.id_of(&above);
-        if kind == Some(Kind::Directory) {
-            let opened = self.of.source.open_in(&entry.src, ENTRY).and_then(|fd| Ok((stat_fd(&fd)?, fd)));
+        if kind == Kind::Directory {
+            let opened = self.of.source.open_strict(&entry.real, ENTRY).and_then(|fd| Ok((stat_fd(&fd)?, fd)));
             match opened {
                 Ok((stat, fd)) => {
                     let holder = Holder::file(&fd);
                     let (name, path, near) = (&name, &entry.dst, None);
                     let seen = Seen { name, path, target, dir: id, stat: &stat, holder, near, own };
                     let dir = Dir {
-                        entry: entry.src.clone(),
+                        entry: entry.real.clone(),
                         below: RelPath::root(),
                         dst: entry.dst.clone(),
                         target,
@@ -220,28 +219,28 @@ impl<'a> Walk<'a> {
             }
             return;
         }
-        let (Some(parent), Some(last)) = (entry.src.parent(), entry.src.last()) else { return };
-        let opened = self.of.source.open_in(&parent, ENTRY).and_then(|fd| Ok((stat_fd(&fd)?, fd)));
+        let (Some(parent), Some(last)) = (entry.real.parent(), entry.real.last()) else { return };
+        let opened = self.of.source.open_strict(&parent, ENTRY).and_then(|fd| Ok((stat_fd(&fd)?, fd)));
         let (stat, src) = match opened {
             Ok((stat, fd)) => (stat, SourceDir::from_fd(fd)),
             Err(errno) => return failed("open the directory", errno),
         };
         let dir = Dir { entry: parent, below: RelPath::root(), dst: above, target, id, cursor: None, dev: stat.dev };
         let sides = Sides { src, memory: is_memory(&dst), dst };
-        if kind == Some(Kind::File) {
+        if kind == Kind::File {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-            match self.of.source.open_in(&entry.src, flags).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
+            match self.of.source.open_strict(&entry.real, flags).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
                 Ok((stat, fd)) if stat.kind == Kind::File => self.file(&dir, &sides, &name, &fd, &stat, own),
                 Ok(_) => failed("open the entry", Errno::STALE),
                 Err(errno) => failed("open the entry", errno),
             }
         } else if last == name {
-            self.leaf(&dir, &sides, &name, kind.unwrap_or(Kind::Symlink));
+            self.leaf(&dir, &sides, &name, kind);
         }
     }
 
     fn open(&self, dir: &Dir) -> Option<Sides> {
-        let src = self.of.source.open_in(&dir.entry, ENTRY).map(SourceDir::from_fd);
+        let src = self.of.source.open_strict(&dir.entry, ENTRY).map(SourceDir::from_fd);
         let src = dir.below.names().try_fold(src, |src, name| src.map(|src| src.open_dir(&name)));
         let src = match src.and_then(|src| src) {
             Ok(src) => src,

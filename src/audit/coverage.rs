@@ -2,8 +2,6 @@
 
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::{Presence, Resolved};
-use crate::sys::root::{Root, real_path};
-use rustix::fs::OFlags;
 use std::collections::BTreeMap;
 
 /// The declared paths. A node that is no entry itself is on the way to one.
@@ -23,23 +21,16 @@ pub(super) struct At(usize);
 
 impl Coverage {
     /// What of the backup is declared: each entry where the plan names it and, when a
-    /// symlink is on the way, where it really lies.
-    pub(super) fn of_source(plan: &Resolved, source: &Root) -> Self {
+    /// symlink is followed, where it really lies.
+    pub(super) fn of_source(plan: &Resolved) -> Self {
         let mut coverage = Self(vec![Node::default()]);
-        let top = real_path(source).ok();
         for (t, target) in plan.targets.iter().enumerate() {
             for entry in &target.entries {
                 coverage.declare(&entry.src, t);
                 if entry.presence == Presence::Absent {
                     continue;
                 }
-                let real = source.open_in(&entry.src, OFlags::PATH).ok().and_then(|fd| real_path(&fd).ok());
-                let below = real.as_ref().zip(top.as_ref()).and_then(|(real, top)| real.strip_prefix(top).ok());
-                let path =
-                    below.and_then(|path| RelPath::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())).ok());
-                if let Some(path) = path {
-                    coverage.declare(&path, t);
-                }
+                coverage.declare(&entry.real, t);
             }
         }
         coverage

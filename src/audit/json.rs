@@ -45,6 +45,7 @@ pub fn json(audit: &Audit) -> Value {
         "root": plan.root.to_string_lossy(),
         "outcome": audit.exit().word(),
         "absent": absent.collect::<Vec<_>>(),
+        "links": links(audit),
         "findings": audit.findings.iter().map(finding).collect::<Vec<_>>(),
         "left_out": left_out.collect::<Vec<_>>(),
         "places": areas.collect::<Vec<_>>(),
@@ -55,6 +56,17 @@ pub fn json(audit: &Audit) -> Value {
         "links_counted_again": audit.links_counted_again,
         "on_target": audit.on_target.iter().map(on_target).collect::<Vec<_>>(),
     })
+}
+
+fn links(audit: &Audit) -> Vec<Value> {
+    let entries = audit.plan.targets.iter().flat_map(|target| &target.entries);
+    entries
+        .filter_map(|entry| entry.link.as_ref().map(|link| (entry, link)))
+        .map(|(entry, link)| {
+            let to = link.to.as_ref().map(ToString::to_string);
+            at(&entry.src, json!({"to": to, "followed": link.followed, "why": link.words()}))
+        })
+        .collect()
 }
 
 fn reasons(list: &[(RelPath, String)]) -> Value {

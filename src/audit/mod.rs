@@ -114,7 +114,7 @@ pub fn audit(plan: Resolved, means: Means, listing: Listing) -> Result<Audit, Au
     let accounts = Accounts::read(&source);
     let units = Units::read(&source);
     let knowledge = Knowledge::new(units.directories);
-    let coverage = Coverage::of_source(&plan, &source);
+    let coverage = Coverage::of_source(&plan);
     let storage = storage(&plan);
     let dev = stat_fd(&source).map_err(failed)?.dev;
     let backup = Given {

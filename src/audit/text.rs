@@ -3,7 +3,7 @@
 use super::knowledge::Severity;
 use super::{Audit, Finding, Listing, OnTarget, Seen, Total, What};
 use crate::clock::Moment;
-use crate::plan::resolved::Presence;
+use crate::plan::resolved::{Entry, Presence};
 use crate::report::human::{bytes, count};
 use std::fmt::{Result, Write};
 
@@ -20,6 +20,7 @@ fn write_all(out: &mut String, audit: &Audit) -> Result {
     let plan = &audit.plan;
     writeln!(out, "audit of {} by the plan {}", plan.source.display(), plan.name)?;
     absent(out, audit)?;
+    links(out, audit)?;
     findings(out, audit)?;
     areas(out, audit)?;
     left_out(out, audit)?;
@@ -57,6 +58,16 @@ fn absent(out: &mut String, audit: &Audit) -> Result {
         writeln!(out, " ({})", target.name)?;
     }
     Ok(())
+}
+
+/// Entries whose symlinks are followed or kept without the plan's word.
+fn links(out: &mut String, audit: &Audit) -> Result {
+    let notes: Vec<String> =
+        audit.plan.targets.iter().flat_map(|target| &target.entries).filter_map(Entry::link_note).collect();
+    if !notes.is_empty() {
+        writeln!(out, "\ndeclared, and behind a symlink:")?;
+    }
+    notes.iter().try_for_each(|note| writeln!(out, "  {note}"))
 }
 
 /// `1 file`, `2 files`.

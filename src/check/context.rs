@@ -4,14 +4,14 @@ use super::home::{self, Home};
 use super::id_files::IdFiles;
 use super::system::{self, Fstab};
 use crate::mounts::{self, Mount};
-use crate::path::{Name, RelPath};
+use crate::path::{Name, RelPath, escape};
 use crate::plan::PlanName;
 use crate::plan::resolved::{Entry, EntryKind, Resolved};
 use crate::shell;
 use crate::sys::dir::read_batches;
 use crate::sys::root::{Root, real_path};
 use crate::sys::stat::{Stat, stat_fd};
-use crate::sys::{Errno, filesystem, leads_nowhere};
+use crate::sys::{Errno, file, filesystem, leads_nowhere};
 use rustix::fs::OFlags;
 use std::os::unix::ffi::OsStrExt;
 
@@ -85,6 +85,12 @@ impl Context {
     /// One entry, not following a symlink at its end.
     pub(super) fn stat(&self, path: &RelPath) -> Result<Stat, Errno> {
         self.root.open_in(path, OFlags::PATH | OFlags::NOFOLLOW).and_then(stat_fd)
+    }
+
+    /// The text of a symlink, fit to be shown; `None` when it cannot be read.
+    pub(super) fn link_text(&self, path: &RelPath) -> Option<String> {
+        let held = self.root.open_in(path, OFlags::PATH | OFlags::NOFOLLOW).ok()?;
+        file::read_link(&held).ok().map(|text| escape(&text).into_owned())
     }
 
     /// What is at the end of symlinks, which stay inside the root.

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::mismatch::{Boot, Found, Stays, To, at_boot};
 use super::row::Row;
 use crate::path::{RelPath, escape};
-use crate::plan::resolved::{Entry, Need, Presence};
+use crate::plan::resolved::{Entry, EntryKind, Need, Presence};
 use crate::sys::stat::Kind;
 use crate::sys::{Errno, leads_nowhere};
 
@@ -28,8 +28,16 @@ fn one(context: &Context, entry: &Entry) -> Row {
     let again = context.run_plan("");
     // Whatever is in the way stays beside it.
     let aside = format!("mv {word} {}.aside && {again}", word);
+    // Moved aside, it would be copied as a link once more.
+    let kept = matches!(found, Found::Link(..)) && entry.kind == EntryKind::File && entry.follow != Some(true);
+    let says = format!("say `follow = true` for it in the plan, so that what it leads to is copied, then: {aside}");
     match at_boot(entry.kind, found) {
-        Boot::Works => Row::pass(ID, path, words(found)),
+        Boot::Works => match context.link_text(path).filter(|_| matches!(found, Found::Link(..))) {
+            Some(text) => Row::pass(ID, path, format!("{} that leads to {text}", words(found))),
+            None => Row::pass(ID, path, words(found)),
+        },
+        Boot::Risks(why) if kept => Row::warn(ID, path, why).advise(says),
+        Boot::Fails(why) if kept => Row::fail(ID, path, why).advise(says),
         Boot::Risks(why) => Row::warn(ID, path, why).run(aside),
         Boot::Fails(why) if found == Found::Blocked => {
             Row::fail(ID, path, why).advise(format!("move what is in the way aside, then: {again}"))

@@ -11,7 +11,7 @@ use super::{Engine, Override};
 use crate::journal::SourceId;
 use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
-use crate::plan::resolved::{Attrs, EntryKind, Target};
+use crate::plan::resolved::{Attrs, Target};
 use crate::problem::{Problem, ProblemKind};
 use crate::stop::Reason;
 use crate::sys::dir::{SourceDir, open_target};
@@ -130,8 +130,8 @@ impl Engine {
         Wanted::plain_directory(attrs.mode, self.options.keep.owner.are_kept().then_some((attrs.uid, attrs.gid)))
     }
 
-    /// Starts the copy of one entry into `above` as `name`. Symlinks on the way
-    /// to the entry, and at the entry itself, were and are followed inside the backup only.
+    /// Starts the copy of one entry into `above` as `name`. What became of symlinks at the entry
+    /// and on the way to it was decided with the plan; none is followed here.
     pub(super) fn copy_entry<'s>(
         &'s self,
         scope: &Scope<'s>,
@@ -147,15 +147,13 @@ impl Engine {
         let failed = |operation, errno| {
             self.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
         };
-        let handle = self.source.open_in(&entry.src, OFlags::PATH);
+        let handle = self.source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW);
         let kind = match handle.and_then(stat_fd) {
-            Ok(stat) => Some(stat.kind),
-            // A dangling symlink is copied as what it is.
-            Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) if entry.kind != EntryKind::Directory => None,
+            Ok(stat) => stat.kind,
             Err(errno) => return failed("open the entry", errno),
         };
-        if kind == Some(Kind::Directory) {
-            let opened = self.source.open_in(&entry.src, ENTRY);
+        if kind == Kind::Directory {
+            let opened = self.source.open_strict(&entry.real, ENTRY);
             let src = match opened {
                 Ok(fd) => SourceDir::from_fd(fd),
                 Err(errno) => return failed("open the entry", errno),
@@ -164,7 +162,7 @@ impl Engine {
                 Ok(stat) => stat,
                 Err(errno) => return failed("look at the entry", errno),
             };
-            let src = SourceNode::entry(&self.source, &entry.src, src, &stat, &self.source_budget);
+            let src = SourceNode::entry(&self.source, &entry.real, src, &stat, &self.source_budget);
             let place = Place { cursor: self.sources.find(&entry.src), fixup };
             let Some(dir) = self.enter(above, name, src, &stat, place, own) else { return };
             scope.spawn(move |scope| {
@@ -176,21 +174,14 @@ impl Engine {
         self.copy_entry_leaf((t, e), above, name, kind, own);
     }
 
-    fn copy_entry_leaf(
-        &self,
-        (t, e): EntryIndex,
-        above: &Arc<DirNode>,
-        name: &Name,
-        kind: Option<Kind>,
-        own: Override,
-    ) {
+    fn copy_entry_leaf(&self, (t, e): EntryIndex, above: &Arc<DirNode>, name: &Name, kind: Kind, own: Override) {
         let entry = &self.plan.targets[t].entries[e];
         let target = u32::try_from(t).unwrap_or(u32::MAX);
         let failed = |operation, errno| {
             self.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
         };
-        let (Some(parent), Some(last)) = (entry.src.parent(), entry.src.last()) else { return };
-        let opened = self.source.open_in(&parent, ENTRY);
+        let (Some(parent), Some(last)) = (entry.real.parent(), entry.real.last()) else { return };
+        let opened = self.source.open_strict(&parent, ENTRY);
         let (src, stat) = match opened.and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
             Ok((stat, fd)) => (SourceDir::from_fd(fd), stat),
             Err(errno) => return failed("open the directory", errno),
@@ -198,10 +189,10 @@ impl Engine {
         let src = SourceNode::entry(&self.source, &parent, src, &stat, &self.source_budget);
         let dir = Arc::new(OpenDir { node: Arc::clone(above), src, dev: stat.dev, place: Place::default() });
         let reader = self.reader();
-        if kind == Some(Kind::File) {
-            // Through the root, not the directory: the entry may be a symlink to the file.
+        if kind == Kind::File {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-            let opened = self.source.open_in(&entry.src, flags).and_then(|fd| Ok(Source { stat: stat_fd(&fd)?, fd }));
+            let opened =
+                self.source.open_strict(&entry.real, flags).and_then(|fd| Ok(Source { stat: stat_fd(&fd)?, fd }));
             match opened {
                 Ok(source) if source.stat.kind == Kind::File => {
                     self.copy_regular(&dir, name, &source, reader.as_ref(), own);
@@ -210,9 +201,9 @@ impl Engine {
                 Err(errno) => failed("open the entry", errno),
             }
         } else if &last == name {
-            self.copy_leaf(&dir, name, kind.unwrap_or(Kind::Symlink), reader.as_ref());
+            self.copy_leaf(&dir, name, kind, reader.as_ref());
         } else {
-            let words = kind.unwrap_or(Kind::Symlink).words();
+            let words = kind.words();
             let message = format!("a map can rename a directory or a regular file, not {words}; not copied");
             self.problem(target, Problem::new(entry.dst.clone(), ProblemKind::Unsupported, message));
         }

@@ -8,6 +8,7 @@ mod conflicts;
 mod diagnostic;
 mod expand;
 pub mod export;
+mod follow;
 pub(crate) mod id_file;
 mod ids;
 pub mod import;
@@ -94,6 +95,8 @@ struct EntryDraft {
     group: Option<IdRef>,
     mode: Option<u32>,
     need: Need,
+    /// Whether a symlink is followed, where the plan says so.
+    follow: Option<bool>,
 }
 
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 
 use super::conflicts::{self, Pair};
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::follow::{self, Found};
 use super::ids::Ids;
 use super::resolved::{Attrs, Entry, EntryKind, Fixup, IdKind, Presence, Resolved, Target};
 use super::value::Errors;
@@ -88,8 +89,13 @@ impl Held {
         if self.arrived { &target.to } else { &target.from }
     }
 
-    fn presence(&self, entry: &Entry) -> Presence {
-        presence(&self.root, if self.arrived { &entry.dst } else { &entry.src }, entry.kind)
+    /// Looks for `entry`. What has arrived is what the boot finds, its symlinks followed.
+    fn find(&self, entry: &Entry, from: &RelPath) -> Found {
+        if !self.arrived {
+            return follow::look(&self.root, from, &entry.src, entry.kind, entry.follow);
+        }
+        let presence = presence(&self.root, &entry.dst, entry.kind);
+        Found { presence, real: entry.dst.clone(), link: None, out: None }
     }
 }
 
@@ -246,8 +252,12 @@ impl Resolver<'_> {
     }
 
     fn bare(&self, target: &TargetDraft, draft: &EntryDraft, path: RelPath) -> Entry {
+        let src = target.from.join_path(&path);
         Entry {
-            src: target.from.join_path(&path),
+            real: src.clone(),
+            src,
+            link: None,
+            follow: draft.follow,
             dst: target.to.join_path(&path),
             kind: draft.kind,
             need: draft.need,
@@ -260,13 +270,43 @@ impl Resolver<'_> {
 
     fn entry(&mut self, held: &Held, target: &TargetDraft, draft: &EntryDraft, path: RelPath) -> Entry {
         let mut entry = self.bare(target, draft, path);
-        entry.presence = held.presence(&entry);
+        let found = held.find(&entry, &target.from);
+        self.check_link(draft, &entry, &found);
+        (entry.presence, entry.real, entry.link) = (found.presence, found.real, found.link);
         // An absent entry's owner need not be known: colord has no number where it never ran.
         if entry.presence != Presence::Absent {
             entry.uid = self.optional(IdKind::User, draft.owner.as_ref());
             entry.gid = self.optional(IdKind::Group, draft.group.as_ref());
         }
         entry
+    }
+
+    /// A symlink that the plan cannot have meant is not followed until the plan says so.
+    fn check_link(&mut self, draft: &EntryDraft, entry: &Entry, found: &Found) {
+        let Some(link) = &found.link else { return };
+        let src = &entry.src;
+        let mut refuse = |message: String, label: String, help: &str| {
+            self.errors.0.push(Diagnostic::new(draft.span.clone(), message, label).help(help));
+        };
+        let words = link.words();
+        if entry.follow == Some(false) && link.is_on_the_way {
+            let help = "name the place itself, or say `follow = true`";
+            return refuse(format!("{src} is reached only through a symlink"), format!("in the backup {words}"), help);
+        }
+        if entry.follow.is_some() {
+            return;
+        }
+        if let Some(out) = &found.out {
+            let help = "`follow = true` copies what is there, `follow = false` the link; or name the place itself";
+            let message = format!("a symlink leads from {src} to {out}, which is not inside `from`");
+            return refuse(message, format!("in the backup {words}"), help);
+        }
+        let own = draft.owner.is_some() || draft.group.is_some() || draft.mode.is_some();
+        if link.followed && (own || self.plan.fixups.iter().any(|fixup| touches(fixup, &entry.dst))) {
+            let help = "say `follow = true` if that is meant, or `follow = false` to copy the link";
+            let message = format!("what the symlink {src} leads to would get its owner or mode from the plan");
+            refuse(message, format!("in the backup {words}"), help);
+        }
     }
 
     fn fixup(&mut self, draft: &super::FixupDraft) -> Fixup {
@@ -297,7 +337,12 @@ impl Resolver<'_> {
     }
 }
 
-/// What the backup or the target has at `path`, seen through symlinks that stay inside it.
+/// True when the fixup changes something at or below `dst`.
+fn touches(fixup: &super::FixupDraft, dst: &RelPath) -> bool {
+    fixup.path.strip_prefix(dst).is_some() || fixup.recursive && dst.strip_prefix(&fixup.path).is_some()
+}
+
+/// What the target has at `path`, seen through symlinks that stay inside it.
 fn presence(root: &Root, path: &RelPath, kind: EntryKind) -> Presence {
     let found = match root.open_in(path, OFlags::PATH).and_then(stat_fd) {
         Ok(stat) => stat.kind,

@@ -95,8 +95,15 @@ impl Target {
 /// One path to copy.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// Below the source.
+    /// Below the source, as the plan names it.
     pub src: RelPath,
+    /// Below the source, where it lies on a way without symlinks. What is read is read there,
+    /// and nothing is followed any more.
+    pub real: RelPath,
+    /// What became of a symlink at `src` or on the way to it.
+    pub link: Option<Link>,
+    /// The plan says itself what becomes of it.
+    pub follow: Option<bool>,
     /// Below the root.
     pub dst: RelPath,
     /// What the plan says it is.
@@ -113,6 +120,54 @@ pub struct Entry {
     pub presence: Presence,
 }
 
+impl Entry {
+    /// What a report says of a symlink whose treatment the plan leaves open.
+    #[must_use]
+    pub fn link_note(&self) -> Option<String> {
+        let link = self.link.as_ref().filter(|_| self.follow.is_none() && self.presence != Presence::Absent)?;
+        let otherwise = match link {
+            Link { is_on_the_way: true, .. } => "; the plan can name that place itself",
+            Link { followed: true, .. } => "; `follow = false` copies the link instead",
+            Link { followed: false, to: Some(_), .. } => "; `follow = true` copies what it leads to instead",
+            Link { followed: false, to: None, .. } => "",
+        };
+        Some(format!("{}: in the backup {}{otherwise}", self.dst, link.words()))
+    }
+}
+
+/// A symlink at an entry or on the way to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Where it leads, below the source; `None`: nowhere.
+    pub to: Option<RelPath>,
+    /// What it leads to is copied; else the link.
+    pub followed: bool,
+    /// It is no entry of its own, but one of the directories above.
+    pub is_on_the_way: bool,
+}
+
+impl Link {
+    /// What it is and what becomes of it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self { is_on_the_way: true, to: Some(to), .. } => {
+                format!("it is reached through a symlink and lies at {to}")
+            }
+            Self { followed: true, to: Some(to), .. } => {
+                format!("it is a symlink that leads to {to}, and what is there is copied")
+            }
+            Self { followed: false, to: Some(to), .. } => {
+                format!("it is a symlink that leads to {to}, and is copied as a link")
+            }
+            Self { followed: false, to: None, .. } => {
+                "it is a symlink that leads nowhere, and is copied as a link".into()
+            }
+            Self { to: None, .. } => "it is a symlink that leads nowhere".into(),
+        }
+    }
+}
+
 /// What an entry is declared to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryKind {
@@ -124,8 +179,7 @@ pub enum EntryKind {
     Tree,
 }
 
-/// How an entry was found in the backup. Symlinks at the entry itself were
-/// followed inside the backup.
+/// How an entry was found in the backup, seen through the symlinks that are followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
     /// There, and of the declared kind.

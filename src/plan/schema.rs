@@ -159,7 +159,7 @@ fn target(value: &Value<'_>, errors: &mut Errors) -> Option<TargetDraft> {
 
 fn map(value: &Value<'_>, errors: &mut Errors) -> Option<TargetDraft> {
     let table = errors.table(value, "map")?;
-    errors.unknown_keys(table, "[[map]]", &["name", "from", "to", "need", "exclude"]);
+    errors.unknown_keys(table, "[[map]]", &["name", "from", "to", "need", "exclude", "follow"]);
     if table.get("from").is_none() {
         errors.add(value.span(), "a map needs `from`", "expected `from = \"/…\"`");
     }
@@ -172,6 +172,7 @@ fn map(value: &Value<'_>, errors: &mut Errors) -> Option<TargetDraft> {
         group: None,
         mode: None,
         need: common.need,
+        follow: table.get("follow").and_then(|v| errors.bool(v, "follow")),
     };
     Some(TargetDraft { entries: vec![entry], ..common })
 }
@@ -216,13 +217,26 @@ fn parents(value: &Value<'_>, errors: &mut Errors) -> Option<Parents> {
 }
 
 fn entry(value: &Value<'_>, key: &str, kind: EntryKind, need: Need, errors: &mut Errors) -> Option<EntryDraft> {
-    let mut draft =
-        EntryDraft { span: value.span(), path: RelPath::root(), kind, owner: None, group: None, mode: None, need };
+    let mut draft = EntryDraft {
+        span: value.span(),
+        path: RelPath::root(),
+        kind,
+        owner: None,
+        group: None,
+        mode: None,
+        need,
+        follow: None,
+    };
     let path = if let DeValue::Table(table) = value.get_ref() {
-        errors.unknown_keys(table, &format!("an entry of `{key}`"), &["path", "owner", "group", "mode", "need"]);
+        errors.unknown_keys(
+            table,
+            &format!("an entry of `{key}`"),
+            &["path", "owner", "group", "mode", "need", "follow"],
+        );
         draft.owner = table.get("owner").and_then(|v| errors.id_ref(v, "owner"));
         draft.group = table.get("group").and_then(|v| errors.id_ref(v, "group"));
         draft.mode = table.get("mode").and_then(|v| errors.mode(v, "mode"));
+        draft.follow = table.get("follow").and_then(|v| errors.bool(v, "follow"));
         draft.need = table.get("need").map_or(Some(need), |v| errors.need(v, "need"))?;
         match table.get("path") {
             Some(path) => path,

@@ -15,6 +15,10 @@ fn presence(entry: &Entry) -> String {
     }
 }
 
+fn link(entry: &Entry) -> String {
+    entry.link.as_ref().map(|link| format!("; {}", link.words())).unwrap_or_default()
+}
+
 fn kind(kind: EntryKind) -> &'static str {
     match kind {
         EntryKind::Directory => "dir",
@@ -49,12 +53,13 @@ pub fn table(plan: &Resolved) -> String {
         for entry in &target.entries {
             let need = entry.need.word();
             line(format!(
-                "  {need:<11} {:<4} {:<width$}  -> {}  [{}; {}]",
+                "  {need:<11} {:<4} {:<width$}  -> {}  [{}; {}{}]",
                 kind(entry.kind),
                 entry.src.to_string(),
                 entry.dst,
                 attributes(entry.uid, entry.gid, entry.mode),
                 presence(entry),
+                link(entry),
             ));
         }
         for pattern in &target.exclude {
@@ -110,7 +115,7 @@ pub fn stranger_words(stranger: &Stranger) -> String {
 
 /// The resolved plan as JSON: `{version, name, source, root, targets: [{name,
 /// from, to, parents, exclude, entries: [{source, destination, kind, need, uid,
-/// gid, mode, presence, path_bytes?}]}], fixups, ids}`. Modes are octal strings;
+/// gid, mode, presence, link?: {to, followed}, path_bytes?}]}], fixups, ids}`. Modes are octal strings;
 /// a path that is not plain UTF-8 is escaped, and exact in `path_bytes` (base64).
 #[must_use]
 pub fn json(plan: &Resolved) -> Value {
@@ -120,6 +125,9 @@ pub fn json(plan: &Resolved) -> Value {
             "source": e.src.to_string(), "destination": e.dst.to_string(), "kind": kind(e.kind), "need": e.need,
             "uid": e.uid, "gid": e.gid, "mode": octal(e.mode), "presence": presence(e),
         });
+        if let Some(link) = &e.link {
+            value["link"] = json!({ "to": link.to.as_ref().map(ToString::to_string), "followed": link.followed });
+        }
         if let Some(bytes) = exact(&e.src) {
             value["path_bytes"] = json!(bytes);
         }

@@ -125,7 +125,7 @@ impl Tree {
     }
 
     fn of_source(source: &Root, entry: &Entry, table: &[Mount]) -> Result<Option<Self>, Errno> {
-        let held = match source.open_in(&entry.src, OFlags::PATH) {
+        let held = match source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW) {
             Ok(held) => held,
             Err(errno) if leads_nowhere(errno) => return Ok(None),
             Err(errno) => return Err(errno),

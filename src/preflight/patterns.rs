@@ -39,7 +39,7 @@ struct Search<'p> {
     target: &'p Target,
     entry: &'p Entry,
     declared: &'p HashSet<&'p RelPath>,
-    /// The first pattern that left something out.
+    /// The first pattern that left out more than the one path that it names.
     pattern: Option<String>,
 }
 
@@ -48,10 +48,10 @@ impl Search<'_> {
     fn finds_something(&mut self, source: &Root) -> Result<bool, Errno> {
         let mut waiting = vec![RelPath::root()];
         while let Some(below) = waiting.pop() {
-            let dir = match source.open_in(&self.entry.src.join_path(&below), ENTRY) {
+            let dir = match source.open_strict(&self.entry.real.join_path(&below), ENTRY) {
                 Ok(dir) => dir,
-                // A file, which is kept.
-                Err(Errno::NOTDIR) => return Ok(true),
+                // A file or a link, which is kept.
+                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(true),
                 Err(errno) => return Err(errno),
             };
             let mut kept = false;
@@ -68,6 +68,12 @@ impl Search<'_> {
         Ok(false)
     }
 
+    /// True for a pattern that is the path itself: whoever wrote it meant just that.
+    fn is_named_by(&self, pattern: &str, src: &RelPath) -> bool {
+        let below = src.strip_prefix(&self.target.from);
+        below.is_some_and(|below| pattern.starts_with('/') && pattern.trim_matches('/').as_bytes() == below.as_bytes())
+    }
+
     fn keeps(&mut self, dir: impl AsFd, below: &RelPath, entry: &DirEntry, waiting: &mut Vec<RelPath>) -> bool {
         let path = below.join(&entry.name);
         let src = self.entry.src.join_path(&path);
@@ -78,7 +84,9 @@ impl Search<'_> {
         let kind = entry.kind.or_else(|| stat_at(dir, &entry.name).ok().map(|stat| stat.kind));
         let is_dir = kind == Some(Kind::Directory);
         if let Some(pattern) = self.target.pattern_over(&src, is_dir) {
-            self.pattern.get_or_insert_with(|| pattern.to_string());
+            if !self.is_named_by(pattern, &src) {
+                self.pattern.get_or_insert_with(|| pattern.to_string());
+            }
             return false;
         }
         if is_dir {

@@ -64,6 +64,7 @@ impl Run {
     fn declared_problems(&self) {
         for target in &self.plan.targets {
             for entry in &target.entries {
+                entry.link_note().into_iter().for_each(|note| self.problems.note(note));
                 let (kind, message) = match &entry.presence {
                     Presence::Present | Presence::Absent => continue,
                     Presence::WrongKind { found } => {

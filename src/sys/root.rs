@@ -33,8 +33,17 @@ impl Root {
     /// Opens `path` inside the root. `flags` gets `O_CLOEXEC`; magic links
     /// (`/proc/*/fd`) are refused with `ELOOP`.
     pub fn open_in(&self, path: &RelPath, flags: OFlags) -> Result<OwnedFd, Errno> {
+        self.open_by(path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+    }
+
+    /// The same through no symlink at all: `ELOOP` for one on the way, and at the end
+    /// unless `flags` are `O_PATH | O_NOFOLLOW`, which hold the symlink itself.
+    pub fn open_strict(&self, path: &RelPath, flags: OFlags) -> Result<OwnedFd, Errno> {
+        self.open_by(path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)
+    }
+
+    fn open_by(&self, path: &RelPath, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
         let name = if path.is_root() { Path::new(".") } else { path.as_path() };
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let open =
             || retry(Op::Open, || rustix::fs::openat2(&self.0, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve));
         // A rename anywhere on the machine while `..` is resolved answers EAGAIN: the kernel

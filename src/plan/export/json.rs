@@ -58,6 +58,9 @@ fn entry(item: &Item<'_>) -> Value {
     if let Some(pattern) = item.glob() {
         value["glob"] = json!(pattern.to_string());
     }
+    if let Some(follow) = draft.follow {
+        value["follow"] = json!(follow);
+    }
     if item.origin == Origin::Guessed {
         value["guessed"] = json!(true);
     }

@@ -1,0 +1,223 @@
+//! Symlinks at an entry of the plan and on the way to it: what becomes of them is decided
+//! here, once, and carried in the [`Entry`](super::resolved::Entry).
+
+use super::resolved::{EntryKind, Link, Presence};
+use crate::path::RelPath;
+use crate::sys::root::{Root, real_path};
+use crate::sys::stat::{Kind, stat_fd};
+use crate::sys::{Errno, errno_words, file, leads_nowhere};
+use rustix::fd::OwnedFd;
+use rustix::fs::OFlags;
+use std::os::unix::ffi::OsStrExt;
+
+/// How an entry was found.
+pub(super) struct Found {
+    pub(super) presence: Presence,
+    /// Where it lies in the backup, on a way without symlinks.
+    pub(super) real: RelPath,
+    pub(super) link: Option<Link>,
+    /// Where it leads, if that is not inside the target's `from`.
+    pub(super) out: Option<RelPath>,
+}
+
+/// As many symlinks as the kernel follows (path_resolution(7)).
+const CHAIN: u32 = 40;
+
+const HANDLE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW);
+
+/// Looks for the entry `path` of a target whose `from` is given. `follow` is the plan's word.
+pub(super) fn look(root: &Root, from: &RelPath, path: &RelPath, kind: EntryKind, follow: Option<bool>) -> Found {
+    Search { root, from, path, kind, follow }.look().unwrap_or_else(|errno| {
+        let absent = leads_nowhere(errno);
+        let presence = if absent { Presence::Absent } else { Presence::Unreadable { why: errno_words(errno) } };
+        Found { presence, real: path.clone(), link: None, out: None }
+    })
+}
+
+struct Search<'p> {
+    root: &'p Root,
+    from: &'p RelPath,
+    path: &'p RelPath,
+    kind: EntryKind,
+    follow: Option<bool>,
+}
+
+impl Search<'_> {
+    fn look(&self) -> Result<Found, Errno> {
+        let (above, fd) = match self.root.open_strict(self.path, HANDLE) {
+            Ok(fd) => (self.path.parent(), fd),
+            Err(Errno::LOOP) => {
+                let (Some(above), Some(name)) = (self.path.parent(), self.path.last()) else { return Err(Errno::LOOP) };
+                let above = self.real(&self.root.open_in(&above, OFlags::PATH | OFlags::DIRECTORY)?)?;
+                let fd = self.root.open_strict(&above.join(&name), HANDLE)?;
+                (Some(above), fd)
+            }
+            Err(errno) => return Err(errno),
+        };
+        let real = match (above, self.path.last()) {
+            (Some(above), Some(name)) => above.join(&name),
+            _ => RelPath::root(),
+        };
+        let kind = stat_fd(&fd)?.kind;
+        if kind == Kind::Symlink {
+            return self.symlink(&fd, real);
+        }
+        let detour = real != *self.path;
+        let link = detour.then(|| Link { to: Some(real.clone()), followed: true, is_on_the_way: true });
+        let out = detour.then(|| self.leads_out(&real)).flatten();
+        Ok(Found { presence: self.presence(kind), real, link, out })
+    }
+
+    /// The entry itself is a symlink, which lies at `real`.
+    fn symlink(&self, fd: &OwnedFd, real: RelPath) -> Result<Found, Errno> {
+        let led = match self.root.open_in(self.path, OFlags::PATH) {
+            Ok(fd) => Some((self.real(&fd)?, stat_fd(&fd)?.kind)),
+            Err(errno) if leads_nowhere(errno) => None,
+            Err(errno) => return Err(errno),
+        };
+        let followed = self.follow.unwrap_or(match self.kind {
+            EntryKind::Directory => true,
+            EntryKind::File => false,
+            EntryKind::Tree => led.as_ref().is_some_and(|(_, kind)| *kind == Kind::Directory),
+        });
+        let to = led.as_ref().map(|(to, _)| to.clone());
+        let meant = match &to {
+            Some(to) => Some(to.clone()),
+            None => self.dangles_at(&real, &file::read_link(fd)?),
+        };
+        // What leads above the tree has no path in it.
+        let out = match meant {
+            Some(meant) => self.leads_out(&real).or_else(|| self.leads_out(&meant)),
+            None => Some(RelPath::root()),
+        };
+        let link = Some(Link { to, followed, is_on_the_way: false });
+        Ok(match led {
+            _ if !followed => Found { presence: Presence::Present, real, link, out },
+            Some((to, kind)) => Found { presence: self.presence(kind), real: to, link, out },
+            None => Found { presence: Presence::Absent, real, link, out: None },
+        })
+    }
+
+    /// Where a chain of symlinks ends that leads nowhere: `at` is the first of them.
+    fn dangles_at(&self, at: &RelPath, text: &[u8]) -> Option<RelPath> {
+        let mut to = meant(at, text)?;
+        for _ in 0..CHAIN {
+            let next = self.root.open_strict(&to, HANDLE).and_then(file::read_link);
+            match next {
+                Ok(text) => to = meant(&to, &text)?,
+                // Nothing is there, or no link, or not on a straight way.
+                Err(_) => break,
+            }
+        }
+        Some(to)
+    }
+
+    fn presence(&self, found: Kind) -> Presence {
+        match (self.kind, found) {
+            (EntryKind::Directory, Kind::Directory) | (EntryKind::Tree, _) => Presence::Present,
+            (EntryKind::File, Kind::Directory) | (EntryKind::Directory, _) => {
+                Presence::WrongKind { found: found.words() }
+            }
+            (EntryKind::File, _) => Presence::Present,
+        }
+    }
+
+    fn leads_out(&self, to: &RelPath) -> Option<RelPath> {
+        to.strip_prefix(self.from).is_none().then(|| to.clone())
+    }
+
+    /// Where an open file of the backup lies in it, as the kernel says.
+    fn real(&self, fd: &OwnedFd) -> Result<RelPath, Errno> {
+        let (real, top) = (real_path(fd)?, real_path(self.root)?);
+        let below = real.strip_prefix(&top).map_err(|_| Errno::XDEV)?;
+        RelPath::new(below.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)
+    }
+}
+
+/// Where the symlink at `at` with this text would lead if every name were there; its text
+/// alone tells. `None` for a text that is no path.
+fn meant(at: &RelPath, text: &[u8]) -> Option<RelPath> {
+    let mut to = if text.first() == Some(&b'/') { RelPath::root() } else { at.parent()? };
+    for part in text.split(|b| *b == b'/') {
+        match part {
+            b"" | b"." => {}
+            // At the top it stays there, as in a file system.
+            b".." => to = to.parent().unwrap_or_default(),
+            _ => to = to.join(&crate::path::Name::new(part).ok()?),
+        }
+    }
+    Some(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    fn rel(path: &str) -> RelPath {
+        RelPath::new(path.as_bytes()).expect("a path")
+    }
+
+    fn directory(path: &std::path::Path) {
+        std::fs::DirBuilder::new().recursive(true).create(path).expect("made");
+    }
+
+    /// `home/u` holds the links; what they lead to is outside and inside of it.
+    fn found(text: &str, kind: EntryKind, follow: Option<bool>) -> Found {
+        let place = tempfile::tempdir().expect("a directory");
+        let home = place.path().join("home/u");
+        directory(&home.join("dir/below"));
+        directory(&place.path().join("root"));
+        std::fs::write(home.join("file"), "x").expect("written");
+        symlink(text, home.join("link")).expect("linked");
+        symlink("link", home.join("chain")).expect("linked");
+        let root = Root::open(place.path()).expect("opened");
+        look(&root, &rel("home/u"), &rel("home/u/chain"), kind, follow)
+    }
+
+    #[test]
+    fn a_directory_is_followed_and_a_file_kept() {
+        let seen = found("dir", EntryKind::Directory, None);
+        assert_eq!((seen.presence, seen.real, seen.out), (Presence::Present, rel("home/u/dir"), None));
+        assert!(seen.link.is_some_and(|link| link.followed && link.to == Some(rel("home/u/dir"))));
+        for text in ["file", "dir", "nothing"] {
+            let seen = found(text, EntryKind::File, None);
+            assert_eq!((seen.presence, seen.real, seen.out), (Presence::Present, rel("home/u/chain"), None), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_plan_can_say_otherwise() {
+        let seen = found("dir", EntryKind::Directory, Some(false));
+        assert_eq!((seen.presence, seen.real), (Presence::Present, rel("home/u/chain")));
+        let seen = found("/home/u/file", EntryKind::File, Some(true));
+        assert_eq!((seen.presence, seen.real), (Presence::Present, rel("home/u/file")));
+        assert_eq!(found("nothing", EntryKind::File, Some(true)).presence, Presence::Absent);
+        assert_eq!(found("dir", EntryKind::File, Some(true)).presence, Presence::WrongKind { found: "a directory" });
+        assert_eq!(found("file", EntryKind::Directory, None).presence, Presence::WrongKind { found: "a regular file" });
+        assert_eq!(found("nothing", EntryKind::Directory, None).presence, Presence::Absent);
+    }
+
+    #[test]
+    fn what_leads_out_of_from_is_told() {
+        for (text, to) in [("/root", "root"), ("../../root", "root"), ("../../../../root", "root"), ("/home", "home")] {
+            assert_eq!(found(text, EntryKind::Directory, None).out, Some(rel(to)), "{text}");
+        }
+        assert_eq!(found("/etc/shadow", EntryKind::File, None).out, Some(rel("etc/shadow")), "also where it dangles");
+    }
+
+    #[test]
+    fn a_symlink_on_the_way_is_told() {
+        let place = tempfile::tempdir().expect("a directory");
+        directory(&place.path().join("other/log"));
+        symlink("other", place.path().join("var")).expect("linked");
+        let root = Root::open(place.path()).expect("opened");
+        let seen = look(&root, &RelPath::root(), &rel("var/log"), EntryKind::Directory, None);
+        assert_eq!((seen.presence, seen.real, seen.out), (Presence::Present, rel("other/log"), None));
+        assert!(seen.link.is_some_and(|link| link.is_on_the_way));
+        let seen = look(&root, &rel("var"), &rel("var/log"), EntryKind::Directory, None);
+        assert_eq!(seen.out, Some(rel("other/log")));
+        let seen = look(&root, &RelPath::root(), &rel("var/none"), EntryKind::Directory, None);
+        assert_eq!(seen.presence, Presence::Absent);
+    }
+}
