@@ -1,11 +1,12 @@
 //! Corrections after the copy, and the proof that they hold.
 //!
 //! The copier has already put them on everything that it wrote, so nothing is
-//! ever wider than at its end; this pass sees to what was there before.
+//! ever wider than at its end; this pass sees to what was there before. Each inode is
+//! held to what all fixups together say of it, so none undoes another's word.
 
-use crate::copy::fix_below;
-use crate::meta::{Rights, SET_ID, Wanted, lends_rights};
+use crate::meta::{Rights, SET_ID, lends_rights};
 use crate::path::{Name, RelPath};
+use crate::plan::explicit::{Covering, Explicit};
 use crate::plan::resolved::{Fixup, Resolved};
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
@@ -48,27 +49,16 @@ pub fn apply(plan: &Resolved, owners: bool, by_copy: &[bool], problems: &Problem
         .collect()
 }
 
-/// Puts what all fixups say of `path` over `wanted`, in their order.
-pub fn put_over(plan: &Resolved, path: &RelPath, wanted: &mut Wanted) {
-    for fixup in &plan.fixups {
-        if fixup.path == *path {
-            wanted.override_with(fixup.uid, fixup.gid, fixup.mode);
-        } else if fixup.recursive && path.strip_prefix(&fixup.path).is_some() {
-            fix_below(fixup, wanted);
-        }
-    }
-}
-
 /// Checks every fixup without changing anything.
 pub fn check(plan: &Resolved, owners: bool, problems: &Problems) {
     for fixup in &plan.fixups {
-        let mut pass = Pass { fixup, owners, problems, write: false, changed: 0, failed: false };
+        let mut pass = Pass { plan, fixup, owners, problems, write: false, changed: 0, failed: false };
         pass.run(&plan.root);
     }
 }
 
 fn one(plan: &Resolved, fixup: &Fixup, owners: bool, by_copy: bool, problems: &Problems) -> Outcome {
-    let mut pass = Pass { fixup, owners, problems, write: true, changed: 0, failed: false };
+    let mut pass = Pass { plan, fixup, owners, problems, write: true, changed: 0, failed: false };
     let now = pass.run(&plan.root);
     let result = match (pass.failed, by_copy || pass.changed > 0) {
         (true, _) => Settled::Failed,
@@ -79,6 +69,7 @@ fn one(plan: &Resolved, fixup: &Fixup, owners: bool, by_copy: bool, problems: &P
 }
 
 struct Pass<'a> {
+    plan: &'a Resolved,
     fixup: &'a Fixup,
     owners: bool,
     problems: &'a Problems,
@@ -99,7 +90,8 @@ impl Pass<'_> {
                 return "not there".into();
             }
         };
-        self.settle(&dir, &name, path, &stat, self.fixup.mode);
+        let (said, _) = Covering::of(self.plan, &parent).say(self.plan, &name, stat.kind);
+        self.settle(&dir, &name, path, &stat, said);
         if self.fixup.recursive && stat.kind == Kind::Directory {
             self.below(root);
         }
@@ -121,17 +113,14 @@ impl Pass<'_> {
                     continue;
                 }
             };
+            let covering = Covering::of(self.plan, &path);
             let read = read_batches(&dir, 1024, |batch| {
                 for entry in batch {
                     let child = path.join(&entry.name);
                     match dir.stat_at(&entry.name) {
                         Ok(stat) => {
-                            let mode = match stat.kind {
-                                Kind::Directory => self.fixup.dir_mode,
-                                Kind::File => self.fixup.file_mode,
-                                _ => None,
-                            };
-                            self.settle(&dir, &entry.name, &child, &stat, mode);
+                            let (said, _) = covering.say(self.plan, &entry.name, stat.kind);
+                            self.settle(&dir, &entry.name, &child, &stat, said);
                             if stat.kind == Kind::Directory {
                                 waiting.push(child);
                             }
@@ -147,17 +136,18 @@ impl Pass<'_> {
         }
     }
 
-    fn settle(&mut self, dir: &TargetDir, name: &Name, path: &RelPath, stat: &Stat, mode: Option<u32>) {
-        let mode = mode.filter(|_| stat.kind != Kind::Symlink);
+    fn settle(&mut self, dir: &TargetDir, name: &Name, path: &RelPath, stat: &Stat, said: Explicit) {
+        let mode = said.mode.filter(|_| stat.kind != Kind::Symlink);
         let wanted = |stat: &Stat| {
             let owner = if self.owners {
-                (self.fixup.uid.unwrap_or(stat.uid), self.fixup.gid.unwrap_or(stat.gid))
+                (said.uid.unwrap_or(stat.uid), said.gid.unwrap_or(stat.gid))
             } else {
                 (stat.uid, stat.gid)
             };
             // As while copying: the new owner has not lent these rights out.
             let given = owner != (stat.uid, stat.gid) && lends_rights(stat.kind);
-            (owner, mode.unwrap_or(if given { stat.mode & !SET_ID } else { stat.mode }))
+            let had = if given { stat.mode & !SET_ID } else { stat.mode };
+            (owner, mode.map_or(had, |mode| mode.of(had, stat.kind == Kind::Directory)))
         };
         let (owner, new_mode) = wanted(stat);
         if (owner, new_mode) == ((stat.uid, stat.gid), stat.mode) {

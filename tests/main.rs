@@ -23,6 +23,7 @@ mod drivers;
 mod edited;
 mod emberroot;
 mod existing;
+mod explicit;
 mod export;
 mod exposure;
 mod faithful;

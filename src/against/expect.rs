@@ -3,10 +3,10 @@
 use super::{Dir, Sides, Walk};
 use crate::copy::mount::{NotEntered, not_entered};
 use crate::driver::missing_subvolume;
-use crate::fixup;
 use crate::journal::{Row, SourceId, State};
 use crate::meta::{Rights, Wanted};
 use crate::path::{Name, RelPath};
+use crate::plan::explicit::{self, Explicit};
 use crate::problem::{Problem, ProblemKind};
 use crate::reread;
 use crate::sys::dir::{SourceDir, TargetDir};
@@ -17,14 +17,6 @@ use crate::sys::xattr::Holder;
 use crate::verify::Depth;
 use rustix::fd::{AsFd, OwnedFd};
 use std::sync::PoisonError;
-
-/// What the plan says of an entry itself, over what the backup has.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Own {
-    pub(super) uid: Option<u32>,
-    pub(super) gid: Option<u32>,
-    pub(super) mode: Option<u32>,
-}
 
 /// One entry of the backup.
 pub(super) struct Seen<'a> {
@@ -37,7 +29,8 @@ pub(super) struct Seen<'a> {
     pub(super) holder: Holder<'a>,
     /// The directory that it lies in, of what is no directory itself.
     pub(super) near: Option<&'a SourceDir>,
-    pub(super) own: Own,
+    /// What the plan says of an entry itself.
+    pub(super) own: Explicit,
 }
 
 impl Walk<'_> {
@@ -64,12 +57,12 @@ impl Walk<'_> {
         let (attributes, problems) = self.drivers.attributes(seen.holder, stat, near, || path.clone());
         problems.into_iter().for_each(|problem| self.verifier().problem(target, problem));
         let mut wanted = Wanted::from_source(stat, attributes, &self.of.keep);
-        wanted.override_with(seen.own.uid, seen.own.gid, seen.own.mode);
+        wanted.override_with(seen.own);
         if self.drivers.is_empty_subvolume(stat, seen.holder.fd()) {
             self.verifier().problem(target, missing_subvolume(path.clone()));
             wanted.mtime = None;
         }
-        fixup::put_over(&self.verifier().plan, path, &mut wanted);
+        wanted.override_with(explicit::of_path(&self.verifier().plan, path, wanted.kind));
         if wanted.rights.taken {
             self.verifier().problems.note_each(Rights::WORDS, path.clone());
         }
@@ -117,14 +110,14 @@ impl Walk<'_> {
     }
 
     /// Compares what is not a directory.
-    pub(super) fn leaf(&self, dir: &Dir, sides: &Sides, name: &Name, kind: Kind) {
+    pub(super) fn leaf(&self, dir: &Dir, sides: &Sides, name: &Name, kind: Kind, own: Explicit) {
         let path = dir.dst.join(name);
         let unreadable = |operation, errno| self.unreadable(dir.target, path.clone(), operation, errno);
         if kind == Kind::File {
             match sides.src.open_file(name).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
                 Ok((stat, fd)) if stat.kind == Kind::File => {
                     if !self.is_barred(dir, &path, &fd, &stat) {
-                        self.file(dir, sides, name, &fd, &stat, Own::default());
+                        self.file(dir, sides, name, &fd, &stat, own);
                     }
                 }
                 Ok(_) => self.changed(dir.target, path),
@@ -158,14 +151,14 @@ impl Walk<'_> {
             stat: &stat,
             holder,
             near: Some(&sides.src),
-            own: Own::default(),
+            own,
         };
         let row = Row { link, ..self.expected(&seen, &sides.dst) };
         self.look(&sides.dst, sides.memory, &dir.dst, name, row);
     }
 
     /// Compares an open regular file.
-    pub(super) fn file(&self, dir: &Dir, sides: &Sides, name: &Name, fd: &OwnedFd, stat: &Stat, own: Own) {
+    pub(super) fn file(&self, dir: &Dir, sides: &Sides, name: &Name, fd: &OwnedFd, stat: &Stat, own: Explicit) {
         let path = dir.dst.join(name);
         let (near, holder) = (Some(&sides.src), Holder::file(fd));
         let seen = Seen { name, path: &path, target: dir.target, dir: dir.id, stat, holder, near, own };

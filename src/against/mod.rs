@@ -16,6 +16,7 @@ use crate::driver::Drivers;
 use crate::journal::{Journal, JournalError, Row};
 use crate::meta::{Keep, Wanted};
 use crate::path::{Name, RelPath};
+use crate::plan::explicit::{self, Explicit};
 use crate::plan::resolved::Presence;
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
@@ -27,7 +28,7 @@ use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::verify::extra::Found;
 use crate::verify::{Looked, Verifier, is_memory, unreachable};
-use expect::{Own, Seen};
+use expect::Seen;
 use rayon::Scope;
 use rustix::fs::OFlags;
 use std::collections::{HashMap, HashSet};
@@ -157,11 +158,11 @@ impl<'a> Walk<'a> {
         };
         let row = match source_of_parent(self.of.source, plan, path) {
             Ok(Some((fd, stat))) => {
-                let (dir, holder, own) = (self.id_of(above), Holder::file(&fd), Own::default());
+                let (dir, holder, own) = (self.id_of(above), Holder::file(&fd), Explicit::default());
                 self.expected(&Seen { name, path, target, dir, stat: &stat, holder, near: None, own }, &dst)
             }
             Ok(None) => {
-                crate::fixup::put_over(&self.verifier().plan, path, &mut plain);
+                plain.override_with(explicit::of_path(&self.verifier().plan, path, Kind::Directory));
                 // What an earlier run recorded of such a parent is all there is.
                 match self.recorded(self.id_of(above), name) {
                     Some(row) => Row { wanted: Wanted { lost: row.wanted.lost, ..plain }, ..row },
@@ -191,7 +192,7 @@ impl<'a> Walk<'a> {
             Ok(stat) => stat.kind,
             Err(errno) => return failed("open the entry", errno),
         };
-        let own = Own { uid: entry.uid, gid: entry.gid, mode: entry.mode };
+        let own = entry.explicit();
         let dst = match open_target(&self.verifier().plan.root, &above) {
             Ok(dst) => dst,
             Err(errno) => return self.verifier().problem(target, unreachable(&entry.dst, errno)),
@@ -235,7 +236,7 @@ impl<'a> Walk<'a> {
                 Err(errno) => failed("open the entry", errno),
             }
         } else if last == name {
-            self.leaf(&dir, &sides, &name, kind);
+            self.leaf(&dir, &sides, &name, kind, own);
         }
     }
 
@@ -316,7 +317,7 @@ impl<'a> Walk<'a> {
                 return;
             }
             if !self.is_excluded(dir, &name, false) && !is_temporary(&name) {
-                self.leaf(dir, &sides, &name, kind);
+                self.leaf(dir, &sides, &name, kind, Explicit::default());
             }
         }
     }
@@ -347,7 +348,7 @@ impl<'a> Walk<'a> {
             stat: &stat,
             holder: Holder::file(&src),
             near: None,
-            own: Own::default(),
+            own: Explicit::default(),
         };
         let id = self.directory(&seen, &above.dst, &sides.dst);
         drop((sides, src));

@@ -68,7 +68,7 @@ fn home(context: &Context, target: &Target, live: RelPath, stored: RelPath, entr
     for fixup in context.plan.fixups.iter().filter(|f| f.path == home.stored) {
         home.uid = fixup.uid.or(home.uid);
         home.gid = fixup.gid.or(home.gid);
-        home.mode = fixup.mode.unwrap_or(home.mode);
+        home.mode = fixup.mode.as_ref().map_or(home.mode, |mode| mode.change().of(home.mode, true));
     }
     home
 }

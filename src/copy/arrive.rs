@@ -9,6 +9,7 @@ use crate::durable::Written;
 use crate::journal::{Row, SourceId, State};
 use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
+use crate::plan::explicit::Covering;
 use crate::problem::{Problem, ProblemKind};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
@@ -179,6 +180,10 @@ impl Engine {
         let stat = opened.stat()?;
         let (file_system, disk) = self.file_system(&opened)?;
         let state = if matches!(leave, Leave::Passage) { State::Passage } else { State::Open };
+        let covering = match self.plan.fixups.as_slice() {
+            [] => Covering::default(),
+            _ => Covering::of(&self.plan, &above.path().join(name)),
+        };
         let new = NewNode {
             parent: Some(Arc::clone(above)),
             name: Some(name.clone()),
@@ -187,6 +192,7 @@ impl Engine {
             file_system,
             disk,
             fresh,
+            covering,
             leave,
         };
         let node = DirNode::new(new, opened, &self.budget)?;

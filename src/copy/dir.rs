@@ -47,8 +47,6 @@ impl Drop for OpenDir {
 pub(super) struct Place {
     /// Where in the tree of sources the walk is; `None` off every entry's path.
     pub(super) cursor: Option<usize>,
-    /// A recursive fixup that covers everything below.
-    pub(super) fixup: Option<usize>,
 }
 
 /// Entries that are read from a directory at once; sorted by inode they are
@@ -142,7 +140,7 @@ impl Engine {
                 self.problem(dir.node.target, problem);
                 continue;
             }
-            self.copy_leaf(dir, &name, kind, reader.as_ref().and_then(LentReader::get));
+            self.copy_leaf(dir, &name, kind, reader.as_ref().and_then(LentReader::get), Override::default());
         }
     }
 
@@ -167,7 +165,7 @@ impl Engine {
             self.note_subvolume(&path(), &src, &stat);
         }
         let cursor = above.place.cursor.and_then(|at| self.sources.child(at, name));
-        let place = Place { cursor, fixup: above.place.fixup };
+        let place = Place { cursor };
         let src = SourceNode::below(&above.src, name, src, &stat);
         let Some(dir) = self.enter(&above.node, name, src, &stat, place, Override::default()) else { return };
         self.fill_directory(scope, &dir, inline);
@@ -182,7 +180,7 @@ impl Engine {
         name: &Name,
         src: Arc<SourceNode>,
         stat: &Stat,
-        mut place: Place,
+        place: Place,
         own: Override,
     ) -> Option<Arc<OpenDir>> {
         let path = || above.path().join(name);
@@ -197,13 +195,12 @@ impl Engine {
         };
         let source = SourceId::of_whole(stat, &attributes);
         let mut wanted = Wanted::from_source(stat, attributes, &self.options.keep);
-        wanted.override_with(own.uid, own.gid, own.mode);
         if src.open().is_ok_and(|src| self.drivers.is_empty_subvolume(stat, &*src)) {
             self.problem(target, missing_subvolume(path()));
             // It is made up whenever somebody looks.
             wanted.mtime = None;
         }
-        let fixup = self.fix_up(&mut wanted, above, name, &mut place);
+        let fixup = self.put_plan_over(&mut wanted, own, above, name);
         let node = self.make(above, name, target, Leaving { wanted, source, fixup, counted: true })?;
         Some(Arc::new(OpenDir { node, src, dev: stat.dev, place }))
     }

@@ -245,8 +245,7 @@ impl Engine {
         let Content { stat: source, attributes, filled } = done.content;
         let id = SourceId::of_whole(&source, &attributes);
         let mut wanted = Wanted::from_source(&source, attributes, &self.options.keep);
-        wanted.override_with(done.own.uid, done.own.gid, done.own.mode);
-        let fixup = self.fix_up(&mut wanted, node, name, &mut dir.place.clone());
+        let fixup = self.put_plan_over(&mut wanted, done.own, node, name);
         let target = match self.dress_inode(node, Holder::file(&done.born.fd), &mut wanted, path) {
             Ok(stat) => stat,
             Err(errno) => {
@@ -273,7 +272,7 @@ impl Engine {
             dir: node.id,
             name: name.as_bytes().to_vec(),
             id: None,
-            target: node.target,
+            target: done.own.target.unwrap_or(node.target),
             state: State::Done,
             size: source.size,
             rdev: 0,

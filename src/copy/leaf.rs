@@ -22,10 +22,17 @@ use std::sync::Arc;
 
 impl Engine {
     /// Copies one entry of `dir` that is not a directory.
-    pub(super) fn copy_leaf(&self, dir: &Arc<OpenDir>, name: &Name, kind: Kind, reader: Option<&Reader>) {
+    pub(super) fn copy_leaf(
+        &self,
+        dir: &Arc<OpenDir>,
+        name: &Name,
+        kind: Kind,
+        reader: Option<&Reader>,
+        own: Override,
+    ) {
         if kind == Kind::File {
             if let Some(reader) = reader
-                && self.skip_unopened(dir, name, reader)
+                && self.skip_unopened(dir, name, reader, own)
             {
                 return;
             }
@@ -35,7 +42,7 @@ impl Engine {
                     self.skip_mount(dir.node.target, path, &source.fd, &source.stat, dir.dev);
                 }
                 // The journal has been asked.
-                Some(source) => self.copy_regular(dir, name, &source, None, Override::default()),
+                Some(source) => self.copy_regular(dir, name, &source, None, own),
                 None => {}
             }
             return;
@@ -51,7 +58,7 @@ impl Engine {
                     ),
                 }
             }
-            Ok(stat) => self.copy_other(dir, name, &stat, reader),
+            Ok(stat) => self.copy_other(dir, name, &stat, reader, own),
             Err(errno) => {
                 let path = dir.node.path().join(name);
                 self.problem(dir.node.target, Problem::failed(path, ProblemKind::Unreadable, "look at", errno));
@@ -74,10 +81,10 @@ impl Engine {
         own: Override,
     ) {
         let target = own.target.unwrap_or(dir.node.target);
-        if source.stat.nlink > 1 && own.is_none() {
+        if source.stat.nlink > 1 {
             self.count_file(target, &source.stat);
             dir.node.hold();
-            self.copy_linked(Waiter { dir: Arc::clone(dir), name: name.clone(), stat: source.stat });
+            self.copy_linked(Waiter { dir: Arc::clone(dir), name: name.clone(), stat: source.stat, own });
         } else if let Some(row) = self.done_before(dir, name, &source.stat, own, reader) {
             self.skip_file(dir, name, target, &source.stat, &row);
         } else {
@@ -102,17 +109,18 @@ impl Engine {
 
     /// Skips a regular file that an earlier run finished, without opening it: most
     /// of what a second run does. Whatever is not plain is left to the ordinary way.
-    fn skip_unopened(&self, dir: &OpenDir, name: &Name, reader: &Reader) -> bool {
+    fn skip_unopened(&self, dir: &OpenDir, name: &Name, reader: &Reader, own: Override) -> bool {
         let Ok(stat) = dir.src.stat_at(name) else { return false };
         if stat.kind != Kind::File || stat.nlink > 1 || self.is_barred(&stat) {
             return false;
         }
-        let row = self.done_before(dir, name, &stat, Override::default(), Some(reader));
-        row.inspect(|row| self.skip_file(dir, name, dir.node.target, &stat, row)).is_some()
+        let row = self.done_before(dir, name, &stat, own, Some(reader));
+        let target = own.target.unwrap_or(dir.node.target);
+        row.inspect(|row| self.skip_file(dir, name, target, &stat, row)).is_some()
     }
 
-    fn copy_other(&self, dir: &Arc<OpenDir>, name: &Name, stat: &Stat, reader: Option<&Reader>) {
-        let tally = self.tally(dir.node.target);
+    fn copy_other(&self, dir: &Arc<OpenDir>, name: &Name, stat: &Stat, reader: Option<&Reader>, own: Override) {
+        let tally = self.tally(own.target.unwrap_or(dir.node.target));
         match stat.kind {
             Kind::Socket => {
                 add(&tally.sockets, 1);
@@ -130,12 +138,12 @@ impl Engine {
         }
         if stat.nlink > 1 {
             dir.node.hold();
-            self.copy_linked(Waiter { dir: Arc::clone(dir), name: name.clone(), stat: *stat });
-        } else if let Some(row) = self.done_before(dir, name, stat, Override::default(), reader) {
+            self.copy_linked(Waiter { dir: Arc::clone(dir), name: name.clone(), stat: *stat, own });
+        } else if let Some(row) = self.done_before(dir, name, stat, own, reader) {
             self.lost_before(&dir.node, name, &row);
             add(&tally.skipped, 1);
         } else {
-            self.copy_special(dir, name, stat, Override::default());
+            self.copy_special(dir, name, stat, own);
         }
     }
 
@@ -163,8 +171,7 @@ impl Engine {
             None => (Attributes::default(), false),
         };
         let mut wanted = Wanted::from_source(stat, attributes, &self.options.keep);
-        wanted.override_with(own.uid, own.gid, own.mode);
-        self.fix_up(&mut wanted, &dir.node, name, &mut dir.place.clone());
+        self.put_plan_over(&mut wanted, own, &dir.node, name);
         if (wanted.owner, wanted.mode) != (row.wanted.owner, row.wanted.mode) {
             return None;
         }
@@ -257,7 +264,7 @@ impl Engine {
         if own.apart {
             wanted.lost.insert(Loss::Links);
         }
-        let fixup = self.fix_up(&mut wanted, node, name, &mut dir.place.clone());
+        let fixup = self.put_plan_over(&mut wanted, own, node, name);
         fixup.into_iter().for_each(|f| self.fixup_changed(f));
         self.note_rights(&wanted, path);
         let made = match self.dress_inode(node, Holder::handle(&made), &mut wanted, path) {
@@ -267,12 +274,13 @@ impl Engine {
                 return Arrived::No;
             }
         };
-        add(&self.tally(node.target).copied, 1);
+        let target = own.target.unwrap_or(node.target);
+        add(&self.tally(target).copied, 1);
         let row = Row {
             dir: node.id,
             name: name.as_bytes().to_vec(),
             id: None,
-            target: node.target,
+            target,
             state: State::Done,
             size: stat.size,
             rdev: stat.rdev,

@@ -4,6 +4,7 @@
 //! group and are linked by the thread that copies. A group is forgotten when all
 //! names that the inode has were seen, so memory follows open groups, not files.
 
+use super::Override;
 use super::dir::OpenDir;
 use super::node::DirNode;
 use crate::journal::Row;
@@ -18,6 +19,8 @@ pub(super) struct Waiter {
     pub(super) dir: Arc<OpenDir>,
     pub(super) name: Name,
     pub(super) stat: Stat,
+    /// What the plan says of this name.
+    pub(super) own: Override,
 }
 
 /// Where a copied inode can be linked from.

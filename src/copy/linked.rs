@@ -55,9 +55,10 @@ impl Engine {
     /// Brings the first name of a group; those who waited for it become work.
     fn copy_first(&self, waiter: &Waiter, work: &mut Vec<Work>) {
         let (dir, name) = (&waiter.dir, &waiter.name);
-        let tally = self.tally(dir.node.target);
+        let target = waiter.own.target.unwrap_or(dir.node.target);
+        let tally = self.tally(target);
         let (here, elsewhere) = self.with_reader(|reader| {
-            let here = self.done_before(dir, name, &waiter.stat, Override::default(), reader);
+            let here = self.done_before(dir, name, &waiter.stat, waiter.own, reader);
             let elsewhere = if here.is_some() { None } else { self.linked_before(&waiter.stat, reader) };
             (here, elsewhere)
         });
@@ -71,7 +72,7 @@ impl Engine {
             self.link(waiter, &copied);
             Some(copied)
         } else {
-            match self.copy_alone(waiter, Override::default()) {
+            match self.copy_alone(waiter, waiter.own) {
                 Arrived::Yes(copied) => copied,
                 Arrived::No => None,
             }
@@ -104,8 +105,9 @@ impl Engine {
     fn link(&self, waiter: &Waiter, copied: &Copied) {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let path = || dir.node.path().join(name);
-        let tally = self.tally(dir.node.target);
-        let known = self.with_reader(|reader| self.done_before(dir, name, &waiter.stat, Override::default(), reader));
+        let target = waiter.own.target.unwrap_or(dir.node.target);
+        let tally = self.tally(target);
+        let known = self.with_reader(|reader| self.done_before(dir, name, &waiter.stat, waiter.own, reader));
         let from = match &copied.place {
             Place::Node(node) => node.open(),
             Place::Path(path) => self.open_target(path).map(Arc::new),
@@ -131,7 +133,7 @@ impl Engine {
                 }
                 return match known {
                     Some(known) => self.keep_apart(waiter, known),
-                    None => drop(self.copy_apart(waiter, Override { apart: true, ..Override::default() })),
+                    None => drop(self.copy_apart(waiter, Override { apart: true, ..waiter.own })),
                 };
             }
             (Err(errno @ (Errno::ISDIR | Errno::NOTUNIQ)), _) => {
@@ -152,7 +154,7 @@ impl Engine {
                         add(&tally.skipped, 1);
                         add(&tally.skipped_bytes, waiter.stat.size);
                     }
-                    None => drop(self.copy_alone(waiter, Override { stopgap: true, ..Override::default() })),
+                    None => drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own })),
                 }
                 return;
             }
@@ -160,7 +162,7 @@ impl Engine {
         let row = Row {
             dir: dir.node.id,
             name: name.as_bytes().to_vec(),
-            target: dir.node.target,
+            target,
             alias: true,
             dst_ctime: stat.ctime,
             verified: None,
@@ -187,7 +189,7 @@ impl Engine {
              from here on they go to a second copy",
             waiter.dir.node.path().join(&waiter.name)
         ));
-        if let Some(copied) = self.copy_apart(waiter, Override::default()) {
+        if let Some(copied) = self.copy_apart(waiter, waiter.own) {
             further.insert(key, copied);
         }
     }
@@ -203,7 +205,8 @@ impl Engine {
     /// group, and it still stands: nothing to do.
     fn keep_apart(&self, waiter: &Waiter, known: Row) {
         let (dir, name) = (&waiter.dir, &waiter.name);
-        let tally = self.tally(dir.node.target);
+        let target = waiter.own.target.unwrap_or(dir.node.target);
+        let tally = self.tally(target);
         self.lost_before(&dir.node, name, &known);
         if known.alias {
             add(&tally.hardlinks, 1);

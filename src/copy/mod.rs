@@ -36,7 +36,8 @@ use crate::loss::{Disk, Loss};
 use crate::meta::{self, Attributes, Keep, Rights, Wanted};
 use crate::pace::Pace;
 use crate::path::{Name, RelPath};
-use crate::plan::resolved::{Fixup, Resolved};
+use crate::plan::explicit::Explicit;
+use crate::plan::resolved::Resolved;
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::{Counters, Tally};
 use crate::stop::{Full, Reason, Stop};
@@ -45,7 +46,7 @@ use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words};
-use dir::{OpenDir, Place};
+use dir::OpenDir;
 use node::FdBudget;
 use rayon::Scope;
 use std::collections::HashSet;
@@ -129,19 +130,11 @@ pub struct Engine {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Override {
     target: Option<u32>,
-    uid: Option<u32>,
-    gid: Option<u32>,
-    mode: Option<u32>,
+    explicit: Explicit,
     /// It stands in for a hard link that failed: the next run tries that again.
     stopgap: bool,
     /// The target's file system holds no hard links: it has an inode of its own.
     apart: bool,
-}
-
-impl Override {
-    fn is_none(self) -> bool {
-        self.uid.is_none() && self.gid.is_none() && self.mode.is_none()
-    }
 }
 
 /// Which fixups the copy itself has already put on an inode.
@@ -369,7 +362,7 @@ impl Engine {
         let Some(at) = dir.place.cursor.and_then(|at| self.sources.child(at, name)) else { return false };
         let Some((t, e)) = self.sources.entry(at) else { return false };
         if self.nested[t][e] && !self.visited[t][e].swap(true, Ordering::Relaxed) {
-            self.copy_entry(scope, (t, e), &dir.node, name, dir.place.fixup);
+            self.copy_entry(scope, (t, e), &dir.node, name);
         }
         true
     }
@@ -379,41 +372,17 @@ impl Engine {
         crate::sys::dir::open_target(&self.plan.root, path)
     }
 
-    /// Puts the plan's fixups over `wanted`, so that nothing is ever wider than
-    /// at its end. Gives the fixup that changed something.
-    fn fix_up(&self, wanted: &mut Wanted, above: &node::DirNode, name: &Name, place: &mut Place) -> Option<usize> {
-        if self.plan.fixups.is_empty() {
-            return None;
-        }
+    /// Puts what the plan says over `wanted`, which goes to `name` in `above`, so that
+    /// nothing is ever wider than at its end. Gives the fixup that changed something.
+    fn put_plan_over(&self, wanted: &mut Wanted, own: Override, above: &node::DirNode, name: &Name) -> Option<usize> {
+        wanted.override_with(own.explicit);
+        let (said, last) = above.covering.say(&self.plan, name, wanted.kind);
         let before = (wanted.owner, wanted.mode);
-        let mut used = place.fixup;
-        if let Some(index) = place.fixup {
-            fix_below(&self.plan.fixups[index], wanted);
-        }
-        for (index, fixup) in self.plan.fixups.iter().enumerate() {
-            let here = fixup.path.last().as_ref() == Some(name) && fixup.path == above.path().join(name);
-            if here {
-                wanted.override_with(fixup.uid, fixup.gid, fixup.mode);
-                used = Some(index);
-                if fixup.recursive {
-                    place.fixup = Some(index);
-                }
-            }
-        }
-        (before != (wanted.owner, wanted.mode)).then_some(used).flatten()
+        wanted.override_with(said);
+        last.filter(|_| before != (wanted.owner, wanted.mode))
     }
 
     fn fixup_changed(&self, index: usize) {
         self.fixups_changed[index].store(true, Ordering::Relaxed);
     }
-}
-
-/// What a recursive fixup does to an inode below its path.
-pub(crate) fn fix_below(fixup: &Fixup, wanted: &mut Wanted) {
-    let mode = match wanted.kind {
-        Kind::Directory => fixup.dir_mode,
-        Kind::File => fixup.file_mode,
-        _ => None,
-    };
-    wanted.override_with(fixup.uid, fixup.gid, mode);
 }

@@ -5,6 +5,7 @@ use crate::journal::{Row, SourceId};
 use crate::loss::Disk;
 use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
+use crate::plan::explicit::Covering;
 use crate::sys::dir::TargetDir;
 use crate::sys::flags::Flags;
 use crate::sys::xattr::Holder;
@@ -37,6 +38,8 @@ pub struct DirNode {
     /// Flags that an earlier run set on it or on a directory above. What is made in
     /// it inherits them, which the source's entries need not have.
     pub handed: Flags,
+    /// The fixups that have a word in it.
+    pub covering: Covering,
     /// Whether the finished directory counts as an entry of the plan.
     pub leave: Leave,
     /// Tasks and children that are not finished, and the directory's own reading.
@@ -113,6 +116,8 @@ pub struct NewNode {
     pub disk: Disk,
     /// Made by this run.
     pub fresh: bool,
+    /// The fixups that have a word in it.
+    pub covering: Covering,
     /// What happens at the end.
     pub leave: Leave,
 }
@@ -141,6 +146,7 @@ impl DirNode {
             ino: stat.ino,
             fresh: new.fresh,
             guard: Guard::of(&stat, &new.leave),
+            covering: new.covering,
             leave: new.leave,
             pending: AtomicUsize::new(1),
             late: AtomicBool::new(false),

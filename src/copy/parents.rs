@@ -11,6 +11,7 @@ use super::{Engine, Override};
 use crate::journal::SourceId;
 use crate::meta::Wanted;
 use crate::path::{Name, RelPath};
+use crate::plan::explicit::Covering;
 use crate::plan::resolved::{Attrs, Target};
 use crate::problem::{Problem, ProblemKind};
 use crate::stop::Reason;
@@ -40,6 +41,7 @@ impl Engine {
                 file_system,
                 disk,
                 fresh: false,
+                covering: Covering::of(&self.plan, &RelPath::root()),
                 leave: Leave::Passage,
             };
             DirNode::root(new, dir, &self.budget)
@@ -63,7 +65,7 @@ impl Engine {
             }
             // Entries below an entry are met by its walk, or built in the second round.
             if let Some(entry) = child.entry {
-                self.copy_entry(scope, entry, above, name, None);
+                self.copy_entry(scope, entry, above, name);
                 continue;
             }
             let node = match child.parent_of {
@@ -92,8 +94,9 @@ impl Engine {
             }
             Err(Errno::NOENT) => {
                 let attrs = Attrs { uid: 0, gid: 0, mode: 0o755 };
-                let leaving = Leaving { wanted: self.plain(attrs), source: None, fixup: None, counted: false };
-                self.make(above, name, target, leaving)
+                let mut wanted = self.plain(attrs);
+                let fixup = self.put_plan_over(&mut wanted, Override::default(), above, name);
+                self.make(above, name, target, Leaving { wanted, source: None, fixup, counted: false })
             }
             Err(errno) => {
                 self.target_failed(target, above.path().join(name), "open the directory", errno);
@@ -121,7 +124,7 @@ impl Engine {
                 (self.plain(plan.parents), None)
             }
         };
-        let fixup = self.fix_up(&mut wanted, above, name, &mut Place::default());
+        let fixup = self.put_plan_over(&mut wanted, Override::default(), above, name);
         crate::progress::counters::add(&self.tally(index).directories, 1);
         self.make(above, name, index, Leaving { wanted, source: id, fixup, counted: true })
     }
@@ -132,18 +135,10 @@ impl Engine {
 
     /// Starts the copy of one entry into `above` as `name`. What became of symlinks at the entry
     /// and on the way to it was decided with the plan; none is followed here.
-    pub(super) fn copy_entry<'s>(
-        &'s self,
-        scope: &Scope<'s>,
-        (t, e): EntryIndex,
-        above: &Arc<DirNode>,
-        name: &Name,
-        fixup: Option<usize>,
-    ) {
+    pub(super) fn copy_entry<'s>(&'s self, scope: &Scope<'s>, (t, e): EntryIndex, above: &Arc<DirNode>, name: &Name) {
         let entry = &self.plan.targets[t].entries[e];
         let target = u32::try_from(t).unwrap_or(u32::MAX);
-        let own =
-            Override { target: Some(target), uid: entry.uid, gid: entry.gid, mode: entry.mode, ..Override::default() };
+        let own = Override { target: Some(target), explicit: entry.explicit(), ..Override::default() };
         let failed = |operation, errno| {
             self.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
         };
@@ -163,7 +158,7 @@ impl Engine {
                 Err(errno) => return failed("look at the entry", errno),
             };
             let src = SourceNode::entry(&self.source, &entry.real, src, &stat, &self.source_budget);
-            let place = Place { cursor: self.sources.find(&entry.src), fixup };
+            let place = Place { cursor: self.sources.find(&entry.src) };
             let Some(dir) = self.enter(above, name, src, &stat, place, own) else { return };
             scope.spawn(move |scope| {
                 self.fill_directory(scope, &dir, 0);
@@ -201,7 +196,7 @@ impl Engine {
                 Err(errno) => failed("open the entry", errno),
             }
         } else if &last == name {
-            self.copy_leaf(&dir, name, kind, reader.as_ref());
+            self.copy_leaf(&dir, name, kind, reader.as_ref(), own);
         } else {
             let words = kind.words();
             let message = format!("a map can rename a directory or a regular file, not {words}; not copied");

@@ -12,6 +12,7 @@ pub use read::{Attributes, Question, Unread};
 pub use xattrs::Xattrs;
 
 use crate::loss::{Loss, Lost};
+use crate::plan::explicit::Explicit;
 use crate::plan::renumber::{Number, Renumbering};
 use crate::plan::resolved::IdKind;
 use crate::sys::flags::Flags;
@@ -126,7 +127,9 @@ impl Wanted {
 
     /// Puts the plan's own values over the source's. Another owner or group than the source's
     /// gets none of the rights that the inode lends out, but for set-ID bits that a mode of the plan asks for.
-    pub fn override_with(&mut self, uid: Option<u32>, gid: Option<u32>, mode: Option<u32>) {
+    pub fn override_with(&mut self, explicit: Explicit) {
+        let Explicit { uid, gid, mode } = explicit;
+        let is_directory = self.kind == Kind::Directory;
         let before = self.owner;
         if let Some(owner) = &mut self.owner {
             *owner = (uid.unwrap_or(owner.0), gid.unwrap_or(owner.1));
@@ -134,11 +137,14 @@ impl Wanted {
         if self.owner != before && lends_rights(self.kind) {
             let kept = self.mode & (!SET_ID | self.rights.asked);
             let capability = self.xattrs.as_mut().is_some_and(|xattrs| xattrs.remove(CAPABILITY));
-            self.rights.taken |= capability || mode.is_none() && kept != self.mode;
+            let shown = |bits| mode.map_or(bits, |mode| mode.of(bits, is_directory));
+            self.rights.taken |= capability || shown(kept) != shown(self.mode);
             self.mode = kept;
         }
-        if let Some(mode) = mode.filter(|_| self.kind != Kind::Symlink) {
-            self.rights.asked = mode & SET_ID;
+        if let Some(change) = mode.filter(|_| self.kind != Kind::Symlink) {
+            // A bit that stays as it was is not asked for.
+            self.rights.asked = change.of(self.rights.asked, is_directory) & SET_ID;
+            let mode = change.of(self.mode, is_directory);
             self.mode = mode;
             // Else the ACL would first widen what the mode then narrows.
             if let Some(xattrs) = &mut self.xattrs {

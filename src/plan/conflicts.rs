@@ -10,17 +10,19 @@ use std::ops::Range;
 pub(super) struct Pair<'p> {
     pub(super) src: &'p RelPath,
     pub(super) dst: &'p RelPath,
+    /// They hold a pattern, and are no path yet.
+    pub(super) is_glob: bool,
     pub(super) span: Range<usize>,
 }
 
 /// Checks what can be known without looking at the source.
 pub(super) fn of_plan(plan: &Plan, errors: &mut Errors) {
-    let ends: Vec<(RelPath, RelPath, Range<usize>)> = plan
-        .targets
-        .iter()
-        .flat_map(|t| t.entries.iter().map(|e| (t.from.join_path(&e.path), t.to.join_path(&e.path), e.span.clone())))
+    let entries = || plan.targets.iter().flat_map(|t| t.entries.iter().map(move |e| (t, e)));
+    let ends: Vec<(RelPath, RelPath)> =
+        entries().map(|(t, e)| (t.from.join_path(&e.path), t.to.join_path(&e.path))).collect();
+    let pairs: Vec<Pair<'_>> = (ends.iter().zip(entries()))
+        .map(|((src, dst), (_, e))| Pair { src, dst, is_glob: e.is_glob, span: e.span.clone() })
         .collect();
-    let pairs: Vec<Pair<'_>> = ends.iter().map(|(src, dst, span)| Pair { src, dst, span: span.clone() }).collect();
     of_pairs(&pairs, errors);
     for (i, target) in plan.targets.iter().enumerate() {
         if plan.targets[..i].iter().any(|t| t.name == target.name) {
@@ -37,12 +39,13 @@ pub(super) fn of_plan(plan: &Plan, errors: &mut Errors) {
 /// Complains about repeated sources and destinations and about a destination
 /// inside another one's to which its source does not belong.
 pub(super) fn of_pairs(pairs: &[Pair<'_>], errors: &mut Errors) {
-    let mut by_dst: HashMap<&RelPath, &Pair<'_>> = HashMap::new();
-    let mut by_src: HashMap<&RelPath, &Pair<'_>> = HashMap::new();
+    // A pattern may have the text of a name.
+    let mut by_dst: HashMap<(&RelPath, bool), &Pair<'_>> = HashMap::new();
+    let mut by_src: HashMap<(&RelPath, bool), &Pair<'_>> = HashMap::new();
     for pair in pairs {
-        if by_dst.insert(pair.dst, pair).is_some() {
+        if by_dst.insert((pair.dst, pair.is_glob), pair).is_some() {
             errors.add(pair.span.clone(), format!("the destination {} is given twice", pair.dst), "here again");
-        } else if by_src.insert(pair.src, pair).is_some() {
+        } else if by_src.insert((pair.src, pair.is_glob), pair).is_some() {
             errors.add(
                 pair.span.clone(),
                 format!("the source {} is given twice", pair.src),
@@ -53,7 +56,7 @@ pub(super) fn of_pairs(pairs: &[Pair<'_>], errors: &mut Errors) {
     for pair in pairs {
         let mut above = pair.dst.parent();
         while let Some(outer) = above {
-            if let Some(holder) = by_dst.get(&outer) {
+            if let Some(holder) = by_dst.get(&(&outer, false)) {
                 let at_same_place = match (pair.dst.strip_prefix(holder.dst), pair.src.strip_prefix(holder.src)) {
                     (Some(dst), Some(src)) => dst == src,
                     _ => false,

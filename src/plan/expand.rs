@@ -16,7 +16,8 @@ pub(super) fn is_glob(path: &RelPath) -> bool {
 
 /// The paths below `from` that match `pattern`, sorted. A component without
 /// special characters is taken as it is; others match names, hidden ones only
-/// when the pattern starts with a dot, as a shell does.
+/// when the pattern starts with a dot, as a shell does. A name that is the pattern's own
+/// text is meant as well.
 pub(super) fn expand(source: &Root, from: &RelPath, pattern: &RelPath) -> Result<Vec<RelPath>, Errno> {
     let mut found = vec![RelPath::root()];
     for name in pattern.names() {
@@ -50,7 +51,8 @@ fn matching(source: &Root, dir: &RelPath, pattern: &Name) -> Result<Vec<Name>, E
     let mut found = Vec::new();
     read_batches(&fd, 4096, |batch| {
         found.extend(batch.into_iter().map(|entry| entry.name).filter(|name| {
-            (hidden || !name.as_bytes().starts_with(b".")) && matcher.is_match(OsStr::from_bytes(name.as_bytes()))
+            let matches = matcher.is_match(OsStr::from_bytes(name.as_bytes())) || name == pattern;
+            matches && (hidden || !name.as_bytes().starts_with(b"."))
         }));
         true
     })?;

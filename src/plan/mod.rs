@@ -7,6 +7,7 @@
 mod conflicts;
 mod diagnostic;
 mod expand;
+pub mod explicit;
 pub mod export;
 mod follow;
 pub(crate) mod id_file;
@@ -31,6 +32,7 @@ mod properties;
 mod tests;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use mode::{Change, Mode};
 pub use names::PlanName;
 pub use resolve::{Backup, Overrides, ResolveError};
 pub(crate) use show::exact;
@@ -82,18 +84,21 @@ struct TargetDraft {
 struct Parents {
     owner: Option<IdRef>,
     group: Option<IdRef>,
+    /// There may be no inode to change: bits.
     mode: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
 struct EntryDraft {
     span: Range<usize>,
-    /// Relative to the target's `from`; may hold a glob.
+    /// Relative to the target's `from`.
     path: RelPath,
+    /// [`Self::path`] has components to expand.
+    is_glob: bool,
     kind: EntryKind,
     owner: Option<IdRef>,
     group: Option<IdRef>,
-    mode: Option<u32>,
+    mode: Option<Mode>,
     need: Need,
     /// Whether a symlink is followed, where the plan says so.
     follow: Option<bool>,
@@ -104,10 +109,10 @@ struct FixupDraft {
     path: RelPath,
     owner: Option<IdRef>,
     group: Option<IdRef>,
-    mode: Option<u32>,
+    mode: Option<Mode>,
     recursive: bool,
-    dir_mode: Option<u32>,
-    file_mode: Option<u32>,
+    dir_mode: Option<Mode>,
+    file_mode: Option<Mode>,
 }
 
 /// A user or group in the plan.

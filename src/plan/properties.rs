@@ -121,6 +121,10 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+fn bits(mode: Option<&Mode>) -> Option<u32> {
+    mode.and_then(|mode| mode.change().absolute())
+}
+
 fn word(need: Need) -> &'static str {
     NEEDS.iter().find(|(n, _)| *n == need).map_or("", |(_, word)| word)
 }
@@ -204,7 +208,11 @@ impl Written {
                 let path = format!("{key}/{e}/{}", entry.below);
                 prop_assert_eq!((read.kind, read.path.as_bytes()), (kind, path.as_bytes()));
                 prop_assert_eq!(read.need, entry.need.or(target.need).unwrap_or(Need::Required));
-                prop_assert!(entry.own.is(read.owner.as_ref(), read.group.as_ref(), read.mode), "{:?}", read);
+                prop_assert!(
+                    entry.own.is(read.owner.as_ref(), read.group.as_ref(), bits(read.mode.as_ref())),
+                    "{:?}",
+                    read
+                );
             }
         }
         for (draft, names) in plan.targets[self.targets.len()..].iter().zip(&self.maps) {
@@ -213,8 +221,12 @@ impl Written {
         }
         prop_assert_eq!(plan.fixups.len(), self.fixups.len());
         for (read, fixup) in plan.fixups.iter().zip(&self.fixups) {
-            prop_assert!(fixup.own.is(read.owner.as_ref(), read.group.as_ref(), read.mode), "{:?}", read);
-            prop_assert_eq!((read.recursive, read.file_mode), (fixup.recursive, fixup.file_mode));
+            prop_assert!(
+                fixup.own.is(read.owner.as_ref(), read.group.as_ref(), bits(read.mode.as_ref())),
+                "{:?}",
+                read
+            );
+            prop_assert_eq!((read.recursive, bits(read.file_mode.as_ref())), (fixup.recursive, fixup.file_mode));
         }
         Ok(())
     }
@@ -328,8 +340,11 @@ proptest! {
     }
 
     #[test]
-    fn modes_as_text(text in "[ugoarwxst=+,0-9-]{0,8}|.*", mode in 0..=0o7777_u32) {
-        prop_assert!(mode::parse(&text).is_ok_and(|mode| mode <= 0o7777) || mode::parse(&text).is_err());
-        prop_assert_eq!(mode::parse(&format!("{mode:04o}")), Ok(mode));
+    fn modes_as_text(text in "[ugoarwxstX=+,0-9-]{0,8}|.*", mode in 0..=0o7777_u32) {
+        if let Ok(read) = Mode::parse(&text) {
+            prop_assert!(read.change().of(mode, false) <= 0o7777);
+            prop_assert_eq!(Mode::parse(&read.to_string()), Ok(read));
+        }
+        prop_assert_eq!(Mode::parse(&format!("{mode:04o}")), Ok(Mode::octal(mode)));
     }
 }

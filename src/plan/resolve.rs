@@ -198,11 +198,11 @@ impl Resolver<'_> {
         let patterns: Vec<String> = draft.exclude.iter().chain(exclude).cloned().collect();
         let excluded = self.patterns(draft, &patterns);
         let mut entries = Vec::new();
-        let literal: BTreeSet<&RelPath> = draft.entries.iter().map(|e| &e.path).collect();
+        let literal: BTreeSet<&RelPath> = draft.entries.iter().filter(|e| !e.is_glob).map(|e| &e.path).collect();
         // Lent out, so that looking for an entry may note what is wrong with it.
         let lent = self.held.take();
         for (held, entry) in lent.iter().flat_map(|held| draft.entries.iter().map(move |entry| (held, entry))) {
-            if entry.kind == EntryKind::Tree || !expand::is_glob(&entry.path) {
+            if !entry.is_glob {
                 entries.push(self.entry(held, draft, entry, entry.path.clone()));
                 continue;
             }
@@ -263,7 +263,7 @@ impl Resolver<'_> {
             need: draft.need,
             uid: None,
             gid: None,
-            mode: draft.mode,
+            mode: draft.mode.clone(),
             presence: Presence::Present,
         }
     }
@@ -314,23 +314,23 @@ impl Resolver<'_> {
             path: draft.path.clone(),
             uid: self.optional(IdKind::User, draft.owner.as_ref()),
             gid: self.optional(IdKind::Group, draft.group.as_ref()),
-            mode: draft.mode,
+            mode: draft.mode.clone(),
             recursive: draft.recursive,
-            dir_mode: draft.dir_mode,
-            file_mode: draft.file_mode,
+            dir_mode: draft.dir_mode.clone(),
+            file_mode: draft.file_mode.clone(),
         }
     }
 
     /// Globs can collide with other entries only now.
     fn check_expanded(&mut self, targets: &[Target]) {
-        if self.held.is_none() || !self.plan.targets.iter().flat_map(|t| &t.entries).any(|e| expand::is_glob(&e.path)) {
+        if self.held.is_none() || !self.plan.targets.iter().flat_map(|t| &t.entries).any(|e| e.is_glob) {
             return;
         }
         let pairs: Vec<Pair<'_>> = targets
             .iter()
             .zip(&self.plan.targets)
             .flat_map(|(t, draft)| {
-                t.entries.iter().map(|e| Pair { src: &e.src, dst: &e.dst, span: draft.span.clone() })
+                t.entries.iter().map(|e| Pair { src: &e.src, dst: &e.dst, is_glob: false, span: draft.span.clone() })
             })
             .collect();
         conflicts::of_pairs(&pairs, &mut self.errors);

@@ -1,5 +1,6 @@
 //! The plan with names turned into numbers and globs into paths.
 
+use super::mode::Mode;
 use super::renumber::Renumbering;
 use crate::path::{Name, RelPath};
 use ignore::gitignore::Gitignore;
@@ -114,8 +115,8 @@ pub struct Entry {
     pub uid: Option<u32>,
     /// The group of the entry itself, when the plan overrides the backup's.
     pub gid: Option<u32>,
-    /// The mode of the entry itself (12 bits), when the plan overrides the backup's.
-    pub mode: Option<u32>,
+    /// The mode of the entry itself, when the plan overrides or changes the backup's.
+    pub mode: Option<Mode>,
     /// Whether the backup has it.
     pub presence: Presence,
 }
@@ -245,14 +246,14 @@ pub struct Fixup {
     pub uid: Option<u32>,
     /// The group to set.
     pub gid: Option<u32>,
-    /// The mode of the path itself, 12 bits.
-    pub mode: Option<u32>,
+    /// The mode of the path itself, or what becomes of it.
+    pub mode: Option<Mode>,
     /// Owner and group of everything below as well.
     pub recursive: bool,
     /// Mode of every directory below (only with `recursive`).
-    pub dir_mode: Option<u32>,
+    pub dir_mode: Option<Mode>,
     /// Mode of every regular file below (only with `recursive`).
-    pub file_mode: Option<u32>,
+    pub file_mode: Option<Mode>,
 }
 
 /// Whether an id belongs to a user or to a group.

@@ -4,7 +4,7 @@ use super::conflicts;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::resolved::{EntryKind, Need};
 use super::value::Errors;
-use super::{EntryDraft, FixupDraft, Parents, Plan, TargetDraft};
+use super::{EntryDraft, FixupDraft, Parents, Plan, TargetDraft, expand, spelling};
 use crate::path::RelPath;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -167,6 +167,7 @@ fn map(value: &Value<'_>, errors: &mut Errors) -> Option<TargetDraft> {
     let entry = EntryDraft {
         span: common.span.clone(),
         path: RelPath::root(),
+        is_glob: false,
         kind: EntryKind::Tree,
         owner: None,
         group: None,
@@ -212,7 +213,7 @@ fn parents(value: &Value<'_>, errors: &mut Errors) -> Option<Parents> {
     Some(Parents {
         owner: table.get("owner").and_then(|v| errors.id_ref(v, "owner")),
         group: table.get("group").and_then(|v| errors.id_ref(v, "group")),
-        mode: table.get("mode").and_then(|v| errors.mode(v, "mode")),
+        mode: table.get("mode").and_then(|v| errors.new_mode(v, "mode")),
     })
 }
 
@@ -220,6 +221,7 @@ fn entry(value: &Value<'_>, key: &str, kind: EntryKind, need: Need, errors: &mut
     let mut draft = EntryDraft {
         span: value.span(),
         path: RelPath::root(),
+        is_glob: false,
         kind,
         owner: None,
         group: None,
@@ -258,6 +260,12 @@ fn entry(value: &Value<'_>, key: &str, kind: EntryKind, need: Need, errors: &mut
     if let Err(error) = globset::Glob::new(&pattern) {
         errors.add(path.span(), format!("not a glob: {error}"), "");
         return None;
+    }
+    draft.is_glob = expand::is_glob(&draft.path);
+    if let Some(literal) = spelling::meant(&pattern).filter(|_| draft.is_glob) {
+        // It can match nothing else, so it is that name, also where the backup does not have it.
+        draft.path = RelPath::new(literal.as_bytes()).unwrap_or(draft.path);
+        draft.is_glob = false;
     }
     Some(draft)
 }

@@ -1,5 +1,6 @@
 //! The resolved plan as a table and as JSON.
 
+use super::mode::Mode;
 use super::resolved::{Attrs, Drift, Entry, EntryKind, Presence, Resolved, Stranger};
 use crate::path::{RelPath, is_unprintable};
 use crate::report::base64;
@@ -27,12 +28,12 @@ fn kind(kind: EntryKind) -> &'static str {
     }
 }
 
-fn attributes(uid: Option<u32>, gid: Option<u32>, mode: Option<u32>) -> String {
+fn attributes(uid: Option<u32>, gid: Option<u32>, mode: Option<&Mode>) -> String {
     let number = |id: Option<u32>| id.map_or_else(|| "-".to_string(), |id| id.to_string());
     match (uid, gid, mode) {
         (None, None, None) => "as in the backup".into(),
         (uid, gid, None) => format!("{}:{}", number(uid), number(gid)),
-        (uid, gid, Some(mode)) => format!("{}:{} {mode:04o}", number(uid), number(gid)),
+        (uid, gid, Some(mode)) => format!("{}:{} {mode}", number(uid), number(gid)),
     }
 }
 
@@ -57,7 +58,7 @@ pub fn table(plan: &Resolved) -> String {
                 kind(entry.kind),
                 entry.src.to_string(),
                 entry.dst,
-                attributes(entry.uid, entry.gid, entry.mode),
+                attributes(entry.uid, entry.gid, entry.mode.as_ref()),
                 presence(entry),
                 link(entry),
             ));
@@ -71,7 +72,7 @@ pub fn table(plan: &Resolved) -> String {
     }
     for fixup in &plan.fixups {
         let below = if fixup.recursive { " and everything below" } else { "" };
-        line(format!("fixup {}{below}: {}", fixup.path, attributes(fixup.uid, fixup.gid, fixup.mode)));
+        line(format!("fixup {}{below}: {}", fixup.path, attributes(fixup.uid, fixup.gid, fixup.mode.as_ref())));
     }
     out.push_str(&drift(&plan.drift));
     for stranger in &plan.strangers {
@@ -115,15 +116,16 @@ pub fn stranger_words(stranger: &Stranger) -> String {
 
 /// The resolved plan as JSON: `{version, name, source, root, targets: [{name,
 /// from, to, parents, exclude, entries: [{source, destination, kind, need, uid,
-/// gid, mode, presence, link?: {to, followed}, path_bytes?}]}], fixups, ids}`. Modes are octal strings;
+/// gid, mode, presence, link?: {to, followed}, path_bytes?}]}], fixups, ids}`. Modes are octal or symbolic
+/// strings;
 /// a path that is not plain UTF-8 is escaped, and exact in `path_bytes` (base64).
 #[must_use]
 pub fn json(plan: &Resolved) -> Value {
-    let octal = |mode: Option<u32>| mode.map(|m| format!("{m:04o}"));
+    let shown = |mode: &Option<Mode>| mode.as_ref().map(Mode::to_string);
     let entry = |e: &Entry| {
         let mut value = json!({
             "source": e.src.to_string(), "destination": e.dst.to_string(), "kind": kind(e.kind), "need": e.need,
-            "uid": e.uid, "gid": e.gid, "mode": octal(e.mode), "presence": presence(e),
+            "uid": e.uid, "gid": e.gid, "mode": shown(&e.mode), "presence": presence(e),
         });
         if let Some(link) = &e.link {
             value["link"] = json!({ "to": link.to.as_ref().map(ToString::to_string), "followed": link.followed });
@@ -140,13 +142,13 @@ pub fn json(plan: &Resolved) -> Value {
         "root": plan.root.to_string_lossy(),
         "targets": plan.targets.iter().map(|t| json!({
             "name": t.name, "from": t.from.to_string(), "to": t.to.to_string(),
-            "parents": {"uid": t.parents.uid, "gid": t.parents.gid, "mode": octal(Some(t.parents.mode))},
+            "parents": {"uid": t.parents.uid, "gid": t.parents.gid, "mode": format!("{:04o}", t.parents.mode)},
             "exclude": t.exclude,
             "entries": t.entries.iter().map(entry).collect::<Vec<_>>(),
         })).collect::<Vec<_>>(),
         "fixups": plan.fixups.iter().map(|f| json!({
-            "path": f.path.to_string(), "uid": f.uid, "gid": f.gid, "mode": octal(f.mode),
-            "recursive": f.recursive, "dir_mode": octal(f.dir_mode), "file_mode": octal(f.file_mode),
+            "path": f.path.to_string(), "uid": f.uid, "gid": f.gid, "mode": shown(&f.mode),
+            "recursive": f.recursive, "dir_mode": shown(&f.dir_mode), "file_mode": shown(&f.file_mode),
         })).collect::<Vec<_>>(),
         "ids": plan.drift,
     })

@@ -16,6 +16,34 @@ pub(crate) fn literal(path: &str) -> String {
     path.split('/').map(component).collect::<Vec<String>>().join("/")
 }
 
+/// The one path that `pattern` matches, if each of its special characters stands for itself:
+/// what [`literal`] writes, or with backslashes.
+pub(crate) fn meant(pattern: &str) -> Option<String> {
+    let component = |name: &str| {
+        if !name.contains(['*', '?', '[', '{']) {
+            return Some(name.to_string());
+        }
+        let mut out = String::new();
+        let mut chars = name.chars();
+        while let Some(c) = chars.next() {
+            out.push(match c {
+                // `[!` and `[^` begin another class, `[]]` is the bracket in one.
+                '[' => {
+                    let one = chars.next().filter(|c| !"!^]".contains(*c))?;
+                    chars.next().filter(|c| *c == ']')?;
+                    one
+                }
+                '\\' => chars.next()?,
+                '*' | '?' | '{' => return None,
+                c => c,
+            });
+        }
+        Some(out)
+    };
+    let path: Option<Vec<String>> = pattern.split('/').map(component).collect();
+    path.map(|names| names.join("/"))
+}
+
 /// A basic string. TOML shares JSON's escapes; those of what is not printable otherwise are added.
 pub(crate) fn quoted(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
@@ -35,11 +63,20 @@ mod tests {
             let pattern = literal(name);
             let glob = GlobBuilder::new(&pattern).literal_separator(true).build().unwrap().compile_matcher();
             assert!(glob.is_match(name), "{pattern:?} should match {name:?}");
+            assert_eq!(meant(&pattern).as_deref(), Some(name), "{pattern:?}");
             for other in ["a", "ab", "x", "q", "qx", "e*", "tail", "b"] {
                 assert!(!glob.is_match(other), "{pattern:?} should not match {other:?}");
             }
         }
         assert_eq!(literal("back\\slash/plain!"), "back\\slash/plain!");
+    }
+
+    #[test]
+    fn what_can_match_several_names_means_none_of_them() {
+        for pattern in ["*", "a?", "[ab]", "[!a]", "[^a]", "[]]", "{a,b}", "x/[a-c]", "[", "*\\"] {
+            assert_eq!(meant(pattern), None, "{pattern}");
+        }
+        assert_eq!(meant("srv/\\*/[x]").as_deref(), Some("srv/*/x"));
     }
 
     #[test]

@@ -24,7 +24,8 @@ fn a_good_plan_parses() {
     let plan = Plan::parse(Path::new("dir/good.toml"), GOOD).expect("good");
     assert_eq!(plan.name, "good");
     assert_eq!(plan.targets[0].entries.len(), 4);
-    assert_eq!(plan.targets[0].entries[1].mode, Some(0o755));
+    let mode = plan.targets[0].entries[1].mode.as_ref().map(Mode::change);
+    assert_eq!(mode.and_then(Change::absolute), Some(0o755));
 }
 
 #[test]

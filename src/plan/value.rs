@@ -2,7 +2,7 @@
 
 use super::diagnostic::Diagnostic;
 use super::resolved::Need;
-use super::{IdRef, IdValue, mode};
+use super::{IdRef, IdValue, Mode};
 use crate::path::{BadPath, RelPath};
 use std::ops::Range;
 use toml::Spanned;
@@ -107,7 +107,7 @@ impl Errors {
         Some(IdRef { span, value })
     }
 
-    pub(super) fn mode(&mut self, value: &Value<'_>, key: &str) -> Option<u32> {
+    pub(super) fn mode(&mut self, value: &Value<'_>, key: &str) -> Option<Mode> {
         if matches!(value.get_ref(), DeValue::Integer(_)) {
             self.add(
                 value.span(),
@@ -117,7 +117,20 @@ impl Errors {
             return None;
         }
         let text = self.string(value, key)?;
-        mode::parse(text).map_err(|expected| self.add(value.span(), format!("`{key}` is not a mode"), expected)).ok()
+        Mode::parse(text).map_err(|expected| self.add(value.span(), format!("`{key}` is not a mode"), expected)).ok()
+    }
+
+    /// A mode for what has none yet: bits, or a symbolic mode that names all of them.
+    pub(super) fn new_mode(&mut self, value: &Value<'_>, key: &str) -> Option<u32> {
+        let bits = self.mode(value, key)?.change().absolute();
+        if bits.is_none() {
+            self.add(
+                value.span(),
+                format!("`{key}` has nothing to be relative to"),
+                "a parent that the backup does not have has no mode yet; expected octal, or u, g and o with `=`",
+            );
+        }
+        bits
     }
 
     pub(super) fn need(&mut self, value: &Value<'_>, key: &str) -> Option<Need> {

@@ -1,6 +1,7 @@
 //! Owner, group and mode of an entry by name: the plan's word first, else the
 //! backup's, else what is usual for a well-known path.
 
+use super::super::mode::{Change, Mode};
 use super::super::resolved::{EntryKind, IdKind};
 use super::super::{FixupDraft, IdRef, IdValue};
 use super::Note;
@@ -15,14 +16,15 @@ use crate::path::RelPath;
 pub(super) struct Planned<'p> {
     pub(super) owner: Option<&'p IdRef>,
     pub(super) group: Option<&'p IdRef>,
-    pub(super) mode: Option<u32>,
+    pub(super) mode: Option<Change>,
 }
 
 impl<'p> Planned<'p> {
     /// An entry's own attributes with the fixups over them.
     pub(super) fn of(declared: &Declared<'p>, item: &Item<'p>) -> Self {
         let draft = item.draft;
-        let mut planned = Self { owner: draft.owner.as_ref(), group: draft.group.as_ref(), mode: draft.mode };
+        let mode = draft.mode.as_ref().map(Mode::change);
+        let mut planned = Self { owner: draft.owner.as_ref(), group: draft.group.as_ref(), mode };
         planned.fix(&declared.plan.fixups, &item.stored, holds(item));
         planned
     }
@@ -31,15 +33,40 @@ impl<'p> Planned<'p> {
     pub(super) fn fix(&mut self, fixups: &'p [FixupDraft], path: &RelPath, kind: EntryKind) {
         for fixup in fixups {
             let mode = match path.strip_prefix(&fixup.path) {
-                Some(below) if below.is_root() => fixup.mode,
-                Some(_) if fixup.recursive && kind == EntryKind::File => fixup.file_mode,
-                Some(_) if fixup.recursive => fixup.dir_mode,
+                Some(below) if below.is_root() => &fixup.mode,
+                Some(_) if fixup.recursive && kind == EntryKind::File => &fixup.file_mode,
+                Some(_) if fixup.recursive => &fixup.dir_mode,
                 _ => continue,
             };
             self.owner = fixup.owner.as_ref().or(self.owner);
             self.group = fixup.group.as_ref().or(self.group);
-            self.mode = mode.or(self.mode);
+            self.mode = match (self.mode, mode.as_ref().map(Mode::change)) {
+                (Some(first), Some(second)) => Some(first.then(second)),
+                (first, second) => second.or(first),
+            };
         }
+    }
+
+    /// The mode as bits, which only what the inode has can tell where the plan changes some
+    /// of them; what cannot be told is noted.
+    pub(super) fn mode(
+        &self,
+        seen: Option<u32>,
+        kind: EntryKind,
+        path: &RelPath,
+        notes: &mut Vec<Note>,
+    ) -> Option<u32> {
+        let change = self.mode?;
+        let bits = match seen {
+            Some(seen) => Some(change.of(seen, kind != EntryKind::File)),
+            None => change.absolute(),
+        };
+        if bits.is_none() {
+            notes.push(Note::Unsaid(format!(
+                "{path}: the plan changes some bits of the backup's mode, and the backup is not at hand (--source)"
+            )));
+        }
+        bits
     }
 }
 
@@ -73,7 +100,8 @@ impl Attributes {
             Seen::There(stat) => (Some(stat.uid), Some(stat.gid), Some(stat.mode)),
             Seen::Unknown | Seen::Absent => (None, None, None),
         };
-        if let (Some(plan), Some(backup)) = (planned.mode, seen_mode)
+        let planned_mode = planned.mode(seen_mode, holds(item), &item.live, notes);
+        if let (Some(plan), Some(backup)) = (planned_mode, seen_mode)
             && plan & !backup != 0
         {
             notes.push(Note::Caveat(format!("the plan opens {} from {backup:04o} to {plan:04o}", item.live)));
@@ -110,7 +138,7 @@ impl Attributes {
         Self {
             user: user.filter(|user| Some(user) != default_user.as_ref()),
             group: group.filter(|group| Some(group) != default_group.as_ref()),
-            mode: planned.mode.or(seen_mode).or_else(|| private::usual_mode(&item.live, holds(item))),
+            mode: planned_mode.or(seen_mode).or_else(|| private::usual_mode(&item.live, holds(item))),
         }
     }
 }

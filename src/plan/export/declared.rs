@@ -1,7 +1,6 @@
 //! What a plan declares, with what the backup tells about it where it is at hand.
 
 use super::super::ids::Ids;
-use super::super::resolved::EntryKind;
 use super::super::{EntryDraft, Overrides, Plan, ResolveError, TargetDraft, expand};
 use super::Note;
 use super::private;
@@ -124,9 +123,9 @@ impl<'p> Declared<'p> {
 
     fn area(&mut self, target: &'p TargetDraft) -> Area<'p> {
         let mut area = Area { draft: target, items: Vec::new(), open: Vec::new() };
-        let literal: BTreeSet<&RelPath> = target.entries.iter().map(|entry| &entry.path).collect();
+        let literal: BTreeSet<&RelPath> = target.entries.iter().filter(|e| !e.is_glob).map(|e| &e.path).collect();
         for entry in &target.entries {
-            if entry.kind == EntryKind::Tree || !expand::is_glob(&entry.path) {
+            if !entry.is_glob {
                 area.items.push(self.item(target, entry, entry.path.clone(), Origin::Written));
                 continue;
             }

@@ -1,7 +1,7 @@
 //! The declared set for programs. `docs/nix-export.md` describes every key.
 
 use super::super::resolved::EntryKind;
-use super::super::{IdRef, IdValue, exact};
+use super::super::{IdRef, IdValue, Mode, exact};
 use super::declared::{Area, Declared, Item, Origin};
 use super::place::{Home, Place};
 use super::{Export, Note};
@@ -35,7 +35,7 @@ fn area(area: &Area<'_>) -> Value {
     let open = area.open.iter().map(|draft| {
         json!({
             "live": null, "stored": null, "kind": kind(draft.kind), "need": draft.need, "owner": id(&draft.owner),
-            "group": id(&draft.group), "mode": octal(draft.mode), "glob": area.draft.from.join_path(&draft.path).to_string(),
+            "group": id(&draft.group), "mode": draft.mode.as_ref().map(Mode::to_string), "glob": area.draft.from.join_path(&draft.path).to_string(),
         })
     });
     json!({
@@ -53,7 +53,7 @@ fn entry(item: &Item<'_>) -> Value {
     let draft = item.draft;
     let mut value = json!({
         "live": item.live.to_string(), "stored": item.stored.to_string(), "kind": kind(draft.kind),
-        "need": draft.need, "owner": id(&draft.owner), "group": id(&draft.group), "mode": octal(draft.mode),
+        "need": draft.need, "owner": id(&draft.owner), "group": id(&draft.group), "mode": draft.mode.as_ref().map(Mode::to_string),
     });
     if let Some(pattern) = item.glob() {
         value["glob"] = json!(pattern.to_string());
@@ -89,8 +89,4 @@ fn id(reference: &Option<IdRef>) -> Value {
         Some(IdValue::Name(name)) => json!(name),
         Some(IdValue::Number(id)) => json!(id),
     }
-}
-
-fn octal(mode: Option<u32>) -> Option<String> {
-    mode.map(|mode| format!("{mode:04o}"))
 }

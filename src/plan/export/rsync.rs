@@ -2,7 +2,7 @@
 //! list of files and one run for each area, then the plan's owners and modes.
 
 use super::super::resolved::{EntryKind, IdKind, Need};
-use super::super::{FixupDraft, IdRef, IdValue};
+use super::super::{FixupDraft, IdRef, IdValue, Mode};
 use super::declared::{Area, Declared};
 use super::{Export, Note, rsync_filter};
 use crate::path::{RelPath, escape};
@@ -145,7 +145,7 @@ impl Script {
         for item in &area.items {
             let draft = item.draft;
             let commands = self.commands(declared, draft.owner.as_ref(), draft.group.as_ref(), &item.stored, "-h ");
-            let mode = draft.mode.map(|mode| format!("chmod {mode:04o}"));
+            let mode = draft.mode.as_ref().map(|mode| format!("chmod {mode}"));
             for command in commands.into_iter().chain(mode) {
                 self.put(format!("fix {} {command}", word(item.stored.as_bytes())));
             }
@@ -184,13 +184,13 @@ impl Script {
     fn fixup(&mut self, declared: &Declared<'_>, fixup: &FixupDraft) {
         let how = if fixup.recursive { "-hR " } else { "-h " };
         let chown = self.commands(declared, fixup.owner.as_ref(), fixup.group.as_ref(), &fixup.path, how);
-        let below = |mode: Option<u32>, kind: char| {
-            mode.map(|mode| format!("sh -c 'find \"$1\" -mindepth 1 -type {kind} -exec chmod {mode:04o} {{}} +' sh"))
+        let below = |mode: Option<&Mode>, kind: char| {
+            mode.map(|mode| format!("sh -c 'find \"$1\" -mindepth 1 -type {kind} -exec chmod {mode} {{}} +' sh"))
         };
         let modes = [
-            below(fixup.dir_mode.filter(|_| fixup.recursive), 'd'),
-            below(fixup.file_mode.filter(|_| fixup.recursive), 'f'),
-            fixup.mode.map(|mode| format!("chmod {mode:04o}")),
+            below(fixup.dir_mode.as_ref().filter(|_| fixup.recursive), 'd'),
+            below(fixup.file_mode.as_ref().filter(|_| fixup.recursive), 'f'),
+            fixup.mode.as_ref().map(|mode| format!("chmod {mode}")),
         ];
         for command in chown.into_iter().chain(modes.into_iter().flatten()) {
             self.put(format!("fix {} {command}", word(fixup.path.as_bytes())));

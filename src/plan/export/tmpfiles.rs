@@ -88,7 +88,7 @@ impl Lines {
                 let is_entry = path == item.stored;
                 if is_entry || !self.by_path.contains_key(&path) {
                     let planned = if is_entry { Planned::of(declared, item) } else { Planned::default() };
-                    let line = line(declared, area, &path, planned);
+                    let line = line(declared, area, &path, planned, &mut self.notes);
                     self.by_path.insert(path, line);
                 }
             }
@@ -106,7 +106,13 @@ impl Lines {
     }
 }
 
-fn line<'p>(declared: &Declared<'p>, area: &Area<'_>, path: &RelPath, mut planned: Planned<'p>) -> Line {
+fn line<'p>(
+    declared: &Declared<'p>,
+    area: &Area<'_>,
+    path: &RelPath,
+    mut planned: Planned<'p>,
+    notes: &mut Vec<Note>,
+) -> Line {
     let draft = area.draft;
     planned.fix(&declared.plan.fixups, path, EntryKind::Directory);
     let below = path.strip_prefix(&draft.to);
@@ -124,7 +130,7 @@ fn line<'p>(declared: &Declared<'p>, area: &Area<'_>, path: &RelPath, mut planne
     });
     let user = home.map_or_else(|| "root".to_string(), |home| home.user);
     Line {
-        mode: match planned.mode {
+        mode: match planned.mode(seen.map(|stat| stat.mode), EntryKind::Directory, path, notes) {
             Some(mode) => Field::Fixed(format!("{mode:04o}")),
             None => Field::New(format!("{:04o}", mode.unwrap_or(0o755))),
         },

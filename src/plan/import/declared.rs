@@ -2,7 +2,7 @@
 
 use super::note::Note;
 use crate::path::RelPath;
-use crate::plan::mode;
+use crate::plan;
 use std::collections::BTreeMap;
 
 /// Everything that was read, before it is put in order.
@@ -94,13 +94,16 @@ pub(super) struct Mode {
 }
 
 impl Mode {
-    /// Reads a mode the way the plan does. A symbolic mode keeps its text when it
-    /// names whom it means; without that, mkdir(1) asks the umask and the plan does not.
+    /// Reads a mode of a directory to be made: mkdir(1) begins with a=rwx. A symbolic mode
+    /// keeps its text when it names whom it means, else the umask has its say, and says all
+    /// bits: in a plan it changes what the backup has.
     pub(super) fn new(text: &str) -> Option<Self> {
-        let bits = mode::parse(text).ok()?;
+        let change = plan::Mode::parse(text).ok()?.change();
+        let bits = change.of(0o777, true);
         let octal = text.bytes().all(|b| b.is_ascii_digit());
         let named = text.split(',').all(|clause| clause.starts_with(['u', 'g', 'o', 'a']));
-        let text = if !octal && named { text.to_string() } else { format!("{bits:04o}") };
+        let text =
+            if !octal && named && change.absolute().is_some() { text.to_string() } else { format!("{bits:04o}") };
         Some(Self { text, bits })
     }
 
@@ -167,6 +170,7 @@ mod tests {
             ("u=rwx,g=rx,o=", "u=rwx,g=rx,o=", 0o750),
             ("=rx", "0555", 0o555),
             ("u=rwx,-w", "0555", 0o555),
+            ("go-w", "0755", 0o755),
         ] {
             let mode = Mode::new(text).unwrap();
             assert_eq!((mode.text(), mode.bits()), (written, bits), "{text}");

@@ -1,7 +1,7 @@
 //! Whatever is declared comes back out of the plan, name by name.
 
 use super::*;
-use crate::plan::{EntryDraft, IdRef, IdValue, TargetDraft, mode, resolved::EntryKind};
+use crate::plan::{EntryDraft, IdRef, IdValue, Mode, TargetDraft, resolved::EntryKind};
 use proptest::collection::btree_map;
 use proptest::option;
 use proptest::prelude::*;
@@ -65,7 +65,8 @@ fn lists(paths: &BTreeMap<String, Declared>, above: &str, home: Option<&str>) ->
 
 fn row(path: &str, declared: &Declared, above: &str, storage: &str, own: &[&str; 2]) -> Row {
     let other = |name: &Option<String>, own: &str| name.clone().filter(|name| declared.directory && name != own);
-    let bits = declared.mode.as_deref().and_then(|mode| mode::parse(mode).ok());
+    let bits =
+        declared.mode.as_deref().and_then(|mode| Mode::parse(mode).ok()).map(|mode| mode.change().of(0o777, true));
     (
         format!("{above}/{path}"),
         format!("{storage}{above}/{path}"),
@@ -76,21 +77,6 @@ fn row(path: &str, declared: &Declared, above: &str, storage: &str, own: &[&str;
     )
 }
 
-/// The name that a pattern stands for: a class of one character is that character.
-fn meant(pattern: &str) -> String {
-    let component = |text: &str| {
-        let mut out = String::new();
-        let mut chars = text.chars();
-        let glob = text.contains(['*', '?', '[', '{']);
-        while let Some(c) = chars.next() {
-            let one = if glob && c == '[' { chars.next().zip(chars.next()).map(|(one, _)| one) } else { Some(c) };
-            out.extend(one);
-        }
-        out
-    };
-    pattern.split('/').map(component).collect::<Vec<_>>().join("/")
-}
-
 fn rows(target: &TargetDraft) -> Vec<Row> {
     let text = |id: &Option<IdRef>| {
         id.as_ref().map(|id| match &id.value {
@@ -99,15 +85,16 @@ fn rows(target: &TargetDraft) -> Vec<Row> {
         })
     };
     let path = |base: &RelPath, entry: &EntryDraft| {
-        let pattern = String::from_utf8(entry.path.as_bytes().to_vec()).unwrap();
+        let path = String::from_utf8(entry.path.as_bytes().to_vec()).unwrap();
         let base = String::from_utf8(base.as_bytes().to_vec()).unwrap();
         let base = if base.is_empty() { base } else { format!("/{base}") };
-        format!("{base}/{}", meant(&pattern))
+        format!("{base}/{path}")
     };
     let row = |entry: &EntryDraft| {
         let (live, stored) = (path(&target.from, entry), path(&target.to, entry));
         let directory = entry.kind == EntryKind::Directory;
-        (live, stored, directory, text(&entry.owner), text(&entry.group), entry.mode)
+        let mode = entry.mode.as_ref().and_then(|mode| mode.change().absolute());
+        (live, stored, directory, text(&entry.owner), text(&entry.group), mode)
     };
     target.entries.iter().map(row).collect()
 }
