@@ -169,6 +169,7 @@ impl Run {
             problems: Arc::clone(&self.problems),
             stop: self.stop.clone(),
             pace: Pace::new(self.stop.clone(), None),
+            groups: Arc::default(),
             options: Options {
                 keep: Keep { owner: if may_chown() { Owners::Kept } else { Owners::Left }, atime: false },
                 cross_mounts: false,

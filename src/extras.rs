@@ -99,7 +99,7 @@ pub fn report_unfinished(targets: &[String], journal: &Journal, problems: &Probl
 fn is_in_source(plan: &Resolved, path: &RelPath) -> bool {
     let Ok(source) = Root::open(&plan.source) else { return true };
     plan.targets.iter().any(|target| {
-        !target.excludes_from_above(path)
+        !target.leaves_out_below_entry(path, false)
             && target.entries.iter().any(|entry| {
                 let src = path.strip_prefix(&entry.dst).map(|below| entry.src.join_path(&below));
                 src.is_some_and(|src| source.open_in(&src, OFlags::PATH | OFlags::NOFOLLOW).is_ok())

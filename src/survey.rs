@@ -1,5 +1,6 @@
 //! Sizes and counts of what will be copied, read only, before the first byte.
 
+use crate::copy::layout::Sources;
 use crate::copy::source::ENTRY;
 use crate::journal::{Journal, JournalError, Reader, State};
 use crate::path::{Name, RelPath};
@@ -78,8 +79,8 @@ type Linked = Mutex<HashSet<(u64, u64)>>;
 struct Walks {
     cross_mounts: bool,
     linked: Linked,
-    /// Sources of entries that lie below another entry: the outer walk leaves them to the inner one.
-    inner: HashSet<RelPath>,
+    /// An entry below another one is left to itself.
+    sources: Sources,
     /// What need not be counted.
     finished: Option<Finished>,
 }
@@ -109,7 +110,7 @@ fn run(
     cross_mounts: bool,
     finished: Option<Finished>,
 ) -> Vec<Survey> {
-    let walks = Walks { cross_mounts, linked: Linked::default(), inner: inner_entries(plan), finished };
+    let walks = Walks { cross_mounts, linked: Linked::default(), sources: Sources::new(plan), finished };
     let survey = |target: &Target| {
         let visitor = Visitor { target, counts: Counts::default(), walks: &walks };
         let present = target.entries.iter().filter(|e| e.presence == Presence::Present);
@@ -118,14 +119,6 @@ fn run(
         visitor.counts.read()
     };
     plan.targets.iter().map(survey).collect()
-}
-
-fn inner_entries(plan: &Resolved) -> HashSet<RelPath> {
-    let entries = || plan.targets.iter().flat_map(|t| &t.entries);
-    entries()
-        .filter(|inner| entries().any(|e| e.src != inner.src && inner.src.strip_prefix(&e.src).is_some()))
-        .map(|e| e.src.clone())
-        .collect()
 }
 
 /// Counts what one target will need.
@@ -138,6 +131,8 @@ struct Visitor<'a> {
 /// A directory of the backup, and its id in the journal where that is asked.
 struct At {
     path: RelPath,
+    /// Where in the tree of sources it is.
+    cursor: Option<usize>,
     id: Option<i64>,
 }
 
@@ -162,7 +157,8 @@ impl Visitor<'_> {
         }
         match source.open_strict(&entry.real, ENTRY) {
             Ok(fd) => {
-                let (path, place) = (entry.real.clone(), At { path: entry.src.clone(), id });
+                let cursor = self.walks.sources.find(&entry.src);
+                let (path, place) = (entry.real.clone(), At { path: entry.src.clone(), cursor, id });
                 Some(Start { path, dir: SourceDir::from_fd(fd), stat, place })
             }
             Err(_) => {
@@ -179,15 +175,15 @@ impl Visit for Visitor<'_> {
     fn entry(&self, above: &At, _: &SourceDir, name: &Name, stat: &Stat) -> Option<At> {
         let is_dir = stat.kind == Kind::Directory;
         let path = || above.path.join(name);
-        // The path is put together only where it can matter.
-        if !self.walks.inner.is_empty() && self.walks.inner.contains(&path())
+        let cursor = above.cursor.and_then(|at| self.walks.sources.child(at, name));
+        if cursor.is_some_and(|at| self.walks.sources.entry(at).is_some())
             || self.target.excludes_in_source(&above.path, name, is_dir)
             || stat.mount_root && !self.walks.cross_mounts
         {
             return None;
         }
         self.counts.add(stat, name.as_bytes(), above.id, self.walks, path);
-        is_dir.then(|| At { path: path(), id: above.id.and_then(|id| self.walks.below(id, name)) })
+        is_dir.then(|| At { path: path(), cursor, id: above.id.and_then(|id| self.walks.below(id, name)) })
     }
 
     fn unreadable(&self, _: Unread<'_, At>) {

@@ -40,6 +40,7 @@ mod limits;
 mod manifest;
 mod matrix;
 mod mounts;
+mod nested;
 mod nobody;
 mod odd;
 mod output;

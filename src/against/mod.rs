@@ -8,7 +8,7 @@
 
 mod expect;
 
-use crate::copy::layout::{self, DstNode, Sources};
+use crate::copy::layout::{self, DstNode, EntryIndex, Meets, Sources, source_on_the_way};
 use crate::copy::parents::source_of_parent;
 use crate::copy::source::ENTRY;
 use crate::copy::{is_temporary, reserved};
@@ -141,13 +141,13 @@ impl<'a> Walk<'a> {
             }
             let path = above.join(name);
             if let Some(target) = child.parent_of {
-                self.parent(target, above, name, &path);
+                self.parent(target, above, name, &path, None);
             }
             self.parents(child, &path);
         }
     }
 
-    fn parent(&self, target: usize, above: &RelPath, name: &Name, path: &RelPath) {
+    fn parent(&self, target: usize, above: &RelPath, name: &Name, path: &RelPath, src: Option<&RelPath>) {
         let plan = &self.verifier().plan.targets[target];
         let target = u32::try_from(target).unwrap_or(u32::MAX);
         let owner = self.of.keep.owner.are_kept().then_some((plan.parents.uid, plan.parents.gid));
@@ -156,7 +156,7 @@ impl<'a> Walk<'a> {
             Ok(dst) => dst,
             Err(errno) => return self.verifier().problem(target, unreachable(path, errno)),
         };
-        let row = match source_of_parent(self.of.source, plan, path) {
+        let row = match source_of_parent(self.of.source, plan, path, src) {
             Ok(Some((fd, stat))) => {
                 let (dir, holder, own) = (self.id_of(above), Holder::file(&fd), Explicit::default());
                 self.expected(&Seen { name, path, target, dir, stat: &stat, holder, near: None, own }, &dst)
@@ -260,16 +260,12 @@ impl<'a> Walk<'a> {
         let dir = Arc::new(dir);
         let Some(sides) = self.open(&dir) else { return };
         let mut known = HashSet::new();
+        let declared = self.declared(&dir, &sides);
         let read = read_batches(&sides.src, READ, |mut batch| {
             batch.sort_unstable_by_key(|entry| entry.ino);
             let (mut directories, mut others) = (Vec::new(), Vec::new());
             for DirEntry { name, kind, .. } in batch {
-                // Another entry of the plan: compared by itself, where it goes.
-                if dir
-                    .cursor
-                    .and_then(|at| self.sources.child(at, &name))
-                    .is_some_and(|at| self.sources.entry(at).is_some())
-                {
+                if declared.contains(&name) {
                     continue;
                 }
                 let kind = kind.map_or_else(|| sides.src.stat_at(&name).map(|stat| stat.kind), Ok);
@@ -308,6 +304,53 @@ impl<'a> Walk<'a> {
             self.queued.fetch_sub(1, Ordering::Relaxed);
             task(self, scope, 0);
         });
+    }
+
+    /// Names in `dir` that are entries of their own, compared by themselves where they go, or
+    /// have to be directories on the way to such: the walk of `dir` leaves them out.
+    fn declared(&self, dir: &Dir, sides: &Sides) -> HashSet<Name> {
+        let Some(at) = dir.cursor else { return HashSet::new() };
+        let left_out = |(name, child): (&Name, usize)| {
+            let path = dir.dst.join(name);
+            match self.sources.meets(&self.verifier().plan, child, &path) {
+                Meets::Nothing => return None,
+                Meets::Entry(_) | Meets::Elsewhere { below: None } => {}
+                Meets::Elsewhere { below: Some(below) } => self.on_the_way(below, child, &dir.dst, name),
+                Meets::OnTheWay(below) => match sides.src.stat_at(name) {
+                    Ok(stat) if stat.kind == Kind::Symlink => self.on_the_way(below, child, &dir.dst, name),
+                    Ok(stat)
+                        if stat.kind == Kind::Directory
+                            && (self.of.cross_mounts || !stat.mount_root)
+                            && !self.is_excluded(dir, name, true) =>
+                    {
+                        return None;
+                    }
+                    _ => {
+                        self.on_the_way(below, child, &dir.dst, name);
+                        return None;
+                    }
+                },
+            }
+            Some(name.clone())
+        };
+        self.sources.children(at).filter_map(left_out).collect()
+    }
+
+    /// Compares a directory that the walk does not enter, and those between it and the entries
+    /// below, as a copier makes them.
+    fn on_the_way(&self, below: EntryIndex, at: usize, above: &RelPath, name: &Name) {
+        let plan = &self.verifier().plan;
+        let path = above.join(name);
+        let src = source_on_the_way(&plan.targets[below.0].entries[below.1], &path);
+        self.parent(below.0, above, name, &path, Some(&src));
+        for (name, child) in self.sources.children(at) {
+            match self.sources.meets(plan, child, &path.join(name)) {
+                Meets::OnTheWay(below) | Meets::Elsewhere { below: Some(below) } => {
+                    self.on_the_way(below, child, &path, name);
+                }
+                Meets::Entry(_) | Meets::Elsewhere { below: None } | Meets::Nothing => {}
+            }
+        }
     }
 
     fn names(&self, dir: &Dir, names: Vec<(Name, Kind)>) {

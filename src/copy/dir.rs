@@ -2,6 +2,7 @@
 
 use super::arrive::Leaving;
 use super::birth::is_temporary;
+use super::layout::Meets;
 use super::node::DirNode;
 use super::source::SourceNode;
 use super::{Engine, Override};
@@ -58,12 +59,13 @@ const TASK: usize = 64;
 impl Engine {
     /// Copies everything in `dir`, whose node is held by the caller's task.
     pub(super) fn fill_directory<'s>(&'s self, scope: &Scope<'s>, dir: &Arc<OpenDir>, inline: u32) {
+        let declared = self.copy_declared(scope, dir);
         let opened = dir.src.open();
         let read = opened.and_then(|src| {
             read_batches(&*src, READ, |mut batch| {
                 batch.sort_unstable_by_key(|entry| entry.ino);
                 let (mut directories, mut others) = (Vec::new(), Vec::new());
-                for entry in batch {
+                for entry in batch.into_iter().filter(|entry| !declared.contains(&entry.name)) {
                     match self.kind_of(dir, &entry) {
                         Some(Kind::Directory) => directories.push(entry.name),
                         Some(kind) => others.push((entry.name, kind)),
@@ -75,8 +77,8 @@ impl Engine {
                     let task = std::mem::replace(&mut others, rest);
                     let dir = Arc::clone(dir);
                     dir.node.hold();
-                    self.spawn(scope, inline, move |engine, scope, _| {
-                        engine.copy_names(scope, &dir, task);
+                    self.spawn(scope, inline, move |engine, _, _| {
+                        engine.copy_names(&dir, task);
                         engine.release(Arc::clone(&dir.node));
                     });
                 }
@@ -125,13 +127,13 @@ impl Engine {
         });
     }
 
-    fn copy_names<'s>(&'s self, scope: &Scope<'s>, dir: &Arc<OpenDir>, names: Vec<(Name, Kind)>) {
+    fn copy_names(&self, dir: &Arc<OpenDir>, names: Vec<(Name, Kind)>) {
         let reader = self.reader_for(dir);
         for (name, kind) in names {
             if self.stop.is_set() {
                 return;
             }
-            if self.is_other_entry(scope, dir, &name) || self.is_excluded(dir, &name, false) {
+            if self.is_excluded(dir, &name, false) {
                 continue;
             }
             if is_temporary(&name) {
@@ -145,16 +147,23 @@ impl Engine {
     }
 
     fn copy_subdirectory<'s>(&'s self, scope: &Scope<'s>, above: &Arc<OpenDir>, name: &Name, inline: u32) {
-        if self.stop.is_set() || self.is_other_entry(scope, above, name) || self.is_excluded(above, name, true) {
+        if self.stop.is_set() || self.is_excluded(above, name, true) {
             return;
         }
         let path = || above.node.path().join(name);
         let target = above.node.target;
+        let cursor = above.place.cursor.and_then(|at| self.sources.child(at, name));
         let opened = above.src.open_dir(name).and_then(|src| src.stat().map(|stat| (src, stat)));
         let (src, stat) = match opened {
             Ok(opened) => opened,
             Err(errno) => {
                 self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "open the directory", errno));
+                // Its own names may be out of reach, and not what the plan declares below them.
+                if let Some(at) = cursor
+                    && let Meets::OnTheWay(below) = self.sources.meets(&self.plan, at, &path())
+                {
+                    self.copy_on_the_way(scope, below, at, &above.node, name);
+                }
                 return;
             }
         };
@@ -164,7 +173,6 @@ impl Engine {
         if stat.dev != above.dev && !stat.mount_root && !self.drivers.is_empty_subvolume(&stat, &src) {
             self.note_subvolume(&path(), &src, &stat);
         }
-        let cursor = above.place.cursor.and_then(|at| self.sources.child(at, name));
         let place = Place { cursor };
         let src = SourceNode::below(&above.src, name, src, &stat);
         let Some(dir) = self.enter(&above.node, name, src, &stat, place, Override::default()) else { return };

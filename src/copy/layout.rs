@@ -1,7 +1,7 @@
 //! Where the plan's entries lie: a tree of destinations to build, and a tree of
 //! sources to recognise entries below other entries.
 
-use crate::path::Name;
+use crate::path::{Name, RelPath};
 use crate::plan::resolved::{Presence, Resolved};
 use std::collections::BTreeMap;
 
@@ -52,8 +52,34 @@ impl Sources {
     }
 
     /// The node of `path`, if it lies on the way to an entry.
-    pub(crate) fn find(&self, path: &crate::path::RelPath) -> Option<usize> {
+    pub(crate) fn find(&self, path: &RelPath) -> Option<usize> {
         path.names().try_fold(0, |at, name| self.child(at, &name))
+    }
+
+    /// What the plan says of the node `at`, which a walk meets at the place `dst`.
+    pub(crate) fn meets(&self, plan: &Resolved, at: usize, dst: &RelPath) -> Meets {
+        let entry = self.0[at].entry;
+        let is_here = |(t, e): EntryIndex| plan.targets[t].entries[e].dst == *dst;
+        match (entry, self.first_below(plan, at, dst)) {
+            (Some(entry), _) if is_here(entry) => Meets::Entry(entry),
+            (Some(_), below) => Meets::Elsewhere { below },
+            (None, Some(below)) => Meets::OnTheWay(below),
+            (None, None) => Meets::Nothing,
+        }
+    }
+
+    /// Some entry below `at` that has its place below `dst` as well.
+    pub(crate) fn first_below(&self, plan: &Resolved, at: usize, dst: &RelPath) -> Option<EntryIndex> {
+        self.0[at].children.iter().find_map(|(name, child)| {
+            let dst = dst.join(name);
+            let entry = self.0[*child].entry.filter(|(t, e)| plan.targets[*t].entries[*e].dst == dst);
+            entry.or_else(|| self.first_below(plan, *child, &dst))
+        })
+    }
+
+    /// What lies below `at` on the way to entries.
+    pub(crate) fn children(&self, at: usize) -> impl Iterator<Item = (&Name, usize)> {
+        self.0[at].children.iter().map(|(name, child)| (name, *child))
     }
 
     /// The node of `name` below `at`.
@@ -65,6 +91,33 @@ impl Sources {
     pub(crate) fn entry(&self, at: usize) -> Option<EntryIndex> {
         self.0[at].entry
     }
+}
+
+/// What the plan says of a name that the walk of an entry meets. Copying and comparing
+/// with the source ask the same question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meets {
+    /// It is a part of what is walked.
+    Nothing,
+    /// An entry that has its place here.
+    Entry(EntryIndex),
+    /// An entry that goes elsewhere and is left out here. Others below it may have their
+    /// place here: one of them.
+    Elsewhere {
+        /// Such an entry.
+        below: Option<EntryIndex>,
+    },
+    /// No entry, but this one lies below it and has its place below here.
+    OnTheWay(EntryIndex),
+}
+
+/// The backup's path of the directory `place`, which lies on the way to `entry`.
+pub(crate) fn source_on_the_way(entry: &crate::plan::resolved::Entry, place: &RelPath) -> RelPath {
+    let mut src = entry.src.clone();
+    for _ in place.depth()..entry.dst.depth() {
+        src = src.parent().unwrap_or_default();
+    }
+    src
 }
 
 /// Which present entries lie inside another present entry, source and

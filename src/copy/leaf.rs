@@ -67,7 +67,7 @@ impl Engine {
     }
 
     /// True for the root of a mount that is not to be entered.
-    fn is_barred(&self, stat: &Stat) -> bool {
+    pub(super) fn is_barred(&self, stat: &Stat) -> bool {
         stat.mount_root && !self.options.cross_mounts
     }
 

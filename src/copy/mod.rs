@@ -8,6 +8,7 @@
 mod arrive;
 mod birth;
 mod data;
+mod declared;
 pub mod descriptors;
 mod dir;
 mod file;
@@ -48,7 +49,6 @@ use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words};
 use dir::OpenDir;
 use node::FdBudget;
-use rayon::Scope;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -104,7 +104,7 @@ pub struct Engine {
     pace: Pace,
     options: Options,
     sources: layout::Sources,
-    /// Entries that a walk of an outer entry came across, by target and entry.
+    /// Entries that the run came to, by target and entry.
     visited: Vec<Vec<AtomicBool>>,
     nested: Vec<Vec<bool>>,
     links: link::Links,
@@ -181,11 +181,7 @@ impl Engine {
         let pool = crate::pool::start(self.options.threads, "copy")?;
         let nested = self.nested.clone();
         pool.scope(|scope| self.build(scope, &layout::destinations(&self.plan, |(t, e)| !nested[t][e])));
-        // A nested entry that no walk reached (behind a symlink, a mount or a pattern) is copied on its own.
-        let missed = |(t, e): layout::EntryIndex| nested[t][e] && !self.visited[t][e].load(Ordering::Relaxed);
-        if !self.stop.is_set() {
-            pool.scope(|scope| self.build(scope, &layout::destinations(&self.plan, missed)));
-        }
+        self.report_unreached();
         self.submit.flush();
         self.leave_late();
         self.set_sticky();
@@ -346,25 +342,19 @@ impl Engine {
         answer.map_err(|error| self.stop.set(Reason::Fatal(error.to_string()))).ok()
     }
 
-    fn is_excluded(&self, dir: &OpenDir, name: &Name, is_dir: bool) -> bool {
+    /// True when a pattern leaves `name` out.
+    fn would_exclude(&self, dir: &OpenDir, name: &Name, is_dir: bool) -> bool {
         let target = &self.plan.targets[dir.node.target as usize];
         // The path is put together only where it can matter.
-        let excluded = !target.excluded.is_empty() && target.excludes(&dir.node.path().join(name), is_dir);
+        !target.excluded.is_empty() && target.excludes(&dir.node.path().join(name), is_dir)
+    }
+
+    fn is_excluded(&self, dir: &OpenDir, name: &Name, is_dir: bool) -> bool {
+        let excluded = self.would_exclude(dir, name, is_dir);
         if excluded {
             crate::progress::counters::add(&self.tally(dir.node.target).excluded, 1);
         }
         excluded
-    }
-
-    /// True when `name` is an entry of its own: it is copied here if its
-    /// destination is here, and left out if it goes elsewhere.
-    fn is_other_entry<'s>(&'s self, scope: &Scope<'s>, dir: &Arc<OpenDir>, name: &Name) -> bool {
-        let Some(at) = dir.place.cursor.and_then(|at| self.sources.child(at, name)) else { return false };
-        let Some((t, e)) = self.sources.entry(at) else { return false };
-        if self.nested[t][e] && !self.visited[t][e].swap(true, Ordering::Relaxed) {
-            self.copy_entry(scope, (t, e), &dir.node, name);
-        }
-        true
     }
 
     /// Opens a directory of the target by its path below the root, name by name.

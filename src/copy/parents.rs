@@ -24,6 +24,7 @@ use rayon::Scope;
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 impl Engine {
     /// Builds the directories of `layout` and starts its entries.
@@ -63,13 +64,13 @@ impl Engine {
             if self.stop.is_set() {
                 return;
             }
-            // Entries below an entry are met by its walk, or built in the second round.
+            // Entries below an entry are seen to by its walk.
             if let Some(entry) = child.entry {
                 self.copy_entry(scope, entry, above, name);
                 continue;
             }
             let node = match child.parent_of {
-                Some(target) => self.parent(above, name, target),
+                Some(target) => self.parent(above, name, target, None),
                 None => self.passage(above, name, child),
             };
             if let Some(node) = node {
@@ -106,12 +107,19 @@ impl Engine {
     }
 
     /// `to` or a directory between it and an entry: as in the backup, if it is
-    /// there, else as the plan's `parents` say.
-    fn parent(&self, above: &Arc<DirNode>, name: &Name, target: usize) -> Option<Arc<DirNode>> {
+    /// there, else as the plan's `parents` say. `src` is its path there where the target's
+    /// `from` and `to` do not tell.
+    pub(super) fn parent(
+        &self,
+        above: &Arc<DirNode>,
+        name: &Name,
+        target: usize,
+        src: Option<&RelPath>,
+    ) -> Option<Arc<DirNode>> {
         let plan = &self.plan.targets[target];
         let index = u32::try_from(target).unwrap_or(u32::MAX);
         let path = above.path().join(name);
-        let (mut wanted, id) = match source_of_parent(&self.source, plan, &path) {
+        let (mut wanted, id) = match source_of_parent(&self.source, plan, &path, src) {
             Ok(Some((fd, stat))) => {
                 let attributes =
                     self.source_attributes(index, Holder::file(&fd), &stat, || Root::again(&fd).ok(), || path.clone());
@@ -137,6 +145,7 @@ impl Engine {
     /// and on the way to it was decided with the plan; none is followed here.
     pub(super) fn copy_entry<'s>(&'s self, scope: &Scope<'s>, (t, e): EntryIndex, above: &Arc<DirNode>, name: &Name) {
         let entry = &self.plan.targets[t].entries[e];
+        self.visited[t][e].store(true, Ordering::Relaxed);
         let target = u32::try_from(t).unwrap_or(u32::MAX);
         let own = Override { target: Some(target), explicit: entry.explicit(), ..Override::default() };
         let failed = |operation, errno| {
@@ -151,7 +160,15 @@ impl Engine {
             let opened = self.source.open_strict(&entry.real, ENTRY);
             let src = match opened {
                 Ok(fd) => SourceDir::from_fd(fd),
-                Err(errno) => return failed("open the entry", errno),
+                Err(errno) => {
+                    failed("open the entry", errno);
+                    if let Some(at) = self.sources.find(&entry.src)
+                        && let Some(below) = self.sources.first_below(&self.plan, at, &entry.dst)
+                    {
+                        self.copy_on_the_way(scope, below, at, above, name);
+                    }
+                    return;
+                }
             };
             let stat = match src.stat() {
                 Ok(stat) => stat,
@@ -213,9 +230,11 @@ pub(crate) fn source_of_parent(
     source: &Root,
     target: &Target,
     path: &RelPath,
+    src: Option<&RelPath>,
 ) -> Result<Option<(OwnedFd, Stat)>, Errno> {
-    let Some(below) = path.strip_prefix(&target.to) else { return Ok(None) };
-    let opened = source.open_in(&target.from.join_path(&below), OFlags::RDONLY | OFlags::DIRECTORY);
+    let mirrored = || path.strip_prefix(&target.to).map(|below| target.from.join_path(&below));
+    let Some(src) = src.cloned().or_else(mirrored) else { return Ok(None) };
+    let opened = source.open_in(&src, OFlags::RDONLY | OFlags::DIRECTORY);
     match opened.and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
         Ok((stat, fd)) => Ok(Some((fd, stat))),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),

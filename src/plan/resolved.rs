@@ -4,6 +4,7 @@ use super::mode::Mode;
 use super::renumber::Renumbering;
 use crate::path::{Name, RelPath};
 use ignore::gitignore::Gitignore;
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// A plan that names no user, no glob and no default any more.
@@ -32,6 +33,53 @@ pub struct Resolved {
     pub id_warnings: Vec<String>,
     /// The same of maps on the target that the plan replaces.
     pub id_notes: Vec<String>,
+}
+
+/// An entry that lies in another one and goes elsewhere: the other is copied without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Where it would be in the copy of the other, below the root.
+    pub place: RelPath,
+    /// Where the plan has it.
+    pub declared: RelPath,
+}
+
+impl LeftOut {
+    /// For people.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("{}: left out there, the plan has it at {}", self.place, self.declared)
+    }
+}
+
+impl Resolved {
+    /// What entries are copied without, because the plan declares it elsewhere.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        let present = || {
+            let entries = self.targets.iter().flat_map(|t| t.entries.iter().map(move |e| (t, e)));
+            entries.filter(|(_, e)| e.presence == Presence::Present)
+        };
+        let by_source: HashMap<&RelPath, (&Target, &Entry)> = present().map(|(t, e)| (&e.src, (t, e))).collect();
+        let outer = |inner: &Entry| {
+            let mut above = inner.src.parent();
+            while let Some(path) = above {
+                if let Some(outer) = by_source.get(&path) {
+                    return Some(*outer);
+                }
+                above = path.parent();
+            }
+            None
+        };
+        let left_out = |(_, inner): (&Target, &Entry)| {
+            let (target, outer) = outer(inner)?;
+            let place = outer.dst.join_path(&inner.src.strip_prefix(&outer.src)?);
+            let is_dir = inner.kind == EntryKind::Directory;
+            (place != inner.dst && !target.leaves_out_below_entry(&place, is_dir))
+                .then(|| LeftOut { place, declared: inner.dst.clone() })
+        };
+        present().filter_map(left_out).collect()
+    }
 }
 
 /// A storage area and what belongs in it.
@@ -84,12 +132,29 @@ impl Target {
         }
     }
 
-    /// The same for a file that was not come to through its directories: a pattern
-    /// that leaves out one of them leaves it out as well.
+    /// The same for a path that was not come to through its directories: a pattern that
+    /// leaves out one of them, below the entry that is nearest above, leaves it out as well.
     #[must_use]
-    pub fn excludes_from_above(&self, path: &RelPath) -> bool {
-        path.strip_prefix(&self.to)
-            .is_some_and(|below| self.excluded.matched_path_or_any_parents(below.as_path(), false).is_ignore())
+    pub fn leaves_out_below_entry(&self, path: &RelPath, is_dir: bool) -> bool {
+        let above = self.entries.iter().map(|e| &e.dst).filter(|dst| path.strip_prefix(dst).is_some());
+        self.leaves_out_below(above.max_by_key(|dst| dst.depth()), path, is_dir)
+    }
+
+    /// The same where the entry's destination is known.
+    #[must_use]
+    pub fn leaves_out_below(&self, entry: Option<&RelPath>, path: &RelPath, is_dir: bool) -> bool {
+        if self.excluded.is_empty() {
+            return false;
+        }
+        let top = entry.map_or(0, RelPath::depth);
+        let mut at = Some((path.clone(), is_dir));
+        while let Some((path, is_dir)) = at.filter(|(path, _)| path.depth() > top) {
+            if self.excludes(&path, is_dir) {
+                return true;
+            }
+            at = path.parent().map(|path| (path, true));
+        }
+        false
     }
 }
 

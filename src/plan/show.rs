@@ -67,9 +67,11 @@ pub fn table(plan: &Resolved) -> String {
             line(format!("  exclude          {pattern}"));
         }
     }
-    if !plan.fixups.is_empty() {
+    let left_out = plan.left_out();
+    if !left_out.is_empty() || !plan.fixups.is_empty() {
         line(String::new());
     }
+    left_out.iter().for_each(|left_out| line(left_out.words()));
     for fixup in &plan.fixups {
         let below = if fixup.recursive { " and everything below" } else { "" };
         line(format!("fixup {}{below}: {}", fixup.path, attributes(fixup.uid, fixup.gid, fixup.mode.as_ref())));
@@ -116,9 +118,9 @@ pub fn stranger_words(stranger: &Stranger) -> String {
 
 /// The resolved plan as JSON: `{version, name, source, root, targets: [{name,
 /// from, to, parents, exclude, entries: [{source, destination, kind, need, uid,
-/// gid, mode, presence, link?: {to, followed}, path_bytes?}]}], fixups, ids}`. Modes are octal or symbolic
-/// strings;
-/// a path that is not plain UTF-8 is escaped, and exact in `path_bytes` (base64).
+/// gid, mode, presence, link?: {to, followed}, path_bytes?}]}], fixups,
+/// left_out: [{place, declared}], ids}`. Modes are octal or symbolic strings; a path that
+/// is not plain UTF-8 is escaped, and exact in `path_bytes` (base64).
 #[must_use]
 pub fn json(plan: &Resolved) -> Value {
     let shown = |mode: &Option<Mode>| mode.as_ref().map(Mode::to_string);
@@ -149,6 +151,9 @@ pub fn json(plan: &Resolved) -> Value {
         "fixups": plan.fixups.iter().map(|f| json!({
             "path": f.path.to_string(), "uid": f.uid, "gid": f.gid, "mode": shown(&f.mode),
             "recursive": f.recursive, "dir_mode": shown(&f.dir_mode), "file_mode": shown(&f.file_mode),
+        })).collect::<Vec<_>>(),
+        "left_out": plan.left_out().iter().map(|left_out| json!({
+            "place": left_out.place.to_string(), "declared": left_out.declared.to_string(),
         })).collect::<Vec<_>>(),
         "ids": plan.drift,
     })

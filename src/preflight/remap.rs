@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 pub(super) fn refusals(plan: &Resolved, source: Option<&Root>) -> Refusals {
     let copied = |map: &RelPath, target: &Target, entry: &Entry| {
         let there = |below| source.is_some_and(|s| s.open_in(&entry.src.join_path(&below), OFlags::PATH).is_ok());
-        map.strip_prefix(&entry.dst).is_some_and(there) && !target.excludes_from_above(map)
+        map.strip_prefix(&entry.dst).is_some_and(there) && !target.leaves_out_below_entry(map, false)
     };
     let replaced = plan.renumbering.given_by.iter().filter_map(|map| {
         let target = plan.targets.iter().find(|t| t.entries.iter().any(|e| copied(map, t, e)))?;

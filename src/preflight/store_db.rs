@@ -28,7 +28,7 @@ pub(super) fn look(plan: &Resolved, source: &Root) -> Option<Finding> {
     let copied = plan.targets.iter().any(|target| {
         target.entries.iter().filter(|e| e.presence == Presence::Present).any(|entry| {
             let arrives = database.strip_prefix(&entry.src).map(|below| entry.dst.join_path(&below));
-            arrives.is_some_and(|path| !target.excludes_from_above(&path))
+            arrives.is_some_and(|path| !target.leaves_out_below_entry(&path, false))
         })
     });
     if !copied {

@@ -57,6 +57,7 @@ impl Run {
             remap_ids: job.allow.remap_ids,
         };
         run.declared_problems();
+        run.plan.left_out().iter().for_each(|left_out| run.problems.note(left_out.words()));
         run
     }
 

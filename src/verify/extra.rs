@@ -21,7 +21,7 @@ impl Verifier {
     /// have no row. What a pattern leaves out and sockets are no part of a copy.
     pub(super) fn extra_names(&self, parent: &TargetDir, name: &Name, path: &RelPath, row: &Row) {
         let (Some(id), State::Done | State::Bad) = (row.id, row.state) else { return };
-        if !self.is_owned(path) {
+        if self.owner(path).is_none() {
             return;
         }
         let read = parent.open_dir(name).and_then(|dir| {
@@ -48,15 +48,13 @@ impl Verifier {
         }
     }
 
-    fn is_owned(&self, path: &RelPath) -> bool {
+    /// The declared entry at or nearest above `path`.
+    fn owner(&self, path: &RelPath) -> Option<RelPath> {
         let mut at = Some(path.clone());
-        while let Some(path) = at {
-            if self.owned.contains(&path) {
-                return true;
-            }
+        while let Some(path) = at.as_ref().filter(|path| !self.owned.contains(path)) {
             at = path.parent();
         }
-        false
+        at
     }
 
     fn is_extra(&self, dir: &TargetDir, above: &Stat, id: i64, path: &RelPath, target: u32, entry: &DirEntry) -> bool {
@@ -87,7 +85,8 @@ impl Verifier {
             return false;
         };
         let excluded = self.plan.targets.get(target as usize).is_some_and(|target| {
-            !target.excluded.is_empty() && target.excludes(&path.join(&entry.name), kind == Kind::Directory)
+            let (owner, is_dir) = (self.owner(path), kind == Kind::Directory);
+            target.leaves_out_below(owner.as_ref(), &path.join(&entry.name), is_dir)
         });
         kind != Kind::Socket && !excluded
     }
