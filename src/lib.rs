@@ -18,6 +18,7 @@ pub mod durable;
 pub mod exit;
 pub mod extras;
 pub mod fixup;
+pub mod groups;
 mod homes;
 pub mod journal;
 pub mod loss;

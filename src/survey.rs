@@ -245,7 +245,7 @@ impl Finished {
             Some(row) if stat.kind == Kind::Directory => row.id.is_some(),
             Some(row) if row.state == State::Done && row.source_unchanged(stat) => true,
             _ if stat.nlink > 1 && stat.kind != Kind::Directory => {
-                reader.find_linked(stat).ok().flatten().is_some_and(|row| row.source_unchanged(stat))
+                reader.find_linked(stat).is_ok_and(|rows| rows.iter().any(|row| row.source_unchanged(stat)))
             }
             _ => false,
         }

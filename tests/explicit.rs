@@ -167,3 +167,72 @@ fn a_name_that_looks_like_a_pattern_is_copied() {
     }
     assert_eq!(owner(world.persist.join("s/srv/[x]")).0, 5);
 }
+
+/// Two names of one inode in two entries, and another two in one.
+fn linked(world: &World) {
+    for (one, two) in [("home/u/a/one", "srv/b/two"), ("home/u/c/one", "home/u/c/two")] {
+        let one = world.file(one, one);
+        set_mode(&one, 0o644);
+        std::fs::create_dir_all(world.source.join(two).parent().unwrap()).unwrap();
+        std::fs::hard_link(one, world.source.join(two)).unwrap();
+    }
+    std::fs::hard_link(world.file("srv/b/free", "x"), world.source.join("home/u/free")).unwrap();
+}
+
+#[test]
+fn what_a_fixup_says_of_one_name_holds_for_the_inode() {
+    need_root!();
+    let world = World::ext4(64);
+    linked(&world);
+    let text = "directories = [\"home/u\", \"srv\"]\n[[fixup]]\npath = \"/persist/s/home/u/a\"\nowner = 7\nrecursive = true\nfile-mode = \"0600\"\n\
+                [[fixup]]\npath = \"/persist/s/home/u/c/two\"\nowner = 8\n";
+    let plan = plan(&world, text);
+    holds_in_every_run(&plan);
+    let at = |name: &str| world.persist.join("s").join(name);
+    for (one, two) in [("home/u/a/one", "srv/b/two"), ("home/u/c/one", "home/u/c/two"), ("srv/b/free", "home/u/free")] {
+        let ino = |name| std::fs::metadata(at(name)).unwrap().ino();
+        assert_eq!(ino(one), ino(two), "{one}");
+    }
+    assert_eq!((owner(at("srv/b/two")).0, mode(at("srv/b/two")), owner(at("home/u/c/one")).0), (7, 0o600, 8));
+}
+
+#[test]
+fn what_an_entry_says_of_one_name_holds_for_the_inode_and_the_link_stays() {
+    need_root!();
+    let world = World::ext4(64);
+    linked(&world);
+    let text = "directories = [\"srv\"]\nfiles = [{ path = \"home/u/a/one\", owner = 7, mode = \"go-r\" }, \"home/u/c/one\",\n\
+                { path = \"home/u/c/two\", owner = 9 }, \"home/u/free\"]\n";
+    let plan = plan(&world, text);
+    holds_in_every_run(&plan);
+    let at = |name: &str| world.persist.join("s").join(name);
+    assert_eq!((owner(at("srv/b/two")).0, mode(at("srv/b/two")), owner(at("home/u/c/one")).0), (7, 0o600, 9));
+    assert_eq!(std::fs::metadata(at("srv/b/two")).unwrap().nlink(), 2);
+    // Another word later is a later word for all names.
+    let text = std::fs::read_to_string(&plan).unwrap().replace("owner = 7", "owner = 5");
+    std::fs::write(&plan, text).unwrap();
+    holds_in_every_run(&plan);
+    assert_eq!((owner(at("srv/b/two")).0, std::fs::metadata(at("srv/b/two")).unwrap().nlink()), (5, 2));
+}
+
+#[test]
+fn two_words_for_one_inode_are_refused() {
+    need_root!();
+    let world = World::ext4(64);
+    linked(&world);
+    let text = "directories = [\"srv\"]\nfiles = [{ path = \"home/u/a/one\", owner = 7 }]\n\
+                [[fixup]]\npath = \"/persist/s/srv\"\nowner = 8\nrecursive = true\n";
+    run(&plan(&world, text), &[]).exits(3).says("hard links").says("owner").says("7").says("8");
+    assert!(!world.persist.join("s").exists());
+}
+
+#[test]
+fn a_linked_file_never_stands_wider_than_another_name_says() {
+    need_root!();
+    let world = World::ext4(64);
+    linked(&world);
+    let text = "directories = [\"srv\", \"home/u\"]\n[[fixup]]\npath = \"/persist/s/srv/b/two\"\nmode = \"0600\"\n";
+    let ran = run(&plan(&world, text), &["--threads", "1"]).exits(0);
+    assert_eq!(ran.report["fixups"][0]["changed"], 0, "the copy has put it on\n{ran}");
+    assert_eq!(mode(world.persist.join("s/home/u/a/one")), 0o600);
+}

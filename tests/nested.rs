@@ -136,3 +136,22 @@ fn an_entry_below_what_another_target_has_is_at_its_own_place() {
     assert!(!world.persist.join("bulk/key").exists() && world.persist.join("bulk/blob").exists());
     assert!(!world.persist.join("s/home/u/proj/data/blob").exists());
 }
+
+#[test]
+fn links_hold_within_what_is_copied_together_and_not_beyond() {
+    need_root!();
+    let world = World::ext4(64);
+    let one = world.file("a/one", "x");
+    std::fs::hard_link(&one, world.source.join("a/two")).unwrap();
+    std::fs::create_dir(world.source.join("b")).unwrap();
+    std::fs::hard_link(&one, world.source.join("b/three")).unwrap();
+    symlink("a", world.source.join("again")).unwrap();
+    let plan = plan(&world, "directories = [\"a\", \"b\", \"again\"]\n");
+    holds_in_every_run(&plan);
+    let at = |path: &str| ino(world.persist.join("s").join(path));
+    assert!(at("a/one") == at("a/two") && at("a/one") == at("b/three"));
+    assert!(at("again/one") == at("again/two") && at("a/one") != at("again/one"));
+    std::fs::remove_file(world.persist.join("s/again/two")).unwrap();
+    run(&plan, &["--repair"]).exits(0);
+    assert!(at("again/one") == at("again/two") && at("a/one") != at("again/one"));
+}

@@ -25,6 +25,8 @@ pub(super) struct Seen<'a> {
     pub(super) target: u32,
     /// The journal's id of the directory.
     pub(super) dir: Option<i64>,
+    /// Of its directory.
+    pub(super) share: u32,
     pub(super) stat: &'a Stat,
     pub(super) holder: Holder<'a>,
     /// The directory that it lies in, of what is no directory itself.
@@ -63,6 +65,7 @@ impl Walk<'_> {
             wanted.mtime = None;
         }
         wanted.override_with(explicit::of_path(&self.verifier().plan, path, wanted.kind));
+        wanted.override_with(self.of.groups.say(stat, seen.share));
         if wanted.rights.taken {
             self.verifier().problems.note_each(Rights::WORDS, path.clone());
         }
@@ -78,7 +81,7 @@ impl Walk<'_> {
             None => {
                 let ino = dst.stat_at(name).map_or(0, |there| there.ino);
                 let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
-                if is_linked { *linked.entry((stat.dev, stat.ino)).or_insert(ino) } else { ino }
+                if is_linked { *linked.entry((stat.dev, stat.ino, seen.share)).or_insert(ino) } else { ino }
             }
         };
         Row {
@@ -148,6 +151,7 @@ impl Walk<'_> {
             path: &path,
             target: dir.target,
             dir: dir.id,
+            share: dir.share,
             stat: &stat,
             holder,
             near: Some(&sides.src),
@@ -160,8 +164,17 @@ impl Walk<'_> {
     /// Compares an open regular file.
     pub(super) fn file(&self, dir: &Dir, sides: &Sides, name: &Name, fd: &OwnedFd, stat: &Stat, own: Explicit) {
         let path = dir.dst.join(name);
-        let (near, holder) = (Some(&sides.src), Holder::file(fd));
-        let seen = Seen { name, path: &path, target: dir.target, dir: dir.id, stat, holder, near, own };
+        let seen = Seen {
+            name,
+            path: &path,
+            target: dir.target,
+            dir: dir.id,
+            share: dir.share,
+            stat,
+            holder: Holder::file(fd),
+            near: Some(&sides.src),
+            own,
+        };
         let mut row = self.expected(&seen, &sides.dst);
         // Another size or no file at all is said without reading either.
         let same_size = sides.dst.stat_at(name).is_ok_and(|there| there.size == stat.size);

@@ -13,6 +13,7 @@ use crate::copy::parents::source_of_parent;
 use crate::copy::source::ENTRY;
 use crate::copy::{is_temporary, reserved};
 use crate::driver::Drivers;
+use crate::groups::{Groups, Key};
 use crate::journal::{Journal, JournalError, Row};
 use crate::meta::{Keep, Wanted};
 use crate::path::{Name, RelPath};
@@ -41,6 +42,8 @@ pub struct Comparison<'a> {
     pub verifier: &'a Verifier,
     /// The backup.
     pub source: &'a Root,
+    /// Which names are links of one another.
+    pub groups: &'a Groups,
     /// What of the metadata was to be kept.
     pub keep: Keep,
     /// Mounts inside the source are compared as well.
@@ -56,7 +59,7 @@ struct Walk<'a> {
     /// Every directory that some entry's destination is or lies in.
     landings: HashSet<RelPath>,
     /// The target inode of each linked source inode that the journal does not know.
-    linked: Mutex<HashMap<(u64, u64), u64>>,
+    linked: Mutex<HashMap<Key, u64>>,
     drivers: Drivers,
     queued: AtomicUsize,
 }
@@ -73,6 +76,8 @@ struct Dir {
     /// Its id in the journal.
     id: Option<i64>,
     cursor: Option<usize>,
+    /// Number of the share within which names of one inode are links.
+    share: u32,
     dev: u64,
 }
 
@@ -158,8 +163,9 @@ impl<'a> Walk<'a> {
         };
         let row = match source_of_parent(self.of.source, plan, path, src) {
             Ok(Some((fd, stat))) => {
-                let (dir, holder, own) = (self.id_of(above), Holder::file(&fd), Explicit::default());
-                self.expected(&Seen { name, path, target, dir, stat: &stat, holder, near: None, own }, &dst)
+                let (dir, holder) = (self.id_of(above), Holder::file(&fd));
+                let (share, own) = (0, Explicit::default());
+                self.expected(&Seen { name, path, target, dir, share, stat: &stat, holder, near: None, own }, &dst)
             }
             Ok(None) => {
                 plain.override_with(explicit::of_path(&self.verifier().plan, path, Kind::Directory));
@@ -177,14 +183,15 @@ impl<'a> Walk<'a> {
     fn entries<'s>(&'s self, scope: &Scope<'s>) {
         let plan = &self.verifier().plan;
         for (t, target) in plan.targets.iter().enumerate() {
-            let t = u32::try_from(t).unwrap_or(u32::MAX);
-            for entry in target.entries.iter().filter(|e| e.presence == Presence::Present) {
-                scope.spawn(move |scope| self.entry(scope, t, entry));
+            for (e, entry) in target.entries.iter().enumerate().filter(|(_, e)| e.presence == Presence::Present) {
+                let share = self.of.groups.share((t, e));
+                let t = u32::try_from(t).unwrap_or(u32::MAX);
+                scope.spawn(move |scope| self.entry(scope, t, share, entry));
             }
         }
     }
 
-    fn entry<'s>(&'s self, scope: &Scope<'s>, target: u32, entry: &'s crate::plan::resolved::Entry) {
+    fn entry<'s>(&'s self, scope: &Scope<'s>, target: u32, share: u32, entry: &'s crate::plan::resolved::Entry) {
         let (Some(above), Some(name)) = (entry.dst.parent(), entry.dst.last()) else { return };
         let failed = |operation, errno| self.unreadable(target, entry.dst.clone(), operation, errno);
         let handle = self.of.source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW);
@@ -204,7 +211,7 @@ impl<'a> Walk<'a> {
                 Ok((stat, fd)) => {
                     let holder = Holder::file(&fd);
                     let (name, path, near) = (&name, &entry.dst, None);
-                    let seen = Seen { name, path, target, dir: id, stat: &stat, holder, near, own };
+                    let seen = Seen { name, path, target, dir: id, share, stat: &stat, holder, near, own };
                     let dir = Dir {
                         entry: entry.real.clone(),
                         below: RelPath::root(),
@@ -212,6 +219,7 @@ impl<'a> Walk<'a> {
                         target,
                         id: self.directory(&seen, &above, &dst),
                         cursor: self.sources.find(&entry.src),
+                        share,
                         dev: stat.dev,
                     };
                     self.fill(scope, dir, 0);
@@ -226,7 +234,8 @@ impl<'a> Walk<'a> {
             Ok((stat, fd)) => (stat, SourceDir::from_fd(fd)),
             Err(errno) => return failed("open the directory", errno),
         };
-        let dir = Dir { entry: parent, below: RelPath::root(), dst: above, target, id, cursor: None, dev: stat.dev };
+        let dir =
+            Dir { entry: parent, below: RelPath::root(), dst: above, target, id, cursor: None, share, dev: stat.dev };
         let sides = Sides { src, memory: is_memory(&dst), dst };
         if kind == Kind::File {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -388,6 +397,7 @@ impl<'a> Walk<'a> {
             path: &path,
             target: above.target,
             dir: above.id,
+            share: above.share,
             stat: &stat,
             holder: Holder::file(&src),
             near: None,
@@ -402,6 +412,7 @@ impl<'a> Walk<'a> {
             target: above.target,
             id,
             cursor: above.cursor.and_then(|at| self.sources.child(at, name)),
+            share: above.share,
             dev: stat.dev,
         };
         self.fill(scope, dir, inline);

@@ -48,6 +48,8 @@ impl Drop for OpenDir {
 pub(super) struct Place {
     /// Where in the tree of sources the walk is; `None` off every entry's path.
     pub(super) cursor: Option<usize>,
+    /// Number of the share within which names of one inode become links.
+    pub(super) share: u32,
 }
 
 /// Entries that are read from a directory at once; sorted by inode they are
@@ -173,7 +175,7 @@ impl Engine {
         if stat.dev != above.dev && !stat.mount_root && !self.drivers.is_empty_subvolume(&stat, &src) {
             self.note_subvolume(&path(), &src, &stat);
         }
-        let place = Place { cursor };
+        let place = Place { cursor, share: above.place.share };
         let src = SourceNode::below(&above.src, name, src, &stat);
         let Some(dir) = self.enter(&above.node, name, src, &stat, place, Override::default()) else { return };
         self.fill_directory(scope, &dir, inline);

@@ -245,7 +245,7 @@ impl Engine {
         let Content { stat: source, attributes, filled } = done.content;
         let id = SourceId::of_whole(&source, &attributes);
         let mut wanted = Wanted::from_source(&source, attributes, &self.options.keep);
-        let fixup = self.put_plan_over(&mut wanted, done.own, node, name);
+        let fixup = self.put_plan_over_leaf(&mut wanted, done.own, dir, name, &source);
         let target = match self.dress_inode(node, Holder::file(&done.born.fd), &mut wanted, path) {
             Ok(stat) => stat,
             Err(errno) => {

@@ -171,7 +171,7 @@ impl Engine {
             None => (Attributes::default(), false),
         };
         let mut wanted = Wanted::from_source(stat, attributes, &self.options.keep);
-        self.put_plan_over(&mut wanted, own, &dir.node, name);
+        self.put_plan_over_leaf(&mut wanted, own, dir, name, stat);
         if (wanted.owner, wanted.mode) != (row.wanted.owner, row.wanted.mode) {
             return None;
         }
@@ -198,10 +198,13 @@ impl Engine {
         Some(Attributes::read(Holder::handle(&handle), stat).0)
     }
 
-    /// False when the row's owner has the number of another run's choice.
-    pub(super) fn owner_stands(&self, stat: &Stat, row: &Row) -> bool {
-        self.plan.drift.is_empty()
-            || row.wanted.owner == Wanted::from_source(stat, Attributes::default(), &self.options.keep).owner
+    /// True when the row of another name of the same inode has the owner and mode that this
+    /// name shall have: an earlier run may have had another plan, or other numbers.
+    pub(super) fn plan_stands(&self, waiter: &Waiter, row: &Row) -> bool {
+        let Waiter { dir, name, stat, own } = waiter;
+        let mut wanted = Wanted::from_source(stat, Attributes::default(), &self.options.keep);
+        self.put_plan_over_leaf(&mut wanted, *own, dir, name, stat);
+        (wanted.owner, wanted.mode) == (row.wanted.owner, row.wanted.mode)
     }
 
     pub(super) fn copy_alone(&self, waiter: &Waiter, own: Override) -> Arrived {
@@ -264,7 +267,7 @@ impl Engine {
         if own.apart {
             wanted.lost.insert(Loss::Links);
         }
-        let fixup = self.put_plan_over(&mut wanted, own, node, name);
+        let fixup = self.put_plan_over_leaf(&mut wanted, own, dir, name, &stat);
         fixup.into_iter().for_each(|f| self.fixup_changed(f));
         self.note_rights(&wanted, path);
         let made = match self.dress_inode(node, Holder::handle(&made), &mut wanted, path) {

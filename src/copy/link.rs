@@ -7,6 +7,7 @@
 use super::Override;
 use super::dir::OpenDir;
 use super::node::DirNode;
+use crate::groups::Key;
 use crate::journal::Row;
 use crate::path::{Name, RelPath};
 use crate::sys::stat::Stat;
@@ -21,6 +22,13 @@ pub(super) struct Waiter {
     pub(super) stat: Stat,
     /// What the plan says of this name.
     pub(super) own: Override,
+}
+
+impl Waiter {
+    /// The group that it belongs to.
+    pub(super) fn key(&self) -> Key {
+        (self.stat.dev, self.stat.ino, self.dir.place.share)
+    }
 }
 
 /// Where a copied inode can be linked from.
@@ -66,9 +74,6 @@ pub(super) enum Claim {
     Waits,
 }
 
-/// A source inode: device and inode number.
-type Key = (u64, u64);
-
 /// All groups of the run.
 #[derive(Debug, Default)]
 pub(super) struct Links {
@@ -79,7 +84,7 @@ pub(super) struct Links {
 
 impl Links {
     pub(super) fn claim(&self, waiter: Waiter) -> Claim {
-        let key = key(&waiter.stat);
+        let key = waiter.key();
         let mut groups = self.lock();
         let Some((group, left)) = groups.get_mut(&key) else {
             groups.insert(key, (Group::Copying(Vec::new()), waiter.stat.nlink.saturating_sub(1)));
@@ -102,19 +107,19 @@ impl Links {
     }
 
     /// Further names link to `copied` from here on.
-    pub(super) fn replace(&self, stat: &Stat, copied: Copied) {
-        if let Some((group, _)) = self.lock().get_mut(&key(stat)) {
+    pub(super) fn replace(&self, key: Key, copied: Copied) {
+        if let Some((group, _)) = self.lock().get_mut(&key) {
             *group = Group::Copied(copied);
         }
     }
 
     /// Records the first copy and hands out those who waited for it.
-    pub(super) fn copied(&self, stat: &Stat, copied: Copied) -> Vec<Waiter> {
+    pub(super) fn copied(&self, key: Key, copied: Copied) -> Vec<Waiter> {
         let mut groups = self.lock();
-        let Some((group, left)) = groups.get_mut(&key(stat)) else { return Vec::new() };
+        let Some((group, left)) = groups.get_mut(&key) else { return Vec::new() };
         let before = std::mem::replace(group, Group::Copied(copied));
         if *left == 0 {
-            groups.remove(&key(stat));
+            groups.remove(&key);
         }
         match before {
             Group::Copying(waiters) => waiters,
@@ -123,8 +128,8 @@ impl Links {
     }
 
     /// Forgets the group; those who waited start anew.
-    pub(super) fn failed(&self, stat: &Stat) -> Vec<Waiter> {
-        match self.lock().remove(&key(stat)) {
+    pub(super) fn failed(&self, key: Key) -> Vec<Waiter> {
+        match self.lock().remove(&key) {
             Some((Group::Copying(waiters), _)) => waiters,
             _ => Vec::new(),
         }
@@ -133,8 +138,4 @@ impl Links {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, (Group, u32)>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-pub(super) fn key(stat: &Stat) -> Key {
-    (stat.dev, stat.ino)
 }

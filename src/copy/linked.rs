@@ -2,7 +2,7 @@
 //! linked to it, and where the target cannot do that they get a copy of their own.
 
 use super::birth::make_beside;
-use super::link::{Arrived, Claim, Copied, Place, Waiter, key};
+use super::link::{Arrived, Claim, Copied, Place, Waiter};
 use super::node::DirNode;
 use super::{Engine, Override};
 use crate::durable::{Replace, Written};
@@ -59,7 +59,7 @@ impl Engine {
         let tally = self.tally(target);
         let (here, elsewhere) = self.with_reader(|reader| {
             let here = self.done_before(dir, name, &waiter.stat, waiter.own, reader);
-            let elsewhere = if here.is_some() { None } else { self.linked_before(&waiter.stat, reader) };
+            let elsewhere = if here.is_some() { None } else { self.linked_before(waiter, reader) };
             (here, elsewhere)
         });
         let copied = if let Some(row) = here {
@@ -79,23 +79,31 @@ impl Engine {
         };
         match copied {
             Some(copied) => {
-                let waiting = self.links.copied(&waiter.stat, copied.clone());
+                let waiting = self.links.copied(waiter.key(), copied.clone());
                 work.extend(waiting.into_iter().map(|w| Work::Link(w, copied.clone())));
             }
             // The inode lost its other names meanwhile, or the copy failed: the others start anew.
-            None => work.extend(self.links.failed(&waiter.stat).into_iter().map(Work::Claim)),
+            None => work.extend(self.links.failed(waiter.key()).into_iter().map(Work::Claim)),
         }
     }
 
     /// A copy of the same inode that an earlier run finished and that still stands.
-    fn linked_before(&self, stat: &Stat, reader: Option<&Reader>) -> Option<Copied> {
+    fn linked_before(&self, waiter: &Waiter, reader: Option<&Reader>) -> Option<Copied> {
         let reader = reader?;
-        let row = self.ask(reader.find_linked(stat)).flatten()?;
-        if !row.source_unchanged(stat) || !self.owner_stands(stat, &row) {
+        let rows = self.ask(reader.find_linked(&waiter.stat))?;
+        rows.into_iter().find_map(|row| self.stands(waiter, row, reader))
+    }
+
+    /// The copy of `row`, if `waiter` can be linked to it.
+    fn stands(&self, waiter: &Waiter, row: Row, reader: &Reader) -> Option<Copied> {
+        if !row.source_unchanged(&waiter.stat) || !self.plan_stands(waiter, &row) {
             return None;
         }
         let parent = self.ask(reader.path_of(row.dir))?;
         let name = Name::new(&row.name).ok()?;
+        if self.groups.share_of(&self.plan, &parent.join(&name)) != waiter.dir.place.share {
+            return None;
+        }
         let dir = self.open_target(&parent).ok()?;
         let (target, (_, disk)) = (dir.stat_at(&name).ok()?, self.file_system(&dir).ok()?);
         row.target_unchanged(&target, disk).then(|| Copied { place: Place::Path(parent), name, row: Arc::new(row) })
@@ -107,6 +115,12 @@ impl Engine {
         let path = || dir.node.path().join(name);
         let target = waiter.own.target.unwrap_or(dir.node.target);
         let tally = self.tally(target);
+        if !self.plan_stands(waiter, &copied.row) {
+            let message = "it became a name of an inode of which the plan says something by another name while the run \
+                           looked; it has a copy of its own until the next run";
+            self.problem(target, Problem::new(path(), ProblemKind::ChangedSource, message));
+            return drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own }));
+        }
         let known = self.with_reader(|reader| self.done_before(dir, name, &waiter.stat, waiter.own, reader));
         let from = match &copied.place {
             Place::Node(node) => node.open(),
@@ -177,7 +191,7 @@ impl Engine {
     /// `full` has as many names as its file system allows (65 000 on ext4): the
     /// next ones go to a further copy. One thread makes it, the others wait for it.
     fn link_further(&self, waiter: &Waiter, full: &Copied) {
-        let key = key(&waiter.stat);
+        let key = waiter.key();
         let mut further = self.links.further.lock().unwrap_or_else(PoisonError::into_inner);
         let next = further.get(&key).filter(|next| next.row.dst_ino != full.row.dst_ino).cloned();
         if let Some(next) = next {
@@ -197,7 +211,7 @@ impl Engine {
     /// Starts a further inode for the group.
     fn copy_apart(&self, waiter: &Waiter, own: Override) -> Option<Copied> {
         let Arrived::Yes(Some(copied)) = self.copy_alone(waiter, own) else { return None };
-        self.links.replace(&waiter.stat, copied.clone());
+        self.links.replace(waiter.key(), copied.clone());
         Some(copied)
     }
 
@@ -214,7 +228,7 @@ impl Engine {
         add(&tally.skipped, 1);
         add(&tally.skipped_bytes, waiter.stat.size);
         let copied = Copied { place: Place::Node(Arc::clone(&dir.node)), name: name.clone(), row: Arc::new(known) };
-        self.links.replace(&waiter.stat, copied);
+        self.links.replace(waiter.key(), copied);
     }
 }
 

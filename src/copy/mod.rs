@@ -32,6 +32,7 @@ pub(crate) use data::with_buffer;
 
 use crate::driver::Drivers;
 use crate::durable::{FileSystems, Submit};
+use crate::groups::Groups;
 use crate::journal::{Journal, JournalError, Reader, Row};
 use crate::loss::{Disk, Loss};
 use crate::meta::{self, Attributes, Keep, Rights, Wanted};
@@ -86,6 +87,8 @@ pub struct Parts {
     pub stop: Stop,
     /// How fast bytes may move.
     pub pace: Pace,
+    /// Which names are links of one another.
+    pub groups: Arc<Groups>,
     /// How to work.
     pub options: Options,
 }
@@ -107,6 +110,7 @@ pub struct Engine {
     /// Entries that the run came to, by target and entry.
     visited: Vec<Vec<AtomicBool>>,
     nested: Vec<Vec<bool>>,
+    groups: Arc<Groups>,
     links: link::Links,
     /// Directories to leave once their replacements are in place.
     late: Mutex<Vec<Arc<node::DirNode>>>,
@@ -150,6 +154,7 @@ impl Engine {
             sources: layout::Sources::new(plan),
             visited: plan.targets.iter().map(|t| t.entries.iter().map(|_| AtomicBool::new(false)).collect()).collect(),
             nested: layout::nested(plan),
+            groups: parts.groups,
             links: link::Links::default(),
             late: Mutex::default(),
             guarded: Mutex::default(),
@@ -370,6 +375,21 @@ impl Engine {
         let before = (wanted.owner, wanted.mode);
         wanted.override_with(said);
         last.filter(|_| before != (wanted.owner, wanted.mode))
+    }
+
+    /// The same for an inode that is no directory, which goes to `name` in `dir`.
+    fn put_plan_over_leaf(
+        &self,
+        wanted: &mut Wanted,
+        own: Override,
+        dir: &OpenDir,
+        name: &Name,
+        stat: &Stat,
+    ) -> Option<usize> {
+        let fixup = self.put_plan_over(wanted, own, &dir.node, name);
+        // What is said of one name of an inode holds for all of them.
+        wanted.override_with(self.groups.say(stat, dir.place.share));
+        fixup
     }
 
     fn fixup_changed(&self, index: usize) {

@@ -175,7 +175,7 @@ impl Engine {
                 Err(errno) => return failed("look at the entry", errno),
             };
             let src = SourceNode::entry(&self.source, &entry.real, src, &stat, &self.source_budget);
-            let place = Place { cursor: self.sources.find(&entry.src) };
+            let place = Place { cursor: self.sources.find(&entry.src), share: self.groups.share((t, e)) };
             let Some(dir) = self.enter(above, name, src, &stat, place, own) else { return };
             scope.spawn(move |scope| {
                 self.fill_directory(scope, &dir, 0);
@@ -199,7 +199,12 @@ impl Engine {
             Err(errno) => return failed("open the directory", errno),
         };
         let src = SourceNode::entry(&self.source, &parent, src, &stat, &self.source_budget);
-        let dir = Arc::new(OpenDir { node: Arc::clone(above), src, dev: stat.dev, place: Place::default() });
+        let dir = Arc::new(OpenDir {
+            node: Arc::clone(above),
+            src,
+            dev: stat.dev,
+            place: Place { cursor: None, share: self.groups.share((t, e)) },
+        });
         let reader = self.reader();
         if kind == Kind::File {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;

@@ -146,16 +146,16 @@ impl Reader {
         self.wrap(ask())
     }
 
-    /// A finished entry, and no alias, that was made from the same linked source inode
+    /// The finished entries, and no aliases, that were made from the same linked source inode
     /// as it now is: an older state of it, kept under another name, must not hide that one.
-    pub fn find_linked(&self, stat: &Stat) -> Result<Option<Row>, JournalError> {
+    pub fn find_linked(&self, stat: &Stat) -> Result<Vec<Row>, JournalError> {
         let ask = || {
             let mut statement = self.connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_volume = ?2 AND src_ctime = ?3 AND src_ctime_ns = ?4 \
-                 AND nlink > 1 AND kind <> 'd' AND state = 1 AND alias = 0 LIMIT 1"
+                 AND nlink > 1 AND kind <> 'd' AND state = 1 AND alias = 0"
             ))?;
             let key = (stat.ino.cast_signed(), stat.dev.cast_signed(), stat.ctime.sec, stat.ctime.nsec);
-            statement.query_row(key, decode).optional()
+            statement.query_map(key, decode)?.collect()
         };
         self.wrap(ask())
     }

@@ -7,6 +7,7 @@ mod place;
 mod remap;
 mod store_db;
 
+use crate::groups::Groups;
 use crate::journal::{Declared, Location, STATE_DIR};
 use crate::plan::resolved::{Need, Presence, Resolved, Target};
 use crate::report::human;
@@ -53,6 +54,7 @@ pub struct Cleared {
     journal: Location,
     notes: Vec<String>,
     remap_ids: bool,
+    groups: Arc<Groups>,
 }
 
 /// How much there is to copy.
@@ -94,6 +96,12 @@ impl Cleared {
     #[must_use]
     pub fn remap_ids(&self) -> bool {
         self.remap_ids
+    }
+
+    /// Which names are links of one another.
+    #[must_use]
+    pub fn groups(&self) -> Arc<Groups> {
+        Arc::clone(&self.groups)
     }
 
     /// What was odd, but no reason to refuse.
@@ -204,16 +212,24 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
         }
     }
     let Some(source) = source.filter(|_| refusals.is_empty()).map(Arc::new) else { return Err(refusals) };
+    let groups = match Groups::of(&plan, &source, means, allow.cross_mounts, !allow.no_owner) {
+        Ok(groups) => Arc::new(groups),
+        Err(contradictions) => return Err(contradictions),
+    };
     if known
         && !survey_always
         && let Some((entries, bytes)) = last_totals(&plan, &journal, &declared)
     {
-        return Ok(Cleared { plan, source, size: Size::Past { entries, bytes }, journal, notes, remap_ids });
+        return Ok(Cleared { plan, source, size: Size::Past { entries, bytes }, journal, notes, remap_ids, groups });
     }
     let surveys = survey(&plan, &source, means, allow.cross_mounts);
     refusals.extend(capacity(&plan, &surveys, &places, known));
     let size = Size::Surveyed(surveys);
-    if refusals.is_empty() { Ok(Cleared { plan, source, size, journal, notes, remap_ids }) } else { Err(refusals) }
+    if refusals.is_empty() {
+        Ok(Cleared { plan, source, size, journal, notes, remap_ids, groups })
+    } else {
+        Err(refusals)
+    }
 }
 
 /// The counts of the last run of just these entries, if it came to its end.

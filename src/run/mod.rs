@@ -155,9 +155,11 @@ pub fn start(job: Job) -> Exit {
 fn migrate(job: &Job, cleared: Cleared) -> Exit {
     let notes = cleared.notes().to_vec();
     let remap_ids = cleared.remap_ids();
+    let groups = cleared.groups();
     let (resolved, source, size, location) = cleared.into_parts();
     let mut run = Run::new(resolved, job);
     run.remap_ids = remap_ids;
+    run.groups = groups;
     notes.into_iter().for_each(|note| run.problems.note(note));
     run.look_at_patterns(&source);
     let journal = match Journal::open(location, job.allow.restart) {

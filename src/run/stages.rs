@@ -7,6 +7,7 @@ use crate::copy::descriptors::share;
 use crate::copy::{Engine, Options, Parts};
 use crate::durable::{Epochs, FileSystems, Surroundings};
 use crate::exit::Exit;
+use crate::groups::Groups;
 use crate::journal::{Declared, Journal, JournalError, RunKind, Writer};
 use crate::meta::{Keep, Owners};
 use crate::pace::Pace;
@@ -40,6 +41,8 @@ pub(super) struct Run {
     pub(super) names: Vec<String>,
     /// Owners get the target's numbers: by this run's wish or an earlier one's.
     pub(super) remap_ids: bool,
+    /// Which names are links of one another.
+    pub(super) groups: Arc<Groups>,
 }
 
 impl Run {
@@ -55,6 +58,7 @@ impl Run {
             clock: Instant::now(),
             names: Vec::new(),
             remap_ids: job.allow.remap_ids,
+            groups: Arc::default(),
         };
         run.declared_problems();
         run.plan.left_out().iter().for_each(|left_out| run.problems.note(left_out.words()));
@@ -203,6 +207,7 @@ impl Run {
             problems: Arc::clone(&self.problems),
             stop: self.stop.clone(),
             pace: self.pace.clone(),
+            groups: Arc::clone(&self.groups),
             options: Options {
                 keep: Keep { owner: self.owners(job), atime: job.atime },
                 cross_mounts: job.allow.cross_mounts,
@@ -257,7 +262,7 @@ impl Run {
     ) -> Option<verify::Medium> {
         let verifier = self.verifier(job, journal, writer, (depth, Scope::All), &self.problems)?;
         let source = match Root::open(&self.plan.source) {
-            Ok(source) => source,
+            Ok(source) => Arc::new(source),
             Err(errno) => {
                 let (source, words) = (self.plan.source.display(), crate::sys::errno_words(errno));
                 self.stop.set(Reason::Fatal(format!("the source {source} cannot be opened: {words}")));
@@ -265,7 +270,17 @@ impl Run {
             }
         };
         self.look_at_patterns(&source);
+        let owners = !job.allow.no_owner;
+        let groups = Groups::of(&self.plan, &source, job.means(), job.allow.cross_mounts, owners);
+        let groups = groups.unwrap_or_else(|contradictions| {
+            // A run would be refused for them.
+            for words in contradictions {
+                self.problems.add(Problem::new(RelPath::root(), ProblemKind::Fixup, words));
+            }
+            Groups::default()
+        });
         let comparison = Comparison {
+            groups: &groups,
             verifier: &verifier,
             source: &source,
             keep: Keep { owner: self.owners(job), atime: false },
