@@ -96,7 +96,7 @@ from = "/home/u"
 to = "/persist/u"
 exclude = ["*.log"]
 directories = [{{ path = ".ssh", owner = 5, mode = "0700" }}, "docs"]
-files = ["entry"]
+files = [{{ path = "entry", follow = true }}]
 [[map]]
 name = "other"
 from = "/other"

@@ -10,6 +10,23 @@ use std::os::unix::fs::{FileTypeExt, symlink};
 const HOSTILE: &str = "a\u{202e}gpj\u{2028}b\u{200f}\u{1b}[2J";
 const SHOWN: &str = "a\\u{202e}gpj\\u{2028}b\\u{200f}\\u{1b}[2J";
 
+/// JSON too, which people look at.
+#[test]
+fn json_shows_what_it_holds() {
+    let world = World::plain();
+    world.file(&format!("data/{HOSTILE}"), "x");
+    let plan = world.plan("[[target]]\nto = \"/t\"\nexclude = [\"a\u{202e}b\"]\nfiles = [\"/data/*\"]\n");
+    let text = std::fs::read_to_string(&plan).unwrap();
+    let (head, tail) = text.split_once("[[map]]").unwrap();
+    assert!(tail.contains("/data"));
+    std::fs::write(&plan, head).unwrap();
+    let args = ["plan", "show", "--format", "json"].map(OsStr::new);
+    let ran = plain(&[&args[..], &[plan.as_os_str()]].concat()).exits(0);
+    assert!(is_safe(&ran.stdout), "{ran}");
+    let seen: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(seen["targets"][0]["exclude"][0], "a\u{202e}b");
+}
+
 fn is_safe(text: &str) -> bool {
     !text.chars().any(|c| c.is_control() && c != '\n' || ('\u{2028}'..='\u{202e}').contains(&c) || c == '\u{200f}')
 }

@@ -96,6 +96,18 @@ fn a_layer_of_an_overlay_is_the_source() {
 }
 
 #[test]
+fn what_bindfs_shows_elsewhere_is_the_source() {
+    need_root!();
+    let world = World::ext4(64);
+    let source = backup(&world);
+    let bound = world.root.join("bound");
+    std::fs::create_dir(&bound).unwrap();
+    sh!("bindfs", source.join("data/inner"), bound);
+    let _mounted = Mounted(bound);
+    refused(&world, &map(&world, &source, "/data", "/bound/new"), &[], "would be copied into itself");
+}
+
+#[test]
 fn the_source_may_hold_the_target_behind_a_mount() {
     need_root!();
     let world = World::ext4(64);

@@ -4,6 +4,7 @@ use super::{Color, Format, fail, print, print_text};
 use crate::audit::{self, Listing};
 use crate::copy::descriptors::{threads, usual_threads};
 use crate::exit::Exit;
+use crate::report::json_text;
 use crate::walk::Means;
 use crate::{plan, run, sys};
 use std::path::PathBuf;
@@ -53,7 +54,7 @@ impl AuditArgs {
         let printed = match (self.suggest, self.format) {
             (true, _) => print_text(&audit::suggest(&audit)),
             (false, Format::Text) => print_text(&audit::text(&audit)),
-            (false, Format::Json) => print(&format!("{:#}\n", audit::json(&audit))),
+            (false, Format::Json) => print(&json_text(&audit::json(&audit))),
         };
         match printed {
             Exit::Ok => audit.exit(),

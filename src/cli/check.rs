@@ -5,6 +5,7 @@ use crate::check::table::{self, Paint};
 use crate::check::{self, Booted};
 use crate::exit::Exit;
 use crate::plan::Overrides;
+use crate::report::json_text;
 use clap::ValueEnum;
 use std::path::PathBuf;
 
@@ -51,7 +52,7 @@ impl CheckArgs {
             Format::Text => {
                 print_text(&table::text(&found, if self.color.on_stdout() { Paint::Colored } else { Paint::Plain }))
             }
-            Format::Json => print(&format!("{:#}\n", table::json(&found))),
+            Format::Json => print(&json_text(&table::json(&found))),
         };
         printed.max(found.exit())
     }

@@ -4,6 +4,7 @@ use super::export::ExportArgs;
 use super::import::{ImportArgs, NixExprArgs};
 use super::{Color, fail, print, print_text};
 use crate::exit::Exit;
+use crate::report::json_text;
 use crate::{plan, run};
 use clap::{Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -70,7 +71,7 @@ fn show(file: &Path, format: Format, overrides: plan::Overrides, color: Color) -
     match run::resolve(file, &overrides, plan::Backup::Needed, color.on()) {
         Ok(resolved) => match format {
             Format::Table => print_text(&plan::table(&resolved)),
-            Format::Json => print(&format!("{:#}\n", plan::json(&resolved))),
+            Format::Json => print(&json_text(&plan::json(&resolved))),
         },
         Err((message, exit)) => fail(&message, exit),
     }

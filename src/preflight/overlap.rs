@@ -1,6 +1,6 @@
 //! Trees that would be copied into themselves, or whose copy would leave the journal out:
-//! told by file system and path in it, so that a bind mount, a subvolume and the layers of
-//! an overlay are known for what they are.
+//! told by file system and path in it, so that a bind mount, a subvolume, the layers of an
+//! overlay and a directory that a FUSE driver shows elsewhere are known for what they are.
 
 use super::Refusals;
 use crate::mounts::{self, Mount};
@@ -10,7 +10,7 @@ use crate::sys::dir::open_target;
 use crate::sys::root::{Root, real_path};
 use crate::sys::stat::{stat_at, stat_fd};
 use crate::sys::{Errno, Op, errno_words, leads_nowhere, retry};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -24,20 +24,28 @@ struct FsPath {
     path: PathBuf,
 }
 
+impl FsPath {
+    /// What of this path lies below `outer`; empty for the same.
+    fn below(&self, outer: &Self) -> Option<&Path> {
+        // Each entry is held against each other one, and bytes are faster than components.
+        let (inner, above) = (self.path.as_os_str().as_bytes(), outer.path.as_os_str().as_bytes());
+        let may = self.device == outer.device && inner.starts_with(above);
+        if may { self.path.strip_prefix(&outer.path).ok() } else { None }
+    }
+}
+
 /// A tree on either side, which need not exist yet.
 struct Tree {
     shown: String,
-    /// Its deepest directory that exists, or the file that it is.
-    held: OwnedFd,
-    /// What of its path is not there.
-    rest: PathBuf,
-    /// Its path in this mount namespace.
-    real: PathBuf,
-    /// Where it lies; several for an overlay, whose layers show through.
+    /// Its path in the source, for a tree that is walked.
+    walked: Option<RelPath>,
+    /// What is mounted below it.
+    mounts: Vec<FsPath>,
+    /// Where it lies; several where its mount shows other directories.
     within: Vec<FsPath>,
 }
 
-/// How deep overlays lie over one another at most.
+/// How deep mounts that show other directories lie over one another at most.
 const LAYERS: u32 = 8;
 
 const HANDLE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -72,13 +80,13 @@ fn look(plan: &Resolved, source: &Root, state: &StatePlace<'_>, cross_mounts: bo
     let mut found = Refusals::new();
     for from in &sources {
         for to in &targets {
-            if from.shows(to, &table, cross_mounts) {
+            if from.shows(to, source, cross_mounts) {
                 found.push(format!(
                     "the destination {} lies inside {}, which is to be copied: it would be copied into itself; \
                      mount the new disk elsewhere, or change `source`, `root` or `to`",
                     to.shown, from.shown
                 ));
-            } else if to.holds(from, &table) {
+            } else if to.holds(from) {
                 found.push(format!(
                     "{}, which is to be copied, lies inside the destination {}: the copy would write over its source; \
                      mount the backup elsewhere, or change `source`, `root` or `to`",
@@ -88,24 +96,24 @@ fn look(plan: &Resolved, source: &Root, state: &StatePlace<'_>, cross_mounts: bo
         }
     }
     let journal = Tree::of_path(state.directory, &table)?;
-    let whole = Tree::of_path(&plan.source, &table)?;
+    let whole = Tree { walked: Some(RelPath::root()), ..Tree::of_path(&plan.source, &table)? };
     let shown = &journal.shown;
     // The running system cannot be copied without a journal in it: there only what is copied counts.
-    let outer = if whole.is_same(Path::new("/"))? { sources.iter().collect() } else { vec![&whole] };
-    if let Some(from) = outer.into_iter().find(|from| from.shows(&journal, &table, cross_mounts)) {
+    let outer = if is_root_of_system(source)? { sources.iter().collect() } else { vec![&whole] };
+    if let Some(from) = outer.into_iter().find(|from| from.shows(&journal, source, cross_mounts)) {
         found.push(format!(
             "the journal's directory {shown} lies inside the source {}; keep it elsewhere (--state)",
             from.shown
         ));
     }
     for to in &targets {
-        if journal.holds(to, &table) {
+        if journal.holds(to) {
             found.push(format!(
                 "the destination {} lies inside the journal's directory {shown}; change `to`, or keep the journal \
                  elsewhere (--state)",
                 to.shown
             ));
-        } else if to.holds(&journal, &table) && !(state.is_usual && journal.is_child_of(to)) {
+        } else if to.holds(&journal) && !(state.is_usual && journal.is_child_of(to)) {
             found.push(format!(
                 "the journal's directory {shown} lies inside the destination {}, where every name is the plan's; \
                  keep it elsewhere (--state)",
@@ -118,10 +126,16 @@ fn look(plan: &Resolved, source: &Root, state: &StatePlace<'_>, cross_mounts: bo
 }
 
 impl Tree {
-    fn new(shown: String, held: OwnedFd, rest: PathBuf, table: &[Mount]) -> Result<Self, Errno> {
-        let real = real_path(&held)?.join(&rest);
-        let within = places(&held, &rest, table, LAYERS)?;
-        Ok(Self { shown, held, rest, real, within })
+    /// The tree at `rest` below the open `held`, which is not kept open: there may be many.
+    fn new(shown: String, held: impl AsFd, rest: &Path, table: &[Mount]) -> Result<Self, Errno> {
+        let within = places(&held, rest, table, LAYERS)?;
+        let mut mounts = Vec::new();
+        if rest.as_os_str().is_empty() {
+            let real = real_path(&held)?;
+            let below = table.iter().filter(|mount| mount.point != real && mount.point.starts_with(&real));
+            mounts.extend(below.map(|mount| FsPath { device: mount.device.clone(), path: mount.root.clone() }));
+        }
+        Ok(Self { shown, walked: None, mounts, within })
     }
 
     fn of_source(source: &Root, entry: &Entry, table: &[Mount]) -> Result<Option<Self>, Errno> {
@@ -130,8 +144,9 @@ impl Tree {
             Err(errno) if leads_nowhere(errno) => return Ok(None),
             Err(errno) => return Err(errno),
         };
-        let real = real_path(&held)?;
-        Self::new(escape(real.as_os_str().as_bytes()).into_owned(), held, PathBuf::new(), table).map(Some)
+        let shown = escape(real_path(&held)?.as_os_str().as_bytes()).into_owned();
+        let tree = Self::new(shown, held, Path::new(""), table)?;
+        Ok(Some(Self { walked: Some(entry.real.clone()), ..tree }))
     }
 
     fn of_target(plan: &Resolved, entry: &Entry, table: &[Mount]) -> Result<Self, Errno> {
@@ -148,7 +163,7 @@ impl Tree {
             }
         }
         let shown = escape(plan.root.join(entry.dst.as_path()).as_os_str().as_bytes()).into_owned();
-        Self::new(shown, dir.into_fd(), rest, table)
+        Self::new(shown, dir, &rest, table)
     }
 
     /// A path that the user named: its symlinks are followed as far as it exists.
@@ -158,7 +173,7 @@ impl Tree {
         loop {
             let there = if at.as_os_str().is_empty() { Path::new(".") } else { at.as_path() };
             match retry(Op::Open, || rustix::fs::open(there, HANDLE, Mode::empty())) {
-                Ok(held) => return Self::new(shown, held, rest, table),
+                Ok(held) => return Self::new(shown, held, &rest, table),
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(errno) => return Err(errno),
             }
@@ -171,45 +186,29 @@ impl Tree {
         }
     }
 
-    /// True when `path` leads here.
-    fn is_same(&self, path: &Path) -> Result<bool, Errno> {
-        let other = stat_fd(retry(Op::Open, || rustix::fs::open(path, HANDLE, Mode::empty()))?)?;
-        let stat = stat_fd(&self.held)?;
-        Ok(self.exists() && (stat.dev, stat.ino) == (other.dev, other.ino))
-    }
-
-    fn exists(&self) -> bool {
-        self.rest.as_os_str().is_empty()
-    }
-
     /// True when `inner` is this tree or lies in it, or in a mount below it.
-    fn holds(&self, inner: &Self, table: &[Mount]) -> bool {
-        self.paths_to(inner).next().is_some() || self.exists() && self.mounts_hold(inner, table)
+    fn holds(&self, inner: &Self) -> bool {
+        self.paths_to(inner).next().is_some() || self.mounts_hold(inner)
     }
 
     /// True when a walk of this tree, which enters mounts only with `cross_mounts`, comes to `inner`.
-    fn shows(&self, inner: &Self, table: &[Mount], cross_mounts: bool) -> bool {
-        self.exists()
-            && (self.paths_to(inner).any(|below| self.reaches(below)) || cross_mounts && self.mounts_hold(inner, table))
+    fn shows(&self, inner: &Self, source: &Root, cross_mounts: bool) -> bool {
+        self.paths_to(inner).any(|below| self.reaches(below, source)) || cross_mounts && self.mounts_hold(inner)
     }
 
     /// What lies between this tree and `inner`, for each way in which it is below.
     fn paths_to<'a>(&'a self, inner: &'a Self) -> impl Iterator<Item = &'a Path> {
-        let pairs = self.within.iter().flat_map(|outer| inner.within.iter().map(move |inner| (outer, inner)));
-        pairs
-            .filter(|(outer, inner)| outer.device == inner.device)
-            .filter_map(|(o, i)| i.path.strip_prefix(&o.path).ok())
+        self.within.iter().flat_map(|outer| inner.within.iter().filter_map(|inner| inner.below(outer)))
     }
 
-    fn mounts_hold(&self, inner: &Self, table: &[Mount]) -> bool {
-        let below = table.iter().filter(|mount| mount.point != self.real && mount.point.starts_with(&self.real));
-        let mut holds = below.flat_map(|mount| inner.within.iter().map(move |inner| (mount, inner)));
-        holds.any(|(mount, inner)| mount.device == inner.device && inner.path.starts_with(&mount.root))
+    fn mounts_hold(&self, inner: &Self) -> bool {
+        self.mounts.iter().any(|mount| inner.within.iter().any(|inner| inner.below(mount).is_some()))
     }
 
     /// False when a mount lies over a directory on the way to `below`: a walk stops there.
-    fn reaches(&self, below: &Path) -> bool {
-        let Ok(mut dir) = self.held.try_clone() else { return true };
+    fn reaches(&self, below: &Path, source: &Root) -> bool {
+        let opened = self.walked.as_ref().map(|path| source.open_strict(path, OFlags::PATH | OFlags::NOFOLLOW));
+        let Some(Ok(mut dir)) = opened else { return true };
         for part in below {
             let Ok(name) = Name::new(part.as_bytes()) else { return true };
             let stat = match stat_at(&dir, &name) {
@@ -236,8 +235,14 @@ impl Tree {
     }
 }
 
-/// Where `rest` below the open `held` lies: in its own file system, and in those of the
-/// layers if that is an overlay.
+/// True for the running system's own root.
+fn is_root_of_system(source: &Root) -> Result<bool, Errno> {
+    let system = stat_fd(retry(Op::Open, || rustix::fs::open("/", HANDLE, Mode::empty()))?)?;
+    let stat = stat_fd(source)?;
+    Ok((stat.dev, stat.ino) == (system.dev, system.ino))
+}
+
+/// Where `rest` below the open `held` lies: in its own file system, and in those that this one shows.
 fn places(held: impl AsFd, rest: &Path, table: &[Mount], layers: u32) -> Result<Vec<FsPath>, Errno> {
     let id = crate::sys::filesystem::mount_id(&held)?;
     let Some(mount) = table.iter().find(|mount| mount.id == id) else { return Ok(Vec::new()) };
@@ -246,10 +251,10 @@ fn places(held: impl AsFd, rest: &Path, table: &[Mount], layers: u32) -> Result<
     let Ok(below) = real.strip_prefix(&mount.point) else { return Ok(Vec::new()) };
     let below = join(below, rest);
     let mut found = vec![FsPath { device: mount.device.clone(), path: join(&mount.root, &below) }];
-    if mount.kind == "overlay" && layers > 0 {
+    if layers > 0 {
         let below = join(mount.root.strip_prefix("/").unwrap_or(&mount.root), &below);
-        for dir in mount.options.iter().flat_map(|option| layer_directories(option)) {
-            // A layer that is not reachable by its path any more cannot be told.
+        for dir in shown_directories(mount) {
+            // What is not reachable by its path any more cannot be told.
             if let Ok(layer) = retry(Op::Open, || rustix::fs::open(&dir, HANDLE, Mode::empty())) {
                 found.extend(places(&layer, &below, table, layers - 1)?);
             }
@@ -261,6 +266,15 @@ fn places(held: impl AsFd, rest: &Path, table: &[Mount], layers: u32) -> Result<
 /// As [`Path::join`], but without a slash at the end.
 fn join(above: &Path, below: &Path) -> PathBuf {
     if below.as_os_str().is_empty() { above.to_path_buf() } else { above.join(below) }
+}
+
+/// The directories that a mount shows under its own point: the layers of an overlay, and what
+/// was mounted where that is a directory, as bindfs, gocryptfs and ecryptfs say it.
+fn shown_directories(mount: &Mount) -> Vec<PathBuf> {
+    if mount.kind == "overlay" {
+        return mount.options.iter().flat_map(|option| layer_directories(option)).collect();
+    }
+    if mount.source.is_absolute() { vec![mount.source.clone()] } else { Vec::new() }
 }
 
 /// The directories that an option of an overlay names (Documentation/filesystems/overlayfs.rst).

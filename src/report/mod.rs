@@ -11,6 +11,7 @@ pub use text::text;
 
 use crate::exit::Exit;
 use crate::fixup;
+use crate::path::is_unprintable;
 use crate::plan::resolved::{Drift, Need, Presence, Resolved};
 use crate::problem::Problem;
 use crate::progress::counters::{Counters, Tally};
@@ -199,6 +200,18 @@ pub fn absent(plan: &Resolved) -> Vec<Absent> {
         .filter(|e| e.presence == Presence::Absent)
         .map(|e| Absent { path: e.src.to_string(), need: e.need })
         .collect()
+}
+
+/// JSON text for a terminal or a file: what is unprintable in its strings is written as escapes.
+pub fn json_text(value: &serde_json::Value) -> String {
+    let text = format!("{value:#}\n");
+    // JSON escapes all of it that lies below U+0020; the rest can only stand in strings, and has four digits.
+    let escape = |c: char| if is_hidden(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    if text.contains(is_hidden) { text.chars().map(escape).collect() } else { text }
+}
+
+fn is_hidden(c: char) -> bool {
+    c != '\n' && is_unprintable(c)
 }
 
 /// Standard base64 with padding (RFC 4648).

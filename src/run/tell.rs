@@ -47,7 +47,7 @@ fn tell(job: &Job, report: &Report) -> Exit {
 /// Writes the report where the user asked for it; false when that failed, which it says.
 fn write(job: &Job, report: &Report) -> bool {
     let Some(file) = &job.report else { return true };
-    let text = format!("{:#}\n", report::json(report));
+    let text = report::json_text(&report::json(report));
     let Err(errno) = output::write(file, text.as_bytes(), Existing::Replaced) else { return true };
     fail(&format!("{}: cannot write the report: {}", file.display(), errno_words(errno)), report.outcome);
     false
