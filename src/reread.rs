@@ -1,4 +1,4 @@
-//! Reads a file of the source for its digest alone.
+//! Reads a file of the source once more: for its digest alone, or for its end.
 
 use crate::copy::with_buffer;
 use crate::digest::{Algorithm, ContentHasher, Digest, Sink};
@@ -6,6 +6,9 @@ use crate::pace::Pace;
 use crate::sys::stat::Stat;
 use crate::sys::{Errno, file};
 use rustix::fd::BorrowedFd;
+
+/// Suits every device that reads past the cache, in bytes.
+const BLOCK: usize = 4096;
 
 /// Hashes a file of the backup by ordinary reads, as it is for holes; `None` when the run is ending.
 /// `may_cache` says that pages of the cache may be older than the file.
@@ -42,4 +45,20 @@ pub(crate) fn digest(fd: BorrowedFd<'_>, stat: &Stat, may_cache: bool, pace: &Pa
         }
     }
     Ok(Some(hasher.finish()))
+}
+
+/// Asks the driver past the page cache whether the file ends where `stat` says: FUSE fills what
+/// it does not get with zeros. A driver that cannot be asked so is believed.
+pub(crate) fn ends_as_said(fd: BorrowedFd<'_>, stat: &Stat) -> Result<bool, Errno> {
+    if stat.size == 0 || file::set_direct(fd, true).is_err() {
+        return Ok(true);
+    }
+    let last = (stat.size - 1) & !(BLOCK as u64 - 1);
+    let got = with_buffer(|buffer| file::read_once(fd, &mut buffer[..BLOCK], last));
+    file::set_direct(fd, false)?;
+    match got {
+        Ok(got) => Ok(last + got as u64 == stat.size),
+        Err(Errno::INVAL) => Ok(true),
+        Err(errno) => Err(errno),
+    }
 }

@@ -156,6 +156,7 @@ impl Engine {
             };
             let twice = !settled || driver.may_hide_changes(&before);
             let filled = if twice { self.read_again(source, &before, filled) } else { filled };
+            let filled = if driver.is_fuse() { ends_as_said(source, &before, filled) } else { filled };
             // A write that is under way shows as one change at its beginning; the next one tells.
             let quiet = if driver.may_cache() { QUIET } else { TICK };
             if let Some(left) = until_settled(&before, quiet).filter(|_| filled.is_ok()) {
@@ -332,6 +333,14 @@ impl Engine {
                 None
             }
         }
+    }
+}
+
+fn ends_as_said(source: &Source, stat: &Stat, filled: Result<Filled, Failure>) -> Result<Filled, Failure> {
+    let filled = filled?;
+    match reread::ends_as_said(source.fd.as_fd(), stat).map_err(Failure::Read)? {
+        true => Ok(filled),
+        false => Err(Failure::Length),
     }
 }
 

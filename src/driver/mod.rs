@@ -36,6 +36,7 @@ enum Answers {
 #[derive(Debug)]
 pub(crate) struct Driver {
     may_cache: bool,
+    is_fuse: bool,
     is_btrfs: bool,
     answers: Mutex<HashMap<(Question, Kind), Answers>>,
     /// What was taken for refused until an inode answered, and how often.
@@ -74,6 +75,11 @@ impl Driver {
     /// True when its answers may be those of a while ago.
     pub(crate) fn may_cache(&self) -> bool {
         self.may_cache
+    }
+
+    /// True where a program answers in the place of a file system.
+    pub(crate) fn is_fuse(&self) -> bool {
+        self.is_fuse
     }
 
     /// True for a file that may be changing behind what the driver says of it: one that
@@ -125,16 +131,21 @@ impl Drivers {
         if let Some(driver) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&dev) {
             return Arc::clone(driver);
         }
-        // One that does not say what it is is trusted least.
+        // One that does not say what it is is trusted least, and asked again.
         let space = space(fd).ok();
         let driver = Driver {
             may_cache: space.is_none_or(|space| space.may_cache()),
+            is_fuse: space.is_some_and(|space| space.is_fuse()),
             is_btrfs: space.is_some_and(|space| space.is_btrfs()),
             answers: Mutex::default(),
             late: Mutex::default(),
         };
+        let driver = Arc::new(driver);
+        if space.is_none() {
+            return driver;
+        }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(known.entry(dev).or_insert_with(|| Arc::new(driver)))
+        Arc::clone(known.entry(dev).or_insert(driver))
     }
 
     /// Reads the attributes of a source inode. `near` opens the directory that it lies in, or

@@ -75,8 +75,7 @@ impl Space {
     /// by FUSE, whose drivers answer as they like.
     #[must_use]
     pub fn may_lack_owners(&self) -> bool {
-        const FUSE: u64 = 0x6573_5546;
-        self.magic == FUSE || self.without_owners().is_some()
+        self.is_fuse() || self.without_owners().is_some()
     }
 
     /// True where the driver may answer from a cache of its own: FUSE, network file systems, and
@@ -84,6 +83,12 @@ impl Space {
     #[must_use]
     pub fn may_cache(&self) -> bool {
         !LOCAL.contains(&self.magic)
+    }
+
+    /// True for what a program shows by FUSE.
+    #[must_use]
+    pub fn is_fuse(&self) -> bool {
+        self.magic == 0x6573_5546
     }
 
     /// True for btrfs.

@@ -15,7 +15,7 @@ const ADVISORY: [(&str, &str); 2] = [
 ];
 
 /// A call in a function that answers its failure by doing more than was needed, and why that is enough.
-const ABSORBING: [(&str, &str, &str); 14] = [
+const ABSORBING: [(&str, &str, &str); 16] = [
     ("stat", "link_here", "it is linked again"),
     ("open", "survey::run", "it only counts; what it could not look at is copied all the same"),
     ("stat", "survey::run", "the same"),
@@ -25,6 +25,8 @@ const ABSORBING: [(&str, &str, &str); 14] = [
     ("stat", "done_before", "it is copied again"),
     ("setflags", "Dresser::flags", "each flag is set on its own instead"),
     ("statfs", "make_state_dir", "the stricter rule for the owner holds"),
+    ("statfs", "Drivers::of", "the file is read as one of a driver that may cache"),
+    ("open", "Drivers::new", "an error of a driver is each inode's own"),
     ("statfs", "medium::is_memory", "the report claims no medium"),
     ("stat", "skip_unopened", "it is opened and copied again"),
     ("fcntl", "Fill<H>::small", "the file goes through the cache"),

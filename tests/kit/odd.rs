@@ -61,6 +61,8 @@ pub(crate) enum Clock {
     Seconds,
     /// ctime never moves.
     Still,
+    /// ctime is another one whenever somebody looks, and goes back.
+    Backwards,
 }
 
 /// How often a directory gives each name.
@@ -71,6 +73,8 @@ pub(crate) enum Listing {
     Twice,
     /// All of them, and then all of them again.
     Again,
+    /// With a name that leads nowhere, and twice the first ones.
+    Ghost,
 }
 
 /// How the bytes of a file come.
@@ -160,8 +164,25 @@ impl Oddities {
             numbers,
             // Numbers that are no numbers, with a count that says so.
             counts: if numbers == Numbers::True { counts } else { Counts::Always(1) },
-            clock: *random.pick(&[Clock::True, Clock::Mtime, Clock::Seconds, Clock::Still]),
-            listing: *random.pick(&[Listing::Once, Listing::Once, Listing::Twice, Listing::Again]),
+            clock: *random.pick(&[
+                Clock::True,
+                Clock::True,
+                Clock::Mtime,
+                Clock::Mtime,
+                Clock::Seconds,
+                Clock::Still,
+                Clock::Still,
+                Clock::Backwards,
+            ]),
+            listing: *random.pick(&[
+                Listing::Once,
+                Listing::Once,
+                Listing::Once,
+                Listing::Twice,
+                Listing::Again,
+                Listing::Again,
+                Listing::Ghost,
+            ]),
             reads: *random.pick(&[Reads::Cached, Reads::Kept, Reads::Short]),
             xattrs: often(random, &[EIO, EINVAL, EACCES], 7),
             ioctls: often(random, &[EIO, EINVAL, EACCES], 6),
@@ -265,6 +286,9 @@ impl Driver {
             Clock::True | Clock::Seconds => time(meta.ctime(), nanoseconds(meta.ctime_nsec())),
             Clock::Mtime => mtime,
             Clock::Still => UNIX_EPOCH,
+            Clock::Backwards => {
+                UNIX_EPOCH + Duration::from_secs(1_000_000_000 - self.calls.fetch_add(1, Ordering::Relaxed))
+            }
         };
         let longer = kind == FileType::RegularFile && self.is_so(odd.longer, meta.ino());
         FileAttr {
@@ -325,6 +349,10 @@ impl Driver {
             Listing::Once => entries,
             Listing::Twice => entries.iter().flat_map(|entry| [entry.clone(), entry.clone()]).collect(),
             Listing::Again => [entries.clone(), entries].concat(),
+            Listing::Ghost => {
+                let ghost = vec![(7, FileType::RegularFile, OsString::from("ghost"))];
+                [entries.clone(), ghost, entries.into_iter().take(3).collect()].concat()
+            }
         })
     }
 
