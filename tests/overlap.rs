@@ -181,3 +181,19 @@ fn patterns_that_leave_nothing_are_a_problem() {
     run(&plan, &["--exclude", "/f", "--exclude", "/d", "--exclude", "/keep"]).exits(0);
     run(&plan, &["--exclude", "f", "--exclude", "g"]).exits(0).says("left out by patterns 2");
 }
+
+#[test]
+fn an_inner_entry_is_something_that_the_patterns_leave() {
+    need_root!();
+    let world = World::ext4(64);
+    world.file("v/lib/docker/volumes/f", "x");
+    world.file("v/lib/docker/layers/f", "x");
+    let plan = world.plan_text(&format!(
+        "version = 1\nname = \"t\"\nsource = {:?}\nroot = {:?}\n[[target]]\nname = \"s\"\nto = \"/persist/s\"\n\
+         exclude = [\"docker\"]\ndirectories = [\"v\", \"v/lib/docker/volumes\"]\n",
+        world.source, world.root
+    ));
+    run(&plan, &[]).exits(0);
+    assert!(world.persist.join("s/v/lib/docker/volumes/f").exists());
+    assert!(!world.persist.join("s/v/lib/docker/layers").exists());
+}

@@ -16,7 +16,14 @@ use std::collections::HashSet;
 #[must_use]
 pub fn left_out(plan: &Resolved, source: &Root) -> Vec<Problem> {
     let mut found = Vec::new();
-    let declared: HashSet<&RelPath> = plan.targets.iter().flat_map(|t| &t.entries).map(|e| &e.src).collect();
+    let mut declared = HashSet::new();
+    for entry in plan.targets.iter().flat_map(|t| &t.entries) {
+        let mut at = Some(entry.src.clone());
+        while let Some(path) = at.filter(|path| !declared.contains(path)) {
+            at = path.parent();
+            declared.insert(path);
+        }
+    }
     for target in plan.targets.iter().filter(|target| !target.excluded.is_empty()) {
         for entry in target.entries.iter().filter(|entry| entry.presence == Presence::Present) {
             let mut search = Search { target, entry, declared: &declared, pattern: None };
@@ -38,7 +45,8 @@ pub fn left_out(plan: &Resolved, source: &Root) -> Vec<Problem> {
 struct Search<'p> {
     target: &'p Target,
     entry: &'p Entry,
-    declared: &'p HashSet<&'p RelPath>,
+    /// Declared entries and the directories on the way to them.
+    declared: &'p HashSet<RelPath>,
     /// The first pattern that left out more than the one path that it names.
     pattern: Option<String>,
 }
@@ -77,7 +85,7 @@ impl Search<'_> {
     fn keeps(&mut self, dir: impl AsFd, below: &RelPath, entry: &DirEntry, waiting: &mut Vec<RelPath>) -> bool {
         let path = below.join(&entry.name);
         let src = self.entry.src.join_path(&path);
-        // A declared entry is copied whatever the patterns say.
+        // A declared entry is copied, and what is on the way to it made, whatever the patterns say.
         if self.declared.contains(&src) {
             return true;
         }

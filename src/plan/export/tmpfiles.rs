@@ -7,7 +7,7 @@ use super::attributes::{Planned, holds};
 use super::declared::{Area, Declared, Seen};
 use super::place::{Home, Place};
 use super::{Export, Note, private};
-use crate::path::{RelPath, escape};
+use crate::path::{RelPath, escape, is_unprintable};
 use std::collections::BTreeMap;
 
 /// A field of a line.
@@ -169,11 +169,13 @@ fn quoted(path: &RelPath, notes: &mut Vec<Note>) -> Option<String> {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
+            // None of them lies beyond four digits.
+            c if is_unprintable(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => out.push(c),
         }
     }
     out.push('"');
-    if text.chars().any(|c| c.is_ascii_control()) {
+    if text.contains(is_unprintable) {
         notes.push(Note::Caveat(format!(
             "{path} needs the escapes of tmpfiles.d(5), which systemd 252 and earlier take for letters"
         )));
@@ -192,6 +194,7 @@ mod tests {
         assert_eq!(field(b"a b%c").as_deref(), Some("\"/a b%%c\""));
         assert_eq!(field(b"q\"b\\s").as_deref(), Some("\"/q\\\"b\\\\s\""));
         assert_eq!(field(b"n\nt\x01").as_deref(), Some("\"/n\\nt\\x01\""));
+        assert_eq!(field("a\u{202e}b".as_bytes()).as_deref(), Some("\"/a\\u202eb\""));
         assert_eq!(field(b"\xff"), None);
     }
 }
