@@ -6,7 +6,7 @@ use persistcp::durable::{Epochs, FileSystems, Surroundings};
 use persistcp::journal::{Declared, Journal, Location, STATE_DIR, Writer};
 use persistcp::meta::{Keep, Owners};
 use persistcp::pace::Pace;
-use persistcp::plan::resolved::Resolved;
+use persistcp::plan::resolved::{Entry, Resolved, Target};
 use persistcp::plan::{Backup, Overrides, Plan};
 use persistcp::problem::Problems;
 use persistcp::progress::counters::Counters;
@@ -134,8 +134,14 @@ impl Run {
         let stop = Stop::default();
         let names: Vec<String> = plan.targets.iter().map(|target| target.name.clone()).collect();
         let entries = plan.targets.iter().flat_map(|t| t.entries.iter().map(move |e| (t, e)));
-        let entries: Vec<Declared> =
-            entries.map(|(t, e)| Declared { target: t.name.clone(), src: e.src.clone(), dst: e.dst.clone() }).collect();
+        let declared = |(t, e): (&Target, &Entry)| Declared {
+            target: t.name.clone(),
+            src: e.src.clone(),
+            dst: e.dst.clone(),
+            need: e.need,
+            present: true,
+        };
+        let entries: Vec<Declared> = entries.map(declared).collect();
         Self {
             targets: journal.declare(&names, &entries).expect("the declared entries"),
             writer: Writer::start(&journal, stop.clone()).expect("the writer"),

@@ -82,19 +82,6 @@ pub fn clear_unfinished(
     Ok(())
 }
 
-/// Reports the large files whose copy no run has finished: the manifest does not speak for them.
-/// `targets` are the names by the journal's numbers, which are not the plan's order.
-pub fn report_unfinished(targets: &[String], journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
-    let reader = journal.reader()?;
-    for row in reader.partial()? {
-        let Ok(name) = Name::new(&row.name) else { continue };
-        let message = "its copy is not finished: run the same command without --verify-only";
-        let problem = Problem::new(reader.path_of(row.dir)?.join(&name), ProblemKind::Missing, message);
-        problems.add(problem.in_target(targets.get(row.target as usize).map_or("", String::as_str)));
-    }
-    Ok(())
-}
-
 /// True when the backup has what goes to `path`, and no pattern leaves it out.
 fn is_in_source(plan: &Resolved, path: &RelPath) -> bool {
     let Ok(source) = Root::open(&plan.source) else { return true };

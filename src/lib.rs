@@ -11,6 +11,7 @@ mod blank;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod completeness;
 pub mod copy;
 pub mod digest;
 mod driver;

@@ -53,10 +53,12 @@ pub enum Loss {
     UntoldFlags,
     /// Project ids that it does not tell.
     UntoldProject,
+    /// One hard link: its name has an inode of its own, though the file system holds links.
+    Apart,
 }
 
 /// All classes, in the order of their bits in the journal.
-const ALL: [Loss; 21] = [
+const ALL: [Loss; 22] = [
     Loss::Owner,
     Loss::Mode,
     Loss::SetId,
@@ -78,6 +80,7 @@ const ALL: [Loss; 21] = [
     Loss::UntoldXattrs,
     Loss::UntoldFlags,
     Loss::UntoldProject,
+    Loss::Apart,
 ];
 
 impl Loss {
@@ -122,7 +125,7 @@ impl Loss {
             Self::Flags | Self::SpecialFlags => ProblemKind::Flags,
             Self::Project => ProblemKind::Project,
             Self::Holes => ProblemKind::Holes,
-            Self::Links => ProblemKind::Link,
+            Self::Links | Self::Apart => ProblemKind::Link,
             Self::Symlinks | Self::Special => ProblemKind::Unsupported,
             Self::UntoldXattrs | Self::UntoldFlags | Self::UntoldProject => ProblemKind::Unreadable,
         }
@@ -149,12 +152,28 @@ impl Loss {
             Self::Project | Self::UntoldProject => "project ids",
             Self::Holes => "holes",
             Self::Links => "hard links",
+            Self::Apart => "this hard link",
             Self::Symlinks => "symlinks",
             Self::Special => "FIFOs and device nodes",
         }
     }
 
-    fn bit(self) -> u32 {
+    /// True for what no inode of the file system can get.
+    #[must_use]
+    pub fn is_of_file_system(self) -> bool {
+        self != Self::Apart
+    }
+
+    /// True for what a row of the journal does not tell, because there is none, or not as
+    /// exactly as the run that met it.
+    #[must_use]
+    pub fn is_without_row(self) -> bool {
+        matches!(self, Self::Symlinks | Self::Special | Self::Apart)
+    }
+
+    /// Its bit in the journal.
+    #[must_use]
+    pub fn bit(self) -> u32 {
         ALL.iter().position(|loss| *loss == self).map_or(0, |n| 1 << n)
     }
 }

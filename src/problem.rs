@@ -1,13 +1,13 @@
 //! What went wrong with one path, and the one place that collects it.
 
-use crate::loss::Loss;
+use crate::loss::{Loss, Lost};
 use crate::path::{RelPath, escape};
 use crate::sys::{Errno, errno_words};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// The closed set of problem kinds, documented in `docs/report.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
@@ -15,6 +15,8 @@ use std::sync::Mutex;
 pub enum ProblemKind {
     /// On record or declared, but not there.
     Missing,
+    /// A run that copied did not come to its end, or a directory was not finished.
+    Unfinished,
     /// On the target, but nothing that the plan copies: not recorded, or no longer declared.
     Extra,
     /// The content differs from what was read from the source.
@@ -67,6 +69,20 @@ pub enum ProblemKind {
     Excluded,
 }
 
+impl ProblemKind {
+    /// The word of the report.
+    #[must_use]
+    pub fn word(self) -> String {
+        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_string)).unwrap_or_default()
+    }
+
+    /// The kind that a word of the report means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        serde_json::from_value(word.into()).ok()
+    }
+}
+
 /// One thing that could not be done or is not as it should be.
 #[derive(Clone, Debug)]
 pub struct Problem {
@@ -86,8 +102,8 @@ pub struct Problem {
     pub message: String,
     /// How many entries it concerns; `path` is the first of them.
     pub count: u64,
-    /// Said once for a whole file system: its device number, and what it cannot hold.
-    group: Option<(u64, Loss)>,
+    /// What the file system cannot hold, and its device number.
+    loss: Option<(u64, Loss)>,
 }
 
 impl Problem {
@@ -103,7 +119,7 @@ impl Problem {
             found: None,
             message: message.into(),
             count: 1,
-            group: None,
+            loss: None,
         }
     }
 
@@ -135,22 +151,44 @@ impl Problem {
                  mount it with another driver if it has {0} that matter",
                 loss.words()
             ),
+            Loss::Apart => "the hard link to its other names was refused; it has a copy with an inode of its own \
+                            instead, until a run can make the link"
+                .to_string(),
             _ => format!("the target's file system cannot hold {}", loss.words()),
         };
         Self::new(path, loss.kind(), message).of_disk(dev, loss)
     }
 
-    /// Makes it speak for the whole file system `dev`: further ones only count.
+    /// Says that the file system `dev` is at fault; of what none of its inodes can get,
+    /// further ones only count.
     #[must_use]
     pub fn of_disk(mut self, dev: u64, loss: Loss) -> Self {
-        self.group = Some((dev, loss));
+        self.loss = Some((dev, loss));
         self
     }
 
     /// What the file system at fault cannot hold.
     #[must_use]
     pub fn loss(&self) -> Option<Loss> {
-        self.group.map(|(_, loss)| loss)
+        self.loss.map(|(_, loss)| loss)
+    }
+
+    /// True for a difference that is of what was lost.
+    #[must_use]
+    pub fn is_known(&self, lost: Lost) -> bool {
+        Loss::of_difference(self.kind, self.attribute.as_deref()).is_some_and(|loss| lost.contains(loss))
+    }
+
+    /// What it is said once for: a file system, and what none of its inodes can get.
+    fn group(&self) -> Option<(u64, Loss)> {
+        self.loss.filter(|(_, loss)| loss.is_of_file_system())
+    }
+
+    /// True for what only the run that copies meets: no row of the journal tells it, and
+    /// no later look at the target finds it.
+    fn is_kept(&self) -> bool {
+        let found_again = matches!(self.kind, ProblemKind::Extra | ProblemKind::Fixup | ProblemKind::IdMap);
+        !found_again && self.loss().is_none_or(Loss::is_without_row)
     }
 
     /// Names the plan's target.
@@ -184,6 +222,19 @@ impl Problem {
 /// How many problems are kept whole; all are counted.
 const KEPT: usize = 10_000;
 
+/// Problems that wait to be recorded together.
+const BATCH: usize = 64;
+
+/// Where problems are recorded.
+#[derive(Clone)]
+struct Record(Arc<dyn Fn(Vec<Problem>) + Send + Sync>);
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Record")
+    }
+}
+
 /// Collects problems from every thread. The same path, kind and attribute counts once.
 #[derive(Debug, Default)]
 pub struct Problems(Mutex<Inner>);
@@ -199,6 +250,8 @@ struct Inner {
     notes_count: u64,
     /// What is said once of many entries: the words, the first path, how many.
     counted: Vec<(&'static str, RelPath, u64)>,
+    record: Option<Record>,
+    waiting: Vec<Problem>,
 }
 
 impl Problems {
@@ -206,23 +259,57 @@ impl Problems {
     /// first is kept, the others are counted.
     pub fn add(&self, problem: Problem) -> bool {
         let mut inner = self.lock();
-        if problem.group.is_some() {
-            inner.count += 1;
-            match inner.groups.iter_mut().find(|p| p.group == problem.group && p.target == problem.target) {
+        // Past the limit a repeat may count twice: better than memory without bound.
+        if problem.group().is_none() && inner.seen.len() < 16 * KEPT && !inner.seen.insert(problem.key()) {
+            return false;
+        }
+        let record = inner.record.clone().filter(|_| problem.is_kept());
+        let mut full = Vec::new();
+        if record.is_some() {
+            inner.waiting.push(problem.clone());
+            if inner.waiting.len() >= BATCH {
+                full = std::mem::take(&mut inner.waiting);
+            }
+        }
+        inner.count += problem.count;
+        if problem.group().is_some() {
+            match inner.groups.iter_mut().find(|p| p.group() == problem.group() && p.target == problem.target) {
                 Some(first) => first.count += 1,
                 None => inner.groups.push(problem),
             }
-            return true;
-        }
-        // Past the limit a repeat may count twice: better than memory without bound.
-        if inner.seen.len() < 16 * KEPT && !inner.seen.insert(problem.key()) {
-            return false;
-        }
-        inner.count += problem.count;
-        if inner.kept.len() < KEPT {
+        } else if inner.kept.len() < KEPT {
             inner.kept.push(problem);
         }
+        drop(inner);
+        if let Some(Record(record)) = record.filter(|_| !full.is_empty()) {
+            record(full);
+        }
         true
+    }
+
+    /// Gives what only a run that copies meets to `record`, in batches: what was found so
+    /// far, and from here on until [`Self::end_record`].
+    pub fn begin_record(&self, record: impl Fn(Vec<Problem>) + Send + Sync + 'static) {
+        let mut inner = self.lock();
+        let before = inner.kept.iter().filter(|problem| problem.is_kept()).cloned().collect();
+        inner.waiting = before;
+        inner.record = Some(Record(Arc::new(record)));
+    }
+
+    /// Gives out what waits.
+    pub fn record_waiting(&self) {
+        let mut inner = self.lock();
+        let (record, waiting) = (inner.record.clone(), std::mem::take(&mut inner.waiting));
+        drop(inner);
+        if let Some(Record(record)) = record.filter(|_| !waiting.is_empty()) {
+            record(waiting);
+        }
+    }
+
+    /// The same, and nothing more from here on.
+    pub fn end_record(&self) {
+        self.record_waiting();
+        self.lock().record = None;
     }
 
     /// Adds something worth saying that is not a failure (a socket, a symlinked entry).

@@ -36,11 +36,10 @@ fn left(ran: &Ran) -> (f64, usize) {
     (words[0].parse().unwrap(), words[3].parse().unwrap())
 }
 
-/// What is marked done is there, whole; only the directory waits for its time until all is in it.
+/// What is marked done is there, whole; that the copy and its directory are not finished is all there is to say.
 fn assert_done_is_there(plan: &Path, state: &str) {
-    let ran = run(plan, &["--verify-only", "--state", state]);
-    let problems = ran.problems();
-    assert!(problems.is_empty() || problems == [("mtime".to_string(), "/persist/data".to_string())], "{ran}");
+    let ran = run(plan, &["--verify-only", "--state", state]).exits(1).says("was stopped early");
+    assert!(ran.problems().iter().all(|(kind, _)| kind == "unfinished"), "{ran}");
 }
 
 /// A copied tree grows beyond the disk, and room is made afterwards.

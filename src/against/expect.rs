@@ -70,8 +70,8 @@ impl Walk<'_> {
             self.verifier().problems.note_each(Rights::WORDS, path.clone());
         }
         let recorded = self.recorded(seen.dir, name);
-        for loss in recorded.iter().flat_map(|row| row.wanted.lost.each()) {
-            wanted.lost.insert(loss);
+        if let Some(row) = &recorded {
+            wanted.give_up(&row.wanted);
         }
         // Only what was copied from this very state of the source tells about its links and blocks.
         let recorded = recorded.filter(|row| row.source_unchanged(stat));

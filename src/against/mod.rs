@@ -14,7 +14,7 @@ use crate::copy::source::ENTRY;
 use crate::copy::{is_temporary, reserved};
 use crate::driver::Drivers;
 use crate::groups::{Groups, Key};
-use crate::journal::{Journal, JournalError, Row};
+use crate::journal::{Journal, JournalError, Row, State};
 use crate::meta::{Keep, Wanted};
 use crate::path::{Name, RelPath};
 use crate::plan::explicit::{self, Explicit};
@@ -159,7 +159,7 @@ impl<'a> Walk<'a> {
         let mut plain = Wanted::plain_directory(plan.parents.mode, owner);
         let dst = match open_target(&self.verifier().plan.root, above) {
             Ok(dst) => dst,
-            Err(errno) => return self.verifier().problem(target, unreachable(path, errno)),
+            Err(errno) => return self.not_there(target, path, errno),
         };
         let row = match source_of_parent(self.of.source, plan, path, src) {
             Ok(Some((fd, stat))) => {
@@ -171,7 +171,10 @@ impl<'a> Walk<'a> {
                 plain.override_with(explicit::of_path(&self.verifier().plan, path, Kind::Directory));
                 // What an earlier run recorded of such a parent is all there is.
                 match self.recorded(self.id_of(above), name) {
-                    Some(row) => Row { wanted: Wanted { lost: row.wanted.lost, ..plain }, ..row },
+                    Some(row) => {
+                        plain.give_up(&row.wanted);
+                        Row { wanted: plain, ..row }
+                    }
                     None => return,
                 }
             }
@@ -202,7 +205,7 @@ impl<'a> Walk<'a> {
         let own = entry.explicit();
         let dst = match open_target(&self.verifier().plan.root, &above) {
             Ok(dst) => dst,
-            Err(errno) => return self.verifier().problem(target, unreachable(&entry.dst, errno)),
+            Err(errno) => return self.not_there(target, &entry.dst, errno),
         };
         let id = self.id_of(&above);
         if kind == Kind::Directory {
@@ -446,10 +449,38 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Reports that `path` cannot be opened on the target.
+    fn not_there(&self, target: u32, path: &RelPath, errno: Errno) {
+        let mut found = vec![unreachable(path, errno)];
+        if found.iter().any(|problem| problem.kind == ProblemKind::Missing) {
+            let recorded = self.verifier().ask(|reader| reader.find_path(path)).flatten();
+            self.tell_gone(path, recorded, &mut found);
+        }
+        found.into_iter().for_each(|problem| self.verifier().problem(target, problem));
+    }
+
+    /// Tells what is gone from what was never copied, of which the run that could not copy
+    /// it may have left a problem.
+    fn tell_gone(&self, path: &RelPath, recorded: Option<Row>, found: &mut Vec<Problem>) {
+        if recorded.is_some_and(|row| matches!(row.state, State::Done | State::Bad)) {
+            return;
+        }
+        if self.verifier().ask(|reader| reader.has_problem(path)) == Some(true) {
+            found.retain(|problem| problem.kind != ProblemKind::Missing);
+        }
+        for problem in found.iter_mut().filter(|problem| problem.kind == ProblemKind::Missing) {
+            problem.message = "the backup has it, and it was never copied; run the plan again".into();
+        }
+    }
+
     /// Gives the expected `row` to the verifier.
     fn look(&self, dst: &TargetDir, memory: bool, above: &RelPath, name: &Name, row: Row) {
         let verifier = self.verifier();
-        let Looked::At { found, .. } = verifier.entry(dst, memory, above, name, &row) else { return };
+        let Looked::At { mut found, .. } = verifier.entry(dst, memory, above, name, &row) else { return };
+        if found.iter().any(|problem| problem.kind == ProblemKind::Missing) {
+            let recorded = self.recorded(Some(row.dir).filter(|dir| *dir >= 0), name);
+            self.tell_gone(&above.join(name), recorded, &mut found);
+        }
         if let Some(tally) = verifier.counters.targets.get(row.target as usize) {
             add(&tally.verified, 1);
         }

@@ -4,7 +4,7 @@ use super::{Color, fail};
 use crate::exit::Exit;
 use crate::journal::Location;
 use crate::preflight::Allow;
-use crate::recall::Form;
+use crate::recall::{Chosen, Form};
 use crate::{path, plan, preflight, recall, run};
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -23,7 +23,11 @@ pub(super) struct ReportArgs {
     /// Another root than the plan's
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
-    /// text: the last report; json: that and the manifest, a line for each entry; b3sum: lines
+    /// Instead of the last copy and the verification after it: the run with this number, or
+    /// `list` for a line for each run
+    #[arg(long, value_name = "N|list")]
+    run: Option<Chosen>,
+    /// text: the last reports; json: those and the manifest, a line for each entry; b3sum: lines
     /// that `b3sum --check` takes in the root
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     format: ReportFormat,
@@ -64,6 +68,6 @@ impl ReportArgs {
             // The parser demands one of them.
             _ => return fail("report needs --plan FILE, or --state DIR and --name NAME", Exit::Usage),
         };
-        recall::show(&location, form)
+        recall::show(&location, form, self.run.unwrap_or(Chosen::Last))
     }
 }

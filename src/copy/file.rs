@@ -2,7 +2,6 @@
 //! (0600), copy and hash, look at the source again, owner, attributes, times,
 //! mode, hand to the epoch.
 
-use super::Engine;
 use super::birth::make_beside;
 use super::data::{self, Failure, Filled};
 use super::dir::OpenDir;
@@ -10,6 +9,7 @@ use super::large::{Values, is_chunked};
 use super::link::{Arrived, Copied, Place as LinkPlace};
 use super::node::DirNode;
 use super::settled::{Look, QUIET, TICK, look, until_settled};
+use super::{Dressed, Engine};
 use crate::durable::{Permit, Replace, Written};
 use crate::journal::{Row, SourceId, State};
 use crate::loss::Loss;
@@ -247,19 +247,18 @@ impl Engine {
         let id = SourceId::of_whole(&source, &attributes);
         let mut wanted = Wanted::from_source(&source, attributes, &self.options.keep);
         let fixup = self.put_plan_over_leaf(&mut wanted, done.own, dir, name, &source);
-        let target = match self.dress_inode(node, Holder::file(&done.born.fd), &mut wanted, path) {
-            Ok(stat) => stat,
-            Err(errno) => {
-                self.target_failed(node.target, path(), "finish the copy", errno);
-                return Arrived::No;
-            }
-        };
+        let Dressed { stat: target, whole } =
+            match self.dress_inode(node, Holder::file(&done.born.fd), &mut wanted, path) {
+                Ok(dressed) => dressed,
+                Err(errno) => {
+                    self.target_failed(node.target, path(), "finish the copy", errno);
+                    return Arrived::No;
+                }
+            };
         if filled.hole_filled && wanted.lost.insert(Loss::Holes) {
             self.lost(node, path(), Loss::Holes);
         }
-        if done.own.apart {
-            wanted.lost.insert(Loss::Links);
-        }
+        done.own.apart.map(|loss| wanted.lost.insert(loss));
         self.note_rights(&wanted, path);
         fixup.into_iter().for_each(|f| self.fixup_changed(f));
         if let Err(errno) = close(done.born.fd) {
@@ -278,7 +277,7 @@ impl Engine {
             size: source.size,
             rdev: 0,
             nlink: source.nlink,
-            source: id.filter(|_| !done.own.stopgap),
+            source: id.filter(|_| whole && !done.own.stopgap),
             dst_ino: target.ino,
             dst_ctime: target.ctime,
             allocated: target.allocated,

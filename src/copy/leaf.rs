@@ -6,7 +6,7 @@ use super::dir::OpenDir;
 use super::file::Source;
 use super::link::{Arrived, Waiter};
 use super::node::DirNode;
-use super::{Engine, Override};
+use super::{Dressed, Engine, Override};
 use crate::durable::Replace;
 use crate::journal::{Reader, Row, SourceId, State};
 use crate::loss::Loss;
@@ -264,14 +264,12 @@ impl Engine {
         if !stat.flags.is_empty() {
             wanted.lost.insert(Loss::SpecialFlags);
         }
-        if own.apart {
-            wanted.lost.insert(Loss::Links);
-        }
+        own.apart.map(|loss| wanted.lost.insert(loss));
         let fixup = self.put_plan_over_leaf(&mut wanted, own, dir, name, &stat);
         fixup.into_iter().for_each(|f| self.fixup_changed(f));
         self.note_rights(&wanted, path);
-        let made = match self.dress_inode(node, Holder::handle(&made), &mut wanted, path) {
-            Ok(made) => made,
+        let Dressed { stat: made, whole } = match self.dress_inode(node, Holder::handle(&made), &mut wanted, path) {
+            Ok(dressed) => dressed,
             Err(errno) => {
                 self.target_failed(node.target, path(), "finish the copy", errno);
                 return Arrived::No;
@@ -288,7 +286,7 @@ impl Engine {
             size: stat.size,
             rdev: stat.rdev,
             nlink: stat.nlink,
-            source: id.filter(|_| !own.stopgap),
+            source: id.filter(|_| whole && !own.stopgap),
             dst_ino: made.ino,
             dst_ctime: made.ctime,
             allocated: made.allocated,

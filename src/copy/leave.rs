@@ -1,14 +1,12 @@
 //! The target side of a directory at its end: left when everything in it is
 //! finished, with its metadata.
 
-use super::Engine;
 use super::node::{DirNode, Dress, Leave};
+use super::{Dressed, Engine};
 use crate::durable::Written;
 use crate::journal::{Row, State};
-use crate::loss::Loss;
 use crate::meta::{self, Actual, Wanted};
 use crate::path::RelPath;
-use crate::problem::Problem;
 use crate::progress::counters::add;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
@@ -61,6 +59,10 @@ impl Engine {
         let tally = self.tally(node.target);
         let now = dir.stat()?;
         if let Some(prior) = dress.prior.as_ref().filter(|p| p.state == State::Done)
+            // One that was not whole, or could not be read whole, is dressed again.
+            && (prior.source.is_some() || dress.source.is_none())
+            // Closed to be filled, its row says that it is open, whatever its stat says.
+            && !node.is_closed()
             && prior.target_unchanged(&now, node.disk)
             && is_dressed(&node.path(), &dress.wanted, &now, prior)
         {
@@ -71,7 +73,7 @@ impl Engine {
             return Ok(());
         }
         let mut wanted = dress.wanted.clone();
-        let stat = self.dress_inode(node, Holder::file(dir), &mut wanted, || node.path())?;
+        let Dressed { stat, whole } = self.dress_inode(node, Holder::file(dir), &mut wanted, || node.path())?;
         if let Some(fixup) = dress.fixup {
             self.fixup_changed(fixup);
         }
@@ -81,7 +83,8 @@ impl Engine {
             add(if same { &tally.skipped } else { &tally.copied }, 1);
         }
         let row = directory_row(node, State::Done, &stat);
-        self.submit.send(Written::row(Row { wanted, ..row }, node.file_system));
+        let source = row.source.filter(|_| whole);
+        self.submit.send(Written::row(Row { wanted, source, ..row }, node.file_system));
         Ok(())
     }
 }
@@ -90,14 +93,11 @@ impl Engine {
 /// what its file system cannot hold.
 fn is_dressed(path: &RelPath, wanted: &Wanted, now: &Stat, prior: &Row) -> bool {
     let had = &prior.wanted;
-    // The row expects what the file system knows of them.
-    let given_up = had.lost.contains(Loss::Flags) && had.flags.without(wanted.flags).is_empty();
-    let wanted = &if given_up { Wanted { flags: had.flags, ..wanted.clone() } } else { wanted.clone() };
+    let mut wanted = wanted.clone();
+    wanted.give_up(had);
     let actual = Actual { stat: now, xattrs: prior.xattrs(), flags: Some(had.flags), project: Some(had.project) };
-    let known =
-        |p: &Problem| Loss::of_difference(p.kind, p.attribute.as_deref()).is_some_and(|loss| had.lost.contains(loss));
     // The comparison lets further flags pass; one that the source has no more must go.
-    had.flags == wanted.flags && meta::compare(path, wanted, actual).iter().all(known)
+    had.flags == wanted.flags && meta::compare(path, &wanted, actual).iter().all(|p| p.is_known(had.lost))
 }
 
 pub(super) fn directory_row(node: &DirNode, state: State, stat: &Stat) -> Row {

@@ -11,9 +11,9 @@ use crate::loss::Loss;
 use crate::path::Name;
 use crate::problem::{Problem, ProblemKind};
 use crate::progress::counters::add;
-use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::Stat;
+use crate::sys::{Errno, errno_words};
 use std::sync::{Arc, PoisonError};
 
 /// A name of a group that is still to be seen to.
@@ -59,18 +59,20 @@ impl Engine {
         let tally = self.tally(target);
         let (here, elsewhere) = self.with_reader(|reader| {
             let here = self.done_before(dir, name, &waiter.stat, waiter.own, reader);
-            let elsewhere = if here.is_some() { None } else { self.linked_before(waiter, reader) };
+            // What stands in for a link tries again to be one.
+            let stands = here.as_ref().is_some_and(|row| !row.wanted.lost.contains(Loss::Apart));
+            let elsewhere = if stands { None } else { self.linked_before(waiter, reader) };
             (here, elsewhere)
         });
-        let copied = if let Some(row) = here {
+        let copied = if let Some(copied) = elsewhere {
+            self.link(waiter, &copied);
+            Some(copied)
+        } else if let Some(row) = here {
             self.lost_before(&dir.node, name, &row);
             add(&tally.skipped, 1);
             add(&tally.skipped_bytes, waiter.stat.size);
             let place = Place::Node(Arc::clone(&dir.node));
             Some(Copied { place, name: name.clone(), row: Arc::new(row) })
-        } else if let Some(copied) = elsewhere {
-            self.link(waiter, &copied);
-            Some(copied)
         } else {
             match self.copy_alone(waiter, waiter.own) {
                 Arrived::Yes(copied) => copied,
@@ -134,7 +136,8 @@ impl Engine {
             self.link_here(&from, &dir.node, copied, name)
         });
         let (temporary, stat) = match (made, known) {
-            (Ok((None, _)), Some(_)) => {
+            (Ok((None, _)), Some(known)) => {
+                self.lost_before(&dir.node, name, &known);
                 add(&tally.hardlinks, 1);
                 add(&tally.skipped, 1);
                 add(&tally.skipped_bytes, waiter.stat.size);
@@ -147,7 +150,7 @@ impl Engine {
                 }
                 return match known {
                     Some(known) => self.keep_apart(waiter, known),
-                    None => drop(self.copy_apart(waiter, Override { apart: true, ..waiter.own })),
+                    None => drop(self.copy_apart(waiter, Override { apart: Some(Loss::Links), ..waiter.own })),
                 };
             }
             (Err(errno @ (Errno::ISDIR | Errno::NOTUNIQ)), _) => {
@@ -159,8 +162,8 @@ impl Engine {
                 return self.target_failed(dir.node.target, path(), "link", errno);
             }
             (Err(errno), known) => {
-                let mut problem = Problem::failed(path(), ProblemKind::Link, "link", errno);
-                problem.message.push_str("; it has a copy with an inode of its own instead, until the next run");
+                let mut problem = Problem::lost(path(), Loss::Apart, dir.node.disk.dev);
+                problem.message = format!("link: {}; {}", errno_words(errno), problem.message);
                 self.problem(dir.node.target, problem);
                 match known {
                     Some(known) => {
@@ -168,7 +171,7 @@ impl Engine {
                         add(&tally.skipped, 1);
                         add(&tally.skipped_bytes, waiter.stat.size);
                     }
-                    None => drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own })),
+                    None => drop(self.copy_alone(waiter, Override { apart: Some(Loss::Apart), ..waiter.own })),
                 }
                 return;
             }

@@ -135,10 +135,17 @@ pub struct Engine {
 pub(crate) struct Override {
     target: Option<u32>,
     explicit: Explicit,
-    /// It stands in for a hard link that failed: the next run tries that again.
+    /// The plan has changed for it while the run looked: the next run copies it again.
     stopgap: bool,
-    /// The target's file system holds no hard links: it has an inode of its own.
-    apart: bool,
+    /// It has an inode of its own in the place of a hard link, and why.
+    apart: Option<Loss>,
+}
+
+/// An inode with its metadata.
+struct Dressed {
+    stat: Stat,
+    /// It has all that its file system can hold: else the next run tries again.
+    whole: bool,
 }
 
 /// Which fixups the copy itself has already put on an inode.
@@ -281,13 +288,15 @@ impl Engine {
         holder: Holder<'_>,
         wanted: &mut Wanted,
         path: impl Fn() -> RelPath,
-    ) -> Result<Stat, Errno> {
+    ) -> Result<Dressed, Errno> {
         let place = meta::Place { disk: node.disk, handed: node.handed };
         let applied = meta::apply(holder, wanted, place, path);
+        let whole = applied.problems.iter().all(|problem| problem.loss().is_some());
         applied.problems.into_iter().for_each(|p| self.problem(node.target, p));
         wanted.lost = applied.lost;
+        wanted.given_up = applied.given_up;
         wanted.flags = wanted.flags.without(applied.given_up);
-        applied.stat
+        applied.stat.map(|stat| Dressed { stat, whole })
     }
 
     /// Says that the plan's owner gets no rights that the source lends out.
@@ -302,8 +311,12 @@ impl Engine {
         self.problem(node.target, Problem::lost(path, loss, node.disk.dev));
     }
 
-    /// An entry that an earlier run finished is skipped, but not what it lost.
+    /// An entry that an earlier run finished is skipped, but not what it lost. Of an inode
+    /// with several names that is told once, as when it was copied.
     fn lost_before(&self, node: &node::DirNode, name: &Name, row: &Row) {
+        if row.alias {
+            return;
+        }
         for loss in row.wanted.lost.each() {
             self.lost(node, node.path().join(name), loss);
         }

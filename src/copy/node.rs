@@ -229,6 +229,12 @@ impl DirNode {
         Ok((dir, closed))
     }
 
+    /// Whether [`Self::open_to_fill`] has closed it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn cached(&self) -> Option<Arc<TargetDir>> {
         self.fd.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -63,6 +63,7 @@ impl Engine {
             Err(Errno::ALREADY) => return Ok(()),
             Err(errno) if disk.cannot(errno) => {
                 row.wanted.lost.insert(Loss::Flags);
+                row.wanted.given_up = row.wanted.given_up.or(wanted);
                 row.wanted.flags = row.wanted.flags.without(Flags::STICKY);
                 let problem = Problem::failed(path.clone(), ProblemKind::Flags, "set flags", errno);
                 self.problem(row.target, problem.of_disk(disk.dev, Loss::Flags));

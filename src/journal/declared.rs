@@ -5,6 +5,7 @@
 
 use super::{Journal, JournalError, Location, WriterHandle};
 use crate::path::RelPath;
+use crate::plan::resolved::Need;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 /// One entry of a plan.
@@ -16,6 +17,10 @@ pub struct Declared {
     pub src: RelPath,
     /// Below the root.
     pub dst: RelPath,
+    /// How much it is needed.
+    pub need: Need,
+    /// The backup had it, so that a row must speak for it.
+    pub present: bool,
 }
 
 /// The key under which a plan's journal says that owners got the target's numbers.
@@ -58,10 +63,13 @@ impl Journal {
             let names = number_targets(&transaction, targets)?;
             transaction.execute("UPDATE entry SET declared = 0", [])?;
             {
-                let mut insert = transaction
-                    .prepare("INSERT OR REPLACE INTO entry(dst, src, target, declared) VALUES(?1, ?2, ?3, 1)")?;
+                let mut insert = transaction.prepare(
+                    "INSERT OR REPLACE INTO entry(dst, src, target, declared, need, present) \
+                         VALUES(?1, ?2, ?3, 1, ?4, ?5)",
+                )?;
                 for entry in entries {
-                    insert.execute((entry.dst.as_bytes(), entry.src.as_bytes(), &entry.target))?;
+                    let (dst, src) = (entry.dst.as_bytes(), entry.src.as_bytes());
+                    insert.execute((dst, src, &entry.target, entry.need.word(), entry.present))?;
                 }
             }
             transaction.commit()?;
@@ -124,10 +132,19 @@ fn number_targets(transaction: &Transaction<'_>, targets: &[String]) -> Result<V
 }
 
 fn select(connection: &Connection, filter: &str) -> Result<Vec<Declared>, rusqlite::Error> {
-    let mut statement = connection.prepare(&format!("SELECT target, src, dst FROM entry {filter} ORDER BY dst"))?;
+    let mut statement =
+        connection.prepare(&format!("SELECT target, src, dst, need, present FROM entry {filter} ORDER BY dst"))?;
     let path = |bytes: Vec<u8>| RelPath::new(&bytes).unwrap_or_default();
-    let rows = statement
-        .query_map([], |row| Ok(Declared { target: row.get(0)?, src: path(row.get(1)?), dst: path(row.get(2)?) }))?;
+    let need = |word: String| Need::from_word(&word).unwrap_or(Need::Required);
+    let rows = statement.query_map([], |row| {
+        Ok(Declared {
+            target: row.get(0)?,
+            src: path(row.get(1)?),
+            dst: path(row.get(2)?),
+            need: need(row.get(3)?),
+            present: row.get(4)?,
+        })
+    })?;
     rows.collect()
 }
 

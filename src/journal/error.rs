@@ -1,7 +1,9 @@
 //! Why a journal cannot be used, and the way out of each kind of trouble.
 
-use crate::sys::{Errno, errno_words};
+use crate::sys::file::read_once;
+use crate::sys::{Errno, Op, errno_words, retry};
 use rusqlite::{Connection, Error, ErrorCode, ffi};
+use rustix::fs::{Mode, OFlags};
 use std::path::{Path, PathBuf};
 
 /// Why the journal cannot be used. Each message ends with the way out.
@@ -158,10 +160,32 @@ impl Trouble {
 /// The error number behind an error of SQLite, where it has one.
 pub(super) fn errno_of(error: &Error, connection: &Connection) -> Option<Errno> {
     let code = error.sqlite_error_code()?;
+    // SQLite calls it damage as well when the device does not let it read a page.
+    if code == ErrorCode::DatabaseCorrupt {
+        return connection
+            .path()
+            .and_then(|path| ["", "-wal"].iter().find_map(|suffix| unreadable(&format!("{path}{suffix}"))));
+    }
     let asked = matches!(code, ErrorCode::SystemIoFailure | ErrorCode::CannotOpen);
     // A short read sets none.
     let short = error.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_IOERR_SHORT_READ);
     if asked && !short { crate::sys::sqlite::system_errno(connection) } else { None }
+}
+
+/// Why the file at `path` cannot be read to its end, if it cannot.
+fn unreadable(path: &str) -> Option<Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut buffer = vec![0; 1 << 20];
+    let read = retry(Op::Open, || rustix::fs::open(path, flags, Mode::empty())).and_then(|file| {
+        let mut at = 0;
+        loop {
+            match read_once(&file, &mut buffer, at)? {
+                0 => return Ok(()),
+                got => at += got as u64,
+            }
+        }
+    });
+    read.err().filter(|errno| *errno != Errno::NOENT)
 }
 
 /// SQLite's words, the system's, and what to do.

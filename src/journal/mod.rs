@@ -13,6 +13,7 @@ mod connect;
 mod declared;
 mod error;
 mod lock;
+mod past;
 mod reader;
 mod row;
 mod schema;
@@ -21,7 +22,8 @@ mod writer;
 
 pub use declared::Declared;
 pub use error::JournalError;
-pub use reader::{PastRun, Reader};
+pub use past::PastRun;
+pub use reader::Reader;
 pub use row::{CHUNKED, Chunk, Record, Row, SourceId, State};
 pub use writer::{RunKind, Seen, Writer, WriterHandle};
 

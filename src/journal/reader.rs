@@ -5,7 +5,7 @@ use super::connect::Held;
 use super::row::{Row, SourceId, State};
 use super::schema::COLUMNS;
 use crate::digest::{Algorithm, ChunkValue, Digest};
-use crate::loss::Lost;
+use crate::loss::{Loss, Lost};
 use crate::meta::{Rights, Wanted, Xattrs};
 use crate::path::{Name, RelPath};
 use crate::sys::flags::Flags;
@@ -13,17 +13,6 @@ use crate::sys::stat::{Kind, Stat, Time};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension};
 use std::path::PathBuf;
-
-/// One run of the plan.
-#[derive(Clone, Debug)]
-pub struct PastRun {
-    /// RFC 3339.
-    pub started: String,
-    /// The same; `None` when it was killed, or is alive.
-    pub ended: Option<String>,
-    /// As JSON.
-    pub report: Option<String>,
-}
 
 /// A read-only connection; one for each thread that asks.
 #[derive(Debug)]
@@ -39,7 +28,11 @@ impl Reader {
         Self { connection, path, _held: held }
     }
 
-    fn wrap<T>(&self, result: Result<T, rusqlite::Error>) -> Result<T, JournalError> {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn wrap<T>(&self, result: Result<T, rusqlite::Error>) -> Result<T, JournalError> {
         result.map_err(|source| JournalError::database_of(&self.path, source, &self.connection))
     }
 
@@ -60,7 +53,7 @@ impl Reader {
         let ask = || {
             let sql = "SELECT outcome, report ->> '$.totals.entries', report ->> '$.totals.bytes', \
                        report ->> '$.totals.allocated_bytes' FROM run \
-                       WHERE report ->> '$.totals.entries' > 0 ORDER BY id DESC LIMIT 1";
+                       WHERE kind = 'copy' AND report ->> '$.totals.entries' > 0 ORDER BY id DESC LIMIT 1";
             let totals = |row: &rusqlite::Row<'_>| {
                 let counts = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?.min(row.get(3)?));
                 Ok((row.get::<_, String>(0)?, counts.0.cast_unsigned(), counts.1.cast_unsigned()))
@@ -90,6 +83,18 @@ impl Reader {
                 .connection
                 .prepare_cached("SELECT idx, value FROM chunk WHERE dir = ?1 AND name = ?2 ORDER BY idx")?;
             statement.query_map((dir, name), |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?)))?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// Up to `limit` directories that no run has finished, and how many there are.
+    pub fn open_directories(&self, limit: u32) -> Result<(Vec<Row>, u64), JournalError> {
+        let ask = || {
+            let sql = format!("SELECT {COLUMNS} FROM item WHERE state = 0 ORDER BY dir, name LIMIT ?1");
+            let rows = self.connection.prepare(&sql)?.query_map([limit], decode)?.collect::<Result<_, _>>()?;
+            let count = "SELECT count(*) FROM item WHERE state = 0";
+            let count: i64 = self.connection.query_row(count, [], |row| row.get(0))?;
+            Ok((rows, count.cast_unsigned()))
         };
         self.wrap(ask())
     }
@@ -147,12 +152,14 @@ impl Reader {
     }
 
     /// The finished entries, and no aliases, that were made from the same linked source inode
-    /// as it now is: an older state of it, kept under another name, must not hide that one.
+    /// as it now is: an older state of it, kept under another name, must not hide that one,
+    /// nor must a copy that stands in for a link.
     pub fn find_linked(&self, stat: &Stat) -> Result<Vec<Row>, JournalError> {
         let ask = || {
             let mut statement = self.connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_volume = ?2 AND src_ctime = ?3 AND src_ctime_ns = ?4 \
-                 AND nlink > 1 AND kind <> 'd' AND state = 1 AND alias = 0"
+                 AND nlink > 1 AND kind <> 'd' AND state = 1 AND alias = 0 AND lost & {} = 0",
+                Loss::Apart.bit()
             ))?;
             let key = (stat.ino.cast_signed(), stat.dev.cast_signed(), stat.ctime.sec, stat.ctime.nsec);
             statement.query_map(key, decode)?.collect()
@@ -255,20 +262,6 @@ impl Reader {
         self.wrap(ask())
     }
 
-    /// The last run; where it has no report, the last one that has, too.
-    pub fn last_runs(&self) -> Result<Vec<PastRun>, JournalError> {
-        let ask = || {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT started, ended, report FROM run WHERE id = (SELECT max(id) FROM run) \
-                 OR id = (SELECT max(id) FROM run WHERE report IS NOT NULL) ORDER BY id DESC",
-            )?;
-            let run =
-                |row: &rusqlite::Row<'_>| Ok(PastRun { started: row.get(0)?, ended: row.get(1)?, report: row.get(2)? });
-            statement.query_map([], run)?.collect()
-        };
-        self.wrap(ask())
-    }
-
     /// A value of the `meta` table.
     pub fn meta(&self, key: &str) -> Result<Option<String>, JournalError> {
         let ask =
@@ -329,6 +322,7 @@ fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
             mtime: time(row, 10)?,
             xattrs,
             flags: Flags::from_bits(row.get(26)?),
+            given_up: Flags::from_bits(row.get(31)?),
             project: row.get(27)?,
             lost: Lost::from_bits(row.get(28)?),
             rights: Rights::default(),

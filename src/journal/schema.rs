@@ -13,15 +13,17 @@ pub(super) const CREATE: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run(
   id INTEGER PRIMARY KEY,
-  kind TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, outcome TEXT, tool TEXT NOT NULL, report TEXT);
+  kind TEXT NOT NULL, started TEXT NOT NULL, ended TEXT, outcome TEXT, tool TEXT NOT NULL, report TEXT,
+  command TEXT, expected INTEGER, copied TEXT);
 CREATE TABLE problem(
   path BLOB NOT NULL, kind TEXT NOT NULL, attribute TEXT NOT NULL, target TEXT NOT NULL,
-  message TEXT NOT NULL, count INTEGER NOT NULL, run INTEGER NOT NULL,
+  message TEXT NOT NULL, expected TEXT, found TEXT, lost INTEGER NOT NULL, run INTEGER NOT NULL,
   PRIMARY KEY(path, kind, attribute)) WITHOUT ROWID;
 CREATE TABLE volume(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 CREATE TABLE target(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE entry(
-  dst BLOB PRIMARY KEY, src BLOB NOT NULL, target TEXT NOT NULL, declared INTEGER NOT NULL) WITHOUT ROWID;
+  dst BLOB PRIMARY KEY, src BLOB NOT NULL, target TEXT NOT NULL, declared INTEGER NOT NULL,
+  need TEXT NOT NULL, present INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE item(
   dir INTEGER NOT NULL, name BLOB NOT NULL,
   id INTEGER, target INTEGER NOT NULL, state INTEGER NOT NULL, kind TEXT NOT NULL,
@@ -31,7 +33,7 @@ CREATE TABLE item(
   dst_ino INTEGER NOT NULL, dst_ctime INTEGER NOT NULL, dst_ctime_ns INTEGER NOT NULL,
   allocated INTEGER NOT NULL,
   alias INTEGER NOT NULL, algorithm INTEGER, digest BLOB, link BLOB, xattrs BLOB,
-  flags INTEGER NOT NULL, project INTEGER NOT NULL, lost INTEGER NOT NULL,
+  flags INTEGER NOT NULL, given_up INTEGER NOT NULL, project INTEGER NOT NULL, lost INTEGER NOT NULL,
   verified INTEGER,
   PRIMARY KEY(dir, name)) WITHOUT ROWID;
 CREATE TABLE chunk(
@@ -58,10 +60,23 @@ CREATE VIEW manifest AS
 const STEPS: [&str; 1] = ["
 ALTER TABLE run ADD COLUMN kind TEXT NOT NULL DEFAULT 'copy';
 UPDATE run SET kind = 'verify' WHERE report ->> '$.totals.entries' = 0 AND outcome <> 'interrupted';
+ALTER TABLE run ADD COLUMN command TEXT;
+ALTER TABLE run ADD COLUMN expected INTEGER;
+ALTER TABLE run ADD COLUMN copied TEXT;
+UPDATE run SET copied = ended WHERE kind = 'copy' AND outcome IN ('ok', 'problems');
 CREATE TABLE problem(
   path BLOB NOT NULL, kind TEXT NOT NULL, attribute TEXT NOT NULL, target TEXT NOT NULL,
-  message TEXT NOT NULL, count INTEGER NOT NULL, run INTEGER NOT NULL,
+  message TEXT NOT NULL, expected TEXT, found TEXT, lost INTEGER NOT NULL, run INTEGER NOT NULL,
   PRIMARY KEY(path, kind, attribute)) WITHOUT ROWID;
+INSERT OR IGNORE INTO problem
+  SELECT CAST(substr(value ->> 'path', 2) AS BLOB), value ->> 'kind', coalesce(value ->> 'attribute', ''),
+         value ->> 'target', value ->> 'message', NULL, NULL, 0, run.id
+    FROM run, json_each(run.report, '$.problems')
+   WHERE run.id = (SELECT max(id) FROM run WHERE kind = 'copy')
+     AND value ->> 'kind' IN ('unreadable', 'unsupported', 'changed-source', 'mount', 'io');
+ALTER TABLE entry ADD COLUMN need TEXT NOT NULL DEFAULT 'required';
+ALTER TABLE entry ADD COLUMN present INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE item ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE volume(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 ALTER TABLE item RENAME COLUMN src_dev TO src_volume;
 "];
@@ -75,4 +90,4 @@ pub(super) fn migrate(connection: &Connection, from: i32) -> Result<(), rusqlite
 
 pub(super) const COLUMNS: &str = "dir, name, id, target, state, kind, size, mode, uid, gid, mtime, mtime_ns, rdev, nlink, \
      src_volume, src_ino, src_ctime, src_ctime_ns, dst_ino, dst_ctime, dst_ctime_ns, alias, algorithm, digest, link, \
-     xattrs, flags, project, lost, verified, allocated";
+     xattrs, flags, project, lost, verified, allocated, given_up";

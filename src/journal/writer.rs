@@ -8,6 +8,7 @@ use super::{Journal, JournalError};
 use crate::digest::Algorithm;
 use crate::durable::Durable;
 use crate::path::RelPath;
+use crate::problem::Problem;
 use crate::stop::{Full, Reason, Stop};
 use crate::sys::Errno;
 use crate::sys::stat::{Kind, Time};
@@ -46,6 +47,9 @@ enum Message {
     Meta(&'static str, String),
     Forget(RelPath),
     RunStarted { kind: RunKind, started: String, tool: String },
+    Copying { command: String, expected: u64 },
+    Copied { at: String },
+    Problems(Vec<Problem>),
     RunEnded { ended: String, outcome: &'static str, report: String },
     Flush(Sender<()>),
 }
@@ -251,6 +255,23 @@ impl WriterHandle {
         self.send(Message::RunStarted { kind, started, tool });
     }
 
+    /// Records that the run begins to copy: `expected` entries, and the command that goes on
+    /// should it not come to its end.
+    pub fn copying(&self, command: String, expected: u64) {
+        self.send(Message::Copying { command, expected });
+    }
+
+    /// Records that the run has come to the end of its copy. What earlier runs could not do
+    /// it has done, or met itself.
+    pub fn copied(&self, at: String) {
+        self.send(Message::Copied { at });
+    }
+
+    /// Records what this run could not copy or keep.
+    pub fn problems(&self, problems: Vec<Problem>) {
+        self.send(Message::Problems(problems));
+    }
+
     /// Ends the record of a run with its report as JSON.
     pub fn run_ended(&self, ended: String, outcome: &'static str, report: String) {
         self.send(Message::RunEnded { ended, outcome, report });
@@ -307,6 +328,17 @@ fn serve(connection: &mut Connection, receiver: &Receiver<Message>, log: &mut Lo
                 connection.execute("INSERT INTO run(kind, started, tool) VALUES(?1, ?2, ?3)", values)?;
                 run = Some(connection.last_insert_rowid());
             }
+            Message::Copying { command, expected } => {
+                let values = (RunKind::Copy.word(), command, expected.cast_signed(), run);
+                connection.execute("UPDATE run SET kind = ?1, command = ?2, expected = ?3 WHERE id = ?4", values)?;
+            }
+            Message::Copied { at } => {
+                let transaction = connection.transaction()?;
+                transaction.execute("UPDATE run SET copied = ?1 WHERE id = ?2", (at, run))?;
+                transaction.execute("DELETE FROM problem WHERE run <> ?1", [run])?;
+                transaction.commit()?;
+            }
+            Message::Problems(problems) => keep(connection, &problems, run)?,
             Message::RunEnded { ended, outcome, report } => {
                 connection.execute(
                     "UPDATE run SET ended = ?1, outcome = ?2, report = ?3 WHERE id = ?4",
@@ -319,6 +351,30 @@ fn serve(connection: &mut Connection, receiver: &Receiver<Message>, log: &mut Lo
         }
     }
     log.end(connection)
+}
+
+fn keep(connection: &mut Connection, problems: &[Problem], run: Option<i64>) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO problem(path, kind, attribute, target, message, expected, found, lost, run) \
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        )?;
+        for problem in problems {
+            statement.execute(params![
+                problem.path.as_bytes(),
+                problem.kind.word(),
+                problem.attribute.as_deref().unwrap_or_default(),
+                problem.target,
+                problem.message,
+                problem.expected,
+                problem.found,
+                problem.loss().map_or(0, crate::loss::Loss::bit),
+                run,
+            ])?;
+        }
+    }
+    transaction.commit()
 }
 
 fn verified(connection: &mut Connection, at: i64, seen: &[Seen]) -> Result<(), rusqlite::Error> {
@@ -351,7 +407,7 @@ fn update_keys(connection: &mut Connection, sql: &str, keys: &[(i64, Vec<u8>)]) 
 fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
-        let marks = (1..=31).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
+        let marks = (1..=32).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
         let mut statement =
             transaction.prepare_cached(&format!("INSERT OR REPLACE INTO item({COLUMNS}) VALUES({marks})"))?;
         let mut chunk =
@@ -414,6 +470,7 @@ fn insert(statement: &mut rusqlite::CachedStatement<'_>, row: &Row) -> Result<()
         row.wanted.lost.bits(),
         row.verified,
         row.allocated.cast_signed(),
+        row.wanted.given_up.bits(),
     ])?;
     Ok(())
 }

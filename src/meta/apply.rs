@@ -275,7 +275,8 @@ impl Dresser<'_> {
                     if mode & 0o777 != self.wanted.mode & 0o777 {
                         message.push_str(&format!("; nor could its ACL, so it has {mode:04o}"));
                     }
-                    self.problems.push(Problem::new((self.path)(), ProblemKind::Mode, message));
+                    let problem = Problem::new((self.path)(), ProblemKind::Mode, message);
+                    self.follows(Loss::Owner, Loss::Mode, problem);
                 } else if mode != self.wanted.mode {
                     self.narrowed(mode);
                 } else {
@@ -290,10 +291,16 @@ impl Dresser<'_> {
     fn narrowed(&mut self, mode: u32) {
         let message = format!("without its ACL, {:04o} would let more users in; it has {mode:04o}", self.wanted.mode);
         let problem = Problem::new((self.path)(), ProblemKind::Mode, message);
-        if !self.lost.contains(Loss::Acl) {
+        self.follows(Loss::Acl, Loss::Mode, problem);
+    }
+
+    /// `problem`, the loss of `then`, comes of `first`: where the file system as a whole
+    /// cannot hold that, it cannot hold this either.
+    fn follows(&mut self, first: Loss, then: Loss, problem: Problem) {
+        if !self.lost.contains(first) {
             self.problems.push(problem);
-        } else if self.lost.insert(Loss::Mode) {
-            self.problems.push(problem.of_disk(self.disk.dev, Loss::Mode));
+        } else if self.lost.insert(then) {
+            self.problems.push(problem.of_disk(self.disk.dev, then));
         }
     }
 

@@ -35,8 +35,10 @@ pub struct Wanted {
     pub mtime: Option<Time>,
     /// Extended attributes; `None` leaves them.
     pub xattrs: Option<Xattrs>,
-    /// Inode flags, those of [`Flags::MEANT`].
+    /// Inode flags, those of [`Flags::MEANT`], but for [`Self::given_up`].
     pub flags: Flags,
+    /// Flags of the source that the target's file system does not know: no look expects them.
+    pub given_up: Flags,
     /// Project id; 0 leaves what the target's directory gave.
     pub project: u32,
     /// What the target's file system cannot hold of all this.
@@ -86,6 +88,7 @@ impl Wanted {
             mtime: Some(stat.mtime),
             xattrs: Some(attributes.xattrs),
             flags: attributes.flags,
+            given_up: Flags::NONE,
             project: attributes.project,
             lost,
             rights: Rights::default(),
@@ -107,9 +110,25 @@ impl Wanted {
             mtime: None,
             xattrs: None,
             flags: Flags::NONE,
+            given_up: Flags::NONE,
             project: 0,
             lost: Lost::default(),
             rights: Rights::default(),
+        }
+    }
+
+    /// Takes over what was found before that the target's file system cannot hold. What no
+    /// copy, verification or comparison expects is decided here alone.
+    pub fn give_up(&mut self, prior: &Self) {
+        for loss in prior.lost.each() {
+            self.lost.insert(loss);
+        }
+        if prior.lost.contains(Loss::Flags) {
+            // A row of an older release does not say which.
+            let old = prior.given_up.is_empty() && prior.flags.without(self.flags).is_empty();
+            let given_up = if old { self.flags.without(prior.flags) } else { prior.given_up };
+            self.given_up = self.flags.and(given_up);
+            self.flags = self.flags.without(given_up);
         }
     }
 

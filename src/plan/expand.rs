@@ -4,7 +4,7 @@ use crate::path::{Name, RelPath};
 use crate::sys::Errno;
 use crate::sys::dir::read_batches;
 use crate::sys::root::Root;
-use globset::GlobBuilder;
+use globset::{GlobBuilder, GlobMatcher};
 use rustix::fs::OFlags;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -12,6 +12,18 @@ use std::os::unix::ffi::OsStrExt;
 /// True when the path has a component to expand.
 pub(super) fn is_glob(path: &RelPath) -> bool {
     path.as_bytes().iter().any(|b| b"*?[{".contains(b))
+}
+
+/// What tells the paths below the root that `pattern`, which goes to `to`, can stand for;
+/// `None` when it is no pattern.
+pub(super) fn matcher(to: &RelPath, pattern: &RelPath) -> Option<GlobMatcher> {
+    if !is_glob(pattern) {
+        return None;
+    }
+    let text = String::from_utf8_lossy(pattern.as_bytes()).into_owned();
+    let above = globset::escape(&String::from_utf8_lossy(to.as_bytes()));
+    let text = if to.is_root() { text } else { format!("{above}/{text}") };
+    Some(GlobBuilder::new(&text).literal_separator(true).build().ok()?.compile_matcher())
 }
 
 /// The paths below `from` that match `pattern`, sorted. A component without

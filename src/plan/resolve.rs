@@ -5,7 +5,7 @@ use super::conflicts::{self, Pair};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::follow::{self, Found};
 use super::ids::Ids;
-use super::resolved::{Attrs, Entry, EntryKind, Fixup, IdKind, Presence, Resolved, Target};
+use super::resolved::{Asked, Attrs, Entry, EntryKind, Fixup, IdKind, Presence, Resolved, Target};
 use super::value::Errors;
 use super::{EntryDraft, IdRef, IdValue, Plan, TargetDraft, expand};
 use crate::path::RelPath;
@@ -143,6 +143,7 @@ impl Plan {
             return Err(refuse(errors.0));
         }
         let (drift, strangers, renumbering) = ids.renumbering(&self);
+        let asked = self.targets.iter().flat_map(|t| t.entries.iter().map(move |e| asked(t, e))).collect();
         Ok(Resolved {
             name: self.name,
             file: self.file,
@@ -155,6 +156,7 @@ impl Plan {
             renumbering,
             id_warnings: damaged,
             id_notes: ids.replaced,
+            asked,
         })
     }
 }
@@ -340,6 +342,12 @@ impl Resolver<'_> {
 /// True when the fixup changes something at or below `dst`.
 fn touches(fixup: &super::FixupDraft, dst: &RelPath) -> bool {
     fixup.path.strip_prefix(dst).is_some() || fixup.recursive && dst.strip_prefix(&fixup.path).is_some()
+}
+
+fn asked(target: &TargetDraft, entry: &EntryDraft) -> Asked {
+    let dst = target.to.join_path(&entry.path);
+    let pattern = if entry.kind == EntryKind::Tree { None } else { expand::matcher(&target.to, &entry.path) };
+    Asked { target: target.name.clone(), src: target.from.join_path(&entry.path), dst, need: entry.need, pattern }
 }
 
 /// What the target has at `path`, seen through symlinks that stay inside it.

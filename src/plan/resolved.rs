@@ -3,6 +3,7 @@
 use super::mode::Mode;
 use super::renumber::Renumbering;
 use crate::path::{Name, RelPath};
+use globset::GlobMatcher;
 use ignore::gitignore::Gitignore;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -33,6 +34,23 @@ pub struct Resolved {
     pub id_warnings: Vec<String>,
     /// The same of maps on the target that the plan replaces.
     pub id_notes: Vec<String>,
+    /// What the plan declares, as written: also where nobody looks for the entries.
+    pub asked: Vec<Asked>,
+}
+
+/// An entry as the plan declares it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Name of its target.
+    pub target: String,
+    /// Below the source.
+    pub src: RelPath,
+    /// Below the root.
+    pub dst: RelPath,
+    /// How bad its absence is.
+    pub need: Need,
+    /// The entries that it stands for, when it is a pattern.
+    pub pattern: Option<GlobMatcher>,
 }
 
 /// An entry that lies in another one and goes elsewhere: the other is copied without it.
@@ -288,6 +306,12 @@ impl Need {
             Self::Required => "required",
             Self::Critical => "critical",
         }
+    }
+
+    /// What a word of the plan means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Optional, Self::Recommended, Self::Required, Self::Critical].into_iter().find(|need| need.word() == word)
     }
 }
 

@@ -174,7 +174,8 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
         Ok(writer) => writer,
         Err(error) => return fail(&error.to_string(), Exit::Interrupted),
     };
-    run.announce(RunKind::Copy, &writer);
+    // A repair only looks at first: stopped by then, it has left no copy unfinished.
+    run.announce(if job.mode == Mode::Repair { RunKind::Verify } else { RunKind::Copy }, &writer);
     run.heed(run.keep_atimes(job, &journal, &writer));
     run.keep_ids(job, &writer);
     if !may_chown() {
@@ -189,10 +190,12 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
     }
 
     progress.phase(Phase::Copy);
+    run.begin_copy(&writer);
     let file_systems = Arc::new(FileSystems::default());
     let by_copy = run.copy(job, source, &journal, &writer, &file_systems);
     run.extras(&journal, &writer);
     run.clear_unfinished(&journal, &writer);
+    run.end_copy(&journal, &writer);
 
     let medium = if run.stop.is_set() || job.verify == VerifyDepth::None {
         None
@@ -247,16 +250,15 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
     progress.phase(Phase::Verify);
     let depth = job.verify.depth();
     run.extras(&journal, &writer);
+    run.incomplete(&journal);
     let medium = match job.against {
-        Against::Manifest => {
-            run.report_unfinished(&journal);
-            run.verify(job, &journal, &writer, (depth, job.scope), &run.problems)
-        }
+        Against::Manifest => run.verify(job, &journal, &writer, (depth, job.scope), &run.problems),
         Against::Source => run.compare(job, &journal, &writer, depth),
     };
     if !run.stop.is_set() {
         fixup::check(&run.plan, !job.allow.no_owner, &run.problems);
     }
+    run.nothing(&journal);
     progress.finish();
     let report = run.report(job, medium, Vec::new());
     finish(job, run, writer, report)

@@ -12,7 +12,7 @@ use crate::journal::{Declared, Journal, JournalError, RunKind, Writer};
 use crate::meta::{Keep, Owners};
 use crate::pace::Pace;
 use crate::path::RelPath;
-use crate::plan::resolved::{Drift, Presence, Resolved};
+use crate::plan::resolved::{Drift, Entry, EntryKind, Presence, Resolved, Target};
 use crate::plan::stranger_words;
 use crate::preflight::{self, Allow, Size};
 use crate::problem::{Problem, ProblemKind, Problems};
@@ -20,8 +20,10 @@ use crate::progress::counters::Counters;
 use crate::report::{self, Report, human};
 use crate::stop::{Reason, Stop};
 use crate::sys::root::Root;
+use crate::sys::stat::{Kind, stat_fd};
 use crate::verify::{self, Depth, Scope, Verifier, WorstMedium};
-use crate::{extras, fixup, shell, shortage};
+use crate::{completeness, extras, fixup, shell, shortage};
+use rustix::fs::OFlags;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
@@ -115,8 +117,21 @@ impl Run {
     pub(super) fn declare(&mut self, journal: &Journal) -> Result<(), JournalError> {
         let targets = self.target_names();
         let entries = self.plan.targets.iter().flat_map(|t| t.entries.iter().map(move |e| (t, e)));
-        let entries: Vec<Declared> =
-            entries.map(|(t, e)| Declared { target: t.name.clone(), src: e.src.clone(), dst: e.dst.clone() }).collect();
+        let source = Root::open(&self.plan.source).ok();
+        // Sockets are not copied, wherever they are.
+        let is_socket = |entry: &Entry| {
+            let found = source.as_ref().and_then(|source| source.open_in(&entry.src, OFlags::PATH).ok());
+            entry.kind != EntryKind::Directory
+                && found.and_then(|fd| stat_fd(fd).ok()).is_some_and(|stat| stat.kind == Kind::Socket)
+        };
+        let declared = |(t, e): (&Target, &Entry)| Declared {
+            target: t.name.clone(),
+            src: e.src.clone(),
+            dst: e.dst.clone(),
+            need: e.need,
+            present: e.presence != Presence::Absent && !is_socket(e),
+        };
+        let entries: Vec<Declared> = entries.map(declared).collect();
         self.names = journal.declare(&targets, &entries)?;
         Ok(())
     }
@@ -133,8 +148,40 @@ impl Run {
         }
     }
 
-    pub(super) fn report_unfinished(&self, journal: &Journal) {
-        self.heed(extras::report_unfinished(&self.names, journal, &self.problems));
+    /// Reports what the rows do not: a copy that is not whole.
+    pub(super) fn incomplete(&self, journal: &Journal) {
+        self.heed(completeness::report(&self.plan, &self.names, journal, &self.problems));
+    }
+
+    /// Reports that nothing was verified, where nothing else says why.
+    pub(super) fn nothing(&self, journal: &Journal) {
+        if !self.stop.is_set() {
+            self.heed(completeness::nothing(journal, &self.problems));
+        }
+    }
+
+    /// From here on the run copies, and what it cannot copy or keep is recorded.
+    pub(super) fn begin_copy(&self, writer: &Writer) {
+        if self.stop.is_set() {
+            return;
+        }
+        writer.handle().copying(shell::this_command(), self.counters.expected_entries.load(Relaxed));
+        let handle = writer.handle();
+        self.problems.begin_record(move |problems| handle.problems(problems));
+    }
+
+    /// The copy has come to its end, unless the run was stopped. What verification finds,
+    /// every later one finds again.
+    pub(super) fn end_copy(&self, journal: &Journal, writer: &Writer) {
+        if !self.stop.is_set() {
+            self.problems.record_waiting();
+            writer.handle().flush();
+            self.heed(completeness::entries(journal, &self.problems));
+        }
+        self.problems.end_record();
+        if !self.stop.is_set() {
+            writer.handle().copied(clock::now().rfc3339());
+        }
     }
 
     pub(super) fn announce(&self, kind: RunKind, writer: &Writer) {

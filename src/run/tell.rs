@@ -15,6 +15,7 @@ use std::path::PathBuf;
 
 /// Records the report, ends the journal, and tells.
 pub(super) fn finish(job: &Job, run: Run, writer: Writer, mut report: Report) -> Exit {
+    run.problems.end_record();
     let json = report::json(&report);
     writer.handle().run_ended(report.ended.clone(), report.outcome.word(), json.to_string());
     match writer.finish() {

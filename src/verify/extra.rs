@@ -88,7 +88,10 @@ impl Verifier {
             let (owner, is_dir) = (self.owner(path), kind == Kind::Directory);
             target.leaves_out_below(owner.as_ref(), &path.join(&entry.name), is_dir)
         });
-        kind != Kind::Socket && !excluded
+        // What the run could not put there has a problem already, whatever stands in its place.
+        kind != Kind::Socket
+            && !excluded
+            && self.ask(|reader| reader.has_problem(&path.join(&entry.name))) == Some(false)
     }
 
     /// The state of this and other plans, and what mkfs makes.

@@ -12,7 +12,6 @@ pub use since::Since;
 
 use crate::clock;
 use crate::journal::{Journal, JournalError, Reader, Row, Seen, WriterHandle};
-use crate::loss::Loss;
 use crate::meta::{self, Actual, Xattrs};
 use crate::pace::Pace;
 use crate::path::{Name, RelPath};
@@ -256,6 +255,8 @@ impl Verifier {
         if let Scope::Since(since) = self.scope
             && !since.asks_for(row, &stat)
         {
+            // It is as it was, and so is what it has lost.
+            self.tell_losses(&path, row, stat.dev);
             return Looked::LeftOut;
         }
         let attributes = read_attributes(dir, name, stat.kind, &row.wanted);
@@ -281,19 +282,19 @@ impl Verifier {
                 }
             }
         }
-        self.set_aside_losses(&mut found, &path, row, stat.dev);
+        found.retain(|problem| !problem.is_known(row.wanted.lost));
+        self.tell_losses(&path, row, stat.dev);
         Looked::At { ctime: Some(stat.ctime), found }
     }
 
     /// What the file system cannot hold was counted when it was copied; a pass
-    /// that only verifies counts it again. No run can mend it.
-    fn set_aside_losses(&self, found: &mut Vec<Problem>, path: &RelPath, row: &Row, dev: u64) {
-        let lost = row.wanted.lost;
-        found.retain(|p| !Loss::of_difference(p.kind, p.attribute.as_deref()).is_some_and(|loss| lost.contains(loss)));
-        if self.scope == Scope::Unverified {
+    /// that only verifies counts it again. No run can mend it. Of an inode with
+    /// several names it is told once.
+    fn tell_losses(&self, path: &RelPath, row: &Row, dev: u64) {
+        if self.scope == Scope::Unverified || row.alias {
             return;
         }
-        for loss in lost.each() {
+        for loss in row.wanted.lost.each() {
             self.problem(row.target, Problem::lost(path.clone(), loss, dev));
         }
     }
