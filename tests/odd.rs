@@ -4,6 +4,7 @@
 
 use crate::kit::disk::World;
 use crate::kit::dress::node;
+use crate::kit::faulty::Faulty;
 use crate::kit::need_root;
 use crate::kit::odd::{Clock, Counts, Numbers, Odd, Oddities, Often};
 use crate::kit::random::{Random, from_env};
@@ -15,8 +16,15 @@ use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Whether a tree has extended attributes.
+#[derive(Clone, Copy, PartialEq)]
+enum Attributes {
+    Some,
+    None,
+}
+
 /// Files, links, FIFOs and attributes that any driver can show.
-fn grow(root: &Path, random: &mut Random) {
+fn grow(root: &Path, random: &mut Random, attributes: Attributes) {
     std::fs::create_dir_all(root).unwrap();
     let (mut dirs, mut files) = (vec![root.to_path_buf()], Vec::<PathBuf>::new());
     for n in 0..random.between(8, 50) {
@@ -38,11 +46,11 @@ fn grow(root: &Path, random: &mut Random) {
                 files.push(path.clone());
             }
         }
-        dress(&path, random);
+        dress(&path, random, attributes);
     }
 }
 
-fn dress(path: &Path, random: &mut Random) {
+fn dress(path: &Path, random: &mut Random, attributes: Attributes) {
     lchown(path, Some(*random.pick(&[0, 0, 1000])), Some(*random.pick(&[0, 100]))).unwrap();
     // Many alike, so that nothing but content tells them apart.
     let time = FileTime::from_unix_time(1_700_000_000 + random.below(2) as i64, 0);
@@ -50,7 +58,7 @@ fn dress(path: &Path, random: &mut Random) {
     if !kind.is_symlink() {
         std::fs::set_permissions(path, PermissionsExt::from_mode(*random.pick(&[0o640, 0o755, 0o777]))).unwrap();
     }
-    if kind.is_file() && random.once_in(3) {
+    if attributes == Attributes::Some && kind.is_file() && random.once_in(3) {
         xattr::set(path, "user.kept", &random.bytes(20)).unwrap();
     }
     filetime::set_symlink_file_times(path, time, time).unwrap();
@@ -82,7 +90,7 @@ impl Case {
         let mut random = Random::new(seed);
         let mut world = World::ext4(64);
         let data = world.data();
-        grow(&data, &mut random);
+        grow(&data, &mut random, Attributes::Some);
         let shown = world.path().join("shown");
         let below = std::mem::replace(&mut world.source, shown);
         let odd = Oddities::random(seed);
@@ -125,19 +133,15 @@ impl Case {
             assert!(is_named || group || is_above, "nothing is said of {difference}\n{:?}\n{ran}", self.odd);
         }
     }
+}
 
-    /// Other bytes in some files, and in some of equal number and time.
-    fn change(&self, random: &mut Random) {
-        for path in snapshot::take(&self.data)
-            .into_iter()
-            .filter(|(_, node)| node.kind == FileType::RegularFile)
-            .map(|(path, _)| path)
-        {
-            if random.once_in(4) {
-                let path = self.data.join(std::str::from_utf8(&path[1..]).unwrap());
-                let size = std::fs::metadata(&path).unwrap().len() as usize + random.below(2) as usize * 10;
-                std::fs::write(&path, random.bytes(size)).unwrap();
-            }
+/// Other bytes in some files, and in some of equal number and time.
+fn change(data: &Path, random: &mut Random) {
+    for (path, _) in snapshot::take(data).iter().filter(|(_, node)| node.kind == FileType::RegularFile) {
+        if random.once_in(4) {
+            let path = data.join(std::str::from_utf8(&path[1..]).unwrap());
+            let size = std::fs::metadata(&path).unwrap().len() as usize + random.below(2) as usize * 10;
+            std::fs::write(&path, random.bytes(size)).unwrap();
         }
     }
 }
@@ -154,16 +158,21 @@ fn check(seed: u64) {
         case.says_the_truth(&["--verify-only", "--against", "source"]);
     };
     ways("");
-    case.change(&mut Random::new(!seed));
+    change(&case.data, &mut Random::new(!seed));
     ways("");
-    case.change(&mut Random::new(seed + 1));
+    change(&case.data, &mut Random::new(seed + 1));
     ways("--repair");
 }
 
 #[test]
 fn whatever_a_driver_answers_no_run_ends_with_0_over_a_difference() {
     need_root!();
-    let first = from_env("PERSISTCP_SEED", 5_000_000);
+    for_seeds(5_000_000, check);
+}
+
+/// On three threads.
+fn for_seeds(first: u64, check: fn(u64)) {
+    let first = from_env("PERSISTCP_SEED", first);
     let (next, last) = (AtomicU64::new(first), first + from_env("PERSISTCP_ODD", 12));
     std::thread::scope(|scope| {
         for _ in 0..3 {
@@ -173,6 +182,41 @@ fn whatever_a_driver_answers_no_run_ends_with_0_over_a_difference() {
             });
         }
     });
+}
+
+/// A target that shows odd numbers, times and listings of what it holds; the truth is what lies below it.
+fn check_target(seed: u64) {
+    println!("PERSISTCP_SEED={seed} PERSISTCP_ODD=1 cargo test --test integration odd::");
+    let mut random = Random::new(seed);
+    let world = World::plain();
+    grow(&world.data(), &mut random, Attributes::None);
+    let counts = *random.pick(&[Counts::True, Counts::True, Counts::Always(1), Counts::Always(2)]);
+    let (below, odd) = (world.path().join("below"), Oddities { counts, ..Oddities::random(seed) });
+    let _mount = Faulty::odd(&below, &world.persist, odd.clone());
+    let (plan, state) = (world.plan(""), world.path().join("state"));
+    let says_the_truth = |args: &[&str]| {
+        let ran = run(&plan, &[&["--state", state.to_str().unwrap()], args].concat());
+        let copy = below.join("data");
+        let copy = if copy.exists() { snapshot::take(&copy) } else { Snapshot::new() };
+        let differences = snapshot::diff(&snapshot::take(&world.data()), &copy);
+        let whole = differences.is_empty();
+        assert!(ran.status != Some(0) || whole, "ended with 0 over\n{}\n{odd:?}\n{ran}", differences.join("\n"));
+        assert!(matches!(ran.status, Some(0 | 1)), "{odd:?}\n{ran}");
+        ran.status == Some(0)
+    };
+    for way in [&[][..], &[], &["--repair"]] {
+        if says_the_truth(way) {
+            says_the_truth(&["--verify-only"]);
+        }
+        says_the_truth(&["--verify-only", "--against", "source"]);
+        change(&world.data(), &mut random);
+    }
+}
+
+#[test]
+fn whatever_a_target_shows_no_run_ends_with_0_over_a_difference() {
+    need_root!();
+    for_seeds(7_000_000, check_target);
 }
 
 #[test]

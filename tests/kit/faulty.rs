@@ -1,9 +1,11 @@
 //! A file system with faults: a directory shown by FUSE, in which one range of
-//! one file reads as EIO, reads with a flipped bit, or loses what is written.
+//! one file reads as EIO, reads with a flipped bit, or loses what is written. It may
+//! also show numbers, times and listings that are odd.
 //!
 //! Inodes are held by `O_PATH` descriptors, so renames need no bookkeeping. There
 //! are no extended attributes, no `fallocate`, and no `SEEK_HOLE`.
 
+use super::odd::{Clock, Counts, Numbers, Oddities};
 use filetime::FileTime;
 use fuser::{
     BackgroundSession, BsdFileFlags, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation,
@@ -53,11 +55,16 @@ pub(crate) struct Faulty {
 impl Faulty {
     /// Shows `below` at `point`; both are made.
     pub(crate) fn new(below: &Path, point: &Path) -> Self {
+        Self::odd(below, point, Oddities::default())
+    }
+
+    /// The same, with the numbers, counts, times and listings of `oddities`.
+    pub(crate) fn odd(below: &Path, point: &Path, oddities: Oddities) -> Self {
         std::fs::create_dir_all(below).unwrap();
         std::fs::create_dir_all(point).unwrap();
         let fault = Arc::<Mutex<Option<Fault>>>::default();
-        let files =
-            Files { fault: Arc::clone(&fault), inodes: Mutex::default(), open: Mutex::default(), next: 1.into() };
+        let (inodes, open) = Default::default();
+        let files = Files { fault: Arc::clone(&fault), oddities, inodes, open, next: 1.into() };
         let root = rustix::fs::openat(CWD, below, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).unwrap();
         files.inodes.lock().unwrap().insert(INodeNo::ROOT.0, Inode { file: Arc::new(root.into()), name: "".into() });
         let mut config = Config::default();
@@ -87,6 +94,7 @@ struct Inode {
 
 struct Files {
     fault: Arc<Mutex<Option<Fault>>>,
+    oddities: Oddities,
     inodes: Mutex<HashMap<u64, Inode>>,
     open: Mutex<HashMap<u64, Arc<File>>>,
     next: AtomicU64,
@@ -131,6 +139,39 @@ fn path(file: &File) -> PathBuf {
 }
 
 impl Files {
+    /// What somebody who looks is shown.
+    fn shown(&self, ino: INodeNo, meta: &Metadata) -> FileAttr {
+        let attr = attr(ino, meta);
+        let odd = &self.oddities;
+        let whole = |time: SystemTime| {
+            time.duration_since(UNIX_EPOCH).map_or(time, |since| UNIX_EPOCH + Duration::from_secs(since.as_secs()))
+        };
+        let (mtime, ctime) = match odd.clock {
+            Clock::True => (attr.mtime, attr.ctime),
+            Clock::Mtime => (attr.mtime, attr.mtime),
+            Clock::Seconds => (whole(attr.mtime), whole(attr.ctime)),
+            Clock::Still => (attr.mtime, UNIX_EPOCH),
+            Clock::Backwards => {
+                let back = self.next.fetch_add(1, Ordering::Relaxed);
+                (attr.mtime, UNIX_EPOCH + Duration::from_secs(1_000_000_000 - back))
+            }
+        };
+        FileAttr {
+            ino: INodeNo(match odd.numbers {
+                Numbers::True => ino.0,
+                Numbers::Few(n) => 100 + ino.0 % n,
+                Numbers::Fresh => 1000 + self.next.fetch_add(1, Ordering::Relaxed),
+            }),
+            mtime,
+            ctime,
+            nlink: match odd.counts {
+                Counts::Always(n) if attr.kind != FileType::Directory => n,
+                _ => attr.nlink,
+            },
+            ..attr
+        }
+    }
+
     fn inode(&self, ino: INodeNo) -> Result<Arc<File>> {
         let inodes = self.inodes.lock().unwrap();
         inodes.get(&ino.0).map(|inode| Arc::clone(&inode.file)).ok_or_else(|| rustix::io::Errno::STALE.into())
@@ -218,7 +259,7 @@ impl Filesystem for Files {
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        answer!(reply, self.inode(ino)?.metadata(), meta => reply.attr(&TTL, &attr(ino, &meta)));
+        answer!(reply, self.inode(ino)?.metadata(), meta => reply.attr(&TTL, &self.shown(ino, &meta)));
     }
 
     fn setattr(
@@ -255,7 +296,7 @@ impl Filesystem for Files {
             rustix::fs::utimensat(CWD, path(&file), &times, AtFlags::empty())?;
             file.metadata()
         };
-        answer!(reply, set(), meta => reply.attr(&TTL, &attr(ino, &meta)));
+        answer!(reply, set(), meta => reply.attr(&TTL, &self.shown(ino, &meta)));
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
@@ -391,7 +432,8 @@ impl Filesystem for Files {
                 let kind = FileType::from_std(entry.file_type()?).unwrap_or(FileType::RegularFile);
                 Ok((entry.ino(), kind, entry.file_name()))
             });
-            entries.collect::<Result<Vec<_>>>()
+            let entries = entries.collect::<Result<Vec<_>>>()?;
+            Ok(self.oddities.listing.of(entries))
         };
         let dots = [".", ".."].map(|name| (ino.0, FileType::Directory, OsString::from_vec(name.into())));
         answer!(reply, list(), entries => {

@@ -77,6 +77,21 @@ pub(crate) enum Listing {
     Ghost,
 }
 
+impl Listing {
+    /// What it makes of a directory's entries.
+    pub(crate) fn of(self, entries: Vec<(u64, FileType, OsString)>) -> Vec<(u64, FileType, OsString)> {
+        match self {
+            Self::Once => entries,
+            Self::Twice => entries.iter().flat_map(|entry| [entry.clone(), entry.clone()]).collect(),
+            Self::Again => [entries.clone(), entries].concat(),
+            Self::Ghost => {
+                let ghost = vec![(7, FileType::RegularFile, OsString::from("ghost"))];
+                [entries.clone(), ghost, entries.into_iter().take(3).collect()].concat()
+            }
+        }
+    }
+}
+
 /// How the bytes of a file come.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Reads {
@@ -345,15 +360,7 @@ impl Driver {
             Ok((entry.ino(), kind, entry.file_name()))
         });
         let entries = entries.collect::<Result<Vec<_>>>().map_err(Errno::from)?;
-        Ok(match self.oddities.listing {
-            Listing::Once => entries,
-            Listing::Twice => entries.iter().flat_map(|entry| [entry.clone(), entry.clone()]).collect(),
-            Listing::Again => [entries.clone(), entries].concat(),
-            Listing::Ghost => {
-                let ghost = vec![(7, FileType::RegularFile, OsString::from("ghost"))];
-                [entries.clone(), ghost, entries.into_iter().take(3).collect()].concat()
-            }
-        })
+        Ok(self.oddities.listing.of(entries))
     }
 
     fn names_of_xattrs(&self, ino: INodeNo) -> Answer<Vec<u8>> {
