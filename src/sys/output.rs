@@ -30,12 +30,9 @@ const FILE: Mode = Mode::from_raw_mode(0o666);
 const ATTEMPTS: u32 = 64;
 
 /// Writes `content` to `path`: beside it, synced, then renamed. A FIFO or device of root or
-/// of the caller takes it as a stream, and so do `/dev/stdout`, `/dev/stderr`, `/dev/fd/N` and
-/// what lies in `/proc`. `EPERM` for those of other users, `EISDIR` for a directory.
+/// of the caller takes it as a stream, and so do the links of `/dev` and `/proc` that stand for
+/// descriptors. `EPERM` for those of other users, `EISDIR` for a directory.
 pub fn write(path: &Path, content: &[u8], existing: Existing) -> Result<(), Errno> {
-    if existing == Existing::Replaced && is_stream(path) {
-        return stream(path, content);
-    }
     let name = path.file_name().ok_or(Errno::ISDIR)?;
     let name = Name::new(name.as_bytes()).map_err(|_| Errno::INVAL)?;
     let above = path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -52,6 +49,7 @@ pub fn write(path: &Path, content: &[u8], existing: Existing) -> Result<(), Errn
                     }
                     return stream(Path::new(OsStr::from_bytes(proc_path(handle.as_fd()).as_bytes())), content);
                 }
+                Kind::Symlink if is_the_kernels(&dir)? => return stream(path, content),
                 Kind::File | Kind::Symlink | Kind::Socket => {}
             }
         }
@@ -75,11 +73,16 @@ pub fn write(path: &Path, content: &[u8], existing: Existing) -> Result<(), Errn
     }
 }
 
-/// What the kernel offers for descriptors: links whose text means nothing.
-fn is_stream(path: &Path) -> bool {
-    ["/dev/stdout", "/dev/stderr"].iter().any(|known| path == Path::new(known))
-        || path.starts_with("/dev/fd")
-        || path.starts_with("/proc")
+/// True for `/dev` and what procfs shows: links there stand for descriptors, and nobody but
+/// root and the kernel makes them.
+fn is_the_kernels(dir: &TargetDir) -> Result<bool, Errno> {
+    const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+    if retry(Op::Statfs, || rustix::fs::fstatfs(dir.as_fd()))?.f_type.cast_unsigned() == PROC_SUPER_MAGIC {
+        return Ok(true);
+    }
+    let stat = dir.stat()?;
+    let devices = retry(Op::Open, || rustix::fs::open(c"/dev", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()));
+    Ok(devices.and_then(stat_fd).is_ok_and(|devices| (devices.dev, devices.ino) == (stat.dev, stat.ino)))
 }
 
 fn stream(path: &Path, content: &[u8]) -> Result<(), Errno> {
@@ -145,6 +148,9 @@ mod tests {
             assert!(std::fs::symlink_metadata(&at).expect("there").is_file());
         }
         assert_eq!(std::fs::read(&other).expect("read"), b"secret");
+        // By another way than its usual path; where standard error is a socket it cannot be opened.
+        write(Path::new("/dev/../dev/stderr"), b"", Existing::Replaced).ok();
+        assert!(std::fs::symlink_metadata("/dev/stderr").expect("there").is_symlink());
     }
 
     #[test]
