@@ -11,13 +11,13 @@ use crate::meta::SET_ID;
 use crate::path::{Name, RelPath};
 use crate::plan::Change;
 use crate::plan::explicit::{Covering, Explicit};
-use crate::plan::resolved::{Entry, Presence, Resolved};
+use crate::plan::resolved::{Entry, Fixup, Presence, Resolved};
 use crate::sys::dir::SourceDir;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::walk::{Means, Start, Unread, Visit, walk};
 use rustix::fs::OFlags;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A source inode among the names that are copied together: device, inode number, and
@@ -176,18 +176,30 @@ impl Visitor<'_> {
         if let Ok(stat) = stat(&entry.real) {
             self.add(&entry.dst, share, own, &stat);
         }
-        for fixup in &self.plan.fixups {
-            let Some(below) = fixup.path.strip_prefix(&entry.dst).filter(|below| !below.is_root()) else { continue };
-            let src = entry.src.join_path(&below);
-            let is_entry = self.sources.find(&src).is_some_and(|at| self.sources.entry(at).is_some());
-            // Other paths are come to by the walk.
-            if fixup.recursive || is_entry || self.plan.targets[t].leaves_out_below_entry(&fixup.path, false) {
+        let paths: BTreeSet<&RelPath> = self.plan.fixups.iter().map(|fixup| &fixup.path).collect();
+        for path in paths {
+            let Some(below) = path.strip_prefix(&entry.dst).filter(|below| !below.is_root()) else { continue };
+            // Each name counts once: the walk comes to what lies below a recursive fixup.
+            let above = |fixup: &Fixup| path.strip_prefix(&fixup.path).is_some_and(|below| !below.is_root());
+            if self.plan.fixups.iter().any(|fixup| fixup.recursive && above(fixup))
+                || self.is_in_another(entry, &below)
+                || self.plan.targets[t].leaves_out_below_entry(path, false)
+            {
                 continue;
             }
             if let Ok(stat) = stat(&entry.real.join_path(&below)) {
-                self.add(&fixup.path, share, Explicit::default(), &stat);
+                self.add(path, share, Explicit::default(), &stat);
             }
         }
+    }
+
+    /// True when `below` lies in an entry inside `entry`.
+    fn is_in_another(&self, entry: &Entry, below: &RelPath) -> bool {
+        let mut at = self.sources.find(&entry.src);
+        below.names().any(|name| {
+            at = at.and_then(|above| self.sources.child(above, &name));
+            at.is_some_and(|at| self.sources.entry(at).is_some())
+        })
     }
 
     /// Where recursive fixups reach into the entry.
@@ -210,7 +222,8 @@ impl Visitor<'_> {
             let dir = source.open_strict(&path, ENTRY).map(SourceDir::from_fd).ok()?;
             let stat = dir.stat().ok()?;
             let cursor = self.sources.find(&entry.src.join_path(&below));
-            let is_other = !below.is_root() && cursor.is_some_and(|at| self.sources.entry(at).is_some());
+            let is_other = self.is_in_another(entry, &below)
+                || !below.is_root() && self.plan.targets[t].leaves_out_below_entry(&dst, true);
             let covering = Covering::of(self.plan, &dst);
             let place = At { dst, target: t, share: self.shares[t][e], cursor, covering };
             (!is_other).then_some(Start { path, dir, stat, place })

@@ -49,6 +49,7 @@ mod passes;
 mod plans;
 mod power;
 mod random;
+mod random_plans;
 mod refusals;
 mod repair;
 mod resume;

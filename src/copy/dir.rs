@@ -28,9 +28,16 @@ pub(super) struct OpenDir {
     /// Device number of the source.
     pub(super) dev: u64,
     pub(super) place: Place,
+    /// The name in the source of the one entry that goes from here to another name.
+    pub(super) renamed: Option<Name>,
 }
 
 impl OpenDir {
+    /// What the source calls the entry that goes to `name`.
+    pub(super) fn in_source<'n>(&'n self, name: &'n Name) -> &'n Name {
+        self.renamed.as_ref().unwrap_or(name)
+    }
+
     /// The source directory, to look at what lies in it beside an entry.
     pub(super) fn beside(&self) -> Option<Root> {
         self.src.open().and_then(|src| Root::again(&*src)).ok()
@@ -212,7 +219,7 @@ impl Engine {
         }
         let fixup = self.put_plan_over(&mut wanted, own, above, name);
         let node = self.make(above, name, target, Leaving { wanted, source, fixup, counted: true })?;
-        Some(Arc::new(OpenDir { node, src, dev: stat.dev, place }))
+        Some(Arc::new(OpenDir { node, src, dev: stat.dev, place, renamed: None }))
     }
 
     /// A connection for the names of `dir`, where the journal can know any.

@@ -265,14 +265,15 @@ impl Engine {
             self.target_failed(node.target, path(), "close", errno);
             return Arrived::No;
         }
-        let tally = self.tally(node.target);
+        let index = done.own.target.unwrap_or(node.target);
+        let tally = self.tally(index);
         add(&tally.copied, 1);
         add(&tally.copied_bytes, filled.bytes);
         let row = Row {
             dir: node.id,
             name: name.as_bytes().to_vec(),
             id: None,
-            target: done.own.target.unwrap_or(node.target),
+            target: index,
             state: State::Done,
             size: source.size,
             rdev: 0,
@@ -315,7 +316,7 @@ impl Engine {
     pub(super) fn open_source(&self, dir: &OpenDir, name: &Name) -> Option<Source> {
         let path = || dir.node.path().join(name);
         let target = dir.node.target;
-        let opened = dir.src.open_file(name).and_then(|fd| stat_fd(&fd).map(|stat| Source { fd, stat }));
+        let opened = dir.src.open_file(dir.in_source(name)).and_then(|fd| stat_fd(&fd).map(|stat| Source { fd, stat }));
         match opened {
             Ok(source) if source.stat.kind == Kind::File => Some(source),
             Ok(source) => {

@@ -47,10 +47,10 @@ impl Engine {
             }
             return;
         }
-        match dir.src.stat_at(name) {
+        match dir.src.stat_at(dir.in_source(name)) {
             Ok(stat) if self.is_barred(&stat) => {
                 let path = dir.node.path().join(name);
-                match dir.src.open_handle(name) {
+                match dir.src.open_handle(dir.in_source(name)) {
                     Ok(fd) => self.skip_mount(dir.node.target, path, &fd, &stat, dir.dev),
                     Err(errno) => self.problem(
                         dir.node.target,
@@ -110,7 +110,7 @@ impl Engine {
     /// Skips a regular file that an earlier run finished, without opening it: most
     /// of what a second run does. Whatever is not plain is left to the ordinary way.
     fn skip_unopened(&self, dir: &OpenDir, name: &Name, reader: &Reader, own: Override) -> bool {
-        let Ok(stat) = dir.src.stat_at(name) else { return false };
+        let Ok(stat) = dir.src.stat_at(dir.in_source(name)) else { return false };
         if stat.kind != Kind::File || stat.nlink > 1 || self.is_barred(&stat) {
             return false;
         }
@@ -194,7 +194,7 @@ impl Engine {
         if !xattrs.have_named_acls() || row.wanted.lost.contains(Loss::Acl) {
             return None;
         }
-        let handle = dir.src.open().and_then(|src| src.open_handle(name)).ok()?;
+        let handle = dir.src.open().and_then(|src| src.open_handle(dir.in_source(name))).ok()?;
         Some(Attributes::read(Holder::handle(&handle), stat).0)
     }
 
@@ -225,7 +225,7 @@ impl Engine {
             self.problem(node.target, Problem::failed(path(), ProblemKind::Unreadable, operation, errno));
         };
         // From here on the handle is the source: the name may mean something else by now.
-        let source = dir.src.open_handle(name).and_then(|handle| Ok((stat_fd(&handle)?, handle)));
+        let source = dir.src.open_handle(dir.in_source(name)).and_then(|handle| Ok((stat_fd(&handle)?, handle)));
         let (stat, handle) = match source {
             Ok((now, handle)) if now.kind == stat.kind => (now, handle),
             Ok(_) => {

@@ -204,6 +204,7 @@ impl Engine {
             src,
             dev: stat.dev,
             place: Place { cursor: None, share: self.groups.share((t, e)) },
+            renamed: Some(last.clone()),
         });
         let reader = self.reader();
         if kind == Kind::File {

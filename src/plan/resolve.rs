@@ -232,6 +232,7 @@ impl Resolver<'_> {
             name: draft.name.clone(),
             from: draft.from.clone(),
             to: draft.to.clone(),
+            is_map: draft.entries.iter().any(|entry| entry.kind == EntryKind::Tree),
             need: draft.need,
             parents: attrs,
             exclude: patterns,

@@ -109,6 +109,8 @@ pub struct Target {
     pub from: RelPath,
     /// The directory below the root that receives it.
     pub to: RelPath,
+    /// It is a `[[map]]`: [`Self::to`] is what the one entry becomes, a directory or not.
+    pub is_map: bool,
     /// The default of the entries.
     pub need: Need,
     /// For parents that the backup does not have.

@@ -44,6 +44,8 @@ pub(super) fn place(plan: &Resolved, target: &Target) -> Result<Place, String> {
         match dir.open_dir(&name) {
             Ok(next) => dir = next,
             Err(Errno::NOENT) => break,
+            // What an earlier run made of a map of a file.
+            Err(Errno::NOTDIR | Errno::LOOP) if target.is_map && existing.join(&name) == target.to => break,
             Err(errno) => {
                 return Err(format!(
                     "{shown}{}: {}; a target's path must be directories, not symlinks or files",
