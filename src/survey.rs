@@ -11,7 +11,8 @@ use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::walk::{Means, Start, Unread, Visit, walk};
 use rustix::fd::AsFd;
 use rustix::fs::OFlags;
-use std::collections::HashSet;
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -72,8 +73,9 @@ struct Highest {
     kept: Mutex<Extreme>,
 }
 
-/// Inodes with several names that were counted, across all targets.
-type Linked = Mutex<HashSet<(u64, u64)>>;
+/// Inodes with several names that were counted, across all targets, and how many of their
+/// names are still to come: those that were all seen need no memory.
+type Linked = Mutex<HashMap<(u64, u64), u32>>;
 
 /// What the walks of one survey share.
 struct Walks {
@@ -285,8 +287,17 @@ impl Counts {
         self.longest_name.raise(name.len() as u64, &path);
         if stat.nlink > 1 && stat.kind != Kind::Directory {
             let mut seen = walks.linked.lock().unwrap_or_else(PoisonError::into_inner);
-            if !seen.insert((stat.dev, stat.ino)) {
-                return;
+            match seen.entry((stat.dev, stat.ino)) {
+                Slot::Occupied(mut left) => {
+                    *left.get_mut() -= 1;
+                    if *left.get() == 0 {
+                        left.remove();
+                    }
+                    return;
+                }
+                Slot::Vacant(new) => {
+                    new.insert(stat.nlink - 1);
+                }
             }
         }
         self.inodes.fetch_add(1, Relaxed);

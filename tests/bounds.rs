@@ -2,8 +2,8 @@
 
 use crate::kit::attach::Attached;
 use crate::kit::disk::World;
-use crate::kit::need_root;
-use crate::kit::run::{Ran, finish, spawn, wait};
+use crate::kit::run::{Ran, finish, run, spawn, wait};
+use crate::kit::{need_root, snapshot};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -42,6 +42,30 @@ fn attributes_of_many_files_do_not_pile_up_in_memory() {
     }
     let value = xattr::get(world.target().join("7/7"), "user.large").unwrap().unwrap();
     assert_eq!(value, [b'h'; 3000]);
+}
+
+#[test]
+fn names_outside_the_plan_cost_no_memory_for_the_whole_run() {
+    need_root!();
+    let world = World::ext4(600);
+    let _source = Attached::tmpfs("size=400M,nr_inodes=400k", &world.source);
+    let names = 60_000;
+    std::fs::create_dir_all(world.source.join("outside")).unwrap();
+    for i in 0..names {
+        let file = world.file(&format!("data/{}/some-longer-name-{i}", i % 100), "");
+        std::fs::hard_link(file, world.source.join(format!("outside/{i}"))).unwrap();
+    }
+    // Groups whose names lie far apart are groups all the same.
+    for i in 0..100 {
+        let first = world.file(&format!("data/0/a-first-{i}"), "group");
+        std::fs::hard_link(first, world.data().join(format!("99/z-last-{i}"))).unwrap();
+    }
+    let plan = world.plan("");
+    let (ran, most) = peak(&plan, &["--threads", "4"]);
+    ran.exits(0);
+    assert!(most < 48, "{most} MiB");
+    snapshot::assert_same(&world.data(), &world.target());
+    run(&plan, &[]).exits(0).says("nothing to copy");
 }
 
 /// Runs as a user of its own that may have `limit` threads.

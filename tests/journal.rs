@@ -3,10 +3,11 @@
 
 use crate::kit::disk::World;
 use crate::kit::random::Random;
-use crate::kit::run::run;
-use crate::kit::{need_root, snapshot};
+use crate::kit::run::{plain, run};
+use crate::kit::{need_root, sh, snapshot};
 use crate::resume::many;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 fn copied() -> (World, PathBuf, PathBuf) {
     let world = World::ext4(128);
@@ -103,4 +104,68 @@ fn flipped_bits_in_the_journal_never_pass_for_a_whole_copy() {
         snapshot::assert_same(&world.data(), &world.target());
     }
     println!("{refused} of 40 damaged journals were refused, the others did no harm");
+}
+
+/// The tree that `fixtures/journal/version-2.sqlite` tells of, as release 0.1.0 before version 3
+/// left it after a run and a verification.
+fn of_version_2() -> (World, PathBuf, PathBuf) {
+    let world = World::ext4(64);
+    let file = world.file("data/dir/file", "hello\n");
+    std::fs::hard_link(file, world.data().join("dir/second")).unwrap();
+    std::os::unix::fs::symlink("dir/file", world.data().join("link")).unwrap();
+    let empty = world.file("data/empty", "");
+    xattr::set(empty, "user.kept", b"value").unwrap();
+    crate::kit::dress::node(&world.data().join("fifo"), rustix::fs::FileType::Fifo, 0);
+    world.file("data/wide", "lost\n");
+    let state = world.persist.join(".persistcp");
+    std::fs::create_dir(&state).unwrap();
+    let journal = state.join("t.sqlite");
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/journal/version-2.sqlite");
+    std::fs::copy(fixture, &journal).unwrap();
+    let plan = world.plan("");
+    (world, plan, journal)
+}
+
+fn version(journal: &Path) -> i32 {
+    let connection = rusqlite::Connection::open(journal).unwrap();
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_journal_of_the_release_before_is_read_without_being_changed() {
+    need_root!();
+    let (world, plan, journal) = of_version_2();
+    let before = std::fs::read(&journal).unwrap();
+    let report = |args: &[&str]| {
+        let all = ["report", "--plan", plan.to_str().unwrap()].iter().chain(args).map(OsStr::new).collect::<Vec<_>>();
+        plain(&all).exits(0)
+    };
+    report(&[]).says("done, no problems");
+    report(&["--format", "json"]).says("/persist/data/dir/second");
+    report(&["--format", "b3sum"]).says("  persist/data/wide");
+    run(&plan, &["--dry-run"]).exits(0);
+    assert!(std::fs::read(&journal).unwrap() == before, "only a run that writes migrates it");
+    assert_eq!(std::fs::read_dir(journal.parent().unwrap()).unwrap().count(), 1);
+    // Nor does a verification where nothing can be written.
+    sh!("mount", "-o", "remount,ro", world.persist);
+    let ran = run(&plan, &["--verify-only"]).exits(1).says("is not recorded");
+    assert!(ran.problems().contains(&("missing".into(), "/persist/data/wide".into())), "{ran}");
+    assert!(std::fs::read(&journal).unwrap() == before);
+}
+
+#[test]
+fn a_journal_of_the_release_before_is_migrated_by_a_run_and_goes_on() {
+    need_root!();
+    let (world, plan, journal) = of_version_2();
+    assert_eq!(version(&journal), 2);
+    run(&plan, &["--repair"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+    assert_eq!(version(&journal), 3);
+    let connection = rusqlite::Connection::open(&journal).unwrap();
+    let mut runs = connection.prepare("SELECT kind FROM run ORDER BY id").unwrap();
+    let kinds = runs.query_map([], |row| row.get(0)).unwrap().collect::<Result<Vec<String>, _>>().unwrap();
+    assert_eq!(kinds, ["copy", "verify", "copy"]);
+    drop(runs);
+    drop(connection);
+    run(&plan, &[]).exits(0).says("nothing to copy");
 }

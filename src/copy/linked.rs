@@ -82,6 +82,7 @@ impl Engine {
         match copied {
             Some(copied) => {
                 let waiting = self.links.copied(waiter.key(), copied.clone());
+                self.links.shed(|| self.submit.flush());
                 work.extend(waiting.into_iter().map(|w| Work::Link(w, copied.clone())));
             }
             // The inode lost its other names meanwhile, or the copy failed: the others start anew.

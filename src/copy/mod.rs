@@ -332,9 +332,10 @@ impl Engine {
         Ok((index, self.file_systems.disk(index).unwrap_or(Disk { dev, bare: false })))
     }
 
-    /// A connection to the journal, where an earlier run left rows.
+    /// A connection to the journal, where it has rows that matter: an earlier run's, or
+    /// this one's groups of hard links.
     fn reader(&self) -> Option<Reader> {
-        if !self.journal.resumed() {
+        if !self.journal.resumed() && !self.links.have_shed() {
             return None;
         }
         if let Some(reader) = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop() {

@@ -146,7 +146,10 @@ impl StateDir {
                     return Err(JournalError::Busy { path: self.path.clone() });
                 }
                 Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(20)),
-                Err(_) => return Ok(None),
+                Err(errno) if has_no_locks(errno) => return Ok(None),
+                Err(errno) => {
+                    return Err(JournalError::File { path: self.path.clone(), operation: "lock the directory", errno });
+                }
             }
         }
     }
@@ -155,9 +158,11 @@ impl StateDir {
     pub(super) fn fold_log(&self) -> Result<Option<OwnedFd>, JournalError> {
         let lock = self.again()?;
         match retry(Op::Flock, || rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => Ok(Some(lock)),
             Err(Errno::WOULDBLOCK) => Ok(None),
             // Without such locks nobody reads by them.
-            Ok(()) | Err(_) => Ok(Some(lock)),
+            Err(errno) if has_no_locks(errno) => Ok(Some(lock)),
+            Err(errno) => Err(JournalError::File { path: self.path.clone(), operation: "lock the directory", errno }),
         }
     }
 
@@ -167,4 +172,9 @@ impl StateDir {
         retry(Op::Open, || rustix::fs::openat(&self.fd, ".", flags, Mode::empty()))
             .map_err(|errno| JournalError::File { path: self.path.clone(), operation: "open the directory", errno })
     }
+}
+
+/// A file system without flock(2) on directories: some network and FUSE file systems.
+fn has_no_locks(errno: Errno) -> bool {
+    matches!(errno, Errno::OPNOTSUPP | Errno::NOLCK | Errno::NOSYS | Errno::INVAL | Errno::BADF)
 }
