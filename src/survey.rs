@@ -11,8 +11,8 @@ use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::walk::{Means, Start, Unread, Visit, walk};
 use rustix::fd::AsFd;
 use rustix::fs::OFlags;
+use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 

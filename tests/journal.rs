@@ -137,8 +137,9 @@ fn a_journal_of_the_release_before_is_read_without_being_changed() {
     let (world, plan, journal) = of_version_2();
     let before = std::fs::read(&journal).unwrap();
     let report = |args: &[&str]| {
-        let all = ["report", "--plan", plan.to_str().unwrap()].iter().chain(args).map(OsStr::new).collect::<Vec<_>>();
-        plain(&all).exits(0)
+        let mut all = vec!["report", "--plan", plan.to_str().unwrap()];
+        all.extend(args);
+        plain(&all.into_iter().map(OsStr::new).collect::<Vec<_>>()).exits(0)
     };
     report(&[]).says("done, no problems");
     report(&["--format", "json"]).says("/persist/data/dir/second");

@@ -30,13 +30,11 @@ pub use writer::{RunKind, Seen, Writer, WriterHandle};
 use crate::path::Name;
 use crate::sys::Errno;
 use connect::{Files, Held, Place};
-use rusqlite::backup::Backup;
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::OFlags;
 use state_dir::StateDir;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// The directory of persistcp's state on a file system.
 pub const STATE_DIR: &str = ".persistcp";
@@ -207,8 +205,9 @@ impl Journal {
                 let migrated = connect::migrated(&connection, older, &path)?;
                 let name = format!("file:/journal-{}?vfs=memdb", std::process::id());
                 let keep = || {
-                    let mut shared = open_memory(&name)?;
-                    Backup::new(&migrated, &mut shared)?.run_to_completion(1 << 14, Duration::ZERO, None)?;
+                    let shared = open_memory(&name)?;
+                    // A copy page by page would ask for a log, which memory has none of.
+                    migrated.execute("VACUUM INTO ?1", [&name])?;
                     Ok(shared)
                 };
                 let keeps = Mutex::new(keep().map_err(|source| JournalError::database(&path, source))?);

@@ -197,7 +197,10 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
         refusals.extend(remapped(&plan, &declared));
     }
     // What was begun with --remap-ids goes on so: half of the owners would be wrong otherwise.
-    let remap_ids = allow.remap_ids || !allow.restart && journal.remapped_ids().unwrap_or(false);
+    let mut remap_ids = allow.remap_ids;
+    if !allow.restart && !remap_ids {
+        remap_ids = journal.remapped_ids().map_err(|error| vec![error.to_string()])?;
+    }
     if remap_ids {
         refusals.extend(remap::refusals(&plan, source.as_ref()));
     }

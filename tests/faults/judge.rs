@@ -15,7 +15,7 @@ const ADVISORY: [(&str, &str); 2] = [
 ];
 
 /// A call in a function that answers its failure by doing more than was needed, and why that is enough.
-const ABSORBING: [(&str, &str, &str); 16] = [
+const ABSORBING: [(&str, &str, &str); 23] = [
     ("stat", "link_here", "it is linked again"),
     ("open", "survey::run", "it only counts; what it could not look at is copied all the same"),
     ("stat", "survey::run", "the same"),
@@ -24,9 +24,16 @@ const ABSORBING: [(&str, &str, &str); 16] = [
     ("getdents", "walk::Walk", "the same"),
     ("stat", "done_before", "it is copied again"),
     ("setflags", "Dresser::flags", "each flag is set on its own instead"),
-    ("statfs", "make_state_dir", "the stricter rule for the owner holds"),
     ("statfs", "Drivers::of", "the file is read as one of a driver that may cache"),
     ("open", "Drivers::new", "an error of a driver is each inode's own"),
+    ("open", "last_totals", "the source is surveyed instead"),
+    ("stat", "last_totals", "the same"),
+    ("statfs", "last_totals", "the same"),
+    ("flock", "last_totals", "the same"),
+    ("open", "Log::fold_if_long", "the log is folded after a later commit"),
+    ("stat", "Log::fold_if_long", "the same"),
+    ("open", "StateDir::fold_log", "the log stays beside the database, and the next run reads both"),
+    ("flock", "StateDir::fold_log", "the same"),
     ("statfs", "medium::is_memory", "the report claims no medium"),
     ("stat", "skip_unopened", "it is opened and copied again"),
     ("fcntl", "Fill<H>::small", "the file goes through the cache"),
