@@ -160,6 +160,7 @@ fn what_the_backup_has_under_the_journals_name_is_a_problem() {
     let said = [("unsupported".to_string(), "/persist/.persistcp".to_string())];
     assert_eq!(run(&plan, &[]).exits(1).problems(), said);
     assert_eq!(run(&plan, &["--verify-only", "--against", "source"]).exits(1).problems(), said);
+    assert!(run(&plan, &["--verify-only"]).exits(1).problems().contains(&said[0]));
     run(&plan, &["--exclude", "/.persistcp"]).exits(0);
 }
 
@@ -175,6 +176,7 @@ fn patterns_that_leave_nothing_are_a_problem() {
     let ran = run(&plan, &all).exits(1).says("left out by patterns 3");
     assert_eq!(ran.problems(), [("excluded".to_string(), "/persist/data".to_string())]);
     run(&plan, &all).exits(1).says("the first is `*`");
+    run(&plan, &["--verify-only"]).exits(1).says("everything in it is left out");
     run(&plan, &[&all[..], &["--dry-run"]].concat()).exits(0).says("everything in it is left out");
     run(&plan, &[&all[..], &["--verify-only", "--against", "source"]].concat()).exits(1).says("excluded");
     run(&plan, &["--exclude", "/f", "--exclude", "g", "--exclude", "h"]).exits(1).says("excluded");
