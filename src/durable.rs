@@ -215,6 +215,13 @@ impl Replace {
             // Somebody who may write here swapped the names meanwhile.
             return Err(Errno::STALE);
         }
+        if stat.nlink > 1 {
+            // Between two names of one inode rename(2) does nothing, and says that it has.
+            match dir.unlink(&self.temporary) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
         // The rename moves the ctime that a resume compares.
         row.dst_ctime = stat.ctime;
         Ok(())
@@ -299,6 +306,7 @@ pub struct Epochs {
     sender: Sender<Message>,
     gate: Arc<Gate>,
     memory: Arc<Gate>,
+    replacing: Arc<Replacing>,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -310,6 +318,16 @@ pub struct Submit {
     pub gate: Arc<Gate>,
     /// Bounds the bytes of large rows.
     memory: Arc<Gate>,
+    replacing: Arc<Replacing>,
+}
+
+/// What takes its room twice until it is put in the place of what it replaces.
+#[derive(Debug, Default)]
+struct Replacing {
+    /// Entries that were handed in since [`Submit::makes_room`] has waited for all before them.
+    waiting: AtomicUsize,
+    /// How often it has.
+    made: Mutex<u64>,
 }
 
 /// What the thread works with.
@@ -335,13 +353,18 @@ impl Epochs {
             let (gate, memory) = (Arc::clone(&gate), Arc::clone(&memory));
             move || serve(&with, &receiver, &gate, &memory)
         })?;
-        Ok(Self { sender, gate, memory, thread })
+        Ok(Self { sender, gate, memory, replacing: Arc::default(), thread })
     }
 
     /// A sender for the workers.
     #[must_use]
     pub fn submit(&self) -> Submit {
-        Submit { sender: self.sender.clone(), gate: Arc::clone(&self.gate), memory: Arc::clone(&self.memory) }
+        Submit {
+            sender: self.sender.clone(),
+            gate: Arc::clone(&self.gate),
+            memory: Arc::clone(&self.memory),
+            replacing: Arc::clone(&self.replacing),
+        }
     }
 
     /// Seals what is left and waits. All [`Submit`]s must be gone.
@@ -358,6 +381,9 @@ impl Epochs {
 impl Submit {
     /// Hands in an entry; waits while an epoch is being sealed and the queue is full.
     pub fn send(&self, mut written: Written) {
+        if written.replace.is_some() {
+            self.replacing.waiting.fetch_add(1, Relaxed);
+        }
         let bytes = match &written.record {
             Record::Row(row) => row.heap_bytes(),
             Record::Chunk(_) => 0,
@@ -367,6 +393,26 @@ impl Submit {
         }
         // The thread ends only when all senders are gone.
         drop(self.sender.send(Message::Item(Box::new(written))));
+    }
+
+    /// How often room was made, to be asked before something is written.
+    #[must_use]
+    pub fn room_made(&self) -> u64 {
+        *self.replacing.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After `ENOSPC` or `EDQUOT`: puts all that waits for it in the place of what it
+    /// replaces. True when that has given room back since [`Self::room_made`] said `before`.
+    pub fn makes_room(&self, errno: Errno, before: u64) -> bool {
+        if !matches!(errno, Errno::NOSPC | Errno::DQUOT) {
+            return false;
+        }
+        let mut made = self.replacing.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if *made == before && self.replacing.waiting.swap(0, Relaxed) > 0 {
+            self.flush();
+            *made += 1;
+        }
+        *made != before
     }
 
     /// Waits until everything handed in before is durable, in its place and in the journal.

@@ -22,6 +22,7 @@ pub mod fixup;
 pub mod groups;
 mod homes;
 pub mod journal;
+pub mod leftovers;
 pub mod loss;
 pub mod manifest;
 pub mod meta;

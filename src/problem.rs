@@ -330,6 +330,13 @@ impl Problems {
         }
     }
 
+    /// True when one of `kind` is among those that were kept, or any was not.
+    #[must_use]
+    pub fn has(&self, kind: ProblemKind) -> bool {
+        let inner = self.lock();
+        inner.kept.len() >= KEPT || inner.kept.iter().any(|problem| problem.kind == kind)
+    }
+
     /// Number of problems so far.
     #[must_use]
     pub fn count(&self) -> u64 {

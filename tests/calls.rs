@@ -96,7 +96,9 @@ impl Replay {
                 "fchmodat" | "fchmodat2" | "fchownat" | "utimensat" => call.joined(0),
                 _ => continue,
             };
-            if !self.is_target(&path) {
+            // The mark of an unfinished copy comes before everything and goes after it.
+            let mark = call.name.contains("xattr") && call.bytes(1) == b"trusted.persistcp";
+            if !self.is_target(&path) || mark {
                 continue;
             }
             self.by_descriptor(call);

@@ -33,6 +33,7 @@ mod follow;
 mod ids;
 mod import;
 mod incremental;
+mod interrupted;
 mod journal;
 mod kills;
 mod large;

@@ -8,6 +8,7 @@ use super::trust::{Guard, is_newborn, is_skeleton, may_dress};
 use crate::durable::Written;
 use crate::journal::{Row, SourceId, State};
 use crate::meta::Wanted;
+use crate::meta::mark::{Mark, Was};
 use crate::path::{Name, RelPath};
 use crate::plan::explicit::Covering;
 use crate::problem::{Problem, ProblemKind};
@@ -50,17 +51,27 @@ impl Engine {
         // Made anew, it keeps its id: what the journal lists in it is copied again, and must not be orphaned.
         let id = recorded.as_ref().and_then(|row| row.id).unwrap_or_else(|| self.new_id());
         let prior = recorded.filter(|_| !fresh);
-        match opened.stat() {
-            Ok(stat) if self.state == (stat.dev, stat.ino) => {
-                self.problem(target, reserved(above.path().join(name)));
-                return None;
-            }
+        let stat = opened.stat().map_err(|errno| failed("look at", errno)).ok()?;
+        if self.state == (stat.dev, stat.ino) {
+            self.problem(target, reserved(above.path().join(name)));
+            return None;
+        }
+        let mut mark = Mark::None;
+        let mut unmarked = false;
+        if fresh {
             // Only in a passage that others may write in could somebody put it there.
-            Ok(stat) if fresh && self.options.keep.owner.are_kept() && !above.disk.bare && !is_newborn(&stat) => {
+            if self.options.keep.owner.are_kept() && !above.disk.bare && !is_newborn(&stat) {
                 failed("another took the place of the new directory", Errno::STALE);
                 return None;
             }
-            Ok(stat) if !fresh && !self.may_dress(above, name, (&opened, &stat), &leaving.wanted, prior.as_ref()) => {
+            if above.guard != Guard::Kept && leaving.wanted.owner.is_some() && !above.disk.bare {
+                unmarked = !self.mark_born(&opened, &above.path().join(name));
+                mark = if unmarked { Mark::None } else { Mark::Ours(Was::Born) };
+            }
+        } else {
+            let found = self.mark_of(&opened, &stat, prior.as_ref(), || above.path().join(name));
+            mark = found.map_err(|errno| failed("read its mark", errno)).ok()?;
+            if !self.may_dress(above, name, (&opened, &stat, mark), &leaving.wanted, prior.as_ref()) {
                 let message = format!(
                     "a directory of user {} and mode {:04o} stands there, not one of this plan's, and others may have put \
                      it there; look at it, move it away and run again",
@@ -69,16 +80,7 @@ impl Engine {
                 self.problem(target, Problem::new(above.path().join(name), ProblemKind::Owner, message));
                 return None;
             }
-            Ok(stat) => {
-                if let Err(errno) = self.lift_sticky(&opened, &stat, prior.as_ref()) {
-                    failed("lift the flags", errno);
-                    return None;
-                }
-            }
-            Err(errno) => {
-                failed("look at", errno);
-                return None;
-            }
+            self.lift_sticky(&opened, &stat, prior.as_ref()).map_err(|errno| failed("lift the flags", errno)).ok()?;
         }
         if fresh {
             // What the backup does not have gets no attributes, and inherits none either.
@@ -92,7 +94,13 @@ impl Engine {
             fixup: leaving.fixup,
             counted: leaving.counted,
         }));
-        self.node(above, name, target, id, fresh, leave, opened, !known).map_err(|e| failed("look at", e)).ok()
+        let node = self.node(above, name, target, id, fresh, (leave, mark), opened, !known);
+        let node = node.map_err(|e| failed("look at", e)).ok()?;
+        if unmarked {
+            // Its row says what it is, before anything is made in it.
+            self.submit.flush();
+        }
+        Some(node)
     }
 
     /// Whether the directory that was found under `name` is to be dressed. One that
@@ -101,11 +109,11 @@ impl Engine {
         &self,
         above: &DirNode,
         name: &Name,
-        opened: (&TargetDir, &Stat),
+        opened: (&TargetDir, &Stat, Mark),
         wanted: &Wanted,
         prior: Option<&Row>,
     ) -> bool {
-        let (opened, stat) = opened;
+        let (opened, stat, mark) = opened;
         let claimed = || {
             let others = self
                 .with_reader(|reader| self.ask(reader?.has_other_directory(stat.ino, above.target, above.id, name)));
@@ -115,7 +123,9 @@ impl Engine {
             let mut seen = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
             seen.insert((stat.dev, stat.ino))
         };
-        let dressable = may_dress(above, stat, wanted, prior, claimed) || is_skeleton(opened);
+        // What is marked for this name was this plan's under it, whatever the journal has of the inode's number.
+        let ours = matches!(mark, Mark::Ours(_));
+        let dressable = ours || may_dress(above, stat, wanted, prior, claimed) || is_skeleton(opened);
         dressable && (above.guard == Guard::Kept || first())
     }
 
@@ -136,20 +146,6 @@ impl Engine {
             Err(Errno::EXIST) => dir.open_dir(name).map(|there| (there, false)),
             Err(errno) => Err(errno),
         }
-    }
-
-    /// A descriptor to make or rename something with. The journal hears when that
-    /// closes a directory that an earlier run had finished.
-    pub(super) fn open_to_fill(&self, node: &DirNode) -> Result<Arc<TargetDir>, Errno> {
-        let (dir, closed) = node.open_to_fill()?;
-        if closed
-            && let Leave::Dress(dress) = &node.leave
-            && let Some(prior) = dress.prior.as_ref().filter(|row| row.state == State::Done)
-        {
-            let row = Row { state: State::Open, verified: None, ..prior.clone() };
-            self.submit.send(Written::row(row, node.file_system));
-        }
-        Ok(dir)
     }
 
     /// Removes what is no directory from a directory's place: the plan owns the
@@ -173,7 +169,7 @@ impl Engine {
         target: u32,
         id: i64,
         fresh: bool,
-        leave: Leave,
+        (leave, mark): (Leave, Mark),
         opened: TargetDir,
         announce: bool,
     ) -> Result<Arc<DirNode>, Errno> {
@@ -194,6 +190,7 @@ impl Engine {
             fresh,
             covering,
             leave,
+            mark,
         };
         let node = DirNode::new(new, opened, &self.budget)?;
         if announce {

@@ -13,6 +13,7 @@ use super::{Dressed, Engine};
 use crate::durable::{Permit, Replace, Written};
 use crate::journal::{Row, SourceId, State};
 use crate::loss::Loss;
+use crate::meta::mark::{self, Was};
 use crate::meta::{self, Attributes, Wanted};
 use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
@@ -36,14 +37,13 @@ pub(super) struct Born {
     pub(super) temporary: Option<Name>,
     /// It is no birth: a finished file in its place, of which some chunks are bad.
     pub(super) mended: bool,
+    /// It has a mark, which must go at its end.
+    pub(super) marked: bool,
 }
 
-impl Born {
-    fn create(dir: &TargetDir, name: &Name, fresh: bool) -> Result<Self, Errno> {
-        let (fd, temporary) = make_beside(dir, name, fresh, |name| dir.make_file(name))?;
-        Ok(Self { fd, temporary, mended: false })
-    }
-}
+/// Files with at least this many bytes of data are marked before they get room: what a kill
+/// leaves of a smaller one is no room that anybody misses.
+const MARKED: u64 = 1 << 20;
 
 /// A source file, open, and what it looked like when it was opened.
 pub(super) struct Source {
@@ -61,13 +61,17 @@ impl Engine {
             return Arrived::No;
         };
         let chunked = is_chunked(&source.stat);
+        let made = self.submit.room_made();
         let unfinished = if chunked { self.unfinished(dir, name, &parent, &source.stat) } else { None };
         // Chunks have permits of their own.
         let dirty = source.stat.size.min(source.stat.allocated);
         let mut permit = (!chunked).then(|| self.submit.gate.acquire(dirty));
         let (born, values) = match unfinished {
             Some(unfinished) => unfinished,
-            None => match Born::create(&parent, name, node.fresh) {
+            None => match self.create(node, &parent, name, dirty).or_else(|errno| {
+                let again = self.submit.makes_room(errno, made);
+                if again { self.create(node, &parent, name, dirty) } else { Err(errno) }
+            }) {
                 Ok(born) => (born, Values::new()),
                 Err(errno) => {
                     self.target_failed(node.target, node.path().join(name), "create the file", errno);
@@ -97,6 +101,15 @@ impl Engine {
                 Arrived::No
             }
         }
+    }
+
+    /// Makes the file, and marks it as ours before it takes much room.
+    fn create(&self, node: &DirNode, dir: &TargetDir, name: &Name, bytes: u64) -> Result<Born, Errno> {
+        let (fd, temporary) = make_beside(dir, name, node.fresh, |name| dir.make_file(name))?;
+        let marked = bytes >= MARKED
+            && !node.disk.bare
+            && mark::set(Holder::file(&fd), self.binding(&node.path().join(name)), Was::Born).is_ok();
+        Ok(Born { fd, temporary, mended: false, marked })
     }
 
     /// Copies the content until the source holds still.
@@ -135,6 +148,7 @@ impl Engine {
             }
         }
         for attempt in 1.. {
+            let made = self.submit.room_made();
             // Read before the content: if the ctime still stands afterwards, they belong together.
             let attributes = self.source_attributes(target, Holder::file(&source.fd), &before, || dir.beside(), path);
             if attempt == 1 && !born.mended {
@@ -167,6 +181,7 @@ impl Engine {
                 Err(errno) => return unreadable(errno),
             };
             let still = after.unchanged_since(&before);
+            let mut again = attempt < ATTEMPTS;
             match filled {
                 Ok(filled) if still => {
                     add(&self.drivers.read_twice, u64::from(twice && settled));
@@ -174,6 +189,10 @@ impl Engine {
                 }
                 Err(Failure::Stopped) if chunked && still => return Filling::Unfinished,
                 Err(Failure::Stopped) => return Filling::Nothing,
+                // Replacements that were not in place yet took their room twice.
+                Err(Failure::Write(errno)) if !born.mended && still && self.submit.makes_room(errno, made) => {
+                    again = true;
+                }
                 Err(Failure::Write(errno)) => {
                     self.target_failed(target, path(), "write", errno);
                     let keep = chunked && still && self.stop.is_set();
@@ -199,7 +218,7 @@ impl Engine {
                 Ok(_) | Err(Failure::Read(_) | Failure::Length | Failure::Differs) => {}
             }
             // What is mended must not become a mixture of two states of the source.
-            if attempt == ATTEMPTS || born.mended {
+            if !again || born.mended {
                 return self.never_still(target, path(), attempt);
             }
             let emptied = if chunked { self.empty(dir, name, born) } else { file::set_size(&born.fd, 0) };
@@ -247,14 +266,22 @@ impl Engine {
         let id = SourceId::of_whole(&source, &attributes);
         let mut wanted = Wanted::from_source(&source, attributes, &self.options.keep);
         let fixup = self.put_plan_over_leaf(&mut wanted, done.own, dir, name, &source);
-        let Dressed { stat: target, whole } =
-            match self.dress_inode(node, Holder::file(&done.born.fd), &mut wanted, path) {
-                Ok(dressed) => dressed,
-                Err(errno) => {
-                    self.target_failed(node.target, path(), "finish the copy", errno);
-                    return Arrived::No;
-                }
-            };
+        let holder = Holder::file(&done.born.fd);
+        let dressed = self.dress_inode(node, holder, &mut wanted, path);
+        let unmarked = |dressed: Dressed| {
+            if !done.born.marked {
+                return Ok(dressed);
+            }
+            mark::remove(holder)?;
+            Ok(Dressed { stat: stat_fd(&done.born.fd)?, ..dressed })
+        };
+        let Dressed { stat: target, whole } = match dressed.and_then(unmarked) {
+            Ok(dressed) => dressed,
+            Err(errno) => {
+                self.target_failed(node.target, path(), "finish the copy", errno);
+                return Arrived::No;
+            }
+        };
         if filled.hole_filled && wanted.lost.insert(Loss::Holes) {
             self.lost(node, path(), Loss::Holes);
         }

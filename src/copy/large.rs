@@ -126,7 +126,7 @@ impl Engine {
             for at in [Some(temporary), None] {
                 let Ok(fd) = parent.open_to_write(at.as_ref().unwrap_or(name)) else { continue };
                 if stat_fd(&fd).is_ok_and(|stat| ours(&stat)) {
-                    return Some(Born { fd, temporary: at, mended: false });
+                    return Some(Born { fd, temporary: at, mended: false, marked: true });
                 }
             }
             return None;
@@ -136,7 +136,12 @@ impl Engine {
         let stat = stat_fd(&fd).ok()?;
         let same = (stat.kind, stat.ino, stat.size) == (Kind::File, row.dst_ino, row.size);
         // Holes that were filled come back only with a new inode.
-        (same && row.digest.is_some() && !row.is_dense(&stat)).then_some(Born { fd, temporary: None, mended: true })
+        (same && row.digest.is_some() && !row.is_dense(&stat)).then_some(Born {
+            fd,
+            temporary: None,
+            mended: true,
+            marked: false,
+        })
     }
 
     /// Copies the chunks that `values` lacks.
@@ -157,6 +162,10 @@ impl Engine {
         let values = if values.is_empty() { vec![None; usize::try_from(chunks).unwrap_or(usize::MAX)] } else { values };
         if values.iter().all(Option::is_none) {
             self.announce_unfinished(dir, name, before, target.ino);
+            if !born.marked {
+                // Nothing but its row says what it is when a kill leaves it with all its room.
+                self.submit.flush();
+            }
         }
         if !sparse {
             match file::reserve(to, size) {

@@ -5,7 +5,7 @@ use super::node::{DirNode, Dress, Leave};
 use super::{Dressed, Engine};
 use crate::durable::Written;
 use crate::journal::{Row, State};
-use crate::meta::{self, Actual, Wanted};
+use crate::meta::{self, Actual, Wanted, mark};
 use crate::path::RelPath;
 use crate::progress::counters::add;
 use crate::sys::Errno;
@@ -73,7 +73,12 @@ impl Engine {
             return Ok(());
         }
         let mut wanted = dress.wanted.clone();
-        let Dressed { stat, whole } = self.dress_inode(node, Holder::file(dir), &mut wanted, || node.path())?;
+        let Dressed { mut stat, whole } = self.dress_inode(node, Holder::file(dir), &mut wanted, || node.path())?;
+        if node.is_marked() {
+            // Not before the mode: until then a kill leaves what only the mark explains.
+            mark::remove(Holder::file(dir))?;
+            stat = dir.stat()?;
+        }
         if let Some(fixup) = dress.fixup {
             self.fixup_changed(fixup);
         }

@@ -7,6 +7,7 @@
 
 mod arrive;
 mod birth;
+mod claim;
 mod data;
 mod declared;
 pub mod descriptors;
@@ -35,7 +36,7 @@ use crate::durable::{FileSystems, Submit};
 use crate::groups::Groups;
 use crate::journal::{Journal, JournalError, Reader, Row};
 use crate::loss::{Disk, Loss};
-use crate::meta::{self, Attributes, Keep, Rights, Wanted};
+use crate::meta::{self, Attributes, Keep, Rights, Wanted, mark};
 use crate::pace::Pace;
 use crate::path::{Name, RelPath};
 use crate::plan::explicit::Explicit;
@@ -236,6 +237,15 @@ impl Engine {
                                names apart by less than their bytes (case, normalisation); rename one in the backup";
                 return self.problem(target, Problem::new(path, ProblemKind::Unsupported, message));
             }
+            // From `make_beside` as well: a directory has the temporary name.
+            Errno::EXIST => {
+                let temporary = path.last().map(|name| temporary_name(&name).to_string()).unwrap_or_default();
+                let message = format!(
+                    "a directory stands beside it as {temporary}, the name that its copy needs until it is durable; \
+                     look at it, move it away and run again"
+                );
+                return self.problem(target, Problem::new(path, ProblemKind::Type, message));
+            }
             Errno::NOSPC => "make room on the target",
             Errno::DQUOT => "raise the quota on the target",
             Errno::ROFS => "the target turned read-only: look at dmesg, check the disk, mount it read-write",
@@ -275,8 +285,15 @@ impl Engine {
         near: impl Fn() -> Option<Root>,
         path: impl Fn() -> RelPath,
     ) -> Attributes {
-        let (attributes, problems) = self.drivers.attributes(holder, stat, near, path);
+        let (attributes, problems) = self.drivers.attributes(holder, stat, near, &path);
         problems.into_iter().for_each(|problem| self.problem(target, problem));
+        if attributes.marked {
+            self.problems.note(format!(
+                "{}: the source is itself an unfinished copy of persistcp here; its mark ({}) is not copied",
+                path(),
+                mark::NAME.to_string_lossy()
+            ));
+        }
         attributes
     }
 

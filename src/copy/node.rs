@@ -4,6 +4,7 @@ use super::trust::Guard;
 use crate::journal::{Row, SourceId};
 use crate::loss::Disk;
 use crate::meta::Wanted;
+use crate::meta::mark::Mark;
 use crate::path::{Name, RelPath};
 use crate::plan::explicit::Covering;
 use crate::sys::dir::TargetDir;
@@ -35,6 +36,10 @@ pub struct DirNode {
     pub fresh: bool,
     /// Who can have moved something in it before.
     pub guard: Guard,
+    /// What it said of itself when it was found.
+    pub mark: Mark,
+    /// It has a mark, which must go at its end.
+    marked: AtomicBool,
     /// Flags that an earlier run set on it or on a directory above. What is made in
     /// it inherits them, which the source's entries need not have.
     pub handed: Flags,
@@ -120,6 +125,8 @@ pub struct NewNode {
     pub covering: Covering,
     /// What happens at the end.
     pub leave: Leave,
+    /// What the directory says of itself.
+    pub mark: Mark,
 }
 
 impl DirNode {
@@ -145,7 +152,9 @@ impl DirNode {
             disk: new.disk,
             ino: stat.ino,
             fresh: new.fresh,
-            guard: Guard::of(&stat, &new.leave),
+            guard: Guard::of(&stat, &new.leave, new.mark),
+            mark: new.mark,
+            marked: AtomicBool::new(new.mark != Mark::None),
             covering: new.covering,
             leave: new.leave,
             pending: AtomicUsize::new(1),
@@ -204,8 +213,11 @@ impl DirNode {
     /// A descriptor to make or rename something with. A directory that was there
     /// before becomes what a new one is, 0700 and root's, until it is left: nobody
     /// else can swap its names meanwhile, or read what it will not show at its end.
-    /// True when this call has closed it.
-    pub fn open_to_fill(&self) -> Result<(Arc<TargetDir>, bool), Errno> {
+    /// `announce` is called before that, once. True when this call has closed it.
+    pub fn open_to_fill(
+        &self,
+        announce: impl FnOnce(&TargetDir) -> Result<(), Errno>,
+    ) -> Result<(Arc<TargetDir>, bool), Errno> {
         let dir = self.open()?;
         let mut closed = false;
         if let Leave::Dress(dress) = &self.leave
@@ -220,6 +232,7 @@ impl DirNode {
                     Err(errno) if self.disk.cannot(errno) => Ok(()),
                     result => result,
                 };
+                announce(&dir)?;
                 // The owner first: he could open it again.
                 possible(file::chown(Holder::file(&*dir), uid, gid))?;
                 possible(file::chmod(Holder::file(&*dir), 0o700))?;
@@ -244,6 +257,16 @@ impl DirNode {
         if self.parent.is_some() && self.fd.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
             self.budget.give_back();
         }
+    }
+
+    /// It was marked.
+    pub(super) fn set_marked(&self) {
+        self.marked.store(true, Ordering::Relaxed);
+    }
+
+    /// True when it has a mark.
+    pub(super) fn is_marked(&self) -> bool {
+        self.marked.load(Ordering::Relaxed)
     }
 
     /// A replacement waits for its epoch: the directory's times must be set after it.

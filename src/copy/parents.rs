@@ -10,6 +10,7 @@ use super::source::{ENTRY, SourceNode};
 use super::{Engine, Override};
 use crate::journal::SourceId;
 use crate::meta::Wanted;
+use crate::meta::mark::Mark;
 use crate::path::{Name, RelPath};
 use crate::plan::explicit::Covering;
 use crate::plan::resolved::{Attrs, Target};
@@ -44,6 +45,7 @@ impl Engine {
                 fresh: false,
                 covering: Covering::of(&self.plan, &RelPath::root()),
                 leave: Leave::Passage,
+                mark: Mark::None,
             };
             DirNode::root(new, dir, &self.budget)
         });
@@ -89,7 +91,7 @@ impl Engine {
             Ok(dir) => {
                 let known = self.prior(above, name).and_then(|row| row.id);
                 let id = known.unwrap_or_else(|| self.new_id());
-                self.node(above, name, target, id, false, Leave::Passage, dir, known.is_none())
+                self.node(above, name, target, id, false, (Leave::Passage, Mark::None), dir, known.is_none())
                     .map_err(|e| self.target_failed(target, above.path().join(name), "look at", e))
                     .ok()
             }

@@ -7,6 +7,7 @@
 use super::node::{DirNode, Leave};
 use crate::journal::{Row, State};
 use crate::meta::Wanted;
+use crate::meta::mark::{Mark, Was};
 use crate::sys::dir::{TargetDir, read_batches};
 use crate::sys::effective_ids;
 use crate::sys::stat::{Stat, Time};
@@ -16,9 +17,10 @@ use crate::sys::stat::{Stat, Time};
 pub enum Guard {
     /// Nobody but us.
     Kept,
-    /// Its owner, whose id this is.
+    /// Its owner, whose id this is, or was until a run closed it and was killed.
     Owner(u32),
-    /// Others, until a run closed it to fill it, some time after this, and was killed.
+    /// Others, until a run closed it to fill it, some time after this, and was killed. Only
+    /// where the file system takes no mark.
     Until(Time),
 }
 
@@ -32,8 +34,17 @@ pub(super) fn is_newborn(stat: &Stat) -> bool {
 }
 
 impl Guard {
-    /// Of a directory that looks like `stat`.
-    pub(super) fn of(stat: &Stat, leave: &Leave) -> Self {
+    /// Of a directory that looks like `stat` and says `mark` of itself.
+    pub(super) fn of(stat: &Stat, leave: &Leave, mark: Mark) -> Self {
+        if !is_closed(stat.uid, stat.mode, 0o022) {
+            return Self::Owner(stat.uid);
+        }
+        match mark {
+            Mark::Ours(Was::Born) => return Self::Kept,
+            Mark::Ours(Was::Open { uid, mode, .. }) if is_closed(uid, mode, 0o022) => return Self::Kept,
+            Mark::Ours(Was::Open { uid, .. }) => return Self::Owner(uid),
+            Mark::None | Mark::Other => {}
+        }
         let prior = match leave {
             // Open for the first time it has no ctime yet, and nobody else was ever in it.
             Leave::Dress(dress) => {
@@ -41,9 +52,6 @@ impl Guard {
             }
             Leave::Passage => None,
         };
-        if !is_closed(stat.uid, stat.mode, 0o022) {
-            return Self::Owner(stat.uid);
-        }
         match prior {
             Some(row) if !row.wanted.owner.is_none_or(|(uid, _)| is_closed(uid, row.wanted.mode, 0o022)) => {
                 Self::Until(row.dst_ctime)

@@ -12,6 +12,7 @@
 mod connect;
 mod declared;
 mod error;
+mod leftovers;
 mod lock;
 mod past;
 mod reader;

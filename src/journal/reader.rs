@@ -141,6 +141,20 @@ impl Reader {
         self.wrap(ask())
     }
 
+    /// Calls `each` with every name that the directory `dir` has a row for, whatever its state.
+    pub fn names(&self, dir: i64, mut each: impl FnMut(Name)) -> Result<(), JournalError> {
+        let mut ask = || {
+            let mut statement = self.connection.prepare_cached("SELECT name FROM item WHERE dir = ?1")?;
+            let mut rows = statement.query([dir])?;
+            while let Some(row) = rows.next()? {
+                // Only damage gives a name that is none.
+                Name::new(row.get_ref(0)?.as_blob()?).into_iter().for_each(&mut each);
+            }
+            Ok(())
+        };
+        self.wrap(ask())
+    }
+
     /// True when `name` in the directory `dir` has a row, whatever its state.
     pub fn knows(&self, dir: i64, name: &Name) -> Result<bool, JournalError> {
         let ask = || {

@@ -7,7 +7,7 @@
 
 use super::acl::Acl;
 use super::xattrs::ACL_ACCESS;
-use super::{Wanted, acl_access};
+use super::{Wanted, acl_access, mark};
 use crate::loss::{Disk, Loss, Lost};
 use crate::path::{RelPath, escape};
 use crate::problem::{Problem, ProblemKind};
@@ -130,8 +130,9 @@ impl Dresser<'_> {
         match xattr::list(self.holder) {
             Ok(present) => {
                 for name in present.iter().filter(|n| wanted.get(n.as_bytes()).is_none()) {
-                    // What btrfs derives from the compression flags, or a directory of the target handed down.
-                    if !name.as_bytes().starts_with(b"btrfs.") {
+                    // What btrfs derives from the compression flags, or a directory of the target handed down;
+                    // and the mark, which stays until the mode is set.
+                    if !name.as_bytes().starts_with(b"btrfs.") && name.as_c_str() != mark::NAME {
                         self.remove(name);
                     }
                 }

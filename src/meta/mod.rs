@@ -3,6 +3,7 @@
 mod acl;
 mod apply;
 mod compare;
+pub(crate) mod mark;
 mod read;
 mod xattrs;
 

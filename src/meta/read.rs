@@ -24,6 +24,8 @@ pub struct Attributes {
     pub acl_unread: bool,
     /// What its file system as a whole does not tell of any inode.
     pub lost: Lost,
+    /// It has the mark of an unfinished copy, which is not among the attributes.
+    pub marked: bool,
 }
 
 /// What an inode is asked for beyond its stat.
@@ -96,6 +98,7 @@ impl Attributes {
         match Xattrs::read_each(holder) {
             Ok((xattrs, failed)) => {
                 attributes.xattrs = xattrs;
+                attributes.marked = attributes.xattrs.take_mark();
                 for (name, errno) in failed {
                     let acl = name.as_bytes() == ACL_ACCESS;
                     or_none(Question::Value { acl }, format!("read {}", escape(name.as_bytes())), errno);

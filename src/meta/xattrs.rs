@@ -1,6 +1,7 @@
 //! The extended attributes of one inode as one sorted list.
 
 use super::acl::Acl;
+use super::mark;
 use crate::plan::resolved::IdKind;
 use crate::sys::Errno;
 use crate::sys::xattr::{self, Holder};
@@ -16,9 +17,11 @@ pub(super) const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
 const ACL_DEFAULT: &[u8] = b"system.posix_acl_default";
 
 impl Xattrs {
-    /// Reads all attributes. One that vanishes between list and get is left out.
+    /// Reads all attributes but the mark of an unfinished copy. One that vanishes between
+    /// list and get is left out.
     pub fn read(holder: Holder<'_>) -> Result<Self, Errno> {
-        let (all, unread) = Self::read_each(holder)?;
+        let (mut all, unread) = Self::read_each(holder)?;
+        all.take_mark();
         unread.into_iter().next().map_or(Ok(all), |(_, errno)| Err(errno))
     }
 
@@ -35,6 +38,14 @@ impl Xattrs {
         }
         all.sort();
         Ok((Self(all), unread))
+    }
+
+    /// Takes the mark of an unfinished copy out, which is no attribute of the source; true
+    /// when there was one.
+    pub(super) fn take_mark(&mut self) -> bool {
+        let before = self.0.len();
+        self.0.retain(|(name, _)| name.as_c_str() != mark::NAME);
+        self.0.len() < before
     }
 
     /// Name and value, in the order of the names.

@@ -183,6 +183,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
         run.problems.note("only root sees trusted.* attributes: if the source has any, they were not copied".into());
     }
 
+    run.clear_leftovers(&journal, &writer);
     let mut repair = None;
     if job.mode == Mode::Repair {
         progress.phase(Phase::Verify);
@@ -213,6 +214,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
     if let Some(repair) = repair {
         repair.settle(&run, &journal, &writer);
     }
+    run.settle_leftovers(&writer);
     let shortage = run.shortage(job, &journal, &writer);
     progress.finish();
     let mut report = run.report(job, medium, fixups);

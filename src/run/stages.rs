@@ -22,7 +22,7 @@ use crate::stop::{Reason, Stop};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, stat_fd};
 use crate::verify::{self, Depth, Scope, Verifier, WorstMedium};
-use crate::{completeness, extras, fixup, shell, shortage};
+use crate::{completeness, extras, fixup, leftovers, shell, shortage};
 use rustix::fs::OFlags;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -45,6 +45,8 @@ pub(super) struct Run {
     pub(super) remap_ids: bool,
     /// Which names are links of one another.
     pub(super) groups: Arc<Groups>,
+    /// Something may be on the target that an interrupted run left.
+    leftovers: bool,
 }
 
 impl Run {
@@ -61,6 +63,7 @@ impl Run {
             names: Vec::new(),
             remap_ids: job.allow.remap_ids,
             groups: Arc::default(),
+            leftovers: false,
         };
         run.declared_problems();
         run.plan.left_out().iter().for_each(|left_out| run.problems.note(left_out.words()));
@@ -132,8 +135,27 @@ impl Run {
             present: e.presence != Presence::Absent && !is_socket(e),
         };
         let entries: Vec<Declared> = entries.map(declared).collect();
+        self.leftovers = journal.expect_leftovers()?;
         self.names = journal.declare(&targets, &entries)?;
         Ok(())
+    }
+
+    /// Removes what interrupted runs left, if the last one has not said that there is nothing.
+    pub(super) fn clear_leftovers(&mut self, journal: &Journal, writer: &Writer) {
+        if self.leftovers && !self.stop.is_set() {
+            match leftovers::clear(&self.plan, journal, &writer.handle(), &self.problems, &self.stop) {
+                Ok(all_gone) => self.leftovers = !all_gone,
+                Err(error) => verify::stop_on(&error, &self.stop),
+            }
+        }
+    }
+
+    /// Tells the next run whether it has to look for leftovers of this one: a failed
+    /// operation on the target may have left a temporary name.
+    pub(super) fn settle_leftovers(&self, writer: &Writer) {
+        if !self.leftovers && !self.stop.is_set() && !self.problems.has(ProblemKind::Io) {
+            writer.handle().no_leftovers();
+        }
     }
 
     pub(super) fn extras(&self, journal: &Journal, writer: &Writer) {
@@ -144,7 +166,7 @@ impl Run {
 
     pub(super) fn clear_unfinished(&self, journal: &Journal, writer: &Writer) {
         if !self.stop.is_set() {
-            self.heed(extras::clear_unfinished(&self.plan, journal, &writer.handle(), &self.problems));
+            self.heed(leftovers::clear_unfinished(&self.plan, journal, &writer.handle(), &self.problems));
         }
     }
 

@@ -22,6 +22,12 @@ pub(crate) fn watching(log: &Path) -> Vec<String> {
     words.map(str::to_string).to_vec()
 }
 
+/// The words that end the process at the `n`th of such calls, before it is made.
+pub(crate) fn killing(call: &str, n: u64) -> Vec<String> {
+    let inject = format!("inject={call}:signal=KILL:when={n}");
+    ["strace", "-f", "-qqq", "-o", "/dev/null", "-e", &inject].map(str::to_string).to_vec()
+}
+
 /// Every thread's calls.
 pub(crate) fn read(log: &Path) -> Vec<Vec<Call>> {
     let stem = format!("{}.", log.file_name().unwrap().to_str().unwrap());
