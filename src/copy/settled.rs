@@ -34,7 +34,28 @@ pub(super) fn until_settled(stat: &Stat, quiet: Duration) -> Option<Duration> {
     let now = crate::sys::coarse_time();
     let age = (i128::from(now.sec) - i128::from(stat.ctime.sec)) * 1_000_000_000 + i128::from(now.nsec)
         - i128::from(stat.ctime.nsec);
-    // One from the future comes from another clock.
+    // The kernel's fine time stamps run ahead of the coarse clock by a tick; what lies further ahead
+    // comes from another clock.
+    let age = if (-COARSE_TICK.as_nanos().cast_signed()..0).contains(&age) { 0 } else { age };
     let age = Duration::from_nanos(u64::try_from(age).unwrap_or(u64::MAX));
     tick.checked_sub(age).filter(|left| !left.is_zero())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{Mode, OFlags};
+
+    #[test]
+    fn a_file_that_was_made_just_now_is_not_settled() {
+        let place = tempfile::tempdir().expect("a temporary directory");
+        let flags = OFlags::RDWR | OFlags::CREATE;
+        let fd = rustix::fs::open(place.path().join("f"), flags, Mode::RWXU).expect("create");
+        // Asked for its times, the kernel stamps the next change finer than the coarse clock ticks.
+        stat_fd(&fd).expect("stat");
+        rustix::fs::ftruncate(&fd, 5).expect("truncate");
+        let stat = stat_fd(&fd).expect("stat");
+        assert!(until_settled(&stat, Duration::from_secs(1)).is_some(), "{stat:?}");
+        assert!(until_settled(&Stat { ctime: crate::sys::stat::Time { sec: 1, nsec: 1 }, ..stat }, TICK).is_none());
+    }
 }
