@@ -154,7 +154,9 @@ fn a_target_that_is_unmounted_in_the_midst_ends_the_run_with_words() {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
     sh!("umount", "-l", world.persist);
-    finish(child, "run whose target is unmounted".into()).keeps_the_manifest();
+    let ran = finish(child, "run whose target is unmounted".into()).exits(4).keeps_the_manifest();
+    let ran = ran.says("is not mounted any more");
+    assert!(!ran.stdout.contains("is gone from the target"), "{ran}");
     assert_eq!(std::fs::read_dir(&world.persist).unwrap().count(), 0, "nothing below the mount point");
     sh!("mount", "-o", "loop", world.path().join("image"), world.persist);
     run(&plan, &[]).exits(0);

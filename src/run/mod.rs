@@ -166,6 +166,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
         Ok(journal) => Arc::new(journal),
         Err(error) => return fail(&error.to_string(), Exit::Refused),
     };
+    let devices = run.devices();
     let progress = Progress::start(job.progress, &run.counters);
     run.expect(&size);
     watch_signals(&run.stop);
@@ -194,6 +195,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
     run.begin_copy(&writer);
     let file_systems = Arc::new(FileSystems::default());
     let by_copy = run.copy(job, source, &journal, &writer, &file_systems);
+    run.heed_mounts(&devices);
     run.extras(&journal, &writer);
     run.clear_unfinished(&journal, &writer);
     run.end_copy(&journal, &writer);
@@ -203,7 +205,9 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
     } else {
         progress.phase(Phase::Verify);
         let depth = job.verify.depth();
-        run.verify(job, &journal, &writer, (depth, Scope::Unverified), &run.problems)
+        let medium = run.verify(job, &journal, &writer, (depth, Scope::Unverified), &run.problems);
+        run.heed_mounts(&devices);
+        medium
     };
 
     let mut fixups = Vec::new();

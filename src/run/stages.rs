@@ -150,6 +150,27 @@ impl Run {
         }
     }
 
+    /// The device number that each target lies on.
+    pub(super) fn devices(&self) -> Vec<Option<u64>> {
+        let device = |target| preflight::room(&self.plan, target).map(|(dev, _)| dev);
+        self.plan.targets.iter().map(device).collect()
+    }
+
+    /// What is not mounted any more has lost nothing: instead of a problem for each entry
+    /// the run ends. `before` is from its beginning.
+    pub(super) fn heed_mounts(&self, before: &[Option<u64>]) {
+        for ((target, before), now) in self.plan.targets.iter().zip(before).zip(self.devices()) {
+            if before.is_some() && *before != now {
+                self.stop.set(Reason::Fatal(format!(
+                    "the target {}{} is not mounted any more, or something else is mounted over it; \
+                     mount it as before, then run the same command again",
+                    self.plan.root.display(),
+                    target.to
+                )));
+            }
+        }
+    }
+
     /// Tells the next run whether it has to look for leftovers of this one: a failed
     /// operation on the target may have left a temporary name.
     pub(super) fn settle_leftovers(&self, writer: &Writer) {
