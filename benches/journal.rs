@@ -30,7 +30,7 @@ fn row(number: usize, stat: &Stat) -> Row {
         size: stat.size,
         rdev: 0,
         nlink: 1,
-        source: Some(SourceId { ino, ..SourceId::of(stat) }),
+        source: Some(SourceId { volume: Some(1), ino, ctime: stat.ctime }),
         dst_ino: ino,
         dst_ctime: stat.ctime,
         allocated: stat.allocated,

@@ -171,6 +171,7 @@ impl Run {
             journal: Arc::clone(&self.journal),
             file_systems,
             submit: epochs.submit(),
+            writer: self.writer.handle(),
             counters: Arc::clone(&counters),
             problems: Arc::clone(&self.problems),
             stop: self.stop.clone(),

@@ -82,6 +82,11 @@ impl Groups {
         Ok(Self { shares, said })
     }
 
+    /// What tells groups apart, without what the plan says of single inodes.
+    pub(crate) fn of_shares(plan: &Resolved) -> Self {
+        Self { shares: shares(plan), said: HashMap::new() }
+    }
+
     /// The number of the entry's share: names of one source inode become one inode of the
     /// target only within a share. It is 0 but for entries that copy once more, through a
     /// symlink, what another entry copies.

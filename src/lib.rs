@@ -44,4 +44,5 @@ pub mod stop;
 pub mod survey;
 pub mod sys;
 pub mod verify;
+pub mod volume;
 pub mod walk;

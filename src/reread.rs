@@ -1,7 +1,7 @@
 //! Reads a file of the source once more: for its digest alone, or for its end.
 
 use crate::copy::with_buffer;
-use crate::digest::{Algorithm, ContentHasher, Digest, Sink};
+use crate::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, Digest, Sink};
 use crate::pace::Pace;
 use crate::sys::stat::Stat;
 use crate::sys::{Errno, file};
@@ -11,40 +11,64 @@ use rustix::fd::BorrowedFd;
 const BLOCK: usize = 4096;
 
 /// Hashes a file of the backup by ordinary reads, as it is for holes; `None` when the run is ending.
-/// `may_cache` says that pages of the cache may be older than the file.
+/// `may_cache` says that pages of the cache may be older than the file. The caller looks whether
+/// `stat` still holds.
 pub(crate) fn digest(fd: BorrowedFd<'_>, stat: &Stat, may_cache: bool, pace: &Pace) -> Result<Option<Digest>, Errno> {
+    let holes = stat.size.saturating_sub(stat.allocated);
+    digest_as(Algorithm::for_holes(holes), fd, stat, may_cache, pace)
+}
+
+/// The same with the algorithm of a recorded digest.
+pub(crate) fn digest_as(
+    algorithm: Algorithm,
+    fd: BorrowedFd<'_>,
+    stat: &Stat,
+    may_cache: bool,
+    pace: &Pace,
+) -> Result<Option<Digest>, Errno> {
     if may_cache {
         file::evict(fd)?;
     }
-    let holes = stat.size.saturating_sub(stat.allocated);
-    let mut hasher = ContentHasher::new(Algorithm::for_holes(holes));
-    let mut at = 0;
-    while at < stat.size {
+    let mut hasher = ContentHasher::new(algorithm);
+    Ok(feed(fd, (0, stat.size), &mut hasher, pace)?.then(|| hasher.finish()))
+}
+
+/// The value of the chunk `index` of a file of `size` bytes, by ordinary reads; `None` when the
+/// run is ending.
+pub(crate) fn chunk(fd: BorrowedFd<'_>, index: u64, size: u64, pace: &Pace) -> Result<Option<ChunkValue>, Errno> {
+    let from = (index * CHUNK).min(size);
+    let mut hasher = ChunkHasher::new(index);
+    Ok(feed(fd, (from, (from + CHUNK).min(size)), &mut hasher, pace)?.then(|| hasher.finish()))
+}
+
+/// Hashes the bytes from `at` to `end`; false when the run is ending.
+fn feed(fd: BorrowedFd<'_>, (mut at, end): (u64, u64), sink: &mut impl Sink, pace: &Pace) -> Result<bool, Errno> {
+    while at < end {
         let (from, to) = match file::next_data(fd, at)? {
-            Some((from, to)) => (from.min(stat.size), to.min(stat.size)),
-            None => (stat.size, stat.size),
+            Some((from, to)) => (from.min(end), to.min(end)),
+            None => (end, end),
         };
-        hasher.zeros(from - at);
+        sink.zeros(from - at);
         at = from;
         while at < to {
             if pace.is_stopped() {
-                return Ok(None);
+                return Ok(false);
             }
             let got = with_buffer(|buffer| {
                 let want = pace.request(usize::try_from(to - at).unwrap_or(usize::MAX).min(buffer.len()));
                 pace.wait(want as u64);
                 let got = file::read_full(fd, &mut buffer[..want], at)?;
-                hasher.update(&buffer[..got]);
-                Ok(got)
+                sink.update(&buffer[..got]);
+                Ok::<_, Errno>(got)
             })?;
             if got == 0 {
                 // Cut off meanwhile, as the next look at it shows.
-                return Ok(Some(hasher.finish()));
+                return Ok(true);
             }
             at += got as u64;
         }
     }
-    Ok(Some(hasher.finish()))
+    Ok(true)
 }
 
 /// Asks the driver past the page cache whether the file ends where `stat` says: FUSE fills what

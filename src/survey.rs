@@ -245,9 +245,10 @@ impl Finished {
         let row = reader.find(dir, name).ok().flatten();
         match row {
             Some(row) if stat.kind == Kind::Directory => row.id.is_some(),
-            Some(row) if row.state == State::Done && row.source_unchanged(stat) => true,
+            // Where more than the stat must be read to know, most of it turns out to be the same.
+            Some(row) if row.state == State::Done && row.source_looks_the_same(stat) => true,
             _ if stat.nlink > 1 && stat.kind != Kind::Directory => {
-                reader.find_linked(stat).is_ok_and(|rows| rows.iter().any(|row| row.source_unchanged(stat)))
+                reader.find_linked(stat.ino, |row| row.source_looks_the_same(stat)).is_ok_and(|rows| !rows.is_empty())
             }
             _ => false,
         }

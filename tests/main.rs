@@ -65,4 +65,5 @@ mod store;
 mod throttled;
 mod unwritable;
 mod verify;
+mod volumes;
 mod whole;

@@ -126,7 +126,10 @@ impl Case {
         let group = problems.iter().any(|p| p["count"].as_u64() > Some(1));
         for difference in differences {
             let path = difference.split(": ").next().unwrap();
-            let is_named = named.iter().any(|name| path == name || path.starts_with(&format!("{name}/")));
+            // Either name of a link that is lost speaks for it.
+            let other = difference.split_once(": links: ").and_then(|(_, rest)| rest.split(" became ").next());
+            let is = |name: &String, path: &str| path == name || path.starts_with(&format!("{name}/"));
+            let is_named = named.iter().any(|name| is(name, path) || other.is_some_and(|other| is(name, other)));
             // The times of a directory follow from what could not be made in it.
             let is_above = difference.contains(": mtime: ");
             assert!(is_named || group || is_above, "nothing is said of {difference}\n{:?}\n{ran}", self.odd);

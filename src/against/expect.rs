@@ -2,18 +2,20 @@
 
 use super::{Dir, Sides, Walk};
 use crate::copy::mount::{NotEntered, not_entered};
+use crate::copy::{Content, key_of};
 use crate::driver::missing_subvolume;
-use crate::journal::{Row, SourceId, State};
+use crate::journal::{Proof, Row, SourceId, State};
+use crate::loss::Loss;
 use crate::meta::{Rights, Wanted};
 use crate::path::{Name, RelPath};
 use crate::plan::explicit::{self, Explicit};
 use crate::problem::{Problem, ProblemKind};
 use crate::reread;
 use crate::sys::dir::{SourceDir, TargetDir};
-use crate::sys::file;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, Time, stat_fd};
 use crate::sys::xattr::Holder;
+use crate::sys::{Errno, file};
 use crate::verify::Depth;
 use rustix::fd::{AsFd, OwnedFd};
 use std::sync::PoisonError;
@@ -73,9 +75,16 @@ impl Walk<'_> {
         if let Some(row) = &recorded {
             wanted.give_up(&row.wanted);
         }
+        let volume = self.volumes.of(stat.dev, || Ok::<_, Errno>(seen.holder.fd()), |_, _| {});
         // Only what was copied from this very state of the source tells about its links and blocks.
-        let recorded = recorded.filter(|row| row.source_unchanged(stat));
-        let is_linked = stat.nlink > 1 && stat.kind != Kind::Directory;
+        let same = |row: &Row| match row.source_proof(stat, &volume) {
+            Proof::Holds => true,
+            Proof::Unproven(_) => !volume.proves_links(),
+            Proof::Changed => false,
+        };
+        let recorded = recorded.filter(same);
+        // Elsewhere one number may stand for several inodes.
+        let is_linked = stat.nlink > 1 && stat.kind != Kind::Directory && volume.proves_links();
         let dst_ino = match &recorded {
             Some(row) => row.dst_ino,
             None => {
@@ -93,11 +102,11 @@ impl Walk<'_> {
             size: stat.size,
             rdev: stat.rdev,
             nlink: stat.nlink,
-            source: Some(SourceId::of(stat)),
+            source: Some(SourceId::of(stat, &volume)),
             dst_ino,
             dst_ctime: Time::default(),
             allocated: recorded.as_ref().map_or(stat.allocated, |row| row.allocated),
-            alias: is_linked && recorded.as_ref().is_some_and(|row| row.alias),
+            alias: is_linked && recorded.as_ref().is_some_and(|row| row.alias && self.verifier().is_vouched_for(row)),
             digest: None,
             link: None,
             wanted,
@@ -187,6 +196,15 @@ impl Walk<'_> {
             if !stat_fd(fd).is_ok_and(|now| now.unchanged_since(stat)) {
                 return self.changed(dir.target, path);
             }
+        }
+        if let Some(digest) = row.digest
+            && stat.nlink > 1
+            && ![Loss::Links, Loss::Apart].iter().any(|loss| row.wanted.lost.contains(*loss))
+            && !self.volumes.of(stat.dev, || Ok::<_, Errno>(fd), |_, _| {}).proves_links()
+            && let Ok(there) = sides.dst.stat_at(name)
+        {
+            let key = key_of(stat, dir.share, Some(&Content::Digest(digest)));
+            self.alike.add(key, stat.nlink, dir.target, &path, there.ino);
         }
         self.look(&sides.dst, sides.memory, &dir.dst, name, row);
     }

@@ -6,6 +6,7 @@
 //! target's file system could not hold and which names became one inode; what
 //! differs is marked there, so that the next run copies it again.
 
+mod alike;
 mod expect;
 
 use crate::copy::layout::{self, DstNode, EntryIndex, Meets, Sources, source_on_the_way};
@@ -29,6 +30,8 @@ use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::verify::extra::Found;
 use crate::verify::{Looked, Verifier, is_memory, unreachable};
+use crate::volume::Volumes;
+use alike::Alike;
 use expect::Seen;
 use rayon::Scope;
 use rustix::fs::OFlags;
@@ -61,6 +64,8 @@ struct Walk<'a> {
     /// The target inode of each linked source inode that the journal does not know.
     linked: Mutex<HashMap<Key, u64>>,
     drivers: Drivers,
+    volumes: Volumes,
+    alike: Alike,
     queued: AtomicUsize,
 }
 
@@ -95,7 +100,7 @@ const MOST_QUEUED: usize = 512;
 impl Comparison<'_> {
     /// Compares every entry of the plan.
     pub fn run(&self, journal: &Journal) -> Result<(), JournalError> {
-        self.verifier.prepare(journal)?;
+        let reader = self.verifier.prepare(journal)?;
         let plan = &self.verifier.plan;
         let mut landings = HashSet::new();
         for entry in plan.targets.iter().flat_map(|t| &t.entries) {
@@ -111,6 +116,8 @@ impl Comparison<'_> {
             landings,
             linked: Mutex::default(),
             drivers: Drivers::new(self.source),
+            volumes: Volumes::new(journal.reader()?.volumes()?),
+            alike: Alike::default(),
             queued: AtomicUsize::new(0),
         };
         let pool = crate::pool::start(self.verifier.threads, "compare");
@@ -124,7 +131,8 @@ impl Comparison<'_> {
             }
         }
         walk.drivers.notes().into_iter().for_each(|note| self.verifier.problems.note(note));
-        Ok(())
+        walk.alike.problems().into_iter().for_each(|(target, problem)| self.verifier.problem(target, problem));
+        self.verifier.groups(&reader)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::sys::dir::{DirEntry, read_batches};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
+use crate::volume::Volume;
 use rayon::Scope;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,6 +28,8 @@ pub(super) struct OpenDir {
     pub(super) src: Arc<SourceNode>,
     /// Device number of the source.
     pub(super) dev: u64,
+    /// The source's file system.
+    pub(super) volume: Arc<Volume>,
     pub(super) place: Place,
     /// The name in the source of the one entry that goes from here to another name.
     pub(super) renamed: Option<Name>,
@@ -210,7 +213,8 @@ impl Engine {
                 return None;
             }
         };
-        let source = SourceId::of_whole(stat, &attributes);
+        let volume = self.volume(stat.dev, || src.open());
+        let source = SourceId::of_whole(stat, &volume, &attributes);
         let mut wanted = Wanted::from_source(stat, attributes, &self.options.keep);
         if src.open().is_ok_and(|src| self.drivers.is_empty_subvolume(stat, &*src)) {
             self.problem(target, missing_subvolume(path()));
@@ -219,7 +223,7 @@ impl Engine {
         }
         let fixup = self.put_plan_over(&mut wanted, own, above, name);
         let node = self.make(above, name, target, Leaving { wanted, source, fixup, counted: true })?;
-        Some(Arc::new(OpenDir { node, src, dev: stat.dev, place, renamed: None }))
+        Some(Arc::new(OpenDir { node, src, dev: stat.dev, volume, place, renamed: None }))
     }
 
     /// A connection for the names of `dir`, where the journal can know any.

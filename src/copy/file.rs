@@ -24,6 +24,7 @@ use crate::sys::raw::close;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, file};
+use crate::volume::Volume;
 use rustix::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
@@ -62,7 +63,7 @@ impl Engine {
         };
         let chunked = is_chunked(&source.stat);
         let made = self.submit.room_made();
-        let unfinished = if chunked { self.unfinished(dir, name, &parent, &source.stat) } else { None };
+        let unfinished = if chunked { self.unfinished(dir, name, &parent, source) } else { None };
         // Chunks have permits of their own.
         let dirty = source.stat.size.min(source.stat.allocated);
         let mut permit = (!chunked).then(|| self.submit.gate.acquire(dirty));
@@ -89,7 +90,8 @@ impl Engine {
                     parent.unlink(temporary).ok();
                     return Arrived::No;
                 }
-                self.finish_file(dir, name, Finished { content: *content, born, permit, own })
+                let volume = self.volume_of(dir, &source.stat, || Ok(&source.fd));
+                self.finish_file(dir, name, Finished { content: *content, volume, born, permit, own })
             }
             // The journal knows its chunks, and it is 0600.
             Filling::Unfinished => Arrived::No,
@@ -263,7 +265,7 @@ impl Engine {
         let node = &dir.node;
         let path = || node.path().join(name);
         let Content { stat: source, attributes, filled } = done.content;
-        let id = SourceId::of_whole(&source, &attributes);
+        let id = SourceId::of_whole(&source, &done.volume, &attributes);
         let mut wanted = Wanted::from_source(&source, attributes, &self.options.keep);
         let fixup = self.put_plan_over_leaf(&mut wanted, done.own, dir, name, &source);
         let holder = Holder::file(&done.born.fd);
@@ -389,6 +391,7 @@ struct Content {
 
 struct Finished {
     content: Content,
+    volume: Arc<Volume>,
     born: Born,
     permit: Option<Permit>,
     own: super::Override,

@@ -13,7 +13,7 @@ use super::dir::OpenDir;
 use super::file::{Born, Source};
 use crate::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, chunks_of, merge};
 use crate::durable::Written;
-use crate::journal::{CHUNKED, Chunk, Record, Row, SourceId, State};
+use crate::journal::{CHUNKED, Chunk, Proof, Record, Row, SourceId, State};
 use crate::meta::{Attributes, Wanted};
 use crate::path::Name;
 use crate::progress::counters::add;
@@ -75,13 +75,16 @@ impl Engine {
         dir: &OpenDir,
         name: &Name,
         parent: &TargetDir,
-        stat: &Stat,
+        source: &Source,
     ) -> Option<(Born, Values)> {
-        let (row, chunks) = self.with_reader(|reader| {
+        let stat = &source.stat;
+        let volume = self.volume_of(dir, stat, || Ok(&source.fd));
+        let (row, mut chunks) = self.with_reader(|reader| {
             let row = self.ask(reader?.find(dir.node.id, name)).flatten();
             // A half of another state of the source serves as an empty one: its blocks are taken.
             let row = row.filter(|row| {
-                row.state == State::Partial || row.state == State::Bad && row.source_unchanged(stat) && row.has_chunks()
+                let same = row.source_proof(stat, &volume) != Proof::Changed;
+                row.state == State::Partial || row.state == State::Bad && same && row.has_chunks()
             })?;
             let chunks = self.ask(reader?.chunks(row.dir, &row.name))?;
             Some((row, chunks))
@@ -91,7 +94,19 @@ impl Engine {
         let holds = |(index, value): &(u64, ChunkValue)| {
             read_chunk(parent, at, *index, stat.size, &self.pace).is_ok_and(|found| found == *value)
         };
-        if !row.source_unchanged(stat) || chunks.is_empty() || !chunks.iter().rev().take(PROBED).all(holds) {
+        let proof = row.source_proof(stat, &volume);
+        let recorded = chunks.len();
+        if matches!(proof, Proof::Unproven(_)) {
+            // What the target has is of use where the source, read again, has the same there.
+            if self.drivers.of(stat.dev, &source.fd).may_cache() {
+                file::evict(&source.fd).ok()?;
+            }
+            let same = |index| crate::reread::chunk(source.fd.as_fd(), index, stat.size, &self.pace).ok().flatten();
+            chunks.retain(|(index, value)| same(*index) == Some(*value));
+        }
+        // A finished file is not mended into another state of its source.
+        let changed = proof == Proof::Changed || born.mended && chunks.len() < recorded;
+        if changed || chunks.is_empty() || !chunks.iter().rev().take(PROBED).all(holds) {
             // The inode serves all the same: its blocks are taken, and nobody reads it. A finished
             // file is replaced as a whole instead.
             let emptied = !born.mended && self.empty(dir, name, &born).is_ok();
@@ -161,7 +176,8 @@ impl Engine {
         let chunks = chunks_of(size);
         let values = if values.is_empty() { vec![None; usize::try_from(chunks).unwrap_or(usize::MAX)] } else { values };
         if values.iter().all(Option::is_none) {
-            self.announce_unfinished(dir, name, before, target.ino);
+            let id = SourceId::of(before, &self.volume_of(dir, before, || Ok(from)));
+            self.announce_unfinished(dir, name, before, id, target.ino);
             if !born.marked {
                 // Nothing but its row says what it is when a kill leaves it with all its room.
                 self.submit.flush();
@@ -213,7 +229,7 @@ impl Engine {
 
     /// Tells the journal that the file is on its way, and that no chunk of an
     /// earlier attempt counts.
-    fn announce_unfinished(&self, dir: &OpenDir, name: &Name, source: &Stat, ino: u64) {
+    fn announce_unfinished(&self, dir: &OpenDir, name: &Name, source: &Stat, id: SourceId, ino: u64) {
         let row = Row {
             dir: dir.node.id,
             name: name.as_bytes().to_vec(),
@@ -223,7 +239,7 @@ impl Engine {
             size: source.size,
             rdev: 0,
             nlink: source.nlink,
-            source: Some(SourceId::of(source)),
+            source: Some(id),
             dst_ino: ino,
             dst_ctime: crate::sys::stat::Time::default(),
             allocated: 0,

@@ -6,6 +6,7 @@ use super::dir::OpenDir;
 use super::file::Source;
 use super::link::{Arrived, Waiter};
 use super::node::DirNode;
+use super::source_proof::Means;
 use super::{Dressed, Engine, Override};
 use crate::durable::Replace;
 use crate::journal::{Reader, Row, SourceId, State};
@@ -83,14 +84,28 @@ impl Engine {
         let target = own.target.unwrap_or(dir.node.target);
         if source.stat.nlink > 1 {
             self.count_file(target, &source.stat);
-            dir.node.hold();
-            self.copy_linked(Waiter { dir: Arc::clone(dir), name: name.clone(), stat: source.stat, own });
-        } else if let Some(row) = self.done_before(dir, name, &source.stat, own, reader) {
+            let volume = self.volume_of(dir, &source.stat, || Ok(&source.fd));
+            match Waiter::new(self, dir, name, source.stat, volume, own, || Ok(&source.fd)) {
+                Some(waiter) => self.copy_linked(waiter),
+                None if self.stop.is_set() => {}
+                None => drop(self.copy_file(dir, name, source, self.unmatched(dir, name, own))),
+            }
+        } else if let Some(row) = self.done_before(dir, name, &source.stat, own, reader, Means::Open(&source.fd)) {
             self.skip_file(dir, name, target, &source.stat, &row);
         } else {
             self.count_file(target, &source.stat);
             self.copy_file(dir, name, source, own);
         }
+    }
+
+    /// What a name gets whose content had to be read to tell which others are links of it, and
+    /// could not be.
+    fn unmatched(&self, dir: &OpenDir, name: &Name, own: Override) -> Override {
+        let message = "it has further names, and could not be read to tell which; it has a copy with an inode of its own, \
+                       until the next run";
+        let target = own.target.unwrap_or(dir.node.target);
+        self.problem(target, Problem::new(dir.node.path().join(name), ProblemKind::Link, message));
+        Override { stopgap: true, ..own }
     }
 
     fn count_file(&self, target: u32, stat: &Stat) {
@@ -114,7 +129,7 @@ impl Engine {
         if stat.kind != Kind::File || stat.nlink > 1 || self.is_barred(&stat) {
             return false;
         }
-        let row = self.done_before(dir, name, &stat, own, Some(reader));
+        let row = self.done_before(dir, name, &stat, own, Some(reader), Means::Name);
         let target = own.target.unwrap_or(dir.node.target);
         row.inspect(|row| self.skip_file(dir, name, target, &stat, row)).is_some()
     }
@@ -137,9 +152,13 @@ impl Engine {
             }
         }
         if stat.nlink > 1 {
-            dir.node.hold();
-            self.copy_linked(Waiter { dir: Arc::clone(dir), name: name.clone(), stat: *stat, own });
-        } else if let Some(row) = self.done_before(dir, name, stat, own, reader) {
+            let volume = self.volume_at(dir, name, stat);
+            match Waiter::new(self, dir, name, *stat, volume, own, || dir.src.open_handle(dir.in_source(name))) {
+                Some(waiter) => self.copy_linked(waiter),
+                None if self.stop.is_set() => {}
+                None => drop(self.copy_special(dir, name, stat, self.unmatched(dir, name, own))),
+            }
+        } else if let Some(row) = self.done_before(dir, name, stat, own, reader, Means::Name) {
             self.lost_before(&dir.node, name, &row);
             add(&tally.skipped, 1);
         } else {
@@ -155,10 +174,11 @@ impl Engine {
         stat: &Stat,
         own: Override,
         reader: Option<&Reader>,
+        means: Means<'_>,
     ) -> Option<Row> {
         let reader = reader?;
         let row = self.ask(reader.find(dir.node.id, name)).flatten()?;
-        if row.state != State::Done || !row.source_unchanged(stat) {
+        if row.state != State::Done || !row.source_looks_the_same(stat) {
             return None;
         }
         // The content of a linked inode is verified under one name, which may have been found bad.
@@ -183,7 +203,7 @@ impl Engine {
             return None;
         }
         self.note_rights(&wanted, || dir.node.path().join(name));
-        Some(row)
+        self.prove_source(dir, name, stat, own, row, means)
     }
 
     /// Where names differ between the two machines, an earlier run may have renumbered what
@@ -201,7 +221,7 @@ impl Engine {
     /// True when the row of another name of the same inode has the owner and mode that this
     /// name shall have: an earlier run may have had another plan, or other numbers.
     pub(super) fn plan_stands(&self, waiter: &Waiter, row: &Row) -> bool {
-        let Waiter { dir, name, stat, own } = waiter;
+        let Waiter { dir, name, stat, own, .. } = waiter;
         let mut wanted = Wanted::from_source(stat, Attributes::default(), &self.options.keep);
         self.put_plan_over_leaf(&mut wanted, *own, dir, name, stat);
         (wanted.owner, wanted.mode) == (row.wanted.owner, row.wanted.mode)
@@ -259,9 +279,10 @@ impl Engine {
                 return Arrived::No;
             }
         };
-        let id = SourceId::of_whole(&stat, &attributes);
+        let volume = self.volume_of(dir, &stat, || Ok(&handle));
+        let id = SourceId::of_whole(&stat, &volume, &attributes);
         let mut wanted = Wanted::from_source(&stat, attributes, &self.options.keep);
-        if !stat.flags.is_empty() {
+        if !stat.flags.is_empty() && !volume.is_image() {
             wanted.lost.insert(Loss::SpecialFlags);
         }
         own.apart.map(|loss| wanted.lost.insert(loss));

@@ -6,14 +6,19 @@
 //! keep it open: beyond a bound the oldest groups are left to the journal, which is
 //! asked for them when a name comes after all.
 
-use super::Override;
 use super::dir::OpenDir;
 use super::node::DirNode;
-use crate::groups::Key;
+use super::source_proof::{Content, Means};
+use super::{Engine, Override};
+use crate::groups;
 use crate::journal::Row;
 use crate::path::{Name, RelPath};
-use crate::sys::stat::Stat;
+use crate::sys::Errno;
+use crate::sys::stat::{Kind, Stat};
+use crate::volume::Volume;
+use rustix::fd::AsFd;
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,13 +30,73 @@ pub(super) struct Waiter {
     pub(super) stat: Stat,
     /// What the plan says of this name.
     pub(super) own: Override,
+    pub(super) volume: Arc<Volume>,
+    /// Read where the inode number alone proves nothing.
+    pub(super) content: Option<Content>,
 }
 
 impl Waiter {
-    /// The group that it belongs to.
-    pub(super) fn key(&self) -> Key {
-        (self.stat.dev, self.stat.ino, self.dir.place.share)
+    /// A name with several links that holds its directory. Where its file system's numbers prove
+    /// nothing, its content is read through what `open` gives; `None` when it cannot be.
+    pub(super) fn new<F: AsFd>(
+        engine: &Engine,
+        dir: &Arc<OpenDir>,
+        name: &Name,
+        stat: Stat,
+        volume: Arc<Volume>,
+        own: Override,
+        open: impl FnOnce() -> Result<F, Errno>,
+    ) -> Option<Self> {
+        let content = if volume.proves_links() { None } else { Some(engine.content_of(open().ok()?.as_fd(), &stat)?) };
+        dir.node.hold();
+        Some(Self { dir: Arc::clone(dir), name: name.clone(), stat, own, volume, content })
     }
+
+    /// The group that it belongs to: device and inode number, and where those prove nothing all
+    /// of the stat and the content as well.
+    pub(super) fn key(&self) -> Key {
+        key_of(&self.stat, self.dir.place.share, self.content.as_ref())
+    }
+
+    /// The same name with a newer `stat`, where its number alone says which inode it is.
+    pub(super) fn with(&self, stat: Stat) -> Option<Self> {
+        let same = self.content.is_none() && (stat.dev, stat.ino) == (self.stat.dev, self.stat.ino);
+        let (dir, volume) = (Arc::clone(&self.dir), Arc::clone(&self.volume));
+        same.then(|| Self { dir, name: self.name.clone(), stat, own: self.own, volume, content: None })
+    }
+
+    /// What proves that it is what an earlier run copied: what was read of it, else `other`.
+    pub(super) fn means<'a>(&'a self, other: Means<'a>) -> Means<'a> {
+        self.content.as_ref().map_or(other, Means::Known)
+    }
+
+    /// True when `row` is of the inode that this name had when it was looked at.
+    pub(super) fn is_of(&self, row: &Row) -> bool {
+        let source = row.source.is_none_or(|source| (source.ino, source.ctime) == (self.stat.ino, self.stat.ctime));
+        let stat = &self.stat;
+        source
+            && (row.kind(), row.wanted.mtime) == (stat.kind, Some(stat.mtime))
+            && (stat.kind != Kind::File || row.size == stat.size)
+            && (!matches!(stat.kind, Kind::CharDevice | Kind::BlockDevice) || row.rdev == stat.rdev)
+            && self.content.as_ref().is_none_or(|content| content.is_of(row))
+    }
+}
+
+/// The key of an inode with `stat`, whose `content` was read where its number proves nothing.
+pub(crate) fn key_of(stat: &Stat, share: u32, content: Option<&Content>) -> Key {
+    let print = content.map_or(0, |content| {
+        let mut hasher = DefaultHasher::new();
+        (stat.kind, stat.size, stat.mode, stat.uid, stat.gid, stat.nlink, stat.rdev).hash(&mut hasher);
+        let times = [Some(stat.mtime), Some(stat.ctime), stat.born];
+        times.map(|time| time.map(|time| (time.sec, time.nsec))).hash(&mut hasher);
+        match content {
+            Content::Digest(digest) => digest.bytes.hash(&mut hasher),
+            Content::Text(text) => text.hash(&mut hasher),
+            Content::None => {}
+        }
+        hasher.finish()
+    });
+    ((stat.dev, stat.ino, share), print)
 }
 
 /// Where a copied inode can be linked from.
@@ -76,6 +141,9 @@ pub(super) enum Claim {
     /// It waits; whoever copies the first name will see to it.
     Waits,
 }
+
+/// A source inode, as [`Waiter::key`] tells it from others.
+pub(crate) type Key = (groups::Key, u64);
 
 /// Copied groups that are kept in memory, each about 1 KiB.
 const MOST_GROUPS: usize = 8192;

@@ -24,17 +24,21 @@ pub mod node;
 pub(crate) mod parents;
 mod settled;
 pub(crate) mod source;
+mod source_proof;
 mod sticky;
 mod trust;
 
 pub(crate) use arrive::reserved;
 pub(crate) use birth::{is_temporary, temporary_name};
 pub(crate) use data::with_buffer;
+pub(crate) use link::{Key as LinkKey, key_of};
+pub(crate) use linked::FEWEST_AT_LIMIT;
+pub(crate) use source_proof::Content;
 
 use crate::driver::Drivers;
 use crate::durable::{FileSystems, Submit};
 use crate::groups::Groups;
-use crate::journal::{Journal, JournalError, Reader, Row};
+use crate::journal::{Journal, JournalError, Reader, Row, WriterHandle};
 use crate::loss::{Disk, Loss};
 use crate::meta::{self, Attributes, Keep, Rights, Wanted, mark};
 use crate::pace::Pace;
@@ -49,8 +53,10 @@ use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words};
+use crate::volume::{Volume, Volumes};
 use dir::OpenDir;
 use node::FdBudget;
+use rustix::fd::AsFd;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -82,6 +88,8 @@ pub struct Parts {
     pub submit: Submit,
     /// Where numbers go.
     pub counters: Arc<Counters>,
+    /// Where the source's file systems are recorded.
+    pub writer: WriterHandle,
     /// Where failures go.
     pub problems: Arc<Problems>,
     /// How to end early.
@@ -113,6 +121,8 @@ pub struct Engine {
     nested: Vec<Vec<bool>>,
     groups: Arc<Groups>,
     links: link::Links,
+    volumes: Volumes,
+    writer: WriterHandle,
     /// Directories to leave once their replacements are in place.
     late: Mutex<Vec<Arc<node::DirNode>>>,
     budget: Arc<FdBudget>,
@@ -155,7 +165,8 @@ pub type FixupsChanged = Vec<bool>;
 impl Engine {
     /// Prepares a copy; nothing is read or written yet.
     pub fn new(parts: Parts) -> Result<Self, JournalError> {
-        let last = parts.journal.reader()?.last_id()?;
+        let reader = parts.journal.reader()?;
+        let (last, recorded) = (reader.last_id()?, reader.volumes()?);
         let plan = &parts.plan;
         let open = descriptors::share(parts.options.open_files, parts.options.threads);
         Ok(Self {
@@ -164,6 +175,8 @@ impl Engine {
             nested: layout::nested(plan),
             groups: parts.groups,
             links: link::Links::default(),
+            volumes: Volumes::new(recorded),
+            writer: parts.writer,
             late: Mutex::default(),
             guarded: Mutex::default(),
             budget: FdBudget::new(open.directories),
@@ -202,6 +215,7 @@ impl Engine {
         self.drivers.contradictions().into_iter().for_each(|problem| {
             self.problems.add(problem);
         });
+        self.volumes.notes().into_iter().for_each(|note| self.problems.note(note));
         Ok(self.fixups_changed.iter().map(|f| f.load(Ordering::Relaxed)).collect())
     }
 
@@ -340,6 +354,11 @@ impl Engine {
         if let Some(xattrs) = row.xattrs() {
             self.drivers.see(xattrs, || node.path().join(name));
         }
+    }
+
+    /// The file system of the source with device number `dev`, of which `open` gives a descriptor.
+    fn volume<F: AsFd>(&self, dev: u64, open: impl FnOnce() -> Result<F, Errno>) -> Arc<Volume> {
+        self.volumes.of(dev, open, |id, key| self.writer.volume(id, key.to_string()))
     }
 
     /// The index and the abilities of the file system that holds `dir`.

@@ -125,7 +125,7 @@ impl Engine {
             Ok(Some((fd, stat))) => {
                 let attributes =
                     self.source_attributes(index, Holder::file(&fd), &stat, || Root::again(&fd).ok(), || path.clone());
-                let id = SourceId::of_whole(&stat, &attributes);
+                let id = SourceId::of_whole(&stat, &self.volume(stat.dev, || Ok(&fd)), &attributes);
                 (Wanted::from_source(&stat, attributes, &self.options.keep), id)
             }
             Ok(None) => (self.plain(plan.parents), None),
@@ -201,10 +201,12 @@ impl Engine {
             Err(errno) => return failed("open the directory", errno),
         };
         let src = SourceNode::entry(&self.source, &parent, src, &stat, &self.source_budget);
+        let volume = self.volume(stat.dev, || src.open());
         let dir = Arc::new(OpenDir {
             node: Arc::clone(above),
             src,
             dev: stat.dev,
+            volume,
             place: Place { cursor: None, share: self.groups.share((t, e)) },
             renamed: Some(last.clone()),
         });

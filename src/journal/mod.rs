@@ -25,7 +25,7 @@ pub use declared::Declared;
 pub use error::JournalError;
 pub use past::PastRun;
 pub use reader::Reader;
-pub use row::{CHUNKED, Chunk, Record, Row, SourceId, State};
+pub use row::{CHUNKED, Chunk, Doubt, Member, Proof, Record, Row, SourceId, State};
 pub use writer::{RunKind, Seen, Writer, WriterHandle};
 
 use crate::path::Name;

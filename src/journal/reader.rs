@@ -2,14 +2,14 @@
 
 use super::JournalError;
 use super::connect::Held;
-use super::row::{Row, SourceId, State};
+use super::row::{Member, Row, SourceId, State};
 use super::schema::COLUMNS;
 use crate::digest::{Algorithm, ChunkValue, Digest};
 use crate::loss::{Loss, Lost};
 use crate::meta::{Rights, Wanted, Xattrs};
 use crate::path::{Name, RelPath};
 use crate::sys::flags::Flags;
-use crate::sys::stat::{Kind, Stat, Time};
+use crate::sys::stat::{Kind, Time};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension};
 use std::path::PathBuf;
@@ -132,11 +132,10 @@ impl Reader {
         let Some(source) = row.source else { return Ok(false) };
         let ask = || {
             let mut statement = self.connection.prepare_cached(
-                "SELECT EXISTS(SELECT 1 FROM item WHERE src_ino = ?1 AND src_volume = ?2 AND nlink > 1 AND kind <> 'd' \
-                 AND state = 1 AND alias = 0 AND dst_ino = ?3)",
+                "SELECT EXISTS(SELECT 1 FROM item WHERE src_ino = ?1 AND alias = 0 AND nlink > 1 AND kind <> 'd' \
+                 AND state = 1 AND dst_ino = ?2)",
             )?;
-            let key = (source.ino.cast_signed(), source.dev.cast_signed(), row.dst_ino.cast_signed());
-            statement.query_row(key, |row| row.get(0))
+            statement.query_row((source.ino.cast_signed(), row.dst_ino.cast_signed()), |row| row.get(0))
         };
         self.wrap(ask())
     }
@@ -165,18 +164,52 @@ impl Reader {
         self.wrap(ask())
     }
 
-    /// The finished entries, and no aliases, that were made from the same linked source inode
-    /// as it now is: an older state of it, kept under another name, must not hide that one,
-    /// nor must a copy that stands in for a link.
-    pub fn find_linked(&self, stat: &Stat) -> Result<Vec<Row>, JournalError> {
+    /// The finished entries, and no aliases, made from a linked inode of the number `ino`
+    /// that are `wanted`: the number alone may be another file system's, or an older state's. A
+    /// copy that stands in for a link is not among them.
+    pub fn find_linked(&self, ino: u64, wanted: impl Fn(&Row) -> bool) -> Result<Vec<Row>, JournalError> {
         let ask = || {
             let mut statement = self.connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND src_volume = ?2 AND src_ctime = ?3 AND src_ctime_ns = ?4 \
-                 AND nlink > 1 AND kind <> 'd' AND state = 1 AND alias = 0 AND lost & {} = 0",
+                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND alias = 0 AND nlink > 1 AND kind <> 'd' AND state = 1 \
+                 AND lost & {} = 0",
                 Loss::Apart.bit()
             ))?;
-            let key = (stat.ino.cast_signed(), stat.dev.cast_signed(), stat.ctime.sec, stat.ctime.nsec);
-            statement.query_map(key, decode)?.collect()
+            let rows = statement.query_map([ino.cast_signed()], decode)?;
+            rows.filter(|row| row.as_ref().map_or(true, &wanted)).collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// Hands out, inode number by inode number, the names of linked source inodes, whole or bad, that
+    /// are several inodes on the target; those that no link could be made for are not among them.
+    pub fn split_groups(
+        &self,
+        mut each: impl FnMut(Vec<Member>) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let apart = Loss::Links.bit() | Loss::Apart.bit();
+        let linked = format!(
+            "FROM item WHERE nlink > 1 AND kind <> 'd' AND state IN (1, 3) AND src_volume IS NOT NULL AND lost & {apart} = 0"
+        );
+        let numbers = format!("SELECT src_ino {linked} GROUP BY src_ino HAVING count(DISTINCT dst_ino) > 1");
+        let mut statement = self.wrap(self.connection.prepare_cached(&numbers))?;
+        let mut numbers = self.wrap(statement.query([]))?;
+        while let Some(number) = self.wrap(numbers.next())? {
+            let ask = || {
+                let ino: i64 = number.get(0)?;
+                let sql = format!("SELECT {COLUMNS} {linked} AND src_ino = ?1");
+                let mut statement = self.connection.prepare_cached(&sql)?;
+                statement.query_map([ino], decode)?.map(|row| row.map(Member::of)).collect()
+            };
+            each(self.wrap(ask())?)?;
+        }
+        Ok(())
+    }
+
+    /// Numbers and keys of the source's file systems.
+    pub fn volumes(&self) -> Result<Vec<(i64, String)>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached("SELECT id, key FROM volume ORDER BY id")?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
         };
         self.wrap(ask())
     }
@@ -297,10 +330,9 @@ fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
     let unsigned = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
     let kind = Kind::from_letter(&row.get::<_, String>(5)?).ok_or_else(|| damaged(5, "unknown kind"))?;
     let owner = row.get::<_, Option<u32>>(8)?.zip(row.get::<_, Option<u32>>(9)?);
-    let source = match (row.get::<_, Option<i64>>(14)?, row.get::<_, Option<i64>>(15)?, time(row, 16)?) {
-        (Some(dev), Some(ino), Some(ctime)) => {
-            Some(SourceId { dev: dev.cast_unsigned(), ino: ino.cast_unsigned(), ctime })
-        }
+    let volume = row.get(14)?;
+    let source = match (row.get::<_, Option<i64>>(15)?, time(row, 16)?) {
+        (Some(ino), Some(ctime)) => Some(SourceId { volume, ino: ino.cast_unsigned(), ctime }),
         _ => None,
     };
     let digest = match (row.get::<_, Option<i64>>(22)?, row.get::<_, Option<[u8; 32]>>(23)?) {

@@ -4,6 +4,8 @@ use crate::digest::{Algorithm, ChunkValue, Digest};
 use crate::loss::{Disk, Loss};
 use crate::meta::{Attributes, Wanted, Xattrs};
 use crate::sys::stat::{Kind, Stat, Time};
+use crate::volume::Volume;
+use std::sync::Arc;
 
 /// Files of at least this many bytes are copied in chunks, with a row for each.
 pub const CHUNKED: u64 = 64 << 20;
@@ -52,8 +54,9 @@ impl State {
 /// The source inode that an entry was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SourceId {
-    /// Device number; it may change with a reboot, so it only ever tells inodes apart.
-    pub dev: u64,
+    /// Its file system, by its number in the table `volume`; `None` in rows of a release
+    /// that did not record it.
+    pub volume: Option<i64>,
     /// Inode number.
     pub ino: u64,
     /// Time of the last change of the inode.
@@ -61,18 +64,38 @@ pub struct SourceId {
 }
 
 impl SourceId {
-    /// The identity in a stat.
+    /// The identity in the stat of an inode of `volume`.
     #[must_use]
-    pub fn of(stat: &Stat) -> Self {
-        Self { dev: stat.dev, ino: stat.ino, ctime: stat.ctime }
+    pub fn of(stat: &Stat, volume: &Volume) -> Self {
+        Self { volume: Some(volume.id), ino: stat.ino, ctime: stat.ctime }
     }
 
     /// The same, or none where the inode's attributes could not all be read: no later
     /// run may take what was made of them for the whole.
     #[must_use]
-    pub fn of_whole(stat: &Stat, attributes: &Attributes) -> Option<Self> {
-        (!attributes.unread).then(|| Self::of(stat))
+    pub fn of_whole(stat: &Stat, volume: &Volume, attributes: &Attributes) -> Option<Self> {
+        (!attributes.unread).then(|| Self::of(stat, volume))
     }
+}
+
+/// What a stat of the source tells of the entry that a row was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It has not changed.
+    Holds,
+    /// Type, size and mtime are those of the row; whether the rest is, only reading it tells.
+    Unproven(Doubt),
+    /// It has changed, or it could not be read whole.
+    Changed,
+}
+
+/// Why a stat that looks the same proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Nothing is known of the ctime of its file system.
+    Clock,
+    /// Another inode number, ctime or file system than the row's.
+    Numbers,
 }
 
 /// An entry of the target.
@@ -149,13 +172,29 @@ impl Row {
         self.state != State::Partial && !self.alias && merged && self.size >= CHUNKED
     }
 
-    /// True when `stat` is the source as it was when this row was written:
-    /// type, size, mtime, ctime and inode.
+    /// What `stat`, of an inode of `volume`, tells of the source that this row was made from.
     #[must_use]
-    pub fn source_unchanged(&self, stat: &Stat) -> bool {
-        self.source.is_some_and(|s| s.ino == stat.ino && s.ctime == stat.ctime)
+    pub fn source_proof(&self, stat: &Stat, volume: &Volume) -> Proof {
+        let Some(source) = self.source.filter(|_| self.source_looks_the_same(stat)) else { return Proof::Changed };
+        if (source.ino, source.ctime) != (stat.ino, stat.ctime)
+            || source.volume.is_some_and(|id| !volume.shares_inodes_with(id))
+        {
+            Proof::Unproven(Doubt::Numbers)
+        } else if volume.clock_proves(stat) {
+            Proof::Holds
+        } else {
+            Proof::Unproven(Doubt::Clock)
+        }
+    }
+
+    /// True when `stat` has the type, size, mtime and device number of the source that this
+    /// row was made from whole.
+    #[must_use]
+    pub fn source_looks_the_same(&self, stat: &Stat) -> bool {
+        self.source.is_some()
             && self.kind() == stat.kind
             && (stat.kind != Kind::File || self.size == stat.size)
+            && (!matches!(stat.kind, Kind::CharDevice | Kind::BlockDevice) || self.rdev == stat.rdev)
             && self.wanted.mtime == Some(stat.mtime)
     }
 
@@ -172,6 +211,33 @@ impl Row {
             && (lost(Loss::Mode) || stat.kind == Kind::Symlink || self.wanted.mode == stat.mode)
             && (lost(Loss::Owner) || self.wanted.owner.is_none_or(|o| o == (stat.uid, stat.gid)))
             && (self.nlink > 1 || self.dst_ctime == stat.ctime)
+    }
+}
+
+/// A name of a linked source inode.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// The directory's id.
+    pub dir: i64,
+    /// The name in it.
+    pub name: Vec<u8>,
+    /// Index of the plan's target.
+    pub target: u32,
+    /// Inode number on the target.
+    pub dst_ino: u64,
+    /// Number of names that the source inode had.
+    pub nlink: u32,
+    /// What all names of its group have in common, and no other name: the source inode in one
+    /// state, and the owner and mode that the plan gives it.
+    pub group: Arc<[u8]>,
+}
+
+impl Member {
+    pub(super) fn of(row: Row) -> Self {
+        let mtime = row.wanted.mtime.map(|time| (time.sec, time.nsec));
+        let key = (row.source, row.size, row.rdev, mtime, row.wanted.mode, row.wanted.owner, row.digest, row.link);
+        let group = Arc::from(format!("{:?} {key:?}", row.wanted.kind).into_bytes());
+        Self { dir: row.dir, name: row.name, target: row.target, dst_ino: row.dst_ino, nlink: row.nlink, group }
     }
 }
 

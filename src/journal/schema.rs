@@ -41,7 +41,7 @@ CREATE TABLE chunk(
   PRIMARY KEY(dir, name, idx)) WITHOUT ROWID;
 CREATE UNIQUE INDEX item_id ON item(id) WHERE id IS NOT NULL;
 CREATE INDEX item_directory ON item(dst_ino) WHERE id IS NOT NULL;
-CREATE INDEX item_link ON item(src_ino, src_volume) WHERE nlink > 1 AND kind <> 'd' AND alias = 0;
+CREATE INDEX item_link ON item(src_ino, alias) WHERE nlink > 1 AND kind <> 'd';
 CREATE INDEX item_sticky ON item(dir, name) WHERE flags & 48 <> 0;
 CREATE INDEX item_partial ON item(dir, name) WHERE state = 4;
 CREATE VIEW manifest AS
@@ -79,6 +79,9 @@ ALTER TABLE entry ADD COLUMN present INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE item ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE volume(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 ALTER TABLE item RENAME COLUMN src_dev TO src_volume;
+UPDATE item SET src_volume = NULL;
+DROP INDEX item_link;
+CREATE INDEX item_link ON item(src_ino, alias) WHERE nlink > 1 AND kind <> 'd';
 "];
 
 /// Brings a journal of an older release, from [`OLDEST`] on, to [`VERSION`], in one transaction.

@@ -45,6 +45,7 @@ enum Message {
     Bad(Vec<(i64, Vec<u8>)>),
     BadChunks { dir: i64, name: Vec<u8>, indices: Vec<u64> },
     Meta(&'static str, String),
+    Volume(i64, String),
     Forget(RelPath),
     RunStarted { kind: RunKind, started: String, tool: String },
     Copying { command: String, expected: u64 },
@@ -245,6 +246,11 @@ impl WriterHandle {
         self.send(Message::Meta(key, value));
     }
 
+    /// Records a file system of the source, before any row that has its number.
+    pub fn volume(&self, id: i64, key: String) {
+        self.send(Message::Volume(id, key));
+    }
+
     /// Forgets an entry that is no longer declared and gone, with all below it.
     pub fn forget(&self, dst: RelPath) {
         self.send(Message::Forget(dst));
@@ -319,6 +325,9 @@ fn serve(connection: &mut Connection, receiver: &Receiver<Message>, log: &mut Lo
             }
             Message::Meta(key, value) => {
                 connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)", (key, value))?;
+            }
+            Message::Volume(id, key) => {
+                connection.execute("INSERT OR IGNORE INTO volume(id, key) VALUES(?1, ?2)", (id, key))?;
             }
             Message::Forget(dst) => super::declared::forget(connection, &dst)?,
             // Whoever asked may have given up.
@@ -450,7 +459,7 @@ fn insert(statement: &mut rusqlite::CachedStatement<'_>, row: &Row) -> Result<()
         mtime.map(|t| t.nsec),
         row.rdev.cast_signed(),
         row.nlink,
-        source.map(|s| s.dev.cast_signed()),
+        source.and_then(|s| s.volume),
         source.map(|s| s.ino.cast_signed()),
         source.map(|s| s.ctime.sec),
         source.map(|s| s.ctime.nsec),

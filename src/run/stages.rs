@@ -293,6 +293,7 @@ impl Run {
             journal: Arc::clone(journal),
             file_systems: Arc::clone(file_systems),
             submit: epochs.submit(),
+            writer: writer.handle(),
             counters: Arc::clone(&self.counters),
             problems: Arc::clone(&self.problems),
             stop: self.stop.clone(),

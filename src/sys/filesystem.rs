@@ -1,9 +1,10 @@
 //! Whole file systems: what they are, what they hold, and syncfs.
 
-use super::{Errno, Op, retry};
+use super::{Errno, Op, raw, retry};
 use rustix::fd::{AsFd, OwnedFd};
 
-const BTRFS: u64 = 0x9123_683e;
+/// Btrfs, in `linux/magic.h`.
+pub const BTRFS: u64 = 0x9123_683e;
 
 /// File systems of a medium of their own (or of memory), by their magic numbers.
 const LOCAL: [u64; 23] = [
@@ -108,6 +109,36 @@ impl Space {
         }
     }
 }
+
+/// What tells one file system from another.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// The magic number, as in `linux/magic.h`.
+    pub magic: u64,
+    /// `f_fsid`: made of the UUID by most file systems and by btrfs of the subvolume's number
+    /// as well; of the device number by others, and 0 by those that have none.
+    pub fsid: u64,
+    /// The UUID, of XFS and btrfs alone: no other value of theirs outlives a reboot and says
+    /// which subvolumes belong together.
+    pub uuid: Option<[u8; 16]>,
+}
+
+/// The identity of the file system that holds `fd` (statfs(2)). Its UUID is not told by a
+/// descriptor that is a handle only (`O_PATH`).
+pub fn identity(fd: impl AsFd) -> Result<Identity, Errno> {
+    let fd = fd.as_fd();
+    let magic = (retry(Op::Statfs, || rustix::fs::fstatfs(fd))?.f_type as u64) & 0xffff_ffff;
+    let fsid = retry(Op::Statfs, || rustix::fs::fstatvfs(fd))?.f_fsid;
+    let uuid = match magic {
+        XFS => Some(raw::xfs_uuid(fd)?),
+        BTRFS => Some(raw::btrfs_uuid(fd)?),
+        _ => None,
+    };
+    Ok(Identity { magic, fsid, uuid })
+}
+
+/// XFS, in `linux/magic.h`.
+pub const XFS: u64 = 0x5846_5342;
 
 /// statfs(2) and statvfs(3) of the file system that holds `fd`.
 pub fn space(fd: impl AsFd) -> Result<Space, Errno> {

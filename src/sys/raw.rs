@@ -47,6 +47,50 @@ pub(super) fn get_fsxattr(fd: impl AsFd) -> Result<FsXattr, Errno> {
     })
 }
 
+/// `struct xfs_fsop_geom_v1` of linux/xfs_fs.h, of which the UUID is asked for.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct XfsGeometry {
+    sizes: [u64; 8],
+    uuid: [u8; 16],
+    rest: [u64; 4],
+}
+
+const XFS_GEOMETRY: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<XfsGeometry>(b'X', 100);
+
+/// The UUID of an XFS (`XFS_IOC_FSGEOMETRY_V1`, ioctl_xfs_fsgeometry(2)).
+#[expect(unsafe_code, reason = "rustix knows this ioctl by its number only")]
+pub(super) fn xfs_uuid(fd: impl AsFd) -> Result<[u8; 16], Errno> {
+    retry(Op::Statfs, || {
+        // SAFETY: the opcode reads one `struct xfs_fsop_geom_v1` into memory of exactly that layout.
+        unsafe { rustix::ioctl::ioctl(fd.as_fd(), rustix::ioctl::Getter::<XFS_GEOMETRY, XfsGeometry>::new()) }
+    })
+    .map(|geometry| geometry.uuid)
+}
+
+/// `struct btrfs_ioctl_fs_info_args` of linux/btrfs.h, of which the UUID is asked for.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct BtrfsInfo {
+    counts: [u64; 2],
+    uuid: [u8; 16],
+    rest: [u64; 124],
+}
+
+const BTRFS_INFO: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<BtrfsInfo>(0x94, 31);
+
+/// The UUID of a btrfs, the same in all its subvolumes (`BTRFS_IOC_FS_INFO`, btrfs-ioctl(3)).
+#[expect(unsafe_code, reason = "rustix knows this ioctl by its number only")]
+pub(super) fn btrfs_uuid(fd: impl AsFd) -> Result<[u8; 16], Errno> {
+    // The kernel reads the flags in it, none of which are set, before it answers.
+    let mut info = BtrfsInfo { counts: [0; 2], uuid: [0; 16], rest: [0; 124] };
+    retry(Op::Statfs, || {
+        // SAFETY: the opcode takes a pointer to one `struct btrfs_ioctl_fs_info_args`, whose layout `BtrfsInfo` has.
+        unsafe { rustix::ioctl::ioctl(fd.as_fd(), rustix::ioctl::Updater::<BTRFS_INFO, BtrfsInfo>::new(&mut info)) }
+    })?;
+    Ok(info.uuid)
+}
+
 /// `FS_IOC_FSSETXATTR`.
 #[expect(unsafe_code, reason = "rustix knows this ioctl by its number only")]
 pub(super) fn set_fsxattr(fd: impl AsFd, value: FsXattr) -> Result<(), Errno> {

@@ -2,6 +2,7 @@
 //! the medium and all metadata.
 
 pub(crate) mod extra;
+mod groups;
 mod large;
 mod medium;
 mod since;
@@ -133,7 +134,8 @@ impl Verifier {
             drop(receiver);
             // Consumed there: its end is what ends the threads. Where none can be started, this one does it all.
             self.feed(&reader, (started > 0).then_some(sender))
-        })
+        })?;
+        self.groups(&reader)
     }
 
     /// Opens the connections and tells the counters how much there is to do.
@@ -272,7 +274,8 @@ impl Verifier {
         found.extend(unread.map(|errno| Problem::failed(path.clone(), ProblemKind::Io, "read attributes", errno)));
         if stat.kind == row.kind() {
             found.extend(compare_rest(dir, &path, name, row, &stat));
-            if stat.kind == Kind::File && self.depth == Depth::Content && !row.alias && row.size == stat.size {
+            let content = stat.kind == Kind::File && self.depth == Depth::Content && row.size == stat.size;
+            if content && !(row.alias && self.is_vouched_for(row)) {
                 match self.content(dir, memory, &path, name, row) {
                     Ok(problem) => found.extend(problem),
                     Err(ReadError::Stopped) => return Looked::Stopped,
@@ -285,6 +288,11 @@ impl Verifier {
         found.retain(|problem| !problem.is_known(row.wanted.lost));
         self.tell_losses(&path, row, stat.dev);
         Looked::At { ctime: Some(stat.ctime), found }
+    }
+
+    /// True when the content of this further name is verified under another one.
+    pub(crate) fn is_vouched_for(&self, row: &Row) -> bool {
+        self.ask(|reader| reader.vouched_for(row)).unwrap_or(false)
     }
 
     /// What the file system cannot hold was counted when it was copied; a pass

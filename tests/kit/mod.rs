@@ -32,11 +32,28 @@ pub(crate) fn have_root(test: &str) -> bool {
         return true;
     }
     eprintln!("SKIPPED: needs root to mount: {test}");
+    skipped(test);
+    false
+}
+
+/// True when all of these programs are installed; the same where they are not.
+pub(crate) fn have_tools(test: &str, tools: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |tool: &str| std::env::split_paths(&path).any(|dir| dir.join(tool).exists());
+    let missing: Vec<_> = tools.iter().filter(|tool| !is_there(tool)).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    eprintln!("SKIPPED: {missing:?} not installed: {test}");
+    skipped(test);
+    false
+}
+
+fn skipped(test: &str) {
     if let Some(file) = std::env::var_os("PERSISTCP_SKIPS") {
         let mut list = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
         writeln!(list, "{test}").unwrap();
     }
-    false
 }
 
 /// Leaves the test, loudly, when it cannot run.
@@ -48,6 +65,16 @@ macro_rules! need_root {
     };
 }
 pub(crate) use need_root;
+
+/// Leaves the test, loudly, when one of these programs is not installed.
+macro_rules! need_tools {
+    ($($tool:expr),+) => {
+        if !crate::kit::have_tools(std::thread::current().name().unwrap_or("a test"), &[$($tool),+]) {
+            return;
+        }
+    };
+}
+pub(crate) use need_tools;
 
 /// Runs a command of the system; its failure is the test's.
 pub(crate) fn system(program: &str, args: &[&std::ffi::OsStr]) {
