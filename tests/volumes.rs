@@ -146,11 +146,13 @@ fn elsewhere(world: &World, image: &Path, turn: usize) -> (Vec<Attached>, Attach
     (dummies.collect(), Attached::image(image, "loop", &world.data()))
 }
 
-/// As a kill before the last commit leaves the journal.
+/// As a kill before the last commit leaves the journal where threads met the names of a pair
+/// in another order: the name that is met first has no row.
 fn forget_half(world: &World) {
     let connection = rusqlite::Connection::open(world.persist.join(".persistcp/t.sqlite")).unwrap();
-    let sql = "DELETE FROM item WHERE alias = 1 AND CAST(name AS TEXT) GLOB '*[13579]'";
-    assert!(connection.execute(sql, []).unwrap() > 10);
+    let odd = "nlink > 1 AND kind = 'f' AND CAST(name AS TEXT) GLOB '*[13579]'";
+    assert!(connection.execute(&format!("DELETE FROM item WHERE {odd} AND alias = 0"), []).unwrap() > 10);
+    connection.execute(&format!("UPDATE item SET alias = 0 WHERE {odd}"), []).unwrap();
 }
 
 #[test]
