@@ -14,7 +14,7 @@ use persistcp::stop::Stop;
 use persistcp::sys::file::evict;
 use persistcp::sys::filesystem::{SyncFd, may_chown, raise_open_files};
 use persistcp::sys::root::Root;
-use persistcp::verify::{Depth, Scope, Verifier};
+use persistcp::verify::{Depth, Mend, Scope, Verifier};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;
@@ -180,6 +180,8 @@ impl Run {
             options: Options {
                 keep: Keep { owner: if may_chown() { Owners::Kept } else { Owners::Left }, atime: false },
                 cross_mounts: false,
+                overwrite: false,
+                histories: Vec::new(),
                 threads,
                 open_files,
             },
@@ -202,6 +204,7 @@ impl Run {
             state: self.journal.directory_id().ok(),
             depth: Depth::Content,
             scope: Scope::All,
+            mend: Mend::Damage,
             left_out: Default::default(),
             threads: at_work().0,
             counters: Arc::clone(&counters),

@@ -14,6 +14,7 @@ use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::{Counters, add};
 use crate::stop::{Full, Reason, Stop};
 use crate::sys::filesystem::{SyncFd, space};
+use crate::sys::stat::Stat;
 use crate::sys::{Errno, errno_words};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rustix::fd::AsFd;
@@ -88,10 +89,10 @@ impl Written {
         }
     }
 
-    /// The key of the row that it will take the place of.
-    fn replaced(&self) -> Option<(i64, Vec<u8>)> {
+    /// Its row, if it will take the place of something else.
+    fn replacing_row(&self) -> Option<Row> {
         match (&self.replace, &self.record) {
-            (Some(_), Record::Row(row)) => Some((row.dir, row.name.clone())),
+            (Some(_), Record::Row(row)) => Some((**row).clone()),
             _ => None,
         }
     }
@@ -112,6 +113,8 @@ pub struct Replace {
     pub temporary: Name,
     /// The name that it gets.
     pub name: Name,
+    /// What had that name when it was judged, and alone may be replaced.
+    pub stands: Option<Stat>,
 }
 
 /// Entries that the medium has. Only [`Epoch::seal`] makes one.
@@ -163,9 +166,9 @@ impl Epoch {
             file_systems.get(index).ok_or(Errno::BADF)?.sync()?;
         }
         // What an earlier run finished under these names ends with the renames, whatever becomes of those.
-        let replaced: Vec<_> = self.items.iter().filter_map(Written::replaced).collect();
-        if !replaced.is_empty() {
-            journal.bad(replaced);
+        let replacing: Vec<_> = self.items.iter().filter_map(Written::replacing_row).collect();
+        if !replacing.is_empty() {
+            journal.replacing(replacing);
             journal.flush();
         }
         let durable = Durable { records: Vec::with_capacity(self.items.len()), memory: Vec::new() };
@@ -190,15 +193,20 @@ impl Epoch {
 
 impl Replace {
     /// `temporary` shall become `name` in `dir`, whose own end waits for that.
-    pub fn new(dir: &Arc<DirNode>, temporary: Name, name: &Name) -> Self {
+    pub fn new(dir: &Arc<DirNode>, temporary: Name, name: &Name, stands: Option<Stat>) -> Self {
         dir.set_late();
-        Self { dir: Arc::clone(dir), temporary, name: name.clone() }
+        Self { dir: Arc::clone(dir), temporary, name: name.clone(), stands }
     }
 
     /// Takes the temporary name away and says what stands in the way.
     fn failed(&self, errno: Errno) -> Problem {
         // A leftover is recognised by its name and removed by the next run.
         self.dir.open().and_then(|dir| dir.unlink(&self.temporary)).ok();
+        if errno == Errno::EXIST {
+            let message = "somebody has changed it on the target while its copy was made; it stays as it is, and \
+                           --overwrite replaces it";
+            return Problem::new(self.dir.path().join(&self.name), ProblemKind::ChangedTarget, message);
+        }
         let mut problem =
             Problem::failed(self.dir.path().join(&self.name), ProblemKind::Io, "replace the existing entry", errno);
         if errno == Errno::PERM {
@@ -209,6 +217,13 @@ impl Replace {
 
     fn put_in_place(&self, row: &mut Row) -> Result<(), Errno> {
         let dir = self.dir.open()?;
+        match (dir.stat_at(&self.name), &self.stands) {
+            (Err(Errno::NOENT), _) => {}
+            (Ok(now), Some(then)) if is_same(&now, then) => {}
+            // Somebody is at work there: what is newer is not overwritten.
+            (Ok(_), _) => return Err(Errno::EXIST),
+            (Err(errno), _) => return Err(errno),
+        }
         dir.rename(&self.temporary, &self.name)?;
         let stat = dir.stat_at(&self.name)?;
         if stat.ino != row.dst_ino {
@@ -226,6 +241,13 @@ impl Replace {
         row.dst_ctime = stat.ctime;
         Ok(())
     }
+}
+
+/// True when nobody has changed the content since. Other names of the inode may have come
+/// or gone, and flags of ours may have been lifted.
+fn is_same(now: &Stat, then: &Stat) -> bool {
+    (now.kind, now.ino, now.size, now.mtime) == (then.kind, then.ino, then.size, then.mtime)
+        && (now.ctime == then.ctime || then.nlink > 1 || now.nlink != then.nlink || then.is_sticky())
 }
 
 /// The bound on bytes that are written and not yet durable.

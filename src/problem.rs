@@ -104,6 +104,8 @@ pub struct Problem {
     pub count: u64,
     /// What the file system cannot hold, and its device number.
     loss: Option<(u64, Loss)>,
+    /// Every look at the target finds it again by the entry's row.
+    told_by_row: bool,
 }
 
 impl Problem {
@@ -120,6 +122,7 @@ impl Problem {
             message: message.into(),
             count: 1,
             loss: None,
+            told_by_row: false,
         }
     }
 
@@ -188,7 +191,14 @@ impl Problem {
     /// no later look at the target finds it.
     fn is_kept(&self) -> bool {
         let found_again = matches!(self.kind, ProblemKind::Extra | ProblemKind::Fixup | ProblemKind::IdMap);
-        !found_again && self.loss().is_none_or(Loss::is_without_row)
+        !found_again && !self.told_by_row && self.loss().is_none_or(Loss::is_without_row)
+    }
+
+    /// Says that every look at the target finds it again: only what none does is recorded.
+    #[must_use]
+    pub fn told_by_row(mut self) -> Self {
+        self.told_by_row = true;
+        self
     }
 
     /// Names the plan's target.

@@ -37,6 +37,7 @@ mod interrupted;
 mod journal;
 mod kills;
 mod large;
+mod later;
 mod limits;
 mod manifest;
 mod matrix;

@@ -1,25 +1,16 @@
 //! `--repair`: verified, mended and verified again in one run.
 
+use crate::kit::damage::flip;
 use crate::kit::disk::World;
 use crate::kit::run::run;
 use crate::kit::{need_root, snapshot};
 use std::os::unix::fs::{FileExt, PermissionsExt};
-use std::path::Path;
 
 const CHUNK: usize = 16 << 20;
 
 /// Content that differs from chunk to chunk.
 fn content(chunks: usize) -> Vec<u8> {
     (0..chunks).flat_map(|i| vec![i as u8; CHUNK]).chain([9; 77]).collect()
-}
-
-/// Damages one byte; the times stay.
-fn damage(path: &Path, at: usize) {
-    let time = filetime::FileTime::from_last_modification_time(&std::fs::metadata(path).unwrap());
-    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
-    file.write_all_at(b"?", at as u64).unwrap();
-    file.sync_all().unwrap();
-    filetime::set_file_mtime(path, time).unwrap();
 }
 
 #[test]
@@ -33,8 +24,8 @@ fn everything_that_differs_is_mended_and_nothing_else_is_copied() {
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
     let target = world.target();
-    damage(&target.join("large"), 3 * CHUNK + 5);
-    damage(&target.join("d/flipped"), 2);
+    flip(&world, &target.join("large"), (3 * CHUNK + 5) as u64);
+    flip(&world, &target.join("d/flipped"), 2);
     std::fs::set_permissions(target.join("d/mode"), PermissionsExt::from_mode(0o666)).unwrap();
     std::fs::remove_file(target.join("d/gone")).unwrap();
     let ran = run(&plan, &["--repair"]).exits(0).says("repaired: /persist/data/large: 1 of 7 chunks");
@@ -56,8 +47,9 @@ fn a_file_whose_source_has_changed_is_not_mended_but_copied_whole() {
     let large = world.file("data/large", content(6));
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
-    damage(&world.target().join("large"), 3 * CHUNK + 5);
-    damage(&large, CHUNK + 1);
+    flip(&world, &world.target().join("large"), (3 * CHUNK + 5) as u64);
+    let source = std::fs::OpenOptions::new().write(true).open(&large).unwrap();
+    source.write_all_at(b"?", CHUNK as u64 + 1).unwrap();
     let ran = run(&plan, &["--repair"]).exits(0);
     assert_eq!(ran.total("copied_bytes"), (6 * CHUNK + 77) as u64, "{ran}");
     snapshot::assert_same(&world.data(), &world.target());
@@ -71,7 +63,7 @@ fn what_cannot_be_mended_stays_a_problem() {
     let lost = world.file("data/lost", "only the target has had it");
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
-    damage(&world.target().join("lost"), 1);
+    flip(&world, &world.target().join("lost"), 1);
     std::fs::write(world.target().join("stranger"), "x").unwrap();
     std::fs::remove_file(lost).unwrap();
     let ran = run(&plan, &["--repair"]).exits(1);

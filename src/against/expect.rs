@@ -117,7 +117,7 @@ impl Walk<'_> {
     /// Compares the metadata of a directory; gives its id in the journal.
     pub(super) fn directory(&self, seen: &Seen<'_>, above: &RelPath, dst: &TargetDir) -> Option<i64> {
         let row = self.expected(seen, dst);
-        self.look(dst, false, above, seen.name, row);
+        self.look(dst, above, seen.name, row);
         self.recorded(seen.dir, seen.name).and_then(|row| row.id)
     }
 
@@ -167,7 +167,7 @@ impl Walk<'_> {
             own,
         };
         let row = Row { link, ..self.expected(&seen, &sides.dst) };
-        self.look(&sides.dst, sides.memory, &dir.dst, name, row);
+        self.look(&sides.dst, &dir.dst, name, row);
     }
 
     /// Compares an open regular file.
@@ -206,7 +206,7 @@ impl Walk<'_> {
             let key = key_of(stat, dir.share, Some(&Content::Digest(digest)));
             self.alike.add(key, stat.nlink, dir.target, &path, there.ino);
         }
-        self.look(&sides.dst, sides.memory, &dir.dst, name, row);
+        self.look(&sides.dst, &dir.dst, name, row);
     }
 
     fn changed(&self, target: u32, path: RelPath) {

@@ -15,7 +15,7 @@ use crate::copy::source::ENTRY;
 use crate::copy::{is_temporary, reserved};
 use crate::driver::Drivers;
 use crate::groups::{Groups, Key};
-use crate::journal::{Journal, JournalError, Row, State};
+use crate::journal::{self, Journal, JournalError, Row, State};
 use crate::meta::{Keep, Wanted};
 use crate::path::{Name, RelPath};
 use crate::plan::explicit::{self, Explicit};
@@ -28,8 +28,9 @@ use crate::sys::dir::{DirEntry, SourceDir, TargetDir, open_target, read_batches}
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::xattr::Holder;
+use crate::verify::differences::Place;
 use crate::verify::extra::Found;
-use crate::verify::{Looked, Verifier, is_memory, unreachable};
+use crate::verify::{Looked, Verifier, unreachable};
 use crate::volume::Volumes;
 use alike::Alike;
 use expect::Seen;
@@ -90,7 +91,6 @@ struct Dir {
 struct Sides {
     src: SourceDir,
     dst: TargetDir,
-    memory: bool,
 }
 
 const READ: usize = 2048;
@@ -188,7 +188,7 @@ impl<'a> Walk<'a> {
             }
             Err(errno) => return self.unreadable(target, path.clone(), "look at the parent", errno),
         };
-        self.look(&dst, false, above, name, row);
+        self.look(&dst, above, name, row);
     }
 
     fn entries<'s>(&'s self, scope: &Scope<'s>) {
@@ -247,7 +247,7 @@ impl<'a> Walk<'a> {
         };
         let dir =
             Dir { entry: parent, below: RelPath::root(), dst: above, target, id, cursor: None, share, dev: stat.dev };
-        let sides = Sides { src, memory: is_memory(&dst), dst };
+        let sides = Sides { src, dst };
         if kind == Kind::File {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
             match self.of.source.open_strict(&entry.real, flags).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
@@ -272,7 +272,7 @@ impl<'a> Walk<'a> {
         };
         // Where there is no such directory, that is reported already.
         let dst = open_target(&self.verifier().plan.root, &dir.dst).ok()?;
-        Some(Sides { src, memory: is_memory(&dst), dst })
+        Some(Sides { src, dst })
     }
 
     /// Compares everything in `dir`, and looks for names that the backup does not have.
@@ -482,18 +482,32 @@ impl<'a> Walk<'a> {
     }
 
     /// Gives the expected `row` to the verifier.
-    fn look(&self, dst: &TargetDir, memory: bool, above: &RelPath, name: &Name, row: Row) {
+    fn look(&self, dst: &TargetDir, above: &RelPath, name: &Name, row: Row) {
         let verifier = self.verifier();
-        let Looked::At { mut found, .. } = verifier.entry(dst, memory, above, name, &row) else { return };
-        if found.iter().any(|problem| problem.kind == ProblemKind::Missing) {
-            let recorded = self.recorded(Some(row.dir).filter(|dir| *dir >= 0), name);
-            self.tell_gone(&above.join(name), recorded, &mut found);
-        }
+        let of_row = self.recorded(Some(row.dir).filter(|dir| *dir >= 0), name);
+        // What was never finished has nothing to be held against but the backup.
+        let recorded = of_row.as_ref().filter(|row| matches!(row.state, State::Done | State::Bad));
+        let looked = verifier.entry(&Place::of(dst), above, name, &row, recorded);
+        let (found, seen) = match looked {
+            Looked::Unreachable(problem) => {
+                let mut found = vec![problem];
+                if found.iter().any(|problem| problem.kind == ProblemKind::Missing) {
+                    self.tell_gone(&above.join(name), of_row, &mut found);
+                }
+                (found, None)
+            }
+            Looked::At { stat, standing, found } => {
+                let marked = !found.is_empty() && verifier.mend.covers(standing);
+                let seen = journal::Seen { dir: row.dir, name: row.name, ino: stat.ino, ctime: stat.ctime };
+                (found, marked.then_some(seen))
+            }
+            Looked::LeftOut | Looked::Stopped => return,
+        };
         if let Some(tally) = verifier.counters.targets.get(row.target as usize) {
             add(&tally.verified, 1);
         }
-        if !found.is_empty() {
-            verifier.journal.bad(vec![(row.dir, row.name)]);
+        if let Some(seen) = seen {
+            verifier.journal.bad(vec![seen]);
         }
         found.into_iter().for_each(|problem| verifier.problem(row.target, problem));
     }

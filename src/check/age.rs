@@ -24,14 +24,14 @@ fn one(context: &Context, path: &RelPath, owner: Option<u32>) -> Vec<Row> {
             let why = "is not on the storage, but its directory is declared: secrets stay shut";
             // An absent directory is said already.
             let parent = path.parent().unwrap_or_default();
-            let row = Row::fail(ID, path, why).run(context.run_plan(""));
+            let row = Row::fail(ID, path, why).run(context.bring_back());
             return context.stat(&parent).ok().map(|_| row).into_iter().collect();
         }
         Read::Failed(errno) => return vec![Row::unreadable(ID, path, errno)],
     };
     let mut rows = vec![match parse(&bytes) {
         Ok(keys) => Row::pass(ID, path, format!("age keys: {keys}")),
-        Err(why) => Row::fail(ID, path, why).run(context.run_plan(" --repair")),
+        Err(why) => Row::fail(ID, path, why).run(context.bring_anew(path)),
     }];
     rows.extend(secrecy::check(context, "age-key-mode", path, What::File, owner));
     let why = format!("sops-nix decrypts before the live path is mounted: it must name {path} itself");

@@ -168,6 +168,18 @@ impl Context {
         format!("persistcp --plan {} --root {}{options}", words[0], words[1])
     }
 
+    /// Brings back what is gone from the target.
+    pub(super) fn bring_back(&self) -> String {
+        self.run_plan(" --repair")
+    }
+
+    /// Brings the backup's `path` for the one that is broken, which stays beside it: a run
+    /// never takes back what somebody has changed.
+    pub(super) fn bring_anew(&self, path: &RelPath) -> String {
+        let word = self.word(path);
+        format!("mv {word} {word}.aside && {}", self.bring_back())
+    }
+
     /// The number of a user or group on the new system.
     pub(super) fn number(&self, kind: crate::plan::resolved::IdKind, name: &str) -> Option<u32> {
         let own = self.names.iter().find(|n| n.kind == kind && n.name == name).and_then(|n| n.number);

@@ -24,10 +24,9 @@ fn one(context: &Context, entry: &Entry) -> Row {
         Ok(found) => found,
         Err(errno) => return Row::unreadable(ID, path, errno),
     };
-    let word = context.word(path);
-    let again = context.run_plan("");
+    let again = context.bring_back();
     // Whatever is in the way stays beside it.
-    let aside = format!("mv {word} {}.aside && {again}", word);
+    let aside = context.bring_anew(path);
     // Moved aside, it would be copied as a link once more.
     let kept = matches!(found, Found::Link(..)) && entry.kind == EntryKind::File && entry.follow != Some(true);
     let says = format!("say `follow = true` for it in the plan, so that what it leads to is copied, then: {aside}");

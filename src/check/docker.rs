@@ -39,7 +39,7 @@ fn layers_of(context: &Context, base: &RelPath, store: &RelPath, layers: &[Name]
             rows.push(Row::fail(ID, &path, why));
         }
     }
-    let again = context.run_plan("");
+    let again = context.bring_back();
     let mut rows: Vec<Row> = rows.into_iter().map(|row| row.run(&*again)).collect();
     let rest = rows.len().saturating_sub(SHOWN);
     if rest > 0 {
@@ -158,10 +158,10 @@ fn containers(context: &Context, base: &RelPath) -> Vec<Row> {
                 Ok(_) => Row::pass(ID, &path, "parses"),
                 Err(error) => {
                     let why = format!("is no JSON object (line {}): the container is lost", error.line());
-                    Row::fail(ID, &path, why).run(context.run_plan(" --repair"))
+                    Row::fail(ID, &path, why).run(context.bring_anew(&path))
                 }
             },
-            Read::Absent => Row::fail(ID, &path, "is not there: the container is lost").run(context.run_plan("")),
+            Read::Absent => Row::fail(ID, &path, "is not there: the container is lost").run(context.bring_back()),
             Read::Failed(errno) => Row::unreadable(ID, &path, errno),
         }
     };

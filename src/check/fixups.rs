@@ -8,14 +8,15 @@ use crate::problem::Problems;
 pub(super) fn check(context: &Context) -> Vec<Row> {
     const ID: &str = "fixup";
     let problems = Problems::default();
-    fixup::check(&context.plan, true, &problems);
+    let means = fixup::Means { plan: &context.plan, owners: true, repair: false, journal: None, problems: &problems };
+    fixup::check(means);
     let (found, ..) = problems.take();
     let is_home = |path: &crate::path::RelPath| context.homes.iter().any(|home| home.stored == *path);
     let mut rows: Vec<Row> = found
         .into_iter()
         // A home has a row that knows more.
         .filter(|problem| !is_home(&problem.path))
-        .map(|problem| Row::fail(ID, &problem.path, problem.message).run(context.run_plan("")))
+        .map(|problem| Row::fail(ID, &problem.path, problem.message).run(context.run_plan(" --repair")))
         .collect();
     for fixup in context.plan.fixups.iter().filter(|fixup| !is_home(&fixup.path) || fixup.recursive) {
         if !rows.iter().any(|row| row.path.strip_prefix(&fixup.path).is_some()) {

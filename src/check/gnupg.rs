@@ -26,7 +26,7 @@ fn one(context: &Context, home: &Home) -> Vec<Row> {
     // Old keyring, new keyring, and the one of keyboxd.
     let rings = [&b"pubring.gpg"[..], b"pubring.kbx", b"public-keys.d"];
     let ring = names.iter().any(|name| rings.contains(&name.as_bytes()));
-    let again = context.run_plan("");
+    let again = context.bring_back();
     rows.push(match (keys, ring) {
         (0, true) => Row::warn(ID, &private, "no private key beside the public ones").run(again),
         (0, false) => Row::warn(ID, &private, "neither private keys nor a public keyring").run(again),

@@ -27,19 +27,18 @@ fn maps(context: &Context) -> Vec<Row> {
     if context.stat_through(&stored).is_err() {
         return vec![Row::skip(ID, &stored, "not on the storage")];
     }
-    let repair = context.run_plan(" --repair");
     let mut rows = Vec::new();
     for name in ["uid-map", "gid-map", "auto-subuid-map"] {
         let path = stored.join_path(&rel(name));
         rows.push(match context.read(&path) {
             Read::Bytes(bytes) => match parse_map(&bytes) {
                 Ok(names) => Row::pass(ID, &path, format!("names: {}", names.len())),
-                Err(why) => Row::fail(ID, &path, why).run(&*repair),
+                Err(why) => Row::fail(ID, &path, why).run(context.bring_anew(&path)),
             },
             Read::Absent if name == "auto-subuid-map" => Row::skip(ID, &path, "there is none"),
             Read::Absent => {
                 let why = "is not there: names get numbers afresh, and files belong to others than before";
-                Row::fail(ID, &path, why).run(context.run_plan(""))
+                Row::fail(ID, &path, why).run(context.bring_back())
             }
             Read::Failed(errno) => Row::unreadable(ID, &path, errno),
         });
@@ -48,7 +47,9 @@ fn maps(context: &Context) -> Vec<Row> {
         let path = stored.join_path(&rel(name));
         rows.push(match context.read(&path) {
             Read::Bytes(bytes) if is_list(&bytes) => Row::pass(ID, &path, "a list of names"),
-            Read::Bytes(_) => Row::fail(ID, &path, "is no list of names, as after a crash").run(&*repair),
+            Read::Bytes(_) => {
+                Row::fail(ID, &path, "is no list of names, as after a crash").run(context.bring_anew(&path))
+            }
             Read::Absent => Row::skip(ID, &path, "there is none"),
             Read::Failed(errno) => Row::unreadable(ID, &path, errno),
         });

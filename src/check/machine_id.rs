@@ -20,7 +20,7 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
     };
     match parse(&bytes) {
         Ok(id) => vec![Row::pass(ID, &path, "32 hexadecimal digits"), journals(context, &path, &id)],
-        Err(why) => vec![Row::fail(ID, &path, why).run(context.run_plan(" --repair"))],
+        Err(why) => vec![Row::fail(ID, &path, why).run(context.bring_anew(&path))],
     }
 }
 

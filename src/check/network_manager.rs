@@ -45,7 +45,7 @@ fn one(context: &Context, path: &RelPath) -> Row {
     match context.read(path) {
         Read::Bytes(bytes) => match parse(&bytes) {
             Ok(()) => Row::pass(ID, path, "0:0 0600, a connection"),
-            Err(why) => Row::fail(ID, path, why).run(context.run_plan(" --repair")),
+            Err(why) => Row::fail(ID, path, why).run(context.bring_anew(path)),
         },
         Read::Absent => Row::skip(ID, path, "it has gone meanwhile"),
         Read::Failed(errno) => Row::unreadable(ID, path, errno),

@@ -38,7 +38,7 @@ pub(super) fn check(
     let word = context.word(path);
     if stat.kind != kind {
         let why = format!("is {}, not {}", stat.kind.words(), kind.words());
-        return Some(Row::fail(id, path, why).run(format!("mv {word} {word}.aside && {}", context.run_plan(""))));
+        return Some(Row::fail(id, path, why).run(context.bring_anew(path)));
     }
     let mut wrong = Vec::new();
     let mut commands = Vec::new();

@@ -77,7 +77,6 @@ fn is_private(context: &Context, name: &Name, path: &RelPath) -> bool {
 
 fn one(context: &Context, path: &RelPath, owner: Option<u32>) -> Vec<Row> {
     const ID: &str = "ssh-key";
-    let repair = context.run_plan(" --repair");
     let mut rows: Vec<Row> = secrecy::check(context, "ssh-key-mode", path, What::File, owner).into_iter().collect();
     let bytes = match context.read(path) {
         Read::Bytes(bytes) => bytes,
@@ -91,10 +90,10 @@ fn one(context: &Context, path: &RelPath, owner: Option<u32>) -> Vec<Row> {
         Ok(Key::OpenSsh(key)) => {
             let shut = if key.is_encrypted() { ", with a passphrase" } else { "" };
             rows.push(Row::pass(ID, path, format!("{}{shut}", key.algorithm())));
-            rows.extend(pair(context, path, &key, &repair));
+            rows.extend(pair(context, path, &key));
         }
         Ok(Key::Pem) => rows.push(Row::pass(ID, path, "an old PEM key, whole; its public half cannot be compared")),
-        Err(why) => rows.push(Row::fail(ID, path, why).run(repair)),
+        Err(why) => rows.push(Row::fail(ID, path, why).run(context.bring_anew(path))),
     }
     rows
 }
@@ -133,7 +132,7 @@ fn parse(bytes: &[u8]) -> Result<Key, String> {
 }
 
 /// The public half beside the key is that of the key.
-fn pair(context: &Context, path: &RelPath, key: &PrivateKey, repair: &str) -> Option<Row> {
+fn pair(context: &Context, path: &RelPath, key: &PrivateKey) -> Option<Row> {
     const ID: &str = "ssh-key-pair";
     let public = RelPath::new(&[path.as_bytes(), b".pub"].concat()).ok()?;
     let bytes = match context.read(&public) {
@@ -150,7 +149,7 @@ fn pair(context: &Context, path: &RelPath, key: &PrivateKey, repair: &str) -> Op
             let words = (context.word(path), context.word(&public));
             Row::fail(ID, &public, why).run(format!("ssh-keygen -y -f {} > {}", words.0, words.1))
         }
-        None => Row::fail(ID, &public, "is no public key").run(repair),
+        None => Row::fail(ID, &public, "is no public key").run(context.bring_anew(&public)),
     })
 }
 

@@ -76,6 +76,9 @@ pub(super) struct RunArgs {
     /// Write into targets that something else filled
     #[arg(long)]
     allow_nonempty: bool,
+    /// Replace what somebody has changed on the target since it was copied; without it, that is kept
+    #[arg(long, conflicts_with = "verify_only")]
+    overwrite: bool,
     /// Write to targets that are no mount of their own, or on tmpfs
     #[arg(long)]
     allow_volatile: bool,
@@ -136,6 +139,7 @@ impl RunArgs {
                 missing: self.allow_missing,
                 nonempty: self.allow_nonempty,
                 volatile: self.allow_volatile,
+                overwrite: self.overwrite,
                 no_owner: self.no_owner,
                 remap_ids: self.remap_ids,
                 restart: self.restart,

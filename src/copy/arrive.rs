@@ -2,6 +2,7 @@
 //! refused, and closed before something is made in it.
 
 use super::Engine;
+use super::altered::Found;
 use super::leave::directory_row;
 use super::node::{DirNode, Dress, Leave, NewNode};
 use super::trust::{Guard, is_newborn, is_skeleton, may_dress};
@@ -45,9 +46,13 @@ impl Engine {
             let path = above.path().join(name);
             self.target_failed(target, path, operation, errno);
         };
+        let row = self.row(above, name);
+        if !above.fresh && !self.may_enter(above, name, target, row.as_ref()) {
+            return None;
+        }
         let found = self.find_or_make(above, name).map_err(|errno| failed("create the directory", errno));
         let (opened, fresh) = found.ok()?;
-        let recorded = self.prior(above, name);
+        let recorded = row.filter(|row| row.id.is_some());
         // Made anew, it keeps its id: what the journal lists in it is copied again, and must not be orphaned.
         let id = recorded.as_ref().and_then(|row| row.id).unwrap_or_else(|| self.new_id());
         let prior = recorded.filter(|_| !fresh);
@@ -56,6 +61,7 @@ impl Engine {
             self.problem(target, reserved(above.path().join(name)));
             return None;
         }
+        let (mut altered, mut moved) = (None, false);
         let mut mark = Mark::None;
         let mut unmarked = false;
         if fresh {
@@ -71,7 +77,16 @@ impl Engine {
         } else {
             let found = self.mark_of(&opened, &stat, prior.as_ref(), || above.path().join(name));
             mark = found.map_err(|errno| failed("read its mark", errno)).ok()?;
-            if !self.may_dress(above, name, (&opened, &stat, mark), &leaving.wanted, prior.as_ref()) {
+            // What is marked for this name an earlier run was filling.
+            if !matches!(mark, Mark::Ours(_)) {
+                match self.judge_directory(above, name, &opened, &stat, prior.as_ref()) {
+                    Found::AsWanted => {}
+                    Found::Moved => moved = true,
+                    Found::Altered(found) => altered = Some(found),
+                }
+            }
+            let wanted = altered.as_deref().unwrap_or(&leaving.wanted);
+            if !self.may_dress(above, name, (&opened, &stat, mark), wanted, prior.as_ref()) {
                 let message = format!(
                     "a directory of user {} and mode {:04o} stands there, not one of this plan's, and others may have put \
                      it there; look at it, move it away and run again",
@@ -91,6 +106,8 @@ impl Engine {
             wanted: leaving.wanted,
             source: leaving.source,
             prior,
+            altered,
+            moved,
             fixup: leaving.fixup,
             counted: leaving.counted,
         }));
@@ -199,9 +216,13 @@ impl Engine {
         Ok(node)
     }
 
+    /// The row of `name`, from an earlier run.
+    fn row(&self, above: &DirNode, name: &Name) -> Option<Row> {
+        self.with_reader(|reader| self.ask(reader?.find(above.id, name)).flatten())
+    }
+
     /// The row of the directory `name`, from an earlier run.
     pub(super) fn prior(&self, above: &DirNode, name: &Name) -> Option<Row> {
-        let row = self.with_reader(|reader| self.ask(reader?.find(above.id, name)).flatten());
-        row.filter(|row| row.id.is_some())
+        self.row(above, name).filter(|row| row.id.is_some())
     }
 }

@@ -317,7 +317,7 @@ impl Engine {
             wanted,
             verified: None,
         };
-        let replace = done.born.temporary.map(|temporary| Replace::new(node, temporary, name));
+        let replace = done.born.temporary.map(|temporary| Replace::new(node, temporary, name, done.own.stands));
         self.hand_in(node, name, row, filled.pending, replace, done.permit)
     }
 

@@ -112,6 +112,9 @@ impl Engine {
             let emptied = !born.mended && self.empty(dir, name, &born).is_ok();
             return emptied.then(|| (born, Values::new()));
         }
+        if born.mended {
+            self.ask(self.journal.begin_mending(dir.node.id, name))?;
+        }
         let mut values = vec![None; usize::try_from(chunks_of(stat.size)).ok()?];
         for (index, value) in &chunks {
             *values.get_mut(usize::try_from(*index).ok()?)? = Some(*value);
@@ -149,7 +152,7 @@ impl Engine {
         self.lift_sticky_at(parent, above, name).ok()?;
         let fd = parent.open_to_write(name).ok()?;
         let stat = stat_fd(&fd).ok()?;
-        let same = (stat.kind, stat.ino, stat.size) == (Kind::File, row.dst_ino, row.size);
+        let same = (stat.kind, stat.size) == (Kind::File, row.size) && row.dst_ino == stat.ino;
         // Holes that were filled come back only with a new inode.
         (same && row.digest.is_some() && !row.is_dense(&stat)).then_some(Born {
             fd,

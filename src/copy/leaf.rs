@@ -7,6 +7,7 @@ use super::file::Source;
 use super::link::{Arrived, Waiter};
 use super::node::DirNode;
 use super::source_proof::Means;
+use super::takeover::Verdict;
 use super::{Dressed, Engine, Override};
 use crate::durable::Replace;
 use crate::journal::{Reader, Row, SourceId, State};
@@ -18,7 +19,7 @@ use crate::progress::counters::add;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, file};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 impl Engine {
@@ -32,18 +33,22 @@ impl Engine {
         own: Override,
     ) {
         if kind == Kind::File {
-            if let Some(reader) = reader
-                && self.skip_unopened(dir, name, reader, own)
-            {
-                return;
-            }
+            let judged = match reader.and_then(|reader| self.judge_unopened(dir, name, reader, own)) {
+                Some((stat, verdict @ (Verdict::Finished(..) | Verdict::Kept))) => {
+                    let target = own.target.unwrap_or(dir.node.target);
+                    return self.leave_as_it_is(dir, name, target, &stat, verdict);
+                }
+                judged => judged,
+            };
             match self.open_source(dir, name) {
                 Some(source) if self.is_barred(&source.stat) => {
                     let path = dir.node.path().join(name);
                     self.skip_mount(dir.node.target, path, &source.fd, &source.stat, dir.dev);
                 }
-                // The journal has been asked.
-                Some(source) => self.copy_regular(dir, name, &source, None, own),
+                Some(source) => {
+                    let judged = judged.filter(|(stat, _)| source.stat.unchanged_since(stat));
+                    self.copy_regular(dir, name, &source, judged.map(|(_, verdict)| verdict), (own, reader));
+                }
                 None => {}
             }
             return;
@@ -78,23 +83,91 @@ impl Engine {
         dir: &Arc<OpenDir>,
         name: &Name,
         source: &Source,
-        reader: Option<&Reader>,
-        own: Override,
+        judged: Option<Verdict>,
+        (own, reader): (Override, Option<&Reader>),
     ) {
         let target = own.target.unwrap_or(dir.node.target);
         if source.stat.nlink > 1 {
             self.count_file(target, &source.stat);
-            let volume = self.volume_of(dir, &source.stat, || Ok(&source.fd));
-            match Waiter::new(self, dir, name, source.stat, volume, own, || Ok(&source.fd)) {
-                Some(waiter) => self.copy_linked(waiter),
-                None if self.stop.is_set() => {}
-                None => drop(self.copy_file(dir, name, source, self.unmatched(dir, name, own))),
+            return self.copy_member(
+                dir,
+                name,
+                &source.stat,
+                (own, reader),
+                Means::Open(&source.fd),
+                || Ok(&source.fd),
+            );
+        }
+        let verdict =
+            judged.unwrap_or_else(|| self.judge(dir, name, &source.stat, own, reader, Means::Open(&source.fd)));
+        match verdict {
+            Verdict::Copy(stands) => {
+                self.count_file(target, &source.stat);
+                self.copy_file(dir, name, source, Override { stands, ..own });
             }
-        } else if let Some(row) = self.done_before(dir, name, &source.stat, own, reader, Means::Open(&source.fd)) {
-            self.skip_file(dir, name, target, &source.stat, &row);
-        } else {
-            self.count_file(target, &source.stat);
-            self.copy_file(dir, name, source, own);
+            verdict => self.leave_as_it_is(dir, name, target, &source.stat, verdict),
+        }
+    }
+
+    /// Counts a regular file that is not copied.
+    fn leave_as_it_is(&self, dir: &OpenDir, name: &Name, target: u32, stat: &Stat, verdict: Verdict) {
+        self.count_file(target, stat);
+        if let Verdict::Finished(row, _) = verdict {
+            self.lost_before(&dir.node, name, &row);
+        }
+        self.count_skipped(target, stat);
+    }
+
+    /// Copies, links or skips a name whose inode has others.
+    fn copy_member<F: AsFd>(
+        &self,
+        dir: &Arc<OpenDir>,
+        name: &Name,
+        stat: &Stat,
+        (own, reader): (Override, Option<&Reader>),
+        means: Means<'_>,
+        open: impl Fn() -> Result<F, Errno>,
+    ) {
+        let volume = self.volume_of(dir, stat, &open);
+        let waiter = Waiter::new(self, dir, name, *stat, volume, own, &open);
+        let means = waiter.as_ref().map_or(means, |waiter| waiter.means(means));
+        let (known, stands) = match self.judge(dir, name, stat, own, reader, means) {
+            Verdict::Finished(row, there) => (Some(Arc::from(row)), Some(there)),
+            Verdict::Copy(stands) => (None, stands),
+            Verdict::Kept => {
+                self.count_skipped(own.target.unwrap_or(dir.node.target), stat);
+                if waiter.is_some() {
+                    self.release(Arc::clone(&dir.node));
+                }
+                return;
+            }
+        };
+        match waiter {
+            Some(waiter) => {
+                let own = Override { stands, ..own };
+                self.copy_linked(Waiter { known, own, ..waiter });
+            }
+            None if self.stop.is_set() => {}
+            None => {
+                let own = Override { stands, ..self.unmatched(dir, name, own) };
+                match stat.kind {
+                    Kind::File => {
+                        if let Some(source) = self.open_source(dir, name) {
+                            self.copy_file(dir, name, &source, own);
+                        }
+                    }
+                    _ => drop(self.copy_special(dir, name, stat, own)),
+                }
+            }
+        }
+    }
+
+    /// Counts what an earlier run has copied, or what stays as it is.
+    pub(super) fn count_skipped(&self, target: u32, stat: &Stat) {
+        let tally = self.tally(target);
+        add(&tally.skipped, 1);
+        if stat.kind == Kind::File {
+            add(&tally.skipped_bytes, stat.size);
         }
     }
 
@@ -115,23 +188,15 @@ impl Engine {
         add(&tally.allocated, stat.allocated);
     }
 
-    fn skip_file(&self, dir: &OpenDir, name: &Name, target: u32, stat: &Stat, row: &Row) {
-        self.count_file(target, stat);
-        self.lost_before(&dir.node, name, row);
-        add(&self.tally(target).skipped, 1);
-        add(&self.tally(target).skipped_bytes, stat.size);
-    }
-
-    /// Skips a regular file that an earlier run finished, without opening it: most
-    /// of what a second run does. Whatever is not plain is left to the ordinary way.
-    fn skip_unopened(&self, dir: &OpenDir, name: &Name, reader: &Reader, own: Override) -> bool {
-        let Ok(stat) = dir.src.stat_at(dir.in_source(name)) else { return false };
+    /// Judges a regular file without opening it: all that a second run does of most. Whatever
+    /// is not plain is left to the ordinary way.
+    fn judge_unopened(&self, dir: &OpenDir, name: &Name, reader: &Reader, own: Override) -> Option<(Stat, Verdict)> {
+        let stat = dir.src.stat_at(dir.in_source(name)).ok()?;
         if stat.kind != Kind::File || stat.nlink > 1 || self.is_barred(&stat) {
-            return false;
+            return None;
         }
-        let row = self.done_before(dir, name, &stat, own, Some(reader), Means::Name);
-        let target = own.target.unwrap_or(dir.node.target);
-        row.inspect(|row| self.skip_file(dir, name, target, &stat, row)).is_some()
+        let verdict = self.judge(dir, name, &stat, own, Some(reader), Means::Name);
+        Some((stat, verdict))
     }
 
     fn copy_other(&self, dir: &Arc<OpenDir>, name: &Name, stat: &Stat, reader: Option<&Reader>, own: Override) {
@@ -152,37 +217,33 @@ impl Engine {
             }
         }
         if stat.nlink > 1 {
-            let volume = self.volume_at(dir, name, stat);
-            match Waiter::new(self, dir, name, *stat, volume, own, || dir.src.open_handle(dir.in_source(name))) {
-                Some(waiter) => self.copy_linked(waiter),
-                None if self.stop.is_set() => {}
-                None => drop(self.copy_special(dir, name, stat, self.unmatched(dir, name, own))),
+            let open = || dir.src.open_handle(dir.in_source(name));
+            return self.copy_member(dir, name, stat, (own, reader), Means::Name, open);
+        }
+        match self.judge(dir, name, stat, own, reader, Means::Name) {
+            Verdict::Finished(row, _) => {
+                self.lost_before(&dir.node, name, &row);
+                self.count_skipped(own.target.unwrap_or(dir.node.target), stat);
             }
-        } else if let Some(row) = self.done_before(dir, name, stat, own, reader, Means::Name) {
-            self.lost_before(&dir.node, name, &row);
-            add(&tally.skipped, 1);
-        } else {
-            self.copy_special(dir, name, stat, own);
+            Verdict::Copy(stands) => {
+                self.copy_special(dir, name, stat, Override { stands, ..own });
+            }
+            Verdict::Kept => self.count_skipped(own.target.unwrap_or(dir.node.target), stat),
         }
     }
 
-    /// The journal's row, when both sides are as it says.
-    pub(super) fn done_before(
+    /// `row`, as which the target stands, when it is what the source and the plan ask for. Its
+    /// source may have got another inode on the way.
+    pub(super) fn current(
         &self,
         dir: &OpenDir,
         name: &Name,
         stat: &Stat,
         own: Override,
-        reader: Option<&Reader>,
+        row: Row,
         means: Means<'_>,
     ) -> Option<Row> {
-        let reader = reader?;
-        let row = self.ask(reader.find(dir.node.id, name)).flatten()?;
-        if row.state != State::Done || !row.source_looks_the_same(stat) {
-            return None;
-        }
-        // The content of a linked inode is verified under one name, which may have been found bad.
-        if row.alias && !self.ask(reader.vouched_for(&row))? {
+        if !row.source_looks_the_same(stat) {
             return None;
         }
         // The plan may ask for another owner or mode than when the row was written.
@@ -192,14 +253,9 @@ impl Engine {
         };
         let mut wanted = Wanted::from_source(stat, attributes, &self.options.keep);
         self.put_plan_over_leaf(&mut wanted, own, dir, name, stat);
-        if (wanted.owner, wanted.mode) != (row.wanted.owner, row.wanted.mode) {
-            return None;
-        }
-        if has_acls && !wanted.xattrs.iter().zip(&row.wanted.xattrs).all(|(now, then)| now.same_acls(then)) {
-            return None;
-        }
-        let target = dir.node.open().and_then(|target| target.stat_at(name)).ok()?;
-        if !row.target_unchanged(&target, dir.node.disk) {
+        let current = (wanted.owner, wanted.mode) == (row.wanted.owner, row.wanted.mode)
+            && (!has_acls || wanted.xattrs.iter().zip(&row.wanted.xattrs).all(|(now, then)| now.same_acls(then)));
+        if !current {
             return None;
         }
         self.note_rights(&wanted, || dir.node.path().join(name));
@@ -317,7 +373,7 @@ impl Engine {
             wanted,
             verified: None,
         };
-        let replace = temporary.map(|temporary| Replace::new(node, temporary, name));
+        let replace = temporary.map(|temporary| Replace::new(node, temporary, name, own.stands));
         self.hand_in(node, name, row, 0, replace, None)
     }
 

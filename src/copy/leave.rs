@@ -72,7 +72,25 @@ impl Engine {
             prior.wanted.lost.each().for_each(|loss| self.lost(node, node.path(), loss));
             return Ok(());
         }
+        if let Some(found) = &dress.altered {
+            if dress.counted {
+                add(&tally.skipped, 1);
+            }
+            return self.restore_altered(node, found, dress.prior.as_ref(), dir);
+        }
         let mut wanted = dress.wanted.clone();
+        if dress.moved && !node.is_filled() {
+            wanted.mtime = None;
+            if let Some(prior) = &dress.prior
+                && self.settle_moved(node, &wanted, prior, dir)
+            {
+                if dress.counted {
+                    add(&tally.skipped, 1);
+                }
+                prior.wanted.lost.each().for_each(|loss| self.lost(node, node.path(), loss));
+                return Ok(());
+            }
+        }
         let Dressed { mut stat, whole } = self.dress_inode(node, Holder::file(dir), &mut wanted, || node.path())?;
         if node.is_marked() {
             // Not before the mode: until then a kill leaves what only the mark explains.

@@ -28,7 +28,9 @@ pub(super) struct Waiter {
     pub(super) dir: Arc<OpenDir>,
     pub(super) name: Name,
     pub(super) stat: Stat,
-    /// What the plan says of this name.
+    /// Its row, when an earlier run finished it and neither side has changed since.
+    pub(super) known: Option<Arc<Row>>,
+    /// What the plan says of this name, and what stood under it when it was judged.
     pub(super) own: Override,
     pub(super) volume: Arc<Volume>,
     /// Read where the inode number alone proves nothing.
@@ -49,7 +51,7 @@ impl Waiter {
     ) -> Option<Self> {
         let content = if volume.proves_links() { None } else { Some(engine.content_of(open().ok()?.as_fd(), &stat)?) };
         dir.node.hold();
-        Some(Self { dir: Arc::clone(dir), name: name.clone(), stat, own, volume, content })
+        Some(Self { dir: Arc::clone(dir), name: name.clone(), stat, own, volume, content, known: None })
     }
 
     /// The group that it belongs to: device and inode number, and where those prove nothing all
@@ -62,7 +64,7 @@ impl Waiter {
     pub(super) fn with(&self, stat: Stat) -> Option<Self> {
         let same = self.content.is_none() && (stat.dev, stat.ino) == (self.stat.dev, self.stat.ino);
         let (dir, volume) = (Arc::clone(&self.dir), Arc::clone(&self.volume));
-        same.then(|| Self { dir, name: self.name.clone(), stat, own: self.own, volume, content: None })
+        same.then(|| Self { dir, name: self.name.clone(), stat, own: self.own, volume, content: None, known: None })
     }
 
     /// What proves that it is what an earlier run copied: what was read of it, else `other`.

@@ -4,7 +4,6 @@
 use super::birth::make_beside;
 use super::link::{Arrived, Claim, Copied, Place, Waiter};
 use super::node::DirNode;
-use super::source_proof::Means;
 use super::{Engine, Override};
 use crate::durable::{Replace, Written};
 use crate::journal::{Reader, Row};
@@ -65,24 +64,18 @@ impl Engine {
     fn copy_first(&self, waiter: &Waiter, work: &mut Vec<Work>) {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let target = waiter.own.target.unwrap_or(dir.node.target);
-        let tally = self.tally(target);
-        let (here, elsewhere) = self.with_reader(|reader| {
-            let means = waiter.means(Means::Name);
-            let here = self.done_before(dir, name, &waiter.stat, waiter.own, reader, means);
-            // What stands in for a link tries again to be one.
-            let stands = here.as_ref().is_some_and(|row| !row.wanted.lost.contains(Loss::Apart));
-            let elsewhere = if stands { None } else { self.linked_before(waiter, reader) };
-            (here, elsewhere)
-        });
+        // What stands in for a link tries again to be one.
+        let known = waiter.known.as_ref();
+        let stands = known.is_some_and(|row| !row.wanted.lost.contains(Loss::Apart));
+        let elsewhere = if stands { None } else { self.with_reader(|reader| self.linked_before(waiter, reader)) };
         let copied = if let Some(copied) = elsewhere {
             self.link(waiter, &copied);
             Some(copied)
-        } else if let Some(row) = here {
-            self.lost_before(&dir.node, name, &row);
-            add(&tally.skipped, 1);
-            add(&tally.skipped_bytes, waiter.stat.size);
+        } else if let Some(row) = known {
+            self.lost_before(&dir.node, name, row);
+            self.count_skipped(target, &waiter.stat);
             let place = Place::Node(Arc::clone(&dir.node));
-            Some(Copied { place, name: name.clone(), row: Arc::new(row) })
+            Some(Copied { place, name: name.clone(), row: Arc::clone(row) })
         } else {
             match self.copy_alone(waiter, waiter.own) {
                 Arrived::Yes(copied) => copied,
@@ -123,7 +116,12 @@ impl Engine {
         }
         let dir = self.open_target(&parent).ok()?;
         let (target, (_, disk)) = (dir.stat_at(&name).ok()?, self.file_system(&dir).ok()?);
-        row.target_unchanged(&target, disk).then(|| Copied { place: Place::Path(parent), name, row: Arc::new(row) })
+        let place = crate::verify::differences::Place { dir: &dir, disk, memory: false };
+        self.is_the_same(&place, &parent.join(&name), &name, &row, &target).then(|| Copied {
+            place: Place::Path(parent),
+            name,
+            row: Arc::new(Row { dst_ino: target.ino, ..row }),
+        })
     }
 
     /// Gives the copied inode its next name, if it is one of the same source inode still;
@@ -156,8 +154,7 @@ impl Engine {
             self.problem(target, Problem::new(path(), ProblemKind::ChangedSource, message));
             return drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own }));
         }
-        let means = waiter.means(Means::Nothing);
-        let known = self.with_reader(|reader| self.done_before(dir, name, &waiter.stat, waiter.own, reader, means));
+        let known = waiter.known.as_deref().cloned();
         let from = match &copied.place {
             Place::Node(node) => node.open(),
             Place::Path(path) => self.open_target(path).map(Arc::new),
@@ -221,7 +218,7 @@ impl Engine {
         };
         add(&tally.hardlinks, 1);
         add(&tally.copied, 1);
-        let replace = temporary.map(|temporary| Replace::new(&dir.node, temporary, name));
+        let replace = temporary.map(|temporary| Replace::new(&dir.node, temporary, name, waiter.own.stands));
         self.submit.send(Written::row(row, dir.node.file_system).replacing(replace));
     }
 

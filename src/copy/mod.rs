@@ -5,6 +5,7 @@
 //! when enough tasks wait, a thread runs the next one itself instead of queueing
 //! it, so memory does not grow with the tree.
 
+mod altered;
 mod arrive;
 mod birth;
 mod claim;
@@ -26,8 +27,10 @@ mod settled;
 pub(crate) mod source;
 mod source_proof;
 mod sticky;
+mod takeover;
 mod trust;
 
+pub(crate) use altered::altered;
 pub(crate) use arrive::reserved;
 pub(crate) use birth::{is_temporary, temporary_name};
 pub(crate) use data::with_buffer;
@@ -54,6 +57,8 @@ use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words};
 use crate::volume::{Volume, Volumes};
+pub use takeover::History;
+
 use dir::OpenDir;
 use node::FdBudget;
 use rustix::fd::AsFd;
@@ -68,6 +73,10 @@ pub struct Options {
     pub keep: Keep,
     /// Enter mounts inside the source.
     pub cross_mounts: bool,
+    /// Replace what somebody has changed on the target.
+    pub overwrite: bool,
+    /// What earlier runs did, for each target of the plan.
+    pub histories: Vec<History>,
     /// Threads of the pool.
     pub threads: usize,
     /// The limit of open files.
@@ -150,6 +159,8 @@ pub(crate) struct Override {
     stopgap: bool,
     /// It has an inode of its own in the place of a hard link, and why.
     apart: Option<Loss>,
+    /// What stood under the name when it was judged, which alone may be replaced.
+    stands: Option<Stat>,
 }
 
 /// An inode with its metadata.

@@ -53,6 +53,8 @@ pub struct DirNode {
     late: AtomicBool,
     /// It was closed to everybody else.
     taken: Mutex<bool>,
+    /// Something was to be made or renamed in it.
+    filled: AtomicBool,
     fd: Mutex<Option<Arc<TargetDir>>>,
     budget: Arc<FdBudget>,
 }
@@ -75,6 +77,10 @@ pub struct Dress {
     pub source: Option<SourceId>,
     /// What the journal says of it.
     pub prior: Option<Row>,
+    /// What somebody has given it since an earlier run finished it, which it keeps.
+    pub altered: Option<Box<Wanted>>,
+    /// Other names came or went in it since: its times stay, unless this run brings some too.
+    pub moved: bool,
     /// A fixup changed `wanted`: its index.
     pub fixup: Option<usize>,
     /// Counted as an entry; a bare passage that had to be made is not.
@@ -160,6 +166,7 @@ impl DirNode {
             pending: AtomicUsize::new(1),
             late: AtomicBool::new(false),
             taken: Mutex::new(false),
+            filled: AtomicBool::new(false),
             fd: Mutex::new(kept),
             budget: Arc::clone(budget),
         }))
@@ -219,6 +226,7 @@ impl DirNode {
         announce: impl FnOnce(&TargetDir) -> Result<(), Errno>,
     ) -> Result<(Arc<TargetDir>, bool), Errno> {
         let dir = self.open()?;
+        self.filled.store(true, Ordering::Relaxed);
         let mut closed = false;
         if let Leave::Dress(dress) = &self.leave
             && !self.fresh
@@ -246,6 +254,12 @@ impl DirNode {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         *self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether [`Self::open_to_fill`] was called.
+    #[must_use]
+    pub fn is_filled(&self) -> bool {
+        self.filled.load(Ordering::Relaxed)
     }
 
     fn cached(&self) -> Option<Arc<TargetDir>> {

@@ -217,7 +217,7 @@ impl Engine {
                 self.source.open_strict(&entry.real, flags).and_then(|fd| Ok(Source { stat: stat_fd(&fd)?, fd }));
             match opened {
                 Ok(source) if source.stat.kind == Kind::File => {
-                    self.copy_regular(&dir, name, &source, reader.as_ref(), own);
+                    self.copy_regular(&dir, name, &source, None, (own, reader.as_ref()));
                 }
                 Ok(_) => failed("open the entry", Errno::STALE),
                 Err(errno) => failed("open the entry", errno),

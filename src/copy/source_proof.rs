@@ -31,8 +31,6 @@ pub(super) enum Means<'a> {
     Open(&'a OwnedFd),
     /// It was read in this run, and had this content.
     Known(&'a Content),
-    /// Nothing, and it is not to be read.
-    Nothing,
 }
 
 /// The content of an inode that has several names.
@@ -114,7 +112,6 @@ impl Engine {
             let known = if let Means::Known(content) = means { Some(content) } else { None };
             let same = |holder: Holder<'_>| self.reads_the_same(dir, name, stat, own, &row, known, holder);
             let same = match means {
-                Means::Nothing => false,
                 Means::Open(fd) => same(Holder::file(fd)),
                 _ if stat.kind == Kind::File => {
                     dir.src.open_file(dir.in_source(name)).is_ok_and(|fd| same(Holder::file(&fd)))

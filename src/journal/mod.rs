@@ -25,8 +25,8 @@ pub use declared::Declared;
 pub use error::JournalError;
 pub use past::PastRun;
 pub use reader::Reader;
-pub use row::{CHUNKED, Chunk, Doubt, Member, Proof, Record, Row, SourceId, State};
-pub use writer::{RunKind, Seen, Writer, WriterHandle};
+pub use row::{CHUNKED, Chunk, Doubt, Member, Proof, Record, Row, SourceId, Standing, State};
+pub use writer::{Fixed, RunKind, Seen, Writer, WriterHandle};
 
 use crate::path::Name;
 use crate::sys::Errno;
@@ -134,6 +134,7 @@ pub struct Journal {
     access: Access,
     /// Rows of earlier runs exist: the engine has something to look up.
     resumed: bool,
+    past: Past,
     _lock: Option<std::fs::File>,
 }
 
@@ -170,8 +171,8 @@ impl Journal {
             Some(schema::VERSION) => {}
             Some(older) => schema::migrate(&connection, older).map_err(wrap)?,
         }
-        let resumed = has_rows(&connection).map_err(wrap)?;
-        Ok(Self { location, held: Held::new(&dir), access: Access::Write, resumed, _lock: Some(lock) })
+        let (resumed, past) = has_rows(&connection).and_then(|rows| Ok((rows, past(&connection)?))).map_err(wrap)?;
+        Ok(Self { location, held: Held::new(&dir), access: Access::Write, resumed, past, _lock: Some(lock) })
     }
 
     /// The same for a pass that only looks at the target, and records the order of the plan's
@@ -217,7 +218,9 @@ impl Journal {
         };
         let resumed = has_rows(&connection).map_err(|source| JournalError::database_of(&path, source, &connection))?;
         drop(connection);
-        Ok(Self { location, held, access, resumed, _lock: lock })
+        // What only looks never judges what stands there by how a run ended.
+        let past = Past::default();
+        Ok(Self { location, held, access, resumed, past, _lock: lock })
     }
 
     /// Why nothing can be recorded, where that is so.
@@ -227,6 +230,12 @@ impl Journal {
             Access::Write => None,
             Access::Read { why, .. } | Access::Memory { why, .. } => Some(why),
         }
+    }
+
+    /// How the copying runs before this one ended.
+    #[must_use]
+    pub fn past(&self) -> Past {
+        self.past
     }
 
     /// True when an earlier run left rows.
@@ -273,6 +282,20 @@ impl Journal {
         forget().map(drop).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
     }
 
+    /// Takes a damaged large file for unfinished, on the medium, before its bad chunks are
+    /// written anew in place: after a kill it is this plan's half, not somebody's change.
+    pub fn begin_mending(&self, dir: i64, name: &Name) -> Result<(), JournalError> {
+        let connection = self.writable()?;
+        let begin = || {
+            connection.pragma_update(None, "synchronous", "full")?;
+            connection.execute(
+                "UPDATE item SET state = 4, verified = NULL WHERE dir = ?1 AND name = ?2",
+                (dir, name.as_bytes()),
+            )
+        };
+        begin().map(drop).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
+    }
+
     fn writable(&self) -> Result<Connection, JournalError> {
         self.at(connect::writable)
     }
@@ -290,6 +313,22 @@ fn has_rows(connection: &Connection) -> Result<bool, rusqlite::Error> {
 fn open_memory(name: &str) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_URI;
     Connection::open_with_flags(name, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+}
+
+/// How the copying runs of a plan ended so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// At least one came to its end, with or without problems.
+    pub ended: bool,
+    /// The last one was stopped or killed: what it had not recorded may stand on the target.
+    pub interrupted: bool,
+}
+
+fn past(connection: &Connection) -> Result<Past, rusqlite::Error> {
+    let mut statement = connection
+        .prepare("SELECT coalesce(outcome IN ('ok', 'problems'), 0) FROM run WHERE kind = 'copy' ORDER BY id")?;
+    let ends: Vec<bool> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(Past { ended: ends.contains(&true), interrupted: ends.last() == Some(&false) })
 }
 
 fn create(connection: &Connection) -> Result<(), rusqlite::Error> {

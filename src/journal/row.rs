@@ -22,10 +22,13 @@ pub enum State {
     Done,
     /// A directory on the way to an entry that the plan does not own.
     Passage,
-    /// Verification found it different, or a rename is about to replace it; it is copied again by the next run.
+    /// Verification found it damaged, with the inode number and ctime of the row: it is
+    /// copied again, unless somebody has changed it since.
     Bad,
     /// A large file of which some chunks are on the medium; they have rows of their own.
     Partial,
+    /// What another inode is about to replace by a rename: the row is that of the new one.
+    Replacing,
 }
 
 impl State {
@@ -36,6 +39,7 @@ impl State {
             Self::Passage => 2,
             Self::Bad => 3,
             Self::Partial => 4,
+            Self::Replacing => 5,
         }
     }
 
@@ -46,6 +50,7 @@ impl State {
             2 => Self::Passage,
             3 => Self::Bad,
             4 => Self::Partial,
+            5 => Self::Replacing,
             _ => return None,
         })
     }
@@ -199,7 +204,7 @@ impl Row {
     }
 
     /// True when `stat` is the target as this row left it. A further name moves
-    /// the ctime of an inode, so linked inodes are held to the rest. What the file
+    /// the ctime of an inode, so linked inodes are held to the rest until they are verified. What the file
     /// system cannot hold cannot tell, nor can inode numbers that it makes up anew.
     #[must_use]
     pub fn target_unchanged(&self, stat: &Stat, disk: Disk) -> bool {
@@ -210,8 +215,42 @@ impl Row {
             && (lost(Loss::Mtime) || self.wanted.mtime.is_none_or(|t| t == stat.mtime))
             && (lost(Loss::Mode) || stat.kind == Kind::Symlink || self.wanted.mode == stat.mode)
             && (lost(Loss::Owner) || self.wanted.owner.is_none_or(|o| o == (stat.uid, stat.gid)))
-            && (self.nlink > 1 || self.dst_ctime == stat.ctime)
+            && (self.dst_ctime == stat.ctime || self.nlink > 1 && self.verified.is_none())
     }
+
+    /// What `stat`, found on the target under this row's name, says of what happened
+    /// there since the row was written.
+    #[must_use]
+    pub fn standing(&self, stat: &Stat, disk: Disk) -> Standing {
+        if self.target_unchanged(stat, disk) {
+            return Standing::AsRecorded;
+        }
+        let same_time =
+            self.wanted.lost.contains(Loss::Mtime) || self.wanted.mtime.is_none_or(|mtime| mtime == stat.mtime);
+        if stat.kind != self.kind() || stat.kind == Kind::File && (stat.size != self.size || !same_time) {
+            Standing::Changed
+        } else {
+            Standing::Touched
+        }
+    }
+
+    /// True when `stat` is the inode that verification found damaged, and nothing has
+    /// happened to it since.
+    #[must_use]
+    pub fn still_damaged(&self, stat: &Stat, disk: Disk) -> bool {
+        self.state == State::Bad && (disk.bare || self.dst_ino == stat.ino) && self.dst_ctime == stat.ctime
+    }
+}
+
+/// What somebody else did to an entry since its row was written, as far as a stat tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing: everything is as recorded.
+    AsRecorded,
+    /// Its ctime, inode, owner or mode differ: whether its content does only a look at that tells.
+    Touched,
+    /// Another type, size or modification time.
+    Changed,
 }
 
 /// A name of a linked source inode.

@@ -11,9 +11,9 @@ use crate::path::RelPath;
 use crate::problem::Problem;
 use crate::stop::{Full, Reason, Stop};
 use crate::sys::Errno;
-use crate::sys::stat::{Kind, Time};
+use crate::sys::stat::{Kind, Stat, Time};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, Transaction, params};
 use rustix::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,7 +42,9 @@ impl RunKind {
 enum Message {
     Commit(Durable),
     Verified { at: i64, seen: Vec<Seen> },
-    Bad(Vec<(i64, Vec<u8>)>),
+    Bad(Vec<Seen>),
+    Replacing(Vec<Row>),
+    Fixed(Vec<Fixed>),
     BadChunks { dir: i64, name: Vec<u8>, indices: Vec<u64> },
     Meta(&'static str, String),
     Volume(i64, String),
@@ -70,16 +72,38 @@ type Failure = (rusqlite::Error, Option<Errno>);
 /// Why nothing is recorded, once that is so.
 type Unrecorded = Arc<Mutex<Option<String>>>;
 
-/// An entry that is as it shall be, and the ctime that it had before it was looked at:
-/// as long as that stands, nothing of it has changed.
-#[derive(Debug)]
+/// An entry that was looked at, and the inode number and ctime that it had before: as
+/// long as those stand, nothing of it has changed.
+#[derive(Clone, Debug)]
 pub struct Seen {
     /// The directory's id.
     pub dir: i64,
     /// The name in it.
     pub name: Vec<u8>,
     /// On the target.
+    pub ino: u64,
+    /// On the target.
     pub ctime: Time,
+}
+
+/// A row whose inode has got another owner or mode after it was recorded.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    /// The key, and the inode as it is by now.
+    pub seen: Seen,
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// Twelve bits.
+    pub mode: u32,
+}
+
+impl Fixed {
+    /// `row`, whose inode looks like `now`.
+    #[must_use]
+    pub fn new(row: &Row, now: &Stat) -> Self {
+        let seen = Seen { dir: row.dir, name: row.name.clone(), ino: now.ino, ctime: now.ctime };
+        Self { seen, owner: (now.uid, now.gid), mode: now.mode }
+    }
 }
 
 /// What other threads hold to send rows.
@@ -231,9 +255,21 @@ impl WriterHandle {
         self.send(Message::Verified { at, seen });
     }
 
-    /// Records that these keys are not as they should be: the next run copies them again.
-    pub fn bad(&self, keys: Vec<(i64, Vec<u8>)>) {
-        self.send(Message::Bad(keys));
+    /// Records that these are damaged: the next run copies them again, unless they have
+    /// changed by then.
+    pub fn bad(&self, seen: Vec<Seen>) {
+        self.send(Message::Bad(seen));
+    }
+
+    /// Records, on the medium, the rows of inodes that are about to be renamed over
+    /// what earlier rows describe.
+    pub fn replacing(&self, rows: Vec<Row>) {
+        self.send(Message::Replacing(rows));
+    }
+
+    /// Records owners and modes that fixups gave to what earlier runs had finished.
+    pub fn fixed(&self, fixed: Vec<Fixed>) {
+        self.send(Message::Fixed(fixed));
     }
 
     /// Records that these chunks of a large file differ: only they are copied again.
@@ -303,18 +339,13 @@ fn serve(connection: &mut Connection, receiver: &Receiver<Message>, log: &mut Lo
         let asks = matches!(message, Message::Flush(_));
         match message {
             Message::Commit(durable) => commit(connection, durable)?,
-            Message::Verified { at, seen } => verified(connection, at, &seen)?,
-            Message::Bad(keys) => {
-                let bad = State::Bad.number();
-                update_keys(
-                    connection,
-                    // An unfinished large file was never called done, and keeps its chunks.
-                    &format!(
-                        "UPDATE item SET verified = NULL, state = {bad} WHERE dir = ?1 AND name = ?2 AND state <> 4"
-                    ),
-                    &keys,
-                )?;
+            Message::Verified { at, seen } => {
+                update(connection, &format!("verified = {at}, state = 1"), "state IN (1, 3)", &seen)?;
             }
+            // What no run has finished was never called done; an unfinished large file keeps its chunks.
+            Message::Bad(seen) => update(connection, "verified = NULL, state = 3", "state IN (1, 3)", &seen)?,
+            Message::Fixed(all) => fixed(connection, &all)?,
+            Message::Replacing(rows) => replacing(connection, rows)?,
             Message::BadChunks { dir, name, indices } => {
                 let transaction = connection.transaction()?;
                 for index in indices {
@@ -386,39 +417,58 @@ fn keep(connection: &mut Connection, problems: &[Problem], run: Option<i64>) -> 
     transaction.commit()
 }
 
-fn verified(connection: &mut Connection, at: i64, seen: &[Seen]) -> Result<(), rusqlite::Error> {
+/// Updates the rows of `seen` that are in one of `states`, their inode number and ctime among the rest.
+fn update(connection: &mut Connection, set: &str, states: &str, seen: &[Seen]) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
-        let mut statement = transaction.prepare_cached(
-            "UPDATE item SET verified = ?1, state = 1, dst_ctime = ?2, dst_ctime_ns = ?3 WHERE dir = ?4 AND name = ?5",
-        )?;
-        for Seen { dir, name, ctime } in seen {
-            statement.execute((at, ctime.sec, ctime.nsec, dir, name))?;
+        let mut statement = transaction.prepare_cached(&format!(
+            "UPDATE item SET {set}, dst_ino = ?1, dst_ctime = ?2, dst_ctime_ns = ?3 WHERE dir = ?4 AND name = ?5 AND {states}"
+        ))?;
+        for Seen { dir, name, ino, ctime } in seen {
+            statement.execute((ino.cast_signed(), ctime.sec, ctime.nsec, dir, name))?;
         }
     }
     transaction.commit()
 }
 
-fn update_keys(connection: &mut Connection, sql: &str, keys: &[(i64, Vec<u8>)]) -> Result<(), rusqlite::Error> {
-    if keys.is_empty() {
-        return Ok(());
-    }
+/// The renames come right after: a power cut that takes this back, but not them, would
+/// leave rows that speak of other inodes.
+fn replacing(connection: &mut Connection, rows: Vec<Row>) -> Result<(), rusqlite::Error> {
+    connection.pragma_update(None, "synchronous", "full")?;
     let transaction = connection.transaction()?;
     {
-        let mut statement = transaction.prepare_cached(sql)?;
-        for (dir, name) in keys {
-            statement.execute((dir, name))?;
+        let mut statement = insertion(&transaction)?;
+        for row in rows {
+            insert(&mut statement, &Row { state: State::Replacing, ..row })?;
+        }
+    }
+    transaction.commit()?;
+    connection.pragma_update(None, "synchronous", "normal")
+}
+
+fn fixed(connection: &mut Connection, all: &[Fixed]) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare_cached(
+            "UPDATE item SET uid = iif(uid IS NULL, NULL, ?1), gid = iif(gid IS NULL, NULL, ?2), mode = ?3, \
+             dst_ctime = ?4, dst_ctime_ns = ?5 WHERE dir = ?6 AND name = ?7 AND dst_ino = ?8",
+        )?;
+        for Fixed { seen: Seen { dir, name, ino, ctime }, owner, mode } in all {
+            statement.execute((owner.0, owner.1, mode, ctime.sec, ctime.nsec, dir, name, ino.cast_signed()))?;
         }
     }
     transaction.commit()
+}
+
+fn insertion<'t>(transaction: &'t Transaction<'_>) -> Result<CachedStatement<'t>, rusqlite::Error> {
+    let marks = (1..=32).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
+    transaction.prepare_cached(&format!("INSERT OR REPLACE INTO item({COLUMNS}) VALUES({marks})"))
 }
 
 fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
-        let marks = (1..=32).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
-        let mut statement =
-            transaction.prepare_cached(&format!("INSERT OR REPLACE INTO item({COLUMNS}) VALUES({marks})"))?;
+        let mut statement = insertion(&transaction)?;
         let mut chunk =
             transaction.prepare_cached("INSERT OR REPLACE INTO chunk(dir, name, idx, value) VALUES(?1, ?2, ?3, ?4)")?;
         let mut drop_chunks = transaction.prepare_cached("DELETE FROM chunk WHERE dir = ?1 AND name = ?2")?;
@@ -440,7 +490,7 @@ fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite:
     transaction.commit()
 }
 
-fn insert(statement: &mut rusqlite::CachedStatement<'_>, row: &Row) -> Result<(), rusqlite::Error> {
+fn insert(statement: &mut CachedStatement<'_>, row: &Row) -> Result<(), rusqlite::Error> {
     let owner = row.wanted.owner;
     let mtime = row.wanted.mtime;
     let source = row.source;

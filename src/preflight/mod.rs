@@ -33,6 +33,8 @@ pub struct Allow {
     pub nonempty: bool,
     /// Targets that are no mount of their own or forget at power-off.
     pub volatile: bool,
+    /// What somebody has changed on the target since it was copied is replaced.
+    pub overwrite: bool,
     /// Owners are not kept, so no privilege is needed.
     pub no_owner: bool,
     /// Owners get the target's numbers of their names.
@@ -55,6 +57,7 @@ pub struct Cleared {
     notes: Vec<String>,
     remap_ids: bool,
     groups: Arc<Groups>,
+    known: Vec<bool>,
 }
 
 /// How much there is to copy.
@@ -102,6 +105,18 @@ impl Cleared {
     #[must_use]
     pub fn groups(&self) -> Arc<Groups> {
         Arc::clone(&self.groups)
+    }
+
+    /// For each target of the plan, whether an earlier run had anything to copy there.
+    #[must_use]
+    pub fn known(&self) -> &[bool] {
+        &self.known
+    }
+
+    /// The journal's place.
+    #[must_use]
+    pub fn journal(&self) -> &Location {
+        &self.journal
     }
 
     /// What was odd, but no reason to refuse.
@@ -204,10 +219,12 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
     if remap_ids {
         refusals.extend(remap::refusals(&plan, source.as_ref()));
     }
+    let is_known = |target: &Target| declared.iter().any(|d| d.dst.strip_prefix(&target.to).is_some());
+    let known_targets: Vec<bool> = plan.targets.iter().map(|t| !allow.restart && is_known(t)).collect();
     let known = !declared.is_empty() && !allow.restart;
     for (target, place) in plan.targets.iter().zip(&places) {
         if let Some(place) = place {
-            let ours = damaged || declared.iter().any(|d| d.dst.strip_prefix(&target.to).is_some());
+            let ours = damaged || is_known(target);
             refusals.extend(place.refusals(&plan, target, allow, ours));
             // A run that only says what it would do needs no more than to read.
             let read_only = place.read_only(&plan, target);
@@ -223,16 +240,16 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
         && !survey_always
         && let Some((entries, bytes)) = last_totals(&plan, &journal, &declared)
     {
-        return Ok(Cleared { plan, source, size: Size::Past { entries, bytes }, journal, notes, remap_ids, groups });
+        let size = Size::Past { entries, bytes };
+        return Ok(Cleared { plan, source, size, journal, notes, remap_ids, groups, known: known_targets });
     }
     let surveys = survey(&plan, &source, means, allow.cross_mounts);
     refusals.extend(capacity(&plan, &surveys, &places, known));
     let size = Size::Surveyed(surveys);
-    if refusals.is_empty() {
-        Ok(Cleared { plan, source, size, journal, notes, remap_ids, groups })
-    } else {
-        Err(refusals)
+    if !refusals.is_empty() {
+        return Err(refusals);
     }
+    Ok(Cleared { plan, source, size, journal, notes, remap_ids, groups, known: known_targets })
 }
 
 /// The counts of the last run of just these entries, if it came to its end.

@@ -122,8 +122,7 @@ fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
     }
     writeln!(out, "\nproblems:")?;
     for problem in report.problems.iter().take(SHOWN) {
-        let kind = serde_json::to_value(problem.kind).ok().and_then(|v| v.as_str().map(str::to_string));
-        let kind = kind.unwrap_or_default();
+        let kind = problem.kind.word();
         let about = problem.attribute.as_ref().map(|a| format!(" {a}")).unwrap_or_default();
         write!(out, "  {}: {kind}{about}: {}", problem.path, problem.message)?;
         match problem.loss() {

@@ -7,7 +7,6 @@ mod tell;
 use crate::cli::{fail, print_text};
 use crate::durable::FileSystems;
 use crate::exit::Exit;
-use crate::fixup;
 use crate::journal::{Journal, Location, RunKind, Writer};
 use crate::pace::Rate;
 use crate::plan::resolved::Resolved;
@@ -145,7 +144,7 @@ pub fn start(job: Job) -> Exit {
         Mode::DryRun | Mode::Migrate | Mode::Repair => {
             match preflight::check(resolved, &job.allow, job.means(), job.mode == Mode::DryRun) {
                 Err(refusals) => refuse(&job, Some(name), refusals),
-                Ok(cleared) if job.mode == Mode::DryRun => print_text(&dry_run(&cleared)),
+                Ok(cleared) if job.mode == Mode::DryRun => dry_run(&job, &cleared),
                 Ok(cleared) => migrate(&job, cleared),
             }
         }
@@ -154,12 +153,10 @@ pub fn start(job: Job) -> Exit {
 
 fn migrate(job: &Job, cleared: Cleared) -> Exit {
     let notes = cleared.notes().to_vec();
-    let remap_ids = cleared.remap_ids();
-    let groups = cleared.groups();
+    let (remap_ids, known, groups) = (cleared.remap_ids(), cleared.known().to_vec(), cleared.groups());
     let (resolved, source, size, location) = cleared.into_parts();
     let mut run = Run::new(resolved, job);
-    run.remap_ids = remap_ids;
-    run.groups = groups;
+    (run.remap_ids, run.known, run.groups) = (remap_ids, known, groups);
     notes.into_iter().for_each(|note| run.problems.note(note));
     run.look_at_patterns(&source);
     let journal = match Journal::open(location, job.allow.restart) {
@@ -212,8 +209,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
 
     let mut fixups = Vec::new();
     if !run.stop.is_set() {
-        fixups = fixup::apply(&run.plan, !job.allow.no_owner, &by_copy, &run.problems);
-        run.sync(&file_systems);
+        fixups = run.fix_up(job, &journal, &writer, &by_copy, &file_systems);
     }
     if let Some(repair) = repair {
         repair.settle(&run, &journal, &writer);
@@ -262,7 +258,7 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
         Against::Source => run.compare(job, &journal, &writer, depth),
     };
     if !run.stop.is_set() {
-        fixup::check(&run.plan, !job.allow.no_owner, &run.problems);
+        run.check_fixups(job, &journal);
     }
     run.nothing(&journal);
     progress.finish();

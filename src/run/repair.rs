@@ -3,7 +3,7 @@
 use super::Job;
 use super::stages::Run;
 use crate::journal::{Journal, Reader, State, Writer};
-use crate::problem::{Problem, Problems};
+use crate::problem::{Problem, ProblemKind, Problems};
 use crate::verify::{Depth, Scope};
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub(super) struct Repair {
     found: Arc<Problems>,
     depth: Depth,
+    overwrite: bool,
 }
 
 impl Repair {
@@ -20,7 +21,7 @@ impl Repair {
         let depth = job.verify.depth();
         run.verify(job, journal, writer, (depth, Scope::All), &found);
         writer.handle().flush();
-        Self { found, depth }
+        Self { found, depth, overwrite: job.allow.overwrite }
     }
 
     /// What is whole and verified by now is noted as repaired; the rest is a problem
@@ -35,6 +36,9 @@ impl Repair {
             shown += problem.count;
             if problem.loss().is_some() {
                 // What a file system cannot hold was counted again by the copy.
+            } else if problem.kind == ProblemKind::ChangedTarget && !self.overwrite {
+                // Kept: the copy has found the same.
+                run.problems.add(problem);
             } else if reader.as_ref().is_some_and(|reader| is_whole(reader, &problem, self.depth)) {
                 repaired += problem.count;
                 run.problems.note(format!("repaired: {}: {}", problem.path, problem.message));

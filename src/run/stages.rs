@@ -4,11 +4,11 @@ use super::{Job, Mode};
 use crate::against::Comparison;
 use crate::clock::{self, Moment};
 use crate::copy::descriptors::share;
-use crate::copy::{Engine, Options, Parts};
+use crate::copy::{Engine, History, Options, Parts};
 use crate::durable::{Epochs, FileSystems, Surroundings};
 use crate::exit::Exit;
 use crate::groups::Groups;
-use crate::journal::{Declared, Journal, JournalError, RunKind, Writer};
+use crate::journal::{Declared, Journal, JournalError, Reader, RunKind, Writer};
 use crate::meta::{Keep, Owners};
 use crate::pace::Pace;
 use crate::path::RelPath;
@@ -21,7 +21,7 @@ use crate::report::{self, Report, human};
 use crate::stop::{Reason, Stop};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, stat_fd};
-use crate::verify::{self, Depth, Scope, Verifier, WorstMedium};
+use crate::verify::{self, Depth, Mend, Scope, Verifier, WorstMedium};
 use crate::{completeness, extras, fixup, leftovers, shell, shortage};
 use rustix::fs::OFlags;
 use std::sync::atomic::AtomicU64;
@@ -47,6 +47,8 @@ pub(super) struct Run {
     pub(super) groups: Arc<Groups>,
     /// Something may be on the target that an interrupted run left.
     leftovers: bool,
+    /// For each target, whether an earlier run had anything to copy there.
+    pub(super) known: Vec<bool>,
 }
 
 impl Run {
@@ -64,6 +66,7 @@ impl Run {
             remap_ids: job.allow.remap_ids,
             groups: Arc::default(),
             leftovers: false,
+            known: Vec::new(),
         };
         run.declared_problems();
         run.plan.left_out().iter().for_each(|left_out| run.problems.note(left_out.words()));
@@ -302,6 +305,8 @@ impl Run {
             options: Options {
                 keep: Keep { owner: self.owners(job), atime: job.atime },
                 cross_mounts: job.allow.cross_mounts,
+                overwrite: job.allow.overwrite,
+                histories: self.histories(job, journal),
                 threads: job.threads,
                 open_files: job.open_files,
             },
@@ -312,6 +317,16 @@ impl Run {
             self.stop.set(Reason::Fatal(error));
             Vec::new()
         })
+    }
+
+    fn histories(&self, job: &Job, journal: &Journal) -> Vec<History> {
+        let past = journal.past();
+        let history = |known: &bool| History {
+            first: !known || !past.ended,
+            interrupted: past.interrupted,
+            restarted: job.allow.restart,
+        };
+        self.known.iter().map(history).collect()
     }
 
     fn owners(&self, job: &Job) -> Owners {
@@ -331,7 +346,12 @@ impl Run {
         (depth, scope): (Depth, Scope),
         problems: &Arc<Problems>,
     ) -> Option<verify::Medium> {
-        let verifier = self.verifier(job, journal, writer, (depth, scope), problems)?;
+        let mend = match (job.mode, scope) {
+            (Mode::Repair, Scope::All) if job.allow.overwrite => Mend::Everything,
+            (Mode::Repair, Scope::All) => Mend::Attributes,
+            _ => Mend::Damage,
+        };
+        let verifier = Verifier { mend, ..self.verifier(job, journal, writer, (depth, scope), problems)? };
         self.heed(verifier.run(journal));
         let left_out = verifier.left_out.into_inner();
         if left_out > 0 {
@@ -399,6 +419,7 @@ impl Run {
             state: Some(journal.directory_id().map_err(|error| verify::stop_on(&error, &self.stop)).ok()?),
             depth,
             scope,
+            mend: Mend::Damage,
             left_out: AtomicU64::default(),
             threads: job.threads,
             counters: Arc::clone(&self.counters),
@@ -411,8 +432,51 @@ impl Run {
         })
     }
 
+    /// Applies the fixups, and records what they changed once that is durable.
+    pub(super) fn fix_up(
+        &self,
+        job: &Job,
+        journal: &Journal,
+        writer: &Writer,
+        by_copy: &[bool],
+        file_systems: &FileSystems,
+    ) -> Vec<fixup::Outcome> {
+        writer.handle().flush();
+        let reader = match journal.reader() {
+            Ok(reader) => reader,
+            Err(error) => {
+                verify::stop_on(&error, &self.stop);
+                return Vec::new();
+            }
+        };
+        let applied = fixup::apply(self.fixup_means(job, &reader), by_copy);
+        self.sync(file_systems);
+        if !self.stop.is_set() {
+            writer.handle().fixed(applied.fixed);
+            writer.handle().meta(fixup::FIXED, applied.paths);
+        }
+        applied.outcomes
+    }
+
+    pub(super) fn check_fixups(&self, job: &Job, journal: &Journal) {
+        match journal.reader() {
+            Ok(reader) => fixup::check(self.fixup_means(job, &reader)),
+            Err(error) => verify::stop_on(&error, &self.stop),
+        }
+    }
+
+    fn fixup_means<'a>(&'a self, job: &Job, reader: &'a Reader) -> fixup::Means<'a> {
+        fixup::Means {
+            plan: &self.plan,
+            owners: !job.allow.no_owner,
+            repair: job.mode == Mode::Repair,
+            journal: Some(reader),
+            problems: &self.problems,
+        }
+    }
+
     /// Makes the fixups durable.
-    pub(super) fn sync(&self, file_systems: &FileSystems) {
+    fn sync(&self, file_systems: &FileSystems) {
         if let Err(errno) = file_systems.sync_all() {
             let words = crate::sys::errno_words(errno);
             self.stop.set(Reason::Fatal(format!("the fixups could not be made durable (syncfs: {words})")));

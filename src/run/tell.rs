@@ -4,13 +4,14 @@ use super::Job;
 use super::stages::Run;
 use crate::cli::{fail, print_text};
 use crate::exit::Exit;
-use crate::journal::Writer;
+use crate::journal::{JournalError, Writer};
+use crate::pace::Pace;
 use crate::preflight::{self, Cleared};
 use crate::report::{self, Report, human};
 use crate::stop::{Reason, Stop};
 use crate::sys::errno_words;
 use crate::sys::output::{self, Existing};
-use crate::{clock, plan, shell};
+use crate::{clock, plan, shell, verify};
 use std::path::PathBuf;
 
 /// Records the report, ends the journal, and tells.
@@ -83,7 +84,8 @@ pub(super) fn refuse(job: &Job, plan: Option<String>, reasons: Vec<String>) -> E
     fail("refused, nothing was written", Exit::Refused)
 }
 
-pub(super) fn dry_run(cleared: &Cleared) -> String {
+/// What a run would copy, and what it would keep because somebody has changed it.
+pub(super) fn dry_run(job: &Job, cleared: &Cleared) -> Exit {
     let mut out = plan::table(cleared.plan());
     out.push_str("\nwould copy:\n");
     for (target, survey) in cleared.plan().targets.iter().zip(cleared.surveys()) {
@@ -99,9 +101,41 @@ pub(super) fn dry_run(cleared: &Cleared) -> String {
     for problem in preflight::left_out(cleared.plan(), cleared.source()) {
         out.push_str(&format!("problem: {}: {}\n", problem.path, problem.message));
     }
+    match changed_since(job, cleared) {
+        Ok(words) => out.push_str(&words),
+        Err(error) => return fail(&error.to_string(), Exit::Refused),
+    }
     cleared.notes().iter().for_each(|note| out.push_str(&format!("note: {note}\n")));
     out.push_str("dry run: nothing was written\n");
-    out
+    print_text(&out)
+}
+
+/// Entries that a list names; the others are counted.
+const NAMED: u64 = 50;
+
+fn changed_since(job: &Job, cleared: &Cleared) -> Result<String, JournalError> {
+    let Some(reader) = cleared.journal().read()?.filter(|_| !job.allow.restart) else { return Ok(String::new()) };
+    let (mut listed, mut count) = (String::new(), 0);
+    let pace = Pace::new(Stop::default(), job.bwlimit);
+    verify::since_copied(&cleared.plan().root, &reader, &pace, |problem| {
+        count += 1;
+        if count <= NAMED {
+            let kind = problem.kind.word();
+            listed.push_str(&format!("  {}: {kind}: {}\n", problem.path, problem.message));
+        }
+    })?;
+    if count == 0 {
+        return Ok(String::new());
+    }
+    if count > NAMED {
+        listed.push_str(&format!("  … and {} more\n", human::count(count - NAMED)));
+    }
+    let heading = if job.allow.overwrite {
+        "changed on the target since it was copied; of these, changed-target would be replaced:"
+    } else {
+        "changed on the target since it was copied, and would stay so:"
+    };
+    Ok(format!("\n{heading}\n{listed}"))
 }
 
 /// The first signal ends the run after its epoch; the second ends it at once,

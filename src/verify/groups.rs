@@ -6,7 +6,7 @@
 use super::Verifier;
 use crate::copy::FEWEST_AT_LIMIT;
 use crate::groups::Groups;
-use crate::journal::{JournalError, Member, Reader};
+use crate::journal::{JournalError, Member, Reader, Seen};
 use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ impl Verifier {
     /// Reports the names that lost their links, and marks them, so that the next run links
     /// them again.
     pub(crate) fn groups(&self, reader: &Reader) -> Result<(), JournalError> {
+        self.journal.flush();
         let shares = Groups::of_shares(&self.plan);
         reader.split_groups(|members| {
             let mut placed = Vec::new();
@@ -28,7 +29,10 @@ impl Verifier {
                 for Placed { path, member, .. } in lost {
                     let (expected, found) = (format!("the inode of {}", kept.path), "an inode of its own".to_string());
                     self.problem(member.target, Problem::differs(path, ProblemKind::Link, expected, found));
-                    self.journal.bad(vec![(member.dir, member.name)]);
+                    // As this verification saw it.
+                    let Ok(name) = Name::new(&member.name) else { continue };
+                    let ctime = reader.find(member.dir, &name)?.map(|row| row.dst_ctime).unwrap_or_default();
+                    self.journal.bad(vec![Seen { dir: member.dir, name: member.name, ino: member.dst_ino, ctime }]);
                 }
             }
             Ok(())

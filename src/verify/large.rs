@@ -3,7 +3,7 @@
 use super::Verifier;
 use super::medium::{ReadError, Reading};
 use crate::digest::{CHUNK, ChunkValue, chunks_of, merge};
-use crate::journal::Row;
+use crate::journal::{Row, Standing};
 use crate::path::RelPath;
 use crate::problem::{Problem, ProblemKind};
 use crate::sys::{Errno, errno_words};
@@ -35,13 +35,14 @@ impl Verifier {
         (merge(&values, row.size) == row.digest).then_some(values)
     }
 
-    /// Reads every chunk; the journal forgets those that differ, so that only they
-    /// are copied again.
+    /// Reads every chunk; the journal forgets those that differ, where they are to be
+    /// mended, so that only they are copied again.
     pub(super) fn compare_chunks(
         &self,
         reading: &Reading,
         path: &RelPath,
         row: &Row,
+        standing: Standing,
         expected: &[ChunkValue],
     ) -> Result<Option<Problem>, ReadError> {
         let next = AtomicUsize::new(0);
@@ -92,7 +93,9 @@ impl Verifier {
             bad.len(),
             shown.join(", ")
         );
-        self.journal.bad_chunks(row.dir, row.name.clone(), bad);
+        if self.mend.covers(standing) {
+            self.journal.bad_chunks(row.dir, row.name.clone(), bad);
+        }
         Ok(Some(Problem::new(path.clone(), ProblemKind::Content, message)))
     }
 }

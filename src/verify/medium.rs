@@ -7,7 +7,7 @@ use crate::path::Name;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::{Errno, file};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
@@ -184,10 +184,4 @@ fn open(dir: &TargetDir, name: &Name) -> Result<(OwnedFd, bool), Errno> {
         Err(Errno::INVAL) => dir.open_file(name, OFlags::empty()).map(|fd| (fd, false)),
         Err(errno) => Err(errno),
     }
-}
-
-/// Whether the file system of `dir` lives in memory; one that does not say is
-/// taken for that, so that no medium is claimed to have been read.
-pub(crate) fn is_memory(dir: impl AsFd) -> bool {
-    crate::sys::filesystem::space(dir).map_or(true, |space| space.is_memory())
 }

@@ -1,31 +1,33 @@
 //! Verification: every entry of the journal against the target, content from
 //! the medium and all metadata.
 
+pub(crate) mod differences;
 pub(crate) mod extra;
 mod groups;
 mod large;
 mod medium;
 mod since;
+mod since_copied;
 
 pub use medium::{Medium, WorstMedium};
-pub(crate) use medium::{is_memory, read_chunk};
+pub(crate) use medium::{ReadError, read_chunk};
 pub use since::Since;
+pub use since_copied::since_copied;
 
 use crate::clock;
-use crate::journal::{Journal, JournalError, Reader, Row, Seen, WriterHandle};
-use crate::meta::{self, Actual, Xattrs};
+use crate::digest::chunks_of;
+use crate::journal::{Journal, JournalError, Reader, Row, Seen, Standing, State, WriterHandle};
 use crate::pace::Pace;
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::Resolved;
 use crate::problem::{Problem, ProblemKind, Problems};
 use crate::progress::counters::{Counters, add};
 use crate::stop::{Reason, Stop};
-use crate::sys::Errno;
-use crate::sys::dir::{TargetDir, open_target};
-use crate::sys::flags::{self, Flags};
-use crate::sys::stat::{Kind, Stat, Time};
-use crate::sys::xattr::Holder;
-use medium::{ReadError, Reading};
+use crate::sys::dir::open_target;
+use crate::sys::stat::{Kind, Stat};
+use crate::sys::{Errno, leads_nowhere};
+use differences::{Place, changed, differences, without_losses, without_moved_times};
+use medium::Reading;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,6 +53,33 @@ pub enum Scope {
     Since(Since),
 }
 
+/// Which of the differences that it finds verification marks for a copy: a run that
+/// copies trusts a mark as long as the entry has not changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mend {
+    /// Damage: what differs though nobody has changed it.
+    Damage,
+    /// Also what was removed, and whose attributes were changed, but no changed content.
+    Attributes,
+    /// Everything.
+    Everything,
+}
+
+impl Mend {
+    fn is_wanted(self) -> bool {
+        self != Self::Damage
+    }
+
+    /// True for a difference of an entry that stands so.
+    pub(crate) fn covers(self, standing: Standing) -> bool {
+        match standing {
+            Standing::AsRecorded => true,
+            Standing::Touched => self != Self::Damage,
+            Standing::Changed => self == Self::Everything,
+        }
+    }
+}
+
 /// Everything that verification needs.
 pub struct Verifier {
     /// The plan; its entries are not asked for, the journal's are.
@@ -65,6 +94,8 @@ pub struct Verifier {
     pub depth: Depth,
     /// Which entries.
     pub scope: Scope,
+    /// What is marked to be copied again.
+    pub mend: Mend,
     /// Entries that the scope left out.
     pub left_out: AtomicU64,
     /// Threads.
@@ -89,8 +120,10 @@ pub struct Verifier {
 pub(crate) enum Looked {
     /// It was verified before and has not changed since.
     LeftOut,
-    /// Its differences; the ctime that it had before, if it is there.
-    At { ctime: Option<Time>, found: Vec<Problem> },
+    /// It is not there, or cannot be looked at.
+    Unreachable(Problem),
+    /// What it was before it was looked at, how that stands to its row, and its differences.
+    At { stat: Stat, standing: Standing, found: Vec<Problem> },
     /// The run is ending.
     Stopped,
 }
@@ -193,37 +226,58 @@ impl Verifier {
     fn batch(&self, path: &RelPath, batch: Batch) {
         debug_assert!(batch.rows.iter().all(|row| row.dir == batch.dir), "one directory");
         let (mut good, mut bad) = (Vec::new(), Vec::new());
-        let opened = open_target(&self.plan.root, path).map(|dir| (is_memory(&dir), dir));
+        let opened = open_target(&self.plan.root, path);
+        // The row of a directory that is gone says so for all that was in it.
+        if opened.as_ref().is_err_and(|errno| leads_nowhere(*errno)) && self.is_recorded(batch.dir) {
+            return;
+        }
+        let place = opened.as_ref().map(Place::of);
         for row in batch.rows {
             if self.stop.is_set() {
                 break;
             }
             let Ok(name) = Name::new(&row.name) else { continue };
-            let looked = match &opened {
-                Ok((memory, dir)) => self.entry(dir, *memory, path, &name, &row),
-                Err(errno) => Looked::At { ctime: None, found: vec![unreachable(&path.join(&name), *errno)] },
+            let looked = match &place {
+                Ok(place) => self.entry(place, path, &name, &row, Some(&row)),
+                Err(errno) => Looked::Unreachable(unreachable(&path.join(&name), **errno)),
             };
-            let (ctime, found) = match looked {
+            let key = |ino, ctime| Seen { dir: row.dir, name: row.name.clone(), ino, ctime };
+            let found = match looked {
                 Looked::Stopped => break,
                 Looked::LeftOut => {
                     add(&self.left_out, 1);
                     continue;
                 }
-                Looked::At { ctime, found } => (ctime, found),
+                Looked::Unreachable(problem) => {
+                    bad.extend(self.mend.is_wanted().then(|| key(row.dst_ino, row.dst_ctime)));
+                    vec![problem]
+                }
+                // The content was not looked at: that it is good is not known.
+                Looked::At { found, .. }
+                    if found.is_empty() && row.kind() == Kind::File && self.depth == Depth::Metadata =>
+                {
+                    found
+                }
+                Looked::At { stat, found, .. } if found.is_empty() => {
+                    good.push(key(stat.ino, stat.ctime));
+                    found
+                }
+                Looked::At { stat, standing, found } => {
+                    if standing == Standing::Changed && self.mend.covers(standing) && row.has_chunks() {
+                        // None of them stands for what is there.
+                        self.journal.bad_chunks(row.dir, row.name.clone(), (0..chunks_of(row.size)).collect());
+                    }
+                    bad.extend(self.mend.covers(standing).then(|| key(stat.ino, stat.ctime)));
+                    found
+                }
             };
             if let Some(tally) = self.counters.targets.get(row.target as usize) {
                 add(&tally.verified, 1);
             }
-            if let Ok((_, dir)) = &opened
+            if let Ok(dir) = &opened
                 && self.scope != Scope::Unverified
             {
                 self.extra_names(dir, &name, &path.join(&name), &row);
-            }
-            match ctime.filter(|_| found.is_empty()) {
-                // The content was not looked at: that it is good is not known.
-                Some(_) if row.kind() == Kind::File && self.depth == Depth::Metadata => {}
-                Some(ctime) => good.push(Seen { dir: row.dir, name: row.name, ctime }),
-                None => bad.push((row.dir, row.name)),
             }
             found.into_iter().for_each(|problem| self.problem(row.target, problem));
         }
@@ -233,6 +287,12 @@ impl Verifier {
         if !bad.is_empty() {
             self.journal.bad(bad);
         }
+    }
+
+    /// True when the directory `id` has a row of its own that is verified.
+    fn is_recorded(&self, id: i64) -> bool {
+        let row = self.ask(|reader| reader.directory(id)).flatten();
+        row.is_some_and(|row| matches!(row.state, State::Done | State::Bad))
     }
 
     pub(crate) fn problem(&self, target: u32, problem: Problem) {
@@ -247,12 +307,20 @@ impl Verifier {
         answer.map_err(|error| stop_on(&error, &self.stop)).ok()
     }
 
-    /// All differences of one entry.
-    pub(crate) fn entry(&self, dir: &TargetDir, memory: bool, parent: &RelPath, name: &Name, row: &Row) -> Looked {
+    /// All differences of one entry from `row`, which the journal recorded or which
+    /// the source shall have; `recorded` is the former, where there is one.
+    pub(crate) fn entry(
+        &self,
+        place: &Place<'_>,
+        parent: &RelPath,
+        name: &Name,
+        row: &Row,
+        recorded: Option<&Row>,
+    ) -> Looked {
         let path = parent.join(name);
-        let stat = match dir.stat_at(name) {
+        let stat = match place.dir.stat_at(name) {
             Ok(stat) => stat,
-            Err(errno) => return Looked::At { ctime: None, found: vec![unreachable(&path, errno)] },
+            Err(errno) => return Looked::Unreachable(unreachable(&path, errno)),
         };
         if let Scope::Since(since) = self.scope
             && !since.asks_for(row, &stat)
@@ -261,33 +329,36 @@ impl Verifier {
             self.tell_losses(&path, row, stat.dev);
             return Looked::LeftOut;
         }
-        let attributes = read_attributes(dir, name, stat.kind, &row.wanted);
-        let unread = attributes.as_ref().err().copied();
-        let attributes = attributes.ok();
-        let actual = Actual {
-            stat: &stat,
-            xattrs: attributes.as_ref().map(|a| &a.0),
-            flags: attributes.as_ref().and_then(|a| a.1).map(|a| a.0),
-            project: attributes.as_ref().and_then(|a| a.1).map(|a| a.1),
+        let standing = match recorded {
+            Some(recorded) if recorded.still_damaged(&stat, place.disk) => Standing::AsRecorded,
+            Some(recorded) => recorded.standing(&stat, place.disk),
+            None => Standing::AsRecorded,
         };
-        let mut found = meta::compare(&path, &row.wanted, actual);
-        found.extend(unread.map(|errno| Problem::failed(path.clone(), ProblemKind::Io, "read attributes", errno)));
-        if stat.kind == row.kind() {
-            found.extend(compare_rest(dir, &path, name, row, &stat));
-            let content = stat.kind == Kind::File && self.depth == Depth::Content && row.size == stat.size;
-            if content && !(row.alias && self.is_vouched_for(row)) {
-                match self.content(dir, memory, &path, name, row) {
-                    Ok(problem) => found.extend(problem),
-                    Err(ReadError::Stopped) => return Looked::Stopped,
-                    Err(ReadError::Failed(operation, errno)) => {
-                        found.push(Problem::failed(path.clone(), ProblemKind::Io, operation, errno));
-                    }
+        if let (Some(recorded), Standing::Changed) = (recorded, standing) {
+            return Looked::At { stat, standing, found: vec![changed(&path, recorded, &stat)] };
+        }
+        let mut found = differences(place, &path, name, row, &stat);
+        without_losses(&mut found, row);
+        without_moved_times(&mut found, standing, recorded.unwrap_or(row));
+        let look_inside = self.depth == Depth::Content && row.size == stat.size;
+        let is_file = stat.kind == row.kind() && stat.kind == Kind::File;
+        if is_file && look_inside && !(row.alias && self.is_vouched_for(row)) {
+            match self.content(place, &path, name, row, standing) {
+                Ok(problem) => found.extend(problem),
+                Err(ReadError::Stopped) => return Looked::Stopped,
+                Err(ReadError::Failed(operation, errno)) => {
+                    found.push(Problem::failed(path.clone(), ProblemKind::Io, operation, errno));
                 }
             }
         }
-        found.retain(|problem| !problem.is_known(row.wanted.lost));
         self.tell_losses(&path, row, stat.dev);
-        Looked::At { ctime: Some(stat.ctime), found }
+        let touched = recorded.filter(|_| standing == Standing::Touched);
+        let is_other = |p: &Problem| matches!(p.kind, ProblemKind::Content | ProblemKind::Target);
+        if let Some(recorded) = touched.filter(|_| found.iter().any(is_other)) {
+            let found = vec![changed(&path, recorded, &stat)];
+            return Looked::At { stat, standing: Standing::Changed, found };
+        }
+        Looked::At { stat, standing, found }
     }
 
     /// True when the content of this further name is verified under another one.
@@ -309,16 +380,16 @@ impl Verifier {
 
     fn content(
         &self,
-        dir: &TargetDir,
-        memory: bool,
+        place: &Place<'_>,
         path: &RelPath,
         name: &Name,
         row: &Row,
+        standing: Standing,
     ) -> Result<Option<Problem>, ReadError> {
         let Some(digest) = row.digest else { return Ok(None) };
-        let reading = Reading::open(dir, name)?;
+        let reading = Reading::open(place.dir, name)?;
         let found = match self.chunks_of(row) {
-            Some(chunks) => self.compare_chunks(&reading, path, row, &chunks),
+            Some(chunks) => self.compare_chunks(&reading, path, row, standing, &chunks),
             None => reading.digest(digest.algorithm, &self.pace).map(|found| {
                 let hex = |bytes: &[u8; 32]| format!("BLAKE3 {}", blake3::Hash::from_bytes(*bytes).to_hex());
                 (found != digest).then(|| {
@@ -326,7 +397,7 @@ impl Verifier {
                 })
             }),
         };
-        let bytes = reading.finish(memory, &self.medium);
+        let bytes = reading.finish(place.memory, &self.medium);
         if let Some(tally) = self.counters.targets.get(row.target as usize) {
             add(&tally.verified_bytes, bytes);
         }
@@ -343,74 +414,6 @@ pub(crate) fn unreachable(path: &RelPath, errno: Errno) -> Problem {
         ),
         _ => Problem::failed(path.clone(), ProblemKind::Io, "open on the target", errno),
     }
-}
-
-/// Attributes, and flags with the project id where any are wanted.
-fn read_attributes(
-    dir: &TargetDir,
-    name: &Name,
-    kind: Kind,
-    wanted: &meta::Wanted,
-) -> Result<(Xattrs, Option<(Flags, u32)>), Errno> {
-    let asked = !wanted.flags.is_empty() || wanted.project != 0;
-    let fd = match kind {
-        Kind::Directory => dir.open_dir(name)?.into_fd(),
-        Kind::File if asked => dir.open_file(name, rustix::fs::OFlags::empty())?,
-        _ => return Ok((Xattrs::read(Holder::handle(&dir.open_handle(name)?))?, None)),
-    };
-    // What the file system does not have, no inode of it has.
-    let flags = if asked { Some((or_none(flags::get(&fd))?, or_none(flags::project(&fd))?)) } else { None };
-    Ok((Xattrs::read(Holder::file(&fd))?, flags))
-}
-
-fn or_none<T: Default>(answer: Result<T, Errno>) -> Result<T, Errno> {
-    match answer {
-        Err(errno) if flags::is_absent(errno) => Ok(T::default()),
-        answer => answer,
-    }
-}
-
-/// What the metadata does not say: size, link target, device number, link group.
-fn compare_rest(dir: &TargetDir, path: &RelPath, name: &Name, row: &Row, stat: &Stat) -> Vec<Problem> {
-    let mut found = Vec::new();
-    let mut differs = |kind, expected: String, actual: String| {
-        if expected != actual {
-            found.push(Problem::differs(path.clone(), kind, expected, actual));
-        }
-    };
-    match stat.kind {
-        Kind::File => {
-            differs(ProblemKind::Size, row.size.to_string(), stat.size.to_string());
-            // Names of one inode would all say the same.
-            if !row.alias && row.size == stat.size && row.is_dense(stat) {
-                let bytes = |n: u64| format!("{n} bytes on the medium");
-                differs(ProblemKind::Holes, bytes(row.allocated), bytes(stat.allocated));
-            }
-        }
-        Kind::CharDevice | Kind::BlockDevice => {
-            differs(ProblemKind::Type, format!("device {}", row.rdev), format!("device {}", stat.rdev));
-        }
-        Kind::Symlink => {
-            let shown = |text: &[u8]| crate::path::escape(text).into_owned();
-            match dir.read_link(name) {
-                Ok(text) => differs(ProblemKind::Target, shown(row.link.as_deref().unwrap_or_default()), shown(&text)),
-                Err(errno) => found.push(Problem::failed(path.clone(), ProblemKind::Io, "read the symlink", errno)),
-            }
-        }
-        _ => {}
-    }
-    // Names of one group were all recorded with the inode that they share.
-    // By FUSE the numbers may be made up anew each time, and tell nothing.
-    let made_up = || crate::sys::filesystem::space(dir).is_ok_and(|space| space.may_lack_owners());
-    if row.nlink > 1 && stat.kind != Kind::Directory && stat.ino != row.dst_ino && !made_up() {
-        found.push(Problem::differs(
-            path.clone(),
-            ProblemKind::Link,
-            format!("inode {}", row.dst_ino),
-            format!("inode {}", stat.ino),
-        ));
-    }
-    found
 }
 
 /// A journal that cannot be read ends the run.

@@ -201,7 +201,8 @@ const BREAKAGES: &[Breakage] = &[
     ("system-profile", |m| sh!("rm", m.at("nix/store/aaaa-nixos-system/init"))),
 ];
 
-/// Each is found alone, and `--repair` takes it away again.
+/// Each is found alone, and `--repair` takes it away again; what somebody has written
+/// there is replaced only when that is asked for.
 #[test]
 fn one_broken_thing_is_found_alone_and_repaired() {
     need_root!();
@@ -213,7 +214,7 @@ fn one_broken_thing_is_found_alone_and_repaired() {
         let after = moving.findings();
         let new: Vec<_> = after.difference(&before).collect();
         assert!(new.len() == 1 && new[0].0 == *id, "{id} gives {new:?}");
-        moving.migrate(&["--repair"]);
+        moving.migrate(&["--repair", "--overwrite"]);
         assert_eq!(moving.findings(), before, "{id} is not repaired");
     }
 }

@@ -4,6 +4,7 @@ pub(crate) mod attach;
 pub(crate) mod attack;
 pub(crate) mod attributes;
 pub(crate) mod cuts;
+pub(crate) mod damage;
 pub(crate) mod disk;
 pub(crate) mod dress;
 pub(crate) mod faulty;

@@ -1,0 +1,290 @@
+//! Later runs over a target in use: what somebody has changed there is kept.
+
+use crate::kit::damage::flip;
+use crate::kit::disk::World;
+use crate::kit::run::{Ran, run, spawn};
+use crate::kit::{need_root, sh, snapshot};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+
+const NEW: &str = "a month of work";
+
+/// A file, a symlink, a directory, two hard links, a large file: copied once.
+fn copied() -> (World, PathBuf) {
+    let world = World::ext4(400);
+    for name in ["f", "d/inner", "a", "dir/x", "dir/y"] {
+        world.file(&format!("data/{name}"), name);
+    }
+    std::fs::hard_link(world.data().join("a"), world.data().join("b")).unwrap();
+    symlink("here", world.data().join("link")).unwrap();
+    world.file("data/large", vec![3; 70 << 20]);
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    (world, plan)
+}
+
+fn kinds(ran: &Ran) -> Vec<(String, String)> {
+    let mut kinds = ran.problems();
+    kinds.iter_mut().for_each(|(_, path)| *path = path.trim_start_matches("/persist/data/").to_string());
+    kinds.sort();
+    kinds
+}
+
+/// The same single problem in every pass that does not overwrite.
+fn always(plan: &Path, kind: &str, path: &str) {
+    for args in [&[][..], &[], &["--repair"], &["--verify-only"], &["--verify-only", "--against", "source"]] {
+        let ran = run(plan, args).exits(1);
+        assert_eq!(kinds(&ran), [(kind.to_string(), path.to_string())], "{args:?}\n{ran}");
+    }
+    let dry = run(plan, &["--dry-run"]).exits(0).says("would stay so");
+    assert!(dry.stdout.contains(&format!("/persist/data/{path}: {kind}")), "{dry}");
+}
+
+#[test]
+fn what_somebody_has_written_is_kept_until_overwrite() {
+    need_root!();
+    for file in ["f", "large"] {
+        let (world, plan) = copied();
+        std::fs::write(world.target().join(file), NEW).unwrap();
+        always(&plan, "changed-target", file);
+        // Nor does a new state of the source take it back.
+        world.file(&format!("data/{file}"), "newer in the source");
+        run(&plan, &[]).exits(1).says("changed-target");
+        assert_eq!(std::fs::read_to_string(world.target().join(file)).unwrap(), NEW);
+        run(&plan, &["--overwrite"]).exits(0).says("which somebody had changed on the target, was replaced");
+        run(&plan, &["--verify-only"]).exits(0);
+        snapshot::assert_same(&world.data(), &world.target());
+    }
+}
+
+#[test]
+fn a_symlink_that_leads_elsewhere_by_now_is_kept() {
+    need_root!();
+    let (world, plan) = copied();
+    let link = world.target().join("link");
+    std::fs::remove_file(&link).unwrap();
+    symlink("there", &link).unwrap();
+    always(&plan, "changed-target", "link");
+    assert_eq!(std::fs::read_link(&link).unwrap().to_str(), Some("there"));
+    run(&plan, &["--overwrite"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn another_type_of_inode_in_an_entrys_place_is_kept() {
+    need_root!();
+    let (world, plan) = copied();
+    std::fs::remove_dir_all(world.target().join("d")).unwrap();
+    symlink("/elsewhere", world.target().join("d")).unwrap();
+    let ran = run(&plan, &[]).exits(1);
+    assert_eq!(kinds(&ran), [("changed-target".to_string(), "d".to_string())], "{ran}");
+    run(&plan, &["--repair"]).exits(1);
+    assert!(world.target().join("d").is_symlink());
+    run(&plan, &["--overwrite"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn an_editor_that_replaces_one_name_of_a_linked_file_is_kept() {
+    need_root!();
+    let (world, plan) = copied();
+    let target = world.target();
+    std::fs::write(target.join("new"), NEW).unwrap();
+    std::fs::rename(target.join("new"), target.join("b")).unwrap();
+    always(&plan, "changed-target", "b");
+    assert_eq!(std::fs::read_to_string(target.join("a")).unwrap(), "a");
+    run(&plan, &["--overwrite"]).exits(0);
+    snapshot::assert_same(&world.data(), &target);
+    // In place, through either name, both have changed.
+    std::fs::write(target.join("a"), NEW).unwrap();
+    let ran = run(&plan, &["--repair"]).exits(1);
+    let both = ["a", "b"].map(|name| ("changed-target".to_string(), name.to_string()));
+    assert_eq!(kinds(&ran), both, "{ran}");
+    assert_eq!(std::fs::read_to_string(target.join("b")).unwrap(), NEW);
+}
+
+#[test]
+fn another_owner_or_mode_is_reported_and_put_right_by_repair_alone() {
+    need_root!();
+    type Change = fn(&Path);
+    let changes: [(&str, &str, Change); 4] = [
+        ("f", "mode", |f| std::fs::set_permissions(f, PermissionsExt::from_mode(0o640)).unwrap()),
+        ("large", "owner", |f| chown(f, Some(7), None).unwrap()),
+        ("d", "mode", |d| std::fs::set_permissions(d, PermissionsExt::from_mode(0o750)).unwrap()),
+        ("a", "xattr", |f| xattr::set(f, "user.mine", b"1").unwrap()),
+    ];
+    for (name, kind, change) in changes {
+        let (world, plan) = copied();
+        change(&world.target().join(name));
+        for args in [&[][..], &[], &["--verify-only"]] {
+            let ran = run(&plan, args).exits(1);
+            let expected = (kind.to_string(), name.to_string());
+            assert!(kinds(&ran).contains(&expected), "{name} {args:?}\n{ran}");
+            assert!(kinds(&ran).iter().all(|p| p.0 == kind), "{name} {args:?}\n{ran}");
+        }
+        run(&plan, &["--repair"]).exits(0);
+        snapshot::assert_same(&world.data(), &world.target());
+        run(&plan, &[]).exits(0).says("nothing to copy");
+    }
+}
+
+#[test]
+fn a_new_name_beside_a_directory_that_somebody_altered_leaves_that_as_it_is() {
+    need_root!();
+    let (world, plan) = copied();
+    let dir = world.target().join("d");
+    std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o700)).unwrap();
+    world.file("data/d/later", "x");
+    let ran = run(&plan, &[]).exits(1);
+    assert_eq!(kinds(&ran), [("mode".to_string(), "d".to_string())], "{ran}");
+    assert_eq!(std::fs::metadata(&dir).unwrap().mode() & 0o7777, 0o700);
+    assert_eq!(std::fs::read(dir.join("later")).unwrap(), b"x");
+    run(&plan, &["--verify-only"]).exits(1);
+}
+
+#[test]
+fn what_was_deleted_comes_back_by_repair_alone() {
+    need_root!();
+    for name in ["f", "link", "b", "large", "dir"] {
+        let (world, plan) = copied();
+        sh!("rm", "-r", world.target().join(name));
+        for args in [&[][..], &["--verify-only"], &["--verify-only", "--against", "source"], &["--overwrite"]] {
+            let ran = run(&plan, args).exits(1);
+            assert_eq!(kinds(&ran), [("missing".to_string(), name.to_string())], "{args:?}\n{ran}");
+        }
+        run(&plan, &["--repair"]).exits(0);
+        snapshot::assert_same(&world.data(), &world.target());
+    }
+}
+
+#[test]
+fn names_that_come_and_go_in_a_directory_are_no_problem_of_it() {
+    need_root!();
+    let (world, plan) = copied();
+    let dir = world.target().join("dir");
+    std::fs::write(dir.join("mine"), "x").unwrap();
+    let time = std::fs::metadata(&dir).unwrap().modified().unwrap();
+    run(&plan, &[]).exits(0).says("nothing to copy");
+    run(&plan, &[]).exits(0).says("nothing to copy");
+    assert_eq!(std::fs::metadata(&dir).unwrap().modified().unwrap(), time);
+    std::fs::remove_file(dir.join("mine")).unwrap();
+    for args in [&["--verify-only"][..], &["--verify-only", "--against", "source"], &["--repair"], &[]] {
+        run(&plan, args).exits(0);
+    }
+}
+
+#[test]
+fn damage_is_repaired_by_any_run_that_knows_of_it() {
+    need_root!();
+    for name in ["f", "large", "a"] {
+        let (world, plan) = copied();
+        flip(&world, &world.target().join(name), 0);
+        run(&plan, &["--verify-only"]).exits(1).says("content");
+        run(&plan, &[]).exits(0);
+        run(&plan, &["--verify-only"]).exits(0);
+        flip(&world, &world.target().join(name), 0);
+        run(&plan, &["--verify-only"]).exits(1);
+        // Damaged, found so, and then written by somebody: that is newer.
+        std::fs::write(world.target().join(name), NEW).unwrap();
+        run(&plan, &[]).exits(1).says("changed-target");
+        assert_eq!(std::fs::read_to_string(world.target().join(name)).unwrap(), NEW);
+    }
+}
+
+#[test]
+fn a_tree_that_was_restored_from_a_backup_of_its_own_is_taken_as_it_is() {
+    need_root!();
+    let (world, plan) = copied();
+    sh!("cp", "-a", world.target(), world.persist.join("restored"));
+    sh!("rm", "-r", world.target());
+    sh!("mv", world.persist.join("restored"), world.target());
+    let ran = run(&plan, &[]).exits(0);
+    assert_eq!(ran.total("copied"), 0, "{ran}");
+    run(&plan, &["--verify-only"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_name_that_both_sides_have_since_the_last_run_is_kept() {
+    need_root!();
+    let (world, plan) = copied();
+    world.file("data/d/new", "from the source, and longer");
+    std::fs::write(world.target().join("d/new"), NEW).unwrap();
+    run(&plan, &[]).exits(1).says("no run of this plan has recorded what stands here");
+    run(&plan, &["--repair"]).exits(1);
+    assert_eq!(std::fs::read_to_string(world.target().join("d/new")).unwrap(), NEW);
+    run(&plan, &["--overwrite"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_first_run_into_a_filled_place_names_what_it_replaces() {
+    need_root!();
+    let world = World::ext4(64);
+    world.file("data/f", "from the source");
+    std::fs::create_dir(world.target()).unwrap();
+    std::fs::write(world.target().join("f"), "there before").unwrap();
+    run(&world.plan(""), &["--allow-nonempty"]).exits(0).says("/persist/data/f: a regular file of 12 bytes");
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_restart_takes_back_nothing_newer() {
+    need_root!();
+    let (world, plan) = copied();
+    std::fs::write(world.target().join("f"), NEW).unwrap();
+    run(&plan, &["--restart"]).exits(1).says("changed-target");
+    assert_eq!(std::fs::read_to_string(world.target().join("f")).unwrap(), NEW);
+    run(&plan, &["--restart", "--overwrite"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn names_that_an_inode_gets_from_run_to_run_stay_one_group() {
+    need_root!();
+    let (world, plan) = copied();
+    for name in ["0", "m", "zz", "d/0"] {
+        std::fs::hard_link(world.data().join("a"), world.data().join(name)).unwrap();
+        run(&plan, &[]).exits(0);
+        snapshot::assert_same(&world.data(), &world.target());
+    }
+    run(&plan, &["--verify-only"]).exits(0);
+}
+
+#[test]
+fn a_fixup_does_not_take_back_what_somebody_has_set_since() {
+    need_root!();
+    let world = World::ext4(64);
+    world.file("data/f", "x");
+    let fixups =
+        "[[fixup]]\npath = \"/persist/data\"\nmode = \"0700\"\n[[fixup]]\npath = \"/persist\"\nmode = \"0711\"\n";
+    let plan = world.plan(fixups);
+    run(&plan, &[]).exits(0);
+    run(&plan, &[]).exits(0);
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o7777;
+    for path in [world.target(), world.persist.clone()] {
+        let before = mode(&path);
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o750)).unwrap();
+        for args in [&[][..], &["--verify-only"]] {
+            let ran = run(&plan, args).exits(1);
+            assert_eq!(ran.problems().len(), 1, "{args:?}\n{ran}");
+        }
+        assert_eq!(mode(&path), 0o750);
+        run(&plan, &["--repair"]).exits(0);
+        assert_eq!(mode(&path), before);
+        run(&plan, &["--verify-only"]).exits(0);
+    }
+}
+
+#[test]
+fn what_is_written_while_its_replacement_is_made_is_kept() {
+    need_root!();
+    let (world, plan) = copied();
+    world.file("data/large", vec![4; 70 << 20]);
+    let child = spawn(&plan, &["--bwlimit", "20M"]);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    std::fs::write(world.target().join("large"), NEW).unwrap();
+    let ran = crate::kit::run::finish(child, "a slow run".into()).exits(1);
+    assert!(ran.stdout.contains("changed-target"), "{ran}");
+    assert_eq!(std::fs::read_to_string(world.target().join("large")).unwrap(), NEW);
+}
