@@ -25,11 +25,9 @@ pub fn since_copied(
         if above.as_ref().is_none_or(|(known, _)| *known != parent) {
             above = Some((parent.clone(), open_target(root, &parent)));
         }
-        let opened = above.as_ref().map(|(_, opened)| opened);
-        match opened {
-            Some(Ok(dir)) => of_entry(dir, &path, &name, &row, pace).into_iter().for_each(&mut found),
-            // The row of the directory says so for all that was in it.
-            Some(Err(_)) | None => {}
+        // Where the directory is gone its row says so for all that was in it.
+        if let Some((_, Ok(dir))) = &above {
+            of_entry(dir, &path, &name, &row, pace).into_iter().for_each(&mut found);
         }
         !pace.is_stopped()
     })
