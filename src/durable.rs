@@ -92,7 +92,11 @@ impl Written {
     /// Its row, if it will take the place of something else.
     fn replacing_row(&self) -> Option<Row> {
         match (&self.replace, &self.record) {
-            (Some(_), Record::Row(row)) => Some((**row).clone()),
+            // The new inode's ctime is not known before the rename; the older one's tells it from any change.
+            (Some(replace), Record::Row(row)) => {
+                let dst_ctime = replace.stands.map(|stands| stands.ctime).unwrap_or_default();
+                Some(Row { dst_ctime, ..(**row).clone() })
+            }
             _ => None,
         }
     }

@@ -40,6 +40,8 @@ pub(super) struct Born {
     pub(super) mended: bool,
     /// It has a mark, which must go at its end.
     pub(super) marked: bool,
+    /// What it will replace.
+    pub(super) stands: Option<Stat>,
 }
 
 /// Files with at least this many bytes of data are marked before they get room: what a kill
@@ -67,7 +69,7 @@ impl Engine {
         // Chunks have permits of their own.
         let dirty = source.stat.size.min(source.stat.allocated);
         let mut permit = (!chunked).then(|| self.submit.gate.acquire(dirty));
-        let (born, values) = match unfinished {
+        let (mut born, values) = match unfinished {
             Some(unfinished) => unfinished,
             None => match self.create(node, &parent, name, dirty).or_else(|errno| {
                 let again = self.submit.makes_room(errno, made);
@@ -80,6 +82,7 @@ impl Engine {
                 }
             },
         };
+        born.stands = own.stands.filter(|_| born.temporary.is_some());
         match self.fill(dir, name, source, &born, values, &mut permit) {
             Filling::Done(content) => {
                 if let Some(temporary) = &born.temporary
@@ -111,7 +114,7 @@ impl Engine {
         let marked = bytes >= MARKED
             && !node.disk.bare
             && mark::set(Holder::file(&fd), self.binding(&node.path().join(name)), Was::Born).is_ok();
-        Ok(Born { fd, temporary, mended: false, marked })
+        Ok(Born { fd, temporary, mended: false, marked, stands: None })
     }
 
     /// Copies the content until the source holds still.

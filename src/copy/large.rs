@@ -144,7 +144,7 @@ impl Engine {
             for at in [Some(temporary), None] {
                 let Ok(fd) = parent.open_to_write(at.as_ref().unwrap_or(name)) else { continue };
                 if stat_fd(&fd).is_ok_and(|stat| ours(&stat)) {
-                    return Some(Born { fd, temporary: at, mended: false, marked: true });
+                    return Some(Born { fd, temporary: at, mended: false, marked: true, stands: None });
                 }
             }
             return None;
@@ -159,6 +159,7 @@ impl Engine {
             temporary: None,
             mended: true,
             marked: false,
+            stands: None,
         })
     }
 
@@ -180,7 +181,7 @@ impl Engine {
         let values = if values.is_empty() { vec![None; usize::try_from(chunks).unwrap_or(usize::MAX)] } else { values };
         if values.iter().all(Option::is_none) {
             let id = SourceId::of(before, &self.volume_of(dir, before, || Ok(from)));
-            self.announce_unfinished(dir, name, before, id, target.ino);
+            self.announce_unfinished(dir, name, before, id, (target.ino, born.stands));
             if !born.marked {
                 // Nothing but its row says what it is when a kill leaves it with all its room.
                 self.submit.flush();
@@ -232,7 +233,14 @@ impl Engine {
 
     /// Tells the journal that the file is on its way, and that no chunk of an
     /// earlier attempt counts.
-    fn announce_unfinished(&self, dir: &OpenDir, name: &Name, source: &Stat, id: SourceId, ino: u64) {
+    fn announce_unfinished(
+        &self,
+        dir: &OpenDir,
+        name: &Name,
+        source: &Stat,
+        id: SourceId,
+        (ino, stands): (u64, Option<Stat>),
+    ) {
         let row = Row {
             dir: dir.node.id,
             name: name.as_bytes().to_vec(),
@@ -244,7 +252,7 @@ impl Engine {
             nlink: source.nlink,
             source: Some(id),
             dst_ino: ino,
-            dst_ctime: crate::sys::stat::Time::default(),
+            dst_ctime: stands.map(|stands| stands.ctime).unwrap_or_default(),
             allocated: 0,
             alias: false,
             digest: None,

@@ -21,7 +21,7 @@ use crate::durable::Written;
 use crate::journal::{Reader, Row, Standing, State};
 use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
-use crate::sys::stat::{Kind, Stat};
+use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::{Errno, effective_ids};
 use crate::verify::ReadError;
 use crate::verify::differences::{Place, changed, differences, has_same_content, seen, without_losses};
@@ -280,10 +280,11 @@ fn is_takeover(row: &Row, there: &Stat, source: &Stat, node: &DirNode) -> bool {
             row.state == State::Partial || row.standing(there, node.disk) != Standing::Changed
         }
         // The older one, which stood there when the run was cut off.
-        State::Partial | State::Replacing => {
-            let newest = row.wanted.mtime.max(Some(source.mtime));
-            Some(there.mtime) <= newest
+        State::Partial | State::Replacing if row.nlink.max(there.nlink) == 1 && row.dst_ctime != Time::default() => {
+            there.ctime == row.dst_ctime
         }
+        // Where that is not recorded, or other names have moved it, what is newer is somebody's.
+        State::Partial | State::Replacing => Some(there.mtime) <= row.wanted.mtime.max(Some(source.mtime)),
         State::Open | State::Passage | State::Done | State::Bad => true,
     }
 }

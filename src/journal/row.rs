@@ -25,9 +25,11 @@ pub enum State {
     /// Verification found it damaged, with the inode number and ctime of the row: it is
     /// copied again, unless somebody has changed it since.
     Bad,
-    /// A large file of which some chunks are on the medium; they have rows of their own.
+    /// A large file of which some chunks are on the medium; they have rows of their own. The
+    /// ctime is that of what it will replace.
     Partial,
-    /// What another inode is about to replace by a rename: the row is that of the new one.
+    /// What another inode is about to replace by a rename: the row is that of the new one, but
+    /// for the ctime, which is that of the older one.
     Replacing,
 }
 
