@@ -186,7 +186,7 @@ impl Run {
                 open_files,
             },
         });
-        engine.expect("the engine").run().expect("a copy");
+        engine.expect("the engine").run(|| ()).expect("a copy");
         epochs.finish(&self.stop);
         self.all_is_well();
         self.writer.finish().expect("a whole journal");

@@ -28,7 +28,8 @@ pub(super) enum Found {
 }
 
 impl Engine {
-    /// Holds the directory `opened`, found under `name`, against its row.
+    /// Holds the directory `opened`, found under `name`, against its row. `None` when that
+    /// cannot be done, which a problem says: it is not entered then.
     pub(super) fn judge_directory(
         &self,
         above: &DirNode,
@@ -36,34 +37,47 @@ impl Engine {
         opened: &TargetDir,
         stat: &Stat,
         prior: Option<&Row>,
-    ) -> Found {
-        let Some(row) = prior.filter(|row| row.state == State::Done) else { return Found::AsWanted };
+    ) -> Option<Found> {
+        let Some(row) = prior.filter(|row| row.state == State::Done) else { return Some(Found::AsWanted) };
         let interrupted = self.history(row.target).interrupted;
         // A run that was cut off had closed it to fill it.
         if interrupted && is_newborn(stat) {
-            return Found::AsWanted;
+            return Some(Found::AsWanted);
         }
         let standing = row.standing(stat, above.disk);
-        let moved = !interrupted && (row.source.is_some() && row.wanted.mtime.is_none() || moved(row, stat));
+        // Nobody has been here: the times that it has are not those of somebody's names.
+        let untouched = row.is_untouched(stat, above.disk);
+        let moved =
+            !interrupted && !untouched && (row.source.is_some() && row.wanted.mtime.is_none() || moved(row, stat));
         let found = if moved { Found::Moved } else { Found::AsWanted };
         if standing == Standing::AsRecorded {
-            return found;
+            return Some(found);
         }
         let path = above.path().join(name);
-        let Ok(parent) = above.open() else { return found };
+        let parent = match above.open() {
+            Ok(parent) => parent,
+            Err(errno) => {
+                self.target_failed(row.target, path, "open the directory above", errno);
+                return None;
+            }
+        };
         let place = Place { dir: &parent, disk: above.disk, memory: false };
         let mut differs = differences(&place, &path, name, row, stat);
         without_losses(&mut differs, row);
         differs.retain(|problem| problem.kind != ProblemKind::Mtime);
         if differs.is_empty() {
-            return found;
+            return Some(found);
+        }
+        let (attributes, unread) = Attributes::read(Holder::file(opened), stat);
+        if let Some(unread) = unread.first() {
+            self.target_failed(row.target, path, &unread.operation, unread.errno);
+            return None;
         }
         for problem in differs {
             self.problem(row.target, altered(problem));
         }
-        let (attributes, _) = Attributes::read(Holder::file(opened), stat);
         let keep = Keep { owner: if row.wanted.owner.is_some() { Owners::Kept } else { Owners::Left }, atime: false };
-        Found::Altered(Box::new(Wanted { mtime: None, ..Wanted::from_source(stat, attributes, &keep) }))
+        Some(Found::Altered(Box::new(Wanted { mtime: None, ..Wanted::from_source(stat, attributes, &keep) })))
     }
 
     /// Whether a directory may be made or entered under `name`, where a row of an earlier run
@@ -71,8 +85,10 @@ impl Engine {
     pub(super) fn may_enter(&self, above: &DirNode, name: &Name, target: u32, recorded: Option<&Row>) -> bool {
         let there = match above.open().and_then(|dir| super::takeover::found(dir.stat_at(name))) {
             Ok(there) => there,
-            // Whoever makes it meets the same error.
-            Err(_) => return true,
+            Err(errno) => {
+                self.target_failed(target, above.path().join(name), "look at", errno);
+                return false;
+            }
         };
         let finished = recorded.filter(|row| row.state == State::Done);
         match (there, finished) {

@@ -79,7 +79,7 @@ impl Engine {
             mark = found.map_err(|errno| failed("read its mark", errno)).ok()?;
             // What is marked for this name an earlier run was filling.
             if !matches!(mark, Mark::Ours(_)) {
-                match self.judge_directory(above, name, &opened, &stat, prior.as_ref()) {
+                match self.judge_directory(above, name, &opened, &stat, prior.as_ref())? {
                     Found::AsWanted => {}
                     Found::Moved => moved = true,
                     Found::Altered(found) => altered = Some(found),

@@ -56,7 +56,7 @@ pub(super) struct Source {
 
 impl Engine {
     /// Copies the open `source` to `name`, whatever its links.
-    pub(super) fn copy_file(&self, dir: &OpenDir, name: &Name, source: &Source, own: super::Override) -> Arrived {
+    pub(super) fn copy_file(&self, dir: &OpenDir, name: &Name, source: &Source, mut own: super::Override) -> Arrived {
         let node = &dir.node;
         let Ok(parent) =
             self.open_to_fill(node).map_err(|e| self.target_failed(node.target, node.path(), "open the directory", e))
@@ -86,7 +86,9 @@ impl Engine {
         match self.fill(dir, name, source, &born, values, &mut permit) {
             Filling::Done(content) => {
                 if let Some(temporary) = &born.temporary
-                    && let Err(errno) = self.lift_sticky_at(&parent, node.id, name)
+                    && let Err(errno) = self
+                        .lift_sticky_at(&parent, node.id, name)
+                        .and_then(|()| look_again(&parent, name, &mut own.stands))
                 {
                     self.target_failed(node.target, node.path().join(name), "lift the flags", errno);
                     // What stays is 0600, and the next attempt finds it by its name.
@@ -366,6 +368,19 @@ impl Engine {
             }
         }
     }
+}
+
+/// Flags that were lifted have moved the ctime by which a later run knows what stands there.
+fn look_again(dir: &TargetDir, name: &Name, stands: &mut Option<Stat>) -> Result<(), Errno> {
+    if let Some(then) = stands
+        && then.is_sticky()
+    {
+        let now = dir.stat_at(name)?;
+        if (now.ino, now.size, now.mtime) == (then.ino, then.size, then.mtime) {
+            *then = now;
+        }
+    }
+    Ok(())
 }
 
 fn ends_as_said(source: &Source, stat: &Stat, filled: Result<Filled, Failure>) -> Result<Filled, Failure> {

@@ -176,7 +176,6 @@ impl Engine {
         let (from, to) = (source.fd.as_fd(), born.fd.as_fd());
         let target = stat_fd(to).map_err(Failure::Write)?;
         let size = before.size;
-        let sparse = before.allocated < size || has_hole(from, size)?;
         let chunks = chunks_of(size);
         let values = if values.is_empty() { vec![None; usize::try_from(chunks).unwrap_or(usize::MAX)] } else { values };
         if values.iter().all(Option::is_none) {
@@ -187,6 +186,8 @@ impl Engine {
                 self.submit.flush();
             }
         }
+        // Whoever cannot read it goes on with what is announced.
+        let sparse = before.allocated < size || has_hole(from, size)?;
         if !sparse {
             match file::reserve(to, size) {
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}

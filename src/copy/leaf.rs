@@ -397,8 +397,16 @@ impl Engine {
         if temporary.is_some() {
             self.lift_sticky_at(&target, node.id, name)?;
         }
-        let handle = target.open_handle(temporary.as_ref().unwrap_or(name))?;
-        let made = stat_fd(&handle)?;
+        let born = temporary.as_ref().unwrap_or(name);
+        let held = target.open_handle(born).and_then(|handle| Ok((stat_fd(&handle)?, handle)));
+        let (made, handle) = match held {
+            Ok(held) => held,
+            Err(errno) => {
+                // No row will say whose it is.
+                target.unlink(born).ok();
+                return Err(errno);
+            }
+        };
         let same = made.kind == stat.kind
             && made.nlink == 1
             && match link {

@@ -213,9 +213,11 @@ impl Engine {
         })
     }
 
-    /// Copies everything and returns when the last entry is handed to its epoch.
-    pub fn run(self) -> Result<FixupsChanged, String> {
+    /// Copies everything and returns when the last entry is handed to its epoch. `begin` is
+    /// called before the first one, once there are threads.
+    pub fn run(self, begin: impl FnOnce()) -> Result<FixupsChanged, String> {
         let pool = crate::pool::start(self.options.threads, "copy")?;
+        begin();
         let nested = self.nested.clone();
         pool.scope(|scope| self.build(scope, &layout::destinations(&self.plan, |(t, e)| !nested[t][e])));
         self.report_unreached();

@@ -21,6 +21,7 @@ use crate::durable::Written;
 use crate::journal::{Reader, Row, Standing, State};
 use crate::path::{Name, RelPath};
 use crate::problem::{Problem, ProblemKind};
+use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::{Errno, effective_ids};
 use crate::verify::ReadError;
@@ -42,6 +43,9 @@ pub(super) enum Verdict {
 pub struct History {
     /// No run of this plan that came to its end has written there.
     pub first: bool,
+    /// When the first of them began to write; nobody sets a ctime, so what has an older one
+    /// stood there before.
+    pub began: Option<Time>,
     /// The last run that wrote was stopped or killed.
     pub interrupted: bool,
     /// The records of earlier runs were set aside.
@@ -129,6 +133,8 @@ impl Engine {
             standing => standing,
         };
         match standing {
+            // Its run could not give it all, and said so.
+            Standing::AsRecorded if !row.target_unchanged(there, node.disk) => Recorded::Replaceable,
             Standing::AsRecorded => Recorded::As(Box::new(row)),
             Standing::Changed => self.kept(self.keep_changed(node, name, &row, there)),
             Standing::Touched => self.judge_touched(node, name, row, there),
@@ -138,9 +144,17 @@ impl Engine {
     /// Its ctime, inode or attributes have moved: was its content changed?
     fn judge_touched(&self, node: &DirNode, name: &Name, row: Row, there: &Stat) -> Recorded {
         let path = node.path().join(name);
-        let Ok(target) = node.open() else { return Recorded::Kept };
+        let target = match node.open() {
+            Ok(target) => target,
+            Err(errno) => {
+                self.target_failed(node.target, path, "open its directory", errno);
+                return Recorded::Kept;
+            }
+        };
         let place = Place { dir: &target, disk: node.disk, memory: false };
         match has_same_content(&place, name, &row, &self.pace) {
+            // Its run could not give it all, and what it gave is there.
+            Ok(true) if row.source.is_none() => return Recorded::Replaceable,
             Ok(true) => {}
             Ok(false) => return self.kept(self.keep_changed(node, name, &row, there)),
             Err(ReadError::Stopped) => return Recorded::Kept,
@@ -151,6 +165,14 @@ impl Engine {
         }
         let mut found = differences(&place, &path, name, &row, there);
         without_losses(&mut found, &row);
+        // A run that was cut off had lifted its flags to replace it.
+        let lifted = |p: &Problem| {
+            let flags = row.wanted.flags.and(Flags::STICKY).each().map(|flag| flag.to_string());
+            p.kind == ProblemKind::Flags && flags.into_iter().any(|flag| p.attribute.as_deref() == Some(flag.as_str()))
+        };
+        if !found.is_empty() && self.history(node.target).interrupted && found.iter().all(lifted) {
+            return Recorded::Replaceable;
+        }
         if found.is_empty() {
             // The same in every respect, under another inode or ctime: recorded as it is by now.
             let settled = Row { dst_ino: there.ino, dst_ctime: there.ctime, state: State::Done, ..row };
@@ -202,8 +224,10 @@ impl Engine {
 
     /// Whether what no run has recorded may be replaced; says so if it is.
     fn is_replaceable(&self, node: &DirNode, name: &Name, target: u32, there: &Stat, source: Option<&Stat>) -> bool {
-        let History { first, restarted, .. } = self.history(target);
+        let History { first, restarted, began, .. } = self.history(target);
         let newer = restarted && source.is_none_or(|source| there.mtime > source.mtime);
+        // What an earlier run was to replace and could not is still what it found.
+        let first = first || !node.disk.bare && began.is_some_and(|began| there.ctime < began);
         let replaceable = self.options.overwrite || first && !newer;
         if replaceable {
             let path = node.path().join(name);
@@ -280,8 +304,9 @@ fn is_takeover(row: &Row, there: &Stat, source: &Stat, node: &DirNode) -> bool {
             row.state == State::Partial || row.standing(there, node.disk) != Standing::Changed
         }
         // The older one, which stood there when the run was cut off.
+        State::Partial | State::Replacing if row.dst_ctime != Time::default() && there.ctime == row.dst_ctime => true,
         State::Partial | State::Replacing if row.nlink.max(there.nlink) == 1 && row.dst_ctime != Time::default() => {
-            there.ctime == row.dst_ctime
+            false
         }
         // Where that is not recorded, or other names have moved it, what is newer is somebody's.
         State::Partial | State::Replacing => Some(there.mtime) <= row.wanted.mtime.max(Some(source.mtime)),

@@ -30,8 +30,9 @@ pub use writer::{Fixed, RunKind, Seen, Writer, WriterHandle};
 
 use crate::path::Name;
 use crate::sys::Errno;
+use crate::sys::stat::Time;
 use connect::{Files, Held, Place};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use rustix::fs::OFlags;
 use state_dir::StateDir;
 use std::path::{Path, PathBuf};
@@ -318,6 +319,8 @@ fn open_memory(name: &str) -> Result<Connection, rusqlite::Error> {
 /// How the copying runs of a plan ended so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Past {
+    /// When the first one began to write.
+    pub began: Option<Time>,
     /// At least one came to its end, with or without problems.
     pub ended: bool,
     /// The last one was stopped or killed: what it had not recorded may stand on the target.
@@ -328,7 +331,12 @@ fn past(connection: &Connection) -> Result<Past, rusqlite::Error> {
     let mut statement = connection
         .prepare("SELECT coalesce(outcome IN ('ok', 'problems'), 0) FROM run WHERE kind = 'copy' ORDER BY id")?;
     let ends: Vec<bool> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    Ok(Past { ended: ends.contains(&true), interrupted: ends.last() == Some(&false) })
+    let began = connection.query_row("SELECT value FROM meta WHERE key = 'began'", [], |row| row.get::<_, String>(0));
+    let began = began.optional()?.and_then(|text| {
+        let (sec, nsec) = text.split_once('.')?;
+        Some(Time { sec: sec.parse().ok()?, nsec: nsec.parse().ok()? })
+    });
+    Ok(Past { began, ended: ends.contains(&true), interrupted: ends.last() == Some(&false) })
 }
 
 fn create(connection: &Connection) -> Result<(), rusqlite::Error> {

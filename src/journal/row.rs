@@ -220,15 +220,31 @@ impl Row {
             && (self.dst_ctime == stat.ctime || self.nlink > 1 && self.verified.is_none())
     }
 
+    /// True when nothing at all has happened to the inode since the row was written: what it
+    /// has not, its run could not give it. Where inode numbers and ctimes are made up, never.
+    #[must_use]
+    pub fn is_untouched(&self, stat: &Stat, disk: Disk) -> bool {
+        // Verification records a directory's ctime after others' names have moved its times, too.
+        let tells = self.kind() != Kind::Directory || self.source.is_none();
+        tells
+            && !disk.bare
+            && self.kind() == stat.kind
+            && self.dst_ino == stat.ino
+            && self.dst_ctime == stat.ctime
+            && (stat.kind != Kind::File || self.size == stat.size)
+    }
+
     /// What `stat`, found on the target under this row's name, says of what happened
     /// there since the row was written.
     #[must_use]
     pub fn standing(&self, stat: &Stat, disk: Disk) -> Standing {
-        if self.target_unchanged(stat, disk) {
+        if self.target_unchanged(stat, disk) || self.is_untouched(stat, disk) {
             return Standing::AsRecorded;
         }
-        let same_time =
-            self.wanted.lost.contains(Loss::Mtime) || self.wanted.mtime.is_none_or(|mtime| mtime == stat.mtime);
+        let same_time = self.wanted.lost.contains(Loss::Mtime)
+            || self.wanted.mtime.is_none_or(|mtime| mtime == stat.mtime)
+            // Names that came after it have moved its ctime, and its mtime may be what could not be set.
+            || self.source.is_none() && self.nlink > 1 && self.verified.is_none();
         if stat.kind != self.kind() || stat.kind == Kind::File && (stat.size != self.size || !same_time) {
             Standing::Changed
         } else {
@@ -247,7 +263,7 @@ impl Row {
 /// What somebody else did to an entry since its row was written, as far as a stat tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing: everything is as recorded.
+    /// Nothing: everything is as recorded, or as its run left it.
     AsRecorded,
     /// Its ctime, inode, owner or mode differ: whether its content does only a look at that tells.
     Touched,

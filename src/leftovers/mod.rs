@@ -10,7 +10,7 @@
 mod walk;
 
 use crate::copy::temporary_name;
-use crate::journal::{Journal, JournalError, WriterHandle};
+use crate::journal::{Journal, JournalError, Row, WriterHandle};
 use crate::path::{Name, RelPath};
 use crate::plan::resolved::Resolved;
 use crate::problem::{Problem, ProblemKind, Problems};
@@ -19,7 +19,7 @@ use crate::stop::Stop;
 use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::file::set_times;
 use crate::sys::root::Root;
-use crate::sys::stat::{Kind, Stat};
+use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, effective_ids, leads_nowhere};
 use rustix::fs::OFlags;
@@ -77,6 +77,9 @@ pub fn clear_unfinished(
             // on with it. Without its half, a row would speak for whoever gets the inode next.
             if !stands(plan, &parent, &name, row.dst_ino) {
                 writer.forget(path);
+                if stands_older(plan, &parent, &name, &row) {
+                    writer.replacing(vec![row]);
+                }
             }
             continue;
         }
@@ -123,6 +126,13 @@ fn stands(plan: &Resolved, parent: &RelPath, name: &Name, ino: u64) -> bool {
         Ok(stat) => (stat.kind, stat.ino) == (Kind::File, ino),
         Err(errno) => errno != Errno::NOENT,
     })
+}
+
+/// True when the older inode, which the unfinished copy `row` was to replace, stands there
+/// as it did: the row is all that says that it is nobody's change.
+fn stands_older(plan: &Resolved, parent: &RelPath, name: &Name, row: &Row) -> bool {
+    let there = open_target(&plan.root, parent).and_then(|dir| dir.stat_at(name));
+    row.dst_ctime != Time::default() && there.is_ok_and(|there| there.ctime == row.dst_ctime)
 }
 
 /// Unlinks the inode, as it was born, from its own or its temporary name.

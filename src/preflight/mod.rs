@@ -340,6 +340,11 @@ fn remapped(plan: &Resolved, declared: &[Declared]) -> Refusals {
     )]
 }
 
+/// The device number of the file system that a target lies on, or why it cannot be told.
+pub fn device(plan: &Resolved, target: &Target) -> Result<u64, String> {
+    place(plan, target).map(|place| place.dev)
+}
+
 /// The device number of the file system that a target lies on, and what it has.
 #[must_use]
 pub fn room(plan: &Resolved, target: &Target) -> Option<(u64, Space)> {

@@ -189,7 +189,6 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
     }
 
     progress.phase(Phase::Copy);
-    run.begin_copy(&writer);
     let file_systems = Arc::new(FileSystems::default());
     let by_copy = run.copy(job, source, &journal, &writer, &file_systems);
     run.heed_mounts(&devices);

@@ -153,24 +153,27 @@ impl Run {
         }
     }
 
-    /// The device number that each target lies on.
-    pub(super) fn devices(&self) -> Vec<Option<u64>> {
-        let device = |target| preflight::room(&self.plan, target).map(|(dev, _)| dev);
-        self.plan.targets.iter().map(device).collect()
+    /// The device number that each target lies on, or why that cannot be told.
+    pub(super) fn devices(&self) -> Vec<Result<u64, String>> {
+        self.plan.targets.iter().map(|target| preflight::device(&self.plan, target)).collect()
     }
 
     /// What is not mounted any more has lost nothing: instead of a problem for each entry
     /// the run ends. `before` is from its beginning.
-    pub(super) fn heed_mounts(&self, before: &[Option<u64>]) {
+    pub(super) fn heed_mounts(&self, before: &[Result<u64, String>]) {
         for ((target, before), now) in self.plan.targets.iter().zip(before).zip(self.devices()) {
-            if before.is_some() && *before != now {
-                self.stop.set(Reason::Fatal(format!(
-                    "the target {}{} is not mounted any more, or something else is mounted over it; \
-                     mount it as before, then run the same command again",
-                    self.plan.root.display(),
-                    target.to
-                )));
-            }
+            let Ok(before) = before else { continue };
+            let why = match now {
+                Ok(now) if now == *before => continue,
+                Ok(_) => String::new(),
+                Err(why) => format!(" ({why})"),
+            };
+            self.stop.set(Reason::Fatal(format!(
+                "the target {}{} is not mounted any more, or something else is mounted over it{why}; \
+                 mount it as before, then run the same command again",
+                self.plan.root.display(),
+                target.to
+            )));
         }
     }
 
@@ -206,10 +209,15 @@ impl Run {
         }
     }
 
-    /// From here on the run copies, and what it cannot copy or keep is recorded.
-    pub(super) fn begin_copy(&self, writer: &Writer) {
+    /// The threads that copy are there: from here on the run copies, and what it cannot copy or keep is recorded.
+    fn begin_copy(&self, journal: &Journal, writer: &Writer) {
         if self.stop.is_set() {
             return;
+        }
+        let past = journal.past();
+        if past.began.is_none() && !past.ended {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            writer.handle().meta("began", format!("{}.{:09}", now.as_secs(), now.subsec_nanos()));
         }
         writer.handle().copying(shell::this_command(), self.counters.expected_entries.load(Relaxed));
         let handle = writer.handle();
@@ -311,7 +319,8 @@ impl Run {
                 open_files: job.open_files,
             },
         });
-        let copied = engine.map_err(|e| e.to_string()).and_then(Engine::run);
+        let copied =
+            engine.map_err(|e| e.to_string()).and_then(|engine| engine.run(|| self.begin_copy(journal, writer)));
         epochs.finish(&self.stop);
         copied.unwrap_or_else(|error| {
             self.stop.set(Reason::Fatal(error));
@@ -323,6 +332,7 @@ impl Run {
         let past = journal.past();
         let history = |known: &bool| History {
             first: !known || !past.ended,
+            began: past.began,
             interrupted: past.interrupted,
             restarted: job.allow.restart,
         };

@@ -15,7 +15,7 @@ const ADVISORY: [(&str, &str); 2] = [
 ];
 
 /// A call in a function that answers its failure by doing more than was needed, and why that is enough.
-const ABSORBING: [(&str, &str, &str); 34] = [
+const ABSORBING: [(&str, &str, &str); 39] = [
     ("statfs", "volume::Key::of", "a file system that does not say which it is proves nothing, and is read"),
     ("readlink", "prove_source", "what cannot be read to compare it is copied, and the copy says so"),
     ("open", "prove_source", "the same"),
@@ -44,6 +44,11 @@ const ABSORBING: [(&str, &str, &str); 34] = [
     ("stat", "Log::fold_if_long", "the same"),
     ("open", "StateDir::fold_log", "the log stays beside the database, and the next run reads both"),
     ("flock", "StateDir::fold_log", "the same"),
+    ("statfs", "Place::of", "the report claims no medium, and inode numbers are held to what the row says"),
+    ("stat", "Place::of", "the device number only sums up losses, of which it then counts one more kind"),
+    ("stat", "Run::devices", "a target that is unmounted meanwhile has a problem for each entry instead"),
+    ("open", "Run::devices", "the same"),
+    ("statfs", "Run::devices", "the same"),
     ("statfs", "medium::is_memory", "the report claims no medium"),
     ("stat", "skip_unopened", "it is opened and copied again"),
     ("setxattr", "mark::set", "the journal is told instead, before anything is made"),
