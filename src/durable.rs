@@ -146,11 +146,11 @@ struct Epoch {
     memory: u64,
 }
 
-/// What an epoch leaves: durable rows, and replacements that were renamed just
-/// now and need a syncfs of their own.
+/// What an epoch leaves: what may be recorded, and replacements that are durable under
+/// their temporary names.
 struct Sealed {
     durable: Durable,
-    renamed: Vec<Written>,
+    replacing: Vec<Written>,
 }
 
 impl Epoch {
@@ -160,8 +160,8 @@ impl Epoch {
         self.items.push(item);
     }
 
-    /// Syncs every file system of the epoch, then puts replacements in place.
-    fn seal(self, file_systems: &FileSystems, problems: &Problems, journal: &WriterHandle) -> Result<Sealed, Errno> {
+    /// Syncs every file system of the epoch.
+    fn seal(self, file_systems: &FileSystems) -> Result<Sealed, Errno> {
         let mut indices: Vec<usize> = self.items.iter().map(|i| i.file_system).collect();
         indices.sort_unstable();
         indices.dedup();
@@ -169,26 +169,14 @@ impl Epoch {
             // An index only comes from the same table, which never shrinks.
             file_systems.get(index).ok_or(Errno::BADF)?.sync()?;
         }
-        // What an earlier run finished under these names ends with the renames, whatever becomes of those.
-        let replacing: Vec<_> = self.items.iter().filter_map(Written::replacing_row).collect();
-        if !replacing.is_empty() {
-            journal.replacing(replacing);
-            journal.flush();
-        }
         let durable = Durable { records: Vec::with_capacity(self.items.len()), memory: Vec::new() };
-        let mut sealed = Sealed { durable, renamed: Vec::new() };
-        for mut item in self.items {
-            match (item.replace.take(), &mut item.record) {
-                (Some(replace), Record::Row(row)) => match replace.put_in_place(row) {
-                    Ok(()) => sealed.renamed.push(Written { bytes: 0, permit: None, ..item }),
-                    Err(errno) => {
-                        problems.add(replace.failed(errno));
-                    }
-                },
-                _ => {
-                    sealed.durable.records.push(item.record);
-                    sealed.durable.memory.extend(item.memory);
-                }
+        let mut sealed = Sealed { durable, replacing: Vec::new() };
+        for item in self.items {
+            if item.replace.is_some() {
+                sealed.replacing.push(item);
+            } else {
+                sealed.durable.records.push(item.record);
+                sealed.durable.memory.extend(item.memory);
             }
         }
         Ok(sealed)
@@ -508,7 +496,7 @@ fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> 
     let target = epoch.items.iter().find_map(Written::target).unwrap_or(0);
     let started = Instant::now();
     // Permits are given back only now that their bytes are no longer dirty.
-    match epoch.seal(&with.file_systems, &with.problems, &with.journal) {
+    match epoch.seal(&with.file_systems) {
         Ok(sealed) => {
             adapt(gate, bytes, started.elapsed());
             add(&with.counters.durable_bytes, bytes);
@@ -517,7 +505,7 @@ fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> 
             if !sealed.durable.records.is_empty() {
                 with.journal.commit(sealed.durable);
             }
-            Some(sealed.renamed)
+            put_in_place(with, sealed.replacing)
         }
         Err(errno) => {
             let words = format!(
@@ -533,6 +521,26 @@ fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> 
             None
         }
     }
+}
+
+/// Puts durable replacements in their place, once the journal has their rows: what an
+/// earlier run finished under these names ends with the renames, whatever becomes of those.
+/// The rows of their directories are recorded by then. `None` when the journal takes nothing.
+fn put_in_place(with: &Surroundings, replacing: Vec<Written>) -> Option<Vec<Written>> {
+    let rows: Vec<_> = replacing.iter().filter_map(Written::replacing_row).collect();
+    if !rows.is_empty() && !with.journal.replacing(rows) {
+        // The writer has said why, and stopped the run.
+        return None;
+    }
+    let mut renamed = Vec::with_capacity(replacing.len());
+    for mut item in replacing {
+        let (Some(replace), Record::Row(row)) = (item.replace.take(), &mut item.record) else { continue };
+        match replace.put_in_place(row) {
+            Ok(()) => renamed.push(Written { bytes: 0, permit: None, ..item }),
+            Err(errno) => drop(with.problems.add(replace.failed(errno))),
+        }
+    }
+    Some(renamed)
 }
 
 /// Moves the bound towards what the device writes in about a second.

@@ -186,7 +186,7 @@ fn a_map_that_a_crash_filled_with_zeros_is_brought_again() {
     run(&plan, &["--allow-nonempty"]).exits(0);
     let map = world.persist.join("system/var/lib/nixos/uid-map");
     let good = std::fs::read(&map).unwrap();
-    for args in [&["--repair"][..], &[]] {
+    for args in [&["--repair", "--overwrite"][..], &["--overwrite"]] {
         std::fs::write(&map, vec![0; good.len()]).unwrap();
         run(&plan, args).exits(0).says("the plan brings the backup's");
         assert_eq!(std::fs::read(&map).unwrap(), good);

@@ -153,6 +153,6 @@ fn a_target_verifies_itself_under_another_root_and_without_the_backup() {
     report(&plan, &[&["--format", "b3sum"][..], &root].concat()).exits(0).says("  persist/data/d/f");
     let path = booted.join("persist/data/d/f");
     std::fs::write(&path, "y").unwrap();
-    run(&plan, &[&["--verify-only"][..], &root].concat()).exits(1).says("/persist/data/d/f: content");
+    run(&plan, &[&["--verify-only"][..], &root].concat()).exits(1).says("/persist/data/d/f: changed-target");
     mounted.unmount();
 }

@@ -61,7 +61,7 @@ fn a_read_only_target_is_verified_reported_and_planned() {
     damage(&world);
     sh!("mount", "-o", "remount,ro", world.persist);
     let ran = run(&plan, &["--verify-only"]).exits(1).says(UNRECORDED);
-    assert_eq!(ran.problems(), [("content".to_string(), "/persist/data/3/3".to_string())]);
+    assert_eq!(ran.problems(), [("changed-target".to_string(), "/persist/data/3/3".to_string())]);
 }
 
 #[test]

@@ -77,16 +77,7 @@ impl Engine {
         } else {
             let found = self.mark_of(&opened, &stat, prior.as_ref(), || above.path().join(name));
             mark = found.map_err(|errno| failed("read its mark", errno)).ok()?;
-            // What is marked for this name an earlier run was filling.
-            if !matches!(mark, Mark::Ours(_)) {
-                match self.judge_directory(above, name, &opened, &stat, prior.as_ref())? {
-                    Found::AsWanted => {}
-                    Found::Moved => moved = true,
-                    Found::Altered(found) => altered = Some(found),
-                }
-            }
-            let wanted = altered.as_deref().unwrap_or(&leaving.wanted);
-            if !self.may_dress(above, name, (&opened, &stat, mark), wanted, prior.as_ref()) {
+            if !self.may_dress(above, name, (&opened, &stat, mark), &leaving.wanted, prior.as_ref()) {
                 let message = format!(
                     "a directory of user {} and mode {:04o} stands there, not one of this plan's, and others may have put \
                      it there; look at it, move it away and run again",
@@ -94,6 +85,14 @@ impl Engine {
                 );
                 self.problem(target, Problem::new(above.path().join(name), ProblemKind::Owner, message));
                 return None;
+            }
+            // What is marked for this name an earlier run was filling.
+            if !matches!(mark, Mark::Ours(_)) {
+                match self.judge_directory(above, name, &opened, &stat, prior.as_ref())? {
+                    Found::AsWanted => {}
+                    Found::Moved => moved = true,
+                    Found::Altered(found) => altered = Some(found),
+                }
             }
             self.lift_sticky(&opened, &stat, prior.as_ref()).map_err(|errno| failed("lift the flags", errno)).ok()?;
         }

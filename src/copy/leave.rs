@@ -10,6 +10,7 @@ use crate::path::RelPath;
 use crate::progress::counters::add;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
+use crate::sys::flags::Flags;
 use crate::sys::stat::{Stat, Time};
 use crate::sys::xattr::Holder;
 use std::sync::{Arc, PoisonError};
@@ -57,7 +58,13 @@ impl Engine {
 
     fn dress(&self, node: &DirNode, dress: &Dress, dir: &TargetDir) -> Result<(), Errno> {
         let tally = self.tally(node.target);
-        let now = dir.stat()?;
+        let mut now = dir.stat()?;
+        if let Some(prior) = &dress.prior
+            && !prior.wanted.flags.and(Flags::STICKY).is_empty()
+        {
+            // Lifting the immutable flag, which comes back at the end of the run, has moved it.
+            now.ctime = prior.dst_ctime;
+        }
         if let Some(prior) = dress.prior.as_ref().filter(|p| p.state == State::Done)
             // One that was not whole, or could not be read whole, is dressed again.
             && (prior.source.is_some() || dress.source.is_none())

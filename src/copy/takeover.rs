@@ -201,9 +201,9 @@ impl Engine {
     fn judge_unrecorded(&self, node: &DirNode, name: &Name, there: &Stat, source: &Stat) -> Verdict {
         let interrupted = self.history(node.target).interrupted;
         let path = || node.path().join(name);
-        let same = there.kind == source.kind
-            && there.mtime == source.mtime
-            && (there.kind != Kind::File || there.size == source.size);
+        // A file system that rounds times is given two seconds, but only for what a cut-off run may have left.
+        let same_time = there.mtime == source.mtime || interrupted && there.mtime.sec.abs_diff(source.mtime.sec) <= 2;
+        let same = there.kind == source.kind && same_time && (there.kind != Kind::File || there.size == source.size);
         // An empty directory makes way; one with content is a problem of its own.
         if same || there.kind == Kind::Directory || interrupted && is_leftover(there, source) {
             return Verdict::Copy(Some(*there));

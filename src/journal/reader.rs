@@ -295,8 +295,12 @@ impl Reader {
     }
 
     /// The largest directory id in use.
+    ///
+    /// A row whose directory was never recorded must not come to belong to another one.
     pub fn last_id(&self) -> Result<i64, JournalError> {
-        let ask = || self.connection.query_row("SELECT coalesce(max(id), 0) FROM item", [], |row| row.get(0));
+        let ask = || {
+            self.connection.query_row("SELECT max((SELECT coalesce(max(id), 0) FROM item WHERE id IS NOT NULL), (SELECT coalesce(max(dir), 0) FROM item))", [], |row| row.get(0))
+        };
         self.wrap(ask())
     }
 

@@ -263,8 +263,15 @@ impl WriterHandle {
 
     /// Records, on the medium, the rows of inodes that are about to be renamed over
     /// what earlier rows describe.
-    pub fn replacing(&self, rows: Vec<Row>) {
+    ///
+    /// False when they could not be recorded: the run is ending.
+    #[must_use]
+    pub fn replacing(&self, rows: Vec<Row>) -> bool {
+        let (sender, receiver) = bounded(1);
         self.send(Message::Replacing(rows));
+        self.send(Message::Flush(sender));
+        // A writer that failed drops the sender.
+        receiver.recv().is_ok()
     }
 
     /// Records owners and modes that fixups gave to what earlier runs had finished.

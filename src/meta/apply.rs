@@ -158,7 +158,12 @@ impl Dresser<'_> {
     }
 
     fn set(&mut self, name: &std::ffi::CStr, value: &[u8]) -> bool {
-        let Err(errno) = xattr::set(self.holder, name, value) else { return true };
+        let mut set = xattr::set(self.holder, name, value);
+        // What the source has goes before the mark of an unfinished inode, where there is room for one of them.
+        if set == Err(Errno::NOSPC) && mark::remove(self.holder).is_ok() {
+            set = xattr::set(self.holder, name, value);
+        }
+        let Err(errno) = set else { return true };
         let name = name.to_bytes();
         self.failed(Loss::of_xattr(name), name, &format!("set {}", escape(name)), errno);
         false

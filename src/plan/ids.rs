@@ -105,7 +105,8 @@ impl Ids {
         let mut replaced = replaced.into_iter();
         for damaged in std::mem::take(&mut self.damaged) {
             if replaced.next() == Some(true) {
-                self.replaced.push(format!("{}; the plan brings the backup's", damaged.words));
+                self.replaced
+                    .push(format!("{}; the plan brings the backup's, a later run with --overwrite", damaged.words));
             } else {
                 self.damaged.push(damaged);
             }
