@@ -7,7 +7,8 @@
 //! and is reported, until `--repair` puts it right.
 
 use crate::copy::altered;
-use crate::journal::{Fixed, Reader, Row, State};
+use crate::journal::{Fixed, Reader, Row, Standing, State};
+use crate::loss::Disk;
 use crate::meta::{Rights, SET_ID, lends_rights};
 use crate::path::{Name, RelPath};
 use crate::plan::explicit::{Covering, Explicit};
@@ -234,6 +235,11 @@ impl Pass<'_> {
             }
         } else if altered && self.write {
             self.failed = true;
+            // Changed content is said already, and speaks for the rest.
+            let disk = Disk { dev: stat.dev, bare: false };
+            if row.as_ref().is_some_and(|row| row.standing(stat, disk) == Standing::Changed) {
+                return;
+            }
             self.report_altered(path, wanted, has(stat), row.as_ref());
         } else if row.is_none() || recorded != Some(wanted) {
             // What has a row is compared with that.

@@ -229,6 +229,83 @@ fn a_first_run_into_a_filled_place_names_what_it_replaces() {
 }
 
 #[test]
+fn what_somebody_writes_after_a_kill_of_the_first_run_is_kept() {
+    need_root!();
+    let world = World::ext4(200);
+    (0..200).for_each(|n| drop(world.file(&format!("data/f{n}"), vec![7; 8000])));
+    world.file("data/large", vec![1; 60 << 20]);
+    let plan = world.plan("");
+    let mut child = spawn(&plan, &["--bwlimit", "20M"]);
+    let written = || (0..200).map(|n| world.target().join(format!("f{n}"))).find(|f| is_finished(f));
+    let file = loop {
+        if let Some(file) = written() {
+            break file;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::write(&file, NEW).unwrap();
+    run(&plan, &[]).exits(1).says("changed-target");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), NEW);
+}
+
+fn is_finished(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|meta| meta.mode() & 0o777 == 0o644)
+}
+
+#[test]
+fn a_repair_that_was_killed_goes_on() {
+    need_root!();
+    let world = World::ext4(200);
+    (0..300).for_each(|n| drop(world.file(&format!("data/f{n}"), vec![7; 3000])));
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    for millis in [10, 30, 60, 90, 120, 200] {
+        (0..300).for_each(|n| drop(std::fs::remove_file(world.target().join(format!("f{n}")))));
+        let mut child = spawn(&plan, &["--repair"]);
+        std::thread::sleep(std::time::Duration::from_millis(millis));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        run(&plan, &["--repair"]).exits(0);
+        snapshot::assert_same(&world.data(), &world.target());
+    }
+}
+
+#[test]
+fn a_device_that_somebody_made_anew_is_kept() {
+    need_root!();
+    let world = World::ext4(64);
+    world.file("data/f", "x");
+    sh!("mknod", world.data().join("dev"), "c", "1", "3");
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    std::fs::remove_file(world.target().join("dev")).unwrap();
+    sh!("mknod", world.target().join("dev"), "c", "1", "5");
+    always(&plan, "changed-target", "dev");
+}
+
+#[test]
+fn a_directory_above_the_target_that_a_run_made_is_held_to_its_mode() {
+    need_root!();
+    let world = World::ext4(64);
+    world.file("a/e/f", "x");
+    let plan = world.plan_text(&format!(
+        "version = 1\nname = \"t\"\nsource = {:?}\nroot = {:?}\n[[target]]\nfrom = \"/a\"\nto = \"/persist/p/q\"\ndirectories = [\"e\"]\n",
+        world.source, world.root
+    ));
+    run(&plan, &[]).exits(0);
+    run(&plan, &[]).exits(0).says("nothing to copy");
+    std::fs::set_permissions(world.persist.join("p"), PermissionsExt::from_mode(0o777)).unwrap();
+    for args in [&[][..], &["--verify-only"]] {
+        let ran = run(&plan, args).exits(1);
+        assert_eq!(ran.problems(), [("mode".to_string(), "/persist/p".to_string())], "{args:?}\n{ran}");
+    }
+    run(&plan, &["--repair"]).exits(0);
+    run(&plan, &["--verify-only"]).exits(0);
+}
+
+#[test]
 fn a_restart_takes_back_nothing_newer() {
     need_root!();
     let (world, plan) = copied();

@@ -8,7 +8,7 @@ use super::layout::{DstNode, EntryIndex};
 use super::node::{DirNode, Leave, NewNode};
 use super::source::{ENTRY, SourceNode};
 use super::{Engine, Override};
-use crate::journal::SourceId;
+use crate::journal::{SourceId, State};
 use crate::meta::Wanted;
 use crate::meta::mark::Mark;
 use crate::path::{Name, RelPath};
@@ -88,6 +88,10 @@ impl Engine {
         let target = first_target(layout);
         let existing = above.open().and_then(|dir| dir.open_dir(name));
         match existing {
+            // One that an earlier run made is this plan's.
+            Ok(_) if self.prior(above, name).is_some_and(|row| row.state != State::Passage) => {
+                self.made_passage(above, name, target)
+            }
             Ok(dir) => {
                 let known = self.prior(above, name).and_then(|row| row.id);
                 let id = known.unwrap_or_else(|| self.new_id());
@@ -95,17 +99,18 @@ impl Engine {
                     .map_err(|e| self.target_failed(target, above.path().join(name), "look at", e))
                     .ok()
             }
-            Err(Errno::NOENT) => {
-                let attrs = Attrs { uid: 0, gid: 0, mode: 0o755 };
-                let mut wanted = self.plain(attrs);
-                let fixup = self.put_plan_over(&mut wanted, Override::default(), above, name);
-                self.make(above, name, target, Leaving { wanted, source: None, fixup, counted: false })
-            }
+            Err(Errno::NOENT) => self.made_passage(above, name, target),
             Err(errno) => {
                 self.target_failed(target, above.path().join(name), "open the directory", errno);
                 None
             }
         }
+    }
+
+    fn made_passage(&self, above: &Arc<DirNode>, name: &Name, target: u32) -> Option<Arc<DirNode>> {
+        let mut wanted = self.plain(Attrs { uid: 0, gid: 0, mode: 0o755 });
+        let fixup = self.put_plan_over(&mut wanted, Override::default(), above, name);
+        self.make(above, name, target, Leaving { wanted, source: None, fixup, counted: false })
     }
 
     /// `to` or a directory between it and an entry: as in the backup, if it is

@@ -92,7 +92,7 @@ impl Engine {
                 // The content of a linked inode is verified under one name, which may have been found bad.
                 let vouched =
                     !row.alias || reader.and_then(|reader| self.ask(reader.vouched_for(&row))).unwrap_or(false);
-                match (self.judge_finished(node, name, row, there.as_ref()), there) {
+                match (self.judge_finished(node, name, row, there.as_ref(), stat), there) {
                     (Recorded::As(row), Some(there)) if vouched => {
                         match self.current(dir, name, stat, own, *row, means) {
                             Some(row) => Verdict::Finished(Box::new(row), there),
@@ -115,7 +115,7 @@ impl Engine {
     }
 
     /// Judges what a finished or damaged row speaks of.
-    pub(super) fn judge_finished(&self, node: &DirNode, name: &Name, row: Row, there: Option<&Stat>) -> Recorded {
+    fn judge_finished(&self, node: &DirNode, name: &Name, row: Row, there: Option<&Stat>, source: &Stat) -> Recorded {
         let path = || node.path().join(name);
         let Some(there) = there else {
             // What `--repair` found gone it has marked to be copied.
@@ -125,7 +125,9 @@ impl Engine {
             self.problem(node.target, gone(path()));
             return Recorded::Kept;
         };
-        if row.still_damaged(there, node.disk) {
+        let replaceable =
+            row.still_damaged(there, node.disk) || row.state == State::Bad && self.may_be_left(node, there, source);
+        if replaceable {
             return Recorded::Replaceable;
         }
         let standing = match row.standing(there, node.disk) {
@@ -152,6 +154,10 @@ impl Engine {
             }
         };
         let place = Place { dir: &target, disk: node.disk, memory: false };
+        let is_device = matches!(there.kind, Kind::CharDevice | Kind::BlockDevice);
+        if is_device && there.rdev != row.rdev {
+            return self.kept(self.keep_changed(node, name, &row, there));
+        }
         match has_same_content(&place, name, &row, &self.pace) {
             // Its run could not give it all, and what it gave is there.
             Ok(true) if row.source.is_none() => return Recorded::Replaceable,
@@ -165,12 +171,13 @@ impl Engine {
         }
         let mut found = differences(&place, &path, name, &row, there);
         without_losses(&mut found, &row);
-        // A run that was cut off had lifted its flags to replace it.
+        // A run that was cut off had lifted its flags to replace it, or this one has by another name.
         let lifted = |p: &Problem| {
             let flags = row.wanted.flags.and(Flags::STICKY).each().map(|flag| flag.to_string());
             p.kind == ProblemKind::Flags && flags.into_iter().any(|flag| p.attribute.as_deref() == Some(flag.as_str()))
         };
-        if !found.is_empty() && self.history(node.target).interrupted && found.iter().all(lifted) {
+        let by_us = self.history(node.target).interrupted || row.nlink > 1;
+        if !found.is_empty() && by_us && found.iter().all(lifted) {
             return Recorded::Replaceable;
         }
         if found.is_empty() {
@@ -199,13 +206,10 @@ impl Engine {
 
     /// Judges something that no run of this plan has recorded.
     fn judge_unrecorded(&self, node: &DirNode, name: &Name, there: &Stat, source: &Stat) -> Verdict {
-        let interrupted = self.history(node.target).interrupted;
         let path = || node.path().join(name);
-        // A file system that rounds times is given two seconds, but only for what a cut-off run may have left.
-        let same_time = there.mtime == source.mtime || interrupted && there.mtime.sec.abs_diff(source.mtime.sec) <= 2;
-        let same = there.kind == source.kind && same_time && (there.kind != Kind::File || there.size == source.size);
+        let same = is_alike(there, source) && there.mtime == source.mtime;
         // An empty directory makes way; one with content is a problem of its own.
-        if same || there.kind == Kind::Directory || interrupted && is_leftover(there, source) {
+        if same || there.kind == Kind::Directory || self.may_be_left(node, there, source) {
             return Verdict::Copy(Some(*there));
         }
         if self.is_replaceable(node, name, node.target, there, Some(source)) {
@@ -222,12 +226,22 @@ impl Engine {
         Verdict::Kept
     }
 
+    /// True for what the last run, which was cut off, may have left unrecorded: not finished, or
+    /// finished, on a file system that may round times.
+    fn may_be_left(&self, node: &DirNode, there: &Stat, source: &Stat) -> bool {
+        let close = there.mtime.sec.abs_diff(source.mtime.sec) <= 2;
+        self.history(node.target).interrupted
+            && (is_alike(there, source) && close || is_leftover(there, source, node.disk.bare))
+    }
+
     /// Whether what no run has recorded may be replaced; says so if it is.
     fn is_replaceable(&self, node: &DirNode, name: &Name, target: u32, there: &Stat, source: Option<&Stat>) -> bool {
-        let History { first, restarted, began, .. } = self.history(target);
+        let History { first, interrupted, restarted, began } = self.history(target);
         let newer = restarted && source.is_none_or(|source| there.mtime > source.mtime);
         // What an earlier run was to replace and could not is still what it found.
-        let first = first || !node.disk.bare && began.is_some_and(|began| there.ctime < began);
+        let before = !node.disk.bare && began.is_some_and(|began| there.ctime < began);
+        // What came since a run that was cut off, and is not what that left, is somebody's.
+        let first = before || first && (!interrupted || node.disk.bare);
         let replaceable = self.options.overwrite || first && !newer;
         if replaceable {
             let path = node.path().join(name);
@@ -256,8 +270,11 @@ impl Engine {
     pub(super) fn keep_changed(&self, node: &DirNode, name: &Name, row: &Row, there: &Stat) -> Verdict {
         let path = node.path().join(name);
         if self.options.overwrite {
-            self.problems
-                .note(format!("{path}: {}, which somebody had changed on the target, was replaced", seen(there)));
+            // A directory with content stays, and is a problem.
+            if there.kind != Kind::Directory {
+                let what = seen(there);
+                self.problems.note(format!("{path}: {what}, which somebody had changed on the target, was replaced"));
+            }
             return Verdict::Copy(Some(*there));
         }
         self.problem(node.target, changed(&path, row, there));
@@ -314,9 +331,14 @@ fn is_takeover(row: &Row, there: &Stat, source: &Stat, node: &DirNode) -> bool {
     }
 }
 
+/// True for the same type and size.
+fn is_alike(there: &Stat, source: &Stat) -> bool {
+    there.kind == source.kind && (there.kind != Kind::File || there.size == source.size)
+}
+
 /// A file that a run had not finished: closed, and not larger than its source.
-fn is_leftover(there: &Stat, source: &Stat) -> bool {
-    let ours = there.mode == 0o600 || there.mode & 0o077 == 0 && there.uid == effective_ids().0;
+fn is_leftover(there: &Stat, source: &Stat, bare: bool) -> bool {
+    let ours = bare || there.mode == 0o600 || there.mode & 0o077 == 0 && there.uid == effective_ids().0;
     match there.kind {
         kind if kind != source.kind => false,
         Kind::Symlink => there.size == source.size,

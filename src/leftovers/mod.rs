@@ -78,7 +78,10 @@ pub fn clear_unfinished(
             if !stands(plan, &parent, &name, row.dst_ino) {
                 writer.forget(path);
                 if stands_older(plan, &parent, &name, &row) {
-                    writer.replacing(vec![row]);
+                    // A writer that failed has ended the run.
+                    if !writer.replacing(vec![row]) {
+                        return Ok(());
+                    }
                 }
             }
             continue;

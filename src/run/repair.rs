@@ -2,8 +2,10 @@
 
 use super::Job;
 use super::stages::Run;
-use crate::journal::{Journal, Reader, State, Writer};
+use crate::journal::{Journal, Reader, Standing, State, Writer};
+use crate::loss::Disk;
 use crate::problem::{Problem, ProblemKind, Problems};
+use crate::sys::dir::open_target;
 use crate::verify::{Depth, Scope};
 use std::sync::Arc;
 
@@ -36,7 +38,10 @@ impl Repair {
             shown += problem.count;
             if problem.loss().is_some() {
                 // What a file system cannot hold was counted again by the copy.
-            } else if problem.kind == ProblemKind::ChangedTarget && !self.overwrite {
+            } else if problem.kind == ProblemKind::ChangedTarget
+                && !self.overwrite
+                && !reader.as_ref().is_some_and(|reader| stands_as_recorded(run, reader, &problem))
+            {
                 // Kept: the copy has found the same.
                 run.problems.add(problem);
             } else if reader.as_ref().is_some_and(|reader| is_whole(reader, &problem, self.depth)) {
@@ -53,6 +58,17 @@ impl Repair {
             run.problems.note(format!("{repaired} differences were repaired"));
         }
     }
+}
+
+/// True when the entry is what its row says: what an interrupted run had left was taken over.
+fn stands_as_recorded(run: &Run, reader: &Reader, problem: &Problem) -> bool {
+    let (Some(parent), Some(name)) = (problem.path.parent(), problem.path.last()) else { return false };
+    let stat = open_target(&run.plan.root, &parent).and_then(|dir| dir.stat_at(&name));
+    let row = reader.find_path(&problem.path).ok().flatten();
+    row.zip(stat.ok()).is_some_and(|(row, stat)| {
+        let disk = Disk { dev: stat.dev, bare: false };
+        row.standing(&stat, disk) == Standing::AsRecorded
+    })
 }
 
 /// True when the entry was copied, and verified, after it was found different.

@@ -353,7 +353,7 @@ impl Verifier {
         }
         self.tell_losses(&path, row, stat.dev);
         let touched = recorded.filter(|_| standing == Standing::Touched);
-        let is_other = |p: &Problem| matches!(p.kind, ProblemKind::Content | ProblemKind::Target);
+        let is_other = |p: &Problem| matches!(p.kind, ProblemKind::Content | ProblemKind::Target | ProblemKind::Type);
         if let Some(recorded) = touched.filter(|_| found.iter().any(is_other)) {
             let found = vec![changed(&path, recorded, &stat)];
             return Looked::At { stat, standing: Standing::Changed, found };

@@ -44,7 +44,7 @@ fn of_entry(dir: &TargetDir, path: &RelPath, name: &Name, row: &Row, pace: &Pace
         _ if row.state == State::Bad && row.still_damaged(&stat, place.disk) => return Vec::new(),
         standing => standing,
     };
-    if standing == Standing::Changed {
+    if standing == Standing::Changed || stat.rdev != row.rdev {
         return vec![changed(path, row, &stat)];
     }
     match has_same_content(&place, name, row, pace) {
