@@ -336,12 +336,13 @@ fn is_alike(there: &Stat, source: &Stat) -> bool {
     there.kind == source.kind && (there.kind != Kind::File || there.size == source.size)
 }
 
-/// A file that a run had not finished: closed, and not larger than its source.
+/// A file that a run had not finished: closed, and not larger than its source. One that had its
+/// name already, and with it its source's mtime, may have lost content with the power.
 fn is_leftover(there: &Stat, source: &Stat, bare: bool) -> bool {
     let ours = bare || there.mode == 0o600 || there.mode & 0o077 == 0 && there.uid == effective_ids().0;
     match there.kind {
         kind if kind != source.kind => false,
         Kind::Symlink => there.size == source.size,
-        _ => ours && there.size <= source.size,
+        _ => (ours || there.mtime == source.mtime) && there.size <= source.size,
     }
 }

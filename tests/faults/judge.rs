@@ -50,7 +50,7 @@ const ABSORBING: [(&str, &str, &str); 39] = [
     ("open", "Run::devices", "the same"),
     ("statfs", "Run::devices", "the same"),
     ("statfs", "medium::is_memory", "the report claims no medium"),
-    ("stat", "skip_unopened", "it is opened and copied again"),
+    ("stat", "judge_unopened", "it is opened and judged again"),
     ("setxattr", "mark::set", "the journal is told instead, before anything is made"),
     ("fcntl", "Fill<H>::small", "the file goes through the cache"),
     ("fcntl", "Fill<H>::direct", "the file goes through the cache"),
