@@ -317,6 +317,30 @@ fn a_restart_takes_back_nothing_newer() {
 }
 
 #[test]
+fn a_restart_that_is_cut_off_is_gone_on_with() {
+    need_root!();
+    for args in [&[][..], &["--restart"]] {
+        let (world, plan) = copied();
+        std::fs::write(world.target().join("f"), NEW).unwrap();
+        world.file("data/dir/x", "newer in the source");
+        // Killed before it had made its own journal.
+        for file in std::fs::read_dir(world.persist.join(".persistcp")).unwrap() {
+            let path = file.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if let Some(stem) = name.find(".sqlite").map(|at| at + ".sqlite".len()) {
+                std::fs::rename(&path, path.with_file_name(format!("{}.old-1{}", &name[..stem], &name[stem..])))
+                    .unwrap();
+            }
+        }
+        let ran = run(&plan, args).exits(1);
+        assert_eq!(kinds(&ran), [("changed-target".to_string(), "f".to_string())], "{args:?}\n{ran}");
+        assert_eq!(std::fs::read_to_string(world.target().join("f")).unwrap(), NEW);
+        run(&plan, &["--overwrite"]).exits(0);
+        snapshot::assert_same(&world.data(), &world.target());
+    }
+}
+
+#[test]
 fn names_that_an_inode_gets_from_run_to_run_stay_one_group() {
     need_root!();
     let (world, plan) = copied();

@@ -41,6 +41,9 @@ use std::sync::{Arc, Mutex};
 /// The directory of persistcp's state on a file system.
 pub const STATE_DIR: &str = ".persistcp";
 
+/// What follows the name of a database that `--restart` has set aside, before the time.
+const SET_ASIDE: &str = ".old-";
+
 /// Where a plan's journal lives.
 #[derive(Clone, Debug)]
 pub struct Location {
@@ -89,6 +92,12 @@ impl Location {
     /// without writing to it.
     pub fn exists(&self) -> Result<bool, JournalError> {
         Ok(self.open_read_only()?.is_some())
+    }
+
+    /// True when `--restart` has set a journal of this plan aside.
+    pub fn was_set_aside(&self) -> Result<bool, JournalError> {
+        let Some(dir) = StateDir::open(&self.directory)? else { return Ok(false) };
+        dir.has_any(format!("{}{SET_ASIDE}", self.file()).as_bytes())
     }
 
     /// A connection for reading alone: no lock is taken and nothing is made. `None`
@@ -336,7 +345,9 @@ fn past(connection: &Connection) -> Result<Past, rusqlite::Error> {
         let (sec, nsec) = text.split_once('.')?;
         Some(Time { sec: sec.parse().ok()?, nsec: nsec.parse().ok()? })
     });
-    Ok(Past { began, ended: ends.contains(&true), interrupted: ends.last() == Some(&false) })
+    // A first run that ended before it copied anything has left nothing.
+    let wrote = began.is_some() || ends.contains(&true) || has_rows(connection)?;
+    Ok(Past { began, ended: ends.contains(&true), interrupted: wrote && ends.last() == Some(&false) })
 }
 
 fn create(connection: &Connection) -> Result<(), rusqlite::Error> {
@@ -354,7 +365,7 @@ fn set_aside(location: &Location, dir: &StateDir) -> Result<(), JournalError> {
     let file = location.file();
     for suffix in ["", "-wal", "-shm", "-journal"] {
         let from = format!("{file}{suffix}");
-        match dir.rename(&from, &format!("{file}.old-{stamp}{suffix}")) {
+        match dir.rename(&from, &format!("{file}{SET_ASIDE}{stamp}{suffix}")) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => {
                 return Err(JournalError::File { path: location.directory.join(from), operation: "set aside", errno });

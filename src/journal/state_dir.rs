@@ -5,6 +5,7 @@
 //! mode are known, and everything is opened through its descriptor.
 
 use super::JournalError;
+use crate::sys::dir::read_batches;
 use crate::sys::filesystem::space;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::{Holder, proc_path};
@@ -114,6 +115,21 @@ impl StateDir {
     /// Renames a file in it.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
         retry(Op::Rename, || rustix::fs::renameat(&self.fd, from, &self.fd, to))
+    }
+
+    /// True when a name in it begins so.
+    pub(super) fn has_any(&self, prefix: &[u8]) -> Result<bool, JournalError> {
+        let mut found = false;
+        read_batches(self.again()?, 64, |batch| {
+            found |= batch.iter().any(|entry| entry.name.as_bytes().starts_with(prefix));
+            !found
+        })
+        .map_err(|errno| JournalError::File {
+            path: self.path.clone(),
+            operation: "read the directory",
+            errno,
+        })?;
+        Ok(found)
     }
 
     /// A path to a file in it for SQLite: it leads through the descriptor, whatever the

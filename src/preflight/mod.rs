@@ -58,6 +58,7 @@ pub struct Cleared {
     remap_ids: bool,
     groups: Arc<Groups>,
     known: Vec<bool>,
+    set_aside: bool,
 }
 
 /// How much there is to copy.
@@ -111,6 +112,12 @@ impl Cleared {
     #[must_use]
     pub fn known(&self) -> &[bool] {
         &self.known
+    }
+
+    /// True when an earlier `--restart` has set a journal of the plan aside.
+    #[must_use]
+    pub fn set_aside(&self) -> bool {
+        self.set_aside
     }
 
     /// The journal's place.
@@ -208,6 +215,9 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
         }
         Err(error) => return Err(vec![error.to_string()]),
     };
+    // A --restart that was cut off has left a journal that knows nothing, beside the one that did.
+    let set_aside = journal.was_set_aside().map_err(|error| vec![error.to_string()])?;
+    damaged |= declared.is_empty() && set_aside;
     if !allow.restart {
         refusals.extend(remapped(&plan, &declared));
     }
@@ -241,7 +251,7 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
         && let Some((entries, bytes)) = last_totals(&plan, &journal, &declared)
     {
         let size = Size::Past { entries, bytes };
-        return Ok(Cleared { plan, source, size, journal, notes, remap_ids, groups, known: known_targets });
+        return Ok(Cleared { plan, source, size, journal, notes, remap_ids, groups, known: known_targets, set_aside });
     }
     let surveys = survey(&plan, &source, means, allow.cross_mounts);
     refusals.extend(capacity(&plan, &surveys, &places, known));
@@ -249,7 +259,7 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    Ok(Cleared { plan, source, size, journal, notes, remap_ids, groups, known: known_targets })
+    Ok(Cleared { plan, source, size, journal, notes, remap_ids, groups, known: known_targets, set_aside })
 }
 
 /// The counts of the last run of just these entries, if it came to its end.

@@ -49,6 +49,8 @@ pub(super) struct Run {
     leftovers: bool,
     /// For each target, whether an earlier run had anything to copy there.
     pub(super) known: Vec<bool>,
+    /// An earlier `--restart` has set a journal of the plan aside.
+    pub(super) set_aside: bool,
 }
 
 impl Run {
@@ -67,6 +69,7 @@ impl Run {
             groups: Arc::default(),
             leftovers: false,
             known: Vec::new(),
+            set_aside: false,
         };
         run.declared_problems();
         run.plan.left_out().iter().for_each(|left_out| run.problems.note(left_out.words()));
@@ -334,7 +337,8 @@ impl Run {
             first: !known || !past.ended,
             began: past.began,
             interrupted: past.interrupted,
-            restarted: job.allow.restart,
+            // Until a run has come to its end after it, what an older journal knew is lost to this one too.
+            restarted: job.allow.restart || self.set_aside && !past.ended,
         };
         self.known.iter().map(history).collect()
     }
