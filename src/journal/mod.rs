@@ -97,6 +97,10 @@ impl Location {
     /// True when `--restart` has set a journal of this plan aside.
     pub fn was_set_aside(&self) -> Result<bool, JournalError> {
         let Some(dir) = StateDir::open(&self.directory)? else { return Ok(false) };
+        self.was_set_aside_in(&dir)
+    }
+
+    fn was_set_aside_in(&self, dir: &StateDir) -> Result<bool, JournalError> {
         dir.has_any(format!("{}{SET_ASIDE}", self.file()).as_bytes())
     }
 
@@ -181,7 +185,9 @@ impl Journal {
             Some(schema::VERSION) => {}
             Some(older) => schema::migrate(&connection, older).map_err(wrap)?,
         }
-        let (resumed, past) = has_rows(&connection).and_then(|rows| Ok((rows, past(&connection)?))).map_err(wrap)?;
+        let resumed = has_rows(&connection).map_err(wrap)?;
+        let mut past = past(&connection, resumed).map_err(wrap)?;
+        past.restarted = !past.ended && location.was_set_aside_in(&dir)?;
         Ok(Self { location, held: Held::new(&dir), access: Access::Write, resumed, past, _lock: Some(lock) })
     }
 
@@ -334,9 +340,11 @@ pub struct Past {
     pub ended: bool,
     /// The last one was stopped or killed: what it had not recorded may stand on the target.
     pub interrupted: bool,
+    /// What an older journal knew was set aside by `--restart`, and no run has come to its end since.
+    pub restarted: bool,
 }
 
-fn past(connection: &Connection) -> Result<Past, rusqlite::Error> {
+fn past(connection: &Connection, resumed: bool) -> Result<Past, rusqlite::Error> {
     let mut statement = connection
         .prepare("SELECT coalesce(outcome IN ('ok', 'problems'), 0) FROM run WHERE kind = 'copy' ORDER BY id")?;
     let ends: Vec<bool> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
@@ -346,8 +354,9 @@ fn past(connection: &Connection) -> Result<Past, rusqlite::Error> {
         Some(Time { sec: sec.parse().ok()?, nsec: nsec.parse().ok()? })
     });
     // A first run that ended before it copied anything has left nothing.
-    let wrote = began.is_some() || ends.contains(&true) || has_rows(connection)?;
-    Ok(Past { began, ended: ends.contains(&true), interrupted: wrote && ends.last() == Some(&false) })
+    let wrote = began.is_some() || ends.contains(&true) || resumed;
+    let ended = ends.contains(&true);
+    Ok(Past { began, ended, interrupted: wrote && ends.last() == Some(&false), restarted: false })
 }
 
 fn create(connection: &Connection) -> Result<(), rusqlite::Error> {

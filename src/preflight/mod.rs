@@ -58,7 +58,6 @@ pub struct Cleared {
     remap_ids: bool,
     groups: Arc<Groups>,
     known: Vec<bool>,
-    set_aside: bool,
 }
 
 /// How much there is to copy.
@@ -112,12 +111,6 @@ impl Cleared {
     #[must_use]
     pub fn known(&self) -> &[bool] {
         &self.known
-    }
-
-    /// True when an earlier `--restart` has set a journal of the plan aside.
-    #[must_use]
-    pub fn set_aside(&self) -> bool {
-        self.set_aside
     }
 
     /// The journal's place.
@@ -216,8 +209,7 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
         Err(error) => return Err(vec![error.to_string()]),
     };
     // A --restart that was cut off has left a journal that knows nothing, beside the one that did.
-    let set_aside = journal.was_set_aside().map_err(|error| vec![error.to_string()])?;
-    damaged |= declared.is_empty() && set_aside;
+    damaged |= declared.is_empty() && journal.was_set_aside().map_err(|error| vec![error.to_string()])?;
     if !allow.restart {
         refusals.extend(remapped(&plan, &declared));
     }
@@ -251,7 +243,7 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
         && let Some((entries, bytes)) = last_totals(&plan, &journal, &declared)
     {
         let size = Size::Past { entries, bytes };
-        return Ok(Cleared { plan, source, size, journal, notes, remap_ids, groups, known: known_targets, set_aside });
+        return Ok(Cleared { plan, source, size, journal, notes, remap_ids, groups, known: known_targets });
     }
     let surveys = survey(&plan, &source, means, allow.cross_mounts);
     refusals.extend(capacity(&plan, &surveys, &places, known));
@@ -259,7 +251,7 @@ pub fn check(plan: Resolved, allow: &Allow, means: Means, survey_always: bool) -
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    Ok(Cleared { plan, source, size, journal, notes, remap_ids, groups, known: known_targets, set_aside })
+    Ok(Cleared { plan, source, size, journal, notes, remap_ids, groups, known: known_targets })
 }
 
 /// The counts of the last run of just these entries, if it came to its end.

@@ -154,11 +154,9 @@ pub fn start(job: Job) -> Exit {
 fn migrate(job: &Job, cleared: Cleared) -> Exit {
     let notes = cleared.notes().to_vec();
     let (remap_ids, known, groups) = (cleared.remap_ids(), cleared.known().to_vec(), cleared.groups());
-    let set_aside = cleared.set_aside();
     let (resolved, source, size, location) = cleared.into_parts();
     let mut run = Run::new(resolved, job);
     (run.remap_ids, run.known, run.groups) = (remap_ids, known, groups);
-    run.set_aside = set_aside;
     notes.into_iter().for_each(|note| run.problems.note(note));
     run.look_at_patterns(&source);
     let journal = match Journal::open(location, job.allow.restart) {

@@ -49,8 +49,6 @@ pub(super) struct Run {
     leftovers: bool,
     /// For each target, whether an earlier run had anything to copy there.
     pub(super) known: Vec<bool>,
-    /// An earlier `--restart` has set a journal of the plan aside.
-    pub(super) set_aside: bool,
 }
 
 impl Run {
@@ -69,7 +67,6 @@ impl Run {
             groups: Arc::default(),
             leftovers: false,
             known: Vec::new(),
-            set_aside: false,
         };
         run.declared_problems();
         run.plan.left_out().iter().for_each(|left_out| run.problems.note(left_out.words()));
@@ -337,8 +334,7 @@ impl Run {
             first: !known || !past.ended,
             began: past.began,
             interrupted: past.interrupted,
-            // Until a run has come to its end after it, what an older journal knew is lost to this one too.
-            restarted: job.allow.restart || self.set_aside && !past.ended,
+            restarted: job.allow.restart || past.restarted,
         };
         self.known.iter().map(history).collect()
     }
