@@ -14,7 +14,7 @@ use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
-use crate::verify::differences::{Place, differences, without_losses};
+use crate::verify::differences::{Place, differences};
 
 /// How a directory that stands on the target is to be left.
 #[derive(Debug)]
@@ -63,7 +63,6 @@ impl Engine {
         };
         let place = Place { dir: &parent, disk: above.disk, memory: false };
         let mut differs = differences(&place, &path, name, row, stat);
-        without_losses(&mut differs, row);
         differs.retain(|problem| problem.kind != ProblemKind::Mtime);
         if differs.is_empty() {
             return Some(found);
@@ -134,8 +133,7 @@ impl Engine {
         let row = Row { wanted: wanted.clone(), dst_ino: stat.ino, dst_ctime: stat.ctime, ..prior.clone() };
         let Ok(above) = parent.open() else { return false };
         let place = Place { dir: &above, disk: node.disk, memory: false };
-        let mut differs = differences(&place, &node.path(), name, &row, &stat);
-        without_losses(&mut differs, &row);
+        let differs = differences(&place, &node.path(), name, &row, &stat);
         let same = differs.is_empty() && wanted.lost == prior.wanted.lost && wanted.flags == prior.wanted.flags;
         if same {
             self.submit.send(Written::row(row, node.file_system));

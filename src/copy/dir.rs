@@ -204,7 +204,7 @@ impl Engine {
         own: Override,
     ) -> Option<Arc<OpenDir>> {
         let path = || above.path().join(name);
-        let target = own.target.unwrap_or(above.target);
+        let target = own.target_in(above);
         add(&self.tally(target).directories, 1);
         let attributes = match src.open() {
             Ok(src) => self.source_attributes(target, Holder::file(&src), stat, || Root::again(&*src).ok(), path),

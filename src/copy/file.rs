@@ -299,7 +299,7 @@ impl Engine {
             self.target_failed(node.target, path(), "close", errno);
             return Arrived::No;
         }
-        let index = done.own.target.unwrap_or(node.target);
+        let index = done.own.target_in(node);
         let tally = self.tally(index);
         add(&tally.copied, 1);
         add(&tally.copied_bytes, filled.bytes);

@@ -35,7 +35,7 @@ impl Engine {
         if kind == Kind::File {
             let judged = match reader.and_then(|reader| self.judge_unopened(dir, name, reader, own)) {
                 Some((stat, verdict @ (Verdict::Finished(..) | Verdict::Kept))) => {
-                    let target = own.target.unwrap_or(dir.node.target);
+                    let target = own.target_in(&dir.node);
                     return self.leave_as_it_is(dir, name, target, &stat, verdict);
                 }
                 judged => judged,
@@ -86,7 +86,7 @@ impl Engine {
         judged: Option<Verdict>,
         (own, reader): (Override, Option<&Reader>),
     ) {
-        let target = own.target.unwrap_or(dir.node.target);
+        let target = own.target_in(&dir.node);
         if source.stat.nlink > 1 {
             self.count_file(target, &source.stat);
             return self.copy_member(
@@ -112,6 +112,11 @@ impl Engine {
     /// Counts a regular file that is not copied.
     fn leave_as_it_is(&self, dir: &OpenDir, name: &Name, target: u32, stat: &Stat, verdict: Verdict) {
         self.count_file(target, stat);
+        self.skip(dir, name, target, stat, verdict);
+    }
+
+    /// Counts what is not copied, and what its row says that it has lost.
+    fn skip(&self, dir: &OpenDir, name: &Name, target: u32, stat: &Stat, verdict: Verdict) {
         if let Verdict::Finished(row, _) = verdict {
             self.lost_before(&dir.node, name, &row);
         }
@@ -135,7 +140,7 @@ impl Engine {
             Verdict::Finished(row, there) => (Some(Arc::from(row)), Some(there)),
             Verdict::Copy(stands) => (None, stands),
             Verdict::Kept => {
-                self.count_skipped(own.target.unwrap_or(dir.node.target), stat);
+                self.count_skipped(own.target_in(&dir.node), stat);
                 if waiter.is_some() {
                     self.release(Arc::clone(&dir.node));
                 }
@@ -176,7 +181,7 @@ impl Engine {
     fn unmatched(&self, dir: &OpenDir, name: &Name, own: Override) -> Override {
         let message = "it has further names, and could not be read to tell which; it has a copy with an inode of its own, \
                        until the next run";
-        let target = own.target.unwrap_or(dir.node.target);
+        let target = own.target_in(&dir.node);
         self.problem(target, Problem::new(dir.node.path().join(name), ProblemKind::Link, message));
         Override { stopgap: true, ..own }
     }
@@ -200,7 +205,7 @@ impl Engine {
     }
 
     fn copy_other(&self, dir: &Arc<OpenDir>, name: &Name, stat: &Stat, reader: Option<&Reader>, own: Override) {
-        let tally = self.tally(own.target.unwrap_or(dir.node.target));
+        let tally = self.tally(own.target_in(&dir.node));
         match stat.kind {
             Kind::Socket => {
                 add(&tally.sockets, 1);
@@ -221,14 +226,10 @@ impl Engine {
             return self.copy_member(dir, name, stat, (own, reader), Means::Name, open);
         }
         match self.judge(dir, name, stat, own, reader, Means::Name) {
-            Verdict::Finished(row, _) => {
-                self.lost_before(&dir.node, name, &row);
-                self.count_skipped(own.target.unwrap_or(dir.node.target), stat);
-            }
             Verdict::Copy(stands) => {
                 self.copy_special(dir, name, stat, Override { stands, ..own });
             }
-            Verdict::Kept => self.count_skipped(own.target.unwrap_or(dir.node.target), stat),
+            verdict => self.skip(dir, name, own.target_in(&dir.node), stat, verdict),
         }
     }
 
@@ -352,7 +353,7 @@ impl Engine {
                 return Arrived::No;
             }
         };
-        let target = own.target.unwrap_or(node.target);
+        let target = own.target_in(node);
         add(&self.tally(target).copied, 1);
         let row = Row {
             dir: node.id,

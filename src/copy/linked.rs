@@ -63,7 +63,7 @@ impl Engine {
     /// Brings the first name of a group; those who waited for it become work.
     fn copy_first(&self, waiter: &Waiter, work: &mut Vec<Work>) {
         let (dir, name) = (&waiter.dir, &waiter.name);
-        let target = waiter.own.target.unwrap_or(dir.node.target);
+        let target = waiter.own.target_in(&dir.node);
         // What stands in for a link tries again to be one.
         let known = waiter.known.as_ref();
         let stands = known.is_some_and(|row| !row.wanted.lost.contains(Loss::Apart));
@@ -138,7 +138,7 @@ impl Engine {
         let message = "the source changed between two names of this inode; it has a copy with an inode of its own \
                        instead, until the next run";
         let path = waiter.dir.node.path().join(&waiter.name);
-        let target = waiter.own.target.unwrap_or(waiter.dir.node.target);
+        let target = waiter.own.target_in(&waiter.dir.node);
         self.problem(target, Problem::new(path, ProblemKind::Link, message));
         drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own }));
     }
@@ -146,7 +146,7 @@ impl Engine {
     fn link_same(&self, waiter: &Waiter, copied: &Copied) {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let path = || dir.node.path().join(name);
-        let target = waiter.own.target.unwrap_or(dir.node.target);
+        let target = waiter.own.target_in(&dir.node);
         let tally = self.tally(target);
         if !self.plan_stands(waiter, &copied.row) {
             let message = "it became a name of an inode of which the plan says something by another name while the run \
@@ -253,7 +253,7 @@ impl Engine {
     /// group, and it still stands: nothing to do.
     fn keep_apart(&self, waiter: &Waiter, known: Row) {
         let (dir, name) = (&waiter.dir, &waiter.name);
-        let target = waiter.own.target.unwrap_or(dir.node.target);
+        let target = waiter.own.target_in(&dir.node);
         let tally = self.tally(target);
         self.lost_before(&dir.node, name, &known);
         if known.alias {

@@ -163,6 +163,13 @@ pub(crate) struct Override {
     stands: Option<Stat>,
 }
 
+impl Override {
+    /// The target of the plan that an entry in `dir` counts for.
+    fn target_in(&self, dir: &node::DirNode) -> u32 {
+        self.target.unwrap_or(dir.target)
+    }
+}
+
 /// An inode with its metadata.
 struct Dressed {
     stat: Stat,

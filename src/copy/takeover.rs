@@ -25,7 +25,7 @@ use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::{Errno, effective_ids};
 use crate::verify::ReadError;
-use crate::verify::differences::{Place, changed, differences, has_same_content, seen, without_losses};
+use crate::verify::differences::{Place, changed, differences, has_same_content, seen};
 
 /// What is to be done with a name.
 #[derive(Debug)]
@@ -169,8 +169,7 @@ impl Engine {
                 return Recorded::Kept;
             }
         }
-        let mut found = differences(&place, &path, name, &row, there);
-        without_losses(&mut found, &row);
+        let found = differences(&place, &path, name, &row, there);
         // A run that was cut off had lifted its flags to replace it, or this one has by another name.
         let lifted = |p: &Problem| {
             let flags = row.wanted.flags.and(Flags::STICKY).each().map(|flag| flag.to_string());
@@ -197,8 +196,7 @@ impl Engine {
             Standing::AsRecorded => true,
             Standing::Changed => false,
             Standing::Touched => {
-                let mut found = differences(place, path, name, row, there);
-                without_losses(&mut found, row);
+                let found = differences(place, path, name, row, there);
                 found.is_empty() && has_same_content(place, name, row, &self.pace).unwrap_or(false)
             }
         }

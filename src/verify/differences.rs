@@ -38,7 +38,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// What differs from `row` in all but the content. Losses that the row knows are among it.
+/// What differs from `row` in all but the content, without what its file system cannot hold.
 pub(crate) fn differences(place: &Place<'_>, path: &RelPath, name: &Name, row: &Row, stat: &Stat) -> Vec<Problem> {
     let attributes = read_attributes(place.dir, name, stat.kind, &row.wanted);
     let unread = attributes.as_ref().err().copied();
@@ -54,13 +54,9 @@ pub(crate) fn differences(place: &Place<'_>, path: &RelPath, name: &Name, row: &
     if stat.kind == row.kind() {
         found.extend(compare_rest(place, path, name, row, stat));
     }
-    found
-}
-
-/// Leaves out what the file system of `row` cannot hold.
-pub(crate) fn without_losses(found: &mut Vec<Problem>, row: &Row) {
     let lost = row.wanted.lost;
     found.retain(|p| !Loss::of_difference(p.kind, p.attribute.as_deref()).is_some_and(|loss| lost.contains(loss)));
+    found
 }
 
 /// A directory whose names were changed by somebody else has other times for that.

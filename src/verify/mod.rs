@@ -26,7 +26,7 @@ use crate::stop::{Reason, Stop};
 use crate::sys::dir::open_target;
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::{Errno, leads_nowhere};
-use differences::{Place, changed, differences, without_losses, without_moved_times};
+use differences::{Place, changed, differences, without_moved_times};
 use medium::Reading;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -338,7 +338,6 @@ impl Verifier {
             return Looked::At { stat, standing, found: vec![changed(&path, recorded, &stat)] };
         }
         let mut found = differences(place, &path, name, row, &stat);
-        without_losses(&mut found, row);
         without_moved_times(&mut found, standing, recorded.unwrap_or(row));
         let look_inside = self.depth == Depth::Content && row.size == stat.size;
         let is_file = stat.kind == row.kind() && stat.kind == Kind::File;

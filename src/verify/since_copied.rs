@@ -1,7 +1,7 @@
 //! What somebody has done on the target since it was copied, found without reading
 //! what looks untouched: what a run would keep, before it runs.
 
-use super::differences::{Place, changed, differences, has_same_content, without_losses, without_moved_times};
+use super::differences::{Place, changed, differences, has_same_content, without_moved_times};
 use super::{ReadError, unreachable};
 use crate::journal::{JournalError, Reader, Row, Standing, State};
 use crate::manifest;
@@ -56,7 +56,6 @@ fn of_entry(dir: &TargetDir, path: &RelPath, name: &Name, row: &Row, pace: &Pace
         }
     }
     let mut found = differences(&place, path, name, row, &stat);
-    without_losses(&mut found, row);
     without_moved_times(&mut found, standing, row);
     found
 }
