@@ -50,7 +50,8 @@ fn written(child: &Child) -> u64 {
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// Bytes that the journal calls durable: finished files and chunks of unfinished ones.
+/// Bytes that the journal calls durable: finished files and chunks of those that are not
+/// finished, or not in their place.
 fn recorded(world: &World) -> u64 {
     let journal = world.persist.join(".persistcp/t.sqlite");
     if !journal.exists() {

@@ -2,7 +2,8 @@
 
 use crate::kit::damage::flip;
 use crate::kit::disk::World;
-use crate::kit::run::{run, spawn};
+use crate::kit::run::{run, spawn, wait, wrapped};
+use crate::kit::strace::killing;
 use crate::kit::{need_root, snapshot};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -65,6 +66,36 @@ fn a_killed_copy_goes_on_at_its_first_missing_chunk() {
     let standard = blake3::Hasher::new().update_reader(std::fs::File::open(&large).unwrap()).unwrap().finalize();
     assert_eq!(digest(&world), standard.as_bytes(), "the digest is the one that b3sum prints");
     assert_eq!(run(&plan, &[]).exits(0).total("copied"), 0);
+}
+
+#[test]
+fn a_copy_that_was_cut_off_on_its_way_into_its_place_is_not_made_again() {
+    need_root!();
+    let world = World::ext4(700);
+    let size = 8 * CHUNK + 5;
+    fill(&world.file("data/large", ""), size);
+    let plan = world.plan("");
+    let mut cuts = 0;
+    // From the last syncfs before the rename to the first after it, the copy is whole and its row says that it
+    // replaces something.
+    for (call, n) in std::iter::once(("renameat", 1)).chain((1..=8).map(|n| ("syncfs", n))) {
+        std::fs::create_dir_all(world.target()).unwrap();
+        std::fs::write(world.target().join("large"), "what was there before").unwrap();
+        let cut = wait(wrapped(&killing(call, n), &plan, &["--allow-nonempty", "--threads", "1"]));
+        if cut.status.is_some() {
+            break;
+        }
+        let rows = chunk_rows(&world);
+        let there = size.min(rows * CHUNK);
+        let ran = run(&plan, &["--allow-nonempty"]).exits(0);
+        assert_eq!(ran.total("copied_bytes"), size - there, "{call} {n}\n{ran}");
+        snapshot::assert_same(&world.data(), &world.target());
+        run(&plan, &["--verify-only"]).exits(0);
+        std::fs::remove_dir_all(world.target()).unwrap();
+        std::fs::remove_dir_all(world.persist.join(".persistcp")).unwrap();
+        cuts += u64::from(there == size);
+    }
+    assert!(cuts >= 2, "no run was cut off with its copy whole");
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Engine {
             // A half of another state of the source serves as an empty one: its blocks are taken.
             let row = row.filter(|row| {
                 let same = row.source_proof(stat, &volume) != Proof::Changed;
-                row.state == State::Partial || row.state == State::Bad && same && row.has_chunks()
+                row.is_resumable() || row.state == State::Bad && same && row.has_chunks()
             })?;
             let chunks = self.ask(reader?.chunks(row.dir, &row.name))?;
             Some((row, chunks))
@@ -135,7 +135,7 @@ impl Engine {
     /// The inode of `row`, under its own or its temporary name.
     fn reopen(&self, parent: &TargetDir, above: i64, name: &Name, row: &Row) -> Option<Born> {
         let temporary = temporary_name(name);
-        if row.state == State::Partial {
+        if row.state != State::Bad {
             // Ours still, or its owner's already if a kill came while it was dressed; a file that
             // somebody else made under the same number is neither.
             let owners = [Some(effective_ids().0), row.wanted.owner.map(|(uid, _)| uid)];

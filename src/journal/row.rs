@@ -179,6 +179,13 @@ impl Row {
         self.state != State::Partial && !self.alias && merged && self.size >= CHUNKED
     }
 
+    /// True for a large file that a later run goes on with at its first missing chunk: unfinished,
+    /// or whole and cut off on its way into its place.
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        self.state == State::Partial || self.state == State::Replacing && self.has_chunks()
+    }
+
     /// What `stat`, of an inode of `volume`, tells of the source that this row was made from.
     #[must_use]
     pub fn source_proof(&self, stat: &Stat, volume: &Volume) -> Proof {

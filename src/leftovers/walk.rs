@@ -1,6 +1,6 @@
 //! The walk through the directories of the target.
 
-use super::{is_undressed, unlink_keeping_times};
+use super::{is_in_source, is_undressed, unlink_keeping_times};
 use crate::copy::{is_temporary, temporary_name};
 use crate::journal::{JournalError, Reader, State};
 use crate::meta::mark::{self, Binding, Mark};
@@ -210,10 +210,18 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// True when the inode is a half that the journal has chunks of: the run goes on with it.
-    fn is_recorded(&self, path: &RelPath, stat: &Stat) -> Result<bool, JournalError> {
+    /// True when the inode is a copy that the journal has chunks of: the run goes on with it.
+    fn is_recorded(&mut self, path: &RelPath, stat: &Stat) -> Result<bool, JournalError> {
         let row = self.reader.find_path(path)?;
-        Ok(row.is_some_and(|row| row.state == State::Partial && row.dst_ino == stat.ino))
+        let Some(row) = row.filter(|row| row.is_resumable() && row.dst_ino == stat.ino) else { return Ok(false) };
+        if row.state == State::Replacing {
+            if !is_in_source(self.plan, path) {
+                return Ok(false);
+            }
+            // Nothing but this walk finds it if its source is gone by the next run.
+            self.found.all_gone = false;
+        }
+        Ok(true)
     }
 
     /// Removes a half under its own name that no record knows: it holds room that its
