@@ -6,7 +6,7 @@ use crate::kit::{need_root, snapshot};
 use crate::resume::{many, started};
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
@@ -33,6 +33,32 @@ fn each_signal_that_asks_to_end_is_heard_and_the_same_command_goes_on() {
         assert!(end.total("skipped") > 0, "what was done is kept\n{end}");
         snapshot::assert_same(&world.data(), &world.target());
     }
+}
+
+/// Waits until the process has a handler for SIGTERM (proc_pid_status(5)).
+fn catches_signals(child: &Child) {
+    let limit = Instant::now() + Duration::from_secs(60);
+    loop {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        if u64::from_str_radix(caught.trim(), 16).unwrap() & 1 << (Signal::TERM.as_raw() - 1) != 0 {
+            return;
+        }
+        assert!(Instant::now() < limit, "it never caught signals");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_signal_while_it_starts_ends_it_with_the_status_of_a_run_that_was_stopped() {
+    let world = World::plain();
+    // Nobody ever writes into the plan, so it stays at its very beginning.
+    let plan = world.path().join("plan.toml");
+    rustix::fs::mknodat(rustix::fs::CWD, &plan, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let child = spawn(&plan, &[]);
+    catches_signals(&child);
+    send(&child, Signal::TERM);
+    finish(child, "run that was stopped at its start".into()).exits(4).says("before anything was written");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::plan::resolved::Resolved;
 use crate::plan::{self, Backup, Overrides, Plan, ResolveError};
 use crate::preflight::{self, Allow, Cleared};
 use crate::progress::{Phase, Progress, Style};
+use crate::stop::Stop;
 use crate::sys::filesystem::may_chown;
 use crate::verify::{Depth, Scope};
 use crate::walk::Means;
@@ -20,7 +21,7 @@ use repair::Repair;
 use stages::Run;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tell::{dry_run, finish, refuse, watch_signals};
+use tell::{Signals, dry_run, finish, refuse};
 
 /// What the user asked for.
 #[derive(Debug)]
@@ -119,6 +120,8 @@ pub fn resolve(file: &Path, overrides: &Overrides, backup: Backup, color: bool) 
 /// Does the job.
 #[must_use]
 pub fn start(job: Job) -> Exit {
+    let stop = Stop::default();
+    let signals = Signals::watch(&stop);
     // The journal knows what the target shall be: the machine that was moved can
     // verify itself without the backup.
     let backup = match (job.mode, job.against) {
@@ -140,25 +143,26 @@ pub fn start(job: Job) -> Exit {
         return refuse(&job, Some(name), refusals);
     }
     match job.mode {
-        Mode::VerifyOnly => verify_only(&job, resolved),
+        Mode::VerifyOnly => verify_only(&job, resolved, stop, &signals),
         Mode::DryRun | Mode::Migrate | Mode::Repair => {
             match preflight::check(resolved, &job.allow, job.means(), job.mode == Mode::DryRun) {
                 Err(refusals) => refuse(&job, Some(name), refusals),
                 Ok(cleared) if job.mode == Mode::DryRun => dry_run(&job, &cleared),
-                Ok(cleared) => migrate(&job, cleared),
+                Ok(cleared) => migrate(&job, cleared, stop, &signals),
             }
         }
     }
 }
 
-fn migrate(job: &Job, cleared: Cleared) -> Exit {
+fn migrate(job: &Job, cleared: Cleared, stop: Stop, signals: &Signals) -> Exit {
     let notes = cleared.notes().to_vec();
     let (remap_ids, known, groups) = (cleared.remap_ids(), cleared.known().to_vec(), cleared.groups());
     let (resolved, source, size, location) = cleared.into_parts();
-    let mut run = Run::new(resolved, job);
+    let mut run = Run::new(resolved, job, stop);
     (run.remap_ids, run.known, run.groups) = (remap_ids, known, groups);
     notes.into_iter().for_each(|note| run.problems.note(note));
     run.look_at_patterns(&source);
+    signals.expect_writes();
     let journal = match Journal::open(location, job.allow.restart) {
         Ok(journal) => Arc::new(journal),
         Err(error) => return fail(&error.to_string(), Exit::Refused),
@@ -166,7 +170,6 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
     let devices = run.devices();
     let progress = Progress::start(job.progress, &run.counters);
     run.expect(&size);
-    watch_signals(&run.stop);
     let started = run.declare(&journal).and_then(|()| Writer::start(&journal, run.stop.clone()));
     let writer = match started {
         Ok(writer) => writer,
@@ -221,7 +224,7 @@ fn migrate(job: &Job, cleared: Cleared) -> Exit {
     finish(job, run, writer, report)
 }
 
-fn verify_only(job: &Job, resolved: Resolved) -> Exit {
+fn verify_only(job: &Job, resolved: Resolved, stop: Stop, signals: &Signals) -> Exit {
     let name = resolved.name.clone();
     let location = match preflight::journal_of(&resolved, &job.allow) {
         Ok(location) => location,
@@ -232,11 +235,12 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
         Ok(false) => return refuse(job, Some(name), vec![unrecorded(&location)]),
         Err(error) => return refuse(job, Some(name), vec![error.to_string()]),
     }
-    let mut run = Run::new(resolved, job);
+    let mut run = Run::new(resolved, job, stop);
     match location.remapped_ids() {
         Ok(remapped) => run.remap_ids |= remapped,
         Err(error) => return refuse(job, Some(name), vec![error.to_string()]),
     }
+    signals.expect_writes();
     let opened = Journal::open_to_verify(location, &run.target_names()).and_then(|(journal, names)| {
         run.names = names;
         Writer::start_to_verify(&journal, run.stop.clone()).map(|writer| (journal, writer))
@@ -245,7 +249,6 @@ fn verify_only(job: &Job, resolved: Resolved) -> Exit {
         Ok(opened) => opened,
         Err(error) => return refuse(job, Some(name), vec![error.to_string()]),
     };
-    watch_signals(&run.stop);
     run.announce(RunKind::Verify, &writer);
     let progress = Progress::start(job.progress, &run.counters);
     progress.phase(Phase::Verify);

@@ -52,8 +52,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(resolved: Resolved, job: &Job) -> Self {
-        let stop = Stop::default();
+    pub(super) fn new(resolved: Resolved, job: &Job, stop: Stop) -> Self {
         let run = Self {
             counters: Arc::new(Counters::new(resolved.targets.len())),
             plan: Arc::new(resolved),
