@@ -4,12 +4,12 @@
 use crate::kit::{IN_A_DIRECTORY, directory};
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use persistcp::digest::{Algorithm, Digest};
-use persistcp::durable::{Epochs, FileSystems, Surroundings, Written};
-use persistcp::journal::{Journal, Location, Row, SourceId, State, Writer};
-use persistcp::meta::{Attributes, Keep, Owners, Wanted};
-use persistcp::progress::counters::Counters;
-use persistcp::stop::Stop;
+use persistcp::engine::content::digest::{Algorithm, Digest};
+use persistcp::engine::events::counters::Counters;
+use persistcp::engine::events::stop::Stop;
+use persistcp::engine::journal::epoch::{Epochs, FileSystems, Surroundings, Written};
+use persistcp::engine::journal::{Journal, Location, Row, SourceId, State, Writer};
+use persistcp::engine::meta::{Attributes, Keep, Owners, Wanted};
 use persistcp::sys::root::Root;
 use persistcp::sys::stat::{Stat, stat_fd};
 use std::path::Path;

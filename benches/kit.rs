@@ -1,20 +1,20 @@
 //! Trees on the disk, and the stages of a run over them.
 
-use persistcp::copy::descriptors::{threads, usual_threads};
-use persistcp::copy::{Engine, Options, Parts};
-use persistcp::durable::{Epochs, FileSystems, Surroundings};
-use persistcp::journal::{Declared, Journal, Location, STATE_DIR, Writer};
-use persistcp::meta::{Keep, Owners};
-use persistcp::pace::Pace;
-use persistcp::plan::resolved::{Entry, Resolved, Target};
+use persistcp::engine::copy::{Engine, Options, Parts};
+use persistcp::engine::events::counters::Counters;
+use persistcp::engine::events::pace::Pace;
+use persistcp::engine::events::problem::Problems;
+use persistcp::engine::events::stop::Stop;
+use persistcp::engine::journal::epoch::{Epochs, FileSystems, Surroundings};
+use persistcp::engine::journal::{Declared, Journal, Location, STATE_DIR, Writer};
+use persistcp::engine::mapping::resolved::{Entry, Resolved, Target};
+use persistcp::engine::meta::{Keep, Owners};
+use persistcp::engine::tree::descriptors::{threads, usual_threads};
+use persistcp::engine::verify::{Depth, Mend, Scope, Verifier};
 use persistcp::plan::{Backup, Overrides, Plan};
-use persistcp::problem::Problems;
-use persistcp::progress::counters::Counters;
-use persistcp::stop::Stop;
 use persistcp::sys::file::evict;
 use persistcp::sys::filesystem::{SyncFd, may_chown, raise_open_files};
 use persistcp::sys::root::Root;
-use persistcp::verify::{Depth, Mend, Scope, Verifier};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use tempfile::TempDir;

@@ -3,12 +3,13 @@
 use crate::kit::{IN_A_DIRECTORY, Tree, at_work, target};
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use persistcp::base::path::RelPath;
+use persistcp::engine::survey;
+use persistcp::engine::tree::walk::Means;
 use persistcp::sys::Errno;
 use persistcp::sys::dir::{SourceDir, read_batches};
 use persistcp::sys::root::Root;
 use persistcp::sys::stat::Kind;
-use persistcp::walk::Means;
-use persistcp::{path::RelPath, survey};
 use rustix::fs::OFlags;
 use std::sync::Arc;
 

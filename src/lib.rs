@@ -1,48 +1,20 @@
 //! persistcp: a fast, faithful, verified, resumable copier for moving a Linux
 //! system's state to a new disk.
 //!
-//! Data flows one way: [`plan`] → resolve → [`preflight`] (with a [`survey`]) →
-//! [`copy`] → [`durable`] → [`journal`] → [`verify`] → [`fixup`] → [`report`].
-//! [`run`] is that line in code.
+//! Folders are layers; an import goes down this list or stays in its layer:
+//!
+//! | layer | knows |
+//! |---|---|
+//! | [`cli`] | arguments, progress, the words that a person reads, exit statuses |
+//! | [`nixos`] | the world around a copy: audit, check, import, export |
+//! | [`plan`] | the plan file, its diagnostics, what it resolves to |
+//! | [`engine`] | trees: copies, makes durable, records, verifies |
+//! | [`sys`] | system calls, a thin typed function each |
+//! | [`base`] | paths as bytes, time, sizes, shell words |
 
-pub mod against;
-pub mod audit;
-mod blank;
-pub mod check;
+pub mod base;
 pub mod cli;
-pub mod clock;
-pub mod completeness;
-pub mod copy;
-pub mod digest;
-mod driver;
-pub mod durable;
-pub mod exit;
-pub mod extras;
-pub mod fixup;
-pub mod groups;
-mod homes;
-pub mod journal;
-pub mod leftovers;
-pub mod loss;
-pub mod manifest;
-pub mod meta;
-pub mod mounts;
-pub mod pace;
-pub mod path;
+pub mod engine;
+pub mod nixos;
 pub mod plan;
-mod pool;
-pub mod preflight;
-pub mod problem;
-pub mod progress;
-pub mod recall;
-pub mod report;
-mod reread;
-pub mod run;
-pub mod shell;
-pub mod shortage;
-pub mod stop;
-pub mod survey;
 pub mod sys;
-pub mod verify;
-pub mod volume;
-pub mod walk;

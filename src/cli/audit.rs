@@ -1,12 +1,12 @@
 //! `persistcp audit`.
 
-use super::{Color, Format, fail, print, print_text};
-use crate::audit::{self, Listing};
-use crate::copy::descriptors::{threads, usual_threads};
-use crate::exit::Exit;
-use crate::report::json_text;
-use crate::walk::Means;
-use crate::{plan, run, sys};
+use super::{Color, Format, fail, migrate, print, print_text};
+use crate::base::exit::Exit;
+use crate::engine::report::json_text;
+use crate::engine::tree::descriptors::{threads, usual_threads};
+use crate::engine::tree::walk::Means;
+use crate::nixos::audit::{self, Listing};
+use crate::{plan, sys};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -42,7 +42,7 @@ impl AuditArgs {
         let open_files = sys::filesystem::raise_open_files();
         let means = Means::new(open_files, threads(open_files, self.threads.map_or_else(usual_threads, usize::from)));
         let overrides = plan::Overrides { source: self.source, root: self.root, exclude: Vec::new() };
-        let resolved = match run::resolve(&self.plan, &overrides, plan::Backup::Needed, self.color.on()) {
+        let resolved = match migrate::resolve(&self.plan, &overrides, plan::Backup::Needed, self.color.on()) {
             Ok(resolved) => resolved,
             Err((message, exit)) => return fail(&message, exit),
         };

@@ -1,11 +1,11 @@
 //! `persistcp check`.
 
 use super::{Color, Format, fail, print, print_text};
-use crate::check::table::{self, Paint};
-use crate::check::{self, Booted};
-use crate::exit::Exit;
+use crate::base::exit::Exit;
+use crate::engine::report::json_text;
+use crate::nixos::check::table::Paint;
+use crate::nixos::check::{self, Booted, table};
 use crate::plan::Overrides;
-use crate::report::json_text;
 use clap::ValueEnum;
 use std::path::PathBuf;
 

@@ -1,11 +1,11 @@
 //! `persistcp plan export`.
 
 use super::{Color, fail, print};
-use crate::exit::Exit;
-use crate::plan::export::{Form, Note};
+use crate::base::exit::Exit;
+use crate::nixos::export::{Form, Note};
 use crate::plan::{Overrides, Plan, ResolveError};
-use crate::sys::errno_words;
-use crate::sys::output::{self, Existing};
+use crate::sys::output::Existing;
+use crate::sys::{errno_words, output};
 use clap::ValueEnum;
 use std::path::PathBuf;
 

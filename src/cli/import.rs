@@ -1,12 +1,13 @@
 //! `persistcp plan import` and `persistcp plan nix-expr`.
 
 use super::{fail, print};
-use crate::exit::Exit;
-use crate::path::RelPath;
-use crate::plan::import::{self, Heading, ImportError, Imported, JsonFile, NixFile, Person, Weight};
-use crate::plan::nix_expr::{self, Configuration};
-use crate::sys::output::{self, Existing};
-use crate::sys::{Errno, errno_words};
+use crate::base::exit::Exit;
+use crate::base::path::RelPath;
+use crate::nixos::import::{Heading, ImportError, Imported, JsonFile, NixFile, Person, Weight};
+use crate::nixos::nix_expr::Configuration;
+use crate::nixos::{import, nix_expr};
+use crate::sys::output::Existing;
+use crate::sys::{Errno, errno_words, output};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -67,7 +68,7 @@ fn absolute(text: &str) -> Result<RelPath, String> {
 }
 
 fn user_name(text: &str) -> Result<String, String> {
-    if text.is_empty() || text.chars().any(crate::path::is_unprintable) {
+    if text.is_empty() || text.chars().any(crate::base::path::is_unprintable) {
         return Err("not a name".into());
     }
     Ok(text.to_string())
@@ -133,7 +134,7 @@ fn hand_out(imported: &Imported, output: Option<&Path>) -> Exit {
         let mut text = format!("warning: {}", note.text);
         for line in note.quoted.iter().flat_map(|quoted| quoted.lines()) {
             text.push_str("\n    ");
-            text.push_str(&crate::path::escape(line.as_bytes()));
+            text.push_str(&crate::base::path::escape(line.as_bytes()));
         }
         let status = if note.weight == Weight::Lost { Exit::Problems } else { Exit::Ok };
         exit = exit.max(fail(&text, status));

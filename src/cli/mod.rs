@@ -4,12 +4,16 @@ mod audit;
 mod check;
 mod export;
 mod import;
+mod migrate;
 mod plan;
+mod progress;
+mod recall;
 mod report;
+mod report_text;
 mod run;
 
-use crate::exit::Exit;
-use crate::path::printable;
+use crate::base::exit::Exit;
+use crate::base::path::printable;
 use audit::AuditArgs;
 use check::CheckArgs;
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};

@@ -2,10 +2,10 @@
 
 use super::export::ExportArgs;
 use super::import::{ImportArgs, NixExprArgs};
-use super::{Color, fail, print, print_text};
-use crate::exit::Exit;
-use crate::report::json_text;
-use crate::{plan, run};
+use super::{Color, fail, migrate, print, print_text};
+use crate::base::exit::Exit;
+use crate::engine::report::json_text;
+use crate::plan;
 use clap::{Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
 
@@ -68,7 +68,7 @@ impl PlanCommand {
 }
 
 fn show(file: &Path, format: Format, overrides: plan::Overrides, color: Color) -> Exit {
-    match run::resolve(file, &overrides, plan::Backup::Needed, color.on()) {
+    match migrate::resolve(file, &overrides, plan::Backup::Needed, color.on()) {
         Ok(resolved) => match format {
             Format::Table => print_text(&plan::table(&resolved)),
             Format::Json => print(&json_text(&plan::json(&resolved))),

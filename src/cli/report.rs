@@ -1,11 +1,12 @@
 //! `persistcp report`.
 
-use super::{Color, fail};
-use crate::exit::Exit;
-use crate::journal::Location;
-use crate::preflight::Allow;
-use crate::recall::{Chosen, Form};
-use crate::{path, plan, preflight, recall, run};
+use super::recall::{Chosen, Form};
+use super::{Color, fail, migrate, recall};
+use crate::base::exit::Exit;
+use crate::base::path;
+use crate::engine::journal::Location;
+use crate::engine::preflight::{self, Allow};
+use crate::plan;
 use clap::ValueEnum;
 use std::path::PathBuf;
 
@@ -57,7 +58,7 @@ impl ReportArgs {
             },
             (Some(file), _, state) => {
                 let overrides = plan::Overrides { root: self.root, ..plan::Overrides::default() };
-                match run::resolve(&file, &overrides, plan::Backup::IfThere, self.color.on()) {
+                match migrate::resolve(&file, &overrides, plan::Backup::IfThere, self.color.on()) {
                     Ok(resolved) => match preflight::journal_of(&resolved, &Allow { state, ..Allow::default() }) {
                         Ok(location) => location,
                         Err(refusals) => return fail(&refusals.join("\n"), Exit::Refused),

@@ -1,13 +1,13 @@
 //! A run: `persistcp --plan …`.
 
-use super::{Color, fail};
-use crate::copy::descriptors::{threads, usual_threads};
-use crate::exit::Exit;
-use crate::pace::Rate;
-use crate::preflight::Allow;
-use crate::progress::Style;
-use crate::run::{self, Against, Job, Mode, VerifyDepth};
-use crate::verify::{Scope, Since};
+use super::migrate::{Against, Job, Mode, VerifyDepth};
+use super::progress::Style;
+use super::{Color, fail, migrate};
+use crate::base::exit::Exit;
+use crate::engine::events::pace::Rate;
+use crate::engine::preflight::Allow;
+use crate::engine::tree::descriptors::{threads, usual_threads};
+use crate::engine::verify::{Scope, Since};
 use crate::{plan, sys};
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -132,7 +132,7 @@ impl RunArgs {
             return fail("--verify none leaves nothing to do for --verify-only and --repair", Exit::Usage);
         }
         let open_files = sys::filesystem::raise_open_files();
-        run::start(Job {
+        migrate::start(Job {
             file,
             overrides: plan::Overrides { source: self.source, root: self.root, exclude: self.exclude },
             allow: Allow {

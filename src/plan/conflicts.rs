@@ -2,7 +2,7 @@
 
 use super::Plan;
 use super::value::Errors;
-use crate::path::RelPath;
+use crate::base::path::RelPath;
 use std::collections::HashMap;
 use std::ops::Range;
 

@@ -1,6 +1,6 @@
 //! Globs of the plan, expanded inside the source.
 
-use crate::path::{Name, RelPath};
+use crate::base::path::{Name, RelPath};
 use crate::sys::Errno;
 use crate::sys::dir::read_batches;
 use crate::sys::root::Root;
@@ -10,13 +10,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 /// True when the path has a component to expand.
-pub(super) fn is_glob(path: &RelPath) -> bool {
+pub(crate) fn is_glob(path: &RelPath) -> bool {
     path.as_bytes().iter().any(|b| b"*?[{".contains(b))
 }
 
 /// What tells the paths below the root that `pattern`, which goes to `to`, can stand for;
 /// `None` when it is no pattern.
-pub(super) fn matcher(to: &RelPath, pattern: &RelPath) -> Option<GlobMatcher> {
+pub(crate) fn matcher(to: &RelPath, pattern: &RelPath) -> Option<GlobMatcher> {
     if !is_glob(pattern) {
         return None;
     }
@@ -30,7 +30,7 @@ pub(super) fn matcher(to: &RelPath, pattern: &RelPath) -> Option<GlobMatcher> {
 /// special characters is taken as it is; others match names, hidden ones only
 /// when the pattern starts with a dot, as a shell does. A name that is the pattern's own
 /// text is meant as well.
-pub(super) fn expand(source: &Root, from: &RelPath, pattern: &RelPath) -> Result<Vec<RelPath>, Errno> {
+pub(crate) fn expand(source: &Root, from: &RelPath, pattern: &RelPath) -> Result<Vec<RelPath>, Errno> {
     let mut found = vec![RelPath::root()];
     for name in pattern.names() {
         let component = RelPath::root().join(&name);

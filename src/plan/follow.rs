@@ -1,8 +1,8 @@
 //! Symlinks at an entry of the plan and on the way to it: what becomes of them is decided
 //! here, once, and carried in the [`Entry`](super::resolved::Entry).
 
-use super::resolved::{EntryKind, Link, Presence};
-use crate::path::RelPath;
+use crate::base::path::RelPath;
+use crate::engine::mapping::resolved::{EntryKind, Link, Presence};
 use crate::sys::root::{Root, real_path};
 use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::{Errno, errno_words, file, leads_nowhere};
@@ -143,7 +143,7 @@ fn meant(at: &RelPath, text: &[u8]) -> Option<RelPath> {
             b"" | b"." => {}
             // At the top it stays there, as in a file system.
             b".." => to = to.parent().unwrap_or_default(),
-            _ => to = to.join(&crate::path::Name::new(part).ok()?),
+            _ => to = to.join(&crate::base::path::Name::new(part).ok()?),
         }
     }
     Some(to)

@@ -1,7 +1,7 @@
 //! The files that give names numbers: NixOS's maps, passwd and group. Nothing is taken
 //! from one that is damaged.
 
-use crate::blank::Blank;
+use crate::base::blank::Blank;
 use std::collections::BTreeMap;
 
 /// Names of one file.

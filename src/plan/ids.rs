@@ -6,10 +6,10 @@
 //! NixOS's static ids.
 
 use super::id_file::{Names, parse_map, parse_table};
-use super::renumber::{Both, Renumbering};
-use super::resolved::{Drift, IdKind, Stranger};
 use super::{Plan, static_ids};
-use crate::path::RelPath;
+use crate::base::path::RelPath;
+use crate::engine::mapping::renumber::{Both, Renumbering};
+use crate::engine::mapping::resolved::{Drift, IdKind, Stranger};
 use crate::sys::root::Root;
 use crate::sys::{Errno, errno_words};
 use rustix::fs::OFlags;
@@ -28,21 +28,21 @@ struct Place {
 }
 
 /// Everything that gives names numbers, in order of authority.
-pub(super) struct Ids {
+pub(crate) struct Ids {
     users: Sides,
     groups: Sides,
     /// Files that are damaged: what is wrong with each.
-    pub(super) damaged: Vec<Damaged>,
+    pub(crate) damaged: Vec<Damaged>,
     /// Damaged files of the target that the plan replaces by the backup's good ones.
-    pub(super) replaced: Vec<String>,
+    pub(crate) replaced: Vec<String>,
 }
 
 /// A file that gives no numbers.
-pub(super) struct Damaged {
+pub(crate) struct Damaged {
     /// On the target, or in the backup.
     side: Side,
     path: RelPath,
-    pub(super) words: String,
+    pub(crate) words: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ const LARGEST: u64 = 16 << 20;
 
 impl Ids {
     /// Reads what both machines have. Damaged files are collected, not fatal here.
-    pub(super) fn read(plan: &Plan, source: Option<(&Root, &Path)>, root_path: &Path) -> Self {
+    pub(crate) fn read(plan: &Plan, source: Option<(&Root, &Path)>, root_path: &Path) -> Self {
         let (users, groups) = (Sides::default(), Sides::default());
         let mut ids = Self { users, groups, damaged: Vec::new(), replaced: Vec::new() };
         match Root::open(root_path) {
@@ -152,7 +152,7 @@ impl Ids {
     }
 
     /// The number of `name`, or the places where it is not.
-    pub(super) fn find(&self, plan: &Plan, kind: IdKind, name: &str) -> Result<u32, Vec<String>> {
+    pub(crate) fn find(&self, plan: &Plan, kind: IdKind, name: &str) -> Result<u32, Vec<String>> {
         let own = plan.ids(kind);
         if let Some(id) = own.get(name) {
             return Ok(*id);
@@ -171,7 +171,7 @@ impl Ids {
     }
 
     /// A name of the number `id`: the plan's own, else the backup's, else NixOS's.
-    pub(super) fn name(&self, plan: &Plan, kind: IdKind, id: u32) -> Option<String> {
+    pub(crate) fn name(&self, plan: &Plan, kind: IdKind, id: u32) -> Option<String> {
         let own = plan.ids(kind);
         let backup = self.sides(kind).backup.iter().map(|place| &place.names);
         let found = std::iter::once(own).chain(backup).find_map(|names| names.iter().find(|(_, known)| **known == id));
@@ -180,7 +180,7 @@ impl Ids {
 
     /// Names that have one number in the backup and another on the target, numbers that change
     /// hands, and what `--remap-ids` does about both.
-    pub(super) fn renumbering(&self, plan: &Plan) -> (Vec<Drift>, Vec<Stranger>, Renumbering) {
+    pub(crate) fn renumbering(&self, plan: &Plan) -> (Vec<Drift>, Vec<Stranger>, Renumbering) {
         let (mut drift, mut strangers, mut renumbering) = (Vec::new(), Vec::new(), Renumbering::default());
         for kind in [IdKind::User, IdKind::Group] {
             let own = plan.ids(kind);
@@ -194,7 +194,8 @@ impl Ids {
             for (name, id) in sides.backup.iter().flat_map(|p| &p.names) {
                 backup.entry(name.clone()).or_insert(*id);
             }
-            let (differ, change) = renumbering.add(&Both { kind, backup: &backup, target: &target });
+            let (differ, change) =
+                renumbering.add(&Both { kind, backup: &backup, target: &target, fixed: static_ids::find });
             drift.extend(differ);
             strangers.extend(change);
         }

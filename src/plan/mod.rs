@@ -2,24 +2,16 @@
 //!
 //! [`Plan::read`] parses and validates a file and reports all of its errors at
 //! once; [`Plan::resolve`] looks at the source and the id maps and gives a
-//! [`resolved::Resolved`].
+//! [`crate::engine::mapping::resolved::Resolved`].
 
 mod conflicts;
 mod diagnostic;
-mod expand;
-pub mod explicit;
-pub mod export;
+pub(crate) mod expand;
 mod follow;
 pub(crate) mod id_file;
-mod ids;
-pub mod import;
-mod mode;
+pub(crate) mod ids;
 mod names;
-pub mod nix_expr;
-pub(crate) mod nix_text;
-pub mod renumber;
 mod resolve;
-pub mod resolved;
 mod schema;
 mod show;
 pub(crate) mod spelling;
@@ -32,14 +24,13 @@ mod properties;
 mod tests;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
-pub use mode::{Change, Mode};
 pub use names::PlanName;
 pub use resolve::{Backup, Overrides, ResolveError};
-pub(crate) use show::exact;
 pub use show::{drift, json, stranger_words, table};
 
-use crate::path::RelPath;
-use resolved::{EntryKind, IdKind, Need};
+use crate::base::path::RelPath;
+use crate::engine::mapping::mode::Mode;
+use crate::engine::mapping::resolved::{EntryKind, IdKind, Need};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -47,15 +38,15 @@ use std::path::PathBuf;
 /// A plan as written: names and globs are not resolved yet.
 #[derive(Debug)]
 pub struct Plan {
-    file: PathBuf,
-    text: String,
-    name: String,
-    source: Option<PathBuf>,
-    root: PathBuf,
-    users: BTreeMap<String, u32>,
-    groups: BTreeMap<String, u32>,
-    targets: Vec<TargetDraft>,
-    fixups: Vec<FixupDraft>,
+    pub(crate) file: PathBuf,
+    pub(crate) text: String,
+    pub(crate) name: String,
+    pub(crate) source: Option<PathBuf>,
+    pub(crate) root: PathBuf,
+    pub(crate) users: BTreeMap<String, u32>,
+    pub(crate) groups: BTreeMap<String, u32>,
+    pub(crate) targets: Vec<TargetDraft>,
+    pub(crate) fixups: Vec<FixupDraft>,
 }
 
 impl Plan {
@@ -69,61 +60,61 @@ impl Plan {
 }
 
 #[derive(Debug)]
-struct TargetDraft {
-    span: Range<usize>,
-    name: String,
-    from: RelPath,
-    to: RelPath,
-    need: Need,
-    parents: Option<Parents>,
-    exclude: Vec<String>,
-    entries: Vec<EntryDraft>,
+pub(crate) struct TargetDraft {
+    pub(crate) span: Range<usize>,
+    pub(crate) name: String,
+    pub(crate) from: RelPath,
+    pub(crate) to: RelPath,
+    pub(crate) need: Need,
+    pub(crate) parents: Option<Parents>,
+    pub(crate) exclude: Vec<String>,
+    pub(crate) entries: Vec<EntryDraft>,
 }
 
 #[derive(Debug)]
-struct Parents {
-    owner: Option<IdRef>,
-    group: Option<IdRef>,
+pub(crate) struct Parents {
+    pub(crate) owner: Option<IdRef>,
+    pub(crate) group: Option<IdRef>,
     /// There may be no inode to change: bits.
-    mode: Option<u32>,
+    pub(crate) mode: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
-struct EntryDraft {
-    span: Range<usize>,
+pub(crate) struct EntryDraft {
+    pub(crate) span: Range<usize>,
     /// Relative to the target's `from`.
-    path: RelPath,
+    pub(crate) path: RelPath,
     /// [`Self::path`] has components to expand.
-    is_glob: bool,
-    kind: EntryKind,
-    owner: Option<IdRef>,
-    group: Option<IdRef>,
-    mode: Option<Mode>,
-    need: Need,
+    pub(crate) is_glob: bool,
+    pub(crate) kind: EntryKind,
+    pub(crate) owner: Option<IdRef>,
+    pub(crate) group: Option<IdRef>,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) need: Need,
     /// Whether a symlink is followed, where the plan says so.
-    follow: Option<bool>,
+    pub(crate) follow: Option<bool>,
 }
 
 #[derive(Debug)]
-struct FixupDraft {
-    path: RelPath,
-    owner: Option<IdRef>,
-    group: Option<IdRef>,
-    mode: Option<Mode>,
-    recursive: bool,
-    dir_mode: Option<Mode>,
-    file_mode: Option<Mode>,
+pub(crate) struct FixupDraft {
+    pub(crate) path: RelPath,
+    pub(crate) owner: Option<IdRef>,
+    pub(crate) group: Option<IdRef>,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) recursive: bool,
+    pub(crate) dir_mode: Option<Mode>,
+    pub(crate) file_mode: Option<Mode>,
 }
 
 /// A user or group in the plan.
 #[derive(Clone, Debug)]
-struct IdRef {
-    span: Range<usize>,
-    value: IdValue,
+pub(crate) struct IdRef {
+    pub(crate) span: Range<usize>,
+    pub(crate) value: IdValue,
 }
 
 #[derive(Clone, Debug)]
-enum IdValue {
+pub(crate) enum IdValue {
     Name(String),
     Number(u32),
 }

@@ -1,14 +1,14 @@
 //! From a [`Plan`] to a [`Resolved`]: globs become paths, names become numbers,
 //! and each entry is looked for in the source.
 
-use super::conflicts::{self, Pair};
+use super::conflicts::Pair;
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::follow::{self, Found};
+use super::follow::Found;
 use super::ids::Ids;
-use super::resolved::{Asked, Attrs, Entry, EntryKind, Fixup, IdKind, Presence, Resolved, Target};
 use super::value::Errors;
-use super::{EntryDraft, IdRef, IdValue, Plan, TargetDraft, expand};
-use crate::path::RelPath;
+use super::{EntryDraft, IdRef, IdValue, Plan, TargetDraft, conflicts, expand, follow};
+use crate::base::path::RelPath;
+use crate::engine::mapping::resolved::{Asked, Attrs, Entry, EntryKind, Fixup, IdKind, Presence, Resolved, Target};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::{Errno, errno_words, leads_nowhere};

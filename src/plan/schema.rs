@@ -1,11 +1,10 @@
 //! From TOML text to a [`Plan`]: every key of the format, each checked.
 
-use super::conflicts;
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::resolved::{EntryKind, Need};
 use super::value::Errors;
-use super::{EntryDraft, FixupDraft, Parents, Plan, TargetDraft, expand, spelling};
-use crate::path::RelPath;
+use super::{EntryDraft, FixupDraft, Parents, Plan, TargetDraft, conflicts, expand, spelling};
+use crate::base::path::RelPath;
+use crate::engine::mapping::resolved::{EntryKind, Need};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -101,7 +100,7 @@ fn check_name(name: &str, span: Range<usize>, errors: &mut Errors) -> String {
     if name.is_empty() || name.starts_with('.') || !name.chars().all(fine) || name.len() > 100 {
         errors.add(
             span,
-            format!("`{}` cannot name the state", crate::path::escape(name.as_bytes())),
+            format!("`{}` cannot name the state", crate::base::path::escape(name.as_bytes())),
             "expected up to 100 letters, digits, dots, dashes and underscores, no leading dot",
         );
     }
@@ -198,7 +197,7 @@ fn common(table: &DeTable<'_>, span: Range<usize>, place: &str, errors: &mut Err
         exclude.push(pattern.to_string());
     }
     let name = table.get("name").and_then(|v| errors.string(v, "name").map(|name| (v, name.to_string())));
-    if let Some((value, _)) = name.as_ref().filter(|(_, name)| name.contains(crate::path::is_unprintable)) {
+    if let Some((value, _)) = name.as_ref().filter(|(_, name)| name.contains(crate::base::path::is_unprintable)) {
         errors.add(value.span(), "a name of printable characters is needed", "reports show it on a terminal");
     }
     let name = name.map(|(_, name)| name);

@@ -1,9 +1,8 @@
 //! The resolved plan as a table and as JSON.
 
-use super::mode::Mode;
-use super::resolved::{Attrs, Drift, Entry, EntryKind, Presence, Resolved, Stranger};
-use crate::path::{RelPath, is_unprintable};
-use crate::report::base64;
+use crate::base::json::exact;
+use crate::engine::mapping::mode::Mode;
+use crate::engine::mapping::resolved::{Attrs, Drift, Entry, EntryKind, Presence, Resolved, Stranger};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -157,12 +156,4 @@ pub fn json(plan: &Resolved) -> Value {
         })).collect::<Vec<_>>(),
         "ids": plan.drift,
     })
-}
-
-/// The bytes of a path that its text does not give exactly, with the leading slash that
-/// its text has.
-pub(crate) fn exact(path: &RelPath) -> Option<String> {
-    let text = std::str::from_utf8(path.as_bytes());
-    let plain = text.is_ok_and(|t| !t.chars().any(|c| is_unprintable(c) || c == '\\'));
-    (!plain).then(|| base64(&[b"/", path.as_bytes()].concat()))
 }

@@ -1,6 +1,6 @@
 //! How values are spelled in a plan, so that it reads them back.
 
-use crate::path::is_unprintable;
+use crate::base::path::is_unprintable;
 
 /// A path that the plan's globs take for nothing but itself. A component without special
 /// characters is not matched at all; one class of one character stands for any other.

@@ -25,7 +25,7 @@ fn a_good_plan_parses() {
     assert_eq!(plan.name, "good");
     assert_eq!(plan.targets[0].entries.len(), 4);
     let mode = plan.targets[0].entries[1].mode.as_ref().map(Mode::change);
-    assert_eq!(mode.and_then(Change::absolute), Some(0o755));
+    assert_eq!(mode.and_then(crate::engine::mapping::mode::Change::absolute), Some(0o755));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! TOML values with their spans, read one by one; every mistake is collected.
 
 use super::diagnostic::Diagnostic;
-use super::resolved::Need;
-use super::{IdRef, IdValue, Mode};
-use crate::path::{BadPath, RelPath};
+use super::{IdRef, IdValue};
+use crate::base::path::{BadPath, RelPath};
+use crate::engine::mapping::mode::Mode;
+use crate::engine::mapping::resolved::Need;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

@@ -1,12 +1,12 @@
 //! Directories as descriptors. [`SourceDir`] has no method that writes;
 //! [`TargetDir`] has none that takes a path or follows a symlink.
 
-use super::fault::{self, Fault};
+use super::fault::Fault;
 use super::names::Names;
 use super::stat::{Kind, Stat, Time, cached_stat_at, stat_at, stat_fd};
 use super::xattr::proc_path;
-use super::{Errno, Op, retry};
-use crate::path::{Name, RelPath};
+use super::{Errno, Op, fault, retry};
+use crate::base::path::{Name, RelPath};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dev, Mode, OFlags, RawDir, Timespec, Timestamps, UTIME_OMIT};
 use std::mem::MaybeUninit;

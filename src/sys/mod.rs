@@ -9,6 +9,7 @@ pub mod fault;
 pub mod file;
 pub mod filesystem;
 pub mod flags;
+pub mod mounts;
 mod names;
 pub mod output;
 pub mod raw;

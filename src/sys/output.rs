@@ -8,7 +8,7 @@ use super::dir::TargetDir;
 use super::stat::{Kind, stat_fd};
 use super::xattr::proc_path;
 use super::{Errno, Op, effective_ids, file, retry};
-use crate::path::Name;
+use crate::base::path::Name;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, RenameFlags};
 use std::ffi::OsStr;

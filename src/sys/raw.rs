@@ -1,7 +1,7 @@
 //! The only home of `unsafe`: calls that rustix has no safe form of.
 
-use super::fault::{self, Fault};
-use super::{Errno, Op, retry};
+use super::fault::Fault;
+use super::{Errno, Op, fault, retry};
 use rustix::fd::{AsFd, OwnedFd};
 
 /// Closes a file and reports what close(2) says: some file systems report a

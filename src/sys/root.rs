@@ -3,7 +3,7 @@
 use super::file::read_full;
 use super::stat::{Kind, stat_fd};
 use super::{Errno, Op, retry};
-use crate::path::RelPath;
+use crate::base::path::RelPath;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! statx(2), decoded.
 
 use super::{Errno, Op, retry};
-use crate::path::Name;
+use crate::base::path::Name;
 use rustix::fd::AsFd;
 use rustix::fs::{AtFlags, FileType, Statx, StatxAttributes, StatxFlags};
 use std::ffi::CStr;

@@ -1,10 +1,10 @@
 //! Every line of the table is made real and must be told.
 
 use crate::kit::disk::World;
-use persistcp::audit::knowledge::{Meaning, Reason, Rule, markdown, rules};
-use persistcp::audit::{Audit, Listing, audit};
+use persistcp::engine::tree::walk::Means;
+use persistcp::nixos::audit::knowledge::{Meaning, Reason, Rule, markdown, rules};
+use persistcp::nixos::audit::{Audit, Listing, audit};
 use persistcp::plan::{Backup, Overrides, Plan};
-use persistcp::walk::Means;
 use std::path::Path;
 
 /// A path that the pattern matches, below the source.

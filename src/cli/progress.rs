@@ -1,0 +1,232 @@
+//! Progress: one thread that looks at the counters and tells, as a bar, as plain
+//! lines or as JSON lines. Bytes shown as copied are durable.
+
+use crate::base::human::{bytes, count, duration};
+use crate::engine::events::counters::Counters;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// How progress is shown, on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Style {
+    /// A bar on a terminal, plain lines elsewhere.
+    Auto,
+    /// Bars.
+    Bar,
+    /// A line every few seconds.
+    Plain,
+    /// A JSON object a line, every second.
+    Json,
+    /// Nothing.
+    None,
+}
+
+/// What the run is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Phase {
+    /// Looking at the source; nothing is counted.
+    Survey,
+    /// Copying and making durable.
+    Copy,
+    /// Reading back.
+    Verify,
+}
+
+impl Phase {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Survey => "survey",
+            Self::Copy => "copy",
+            Self::Verify => "verify",
+        }
+    }
+
+    fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Survey,
+            1 => Self::Copy,
+            _ => Self::Verify,
+        }
+    }
+}
+
+/// The running thread; dropping it without [`Progress::finish`] leaves it to end with the process.
+#[derive(Debug)]
+pub(super) struct Progress {
+    phase: Arc<AtomicU8>,
+    over: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Where a phase stands.
+#[derive(Clone, Copy, Default)]
+struct Standing {
+    bytes: u64,
+    total_bytes: u64,
+    entries: u64,
+    total_entries: u64,
+}
+
+impl Standing {
+    fn of(counters: &Counters, phase: Phase) -> Self {
+        match phase {
+            Phase::Survey => Self::default(),
+            Phase::Copy => Self {
+                bytes: counters.durable_bytes.load(Relaxed)
+                    + counters.sum(|t| &t.skipped_bytes)
+                    + counters.sum(|t| &t.reused_bytes),
+                total_bytes: counters.expected_bytes.load(Relaxed),
+                entries: counters.durable_entries.load(Relaxed) + counters.sum(|t| &t.skipped),
+                total_entries: counters.expected_entries.load(Relaxed),
+            },
+            Phase::Verify => Self {
+                bytes: counters.sum(|t| &t.verified_bytes),
+                total_bytes: counters.verify_bytes.load(Relaxed),
+                entries: counters.sum(|t| &t.verified),
+                total_entries: counters.verify_entries.load(Relaxed),
+            },
+        }
+    }
+}
+
+impl Progress {
+    /// Starts telling. A thread that cannot be started means silence, not failure.
+    #[must_use]
+    pub(super) fn start(style: Style, counters: &Arc<Counters>) -> Self {
+        let style = match style {
+            Style::Auto if std::io::stderr().is_terminal() => Style::Bar,
+            Style::Auto => Style::Plain,
+            other => other,
+        };
+        let phase = Arc::new(AtomicU8::new(Phase::Survey as u8));
+        let over = Arc::new(AtomicBool::new(false));
+        let teller =
+            Teller { style, counters: Arc::clone(counters), phase: Arc::clone(&phase), over: Arc::clone(&over) };
+        let thread = (style != Style::None)
+            .then(|| std::thread::Builder::new().name("progress".into()).spawn(move || teller.run()).ok())
+            .flatten();
+        Self { phase, over, thread }
+    }
+
+    /// Goes over to the next phase.
+    pub(super) fn phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+        self.wake();
+    }
+
+    /// Stops telling and clears the bar.
+    pub(super) fn finish(mut self) {
+        self.over.store(true, Relaxed);
+        self.wake();
+        if let Some(thread) = self.thread.take() {
+            // A teller that panicked has nothing more to say.
+            thread.join().ok();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
+    }
+}
+
+struct Teller {
+    style: Style,
+    counters: Arc<Counters>,
+    phase: Arc<AtomicU8>,
+    over: Arc<AtomicBool>,
+}
+
+impl Teller {
+    fn run(self) {
+        let every = match self.style {
+            Style::Bar => Duration::from_millis(100),
+            Style::Json => Duration::from_secs(1),
+            _ => Duration::from_secs(5),
+        };
+        let mut phase = Phase::Survey;
+        let mut began = Instant::now();
+        let mut bar = None;
+        loop {
+            std::thread::park_timeout(every);
+            let over = self.over.load(Relaxed);
+            let now = Phase::from_number(self.phase.load(Relaxed));
+            if now != phase || over {
+                self.tell(phase, began, &mut bar, true);
+                bar = None;
+                (phase, began) = (now, Instant::now());
+            }
+            if over {
+                return;
+            }
+            self.tell(phase, began, &mut bar, false);
+        }
+    }
+
+    fn tell(&self, phase: Phase, began: Instant, bar: &mut Option<ProgressBar>, last: bool) {
+        if phase == Phase::Survey {
+            return;
+        }
+        let at = Standing::of(&self.counters, phase);
+        let seconds = began.elapsed().as_secs_f64();
+        match self.style {
+            Style::Bar => {
+                let bar = bar.get_or_insert_with(|| new_bar(phase));
+                bar.set_length(at.total_bytes.max(at.bytes));
+                bar.set_position(at.bytes);
+                bar.set_message(format!(
+                    "{} of {} entries",
+                    count(at.entries),
+                    count(at.total_entries.max(at.entries))
+                ));
+                if last {
+                    bar.finish_and_clear();
+                }
+            }
+            Style::Json => self.line(
+                &serde_json::json!({
+                    "phase": phase.word(), "bytes": at.bytes, "total_bytes": at.total_bytes,
+                    "entries": at.entries, "total_entries": at.total_entries, "seconds": seconds, "end": last,
+                })
+                .to_string(),
+            ),
+            Style::Plain if seconds > 1.0 => {
+                let rate = at.bytes as f64 / seconds;
+                let left = at.total_bytes.saturating_sub(at.bytes) as f64 / rate.max(1.0);
+                let eta =
+                    if last || at.bytes == 0 { String::new() } else { format!(", about {} left", duration(left)) };
+                let word = if phase == Phase::Copy { "durable" } else { "verified" };
+                self.line(&format!(
+                    "{}: {} of {} {word}, {} of {} entries, {}{eta}",
+                    phase.word(),
+                    bytes(at.bytes),
+                    bytes(at.total_bytes),
+                    count(at.entries),
+                    count(at.total_entries),
+                    crate::base::human::rate(at.bytes, seconds),
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    fn line(&self, text: &str) {
+        // Nobody may be listening any more; the run goes on.
+        writeln!(std::io::stderr(), "{text}").ok();
+    }
+}
+
+fn new_bar(phase: Phase) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+    let template = "{prefix:>7} {bar:30} {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta} left, {msg}";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar.set_prefix(phase.word());
+    bar
+}

@@ -1,0 +1,156 @@
+//! The report for a tired person: the verdict first, then each target, then
+//! every problem, then what is next.
+
+use crate::base::exit::Exit;
+use crate::base::human::{bytes, count, duration, rate};
+use crate::engine::content::medium::Medium;
+use crate::engine::fixup::Settled;
+use crate::engine::report::{Report, Totals};
+use std::fmt::Write;
+
+/// Problems that are shown; the JSON report has more.
+const SHOWN: usize = 50;
+/// Notes that are shown.
+const NOTES: usize = 10;
+
+/// The whole report.
+#[must_use]
+pub(super) fn text(report: &Report) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    write(&mut out, report).ok();
+    out
+}
+
+fn write(out: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(out, "{}", verdict(report))?;
+    for reason in &report.reason {
+        writeln!(out, "  {reason}")?;
+    }
+    if report.outcome == Exit::Refused {
+        return Ok(());
+    }
+    writeln!(out)?;
+    for target in &report.targets {
+        line(out, &target.name, &target.totals)?;
+    }
+    if report.targets.len() > 1 {
+        line(out, "all", &report.totals)?;
+    }
+    writeln!(out, "  took {}", duration(report.totals.seconds))?;
+    if let Some(medium) = report.medium {
+        writeln!(out, "  the target was read {}", medium_words(medium))?;
+    }
+    if !report.absent.is_empty() {
+        writeln!(out, "\ndeclared, but not in the backup:")?;
+        for absent in &report.absent {
+            writeln!(out, "  {:<11} {}", absent.need.word(), absent.path)?;
+        }
+    }
+    if !report.fixups.is_empty() {
+        writeln!(out, "\nfixups:")?;
+    }
+    for fixup in &report.fixups {
+        let result = match fixup.result {
+            Settled::Changed => "changed",
+            Settled::AlreadySo => "already so",
+            Settled::Failed => "FAILED",
+        };
+        writeln!(out, "  {} {} ({result})", fixup.path, fixup.now)?;
+    }
+    out.push_str(&crate::plan::drift(&report.ids));
+    if !report.notes.is_empty() {
+        writeln!(out, "\nnotes:")?;
+        report.notes.iter().take(NOTES).try_for_each(|note| writeln!(out, "  {note}"))?;
+        if report.notes.len() > NOTES {
+            writeln!(out, "  … and {} more (in the JSON report)", report.notes.len() - NOTES)?;
+        }
+    }
+    problems(out, report)?;
+    next(out, report)
+}
+
+fn verdict(report: &Report) -> String {
+    let plan = &report.plan;
+    let problems = report.problem_count;
+    let s = if problems == 1 { "" } else { "s" };
+    match report.outcome {
+        Exit::Ok if report.totals.copied == 0 && report.totals.skipped > 0 => {
+            format!(
+                "{plan}: nothing to copy; all {} entries were finished by an earlier run",
+                count(report.totals.skipped)
+            )
+        }
+        Exit::Ok => format!("{plan}: done, no problems"),
+        Exit::Problems => format!("{plan}: finished with {problems} problem{s}"),
+        Exit::Interrupted if problems > 0 => format!("{plan}: STOPPED EARLY, {problems} problem{s} so far"),
+        Exit::Interrupted => format!("{plan}: STOPPED EARLY"),
+        Exit::Refused | Exit::Usage => format!("{plan}: refused, nothing was written"),
+    }
+}
+
+fn line(out: &mut String, name: &str, t: &Totals) -> std::fmt::Result {
+    write!(out, "  {name:<10} {:>9} files {:>9}", count(t.files), bytes(t.bytes))?;
+    write!(out, " | copied {} ({}, {})", count(t.copied), bytes(t.copied_bytes), rate(t.copied_bytes, t.seconds))?;
+    if t.reused_bytes > 0 {
+        write!(out, " | went on after {}", bytes(t.reused_bytes))?;
+    }
+    write!(out, " | already done {}", count(t.skipped))?;
+    if t.excluded > 0 {
+        write!(out, " | left out by patterns {}", count(t.excluded))?;
+    }
+    if t.verified > 0 {
+        write!(out, " | verified {} ({})", count(t.verified), bytes(t.verified_bytes))?;
+    }
+    writeln!(out, " | problems {}", count(t.problems))
+}
+
+fn medium_words(medium: Medium) -> &'static str {
+    match medium {
+        Medium::Direct => "from the medium (direct: O_DIRECT, past the page cache)",
+        Medium::Evicted => "from the medium (evicted: the page cache was emptied and checked)",
+        Medium::Cached => {
+            "from memory at least in part (cached): this file system has no medium below the page cache, \
+             or did not let go of it"
+        }
+    }
+}
+
+fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
+    if report.problem_count == 0 {
+        return Ok(());
+    }
+    writeln!(out, "\nproblems:")?;
+    for problem in report.problems.iter().take(SHOWN) {
+        let kind = problem.kind.word();
+        let about = problem.attribute.as_ref().map(|a| format!(" {a}")).unwrap_or_default();
+        write!(out, "  {}: {kind}{about}: {}", problem.path, problem.message)?;
+        match problem.loss() {
+            Some(loss) if problem.count > 1 => {
+                writeln!(out, " ({} on {} entries, this is the first)", loss.words(), count(problem.count))?;
+            }
+            _ => writeln!(out)?,
+        }
+    }
+    let shown: u64 = report.problems.iter().take(SHOWN).map(|p| p.count).sum();
+    let rest = report.problem_count.saturating_sub(shown);
+    if rest > 0 {
+        writeln!(out, "  … and {} more (--report FILE.json lists them)", count(rest))?;
+    }
+    Ok(())
+}
+
+fn next(out: &mut String, report: &Report) -> std::fmt::Result {
+    match report.outcome {
+        Exit::Ok => writeln!(out, "\nnext: the same command with --verify-only proves it again at any time"),
+        Exit::Interrupted => match &report.resume {
+            Some(command) => writeln!(out, "\nnext: what is done is kept; go on with\n  {command}"),
+            None => Ok(()),
+        },
+        _ => writeln!(
+            out,
+            "\nnext: mend the causes above and run the same command again; it copies only what is missing or differs \
+             (after --verify-only: the same with --repair in its place)"
+        ),
+    }
+}

@@ -1,0 +1,47 @@
+//! Names that may be links of one inode of the backup, where its file system's numbers do
+//! not prove it: number, stat and content are the same.
+
+use crate::base::path::RelPath;
+use crate::engine::copy::LinkKey;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+
+/// All such names of a comparison.
+#[derive(Default)]
+pub(super) struct Alike(Mutex<HashMap<LinkKey, Group>>);
+
+struct Group {
+    first: RelPath,
+    /// The last name that is another inode of the target than the first.
+    other: Option<(u32, RelPath)>,
+    nlink: u32,
+    names: usize,
+    inodes: HashSet<u64>,
+}
+
+impl Alike {
+    /// Adds a name of the target, whose inode there is `ino`; the source's has `nlink` names.
+    pub(super) fn add(&self, key: LinkKey, nlink: u32, target: u32, path: &RelPath, ino: u64) {
+        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Group { first: path.clone(), other: None, nlink, names: 0, inodes: HashSet::new() };
+        let group = groups.entry(key).or_insert_with(new);
+        group.names += 1;
+        if group.inodes.insert(ino) && group.inodes.len() > 1 {
+            group.other = Some((target, path.clone()));
+        }
+    }
+
+    /// Groups that are more inodes on the target than their names are in the backup.
+    pub(super) fn problems(&self) -> Vec<(u32, Problem)> {
+        let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let split = groups.drain().map(|(_, group)| group).filter_map(|group| {
+            let most = group.names.div_ceil(group.nlink.max(1) as usize);
+            let (target, path) = group.other.filter(|_| group.inodes.len() > most)?;
+            let (expected, found) = (format!("the inode of {}", group.first), "an inode of its own".to_string());
+            Some((target, Problem::differs(path, ProblemKind::Link, expected, found)))
+        });
+        split.collect()
+    }
+}

@@ -1,0 +1,523 @@
+//! `--against source`: the target compared with the backup itself.
+//!
+//! A walk of its own over the backup makes the row that a copier would write for
+//! each entry today, content hashed anew by ordinary reads, and gives it to the
+//! verifier in the place of the journal's. The journal is asked for what the
+//! target's file system could not hold and which names became one inode; what
+//! differs is marked there, so that the next run copies it again.
+
+mod alike;
+mod expect;
+
+use super::compare::differences::Place;
+use super::copy::parents::source_of_parent;
+use super::copy::reserved;
+use super::driver::Drivers;
+use super::events::counters::add;
+use super::events::kind::ProblemKind;
+use super::events::problem::Problem;
+use super::events::stop::Reason;
+use super::groups::{Groups, Key};
+use super::journal::{self, Journal, JournalError, Row, State};
+use super::mapping::explicit::Explicit;
+use super::mapping::layout::{DstNode, EntryIndex, Meets, Sources, source_on_the_way};
+use super::mapping::resolved::Presence;
+use super::mapping::{explicit, layout};
+use super::meta::{Keep, Wanted};
+use super::tree::source::ENTRY;
+use super::tree::temporary::is_temporary;
+use super::verify::extra::Found;
+use super::verify::{Looked, Verifier, unreachable};
+use super::volume::Volumes;
+use crate::base::path::{Name, RelPath};
+use crate::sys::Errno;
+use crate::sys::dir::{DirEntry, SourceDir, TargetDir, open_target, read_batches};
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, stat_fd};
+use crate::sys::xattr::Holder;
+use alike::Alike;
+use expect::Seen;
+use rayon::Scope;
+use rustix::fs::OFlags;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// What a comparison is made of.
+pub struct Comparison<'a> {
+    /// Looks at the target and counts.
+    pub verifier: &'a Verifier,
+    /// The backup.
+    pub source: &'a Root,
+    /// Which names are links of one another.
+    pub groups: &'a Groups,
+    /// What of the metadata was to be kept.
+    pub keep: Keep,
+    /// Mounts inside the source are compared as well.
+    pub cross_mounts: bool,
+    /// Tasks that may run inside one another.
+    pub inline: u32,
+}
+
+/// A comparison at work.
+struct Walk<'a> {
+    of: &'a Comparison<'a>,
+    sources: Sources,
+    /// Every directory that some entry's destination is or lies in.
+    landings: HashSet<RelPath>,
+    /// The target inode of each linked source inode that the journal does not know.
+    linked: Mutex<HashMap<Key, u64>>,
+    drivers: Drivers,
+    volumes: Volumes,
+    alike: Alike,
+    queued: AtomicUsize,
+}
+
+/// A directory of the backup and its place on the target. It holds no descriptor:
+/// both sides are opened again, name by name, by each task.
+struct Dir {
+    /// The entry, on a way without symlinks.
+    entry: RelPath,
+    /// What lies below it is never followed.
+    below: RelPath,
+    dst: RelPath,
+    target: u32,
+    /// Its id in the journal.
+    id: Option<i64>,
+    cursor: Option<usize>,
+    /// Number of the share within which names of one inode are links.
+    share: u32,
+    dev: u64,
+}
+
+/// Both sides of a directory, open.
+struct Sides {
+    src: SourceDir,
+    dst: TargetDir,
+}
+
+const READ: usize = 2048;
+const TASK: usize = 64;
+const MOST_QUEUED: usize = 512;
+
+impl Comparison<'_> {
+    /// Compares every entry of the plan.
+    pub fn run(&self, journal: &Journal) -> Result<(), JournalError> {
+        let reader = self.verifier.prepare(journal)?;
+        let plan = &self.verifier.plan;
+        let mut landings = HashSet::new();
+        for entry in plan.targets.iter().flat_map(|t| &t.entries) {
+            let mut at = Some(entry.dst.clone());
+            while let Some(path) = at.filter(|path| !landings.contains(path)) {
+                at = path.parent();
+                landings.insert(path);
+            }
+        }
+        let walk = Walk {
+            of: self,
+            sources: Sources::new(plan),
+            landings,
+            linked: Mutex::default(),
+            drivers: Drivers::new(self.source),
+            volumes: Volumes::new(journal.reader()?.volumes()?),
+            alike: Alike::default(),
+            queued: AtomicUsize::new(0),
+        };
+        let pool = crate::engine::tree::pool::start(self.verifier.threads, "compare");
+        match pool {
+            Ok(pool) => pool.scope(|scope| {
+                walk.parents(&layout::destinations(plan, |_| true), &RelPath::root());
+                walk.entries(scope);
+            }),
+            Err(error) => {
+                self.verifier.stop.set(Reason::Fatal(error));
+            }
+        }
+        walk.drivers.notes().into_iter().for_each(|note| self.verifier.problems.note(note));
+        walk.alike.problems().into_iter().for_each(|(target, problem)| self.verifier.problem(target, problem));
+        self.verifier.groups(&reader)
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn verifier(&self) -> &'a Verifier {
+        self.of.verifier
+    }
+
+    fn unreadable(&self, target: u32, path: RelPath, operation: &str, errno: Errno) {
+        self.verifier().problem(target, Problem::failed(path, ProblemKind::Unreadable, operation, errno));
+    }
+
+    /// The directories between a target's `to` and its entries.
+    fn parents(&self, layout: &DstNode, above: &RelPath) {
+        for (name, child) in &layout.children {
+            // Below an entry they are its own.
+            if child.entry.is_some() {
+                continue;
+            }
+            let path = above.join(name);
+            if let Some(target) = child.parent_of {
+                self.parent(target, above, name, &path, None);
+            }
+            self.parents(child, &path);
+        }
+    }
+
+    fn parent(&self, target: usize, above: &RelPath, name: &Name, path: &RelPath, src: Option<&RelPath>) {
+        let plan = &self.verifier().plan.targets[target];
+        let target = u32::try_from(target).unwrap_or(u32::MAX);
+        let owner = self.of.keep.owner.are_kept().then_some((plan.parents.uid, plan.parents.gid));
+        let mut plain = Wanted::plain_directory(plan.parents.mode, owner);
+        let dst = match open_target(&self.verifier().plan.root, above) {
+            Ok(dst) => dst,
+            Err(errno) => return self.not_there(target, path, errno),
+        };
+        let row = match source_of_parent(self.of.source, plan, path, src) {
+            Ok(Some((fd, stat))) => {
+                let (dir, holder) = (self.id_of(above), Holder::file(&fd));
+                let (share, own) = (0, Explicit::default());
+                self.expected(&Seen { name, path, target, dir, share, stat: &stat, holder, near: None, own }, &dst)
+            }
+            Ok(None) => {
+                plain.override_with(explicit::of_path(&self.verifier().plan, path, Kind::Directory));
+                // What an earlier run recorded of such a parent is all there is.
+                match self.recorded(self.id_of(above), name) {
+                    Some(row) => {
+                        plain.give_up(&row.wanted);
+                        Row { wanted: plain, ..row }
+                    }
+                    None => return,
+                }
+            }
+            Err(errno) => return self.unreadable(target, path.clone(), "look at the parent", errno),
+        };
+        self.look(&dst, above, name, row);
+    }
+
+    fn entries<'s>(&'s self, scope: &Scope<'s>) {
+        let plan = &self.verifier().plan;
+        for (t, target) in plan.targets.iter().enumerate() {
+            for (e, entry) in target.entries.iter().enumerate().filter(|(_, e)| e.presence == Presence::Present) {
+                let share = self.of.groups.share((t, e));
+                let t = u32::try_from(t).unwrap_or(u32::MAX);
+                scope.spawn(move |scope| self.entry(scope, t, share, entry));
+            }
+        }
+    }
+
+    fn entry<'s>(
+        &'s self,
+        scope: &Scope<'s>,
+        target: u32,
+        share: u32,
+        entry: &'s crate::engine::mapping::resolved::Entry,
+    ) {
+        let (Some(above), Some(name)) = (entry.dst.parent(), entry.dst.last()) else { return };
+        let failed = |operation, errno| self.unreadable(target, entry.dst.clone(), operation, errno);
+        let handle = self.of.source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW);
+        let kind = match handle.and_then(stat_fd) {
+            Ok(stat) => stat.kind,
+            Err(errno) => return failed("open the entry", errno),
+        };
+        let own = entry.explicit();
+        let dst = match open_target(&self.verifier().plan.root, &above) {
+            Ok(dst) => dst,
+            Err(errno) => return self.not_there(target, &entry.dst, errno),
+        };
+        let id = self.id_of(&above);
+        if kind == Kind::Directory {
+            let opened = self.of.source.open_strict(&entry.real, ENTRY).and_then(|fd| Ok((stat_fd(&fd)?, fd)));
+            match opened {
+                Ok((stat, fd)) => {
+                    let holder = Holder::file(&fd);
+                    let (name, path, near) = (&name, &entry.dst, None);
+                    let seen = Seen { name, path, target, dir: id, share, stat: &stat, holder, near, own };
+                    let dir = Dir {
+                        entry: entry.real.clone(),
+                        below: RelPath::root(),
+                        dst: entry.dst.clone(),
+                        target,
+                        id: self.directory(&seen, &above, &dst),
+                        cursor: self.sources.find(&entry.src),
+                        share,
+                        dev: stat.dev,
+                    };
+                    self.fill(scope, dir, 0);
+                }
+                Err(errno) => failed("open the entry", errno),
+            }
+            return;
+        }
+        let (Some(parent), Some(last)) = (entry.real.parent(), entry.real.last()) else { return };
+        let opened = self.of.source.open_strict(&parent, ENTRY).and_then(|fd| Ok((stat_fd(&fd)?, fd)));
+        let (stat, src) = match opened {
+            Ok((stat, fd)) => (stat, SourceDir::from_fd(fd)),
+            Err(errno) => return failed("open the directory", errno),
+        };
+        let dir =
+            Dir { entry: parent, below: RelPath::root(), dst: above, target, id, cursor: None, share, dev: stat.dev };
+        let sides = Sides { src, dst };
+        if kind == Kind::File {
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+            match self.of.source.open_strict(&entry.real, flags).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
+                Ok((stat, fd)) if stat.kind == Kind::File => self.file(&dir, &sides, &name, &fd, &stat, own),
+                Ok(_) => failed("open the entry", Errno::STALE),
+                Err(errno) => failed("open the entry", errno),
+            }
+        } else if last == name {
+            self.leaf(&dir, &sides, &name, kind, own);
+        }
+    }
+
+    fn open(&self, dir: &Dir) -> Option<Sides> {
+        let src = self.of.source.open_strict(&dir.entry, ENTRY).map(SourceDir::from_fd);
+        let src = dir.below.names().try_fold(src, |src, name| src.map(|src| src.open_dir(&name)));
+        let src = match src.and_then(|src| src) {
+            Ok(src) => src,
+            Err(errno) => {
+                self.unreadable(dir.target, dir.dst.clone(), "open the directory", errno);
+                return None;
+            }
+        };
+        // Where there is no such directory, that is reported already.
+        let dst = open_target(&self.verifier().plan.root, &dir.dst).ok()?;
+        Some(Sides { src, dst })
+    }
+
+    /// Compares everything in `dir`, and looks for names that the backup does not have.
+    fn fill<'s>(&'s self, scope: &Scope<'s>, dir: Dir, inline: u32) {
+        let dir = Arc::new(dir);
+        let Some(sides) = self.open(&dir) else { return };
+        let mut known = HashSet::new();
+        let declared = self.declared(&dir, &sides);
+        let read = read_batches(&sides.src, READ, |mut batch| {
+            batch.sort_unstable_by_key(|entry| entry.ino);
+            let (mut directories, mut others) = (Vec::new(), Vec::new());
+            for DirEntry { name, kind, .. } in batch {
+                if declared.contains(&name) {
+                    continue;
+                }
+                let kind = kind.map_or_else(|| sides.src.stat_at(&name).map(|stat| stat.kind), Ok);
+                match kind {
+                    Ok(Kind::Directory) => directories.push(name.clone()),
+                    Ok(kind) => others.push((name.clone(), kind)),
+                    Err(errno) => self.unreadable(dir.target, dir.dst.join(&name), "look at", errno),
+                }
+                known.insert(name);
+            }
+            while !others.is_empty() {
+                let rest = others.split_off(others.len().min(TASK));
+                let (task, dir) = (std::mem::replace(&mut others, rest), Arc::clone(&dir));
+                self.spawn(scope, inline, move |walk, _, _| walk.names(&dir, task));
+            }
+            for name in directories {
+                let dir = Arc::clone(&dir);
+                self.spawn(scope, inline, move |walk, scope, inline| walk.subdirectory(scope, &dir, &name, inline));
+            }
+            !self.verifier().stop.is_set()
+        });
+        match read {
+            Ok(()) if self.verifier().stop.is_set() => {}
+            Ok(()) => self.extra(&dir, &sides.dst, &known),
+            Err(errno) => self.unreadable(dir.target, dir.dst.clone(), "read the directory", errno),
+        }
+    }
+
+    /// As the copier does: a full queue makes a thread run the next task itself.
+    fn spawn<'s>(&'s self, scope: &Scope<'s>, inline: u32, task: impl FnOnce(&'s Self, &Scope<'s>, u32) + Send + 's) {
+        if self.queued.load(Ordering::Relaxed) >= MOST_QUEUED && inline < self.of.inline {
+            return task(self, scope, inline + 1);
+        }
+        self.queued.fetch_add(1, Ordering::Relaxed);
+        scope.spawn(move |scope| {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+            task(self, scope, 0);
+        });
+    }
+
+    /// Names in `dir` that are entries of their own, compared by themselves where they go, or
+    /// have to be directories on the way to such: the walk of `dir` leaves them out.
+    fn declared(&self, dir: &Dir, sides: &Sides) -> HashSet<Name> {
+        let Some(at) = dir.cursor else { return HashSet::new() };
+        let left_out = |(name, child): (&Name, usize)| {
+            let path = dir.dst.join(name);
+            match self.sources.meets(&self.verifier().plan, child, &path) {
+                Meets::Nothing => return None,
+                Meets::Entry(_) | Meets::Elsewhere { below: None } => {}
+                Meets::Elsewhere { below: Some(below) } => self.on_the_way(below, child, &dir.dst, name),
+                Meets::OnTheWay(below) => match sides.src.stat_at(name) {
+                    Ok(stat) if stat.kind == Kind::Symlink => self.on_the_way(below, child, &dir.dst, name),
+                    Ok(stat)
+                        if stat.kind == Kind::Directory
+                            && (self.of.cross_mounts || !stat.mount_root)
+                            && !self.is_excluded(dir, name, true) =>
+                    {
+                        return None;
+                    }
+                    _ => {
+                        self.on_the_way(below, child, &dir.dst, name);
+                        return None;
+                    }
+                },
+            }
+            Some(name.clone())
+        };
+        self.sources.children(at).filter_map(left_out).collect()
+    }
+
+    /// Compares a directory that the walk does not enter, and those between it and the entries
+    /// below, as a copier makes them.
+    fn on_the_way(&self, below: EntryIndex, at: usize, above: &RelPath, name: &Name) {
+        let plan = &self.verifier().plan;
+        let path = above.join(name);
+        let src = source_on_the_way(&plan.targets[below.0].entries[below.1], &path);
+        self.parent(below.0, above, name, &path, Some(&src));
+        for (name, child) in self.sources.children(at) {
+            match self.sources.meets(plan, child, &path.join(name)) {
+                Meets::OnTheWay(below) | Meets::Elsewhere { below: Some(below) } => {
+                    self.on_the_way(below, child, &path, name);
+                }
+                Meets::Entry(_) | Meets::Elsewhere { below: None } | Meets::Nothing => {}
+            }
+        }
+    }
+
+    fn names(&self, dir: &Dir, names: Vec<(Name, Kind)>) {
+        let Some(sides) = self.open(dir) else { return };
+        for (name, kind) in names {
+            if self.verifier().stop.is_set() {
+                return;
+            }
+            if !self.is_excluded(dir, &name, false) && !is_temporary(&name) {
+                self.leaf(dir, &sides, &name, kind, Explicit::default());
+            }
+        }
+    }
+
+    fn subdirectory<'s>(&'s self, scope: &Scope<'s>, above: &Dir, name: &Name, inline: u32) {
+        if self.verifier().stop.is_set() || self.is_excluded(above, name, true) {
+            return;
+        }
+        let Some(sides) = self.open(above) else { return };
+        let path = above.dst.join(name);
+        let (src, stat) = match sides.src.open_dir(name).and_then(|src| src.stat().map(|stat| (src, stat))) {
+            Ok(opened) => opened,
+            Err(errno) => return self.unreadable(above.target, path, "open the directory", errno),
+        };
+        if self.is_barred(above, &path, &src, &stat) {
+            return;
+        }
+        // The journal is no copy of what the backup has under its name.
+        let there = sides.dst.stat_at(name).ok().map(|there| (there.dev, there.ino));
+        if there.is_some() && there == self.verifier().state {
+            return self.verifier().problem(above.target, reserved(path));
+        }
+        let seen = Seen {
+            name,
+            path: &path,
+            target: above.target,
+            dir: above.id,
+            share: above.share,
+            stat: &stat,
+            holder: Holder::file(&src),
+            near: None,
+            own: Explicit::default(),
+        };
+        let id = self.directory(&seen, &above.dst, &sides.dst);
+        drop((sides, src));
+        let dir = Dir {
+            entry: above.entry.clone(),
+            below: above.below.join(name),
+            dst: path,
+            target: above.target,
+            id,
+            cursor: above.cursor.and_then(|at| self.sources.child(at, name)),
+            share: above.share,
+            dev: stat.dev,
+        };
+        self.fill(scope, dir, inline);
+    }
+
+    fn is_excluded(&self, dir: &Dir, name: &Name, is_dir: bool) -> bool {
+        let target = &self.verifier().plan.targets[dir.target as usize];
+        !target.excluded.is_empty() && target.excludes(&dir.dst.join(name), is_dir)
+    }
+
+    fn extra(&self, dir: &Dir, dst: &TargetDir, known: &HashSet<Name>) {
+        let verifier = self.verifier();
+        let mut found = Found::default();
+        let read = dst.stat().and_then(|above| {
+            read_batches(dst, READ, |batch| {
+                for entry in batch {
+                    let ours = known.contains(&entry.name) || self.landings.contains(&dir.dst.join(&entry.name));
+                    if !ours && verifier.is_stranger(dst, &above, &dir.dst, dir.target, &entry) {
+                        found.add(entry.name);
+                    }
+                }
+                true
+            })
+        });
+        match read {
+            Ok(()) => found.problems(&dir.dst, "the backup").into_iter().for_each(|p| verifier.problem(dir.target, p)),
+            Err(errno) => {
+                let problem = Problem::failed(dir.dst.clone(), ProblemKind::Io, "read the directory", errno);
+                verifier.problem(dir.target, problem);
+            }
+        }
+    }
+
+    /// Reports that `path` cannot be opened on the target.
+    fn not_there(&self, target: u32, path: &RelPath, errno: Errno) {
+        let mut found = vec![unreachable(path, errno)];
+        if found.iter().any(|problem| problem.kind == ProblemKind::Missing) {
+            let recorded = self.verifier().ask(|reader| reader.find_path(path)).flatten();
+            self.tell_gone(path, recorded, &mut found);
+        }
+        found.into_iter().for_each(|problem| self.verifier().problem(target, problem));
+    }
+
+    /// Tells what is gone from what was never copied, of which the run that could not copy
+    /// it may have left a problem.
+    fn tell_gone(&self, path: &RelPath, recorded: Option<Row>, found: &mut Vec<Problem>) {
+        if recorded.is_some_and(|row| matches!(row.state, State::Done | State::Bad)) {
+            return;
+        }
+        if self.verifier().ask(|reader| reader.has_problem(path)) == Some(true) {
+            found.retain(|problem| problem.kind != ProblemKind::Missing);
+        }
+        for problem in found.iter_mut().filter(|problem| problem.kind == ProblemKind::Missing) {
+            problem.message = "the backup has it, and it was never copied; run the plan again".into();
+        }
+    }
+
+    /// Gives the expected `row` to the verifier.
+    fn look(&self, dst: &TargetDir, above: &RelPath, name: &Name, row: Row) {
+        let verifier = self.verifier();
+        let of_row = self.recorded(Some(row.dir).filter(|dir| *dir >= 0), name);
+        // What was never finished has nothing to be held against but the backup.
+        let recorded = of_row.as_ref().filter(|row| matches!(row.state, State::Done | State::Bad));
+        let looked = verifier.entry(&Place::of(dst), above, name, &row, recorded);
+        let (found, seen) = match looked {
+            Looked::Unreachable(problem) => {
+                let mut found = vec![problem];
+                if found.iter().any(|problem| problem.kind == ProblemKind::Missing) {
+                    self.tell_gone(&above.join(name), of_row, &mut found);
+                }
+                (found, None)
+            }
+            Looked::At { stat, standing, found } => {
+                let marked = !found.is_empty() && verifier.mend.covers(standing);
+                let seen = journal::Seen { dir: row.dir, name: row.name, ino: stat.ino, ctime: stat.ctime };
+                (found, marked.then_some(seen))
+            }
+            Looked::LeftOut | Looked::Stopped => return,
+        };
+        if let Some(tally) = verifier.counters.targets.get(row.target as usize) {
+            add(&tally.verified, 1);
+        }
+        if let Some(seen) = seen {
+            verifier.journal.bad(vec![seen]);
+        }
+        found.into_iter().for_each(|problem| verifier.problem(row.target, problem));
+    }
+}

@@ -1,0 +1,183 @@
+//! What an entry of the target has, held against its row: everything but the
+//! content, and what a stat alone says of who changed it.
+
+use crate::base::clock::Moment;
+use crate::base::human;
+use crate::base::path::{Name, RelPath};
+use crate::engine::content::medium::{ReadError, Reading};
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::loss::{Disk, Loss};
+use crate::engine::events::pace::Pace;
+use crate::engine::events::problem::Problem;
+use crate::engine::journal::{Row, Standing};
+use crate::engine::meta::{self, Actual, Wanted, Xattrs};
+use crate::sys::dir::TargetDir;
+use crate::sys::filesystem::space;
+use crate::sys::flags::Flags;
+use crate::sys::stat::{Kind, Stat, Time};
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, flags};
+
+/// A directory of the target whose entries are looked at.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    /// The directory.
+    pub(crate) dir: &'a TargetDir,
+    /// Its file system.
+    pub(crate) disk: Disk,
+    /// There is no medium below the page cache. A file system that does not say is taken
+    /// for that, so that no medium is claimed to have been read.
+    pub(crate) memory: bool,
+}
+
+impl<'a> Place<'a> {
+    /// Asks the file system of `dir`.
+    pub(crate) fn of(dir: &'a TargetDir) -> Self {
+        let dev = dir.stat().map_or(0, |stat| stat.dev);
+        let (bare, memory) = space(dir).map_or((false, true), |space| (space.may_lack_owners(), space.is_memory()));
+        Self { dir, disk: Disk { dev, bare }, memory }
+    }
+}
+
+/// What differs from `row` in all but the content, without what its file system cannot hold.
+pub(crate) fn differences(place: &Place<'_>, path: &RelPath, name: &Name, row: &Row, stat: &Stat) -> Vec<Problem> {
+    let attributes = read_attributes(place.dir, name, stat.kind, &row.wanted);
+    let unread = attributes.as_ref().err().copied();
+    let attributes = attributes.ok();
+    let actual = Actual {
+        stat,
+        xattrs: attributes.as_ref().map(|a| &a.0),
+        flags: attributes.as_ref().and_then(|a| a.1).map(|a| a.0),
+        project: attributes.as_ref().and_then(|a| a.1).map(|a| a.1),
+    };
+    let mut found = meta::compare(path, &row.wanted, actual);
+    found.extend(unread.map(|errno| Problem::failed(path.clone(), ProblemKind::Io, "read attributes", errno)));
+    if stat.kind == row.kind() {
+        found.extend(compare_rest(place, path, name, row, stat));
+    }
+    let lost = row.wanted.lost;
+    found.retain(|p| !Loss::of_difference(p.kind, p.attribute.as_deref()).is_some_and(|loss| lost.contains(loss)));
+    found
+}
+
+/// A directory whose names were changed by somebody else has other times for that.
+pub(crate) fn without_moved_times(found: &mut Vec<Problem>, standing: Standing, row: &Row) {
+    let left = row.source.is_some() && row.wanted.mtime.is_none();
+    if row.kind() == Kind::Directory && (left || standing != Standing::AsRecorded) {
+        found.retain(|problem| problem.kind != ProblemKind::Mtime);
+    }
+}
+
+/// True when the content of the regular file or symlink `name` is what `row` recorded;
+/// other types have none.
+pub(crate) fn has_same_content(place: &Place<'_>, name: &Name, row: &Row, pace: &Pace) -> Result<bool, ReadError> {
+    match (row.kind(), row.digest) {
+        (Kind::File, Some(digest)) => {
+            let reading = Reading::open(place.dir, name)?;
+            Ok(reading.size == row.size && reading.digest(digest.algorithm, pace)? == digest)
+        }
+        (Kind::Symlink, _) => match place.dir.read_link(name) {
+            Ok(text) => Ok(row.link.as_deref() == Some(text.as_slice())),
+            Err(errno) => Err(ReadError::Failed("read the symlink", errno)),
+        },
+        _ => Ok(true),
+    }
+}
+
+/// What somebody has changed on the target since it was copied, which stays as it is.
+pub(crate) fn changed(path: &RelPath, row: &Row, stat: &Stat) -> Problem {
+    let expected = sized(row.kind(), row.size, row.wanted.mtime);
+    let mut problem = Problem::differs(path.clone(), ProblemKind::ChangedTarget, expected, seen(stat));
+    problem.message = format!(
+        "somebody has changed it on the target since it was copied: copied {}, found {}; it stays as it is, and \
+         --overwrite replaces it",
+        problem.expected.as_deref().unwrap_or_default(),
+        problem.found.as_deref().unwrap_or_default()
+    );
+    problem.told_by_row()
+}
+
+/// What an inode looks like, for people.
+pub(crate) fn seen(stat: &Stat) -> String {
+    sized(stat.kind, stat.size, Some(stat.mtime))
+}
+
+fn sized(kind: Kind, size: u64, mtime: Option<Time>) -> String {
+    let mut words = kind.words().to_string();
+    if kind == Kind::File {
+        words.push_str(&format!(" of {} bytes", human::count(size)));
+    }
+    if let Some(mtime) = mtime {
+        words.push_str(&format!(", modified {}", Moment::from_unix(mtime.sec).rfc3339()));
+    }
+    words
+}
+
+/// Attributes, and flags with the project id where any are wanted.
+fn read_attributes(
+    dir: &TargetDir,
+    name: &Name,
+    kind: Kind,
+    wanted: &Wanted,
+) -> Result<(Xattrs, Option<(Flags, u32)>), Errno> {
+    let asked = !wanted.flags.is_empty() || wanted.project != 0;
+    let fd = match kind {
+        Kind::Directory => dir.open_dir(name)?.into_fd(),
+        Kind::File if asked => dir.open_file(name, rustix::fs::OFlags::empty())?,
+        _ => return Ok((Xattrs::read(Holder::handle(&dir.open_handle(name)?))?, None)),
+    };
+    // What the file system does not have, no inode of it has.
+    let flags = if asked { Some((or_none(flags::get(&fd))?, or_none(flags::project(&fd))?)) } else { None };
+    Ok((Xattrs::read(Holder::file(&fd))?, flags))
+}
+
+fn or_none<T: Default>(answer: Result<T, Errno>) -> Result<T, Errno> {
+    match answer {
+        Err(errno) if flags::is_absent(errno) => Ok(T::default()),
+        answer => answer,
+    }
+}
+
+/// What the metadata does not say: size, link target, device number, link group.
+fn compare_rest(place: &Place<'_>, path: &RelPath, name: &Name, row: &Row, stat: &Stat) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut differs = |kind, expected: String, actual: String| {
+        if expected != actual {
+            found.push(Problem::differs(path.clone(), kind, expected, actual));
+        }
+    };
+    match stat.kind {
+        Kind::File => {
+            differs(ProblemKind::Size, row.size.to_string(), stat.size.to_string());
+            // Names of one inode would all say the same.
+            if !row.alias && row.size == stat.size && row.is_dense(stat) {
+                let bytes = |n: u64| format!("{n} bytes on the medium");
+                differs(ProblemKind::Holes, bytes(row.allocated), bytes(stat.allocated));
+            }
+        }
+        Kind::CharDevice | Kind::BlockDevice => {
+            differs(ProblemKind::Type, format!("device {}", row.rdev), format!("device {}", stat.rdev));
+        }
+        Kind::Symlink => {
+            let shown = |text: &[u8]| crate::base::path::escape(text).into_owned();
+            match place.dir.read_link(name) {
+                Ok(text) => differs(ProblemKind::Target, shown(row.link.as_deref().unwrap_or_default()), shown(&text)),
+                Err(errno) => found.push(Problem::failed(path.clone(), ProblemKind::Io, "read the symlink", errno)),
+            }
+        }
+        _ => {}
+    }
+    // Names of one group were all recorded with the inode that they share.
+    // An inode of as many names is the whole group, restored from elsewhere. By FUSE the
+    // numbers may be made up anew each time, and tell nothing.
+    let moved = stat.ino != row.dst_ino && stat.nlink != row.nlink;
+    if row.nlink > 1 && stat.kind != Kind::Directory && moved && !place.disk.bare {
+        found.push(Problem::differs(
+            path.clone(),
+            ProblemKind::Link,
+            format!("inode {}", row.dst_ino),
+            format!("inode {}", stat.ino),
+        ));
+    }
+    found
+}

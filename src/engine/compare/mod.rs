@@ -1,0 +1,3 @@
+//! Holds what the journal recorded against what stands on the target.
+
+pub mod differences;

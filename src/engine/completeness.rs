@@ -1,0 +1,148 @@
+//! What verification must say beyond the rows: that the manifest is not whole. The rows
+//! speak for what was copied; this speaks for what was not: an unfinished run, what the
+//! last one could not copy or keep, unfinished directories and files, declared entries
+//! that no row speaks for.
+
+use super::events::kind::ProblemKind;
+use super::events::problem::{Problem, Problems};
+use super::journal::{Declared, Journal, JournalError, PastRun, Reader};
+use super::mapping::resolved::{Need, Resolved};
+use crate::base::human::count;
+use crate::base::path::{Name, RelPath};
+use crate::sys::leads_nowhere;
+use crate::sys::root::Root;
+use rustix::fs::OFlags;
+
+/// Directories that have a problem each; a last one counts the others.
+const NAMED: u32 = 16;
+
+/// Reports all of it. `targets` are the names by the journal's numbers, which are not the
+/// plan's order.
+pub fn report(plan: &Resolved, targets: &[String], journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
+    let reader = journal.reader()?;
+    match reader.last_copy()? {
+        None => unfinished(problems, RelPath::root(), "no run of this plan has copied anything; run it first".into()),
+        Some(run) if run.copied.is_none() => {
+            unfinished(problems, RelPath::root(), words(&run, reader.verify_load(false)?.0));
+        }
+        Some(_) => {}
+    }
+    let mut failed = None;
+    reader.each_problem(|problem| {
+        // Whether somebody changed what has a row, that row tells.
+        let told = || reader.find_path(&problem.path).map(|row| row.is_some());
+        match if problem.kind == ProblemKind::ChangedTarget { told() } else { Ok(false) } {
+            Ok(true) => {}
+            Ok(false) => drop(problems.add(problem)),
+            Err(error) => failed = Some(error),
+        }
+    })?;
+    failed.map_or(Ok(()), Err)?;
+    rows(&reader, targets, problems)?;
+    entries(journal, problems)?;
+    asked(plan, &journal.declared()?, problems);
+    Ok(())
+}
+
+/// Reports that there was nothing to verify, where nothing else says why.
+pub fn nothing(journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
+    if problems.count() == 0 && journal.reader()?.verify_load(false)?.0 == 0 {
+        let message = "nothing was verified: no run of this plan has copied anything that it declares";
+        unfinished(problems, RelPath::root(), message.into());
+    }
+    Ok(())
+}
+
+/// Reports declared entries that the backup had and no row speaks for, unless a problem with
+/// just their path says why; the most needed first.
+pub fn entries(journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
+    let reader = journal.reader()?;
+    let mut entries = journal.declared()?;
+    entries.sort_by_key(|entry| std::cmp::Reverse(entry.need));
+    for entry in entries.into_iter().filter(|entry| entry.present) {
+        if reader.find_path(&entry.dst)?.is_none() && !reader.has_problem(&entry.dst)? {
+            let message = "the plan declares it, and it was not copied; run the plan again";
+            missing(problems, entry.dst, entry.need, &entry.target, message);
+        }
+    }
+    Ok(())
+}
+
+/// Reports what the plan at hand declares and no run has looked for.
+fn asked(plan: &Resolved, declared: &[Declared], problems: &Problems) {
+    let source = Root::open(&plan.source).ok();
+    let is_absent = |src: &RelPath| {
+        let found = source.as_ref().map(|source| source.open_in(src, OFlags::PATH | OFlags::NOFOLLOW));
+        found.is_some_and(|found| found.is_err_and(leads_nowhere))
+    };
+    let mut asked: Vec<_> = plan.asked.iter().collect();
+    asked.sort_by_key(|asked| std::cmp::Reverse(asked.need));
+    for asked in asked {
+        let known = declared.iter().any(|entry| {
+            entry.dst == asked.dst
+                || asked.pattern.as_ref().is_some_and(|pattern| pattern.is_match(entry.dst.as_path()))
+        });
+        // What the backup lacks as well, a run would list.
+        let optional = asked.need < Need::Required && asked.pattern.is_none() && is_absent(&asked.src);
+        if !known && !optional {
+            let message = "the plan declares it, and no run has looked for it yet; run the plan";
+            missing(problems, asked.dst.clone(), asked.need, &asked.target, message);
+        }
+    }
+}
+
+fn missing(problems: &Problems, path: RelPath, need: Need, target: &str, message: &str) {
+    let message = format!("{}: {message}", need.word());
+    problems.add(Problem::new(path, ProblemKind::Missing, message).in_target(target));
+}
+
+fn unfinished(problems: &Problems, path: RelPath, message: String) {
+    problems.add(Problem::new(path, ProblemKind::Unfinished, message));
+}
+
+/// How the run that came to no end began, how far it came, and what goes on with it.
+fn words(run: &PastRun, finished: u64) -> String {
+    let how = if run.ended.is_some() { "was stopped early" } else { "has no end: it was killed, or the power went" };
+    // The source may have grown since it was counted.
+    let expected = run.expected.filter(|expected| *expected > finished);
+    let expected = expected.map(|expected| format!(" of {}", count(expected))).unwrap_or_default();
+    let command = run.command.as_deref().unwrap_or("the same command without --verify-only");
+    format!(
+        "the copy is not finished: the run that began {} {how}; {}{expected} entries are finished; go on with: {command}",
+        run.started,
+        count(finished)
+    )
+}
+
+/// Reports rows of unfinished directories and large files, unless a problem with just their
+/// path says why.
+fn rows(reader: &Reader, targets: &[String], problems: &Problems) -> Result<(), JournalError> {
+    let target = |index: u32| targets.get(index as usize).map_or("", String::as_str);
+    for row in reader.partial()? {
+        let Ok(name) = Name::new(&row.name) else { continue };
+        let path = reader.path_of(row.dir)?.join(&name);
+        if !reader.has_problem(&path)? {
+            let message = "its copy is not finished: run the same command without --verify-only";
+            problems.add(Problem::new(path, ProblemKind::Missing, message).in_target(target(row.target)));
+        }
+    }
+    let (rows, all) = reader.open_directories(NAMED + 1)?;
+    for (at, row) in (0..).zip(rows) {
+        let Ok(name) = Name::new(&row.name) else { continue };
+        let path = reader.path_of(row.dir)?.join(&name);
+        if reader.has_problem(&path)? {
+            continue;
+        }
+        let rest = all - u64::from(NAMED).min(all);
+        let problem = if at < NAMED {
+            let message =
+                "the directory is not finished: entries of it may be missing, and it has not its mode and times";
+            Problem::new(path, ProblemKind::Unfinished, message)
+        } else {
+            let message = format!("{} more directories are not finished, this is the first", count(rest));
+            Problem::new(path, ProblemKind::Unfinished, message).counting(rest)
+        };
+        problems.add(problem.in_target(target(row.target)));
+    }
+    Ok(())
+}

@@ -1,0 +1,36 @@
+//! Buffers that `O_DIRECT` takes, one for each thread.
+
+use std::cell::RefCell;
+
+/// The size of a thread's buffer in bytes.
+pub(crate) const BUFFER: usize = 1 << 20;
+/// Alignment that satisfies every known device.
+pub(crate) const ALIGN: usize = 4096;
+
+/// A buffer whose start is aligned for `O_DIRECT`.
+pub(crate) struct AlignedBuffer {
+    space: Vec<u8>,
+    start: usize,
+}
+
+impl AlignedBuffer {
+    fn new() -> Self {
+        let space = vec![0; BUFFER + ALIGN];
+        let start = space.as_ptr().align_offset(ALIGN).min(ALIGN);
+        Self { space, start }
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.space[self.start..self.start + BUFFER]
+    }
+}
+
+/// Lends the thread's buffer.
+pub(crate) fn with_buffer<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
+    thread_local!(static OWN: RefCell<AlignedBuffer> = RefCell::new(AlignedBuffer::new()));
+    OWN.with(|own| match own.try_borrow_mut() {
+        Ok(mut buffer) => work(buffer.bytes()),
+        // A task that runs inside another one's copy gets a buffer of its own.
+        Err(_) => work(AlignedBuffer::new().bytes()),
+    })
+}

@@ -1,0 +1,187 @@
+//! Reads a file of the target as the medium has it, not as the page cache does.
+
+use super::buffer::with_buffer;
+use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, Digest, Sink, chunks_of};
+use crate::base::path::Name;
+use crate::engine::events::pace::Pace;
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::{Kind, stat_fd};
+use crate::sys::{Errno, file};
+use rustix::fd::OwnedFd;
+use rustix::fs::OFlags;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+/// How the medium was read; the worst of all files counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Medium {
+    /// With `O_DIRECT`.
+    Direct,
+    /// Through the page cache, after it was seen to be empty.
+    Evicted,
+    /// From the page cache: this file system has no medium, or would not let go.
+    Cached,
+}
+
+/// The worst way in which any file was read so far.
+#[derive(Debug, Default)]
+pub struct WorstMedium(AtomicU8);
+
+impl WorstMedium {
+    fn note(&self, medium: Medium) {
+        self.0.fetch_max(medium as u8 + 1, Ordering::Relaxed);
+    }
+
+    /// The worst way, if anything was read at all.
+    #[must_use]
+    pub fn get(&self) -> Option<Medium> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            1 => Some(Medium::Direct),
+            2 => Some(Medium::Evicted),
+            _ => Some(Medium::Cached),
+        }
+    }
+}
+
+/// Why a file could not be read back.
+pub(crate) enum ReadError {
+    Failed(&'static str, Errno),
+    Stopped,
+}
+
+/// A file that is open past the page cache. Several threads may read it at once.
+pub(crate) struct Reading {
+    fd: OwnedFd,
+    /// Apparent bytes.
+    pub(crate) size: u64,
+    sparse: bool,
+    direct: AtomicBool,
+    used: WorstMedium,
+    read: AtomicU64,
+}
+
+impl Reading {
+    /// Opens the regular file `name` and drops its pages: inline and compressed
+    /// extents are served from the cache even with `O_DIRECT`.
+    pub(crate) fn open(dir: &TargetDir, name: &Name) -> Result<Self, ReadError> {
+        let failed = |operation| move |errno| ReadError::Failed(operation, errno);
+        let (fd, direct) = open(dir, name).map_err(failed("open"))?;
+        let stat = stat_fd(&fd).map_err(failed("look at"))?;
+        if stat.kind != Kind::File {
+            return Err(ReadError::Failed("read", Errno::INVAL));
+        }
+        file::evict(&fd).map_err(failed("evict from the page cache"))?;
+        let (size, sparse) = (stat.size, stat.allocated < stat.size);
+        let (used, read) = (WorstMedium::default(), AtomicU64::new(0));
+        Ok(Self { fd, size, sparse, direct: AtomicBool::new(direct), used, read })
+    }
+
+    /// The digest of the whole file.
+    pub(crate) fn digest(&self, algorithm: Algorithm, pace: &Pace) -> Result<Digest, ReadError> {
+        let mut hasher = ContentHasher::new(algorithm);
+        self.range(0, self.size, &mut hasher, pace)?;
+        Ok(hasher.finish())
+    }
+
+    /// The value of one chunk.
+    pub(crate) fn chunk(&self, index: u64, pace: &Pace) -> Result<ChunkValue, ReadError> {
+        let mut hasher = ChunkHasher::new(index);
+        self.range(index * CHUNK, self.size.min((index + 1) * CHUNK), &mut hasher, pace)?;
+        Ok(hasher.finish())
+    }
+
+    /// The bytes that came from the medium, which this tells `worst`. `memory` says
+    /// that the file system has none.
+    pub(crate) fn finish(self, memory: bool, worst: &WorstMedium) -> u64 {
+        let bytes = self.read.into_inner();
+        if bytes > 0 {
+            worst.note(if memory { Medium::Cached } else { self.used.get().unwrap_or(Medium::Cached) });
+        }
+        bytes
+    }
+
+    fn range(&self, mut at: u64, end: u64, sink: &mut impl Sink, pace: &Pace) -> Result<(), ReadError> {
+        while at < end {
+            let (from, to) = if self.sparse {
+                match file::next_data(&self.fd, at).map_err(|errno| ReadError::Failed("find data", errno))? {
+                    Some((from, to)) => (from.min(end), to.min(end)),
+                    None => (end, end),
+                }
+            } else {
+                (at, end)
+            };
+            sink.zeros(from - at);
+            at = self.extent(from, to, sink, pace)?;
+            if at < to {
+                break;
+            }
+        }
+        // Cut off meanwhile: zeros stand for what is missing, and the size tells.
+        sink.zeros(end.saturating_sub(at));
+        Ok(())
+    }
+
+    /// Reads what lies between two offsets; returns where it stopped.
+    fn extent(&self, mut at: u64, end: u64, sink: &mut impl Sink, pace: &Pace) -> Result<u64, ReadError> {
+        while at < end {
+            if pace.is_stopped() {
+                return Err(ReadError::Stopped);
+            }
+            let direct = self.direct.load(Ordering::Relaxed);
+            let cached = !direct && file::is_cached(&self.fd, at).unwrap_or(true);
+            let got = with_buffer(|buffer| {
+                let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+                let want = pace.request(want);
+                pace.wait(want as u64);
+                // O_DIRECT asks for whole blocks; past the end of an extent they are zeros, and cut off here.
+                let ask = want.next_multiple_of(4096).min(buffer.len());
+                let got = file::read_once(&self.fd, &mut buffer[..ask], at)?.min(want);
+                sink.update(&buffer[..got]);
+                Ok(got)
+            });
+            match got {
+                Ok(0) => break,
+                Ok(got) => {
+                    self.used.note(match (direct, cached) {
+                        (true, _) => Medium::Direct,
+                        (false, false) => Medium::Evicted,
+                        (false, true) => Medium::Cached,
+                    });
+                    at += got as u64;
+                    self.read.fetch_add(got as u64, Ordering::Relaxed);
+                }
+                Err(Errno::INVAL) if direct => {
+                    // Not at this offset or size: the rest goes through an evicted cache.
+                    file::set_direct(&self.fd, false).map_err(|errno| ReadError::Failed("read", errno))?;
+                    self.direct.store(false, Ordering::Relaxed);
+                }
+                Err(errno) => return Err(ReadError::Failed("read", errno)),
+            }
+        }
+        Ok(at)
+    }
+}
+
+/// One chunk of a file that shall have `size` bytes.
+pub(crate) fn read_chunk(
+    dir: &TargetDir,
+    name: &Name,
+    index: u64,
+    size: u64,
+    pace: &Pace,
+) -> Result<ChunkValue, ReadError> {
+    let reading = Reading::open(dir, name)?;
+    if reading.size != size || index >= chunks_of(size) {
+        return Err(ReadError::Failed("read", Errno::INVAL));
+    }
+    reading.chunk(index, pace)
+}
+
+fn open(dir: &TargetDir, name: &Name) -> Result<(OwnedFd, bool), Errno> {
+    match dir.open_file(name, OFlags::DIRECT) {
+        Ok(fd) => Ok((fd, true)),
+        Err(Errno::INVAL) => dir.open_file(name, OFlags::empty()).map(|fd| (fd, false)),
+        Err(errno) => Err(errno),
+    }
+}

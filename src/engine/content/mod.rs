@@ -1,0 +1,6 @@
+//! Bytes: buffers, digests, and reading back from the medium.
+
+pub mod buffer;
+pub mod digest;
+pub mod medium;
+pub mod reread;

@@ -1,0 +1,88 @@
+//! Reads a file of the source once more: for its digest alone, or for its end.
+
+use super::buffer::with_buffer;
+use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, Digest, Sink};
+use crate::engine::events::pace::Pace;
+use crate::sys::stat::Stat;
+use crate::sys::{Errno, file};
+use rustix::fd::BorrowedFd;
+
+/// Suits every device that reads past the cache, in bytes.
+const BLOCK: usize = 4096;
+
+/// Hashes a file of the backup by ordinary reads, as it is for holes; `None` when the run is ending.
+/// `may_cache` says that pages of the cache may be older than the file. The caller looks whether
+/// `stat` still holds.
+pub(crate) fn digest(fd: BorrowedFd<'_>, stat: &Stat, may_cache: bool, pace: &Pace) -> Result<Option<Digest>, Errno> {
+    let holes = stat.size.saturating_sub(stat.allocated);
+    digest_as(Algorithm::for_holes(holes), fd, stat, may_cache, pace)
+}
+
+/// The same with the algorithm of a recorded digest.
+pub(crate) fn digest_as(
+    algorithm: Algorithm,
+    fd: BorrowedFd<'_>,
+    stat: &Stat,
+    may_cache: bool,
+    pace: &Pace,
+) -> Result<Option<Digest>, Errno> {
+    if may_cache {
+        file::evict(fd)?;
+    }
+    let mut hasher = ContentHasher::new(algorithm);
+    Ok(feed(fd, (0, stat.size), &mut hasher, pace)?.then(|| hasher.finish()))
+}
+
+/// The value of the chunk `index` of a file of `size` bytes, by ordinary reads; `None` when the
+/// run is ending.
+pub(crate) fn chunk(fd: BorrowedFd<'_>, index: u64, size: u64, pace: &Pace) -> Result<Option<ChunkValue>, Errno> {
+    let from = (index * CHUNK).min(size);
+    let mut hasher = ChunkHasher::new(index);
+    Ok(feed(fd, (from, (from + CHUNK).min(size)), &mut hasher, pace)?.then(|| hasher.finish()))
+}
+
+/// Hashes the bytes from `at` to `end`; false when the run is ending.
+fn feed(fd: BorrowedFd<'_>, (mut at, end): (u64, u64), sink: &mut impl Sink, pace: &Pace) -> Result<bool, Errno> {
+    while at < end {
+        let (from, to) = match file::next_data(fd, at)? {
+            Some((from, to)) => (from.min(end), to.min(end)),
+            None => (end, end),
+        };
+        sink.zeros(from - at);
+        at = from;
+        while at < to {
+            if pace.is_stopped() {
+                return Ok(false);
+            }
+            let got = with_buffer(|buffer| {
+                let want = pace.request(usize::try_from(to - at).unwrap_or(usize::MAX).min(buffer.len()));
+                pace.wait(want as u64);
+                let got = file::read_full(fd, &mut buffer[..want], at)?;
+                sink.update(&buffer[..got]);
+                Ok::<_, Errno>(got)
+            })?;
+            if got == 0 {
+                // Cut off meanwhile, as the next look at it shows.
+                return Ok(true);
+            }
+            at += got as u64;
+        }
+    }
+    Ok(true)
+}
+
+/// Asks the driver past the page cache whether the file ends where `stat` says: FUSE fills what
+/// it does not get with zeros. A driver that cannot be asked so is believed.
+pub(crate) fn ends_as_said(fd: BorrowedFd<'_>, stat: &Stat) -> Result<bool, Errno> {
+    if stat.size == 0 || file::set_direct(fd, true).is_err() {
+        return Ok(true);
+    }
+    let last = (stat.size - 1) & !(BLOCK as u64 - 1);
+    let got = with_buffer(|buffer| file::read_once(fd, &mut buffer[..BLOCK], last));
+    file::set_direct(fd, false)?;
+    match got {
+        Ok(got) => Ok(last + got as u64 == stat.size),
+        Err(Errno::INVAL) => Ok(true),
+        Err(errno) => Err(errno),
+    }
+}

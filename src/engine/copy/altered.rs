@@ -1,0 +1,157 @@
+//! Directories of earlier runs whose attributes somebody has changed since: those
+//! stay, and are reported. Times move with the names in a directory, which is
+//! nobody's fault.
+
+use super::Engine;
+use super::node::DirNode;
+use super::trust::is_newborn;
+use crate::base::path::Name;
+use crate::engine::compare::differences::{Place, differences};
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::journal::epoch::Written;
+use crate::engine::journal::{Row, Standing, State};
+use crate::engine::meta::{Attributes, Keep, Owners, Wanted, mark};
+use crate::sys::Errno;
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::xattr::Holder;
+
+/// How a directory that stands on the target is to be left.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// With what the source and the plan say.
+    AsWanted,
+    /// The same, but for its times: other names came or went.
+    Moved,
+    /// With what somebody has given it.
+    Altered(Box<Wanted>),
+}
+
+impl Engine {
+    /// Holds the directory `opened`, found under `name`, against its row. `None` when that
+    /// cannot be done, which a problem says: it is not entered then.
+    pub(super) fn judge_directory(
+        &self,
+        above: &DirNode,
+        name: &Name,
+        opened: &TargetDir,
+        stat: &Stat,
+        prior: Option<&Row>,
+    ) -> Option<Found> {
+        let Some(row) = prior.filter(|row| row.state == State::Done) else { return Some(Found::AsWanted) };
+        let interrupted = self.history(row.target).interrupted;
+        // A run that was cut off had closed it to fill it.
+        if interrupted && is_newborn(stat) {
+            return Some(Found::AsWanted);
+        }
+        let standing = row.standing(stat, above.disk);
+        // Nobody has been here: the times that it has are not those of somebody's names.
+        let untouched = row.is_untouched(stat, above.disk);
+        let moved =
+            !interrupted && !untouched && (row.source.is_some() && row.wanted.mtime.is_none() || moved(row, stat));
+        let found = if moved { Found::Moved } else { Found::AsWanted };
+        if standing == Standing::AsRecorded {
+            return Some(found);
+        }
+        let path = above.path().join(name);
+        let parent = match above.open() {
+            Ok(parent) => parent,
+            Err(errno) => {
+                self.target_failed(row.target, path, "open the directory above", errno);
+                return None;
+            }
+        };
+        let place = Place { dir: &parent, disk: above.disk, memory: false };
+        let mut differs = differences(&place, &path, name, row, stat);
+        differs.retain(|problem| problem.kind != ProblemKind::Mtime);
+        if differs.is_empty() {
+            return Some(found);
+        }
+        let (attributes, unread) = Attributes::read(Holder::file(opened), stat);
+        if let Some(unread) = unread.first() {
+            self.target_failed(row.target, path, &unread.operation, unread.errno);
+            return None;
+        }
+        for problem in differs {
+            self.problem(row.target, altered(problem));
+        }
+        let keep = Keep { owner: if row.wanted.owner.is_some() { Owners::Kept } else { Owners::Left }, atime: false };
+        Some(Found::Altered(Box::new(Wanted { mtime: None, ..Wanted::from_source(stat, attributes, &keep) })))
+    }
+
+    /// Whether a directory may be made or entered under `name`, where a row of an earlier run
+    /// or something else may stand; a problem says why not.
+    pub(super) fn may_enter(&self, above: &DirNode, name: &Name, target: u32, recorded: Option<&Row>) -> bool {
+        let there = match above.open().and_then(|dir| crate::engine::copy::takeover::found(dir.stat_at(name))) {
+            Ok(there) => there,
+            Err(errno) => {
+                self.target_failed(target, above.path().join(name), "look at", errno);
+                return false;
+            }
+        };
+        let finished = recorded.filter(|row| row.state == State::Done);
+        match (there, finished) {
+            (Some(there), _) if there.kind == Kind::Directory => true,
+            (None, Some(_)) => {
+                self.problem(target, crate::engine::copy::takeover::gone(above.path().join(name)));
+                false
+            }
+            (None, None) => true,
+            (Some(there), Some(row)) => {
+                // A file that the source has turned into a directory.
+                row.standing(&there, above.disk) == Standing::AsRecorded
+                    || matches!(
+                        self.keep_changed(above, name, row, &there),
+                        crate::engine::copy::takeover::Verdict::Copy(_)
+                    )
+            }
+            (Some(there), None) => recorded.is_some() || self.may_replace_unrecorded(above, name, target, &there),
+        }
+    }
+
+    /// Ends a directory that somebody has altered as he left it.
+    pub(super) fn restore_altered(
+        &self,
+        node: &DirNode,
+        found: &Wanted,
+        prior: Option<&Row>,
+        dir: &TargetDir,
+    ) -> Result<(), Errno> {
+        if node.is_closed() {
+            self.dress_inode(node, Holder::file(dir), &mut found.clone(), || node.path())?;
+            if node.is_marked() {
+                mark::remove(Holder::file(dir))?;
+            }
+            if let Some(prior) = prior {
+                self.submit.send(Written::row(prior.clone(), node.file_system));
+            }
+        }
+        Ok(())
+    }
+
+    /// Records a directory in which nothing but names and times have moved as it is by now;
+    /// true when that is all there is to do.
+    pub(super) fn settle_moved(&self, node: &DirNode, wanted: &Wanted, prior: &Row, dir: &TargetDir) -> bool {
+        let (Ok(stat), Some(parent), Some(name)) = (stat_fd(dir), &node.parent, &node.name) else { return false };
+        let row = Row { wanted: wanted.clone(), dst_ino: stat.ino, dst_ctime: stat.ctime, ..prior.clone() };
+        let Ok(above) = parent.open() else { return false };
+        let place = Place { dir: &above, disk: node.disk, memory: false };
+        let differs = differences(&place, &node.path(), name, &row, &stat);
+        let same = differs.is_empty() && wanted.lost == prior.wanted.lost && wanted.flags == prior.wanted.flags;
+        if same {
+            self.submit.send(Written::row(row, node.file_system));
+        }
+        same
+    }
+}
+
+fn moved(row: &Row, stat: &Stat) -> bool {
+    row.wanted.mtime.is_some_and(|mtime| mtime != stat.mtime)
+}
+
+/// What somebody has changed beside the content.
+pub(crate) fn altered(mut problem: Problem) -> Problem {
+    problem.message.push_str("; somebody has changed it on the target, and --repair puts it right");
+    problem.told_by_row()
+}

@@ -1,0 +1,228 @@
+//! The target side of a directory at its beginning: found, made, taken over or
+//! refused, and closed before something is made in it.
+
+use super::Engine;
+use super::altered::Found;
+use super::leave::directory_row;
+use super::node::{DirNode, Dress, Leave, NewNode};
+use super::trust::{Guard, is_newborn, is_skeleton, may_dress};
+use crate::base::path::{Name, RelPath};
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::journal::epoch::Written;
+use crate::engine::journal::{Row, SourceId, State};
+use crate::engine::mapping::explicit::Covering;
+use crate::engine::meta::Wanted;
+use crate::engine::meta::mark::{Mark, Was};
+use crate::sys::Errno;
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::Stat;
+use std::sync::{Arc, PoisonError};
+
+/// What a directory gets at its end.
+pub(super) struct Leaving {
+    pub(super) wanted: Wanted,
+    pub(super) source: Option<SourceId>,
+    pub(super) fixup: Option<usize>,
+    pub(super) counted: bool,
+}
+
+/// The backup has something at the very place of this run's journal.
+pub(crate) fn reserved(path: RelPath) -> Problem {
+    let message = "this run's journal is here, and what the backup has under this name was not copied over it; leave it \
+                   out (`exclude`), or keep the journal elsewhere (--state)";
+    Problem::new(path, ProblemKind::Unsupported, message)
+}
+
+impl Engine {
+    /// Makes or opens the target directory and its node.
+    pub(super) fn make(
+        &self,
+        above: &Arc<DirNode>,
+        name: &Name,
+        target: u32,
+        mut leaving: Leaving,
+    ) -> Option<Arc<DirNode>> {
+        let failed = |operation, errno| {
+            let path = above.path().join(name);
+            self.target_failed(target, path, operation, errno);
+        };
+        let row = self.row(above, name);
+        if !above.fresh && !self.may_enter(above, name, target, row.as_ref()) {
+            return None;
+        }
+        let found = self.find_or_make(above, name).map_err(|errno| failed("create the directory", errno));
+        let (opened, fresh) = found.ok()?;
+        let recorded = row.filter(|row| row.id.is_some());
+        // Made anew, it keeps its id: what the journal lists in it is copied again, and must not be orphaned.
+        let id = recorded.as_ref().and_then(|row| row.id).unwrap_or_else(|| self.new_id());
+        let prior = recorded.filter(|_| !fresh);
+        let stat = opened.stat().map_err(|errno| failed("look at", errno)).ok()?;
+        if self.state == (stat.dev, stat.ino) {
+            self.problem(target, reserved(above.path().join(name)));
+            return None;
+        }
+        let (mut altered, mut moved) = (None, false);
+        let mut mark = Mark::None;
+        let mut unmarked = false;
+        if fresh {
+            // Only in a passage that others may write in could somebody put it there.
+            if self.options.keep.owner.are_kept() && !above.disk.bare && !is_newborn(&stat) {
+                failed("another took the place of the new directory", Errno::STALE);
+                return None;
+            }
+            if above.guard != Guard::Kept && leaving.wanted.owner.is_some() && !above.disk.bare {
+                unmarked = !self.mark_born(&opened, &above.path().join(name));
+                mark = if unmarked { Mark::None } else { Mark::Ours(Was::Born) };
+            }
+        } else {
+            let found = self.mark_of(&opened, &stat, prior.as_ref(), || above.path().join(name));
+            mark = found.map_err(|errno| failed("read its mark", errno)).ok()?;
+            if !self.may_dress(above, name, (&opened, &stat, mark), &leaving.wanted, prior.as_ref()) {
+                let message = format!(
+                    "a directory of user {} and mode {:04o} stands there, not one of this plan's, and others may have put \
+                     it there; look at it, move it away and run again",
+                    stat.uid, stat.mode
+                );
+                self.problem(target, Problem::new(above.path().join(name), ProblemKind::Owner, message));
+                return None;
+            }
+            // What is marked for this name an earlier run was filling.
+            if !matches!(mark, Mark::Ours(_)) {
+                match self.judge_directory(above, name, &opened, &stat, prior.as_ref())? {
+                    Found::AsWanted => {}
+                    Found::Moved => moved = true,
+                    Found::Altered(found) => altered = Some(found),
+                }
+            }
+            self.lift_sticky(&opened, &stat, prior.as_ref()).map_err(|errno| failed("lift the flags", errno)).ok()?;
+        }
+        if fresh {
+            // What the backup does not have gets no attributes, and inherits none either.
+            leaving.wanted.xattrs.get_or_insert_default();
+        }
+        let known = prior.is_some();
+        let leave = Leave::Dress(Box::new(Dress {
+            wanted: leaving.wanted,
+            source: leaving.source,
+            prior,
+            altered,
+            moved,
+            fixup: leaving.fixup,
+            counted: leaving.counted,
+        }));
+        let node = self.node(above, name, target, id, fresh, (leave, mark), opened, !known);
+        let node = node.map_err(|e| failed("look at", e)).ok()?;
+        if unmarked {
+            // Its row says what it is, before anything is made in it.
+            self.submit.flush();
+        }
+        Some(node)
+    }
+
+    /// Whether the directory that was found under `name` is to be dressed. One that
+    /// two names of the plan come to was moved between them.
+    fn may_dress(
+        &self,
+        above: &DirNode,
+        name: &Name,
+        opened: (&TargetDir, &Stat, Mark),
+        wanted: &Wanted,
+        prior: Option<&Row>,
+    ) -> bool {
+        let (opened, stat, mark) = opened;
+        let claimed = || {
+            let others = self
+                .with_reader(|reader| self.ask(reader?.has_other_directory(stat.ino, above.target, above.id, name)));
+            others.unwrap_or(false)
+        };
+        let first = || {
+            let mut seen = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.insert((stat.dev, stat.ino))
+        };
+        // What is marked for this name was this plan's under it, whatever the journal has of the inode's number.
+        let ours = matches!(mark, Mark::Ours(_));
+        let dressable = ours || may_dress(above, stat, wanted, prior, claimed) || is_skeleton(opened);
+        dressable && (above.guard == Guard::Kept || first())
+    }
+
+    /// The target directory as it stands, or made anew; true when it was made.
+    fn find_or_make(&self, above: &DirNode, name: &Name) -> Result<(TargetDir, bool), Errno> {
+        // Where an earlier run was, most directories stand already, and theirs above stay as they are.
+        if !above.fresh {
+            match above.open()?.open_dir(name) {
+                Err(Errno::NOENT) => {}
+                Err(Errno::NOTDIR | Errno::LOOP) => self.make_way(above, name)?,
+                opened => return opened.map(|dir| (dir, false)),
+            }
+        }
+        let dir = self.open_to_fill(above)?;
+        match dir.make_dir(name) {
+            Ok(()) => dir.open_dir(name).map(|made| (made, true)),
+            Err(Errno::EXIST) if above.fresh => Err(Errno::NOTUNIQ),
+            Err(Errno::EXIST) => dir.open_dir(name).map(|there| (there, false)),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Removes what is no directory from a directory's place: the plan owns the
+    /// name. A symlink goes itself, never what it points to.
+    fn make_way(&self, above: &DirNode, name: &Name) -> Result<(), Errno> {
+        let dir = self.open_to_fill(above)?;
+        let found = dir.stat_at(name)?;
+        self.lift_sticky_at(&dir, above.id, name)?;
+        dir.unlink(name)?;
+        self.problems.note(format!("{}: {} was replaced by a directory", above.path().join(name), found.kind.words()));
+        Ok(())
+    }
+
+    /// The node of an opened target directory; `announce` puts it into the
+    /// journal, so that a resume finds the id that its entries refer to.
+    #[expect(clippy::too_many_arguments, reason = "the parts of one node, named once")]
+    pub(super) fn node(
+        &self,
+        above: &Arc<DirNode>,
+        name: &Name,
+        target: u32,
+        id: i64,
+        fresh: bool,
+        (leave, mark): (Leave, Mark),
+        opened: TargetDir,
+        announce: bool,
+    ) -> Result<Arc<DirNode>, Errno> {
+        let stat = opened.stat()?;
+        let (file_system, disk) = self.file_system(&opened)?;
+        let state = if matches!(leave, Leave::Passage) { State::Passage } else { State::Open };
+        let covering = match self.plan.fixups.as_slice() {
+            [] => Covering::default(),
+            _ => Covering::of(&self.plan, &above.path().join(name)),
+        };
+        let new = NewNode {
+            parent: Some(Arc::clone(above)),
+            name: Some(name.clone()),
+            id,
+            target,
+            file_system,
+            disk,
+            fresh,
+            covering,
+            leave,
+            mark,
+        };
+        let node = DirNode::new(new, opened, &self.budget)?;
+        if announce {
+            self.submit.send(Written::row(directory_row(&node, state, &stat), file_system));
+        }
+        Ok(node)
+    }
+
+    /// The row of `name`, from an earlier run.
+    fn row(&self, above: &DirNode, name: &Name) -> Option<Row> {
+        self.with_reader(|reader| self.ask(reader?.find(above.id, name)).flatten())
+    }
+
+    /// The row of the directory `name`, from an earlier run.
+    pub(super) fn prior(&self, above: &DirNode, name: &Name) -> Option<Row> {
+        self.row(above, name).filter(|row| row.id.is_some())
+    }
+}

@@ -1,0 +1,99 @@
+//! What is said of a directory before it is closed to be filled, so that whatever a
+//! kill leaves of it is known as this plan's by the next run: a mark on the inode, or,
+//! where the file system takes none, a row of the journal.
+
+use super::Engine;
+use super::node::{DirNode, Leave};
+use super::trust::{Guard, is_newborn};
+use crate::base::path::RelPath;
+use crate::engine::journal::epoch::Written;
+use crate::engine::journal::{Row, State};
+use crate::engine::meta::mark::{self, Binding, Mark, Was};
+use crate::sys::Errno;
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::Stat;
+use crate::sys::xattr::Holder;
+use std::sync::Arc;
+
+impl Engine {
+    /// What an inode at `path` is marked with.
+    pub(super) fn binding(&self, path: &RelPath) -> Binding {
+        Binding::new(&self.plan.name, path)
+    }
+
+    /// The mark of a directory that was found at `path`. One that is as its row says has none.
+    pub(super) fn mark_of(
+        &self,
+        dir: &TargetDir,
+        stat: &Stat,
+        prior: Option<&Row>,
+        path: impl Fn() -> RelPath,
+    ) -> Result<Mark, Errno> {
+        if prior.is_some_and(|row| row.state == State::Done && (row.dst_ino, row.dst_ctime) == (stat.ino, stat.ctime)) {
+            return Ok(Mark::None);
+        }
+        mark::read(Holder::file(dir), || self.binding(&path()))
+    }
+
+    /// Marks a directory that was made where others may move names. False where that
+    /// cannot be: then the journal has to know it before anything is made in it.
+    pub(super) fn mark_born(&self, dir: &TargetDir, path: &RelPath) -> bool {
+        mark::set(Holder::file(dir), self.binding(path), Was::Born).is_ok()
+    }
+
+    /// A descriptor to make or rename something with. Before that closes the directory it
+    /// is marked; the journal hears of one that an earlier run had finished.
+    pub(super) fn open_to_fill(&self, node: &DirNode) -> Result<Arc<TargetDir>, Errno> {
+        let finished = match &node.leave {
+            Leave::Dress(dress) => dress.prior.as_ref().filter(|row| row.state == State::Done),
+            Leave::Passage => None,
+        };
+        let reopen = || {
+            if let Some(prior) = finished {
+                let row = Row { state: State::Open, verified: None, ..prior.clone() };
+                self.submit.send(Written::row(row, node.file_system));
+            }
+        };
+        let mut told = false;
+        let (dir, closed) = node.open_to_fill(|dir| {
+            if !self.mark_closing(node, dir)? {
+                reopen();
+                // A directory that is new to the journal was announced when it was found.
+                self.submit.flush();
+                told = true;
+            }
+            Ok(())
+        })?;
+        if closed && !told {
+            reopen();
+        }
+        Ok(dir)
+    }
+
+    /// False where the file system takes no mark.
+    fn mark_closing(&self, node: &DirNode, dir: &TargetDir) -> Result<bool, Errno> {
+        // There nobody is kept out, and everything is taken for the plan's.
+        if node.disk.bare {
+            return Ok(true);
+        }
+        let stat = dir.stat()?;
+        // It was left closed and says whose it was.
+        if matches!(node.mark, Mark::Ours(_)) && is_newborn(&stat) {
+            return Ok(true);
+        }
+        // Also where closing it changes nothing: those above can be finished before it.
+        let mut was = Was::Open { uid: stat.uid, gid: stat.gid, mode: stat.mode };
+        if matches!(node.guard, Guard::Until(_))
+            && let Leave::Dress(dress) = &node.leave
+            && let Some((uid, gid, mode)) =
+                dress.prior.as_ref().and_then(|row| row.wanted.owner.map(|o| (o.0, o.1, row.wanted.mode)))
+        {
+            was = Was::Open { uid, gid, mode };
+        }
+        let marked = mark::set(Holder::file(dir), self.binding(&node.path()), was).is_ok();
+        if marked {
+            node.set_marked();
+        }
+        Ok(marked)
+    }
+}

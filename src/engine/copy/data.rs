@@ -1,0 +1,274 @@
+//! The bytes of one file: read, hashed and written in one pass, holes kept.
+//!
+//! | case | how |
+//! |---|---|
+//! | up to the buffer's size, no block of zeros | one read past the page cache, one write |
+//! | no holes | read from start to end |
+//! | holes | extents by `SEEK_DATA`/`SEEK_HOLE`; holes are hashed as zeros and not written |
+//! | at least [`DIRECT_MIN`] and no holes | blocks reserved, written with `O_DIRECT`, the unaligned tail buffered |
+//!
+//! If the file grows or shrinks meanwhile, what was read is written; the caller
+//! compares the stat before and after.
+
+use crate::engine::content::buffer::{ALIGN, BUFFER, with_buffer};
+use crate::engine::content::digest::{Algorithm, ContentHasher, Digest, Sink};
+use crate::engine::events::pace::Pace;
+use crate::sys::flags::is_absent;
+use crate::sys::stat::{Stat, stat_fd};
+use crate::sys::{Errno, file};
+use rustix::fd::BorrowedFd;
+
+/// Files of at least this many bytes bypass the page cache on the write side.
+pub(crate) const DIRECT_MIN: u64 = 32 << 20;
+/// No file system's blocks are larger; a hole must hold one to be kept.
+const LARGEST_BLOCK: u64 = 64 << 10;
+/// Why the content did not arrive.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Failure {
+    /// The source could not be read.
+    Read(Errno),
+    /// The target could not be written.
+    Write(Errno),
+    /// The source has not as many bytes as its stat says: it changed meanwhile, or the driver errs.
+    Length,
+    /// Two readings of the source differ.
+    Differs,
+    /// The run is ending.
+    Stopped,
+}
+
+/// What arrived.
+#[derive(Debug)]
+pub(super) struct Filled {
+    pub(super) digest: Digest,
+    /// Data bytes written, without holes.
+    pub(super) bytes: u64,
+    /// Those of them that no epoch has heard of yet.
+    pub(super) pending: u64,
+    /// The target's file system has filled a hole with zeros.
+    pub(super) hole_filled: bool,
+}
+
+/// A copy of a part of a file, or of all of it.
+pub(super) struct Fill<'a, H> {
+    pub(super) source: BorrowedFd<'a>,
+    pub(super) target: BorrowedFd<'a>,
+    pub(super) buffer: &'a mut [u8],
+    pub(super) hasher: H,
+    pub(super) pace: &'a Pace,
+    /// Data bytes so far.
+    pub(super) written: u64,
+    /// Where the first large hole starts.
+    pub(super) hole: Option<u64>,
+    /// The target is open with `O_DIRECT`: only whole blocks may be written.
+    pub(super) direct: bool,
+}
+
+/// Copies the content of `source`, described by `stat`, to the empty file `target`.
+pub(super) fn fill(
+    source: BorrowedFd<'_>,
+    stat: &Stat,
+    target: BorrowedFd<'_>,
+    pace: &Pace,
+) -> Result<Filled, Failure> {
+    with_buffer(|buffer| {
+        let holes = stat.size.saturating_sub(stat.allocated);
+        let hasher = ContentHasher::new(Algorithm::for_holes(holes));
+        let mut fill = Fill { source, target, buffer, hasher, pace, written: 0, hole: None, direct: false };
+        let small = holes == 0 && stat.size <= BUFFER as u64;
+        if small && fill.small(stat)? {
+            // One read and one write were all of it.
+        } else if holes > 0 || has_hole(source, stat.size)? {
+            // The size first: a hole at the end then needs nothing more.
+            file::set_size(target, stat.size).map_err(Failure::Write)?;
+            fill.sparse(0, stat.size)?;
+        } else if stat.size >= DIRECT_MIN && is_direct(stat_fd(target).map_err(Failure::Write)?.dio_align) {
+            fill.direct(stat.size)?;
+        } else if fill.extent(0, u64::MAX)? != stat.size {
+            return Err(Failure::Length);
+        }
+        let hole_filled = is_hole_filled(target, fill.hole)?;
+        Ok(Filled { digest: fill.hasher.finish(), bytes: fill.written, pending: fill.written, hole_filled })
+    })
+}
+
+/// Blocks for attributes, for the extent tree and reserved beyond the end are
+/// counted like data, so a file with as many blocks as bytes can have holes.
+pub(super) fn has_hole(source: BorrowedFd<'_>, size: u64) -> Result<bool, Failure> {
+    if size == 0 {
+        return Ok(false);
+    }
+    match file::next_data(source, 0) {
+        Ok(data) => Ok(data.is_none_or(|(start, end)| start > 0 || end < size)),
+        // A file system that cannot say has none to keep.
+        Err(errno) if errno == Errno::INVAL || is_absent(errno) => Ok(false),
+        Err(errno) => Err(Failure::Read(errno)),
+    }
+}
+
+/// Whether requests aligned to [`ALIGN`] suit a file that asks for `align`; 0 is for none.
+pub(super) fn is_direct(align: u32) -> bool {
+    align > 0 && ALIGN.is_multiple_of(align as usize)
+}
+
+/// The least block of any file system: no hole is smaller.
+const LEAST_BLOCK: usize = 512;
+
+/// Holes read as zeros: without a block of those there is none.
+fn may_have_holes(data: &[u8]) -> bool {
+    data.chunks(LEAST_BLOCK).any(|block| block.iter().all(|byte| *byte == 0))
+}
+
+impl<H: Sink> Fill<'_, H> {
+    /// Copies a file that fits the buffer with one read and one write. False, with
+    /// nothing written, when it is not of the size that `stat` says, or may have holes.
+    fn small(&mut self, stat: &Stat) -> Result<bool, Failure> {
+        let size = usize::try_from(stat.size).unwrap_or(usize::MAX);
+        let want = size.max(1).next_multiple_of(ALIGN).min(self.buffer.len());
+        // Through the cache, pages would be made, filled, copied once and never looked at again.
+        let direct = size > 0 && is_direct(stat.dio_align) && file::set_direct(self.source, true).is_ok();
+        let got = self.read_small(want, size, direct)?;
+        if got != size || may_have_holes(&self.buffer[..got]) {
+            if direct {
+                file::set_direct(self.source, false).map_err(Failure::Read)?;
+            }
+            return Ok(false);
+        }
+        self.put(got, 0)?;
+        Ok(true)
+    }
+
+    /// Reads until `size` bytes or the end are there. What is asked for beyond those,
+    /// `want` in all, is seen only if the file has grown.
+    fn read_small(&mut self, want: usize, size: usize, mut direct: bool) -> Result<usize, Failure> {
+        let mut got = 0;
+        loop {
+            match file::read_once(self.source, &mut self.buffer[got..want], got as u64) {
+                Ok(0) => return Ok(got),
+                Ok(n) => got += n,
+                // A short read ends where no direct one can begin.
+                Err(Errno::INVAL) if direct => {
+                    direct = false;
+                    file::set_direct(self.source, false).map_err(Failure::Read)?;
+                }
+                Err(errno) => return Err(Failure::Read(errno)),
+            }
+            if got >= size {
+                return Ok(got);
+            }
+        }
+    }
+
+    /// Hashes the first `length` bytes of the buffer and writes them at `at`.
+    fn put(&mut self, length: usize, at: u64) -> Result<(), Failure> {
+        self.pace.wait(length as u64);
+        self.hasher.update(&self.buffer[..length]);
+        file::write_full(self.target, &self.buffer[..length], at).map_err(Failure::Write)?;
+        self.written += length as u64;
+        Ok(())
+    }
+
+    /// Copies from `at` up to `end` or the end of the file; returns where it stopped.
+    pub(super) fn extent(&mut self, mut at: u64, end: u64) -> Result<u64, Failure> {
+        while at < end {
+            if self.pace.is_stopped() {
+                return Err(Failure::Stopped);
+            }
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(self.buffer.len());
+            let want = self.pace.request(want);
+            let got = file::read_full(self.source, &mut self.buffer[..want], at).map_err(Failure::Read)?;
+            if got > 0 {
+                if self.direct && got % ALIGN != 0 {
+                    self.buffered()?;
+                }
+                self.put(got, at)?;
+                at += got as u64;
+            }
+            if got < want {
+                break;
+            }
+        }
+        Ok(at)
+    }
+
+    /// Copies the data from `at` to `end` and skips the holes.
+    pub(super) fn sparse(&mut self, mut at: u64, end: u64) -> Result<(), Failure> {
+        while at < end {
+            if self.pace.is_stopped() {
+                return Err(Failure::Stopped);
+            }
+            let Some((from, to)) = file::next_data(self.source, at).map_err(Failure::Read)? else { break };
+            let (from, to) = (from.min(end), to.min(end));
+            self.skip_hole(at, from);
+            at = self.extent(from, to)?;
+            if at < to {
+                return Err(Failure::Length);
+            }
+        }
+        self.skip_hole(at, end);
+        Ok(())
+    }
+
+    fn skip_hole(&mut self, from: u64, to: u64) {
+        self.hasher.zeros(to - from);
+        let aligned = from.next_multiple_of(LARGEST_BLOCK);
+        if aligned + LARGEST_BLOCK <= to {
+            self.hole.get_or_insert(aligned);
+        }
+    }
+
+    fn direct(&mut self, size: u64) -> Result<(), Failure> {
+        match file::reserve(self.target, size) {
+            Ok(()) | Err(Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(Failure::Write(errno)),
+        }
+        // An advice that fails costs only speed.
+        file::read_sequentially(self.source).ok();
+        if file::set_direct(self.target, true).is_err() {
+            return if self.extent(0, u64::MAX)? == size { Ok(()) } else { Err(Failure::Length) };
+        }
+        self.direct = true;
+        let whole = size - size % ALIGN as u64;
+        let at = self.extent(0, whole)?;
+        self.buffered()?;
+        if self.extent(at, u64::MAX)? != size {
+            return Err(Failure::Length);
+        }
+        // The source of a large file is not read again: its pages would only push out others'.
+        file::evict(self.source).ok();
+        Ok(())
+    }
+
+    pub(super) fn buffered(&mut self) -> Result<(), Failure> {
+        self.direct = false;
+        file::set_direct(self.target, false).map_err(Failure::Write)
+    }
+}
+
+/// Asks the target whether the first hole that any block size can hold is one.
+pub(super) fn is_hole_filled(target: BorrowedFd<'_>, hole: Option<u64>) -> Result<bool, Failure> {
+    let Some(at) = hole else { return Ok(false) };
+    match file::next_data(target, at) {
+        Ok(data) => Ok(data.is_some_and(|(from, _)| from == at)),
+        Err(errno) if errno == Errno::INVAL || is_absent(errno) => Ok(false),
+        Err(errno) => Err(Failure::Write(errno)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_block_of_zeros_can_be_a_hole() {
+        let mut data = vec![1; 5000];
+        assert!(!may_have_holes(&data) && !may_have_holes(&[]));
+        data[513..1024].fill(0);
+        assert!(!may_have_holes(&data));
+        data[512] = 0;
+        assert!(may_have_holes(&data));
+        // The last block of a file is shorter.
+        let tail: Vec<u8> = [vec![1; 512], vec![0; 7]].concat();
+        assert!(may_have_holes(&tail));
+    }
+}

@@ -1,0 +1,116 @@
+//! Entries of the plan that lie below an entry which is being walked: each is copied
+//! at its own place with its own rules, whether or not the walk would come to it.
+
+use super::Engine;
+use super::dir::OpenDir;
+use super::node::DirNode;
+use crate::base::path::Name;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::mapping::layout::{EntryIndex, Meets, source_on_the_way};
+use crate::sys::stat::Kind;
+use rayon::Scope;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Engine {
+    /// Starts the entries of the plan in `dir`, and those below it behind what the walk does
+    /// not enter: a pattern, a symlink, a mount. Gives the names that the walk leaves out.
+    pub(super) fn copy_declared<'s>(&'s self, scope: &Scope<'s>, dir: &Arc<OpenDir>) -> BTreeSet<Name> {
+        let mut left_out = BTreeSet::new();
+        let Some(at) = dir.place.cursor else { return left_out };
+        let here = dir.node.path();
+        for (name, child) in self.sources.children(at) {
+            match self.sources.meets(&self.plan, child, &here.join(name)) {
+                Meets::Nothing => {}
+                Meets::Entry(entry) => {
+                    left_out.insert(name.clone());
+                    self.copy_entry(scope, entry, &dir.node, name);
+                }
+                Meets::Elsewhere { below } => {
+                    left_out.insert(name.clone());
+                    below.into_iter().for_each(|below| self.copy_on_the_way(scope, below, child, &dir.node, name));
+                }
+                Meets::OnTheWay(below) => match self.barrier(dir, name) {
+                    Barrier::None => {}
+                    Barrier::Directory => self.copy_on_the_way(scope, below, child, &dir.node, name),
+                    Barrier::Symlink => {
+                        left_out.insert(name.clone());
+                        self.problems.note(format!(
+                            "{}: a symlink in the backup; it becomes a directory, because the plan declares {}",
+                            here.join(name),
+                            self.plan.targets[below.0].entries[below.1].dst
+                        ));
+                        self.copy_on_the_way(scope, below, child, &dir.node, name);
+                    }
+                },
+            }
+        }
+        left_out
+    }
+
+    /// Why the walk does not come to what lies below `name`.
+    fn barrier(&self, dir: &OpenDir, name: &Name) -> Barrier {
+        match dir.src.stat_at(name) {
+            Ok(stat) if stat.kind == Kind::Symlink => Barrier::Symlink,
+            Ok(stat)
+                if stat.kind == Kind::Directory && !self.is_barred(&stat) && !self.would_exclude(dir, name, true) =>
+            {
+                Barrier::None
+            }
+            _ => Barrier::Directory,
+        }
+    }
+
+    /// Makes the directory `name`, which the walk does not enter, and what lies between it and
+    /// the entries below the node `at` that have their place there.
+    pub(super) fn copy_on_the_way<'s>(
+        &'s self,
+        scope: &Scope<'s>,
+        below: EntryIndex,
+        at: usize,
+        above: &Arc<DirNode>,
+        name: &Name,
+    ) {
+        let path = above.path().join(name);
+        let source = source_on_the_way(&self.plan.targets[below.0].entries[below.1], &path);
+        let Some(node) = self.parent(above, name, below.0, Some(&source)) else { return };
+        for (name, child) in self.sources.children(at) {
+            match self.sources.meets(&self.plan, child, &path.join(name)) {
+                Meets::Entry(entry) => self.copy_entry(scope, entry, &node, name),
+                Meets::OnTheWay(below) | Meets::Elsewhere { below: Some(below) } => {
+                    self.copy_on_the_way(scope, below, child, &node, name);
+                }
+                Meets::Elsewhere { below: None } | Meets::Nothing => {}
+            }
+        }
+        self.release(node);
+    }
+
+    /// Entries in other entries whose directory could not be entered: each is named.
+    pub(super) fn report_unreached(&self) {
+        let entries = self
+            .plan
+            .targets
+            .iter()
+            .enumerate()
+            .flat_map(|(t, target)| target.entries.iter().enumerate().map(move |(e, entry)| (t, e, entry)));
+        for (t, e, entry) in entries {
+            if self.nested[t][e] && !self.visited[t][e].load(Ordering::Relaxed) && !self.stop.is_set() {
+                let message = "not copied: a directory above it could not be entered or made, as its own problem says";
+                let problem = Problem::new(entry.dst.clone(), ProblemKind::Io, message);
+                self.problem(u32::try_from(t).unwrap_or(u32::MAX), problem);
+            }
+        }
+    }
+}
+
+/// What keeps a walk from going on below a name.
+enum Barrier {
+    None,
+    /// It is a directory, or nothing: what is in it is not copied.
+    Directory,
+    /// It is copied as what it is, unless it has to be a directory.
+    Symlink,
+}

@@ -1,0 +1,358 @@
+//! Large files: 16 MiB chunks, copied a few at a time and recorded one by one, so
+//! that a resume goes on at the first missing chunk and a repair copies only the
+//! bad ones.
+//!
+//! Both sides bypass the page cache where they allow it. A last chunk that is no
+//! multiple of the block comes by itself at the end, through the cache: its tail
+//! cannot go with `O_DIRECT`, and nothing else is written then.
+
+use super::Engine;
+use super::data::{Failure, Fill, Filled, has_hole, is_direct, is_hole_filled};
+use super::dir::OpenDir;
+use super::file::{Born, Source};
+use crate::base::path::Name;
+use crate::engine::content::buffer::{ALIGN, with_buffer};
+use crate::engine::content::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, chunks_of, merge};
+use crate::engine::content::medium::read_chunk;
+use crate::engine::events::counters::add;
+use crate::engine::journal::epoch::Written;
+use crate::engine::journal::{CHUNKED, Chunk, Proof, Record, Row, SourceId, State};
+use crate::engine::meta::{Attributes, Wanted};
+use crate::engine::tree::temporary::temporary_name;
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::{Errno, effective_ids, file};
+use rustix::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+/// Chunks of one file that are copied at a time: enough to keep a device's queue filled.
+const AT_ONCE: usize = 4;
+/// Chunks that are read again before the others are trusted.
+const PROBED: usize = 2;
+
+/// The chunks that the target has, by index.
+pub(super) type Values = Vec<Option<ChunkValue>>;
+
+/// True for a file that is copied in chunks.
+pub(super) fn is_chunked(stat: &Stat) -> bool {
+    let holes = stat.size.saturating_sub(stat.allocated);
+    stat.size >= CHUNKED && Algorithm::for_holes(holes) == Algorithm::Blake3
+}
+
+/// One file at work.
+struct Work<'a> {
+    engine: &'a Engine,
+    dir: &'a OpenDir,
+    name: &'a Name,
+    source: BorrowedFd<'a>,
+    target: BorrowedFd<'a>,
+    size: u64,
+    sparse: bool,
+    /// Something stands there already, in the holes too.
+    mended: bool,
+    /// The target is open with `O_DIRECT`.
+    direct: bool,
+    /// Indices that are missing, in their order.
+    missing: Vec<u64>,
+    next: AtomicUsize,
+    done: Mutex<Done>,
+    written: AtomicU64,
+}
+
+#[derive(Default)]
+struct Done {
+    values: Values,
+    failure: Option<Failure>,
+    /// The first large hole.
+    hole: Option<u64>,
+}
+
+impl Engine {
+    /// What an earlier run left of a large file: the copy, and its chunks. `None`
+    /// when there is nothing, or nothing to be trusted.
+    pub(super) fn unfinished(
+        &self,
+        dir: &OpenDir,
+        name: &Name,
+        parent: &TargetDir,
+        source: &Source,
+    ) -> Option<(Born, Values)> {
+        let stat = &source.stat;
+        let volume = self.volume_of(dir, stat, || Ok(&source.fd));
+        let (row, mut chunks) = self.with_reader(|reader| {
+            let row = self.ask(reader?.find(dir.node.id, name)).flatten();
+            // A half of another state of the source serves as an empty one: its blocks are taken.
+            let row = row.filter(|row| {
+                let same = row.source_proof(stat, &volume) != Proof::Changed;
+                row.is_resumable() || row.state == State::Bad && same && row.has_chunks()
+            })?;
+            let chunks = self.ask(reader?.chunks(row.dir, &row.name))?;
+            Some((row, chunks))
+        })?;
+        let born = self.reopen(parent, dir.node.id, name, &row)?;
+        let at = born.temporary.as_ref().unwrap_or(name);
+        let holds = |(index, value): &(u64, ChunkValue)| {
+            read_chunk(parent, at, *index, stat.size, &self.pace).is_ok_and(|found| found == *value)
+        };
+        let proof = row.source_proof(stat, &volume);
+        let recorded = chunks.len();
+        if matches!(proof, Proof::Unproven(_)) {
+            // What the target has is of use where the source, read again, has the same there.
+            if self.drivers.of(stat.dev, &source.fd).may_cache() {
+                file::evict(&source.fd).ok()?;
+            }
+            let same = |index| {
+                crate::engine::content::reread::chunk(source.fd.as_fd(), index, stat.size, &self.pace).ok().flatten()
+            };
+            chunks.retain(|(index, value)| same(*index) == Some(*value));
+        }
+        // A finished file is not mended into another state of its source.
+        let changed = proof == Proof::Changed || born.mended && chunks.len() < recorded;
+        if changed || chunks.is_empty() || !chunks.iter().rev().take(PROBED).all(holds) {
+            // The inode serves all the same: its blocks are taken, and nobody reads it. A finished
+            // file is replaced as a whole instead.
+            let emptied = !born.mended && self.empty(dir, name, &born).is_ok();
+            return emptied.then(|| (born, Values::new()));
+        }
+        if born.mended {
+            self.ask(self.journal.begin_mending(dir.node.id, name))?;
+        }
+        let mut values = vec![None; usize::try_from(chunks_of(stat.size)).ok()?];
+        for (index, value) in &chunks {
+            *values.get_mut(usize::try_from(*index).ok()?)? = Some(*value);
+        }
+        let present = chunks.iter().map(|(index, _)| CHUNK.min(stat.size.saturating_sub(index * CHUNK))).sum();
+        add(&self.tally(dir.node.target).reused_bytes, present);
+        Some((born, values))
+    }
+
+    /// Empties the inode of an unfinished copy; the journal forgets its chunks first.
+    pub(super) fn empty(&self, dir: &OpenDir, name: &Name, born: &Born) -> Result<(), Errno> {
+        self.submit.flush();
+        // A journal that fails has ended the run by then.
+        self.ask(self.journal.forget_chunks(dir.node.id, name)).ok_or(Errno::CANCELED)?;
+        file::set_size(&born.fd, 0)
+    }
+
+    /// The inode of `row`, under its own or its temporary name.
+    fn reopen(&self, parent: &TargetDir, above: i64, name: &Name, row: &Row) -> Option<Born> {
+        let temporary = temporary_name(name);
+        if row.state != State::Bad {
+            // Ours still, or its owner's already if a kill came while it was dressed; a file that
+            // somebody else made under the same number is neither.
+            let owners = [Some(effective_ids().0), row.wanted.owner.map(|(uid, _)| uid)];
+            let ours =
+                |stat: &Stat| (stat.kind, stat.ino) == (Kind::File, row.dst_ino) && owners.contains(&Some(stat.uid));
+            for at in [Some(temporary), None] {
+                let Ok(fd) = parent.open_to_write(at.as_ref().unwrap_or(name)) else { continue };
+                if stat_fd(&fd).is_ok_and(|stat| ours(&stat)) {
+                    return Some(Born { fd, temporary: at, mended: false, marked: true, stands: None });
+                }
+            }
+            return None;
+        }
+        self.lift_sticky_at(parent, above, name).ok()?;
+        let fd = parent.open_to_write(name).ok()?;
+        let stat = stat_fd(&fd).ok()?;
+        let same = (stat.kind, stat.size) == (Kind::File, row.size) && row.dst_ino == stat.ino;
+        // Holes that were filled come back only with a new inode.
+        (same && row.digest.is_some() && !row.is_dense(&stat)).then_some(Born {
+            fd,
+            temporary: None,
+            mended: true,
+            marked: false,
+            stands: None,
+        })
+    }
+
+    /// Copies the chunks that `values` lacks.
+    pub(super) fn fill_chunks(
+        &self,
+        dir: &OpenDir,
+        name: &Name,
+        source: &Source,
+        before: &Stat,
+        born: &Born,
+        values: Values,
+    ) -> Result<Filled, Failure> {
+        let (from, to) = (source.fd.as_fd(), born.fd.as_fd());
+        let target = stat_fd(to).map_err(Failure::Write)?;
+        let size = before.size;
+        let chunks = chunks_of(size);
+        let values = if values.is_empty() { vec![None; usize::try_from(chunks).unwrap_or(usize::MAX)] } else { values };
+        if values.iter().all(Option::is_none) {
+            let id = SourceId::of(before, &self.volume_of(dir, before, || Ok(from)));
+            self.announce_unfinished(dir, name, before, id, (target.ino, born.stands));
+            if !born.marked {
+                // Nothing but its row says what it is when a kill leaves it with all its room.
+                self.submit.flush();
+            }
+        }
+        // Whoever cannot read it goes on with what is announced.
+        let sparse = before.allocated < size || has_hole(from, size)?;
+        if !sparse {
+            match file::reserve(to, size) {
+                Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                Err(errno) => return Err(Failure::Write(errno)),
+            }
+        }
+        // Its whole size from the start: chunks come in any order, and a hole at the end needs nothing more.
+        file::set_size(to, size).map_err(Failure::Write)?;
+        let aligned = |align| !sparse && is_direct(align);
+        // An advice that is refused costs only speed.
+        let direct_source = aligned(before.dio_align) && file::set_direct(from, true).is_ok();
+        let direct = aligned(target.dio_align) && file::set_direct(to, true).is_ok();
+        let missing = values.iter().zip(0..).filter(|(value, _)| value.is_none()).map(|(_, index)| index);
+        let (tail, missing): (Vec<u64>, Vec<u64>) =
+            missing.partition(|index| index + 1 == chunks && !size.is_multiple_of(ALIGN as u64));
+        let mut work = Work {
+            engine: self,
+            dir,
+            name,
+            source: from,
+            target: to,
+            size,
+            sparse,
+            mended: born.mended,
+            direct,
+            missing,
+            next: AtomicUsize::new(0),
+            done: Mutex::new(Done { values, ..Done::default() }),
+            written: AtomicU64::new(0),
+        };
+        work.run(self.options.threads.min(AT_ONCE));
+        let cleared = [(direct_source, from), (direct, to)]
+            .into_iter()
+            .filter(|(set, _)| *set)
+            .try_for_each(|(_, fd)| file::set_direct(fd, false));
+        cleared.map_err(Failure::Write)?;
+        work.direct = false;
+        (work.missing, work.next) = (tail, AtomicUsize::new(0));
+        work.run(1);
+        // The source of a large file is not read again: its pages would only push out others'.
+        file::evict(from).ok();
+        work.finish()
+    }
+
+    /// Tells the journal that the file is on its way, and that no chunk of an
+    /// earlier attempt counts.
+    fn announce_unfinished(
+        &self,
+        dir: &OpenDir,
+        name: &Name,
+        source: &Stat,
+        id: SourceId,
+        (ino, stands): (u64, Option<Stat>),
+    ) {
+        let row = Row {
+            dir: dir.node.id,
+            name: name.as_bytes().to_vec(),
+            id: None,
+            target: dir.node.target,
+            state: State::Partial,
+            size: source.size,
+            rdev: 0,
+            nlink: source.nlink,
+            source: Some(id),
+            dst_ino: ino,
+            dst_ctime: stands.map(|stands| stands.ctime).unwrap_or_default(),
+            allocated: 0,
+            alias: false,
+            digest: None,
+            link: None,
+            wanted: Wanted::from_source(source, Attributes::default(), &self.options.keep),
+            verified: None,
+        };
+        self.submit.send(Written::row(row, dir.node.file_system));
+    }
+}
+
+impl Work<'_> {
+    /// Copies the missing chunks, `at_once` of them at a time.
+    fn run(&self, at_once: usize) {
+        std::thread::scope(|scope| {
+            for _ in 1..at_once.min(self.missing.len()) {
+                let started = std::thread::Builder::new().name("chunks".into()).spawn_scoped(scope, || self.serve());
+                if started.is_err() {
+                    // The others, this one among them, see to all chunks.
+                    break;
+                }
+            }
+            self.serve();
+        });
+    }
+
+    fn serve(&self) {
+        while let Some(index) = self.missing.get(self.next.fetch_add(1, Relaxed)) {
+            if self.done().failure.is_some() {
+                return;
+            }
+            if let Err(failure) = self.copy(*index) {
+                self.done().failure.get_or_insert(failure);
+                return;
+            }
+        }
+    }
+
+    fn copy(&self, index: u64) -> Result<(), Failure> {
+        let (from, end) = (index * CHUNK, self.size.min((index + 1) * CHUNK));
+        // With O_DIRECT nothing is dirty, but not durable either: a kill repeats no more than the bound.
+        let permit = self.engine.submit.gate.acquire(end - from);
+        let (value, written, hole) = with_buffer(|buffer| {
+            let mut fill = Fill {
+                source: self.source,
+                target: self.target,
+                buffer,
+                hasher: ChunkHasher::new(index),
+                pace: &self.engine.pace,
+                written: 0,
+                hole: None,
+                direct: self.direct,
+            };
+            // Where no hole can be punched, zeros are written into it.
+            let hollow = !self.mended || file::punch_hole(self.target, from, end - from).is_ok();
+            if self.sparse && hollow {
+                fill.sparse(from, end)?;
+            } else if fill.extent(from, end)? < end {
+                // Shorter by now: whoever looks at the source again sees it.
+                return Err(Failure::Length);
+            }
+            Ok((fill.hasher.finish(), fill.written, fill.hole))
+        })?;
+        self.written.fetch_add(written, Relaxed);
+        let mut done = self.done();
+        done.hole = done.hole.into_iter().chain(hole).min();
+        if let Some(slot) = usize::try_from(index).ok().and_then(|i| done.values.get_mut(i)) {
+            *slot = Some(value);
+        }
+        drop(done);
+        let node = &self.dir.node;
+        let chunk = Chunk { dir: node.id, name: self.name.as_bytes().to_vec(), index, value };
+        self.engine.submit.send(Written {
+            record: Record::Chunk(chunk),
+            file_system: node.file_system,
+            bytes: written,
+            replace: None,
+            permit: Some(permit),
+            memory: None,
+        });
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Filled, Failure> {
+        let done = self.done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some(failure) = done.failure {
+            return Err(failure);
+        }
+        let values: Option<Vec<ChunkValue>> = done.values.into_iter().collect();
+        // Every chunk is there when none has failed.
+        let digest = values.and_then(|values| merge(&values, self.size)).ok_or(Failure::Stopped)?;
+        let hole_filled = is_hole_filled(self.target, done.hole)?;
+        Ok(Filled { digest, bytes: self.written.into_inner(), pending: 0, hole_filled })
+    }
+
+    fn done(&self) -> std::sync::MutexGuard<'_, Done> {
+        self.done.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,158 @@
+//! The target side of a directory at its end: left when everything in it is
+//! finished, with its metadata.
+
+use super::node::{DirNode, Dress, Leave};
+use super::{Dressed, Engine};
+use crate::base::path::RelPath;
+use crate::engine::events::counters::add;
+use crate::engine::journal::epoch::Written;
+use crate::engine::journal::{Row, State};
+use crate::engine::meta::{self, Actual, Wanted, mark};
+use crate::sys::Errno;
+use crate::sys::dir::TargetDir;
+use crate::sys::flags::Flags;
+use crate::sys::stat::{Stat, Time};
+use crate::sys::xattr::Holder;
+use std::sync::{Arc, PoisonError};
+
+impl Engine {
+    /// Ends one task of `node`, and leaves it and every parent that this finishes.
+    pub(super) fn release(&self, node: Arc<DirNode>) {
+        let mut node = Some(node);
+        while let Some(here) = node.take() {
+            if !here.release() {
+                return;
+            }
+            if here.is_late() {
+                self.late.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&here));
+            } else {
+                self.leave(&here);
+            }
+            here.close();
+            node = here.parent.clone();
+        }
+    }
+
+    /// Leaves the directories whose entries were renamed into place.
+    pub(super) fn leave_late(&self) {
+        let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
+        late.iter().for_each(|node| self.leave(node));
+    }
+
+    fn leave(&self, node: &DirNode) {
+        // A directory that was not finished keeps 0700 and its open row.
+        if self.stop.is_set() {
+            return;
+        }
+        let Leave::Dress(dress) = &node.leave else { return };
+        let path = || node.path();
+        let dir = match node.open() {
+            Ok(dir) => dir,
+            Err(errno) => return self.target_failed(node.target, path(), "open the finished directory", errno),
+        };
+        let result = self.dress(node, dress, &dir);
+        if let Err(errno) = result {
+            self.target_failed(node.target, path(), "finish the directory", errno);
+        }
+    }
+
+    fn dress(&self, node: &DirNode, dress: &Dress, dir: &TargetDir) -> Result<(), Errno> {
+        let tally = self.tally(node.target);
+        let mut now = dir.stat()?;
+        if let Some(prior) = &dress.prior
+            && !prior.wanted.flags.and(Flags::STICKY).is_empty()
+        {
+            // Lifting the immutable flag, which comes back at the end of the run, has moved it.
+            now.ctime = prior.dst_ctime;
+        }
+        if let Some(prior) = dress.prior.as_ref().filter(|p| p.state == State::Done)
+            // One that was not whole, or could not be read whole, is dressed again.
+            && (prior.source.is_some() || dress.source.is_none())
+            // Closed to be filled, its row says that it is open, whatever its stat says.
+            && !node.is_closed()
+            && prior.target_unchanged(&now, node.disk)
+            && is_dressed(&node.path(), &dress.wanted, &now, prior)
+        {
+            if dress.counted {
+                add(&tally.skipped, 1);
+            }
+            prior.wanted.lost.each().for_each(|loss| self.lost(node, node.path(), loss));
+            return Ok(());
+        }
+        if let Some(found) = &dress.altered {
+            if dress.counted {
+                add(&tally.skipped, 1);
+            }
+            return self.restore_altered(node, found, dress.prior.as_ref(), dir);
+        }
+        let mut wanted = dress.wanted.clone();
+        if dress.moved && !node.is_filled() {
+            wanted.mtime = None;
+            if let Some(prior) = &dress.prior
+                && self.settle_moved(node, &wanted, prior, dir)
+            {
+                if dress.counted {
+                    add(&tally.skipped, 1);
+                }
+                prior.wanted.lost.each().for_each(|loss| self.lost(node, node.path(), loss));
+                return Ok(());
+            }
+        }
+        let Dressed { mut stat, whole } = self.dress_inode(node, Holder::file(dir), &mut wanted, || node.path())?;
+        if node.is_marked() {
+            // Not before the mode: until then a kill leaves what only the mark explains.
+            mark::remove(Holder::file(dir))?;
+            stat = dir.stat()?;
+        }
+        if let Some(fixup) = dress.fixup {
+            self.fixup_changed(fixup);
+        }
+        if dress.counted {
+            // Setting its times again after a change inside is no copy of the directory.
+            let same = dress.prior.as_ref().is_some_and(|p| p.state == State::Done && p.source == dress.source);
+            add(if same { &tally.skipped } else { &tally.copied }, 1);
+        }
+        let row = directory_row(node, State::Done, &stat);
+        let source = row.source.filter(|_| whole);
+        self.submit.send(Written::row(Row { wanted, source, ..row }, node.file_system));
+        Ok(())
+    }
+}
+
+/// True when the earlier run gave the directory all that it shall have, but for
+/// what its file system cannot hold.
+fn is_dressed(path: &RelPath, wanted: &Wanted, now: &Stat, prior: &Row) -> bool {
+    let had = &prior.wanted;
+    let mut wanted = wanted.clone();
+    wanted.give_up(had);
+    let actual = Actual { stat: now, xattrs: prior.xattrs(), flags: Some(had.flags), project: Some(had.project) };
+    // The comparison lets further flags pass; one that the source has no more must go.
+    had.flags == wanted.flags && meta::compare(path, &wanted, actual).iter().all(|p| p.is_known(had.lost))
+}
+
+pub(super) fn directory_row(node: &DirNode, state: State, stat: &Stat) -> Row {
+    let (wanted, source) = match &node.leave {
+        Leave::Dress(dress) => (dress.wanted.clone(), dress.source),
+        Leave::Passage => (Wanted::plain_directory(stat.mode, None), None),
+    };
+    Row {
+        dir: node.parent.as_ref().map_or(0, |p| p.id),
+        name: node.name.as_ref().map_or_else(Vec::new, |n| n.as_bytes().to_vec()),
+        id: Some(node.id),
+        target: node.target,
+        state,
+        size: 0,
+        rdev: 0,
+        nlink: stat.nlink,
+        source,
+        dst_ino: stat.ino,
+        // An open directory's ctime is not known yet.
+        dst_ctime: if state == State::Done { stat.ctime } else { Time::default() },
+        allocated: stat.allocated,
+        alias: false,
+        digest: None,
+        link: None,
+        wanted,
+        verified: None,
+    }
+}

@@ -1,0 +1,295 @@
+//! Hard links across the whole run: which source inode already has a copy.
+//!
+//! The first name to arrive copies; names that arrive meanwhile wait in the
+//! group and are linked by the thread that copies. A group is forgotten when all
+//! names that the inode has were seen. Names that lie outside the plan, or far away,
+//! keep it open: beyond a bound the oldest groups are left to the journal, which is
+//! asked for them when a name comes after all.
+
+use super::dir::OpenDir;
+use super::node::DirNode;
+use super::source_proof::{Content, Means};
+use super::{Engine, Override};
+use crate::base::path::{Name, RelPath};
+use crate::engine::groups;
+use crate::engine::journal::Row;
+use crate::engine::volume::Volume;
+use crate::sys::Errno;
+use crate::sys::stat::{Kind, Stat};
+use rustix::fd::AsFd;
+use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A name that waits for its group's first copy. It holds its directory.
+#[derive(Debug)]
+pub(super) struct Waiter {
+    pub(super) dir: Arc<OpenDir>,
+    pub(super) name: Name,
+    pub(super) stat: Stat,
+    /// Its row, when an earlier run finished it and neither side has changed since.
+    pub(super) known: Option<Arc<Row>>,
+    /// What the plan says of this name, and what stood under it when it was judged.
+    pub(super) own: Override,
+    pub(super) volume: Arc<Volume>,
+    /// Read where the inode number alone proves nothing.
+    pub(super) content: Option<Content>,
+}
+
+impl Waiter {
+    /// A name with several links that holds its directory. Where its file system's numbers prove
+    /// nothing, its content is read through what `open` gives; `None` when it cannot be.
+    pub(super) fn new<F: AsFd>(
+        engine: &Engine,
+        dir: &Arc<OpenDir>,
+        name: &Name,
+        stat: Stat,
+        volume: Arc<Volume>,
+        own: Override,
+        open: impl FnOnce() -> Result<F, Errno>,
+    ) -> Option<Self> {
+        let content = if volume.proves_links() { None } else { Some(engine.content_of(open().ok()?.as_fd(), &stat)?) };
+        dir.node.hold();
+        Some(Self { dir: Arc::clone(dir), name: name.clone(), stat, own, volume, content, known: None })
+    }
+
+    /// The group that it belongs to: device and inode number, and where those prove nothing all
+    /// of the stat and the content as well.
+    pub(super) fn key(&self) -> Key {
+        key_of(&self.stat, self.dir.place.share, self.content.as_ref())
+    }
+
+    /// The same name with a newer `stat`, where its number alone says which inode it is.
+    pub(super) fn with(&self, stat: Stat) -> Option<Self> {
+        let same = self.content.is_none() && (stat.dev, stat.ino) == (self.stat.dev, self.stat.ino);
+        let (dir, volume) = (Arc::clone(&self.dir), Arc::clone(&self.volume));
+        same.then(|| Self { dir, name: self.name.clone(), stat, own: self.own, volume, content: None, known: None })
+    }
+
+    /// What proves that it is what an earlier run copied: what was read of it, else `other`.
+    pub(super) fn means<'a>(&'a self, other: Means<'a>) -> Means<'a> {
+        self.content.as_ref().map_or(other, Means::Known)
+    }
+
+    /// True when `row` is of the inode that this name had when it was looked at.
+    pub(super) fn is_of(&self, row: &Row) -> bool {
+        let source = row.source.is_none_or(|source| (source.ino, source.ctime) == (self.stat.ino, self.stat.ctime));
+        let stat = &self.stat;
+        source
+            && (row.kind(), row.wanted.mtime) == (stat.kind, Some(stat.mtime))
+            && (stat.kind != Kind::File || row.size == stat.size)
+            && (!matches!(stat.kind, Kind::CharDevice | Kind::BlockDevice) || row.rdev == stat.rdev)
+            && self.content.as_ref().is_none_or(|content| content.is_of(row))
+    }
+}
+
+/// The key of an inode with `stat`, whose `content` was read where its number proves nothing.
+pub(crate) fn key_of(stat: &Stat, share: u32, content: Option<&Content>) -> Key {
+    let print = content.map_or(0, |content| {
+        let mut hasher = DefaultHasher::new();
+        (stat.kind, stat.size, stat.mode, stat.uid, stat.gid, stat.nlink, stat.rdev).hash(&mut hasher);
+        let times = [Some(stat.mtime), Some(stat.ctime), stat.born];
+        times.map(|time| time.map(|time| (time.sec, time.nsec))).hash(&mut hasher);
+        match content {
+            Content::Digest(digest) => digest.bytes.hash(&mut hasher),
+            Content::Text(text) => text.hash(&mut hasher),
+            Content::None => {}
+        }
+        hasher.finish()
+    });
+    ((stat.dev, stat.ino, share), print)
+}
+
+/// Where a copied inode can be linked from.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    /// Copied by this run.
+    Node(Arc<DirNode>),
+    /// Found in the journal: the directory's path below the root.
+    Path(RelPath),
+}
+
+/// A finished copy.
+#[derive(Clone, Debug)]
+pub(super) struct Copied {
+    pub(super) place: Place,
+    pub(super) name: Name,
+    pub(super) row: Arc<Row>,
+}
+
+/// What became of one entry.
+#[derive(Debug)]
+pub(super) enum Arrived {
+    /// It is complete; if its inode has further names, here is what they link to.
+    Yes(Option<Copied>),
+    /// It is not there, and a problem says why.
+    No,
+}
+
+#[derive(Debug)]
+enum Group {
+    Copying(Vec<Waiter>),
+    Copied(Copied),
+}
+
+/// What to do with a name.
+#[derive(Debug)]
+pub(super) enum Claim {
+    /// Copy it, then call [`Links::copied`] or [`Links::failed`].
+    First(Waiter),
+    /// Link it to this.
+    Link(Waiter, Copied),
+    /// It waits; whoever copies the first name will see to it.
+    Waits,
+}
+
+/// A source inode, as [`Waiter::key`] tells it from others.
+pub(crate) type Key = (groups::Key, u64);
+
+/// Copied groups that are kept in memory, each about 1 KiB.
+const MOST_GROUPS: usize = 8192;
+/// Bytes of their rows.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// The groups that are open.
+#[derive(Debug, Default)]
+struct Groups {
+    /// With the number of names that are still to come.
+    open: HashMap<Key, (Group, u32)>,
+    /// Those that were copied, the oldest first; some are closed by now.
+    order: VecDeque<Key>,
+    /// Bytes that rows of `order` took when they were copied.
+    bytes: u64,
+}
+
+impl Groups {
+    fn is_full(&self) -> bool {
+        self.order.len() >= MOST_GROUPS || self.bytes >= MOST_BYTES
+    }
+
+    /// Forgets the order of groups that are closed.
+    fn tidy(&mut self) {
+        let Self { open, order, bytes } = self;
+        *bytes = 0;
+        order.retain(|key| match open.get(key) {
+            Some((Group::Copied(copied), _)) => {
+                *bytes += copied.row.heap_bytes();
+                true
+            }
+            _ => false,
+        });
+    }
+}
+
+/// All groups of the run.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    groups: Mutex<Groups>,
+    /// Some groups are known to the journal alone.
+    shed: AtomicBool,
+    /// A thread is about to leave some to it.
+    shedding: AtomicBool,
+    /// Of inodes with more names than the target allows: the copy that has room for the next.
+    pub(super) further: Mutex<HashMap<Key, Copied>>,
+}
+
+impl Links {
+    pub(super) fn claim(&self, waiter: Waiter) -> Claim {
+        let key = waiter.key();
+        let groups = &mut self.lock().open;
+        let Some((group, left)) = groups.get_mut(&key) else {
+            groups.insert(key, (Group::Copying(Vec::new()), waiter.stat.nlink.saturating_sub(1)));
+            return Claim::First(waiter);
+        };
+        *left = left.saturating_sub(1);
+        match group {
+            Group::Copying(waiters) => {
+                waiters.push(waiter);
+                Claim::Waits
+            }
+            Group::Copied(copied) => {
+                let copied = copied.clone();
+                if *left == 0 {
+                    groups.remove(&key);
+                }
+                Claim::Link(waiter, copied)
+            }
+        }
+    }
+
+    /// Further names link to `copied` from here on.
+    pub(super) fn replace(&self, key: Key, copied: Copied) {
+        if let Some((group, _)) = self.lock().open.get_mut(&key) {
+            *group = Group::Copied(copied);
+        }
+    }
+
+    /// Records the first copy and hands out those who waited for it.
+    pub(super) fn copied(&self, key: Key, copied: Copied) -> Vec<Waiter> {
+        let mut groups = self.lock();
+        let Groups { open, order, bytes } = &mut *groups;
+        let Some((group, left)) = open.get_mut(&key) else { return Vec::new() };
+        let size = copied.row.heap_bytes();
+        let before = std::mem::replace(group, Group::Copied(copied));
+        if *left == 0 {
+            open.remove(&key);
+        } else {
+            order.push_back(key);
+            *bytes += size;
+        }
+        match before {
+            Group::Copying(waiters) => waiters,
+            Group::Copied(_) => Vec::new(),
+        }
+    }
+
+    /// Forgets the group; those who waited start anew.
+    pub(super) fn failed(&self, key: Key) -> Vec<Waiter> {
+        match self.lock().open.remove(&key) {
+            Some((Group::Copying(waiters), _)) => waiters,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Leaves the older half of the groups to the journal when there are too many; `flush`
+    /// makes sure that it has them.
+    pub(super) fn shed(&self, flush: impl FnOnce()) {
+        let full = {
+            let mut groups = self.lock();
+            if groups.is_full() {
+                groups.tidy();
+            }
+            groups.is_full()
+        };
+        if !full || self.shedding.swap(true, Ordering::Acquire) {
+            return;
+        }
+        // Those that come meanwhile may not be recorded yet: they are younger.
+        let old: Vec<Key> = {
+            let mut groups = self.lock();
+            let half = groups.order.len() / 2;
+            groups.order.drain(..half).collect()
+        };
+        flush();
+        self.shed.store(true, Ordering::Relaxed);
+        let mut groups = self.lock();
+        for key in old {
+            if let Some((Group::Copied(_), _)) = groups.open.get(&key) {
+                groups.open.remove(&key);
+            }
+        }
+        groups.tidy();
+        drop(groups);
+        self.shedding.store(false, Ordering::Release);
+    }
+
+    /// True once the journal has to be asked for groups of this run.
+    pub(super) fn have_shed(&self) -> bool {
+        self.shed.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Groups> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,321 @@
+//! The names of an inode that has several: the first is copied, the others are
+//! linked to it, and where the target cannot do that they get a copy of their own.
+
+use super::birth::make_beside;
+use super::link::{Arrived, Claim, Copied, Place, Waiter};
+use super::node::DirNode;
+use super::{Engine, Override};
+use crate::base::path::Name;
+use crate::engine::events::counters::add;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::loss::Loss;
+use crate::engine::events::problem::Problem;
+use crate::engine::journal::epoch::Written;
+use crate::engine::journal::{Reader, Row};
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::Stat;
+use crate::sys::{Errno, errno_words};
+use std::sync::{Arc, PoisonError};
+
+/// A name of a group that is still to be seen to.
+enum Work {
+    Claim(Waiter),
+    Link(Waiter, Copied),
+}
+
+impl Engine {
+    /// Copies or links a name whose inode has others, and all names that come to wait for it.
+    pub(super) fn copy_linked(&self, waiter: Waiter) {
+        let mut work = vec![Work::Claim(waiter)];
+        while let Some(next) = work.pop() {
+            let claim = match next {
+                Work::Claim(waiter) if self.stop.is_set() => {
+                    self.release(Arc::clone(&waiter.dir.node));
+                    continue;
+                }
+                Work::Claim(waiter) => {
+                    let (volume, further) = (Arc::clone(&waiter.volume), waiter.stat.nlink.saturating_sub(1));
+                    let claim = self.links.claim(waiter);
+                    match claim {
+                        Claim::First(_) => add(&volume.reread.names, further.into()),
+                        Claim::Link(..) | Claim::Waits => add(&volume.reread.met, 1),
+                    }
+                    claim
+                }
+                Work::Link(waiter, copied) => Claim::Link(waiter, copied),
+            };
+            match claim {
+                // The thread that copies the first name releases it.
+                Claim::Waits => {}
+                Claim::First(waiter) => {
+                    self.copy_first(&waiter, &mut work);
+                    self.release(Arc::clone(&waiter.dir.node));
+                }
+                Claim::Link(waiter, copied) => {
+                    if !self.stop.is_set() {
+                        self.link(&waiter, &copied);
+                    }
+                    self.release(Arc::clone(&waiter.dir.node));
+                }
+            }
+        }
+    }
+
+    /// Brings the first name of a group; those who waited for it become work.
+    fn copy_first(&self, waiter: &Waiter, work: &mut Vec<Work>) {
+        let (dir, name) = (&waiter.dir, &waiter.name);
+        let target = waiter.own.target_in(&dir.node);
+        // What stands in for a link tries again to be one.
+        let known = waiter.known.as_ref();
+        let stands = known.is_some_and(|row| !row.wanted.lost.contains(Loss::Apart));
+        let elsewhere = if stands { None } else { self.with_reader(|reader| self.linked_before(waiter, reader)) };
+        let copied = if let Some(copied) = elsewhere {
+            self.link(waiter, &copied);
+            Some(copied)
+        } else if let Some(row) = known {
+            self.lost_before(&dir.node, name, row);
+            self.count_skipped(target, &waiter.stat);
+            let place = Place::Node(Arc::clone(&dir.node));
+            Some(Copied { place, name: name.clone(), row: Arc::clone(row) })
+        } else {
+            match self.copy_alone(waiter, waiter.own) {
+                Arrived::Yes(copied) => copied,
+                Arrived::No => None,
+            }
+        };
+        match copied {
+            Some(copied) => {
+                let waiting = self.links.copied(waiter.key(), copied.clone());
+                self.links.shed(|| self.submit.flush());
+                work.extend(waiting.into_iter().map(|w| Work::Link(w, copied.clone())));
+            }
+            // The inode lost its other names meanwhile, or the copy failed: the others start anew.
+            None => work.extend(self.links.failed(waiter.key()).into_iter().map(Work::Claim)),
+        }
+    }
+
+    /// A copy of the same inode that an earlier run finished and that still stands.
+    fn linked_before(&self, waiter: &Waiter, reader: Option<&Reader>) -> Option<Copied> {
+        let reader = reader?;
+        // A snapshot has the same inode numbers, and is linked to nothing outside it.
+        let same = |row: &Row| {
+            waiter.is_of(row) && row.source.is_some_and(|s| s.volume.is_none_or(|id| id == waiter.volume.id))
+        };
+        let rows = self.ask(reader.find_linked(waiter.stat.ino, same))?;
+        rows.into_iter().find_map(|row| self.stands(waiter, row, reader))
+    }
+
+    /// The copy of `row`, if `waiter` can be linked to it.
+    fn stands(&self, waiter: &Waiter, row: Row, reader: &Reader) -> Option<Copied> {
+        if !self.plan_stands(waiter, &row) || !self.has_attributes_of(waiter, &row) {
+            return None;
+        }
+        let parent = self.ask(reader.path_of(row.dir))?;
+        let name = Name::new(&row.name).ok()?;
+        if self.groups.share_of(&self.plan, &parent.join(&name)) != waiter.dir.place.share {
+            return None;
+        }
+        let dir = self.open_target(&parent).ok()?;
+        let (target, (_, disk)) = (dir.stat_at(&name).ok()?, self.file_system(&dir).ok()?);
+        let place = crate::engine::compare::differences::Place { dir: &dir, disk, memory: false };
+        self.is_the_same(&place, &parent.join(&name), &name, &row, &target).then(|| Copied {
+            place: Place::Path(parent),
+            name,
+            row: Arc::new(Row { dst_ino: target.ino, ..row }),
+        })
+    }
+
+    /// Gives the copied inode its next name, if it is one of the same source inode still;
+    /// where that cannot be, copies again.
+    fn link(&self, waiter: &Waiter, copied: &Copied) {
+        if waiter.is_of(&copied.row) {
+            return self.link_same(waiter, copied);
+        }
+        // Looked at before the copy was made, it may have shown an earlier state.
+        let now = waiter.dir.src.stat_at(waiter.dir.in_source(&waiter.name)).ok().and_then(|stat| waiter.with(stat));
+        if let Some(now) = now.filter(|now| now.is_of(&copied.row)) {
+            return self.link_same(&now, copied);
+        }
+        let message = "the source changed between two names of this inode; it has a copy with an inode of its own \
+                       instead, until the next run";
+        let path = waiter.dir.node.path().join(&waiter.name);
+        let target = waiter.own.target_in(&waiter.dir.node);
+        self.problem(target, Problem::new(path, ProblemKind::Link, message));
+        drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own }));
+    }
+
+    fn link_same(&self, waiter: &Waiter, copied: &Copied) {
+        let (dir, name) = (&waiter.dir, &waiter.name);
+        let path = || dir.node.path().join(name);
+        let target = waiter.own.target_in(&dir.node);
+        let tally = self.tally(target);
+        if !self.plan_stands(waiter, &copied.row) {
+            let message = "it became a name of an inode of which the plan says something by another name while the run \
+                           looked; it has a copy of its own until the next run";
+            self.problem(target, Problem::new(path(), ProblemKind::ChangedSource, message));
+            return drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own }));
+        }
+        let known = waiter.known.as_deref().cloned();
+        let from = match &copied.place {
+            Place::Node(node) => node.open(),
+            Place::Path(path) => self.open_target(path).map(Arc::new),
+        };
+        let made = from.and_then(|from| {
+            let apart = known.as_ref().is_some_and(|row| row.dst_ino != copied.row.dst_ino);
+            if apart && is_larger_group(&from, &*dir.node.open()?, copied, name) {
+                return Err(Errno::MLINK);
+            }
+            self.link_here(&from, &dir.node, copied, name)
+        });
+        let (temporary, stat) = match (made, known) {
+            (Ok((None, _)), Some(known)) => {
+                self.lost_before(&dir.node, name, &known);
+                add(&tally.hardlinks, 1);
+                add(&tally.skipped, 1);
+                add(&tally.skipped_bytes, waiter.stat.size);
+                return;
+            }
+            (Ok(made), _) => made,
+            (Err(errno), known) if dir.node.disk.cannot(errno) => {
+                if !known.as_ref().is_some_and(|row| row.wanted.lost.contains(Loss::Links)) {
+                    self.lost(&dir.node, path(), Loss::Links);
+                }
+                return match known {
+                    Some(known) => self.keep_apart(waiter, known),
+                    None => drop(self.copy_apart(waiter, Override { apart: Some(Loss::Links), ..waiter.own })),
+                };
+            }
+            (Err(errno @ (Errno::ISDIR | Errno::NOTUNIQ)), _) => {
+                return self.target_failed(dir.node.target, path(), "link", errno);
+            }
+            (Err(Errno::MLINK), Some(known)) => return self.keep_apart(waiter, known),
+            (Err(Errno::MLINK), None) => return self.link_further(waiter, copied),
+            (Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)), _) => {
+                return self.target_failed(dir.node.target, path(), "link", errno);
+            }
+            (Err(errno), known) => {
+                let mut problem = Problem::lost(path(), Loss::Apart, dir.node.disk.dev);
+                problem.message = format!("link: {}; {}", errno_words(errno), problem.message);
+                self.problem(dir.node.target, problem);
+                match known {
+                    Some(known) => {
+                        self.lost_before(&dir.node, name, &known);
+                        add(&tally.skipped, 1);
+                        add(&tally.skipped_bytes, waiter.stat.size);
+                    }
+                    None => drop(self.copy_alone(waiter, Override { apart: Some(Loss::Apart), ..waiter.own })),
+                }
+                return;
+            }
+        };
+        let row = Row {
+            dir: dir.node.id,
+            name: name.as_bytes().to_vec(),
+            target,
+            alias: true,
+            dst_ctime: stat.ctime,
+            verified: None,
+            ..(*copied.row).clone()
+        };
+        add(&tally.hardlinks, 1);
+        add(&tally.copied, 1);
+        let replace = temporary.map(|temporary| dir.node.replacing(temporary, name, waiter.own.stands));
+        self.submit.send(Written::row(row, dir.node.file_system).replacing(replace));
+    }
+
+    /// `full` has as many names as its file system allows (65 000 on ext4): the
+    /// next ones go to a further copy. One thread makes it, the others wait for it.
+    fn link_further(&self, waiter: &Waiter, full: &Copied) {
+        let key = waiter.key();
+        let mut further = self.links.further.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = further.get(&key).filter(|next| next.row.dst_ino != full.row.dst_ino).cloned();
+        if let Some(next) = next {
+            drop(further);
+            return self.link(waiter, &next);
+        }
+        self.problems.note(format!(
+            "{}: its inode has all the hard links that the target's file system allows; \
+             from here on they go to a second copy",
+            waiter.dir.node.path().join(&waiter.name)
+        ));
+        if let Some(copied) = self.copy_apart(waiter, waiter.own) {
+            further.insert(key, copied);
+        }
+    }
+
+    /// Starts a further inode for the group.
+    fn copy_apart(&self, waiter: &Waiter, own: Override) -> Option<Copied> {
+        let Arrived::Yes(Some(copied)) = self.copy_alone(waiter, own) else { return None };
+        self.links.replace(waiter.key(), copied.clone());
+        Some(copied)
+    }
+
+    /// An earlier run gave this name another inode than `copied` of the same
+    /// group, and it still stands: nothing to do.
+    fn keep_apart(&self, waiter: &Waiter, known: Row) {
+        let (dir, name) = (&waiter.dir, &waiter.name);
+        let target = waiter.own.target_in(&dir.node);
+        let tally = self.tally(target);
+        self.lost_before(&dir.node, name, &known);
+        if known.alias {
+            add(&tally.hardlinks, 1);
+        }
+        add(&tally.skipped, 1);
+        add(&tally.skipped_bytes, waiter.stat.size);
+        let copied = Copied { place: Place::Node(Arc::clone(&dir.node)), name: name.clone(), row: Arc::new(known) };
+        self.links.replace(waiter.key(), copied);
+    }
+}
+
+impl Engine {
+    /// Links `copied` to `name` in `node`, or under a temporary name when something
+    /// else has the name. Comes back with that and the inode as it now is.
+    fn link_here(
+        &self,
+        from: &TargetDir,
+        node: &DirNode,
+        copied: &Copied,
+        name: &Name,
+    ) -> Result<(Option<Name>, Stat), Errno> {
+        let ours = |stat: &Stat| stat.ino == copied.row.dst_ino && stat.kind == copied.row.kind();
+        if !node.fresh
+            && let Ok(there) = node.open()?.stat_at(name)
+            && ours(&there)
+        {
+            return Ok((None, there));
+        }
+        let to = &*self.open_to_fill(node)?;
+        // A replacement has its temporary name until its epoch is sealed, then its own.
+        let link_as = |new: &Name| match to.link_from(from, &copied.name, new) {
+            Err(Errno::NOENT) => match Name::new(&copied.row.name) {
+                Ok(settled) => to.link_from(from, &settled, new),
+                Err(_) => Err(Errno::NOENT),
+            },
+            result => result,
+        };
+        let ((), temporary) = make_beside(to, name, node.fresh, link_as)?;
+        if temporary.is_some() {
+            self.lift_sticky_at(to, node.id, name)?;
+        }
+        let at = temporary.as_ref().unwrap_or(name);
+        let stat = to.stat_at(at)?;
+        if ours(&stat) {
+            return Ok((temporary, stat));
+        }
+        // Somebody swapped the first copy: what was linked is not ours.
+        to.unlink(at)?;
+        Err(Errno::STALE)
+    }
+}
+
+/// True when the inode that has `name` has more names than the copied one: an
+/// earlier run came to the limit, and nobody gains if they all move over.
+fn is_larger_group(from: &TargetDir, to: &TargetDir, copied: &Copied, name: &Name) -> bool {
+    let names = |dir: &TargetDir, name| dir.stat_at(name).map_or(0, |stat| stat.nlink);
+    let there = names(to, name);
+    there >= FEWEST_AT_LIMIT && there > names(from, &copied.name)
+}
+
+/// No file system that holds hard links at all stops at fewer (minix: 250; NTFS: 1024;
+/// ext4: 65 000).
+pub(crate) const FEWEST_AT_LIMIT: u32 = 250;

@@ -1,0 +1,81 @@
+//! Mounts and subvolumes inside the source.
+
+use super::Engine;
+use crate::base::human;
+use crate::base::path::RelPath;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::survey::weigh;
+use crate::sys::filesystem::space;
+use crate::sys::mounts;
+use crate::sys::stat::Stat;
+use rustix::fd::AsFd;
+
+/// What is said of a mount that is not entered.
+pub(crate) enum NotEntered {
+    Problem(Problem),
+    Note(String),
+}
+
+/// Says which mount was not entered and how much it holds. `above` is the device
+/// of the directory that it covers.
+pub(crate) fn not_entered(path: RelPath, fd: impl AsFd, stat: &Stat, above: u64) -> NotEntered {
+    let kind = mounts::of(&fd).ok().flatten().map_or_else(|| "unknown".to_string(), |mount| mount.kind);
+    let size = if stat.dev == above {
+        let (entries, bytes) = weigh(&fd, stat);
+        format!("a bind mount, {}, {}", in_all(entries), human::bytes(bytes))
+    } else {
+        match space(&fd) {
+            Ok(space) if space.size > 0 => {
+                format!("{kind}, {} in use", human::bytes(space.size.saturating_sub(space.free)))
+            }
+            _ => format!("{kind}, without content of its own"),
+        }
+    };
+    if kind == "overlay" && is_merged_view(&path) {
+        let note = format!("{path}: a mounted view ({size}) was not entered; its layers are copied");
+        return NotEntered::Note(note);
+    }
+    let message = format!("a mount inside the source ({size}) was not entered; --cross-mounts copies it as well");
+    NotEntered::Problem(Problem::new(path, ProblemKind::Mount, message))
+}
+
+impl Engine {
+    /// Reports a mount that is not entered.
+    pub(super) fn skip_mount(&self, target: u32, path: RelPath, fd: impl AsFd, stat: &Stat, above: u64) {
+        match not_entered(path, fd, stat, above) {
+            NotEntered::Problem(problem) => self.problem(target, problem),
+            NotEntered::Note(note) => self.problems.note(note),
+        }
+    }
+
+    /// A subvolume is data of the same file system, though its device number differs.
+    pub(super) fn note_subvolume(&self, path: &RelPath, fd: impl AsFd, stat: &Stat) {
+        let (entries, bytes) = weigh(fd, stat);
+        let (entries, bytes) = (in_all(entries), human::bytes(bytes));
+        self.problems.note(format!("{path}: a subvolume ({entries}, {bytes}) is copied as a directory"));
+    }
+}
+
+fn in_all(entries: u64) -> String {
+    if entries == 1 { "1 entry".into() } else { format!("{} entries", human::count(entries)) }
+}
+
+/// `…/overlay2/<id>/merged`: what a running container sees of layers that lie beside it.
+fn is_merged_view(path: &RelPath) -> bool {
+    let names: Vec<_> = path.names().collect();
+    matches!(names.as_slice(), [.., store, _, last] if store.as_bytes() == b"overlay2" && last.as_bytes() == b"merged")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_merged_directory_of_a_layer_is_a_view() {
+        let is = |text: &str| is_merged_view(&RelPath::new(text.as_bytes()).expect("valid"));
+        assert!(is("persist/docker/overlay2/0a1b/merged"));
+        assert!(!is("persist/docker/overlay2/0a1b/diff"));
+        assert!(!is("persist/merged"));
+    }
+}

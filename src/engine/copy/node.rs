@@ -1,0 +1,316 @@
+//! A directory of the target while it is being filled.
+
+use super::trust::Guard;
+use crate::base::path::{Name, RelPath};
+use crate::engine::events::loss::Disk;
+use crate::engine::journal::epoch::{Directory, Replace};
+use crate::engine::journal::{Row, SourceId};
+use crate::engine::mapping::explicit::Covering;
+use crate::engine::meta::Wanted;
+use crate::engine::meta::mark::Mark;
+use crate::engine::tree::budget::FdBudget;
+use crate::sys::dir::TargetDir;
+use crate::sys::flags::Flags;
+use crate::sys::stat::Stat;
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, effective_ids, file};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One directory. It lives as long as something below it is unfinished, and
+/// knows how to open itself again, so its descriptor is only a cache.
+#[derive(Debug)]
+pub struct DirNode {
+    /// The directory above; `None` for the root.
+    pub parent: Option<Arc<DirNode>>,
+    /// The name in it; `None` for the root.
+    pub name: Option<Name>,
+    /// The journal's id; 0 for the root.
+    pub id: i64,
+    /// Index of the plan's target.
+    pub target: u32,
+    /// Index of the file system, for syncfs.
+    pub file_system: usize,
+    /// The same, as far as metadata asks.
+    pub disk: Disk,
+    /// Inode number, checked whenever the directory is opened again.
+    pub ino: u64,
+    /// Made by this run: no journal row and no older entry can be in it.
+    pub fresh: bool,
+    /// Who can have moved something in it before.
+    pub guard: Guard,
+    /// What it said of itself when it was found.
+    pub mark: Mark,
+    /// It has a mark, which must go at its end.
+    marked: AtomicBool,
+    /// Flags that an earlier run set on it or on a directory above. What is made in
+    /// it inherits them, which the source's entries need not have.
+    pub handed: Flags,
+    /// The fixups that have a word in it.
+    pub covering: Covering,
+    /// Whether the finished directory counts as an entry of the plan.
+    pub leave: Leave,
+    /// Tasks and children that are not finished, and the directory's own reading.
+    pending: AtomicUsize,
+    /// An entry in it is to be renamed over an older one, which moves its times.
+    late: AtomicBool,
+    /// It was closed to everybody else.
+    taken: Mutex<bool>,
+    /// Something was to be made or renamed in it.
+    filled: AtomicBool,
+    fd: Mutex<Option<Arc<TargetDir>>>,
+    budget: Arc<FdBudget>,
+}
+
+/// What happens when everything below is finished.
+#[derive(Debug)]
+pub enum Leave {
+    /// Nothing: the directory stood there before and is not the plan's.
+    Passage,
+    /// The directory gets its metadata.
+    Dress(Box<Dress>),
+}
+
+/// The metadata of a directory and where it comes from.
+#[derive(Debug)]
+pub struct Dress {
+    /// What it shall have.
+    pub wanted: Wanted,
+    /// Its source; `None` for a parent that the backup does not have.
+    pub source: Option<SourceId>,
+    /// What the journal says of it.
+    pub prior: Option<Row>,
+    /// What somebody has given it since an earlier run finished it, which it keeps.
+    pub altered: Option<Box<Wanted>>,
+    /// Other names came or went in it since: its times stay, unless this run brings some too.
+    pub moved: bool,
+    /// A fixup changed `wanted`: its index.
+    pub fixup: Option<usize>,
+    /// Counted as an entry; a bare passage that had to be made is not.
+    pub counted: bool,
+}
+
+/// What a node is made of.
+pub struct NewNode {
+    /// The directory above.
+    pub parent: Option<Arc<DirNode>>,
+    /// The name in it.
+    pub name: Option<Name>,
+    /// The journal's id.
+    pub id: i64,
+    /// Index of the plan's target.
+    pub target: u32,
+    /// Index of the file system.
+    pub file_system: usize,
+    /// The same, as far as metadata asks.
+    pub disk: Disk,
+    /// Made by this run.
+    pub fresh: bool,
+    /// The fixups that have a word in it.
+    pub covering: Covering,
+    /// What happens at the end.
+    pub leave: Leave,
+    /// What the directory says of itself.
+    pub mark: Mark,
+}
+
+impl DirNode {
+    /// A node with one pending task: the caller's own.
+    pub fn new(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
+        let stat = dir.stat()?;
+        let kept = budget.take().then(|| Arc::new(dir));
+        if let Some(parent) = &new.parent {
+            parent.hold();
+        }
+        let above = new.parent.as_ref().map_or(Flags::NONE, |parent| parent.handed);
+        let own = match &new.leave {
+            Leave::Dress(dress) => dress.prior.as_ref().map_or(Flags::NONE, |p| p.wanted.flags.without(Flags::STICKY)),
+            Leave::Passage => Flags::NONE,
+        };
+        Ok(Arc::new(Self {
+            handed: above.or(own),
+            parent: new.parent,
+            name: new.name,
+            id: new.id,
+            target: new.target,
+            file_system: new.file_system,
+            disk: new.disk,
+            ino: stat.ino,
+            fresh: new.fresh,
+            guard: Guard::of(&stat, &new.leave, new.mark),
+            mark: new.mark,
+            marked: AtomicBool::new(new.mark != Mark::None),
+            covering: new.covering,
+            leave: new.leave,
+            pending: AtomicUsize::new(1),
+            late: AtomicBool::new(false),
+            taken: Mutex::new(false),
+            filled: AtomicBool::new(false),
+            fd: Mutex::new(kept),
+            budget: Arc::clone(budget),
+        }))
+    }
+
+    /// The node of the root itself; its descriptor is never closed.
+    pub fn root(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
+        budget.0.fetch_add(1, Ordering::Relaxed);
+        Self::new(new, dir, budget)
+    }
+
+    /// The directory's path below the root.
+    #[must_use]
+    pub fn path(&self) -> RelPath {
+        let mut names = Vec::new();
+        let mut node = Some(self);
+        while let Some(here) = node {
+            names.extend(here.name.as_ref().map(Name::as_bytes));
+            node = here.parent.as_deref();
+        }
+        names.reverse();
+        RelPath::new(&names.join(&b'/')).unwrap_or_default()
+    }
+
+    /// A descriptor: the cached one, or the directory opened again from the
+    /// nearest ancestor that has one, name by name, never through a symlink.
+    /// `ESTALE` when another directory stands in its place.
+    pub fn open(&self) -> Result<Arc<TargetDir>, Errno> {
+        let mut closed = Vec::new();
+        let mut node = self;
+        let mut dir = loop {
+            if let Some(fd) = node.cached() {
+                break fd;
+            }
+            let Some(parent) = node.parent.as_deref() else { return Err(Errno::BADF) };
+            closed.push(node);
+            node = parent;
+        };
+        for node in closed.into_iter().rev() {
+            let Some(name) = &node.name else { return Err(Errno::BADF) };
+            let opened = dir.open_dir(name)?;
+            let stat = opened.stat()?;
+            if (stat.dev, stat.ino) != (node.disk.dev, node.ino) {
+                return Err(Errno::STALE);
+            }
+            dir = Arc::new(opened);
+        }
+        Ok(dir)
+    }
+
+    /// A descriptor to make or rename something with. A directory that was there
+    /// before becomes what a new one is, 0700 and root's, until it is left: nobody
+    /// else can swap its names meanwhile, or read what it will not show at its end.
+    /// `announce` is called before that, once. True when this call has closed it.
+    pub fn open_to_fill(
+        &self,
+        announce: impl FnOnce(&TargetDir) -> Result<(), Errno>,
+    ) -> Result<(Arc<TargetDir>, bool), Errno> {
+        let dir = self.open()?;
+        self.filled.store(true, Ordering::Relaxed);
+        let mut closed = false;
+        if let Leave::Dress(dress) = &self.leave
+            && !self.fresh
+            && dress.wanted.owner.is_some()
+        {
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            if !*taken {
+                let (uid, gid) = effective_ids();
+                let possible = |result: Result<(), Errno>| match result {
+                    // A file system without owners has nobody to keep out.
+                    Err(errno) if self.disk.cannot(errno) => Ok(()),
+                    result => result,
+                };
+                announce(&dir)?;
+                // The owner first: he could open it again.
+                possible(file::chown(Holder::file(&*dir), uid, gid))?;
+                possible(file::chmod(Holder::file(&*dir), 0o700))?;
+                (*taken, closed) = (true, true);
+            }
+        }
+        Ok((dir, closed))
+    }
+
+    /// Whether [`Self::open_to_fill`] has closed it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        *self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether [`Self::open_to_fill`] was called.
+    #[must_use]
+    pub fn is_filled(&self) -> bool {
+        self.filled.load(Ordering::Relaxed)
+    }
+
+    fn cached(&self) -> Option<Arc<TargetDir>> {
+        self.fd.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Closes the cached descriptor; the root keeps its own.
+    pub fn close(&self) {
+        if self.parent.is_some() && self.fd.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            self.budget.give_back();
+        }
+    }
+
+    /// It was marked.
+    pub(super) fn set_marked(&self) {
+        self.marked.store(true, Ordering::Relaxed);
+    }
+
+    /// True when it has a mark.
+    pub(super) fn is_marked(&self) -> bool {
+        self.marked.load(Ordering::Relaxed)
+    }
+
+    /// A replacement waits for its epoch: the directory's times must be set after it.
+    pub fn set_late(&self) {
+        self.late.store(true, Ordering::Relaxed);
+    }
+
+    /// `temporary` shall become `name` in it once durable; its own end waits for that.
+    pub fn replacing(self: &Arc<Self>, temporary: Name, name: &Name, stands: Option<Stat>) -> Replace {
+        self.set_late();
+        let dir: Arc<dyn Directory> = Arc::<Self>::clone(self);
+        Replace { dir, temporary, name: name.clone(), stands }
+    }
+
+    /// Whether [`Self::set_late`] was called.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    /// One more task below.
+    pub fn hold(&self) {
+        self.pending.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One task less; true when it was the last and the directory is to be left.
+    #[must_use]
+    pub fn release(&self) -> bool {
+        self.pending.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+impl Drop for DirNode {
+    fn drop(&mut self) {
+        if self.fd.get_mut().unwrap_or_else(PoisonError::into_inner).take().is_some() {
+            self.budget.give_back();
+        }
+        // A chain of thousands of parents must not unwind by recursion.
+        let mut above = self.parent.take();
+        while let Some(node) = above {
+            above = Arc::into_inner(node).and_then(|mut node| node.parent.take());
+        }
+    }
+}
+
+impl Directory for DirNode {
+    fn open(&self) -> Result<Arc<TargetDir>, Errno> {
+        self.open()
+    }
+
+    fn path(&self) -> RelPath {
+        self.path()
+    }
+}

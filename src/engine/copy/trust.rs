@@ -1,0 +1,115 @@
+//! Whether a directory that stands under a name may be dressed as the source's.
+//!
+//! Dressing gives an inode away. Whoever could write in the directory above may
+//! have moved another one there, of root's and closed, to get it with the owner
+//! and the mode that belong to the name.
+
+use super::node::{DirNode, Leave};
+use crate::engine::journal::{Row, State};
+use crate::engine::meta::Wanted;
+use crate::engine::meta::mark::{Mark, Was};
+use crate::sys::dir::{TargetDir, read_batches};
+use crate::sys::effective_ids;
+use crate::sys::stat::{Stat, Time};
+
+/// Who can have moved something in a directory before the run came to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// Nobody but us.
+    Kept,
+    /// Its owner, whose id this is, or was until a run closed it and was killed.
+    Owner(u32),
+    /// Others, until a run closed it to fill it, some time after this, and was killed. Only
+    /// where the file system takes no mark.
+    Until(Time),
+}
+
+fn is_closed(uid: u32, mode: u32, to: u32) -> bool {
+    uid == effective_ids().0 && mode & to == 0
+}
+
+/// True for a directory as it is born: root's, or whoever copies, and closed to all others.
+pub(super) fn is_newborn(stat: &Stat) -> bool {
+    is_closed(stat.uid, stat.mode, 0o077)
+}
+
+impl Guard {
+    /// Of a directory that looks like `stat` and says `mark` of itself.
+    pub(super) fn of(stat: &Stat, leave: &Leave, mark: Mark) -> Self {
+        if !is_closed(stat.uid, stat.mode, 0o022) {
+            return Self::Owner(stat.uid);
+        }
+        match mark {
+            Mark::Ours(Was::Born) => return Self::Kept,
+            Mark::Ours(Was::Open { uid, mode, .. }) if is_closed(uid, mode, 0o022) => return Self::Kept,
+            Mark::Ours(Was::Open { uid, .. }) => return Self::Owner(uid),
+            Mark::None | Mark::Other => {}
+        }
+        let prior = match leave {
+            // Open for the first time it has no ctime yet, and nobody else was ever in it.
+            Leave::Dress(dress) => {
+                dress.prior.as_ref().filter(|row| row.state != State::Open || row.dst_ctime != Time::default())
+            }
+            Leave::Passage => None,
+        };
+        match prior {
+            Some(row) if !row.wanted.owner.is_none_or(|(uid, _)| is_closed(uid, row.wanted.mode, 0o022)) => {
+                Self::Until(row.dst_ctime)
+            }
+            _ => Self::Kept,
+        }
+    }
+}
+
+/// True when `wanted` can be put on the directory `stat`, found in `above`,
+/// without giving anybody more than he has. `claimed` tells whether another name
+/// of this plan has that directory.
+pub(super) fn may_dress(
+    above: &DirNode,
+    stat: &Stat,
+    wanted: &Wanted,
+    prior: Option<&Row>,
+    claimed: impl Fn() -> bool,
+) -> bool {
+    let Some(owner) = wanted.owner else { return true };
+    // A file system without owners has none to give it to.
+    if above.disk.bare {
+        return true;
+    }
+    let no_wider = owner == (stat.uid, stat.gid) && wanted.mode & !stat.mode == 0;
+    let same = prior.is_some_and(|row| row.dst_ino == stat.ino);
+    let harmless = match above.guard {
+        Guard::Kept => return true,
+        // Who may write there and gets it gains nothing of what he owns, or could read before.
+        Guard::Owner(uid) => owner.0 == uid && (stat.uid == uid || stat.mode & 0o005 == 0o005),
+        // Made by the run that was killed, and not recorded yet.
+        Guard::Until(time) => is_newborn(stat) && stat.born.is_some_and(|born| born > time),
+    };
+    // Another name's directory may have been closed under that name: what is put in it
+    // here would be given away there.
+    (same || no_wider || harmless) && !claimed()
+}
+
+/// Directories that are looked at before one is taken for more than a skeleton.
+const SKELETON: u32 = 1024;
+
+/// True for directories in directories and nothing else, as a first boot without
+/// its state leaves them: whoever gets them gets nothing. `dir` must be closed to
+/// all but us.
+pub(super) fn is_skeleton(dir: &TargetDir) -> bool {
+    let mut left = SKELETON;
+    dir.stat().is_ok_and(|stat| is_newborn(&stat)) && holds_directories(dir, &mut left)
+}
+
+fn holds_directories(dir: &TargetDir, left: &mut u32) -> bool {
+    let mut bare = true;
+    let read = read_batches(dir, 64, |batch| {
+        for entry in batch {
+            *left = left.saturating_sub(1);
+            let below = if *left > 0 { dir.open_dir(&entry.name).ok() } else { None };
+            bare &= below.is_some_and(|below| holds_directories(&below, left));
+        }
+        bare
+    });
+    bare && read.is_ok()
+}

@@ -1,0 +1,247 @@
+//! What a file system as a whole cannot hold, or cannot tell.
+//!
+//! One attribute that one inode does not get is a problem of its own. What no
+//! inode of that file system can get is said once and counted for each; so is what
+//! the source's file system does not tell of any of its inodes.
+
+use super::kind::ProblemKind;
+use crate::sys::Errno;
+use crate::sys::flags::is_absent;
+
+/// A class of attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Loss {
+    /// Owner and group.
+    Owner,
+    /// Whose a file is: its number is another name's on the target.
+    Name,
+    /// Permission bits.
+    Mode,
+    /// Set-user-ID and set-group-ID, where the owner is not the source's.
+    SetId,
+    /// Modification times, or their precision or range.
+    Mtime,
+    /// Access times.
+    Atime,
+    /// `user.*` attributes.
+    User,
+    /// `trusted.*` attributes.
+    Trusted,
+    /// `security.*` attributes, capabilities among them.
+    Security,
+    /// Attributes of another namespace.
+    Other,
+    /// POSIX ACLs.
+    Acl,
+    /// Inode flags: those that are lost are not in the row any more, so the others stay compared.
+    Flags,
+    /// Inode flags of symlinks, FIFOs and device nodes, which no call sets.
+    SpecialFlags,
+    /// Project ids.
+    Project,
+    /// Holes.
+    Holes,
+    /// Hard links.
+    Links,
+    /// Symlinks.
+    Symlinks,
+    /// FIFOs and device nodes.
+    Special,
+    /// Extended attributes, ACLs among them, that the source's file system does not tell.
+    UntoldXattrs,
+    /// Inode flags that it does not tell.
+    UntoldFlags,
+    /// Project ids that it does not tell.
+    UntoldProject,
+    /// One hard link: its name has an inode of its own, though the file system holds links.
+    Apart,
+}
+
+/// All classes, in the order of their bits in the journal.
+const ALL: [Loss; 22] = [
+    Loss::Owner,
+    Loss::Mode,
+    Loss::SetId,
+    Loss::Mtime,
+    Loss::Atime,
+    Loss::User,
+    Loss::Trusted,
+    Loss::Security,
+    Loss::Other,
+    Loss::Acl,
+    Loss::Flags,
+    Loss::Project,
+    Loss::Holes,
+    Loss::Links,
+    Loss::Symlinks,
+    Loss::Special,
+    Loss::SpecialFlags,
+    Loss::Name,
+    Loss::UntoldXattrs,
+    Loss::UntoldFlags,
+    Loss::UntoldProject,
+    Loss::Apart,
+];
+
+impl Loss {
+    /// The class of an extended attribute's name.
+    #[must_use]
+    pub fn of_xattr(name: &[u8]) -> Self {
+        match name {
+            _ if name.starts_with(b"system.posix_acl_") => Self::Acl,
+            _ if name.starts_with(b"user.") => Self::User,
+            _ if name.starts_with(b"trusted.") => Self::Trusted,
+            _ if name.starts_with(b"security.") => Self::Security,
+            _ => Self::Other,
+        }
+    }
+
+    /// The class that a difference of this kind belongs to.
+    #[must_use]
+    pub fn of_difference(kind: ProblemKind, attribute: Option<&str>) -> Option<Self> {
+        Some(match kind {
+            ProblemKind::Owner | ProblemKind::Group => Self::Owner,
+            ProblemKind::Mode => Self::Mode,
+            ProblemKind::Mtime => Self::Mtime,
+            ProblemKind::Acl => Self::Acl,
+            ProblemKind::Xattr => Self::of_xattr(attribute.unwrap_or_default().as_bytes()),
+            ProblemKind::Project => Self::Project,
+            ProblemKind::Link => Self::Links,
+            ProblemKind::Holes => Self::Holes,
+            _ => return None,
+        })
+    }
+
+    /// The kind of its problems.
+    #[must_use]
+    pub fn kind(self) -> ProblemKind {
+        match self {
+            Self::Owner | Self::Name => ProblemKind::Owner,
+            Self::Mode | Self::SetId => ProblemKind::Mode,
+            Self::Mtime => ProblemKind::Mtime,
+            Self::Atime => ProblemKind::Atime,
+            Self::User | Self::Trusted | Self::Security | Self::Other => ProblemKind::Xattr,
+            Self::Acl => ProblemKind::Acl,
+            Self::Flags | Self::SpecialFlags => ProblemKind::Flags,
+            Self::Project => ProblemKind::Project,
+            Self::Holes => ProblemKind::Holes,
+            Self::Links | Self::Apart => ProblemKind::Link,
+            Self::Symlinks | Self::Special => ProblemKind::Unsupported,
+            Self::UntoldXattrs | Self::UntoldFlags | Self::UntoldProject => ProblemKind::Unreadable,
+        }
+    }
+
+    /// What a person calls it.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Owner => "owners",
+            Self::Name => "names of owners",
+            Self::Mode => "permission bits",
+            Self::SetId => "set-user-ID and set-group-ID bits",
+            Self::Mtime => "modification times",
+            Self::Atime => "access times",
+            Self::User => "user.* attributes",
+            Self::Trusted => "trusted.* attributes",
+            Self::Security => "security.* attributes",
+            Self::Other => "attributes",
+            Self::Acl => "POSIX ACLs",
+            Self::UntoldXattrs => "extended attributes",
+            Self::Flags | Self::UntoldFlags => "inode flags",
+            Self::SpecialFlags => "inode flags of symlinks, FIFOs and device nodes",
+            Self::Project | Self::UntoldProject => "project ids",
+            Self::Holes => "holes",
+            Self::Links => "hard links",
+            Self::Apart => "this hard link",
+            Self::Symlinks => "symlinks",
+            Self::Special => "FIFOs and device nodes",
+        }
+    }
+
+    /// True for what no inode of the file system can get.
+    #[must_use]
+    pub fn is_of_file_system(self) -> bool {
+        self != Self::Apart
+    }
+
+    /// True for what a row of the journal does not tell, because there is none, or not as
+    /// exactly as the run that met it.
+    #[must_use]
+    pub fn is_without_row(self) -> bool {
+        matches!(self, Self::Symlinks | Self::Special | Self::Apart)
+    }
+
+    /// Its bit in the journal.
+    #[must_use]
+    pub fn bit(self) -> u32 {
+        ALL.iter().position(|loss| *loss == self).map_or(0, |n| 1 << n)
+    }
+}
+
+/// A set of classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost(u32);
+
+impl Lost {
+    /// The bits, as the journal stores them.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// Any bits; those that stand for no class are dropped.
+    #[must_use]
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits & ((1 << ALL.len()) - 1))
+    }
+
+    /// Adds a class; false when it was there.
+    pub fn insert(&mut self, loss: Loss) -> bool {
+        let new = !self.contains(loss);
+        self.0 |= loss.bit();
+        new
+    }
+
+    /// True for a class that is in the set.
+    #[must_use]
+    pub fn contains(self, loss: Loss) -> bool {
+        self.0 & loss.bit() != 0
+    }
+
+    /// Each class.
+    pub fn each(self) -> impl Iterator<Item = Loss> {
+        ALL.into_iter().filter(move |loss| self.contains(*loss))
+    }
+}
+
+/// The file system that an inode is written to, as far as its metadata asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Disk {
+    /// Device number.
+    pub dev: u64,
+    /// Keeps no Unix owners and modes (vfat, exfat, ntfs) and refuses to set them with `EPERM`.
+    pub bare: bool,
+}
+
+impl Disk {
+    /// True when this answer speaks for the file system, not for one inode.
+    #[must_use]
+    pub fn cannot(self, errno: Errno) -> bool {
+        is_absent(errno) || self.bare && matches!(errno, Errno::PERM | Errno::INVAL)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_has_a_bit_of_its_own() {
+        let mut lost = Lost::default();
+        for loss in ALL {
+            assert!(lost.insert(loss) && !lost.insert(loss), "{loss:?}");
+        }
+        assert_eq!(lost.each().collect::<Vec<_>>(), ALL);
+        assert_eq!(Lost::from_bits(u32::MAX), lost);
+    }
+}

@@ -1,0 +1,335 @@
+//! What went wrong with one path, and the one place that collects it.
+
+use super::kind::ProblemKind;
+use super::loss::{Loss, Lost};
+use crate::base::path::{RelPath, escape};
+use crate::sys::{Errno, errno_words};
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex};
+
+/// One thing that could not be done or is not as it should be.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// Below the root of the target, or below the source for what never arrived.
+    pub path: RelPath,
+    /// Name of the plan's target; empty for none.
+    pub target: String,
+    /// What is wrong.
+    pub kind: ProblemKind,
+    /// The attribute, for xattrs and flags.
+    pub attribute: Option<String>,
+    /// What it should be.
+    pub expected: Option<String>,
+    /// What it is.
+    pub found: Option<String>,
+    /// One line for a person: operation, reason, what to do.
+    pub message: String,
+    /// How many entries it concerns; `path` is the first of them.
+    pub count: u64,
+    /// What the file system cannot hold, and its device number.
+    loss: Option<(u64, Loss)>,
+    /// Every look at the target finds it again by the entry's row.
+    told_by_row: bool,
+}
+
+impl Problem {
+    /// A problem with a message and nothing else.
+    #[must_use]
+    pub fn new(path: RelPath, kind: ProblemKind, message: impl Into<String>) -> Self {
+        Self {
+            path,
+            target: String::new(),
+            kind,
+            attribute: None,
+            expected: None,
+            found: None,
+            message: message.into(),
+            count: 1,
+            loss: None,
+            told_by_row: false,
+        }
+    }
+
+    /// A system call that failed: `operation` reads like "open for reading".
+    #[must_use]
+    pub fn failed(path: RelPath, kind: ProblemKind, operation: &str, errno: Errno) -> Self {
+        Self::new(path, kind, format!("{operation}: {}", errno_words(errno)))
+    }
+
+    /// A comparison that failed.
+    #[must_use]
+    pub fn differs(path: RelPath, kind: ProblemKind, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        let (expected, found) = (expected.into(), found.into());
+        let message = format!("expected {expected}, found {found}");
+        Self { expected: Some(expected), found: Some(found), ..Self::new(path, kind, message) }
+    }
+
+    /// Something that an earlier run, or the choice of options, has given up already.
+    #[must_use]
+    pub fn lost(path: RelPath, loss: Loss, dev: u64) -> Self {
+        let message = match loss {
+            Loss::SetId => "set-user-ID and set-group-ID are dropped where the owner is not kept".to_string(),
+            Loss::Name => "it keeps its number, which belongs to another name on the target (see the ids): give the \
+                           name of the backup a number in the plan's [ids] and run again"
+                .to_string(),
+            Loss::SpecialFlags => format!("{} cannot be set", loss.words()),
+            Loss::UntoldXattrs | Loss::UntoldFlags | Loss::UntoldProject => format!(
+                "whichever inode is asked for {0}, the source's file system answers with an error: none were copied; \
+                 mount it with another driver if it has {0} that matter",
+                loss.words()
+            ),
+            Loss::Apart => "the hard link to its other names was refused; it has a copy with an inode of its own \
+                            instead, until a run can make the link"
+                .to_string(),
+            _ => format!("the target's file system cannot hold {}", loss.words()),
+        };
+        Self::new(path, loss.kind(), message).of_disk(dev, loss)
+    }
+
+    /// Says that the file system `dev` is at fault; of what none of its inodes can get,
+    /// further ones only count.
+    #[must_use]
+    pub fn of_disk(mut self, dev: u64, loss: Loss) -> Self {
+        self.loss = Some((dev, loss));
+        self
+    }
+
+    /// What the file system at fault cannot hold.
+    #[must_use]
+    pub fn loss(&self) -> Option<Loss> {
+        self.loss.map(|(_, loss)| loss)
+    }
+
+    /// True for a difference that is of what was lost.
+    #[must_use]
+    pub fn is_known(&self, lost: Lost) -> bool {
+        Loss::of_difference(self.kind, self.attribute.as_deref()).is_some_and(|loss| lost.contains(loss))
+    }
+
+    /// What it is said once for: a file system, and what none of its inodes can get.
+    fn group(&self) -> Option<(u64, Loss)> {
+        self.loss.filter(|(_, loss)| loss.is_of_file_system())
+    }
+
+    /// True for what only the run that copies meets: no row of the journal tells it, and
+    /// no later look at the target finds it.
+    fn is_kept(&self) -> bool {
+        let found_again = matches!(self.kind, ProblemKind::Extra | ProblemKind::Fixup | ProblemKind::IdMap);
+        !found_again && !self.told_by_row && self.loss().is_none_or(Loss::is_without_row)
+    }
+
+    /// Says that every look at the target finds it again: only what none does is recorded.
+    #[must_use]
+    pub fn told_by_row(mut self) -> Self {
+        self.told_by_row = true;
+        self
+    }
+
+    /// Names the plan's target.
+    #[must_use]
+    pub fn in_target(mut self, target: &str) -> Self {
+        self.target = target.to_string();
+        self
+    }
+
+    /// Makes it speak for `count` entries, of which `path` is the first.
+    #[must_use]
+    pub fn counting(mut self, count: u64) -> Self {
+        self.count = count;
+        self
+    }
+
+    /// Names the attribute.
+    #[must_use]
+    pub fn about(mut self, attribute: &[u8]) -> Self {
+        self.attribute = Some(escape(attribute).into_owned());
+        self
+    }
+
+    fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.path, self.kind, &self.attribute).hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
+/// How many problems are kept whole; all are counted.
+const KEPT: usize = 10_000;
+
+/// Problems that wait to be recorded together.
+const BATCH: usize = 64;
+
+/// Where problems are recorded.
+#[derive(Clone)]
+struct Record(Arc<dyn Fn(Vec<Problem>) + Send + Sync>);
+
+impl std::fmt::Debug for Record {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Record")
+    }
+}
+
+/// Collects problems from every thread. The same path, kind and attribute counts once.
+#[derive(Debug, Default)]
+pub struct Problems(Mutex<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    /// Of whole file systems: few, each stands for many.
+    groups: Vec<Problem>,
+    kept: Vec<Problem>,
+    seen: HashSet<u64>,
+    count: u64,
+    notes: Vec<String>,
+    notes_count: u64,
+    /// What is said once of many entries: the words, the first path, how many.
+    counted: Vec<(&'static str, RelPath, u64)>,
+    record: Option<Record>,
+    waiting: Vec<Problem>,
+}
+
+impl Problems {
+    /// Adds one problem; false when it was known. Of a whole file system's the
+    /// first is kept, the others are counted.
+    pub fn add(&self, problem: Problem) -> bool {
+        let mut inner = self.lock();
+        // Past the limit a repeat may count twice: better than memory without bound.
+        if problem.group().is_none() && inner.seen.len() < 16 * KEPT && !inner.seen.insert(problem.key()) {
+            return false;
+        }
+        let record = inner.record.clone().filter(|_| problem.is_kept());
+        let mut full = Vec::new();
+        if record.is_some() {
+            inner.waiting.push(problem.clone());
+            if inner.waiting.len() >= BATCH {
+                full = std::mem::take(&mut inner.waiting);
+            }
+        }
+        inner.count += problem.count;
+        if problem.group().is_some() {
+            match inner.groups.iter_mut().find(|p| p.group() == problem.group() && p.target == problem.target) {
+                Some(first) => first.count += 1,
+                None => inner.groups.push(problem),
+            }
+        } else if inner.kept.len() < KEPT {
+            inner.kept.push(problem);
+        }
+        drop(inner);
+        if let Some(Record(record)) = record.filter(|_| !full.is_empty()) {
+            record(full);
+        }
+        true
+    }
+
+    /// Gives what only a run that copies meets to `record`, in batches: what was found so
+    /// far, and from here on until [`Self::end_record`].
+    pub fn begin_record(&self, record: impl Fn(Vec<Problem>) + Send + Sync + 'static) {
+        let mut inner = self.lock();
+        let before = inner.kept.iter().filter(|problem| problem.is_kept()).cloned().collect();
+        inner.waiting = before;
+        inner.record = Some(Record(Arc::new(record)));
+    }
+
+    /// Gives out what waits.
+    pub fn record_waiting(&self) {
+        let mut inner = self.lock();
+        let (record, waiting) = (inner.record.clone(), std::mem::take(&mut inner.waiting));
+        drop(inner);
+        if let Some(Record(record)) = record.filter(|_| !waiting.is_empty()) {
+            record(waiting);
+        }
+    }
+
+    /// The same, and nothing more from here on.
+    pub fn end_record(&self) {
+        self.record_waiting();
+        self.lock().record = None;
+    }
+
+    /// Adds something worth saying that is not a failure (a socket, a symlinked entry).
+    pub fn note(&self, text: String) {
+        let mut inner = self.lock();
+        inner.notes_count += 1;
+        if inner.notes.len() < KEPT && !inner.notes.contains(&text) {
+            inner.notes.push(text);
+        }
+    }
+
+    /// The same of something that many entries have in common: said once, with their number and the first path.
+    pub fn note_each(&self, words: &'static str, path: RelPath) {
+        let mut inner = self.lock();
+        match inner.counted.iter_mut().find(|(known, ..)| *known == words) {
+            Some((.., count)) => *count += 1,
+            None => inner.counted.push((words, path, 1)),
+        }
+    }
+
+    /// True when one of `kind` is among those that were kept, or any was not.
+    #[must_use]
+    pub fn has(&self, kind: ProblemKind) -> bool {
+        let inner = self.lock();
+        inner.kept.len() >= KEPT || inner.kept.iter().any(|problem| problem.kind == kind)
+    }
+
+    /// Number of problems so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.lock().count
+    }
+
+    /// The problems that were kept, and how many there are in all.
+    #[must_use]
+    pub fn take(&self) -> (Vec<Problem>, u64, Vec<String>) {
+        let mut inner = self.lock();
+        let mut all = std::mem::take(&mut inner.groups);
+        all.append(&mut inner.kept);
+        let mut notes: Vec<String> = std::mem::take(&mut inner.counted)
+            .into_iter()
+            .map(|(words, path, count)| match count {
+                1 => format!("{path}: {words}"),
+                _ => format!("{path} and {} more: {words}", count - 1),
+            })
+            .collect();
+        notes.append(&mut inner.notes);
+        (all, inner.count, notes)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        // A panic while adding leaves a vector that is still whole.
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_problem_counts_once() {
+        let problems = Problems::default();
+        let path = RelPath::new(b"a").expect("valid");
+        assert!(problems.add(Problem::failed(path.clone(), ProblemKind::Xattr, "set", Errno::PERM).about(b"user.a")));
+        assert!(!problems.add(Problem::failed(path.clone(), ProblemKind::Xattr, "set", Errno::PERM).about(b"user.a")));
+        assert!(problems.add(Problem::failed(path, ProblemKind::Xattr, "set", Errno::PERM).about(b"user.b")));
+        assert_eq!(problems.count(), 2);
+    }
+
+    #[test]
+    fn what_a_file_system_cannot_hold_is_said_once_and_counted() {
+        let problems = Problems::default();
+        for name in [b"a", b"b", b"c"] {
+            problems.add(Problem::lost(RelPath::new(name).expect("valid"), Loss::Acl, 7));
+        }
+        let (kept, count, _) = problems.take();
+        assert_eq!((kept.len(), kept[0].count, count), (1, 3, 3));
+        assert_eq!(kept[0].path, RelPath::new(b"a").expect("valid"));
+    }
+
+    #[test]
+    fn messages_have_words_not_numbers() {
+        let problem = Problem::failed(RelPath::root(), ProblemKind::Io, "write", Errno::NOSPC);
+        assert_eq!(problem.message, "write: No space left on device");
+    }
+}

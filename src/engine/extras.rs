@@ -1,0 +1,42 @@
+//! What earlier runs left that this one has no use for: entries that the plan no
+//! longer declares stay on the target and are reported for as long as they are there.
+
+use super::events::kind::ProblemKind;
+use super::events::problem::{Problem, Problems};
+use super::journal::{Journal, JournalError, WriterHandle};
+use super::mapping::resolved::Resolved;
+use crate::base::path::RelPath;
+use crate::sys::Errno;
+use crate::sys::dir::open_target;
+
+/// Reports every such entry; one that is gone from the target is forgotten.
+pub fn report(
+    plan: &Resolved,
+    journal: &Journal,
+    writer: &WriterHandle,
+    problems: &Problems,
+) -> Result<(), JournalError> {
+    let declared = journal.declared()?;
+    for old in journal.undeclared()? {
+        if declared.iter().any(|entry| old.dst.strip_prefix(&entry.dst).is_some()) {
+            // An outer entry has taken it over; its rows are that one's.
+            continue;
+        }
+        if is_gone(plan, &old.dst) {
+            writer.forget(old.dst);
+            continue;
+        }
+        let message = "an earlier run copied it and the plan no longer declares it; it stays as it is: \
+                       remove it, or put the entry back";
+        problems.add(Problem::new(old.dst, ProblemKind::Extra, message).in_target(&old.target));
+    }
+    writer.flush();
+    Ok(())
+}
+
+/// True when nothing has the name any more; what cannot be looked at is still there.
+fn is_gone(plan: &Resolved, path: &RelPath) -> bool {
+    let (Some(parent), Some(name)) = (path.parent(), path.last()) else { return false };
+    let stat = open_target(&plan.root, &parent).and_then(|dir| dir.stat_at(&name));
+    matches!(stat, Err(Errno::NOENT | Errno::NOTDIR))
+}

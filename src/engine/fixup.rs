@@ -1,0 +1,292 @@
+//! Corrections after the copy, and the proof that they hold.
+//!
+//! The copier has already put them on everything that it wrote, so nothing is
+//! ever wider than at its end; this pass sees to what was there before. Each inode is
+//! held to what all fixups together say of it, so none undoes another's word. What has
+//! had them, and was given something else since, somebody has changed: it stays,
+//! and is reported, until `--repair` puts it right.
+
+use super::copy::altered;
+use super::events::kind::ProblemKind;
+use super::events::loss::Disk;
+use super::events::problem::{Problem, Problems};
+use super::journal::{Fixed, Reader, Row, Standing, State};
+use super::mapping::explicit::{Covering, Explicit};
+use super::mapping::resolved::{Fixup, Resolved};
+use super::meta::{Rights, SET_ID, lends_rights};
+use crate::base::path::{Name, RelPath};
+use crate::sys::dir::{TargetDir, open_target, read_batches};
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, errno_words, file};
+use std::collections::BTreeMap;
+
+/// What one fixup did.
+#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+pub struct Outcome {
+    /// The fixup's path below the root.
+    pub path: String,
+    /// How it ended.
+    pub result: Settled,
+    /// Inodes that this run changed.
+    pub changed: u64,
+    /// What the path has now, for people.
+    pub now: String,
+}
+
+/// How a fixup ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Settled {
+    /// This run changed something.
+    Changed,
+    /// Everything was as the plan wants it.
+    AlreadySo,
+    /// It could not be applied, or did not hold; a problem says why.
+    Failed,
+}
+
+/// What a pass over the fixups works with.
+#[derive(Clone, Copy)]
+pub struct Means<'a> {
+    /// The plan.
+    pub plan: &'a Resolved,
+    /// Owners are set.
+    pub owners: bool,
+    /// What somebody has changed is put right.
+    pub repair: bool,
+    /// What earlier runs recorded, where there is a journal.
+    pub journal: Option<&'a Reader>,
+    /// Where failures go.
+    pub problems: &'a Problems,
+}
+
+/// Owner, group and mode of an inode.
+type Attributes = ((u32, u32), u32);
+
+/// What applying the fixups leaves to tell and to record.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// How each ended.
+    pub outcomes: Vec<Outcome>,
+    /// Rows whose inodes have other attributes by now; to be recorded once those are durable.
+    pub fixed: Vec<Fixed>,
+    /// The key of [`FIXED`]: what each path has that no row speaks of.
+    pub paths: String,
+}
+
+/// The key in the journal under which the paths of fixups stand, with what they had at the
+/// end of the last run.
+pub const FIXED: &str = "fixups";
+
+/// Applies every fixup. `by_copy` tells which ones the copier has put on something.
+#[must_use]
+pub fn apply(means: Means<'_>, by_copy: &[bool]) -> Applied {
+    let mut applied = Applied::default();
+    let before = recorded_paths(means.journal);
+    let mut paths = BTreeMap::new();
+    for (i, fixup) in means.plan.fixups.iter().enumerate() {
+        let own = before.get(&fixup.path.to_string()).copied();
+        let mut pass = Pass { means, fixup, own, write: true, changed: 0, failed: false, fixed: Vec::new() };
+        let now = pass.run();
+        let result = match (pass.failed, by_copy.get(i) == Some(&true) || pass.changed > 0) {
+            (true, _) => Settled::Failed,
+            (false, true) => Settled::Changed,
+            (false, false) => Settled::AlreadySo,
+        };
+        let now = match now {
+            Ok(now) => {
+                // What somebody has given it must not pass for ours.
+                paths.insert(fixup.path.to_string(), own.filter(|_| pass.failed).unwrap_or(now));
+                words(now)
+            }
+            Err(why) => why,
+        };
+        applied.outcomes.push(Outcome { path: fixup.path.to_string(), result, changed: pass.changed, now });
+        applied.fixed.append(&mut pass.fixed);
+    }
+    applied.paths = serde_json::to_string(&paths).unwrap_or_default();
+    applied
+}
+
+fn recorded_paths(journal: Option<&Reader>) -> BTreeMap<String, Attributes> {
+    let text = journal.and_then(|journal| journal.meta(FIXED).ok().flatten());
+    // A journal that cannot be read has ended the run; without this, fixups are applied as they are declared.
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+fn words((owner, mode): Attributes) -> String {
+    format!("{}:{} {mode:04o}", owner.0, owner.1)
+}
+
+/// Checks every fixup without changing anything.
+pub fn check(means: Means<'_>) {
+    for fixup in &means.plan.fixups {
+        let mut pass = Pass { means, fixup, own: None, write: false, changed: 0, failed: false, fixed: Vec::new() };
+        // What is wrong is among the problems.
+        pass.run().ok();
+    }
+}
+
+struct Pass<'a> {
+    means: Means<'a>,
+    fixup: &'a Fixup,
+    /// What its path had at the end of the last run.
+    own: Option<Attributes>,
+    write: bool,
+    changed: u64,
+    failed: bool,
+    fixed: Vec<Fixed>,
+}
+
+impl Pass<'_> {
+    /// Gives what the path has in the end, or why that is not known.
+    fn run(&mut self) -> Result<Attributes, String> {
+        let root = &self.means.plan.root;
+        let path = &self.fixup.path;
+        let (Some(parent), Some(name)) = (path.parent(), path.last()) else { return Err(String::new()) };
+        let opened = open_target(root, &parent).and_then(|dir| dir.stat_at(&name).map(|stat| (dir, stat)));
+        let (dir, stat) = match opened {
+            Ok(opened) => opened,
+            Err(errno) => {
+                self.fail(path, format!("fixup: {}", errno_words(errno)));
+                return Err("not there".into());
+            }
+        };
+        let (said, _) = Covering::of(self.means.plan, &parent).say(self.means.plan, &name, stat.kind);
+        self.settle(&dir, &name, path, &stat, said);
+        if self.fixup.recursive && stat.kind == Kind::Directory {
+            self.below(root);
+        }
+        match dir.stat_at(&name) {
+            Ok(now) => Ok(((now.uid, now.gid), now.mode)),
+            Err(errno) => Err(errno_words(errno)),
+        }
+    }
+
+    /// Everything below, directory by directory; a list of paths keeps the
+    /// descriptors few at any depth.
+    fn below(&mut self, root: &std::path::Path) {
+        let mut waiting = vec![self.fixup.path.clone()];
+        while let Some(path) = waiting.pop() {
+            let dir = match open_target(root, &path) {
+                Ok(dir) => dir,
+                Err(errno) => {
+                    self.fail(&path, format!("fixup: {}", errno_words(errno)));
+                    continue;
+                }
+            };
+            let covering = Covering::of(self.means.plan, &path);
+            let read = read_batches(&dir, 1024, |batch| {
+                for entry in batch {
+                    let child = path.join(&entry.name);
+                    match dir.stat_at(&entry.name) {
+                        Ok(stat) => {
+                            let (said, _) = covering.say(self.means.plan, &entry.name, stat.kind);
+                            self.settle(&dir, &entry.name, &child, &stat, said);
+                            if stat.kind == Kind::Directory {
+                                waiting.push(child);
+                            }
+                        }
+                        Err(errno) => self.fail(&child, format!("fixup: {}", errno_words(errno))),
+                    }
+                }
+                true
+            });
+            if let Err(errno) = read {
+                self.fail(&path, format!("fixup: read: {}", errno_words(errno)));
+            }
+        }
+    }
+
+    fn settle(&mut self, dir: &TargetDir, name: &Name, path: &RelPath, stat: &Stat, said: Explicit) {
+        let mode = said.mode.filter(|_| stat.kind != Kind::Symlink);
+        let has = |stat: &Stat| ((stat.uid, stat.gid), stat.mode);
+        let owner = if self.means.owners {
+            (said.uid.unwrap_or(stat.uid), said.gid.unwrap_or(stat.gid))
+        } else {
+            (stat.uid, stat.gid)
+        };
+        // As while copying: the new owner has not lent these rights out.
+        let given = owner != (stat.uid, stat.gid) && lends_rights(stat.kind);
+        let had = if given { stat.mode & !SET_ID } else { stat.mode };
+        let wanted = (owner, mode.map_or(had, |mode| mode.of(had, stat.kind == Kind::Directory)));
+        if wanted == has(stat) {
+            return;
+        }
+        let row = self.row(path);
+        let recorded = match &row {
+            Some(row) => Some((row.wanted.owner.unwrap_or(owner), row.wanted.mode)),
+            None => self.own.filter(|_| *path == self.fixup.path),
+        };
+        let altered = !self.means.repair && recorded == Some(wanted);
+        if self.write && !altered {
+            let result = change(dir, name, stat, wanted.0, wanted.1);
+            match result.and_then(|()| dir.stat_at(name)) {
+                Ok(now) if wanted == has(&now) => {
+                    self.changed += 1;
+                    self.fixed.extend(row.map(|row| Fixed::new(&row, &now)));
+                    if mode.is_none() && wanted.1 != stat.mode {
+                        self.means.problems.note_each(Rights::WORDS, path.clone());
+                    }
+                }
+                Ok(now) => self.fail(path, format!("fixup did not hold: {}", words(has(&now)))),
+                Err(errno) => self.fail(path, format!("fixup: {}", errno_words(errno))),
+            }
+        } else if altered && self.write {
+            self.failed = true;
+            // Changed content is said already, and speaks for the rest.
+            let disk = Disk { dev: stat.dev, bare: false };
+            if row.as_ref().is_some_and(|row| row.standing(stat, disk) == Standing::Changed) {
+                return;
+            }
+            self.report_altered(path, wanted, has(stat), row.as_ref());
+        } else if row.is_none() || recorded != Some(wanted) {
+            // What has a row is compared with that.
+            self.failed = true;
+            let problem = Problem::differs(path.clone(), ProblemKind::Fixup, words(wanted), words(has(stat)));
+            self.means.problems.add(problem);
+        }
+    }
+
+    /// The row of a path that a run has finished.
+    fn row(&self, path: &RelPath) -> Option<Row> {
+        let row = self.means.journal?.find_path(path).ok().flatten();
+        row.filter(|row| matches!(row.state, State::Done | State::Bad))
+    }
+
+    /// Says the same as the copy, which looks at every entry of the source.
+    fn report_altered(&self, path: &RelPath, wanted: Attributes, found: Attributes, row: Option<&Row>) {
+        let ((uid, gid), mode) = wanted;
+        let ((has_uid, has_gid), has_mode) = found;
+        let differences = [
+            (ProblemKind::Owner, uid.to_string(), has_uid.to_string()),
+            (ProblemKind::Group, gid.to_string(), has_gid.to_string()),
+            (ProblemKind::Mode, format!("{mode:04o}"), format!("{has_mode:04o}")),
+        ];
+        let target = row.and_then(|row| self.means.plan.targets.get(row.target as usize));
+        for (kind, expected, found) in differences.into_iter().filter(|(_, expected, found)| expected != found) {
+            let problem = altered(Problem::differs(path.clone(), kind, expected, found));
+            self.means.problems.add(problem.in_target(target.map_or("", |target| &target.name)));
+        }
+    }
+
+    fn fail(&mut self, path: &RelPath, message: String) {
+        self.failed = true;
+        self.means.problems.add(Problem::new(path.clone(), ProblemKind::Fixup, message));
+    }
+}
+
+/// Owner first: chown(2) clears set-ID bits, also those that the plan's mode asks for. Both
+/// go to the inode that was looked at, whatever has its name by now.
+fn change(dir: &TargetDir, name: &Name, stat: &Stat, owner: (u32, u32), mode: u32) -> Result<(), Errno> {
+    let handle = dir.open_handle(name)?;
+    let now = stat_fd(&handle)?;
+    if (now.dev, now.ino) != (stat.dev, stat.ino) {
+        return Err(Errno::STALE);
+    }
+    if owner != (stat.uid, stat.gid) {
+        file::chown(Holder::handle(&handle), owner.0, owner.1)?;
+    }
+    if stat.kind == Kind::Symlink { Ok(()) } else { file::chmod(Holder::handle(&handle), mode) }
+}

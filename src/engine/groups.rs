@@ -1,0 +1,324 @@
+//! Inodes with several names: which of their names become one inode on the target, and
+//! what the plan says of it.
+//!
+//! An inode has one owner and one mode. Where the plan speaks of some of its names (an
+//! entry's own values, a fixup), that holds for the inode, and so for all of its names;
+//! where it says two things, the run is refused.
+
+use super::mapping::explicit::{Covering, Explicit};
+use super::mapping::layout::Sources;
+use super::mapping::mode::Change;
+use super::mapping::resolved::{Entry, Fixup, Presence, Resolved};
+use super::meta::SET_ID;
+use super::tree::source::ENTRY;
+use super::tree::walk::{Means, Start, Unread, Visit, walk};
+use crate::base::path::{Name, RelPath};
+use crate::sys::dir::SourceDir;
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use rustix::fs::OFlags;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A source inode among the names that are copied together: device, inode number, and
+/// the number of its [`Groups::share`].
+pub(crate) type Key = (u64, u64, u32);
+
+/// What tells groups of hard links apart, and what the plan says of their inodes.
+#[derive(Debug, Default)]
+pub struct Groups {
+    shares: Vec<Vec<u32>>,
+    said: HashMap<Key, Said>,
+}
+
+/// What the plan says of an inode by the names that it speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Said {
+    uid: Option<u32>,
+    gid: Option<u32>,
+    mode: Option<Change>,
+    /// Names that say it.
+    names: u32,
+    /// All of them say the same.
+    uniform: bool,
+}
+
+impl Groups {
+    /// Looks at the source where the plan speaks of single inodes. The error lists what it
+    /// says twice, and differently, of one inode.
+    pub fn of(
+        plan: &Resolved,
+        source: &Arc<Root>,
+        means: Means,
+        cross_mounts: bool,
+        owners: bool,
+    ) -> Result<Self, Vec<String>> {
+        let shares = shares(plan);
+        let visitor = Visitor {
+            plan,
+            sources: Sources::new(plan),
+            cross_mounts,
+            owners,
+            shares: &shares,
+            said: Mutex::default(),
+            contradictions: Mutex::default(),
+        };
+        let mut starts = Vec::new();
+        for (t, target) in plan.targets.iter().enumerate() {
+            for (e, entry) in target.entries.iter().enumerate().filter(|(_, e)| e.presence == Presence::Present) {
+                visitor.look((t, e), entry, source);
+                starts.extend(visitor.starts((t, e), entry, source));
+            }
+        }
+        if !starts.is_empty() {
+            walk(source, starts, &visitor, means);
+        }
+        let mut contradictions = visitor.contradictions.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !contradictions.is_empty() {
+            contradictions.sort();
+            return Err(contradictions);
+        }
+        let said = visitor.said.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Self { shares, said })
+    }
+
+    /// What tells groups apart, without what the plan says of single inodes.
+    pub(crate) fn of_shares(plan: &Resolved) -> Self {
+        Self { shares: shares(plan), said: HashMap::new() }
+    }
+
+    /// The number of the entry's share: names of one source inode become one inode of the
+    /// target only within a share. It is 0 but for entries that copy once more, through a
+    /// symlink, what another entry copies.
+    pub(crate) fn share(&self, (t, e): (usize, usize)) -> u32 {
+        self.shares.get(t).and_then(|shares| shares.get(e)).copied().unwrap_or_default()
+    }
+
+    /// The same for a destination.
+    pub(crate) fn share_of(&self, plan: &Resolved, dst: &RelPath) -> u32 {
+        if self.shares.iter().flatten().all(|share| *share == 0) {
+            return 0;
+        }
+        let entries = plan
+            .targets
+            .iter()
+            .enumerate()
+            .flat_map(|(t, target)| target.entries.iter().enumerate().map(move |(e, entry)| ((t, e), entry)));
+        let nearest = entries.filter(|(_, e)| dst.strip_prefix(&e.dst).is_some()).max_by_key(|(_, e)| e.dst.depth());
+        nearest.map_or(0, |(index, _)| self.share(index))
+    }
+
+    /// What the plan says of the inode by any of its names.
+    pub(crate) fn say(&self, stat: &Stat, share: u32) -> Explicit {
+        match self.said.get(&(stat.dev, stat.ino, share)) {
+            Some(said) if stat.nlink > 1 => Explicit { uid: said.uid, gid: said.gid, mode: said.mode },
+            _ => Explicit::default(),
+        }
+    }
+}
+
+/// Entries that come to a part of the source that another entry copies as well, and not at
+/// the same place, get a number of their own.
+fn shares(plan: &Resolved) -> Vec<Vec<u32>> {
+    let mut shares: Vec<Vec<u32>> = plan.targets.iter().map(|t| vec![0; t.entries.len()]).collect();
+    let mut entries: Vec<_> = plan
+        .targets
+        .iter()
+        .enumerate()
+        .flat_map(|(t, target)| target.entries.iter().enumerate().map(move |(e, entry)| ((t, e), entry)))
+        .filter(|(_, entry)| entry.presence == Presence::Present)
+        .collect();
+    // What lies where the plan names it comes first, outer before inner.
+    entries.sort_by_key(|(_, entry)| (entry.real != entry.src, entry.src.depth()));
+    let mut last = 0;
+    for (at, ((t, e), entry)) in entries.iter().enumerate() {
+        let before = &entries[..at];
+        // An outer walk leaves an inner entry to itself where it meets it by its name.
+        let meets = |outer: &Entry| match entry.src.strip_prefix(&outer.src) {
+            Some(below) => entry.real.strip_prefix(&outer.real) == Some(below),
+            None => false,
+        };
+        let overlaps = |other: &Entry| {
+            entry.real.strip_prefix(&other.real).is_some() || other.real.strip_prefix(&entry.real).is_some()
+        };
+        shares[*t][*e] = if let Some(((t, e), _)) = before.iter().rev().find(|(_, outer)| meets(outer)) {
+            shares[*t][*e]
+        } else if entry.real != entry.src && before.iter().any(|(_, other)| overlaps(other)) {
+            last += 1;
+            last
+        } else {
+            0
+        };
+    }
+    shares
+}
+
+struct Visitor<'a> {
+    plan: &'a Resolved,
+    sources: Sources,
+    cross_mounts: bool,
+    owners: bool,
+    shares: &'a [Vec<u32>],
+    said: Mutex<HashMap<Key, Said>>,
+    contradictions: Mutex<Vec<String>>,
+}
+
+/// A directory of the source and its place.
+struct At {
+    dst: RelPath,
+    target: usize,
+    share: u32,
+    cursor: Option<usize>,
+    covering: Covering,
+}
+
+impl Visitor<'_> {
+    /// Looks at the entry itself, and at what a fixup names in it.
+    fn look(&self, (t, e): (usize, usize), entry: &Entry, source: &Root) {
+        let share = self.shares[t][e];
+        let stat = |path: &RelPath| source.open_strict(path, OFlags::PATH | OFlags::NOFOLLOW).and_then(stat_fd);
+        let own = entry.explicit();
+        if let Ok(stat) = stat(&entry.real) {
+            self.add(&entry.dst, share, own, &stat);
+        }
+        let paths: BTreeSet<&RelPath> = self.plan.fixups.iter().map(|fixup| &fixup.path).collect();
+        for path in paths {
+            let Some(below) = path.strip_prefix(&entry.dst).filter(|below| !below.is_root()) else { continue };
+            // Each name counts once: the walk comes to what lies below a recursive fixup.
+            let above = |fixup: &Fixup| path.strip_prefix(&fixup.path).is_some_and(|below| !below.is_root());
+            if self.plan.fixups.iter().any(|fixup| fixup.recursive && above(fixup))
+                || self.is_in_another(entry, &below)
+                || self.plan.targets[t].leaves_out_below_entry(path, false)
+            {
+                continue;
+            }
+            if let Ok(stat) = stat(&entry.real.join_path(&below)) {
+                self.add(path, share, Explicit::default(), &stat);
+            }
+        }
+    }
+
+    /// True when `below` lies in an entry inside `entry`.
+    fn is_in_another(&self, entry: &Entry, below: &RelPath) -> bool {
+        let mut at = self.sources.find(&entry.src);
+        below.names().any(|name| {
+            at = at.and_then(|above| self.sources.child(above, &name));
+            at.is_some_and(|at| self.sources.entry(at).is_some())
+        })
+    }
+
+    /// Where recursive fixups reach into the entry.
+    fn starts(&self, (t, e): (usize, usize), entry: &Entry, source: &Root) -> Vec<Start<At>> {
+        let recursive = || self.plan.fixups.iter().filter(|fixup| fixup.recursive);
+        let mut places: Vec<RelPath> = Vec::new();
+        if recursive().any(|fixup| entry.dst.strip_prefix(&fixup.path).is_some()) {
+            places.push(RelPath::root());
+        } else {
+            let mut below: Vec<RelPath> = recursive().filter_map(|f| f.path.strip_prefix(&entry.dst)).collect();
+            below.sort_by_key(RelPath::depth);
+            for path in below {
+                if !places.iter().any(|place| path.strip_prefix(place).is_some()) {
+                    places.push(path);
+                }
+            }
+        }
+        let start = |below: RelPath| {
+            let (path, dst) = (entry.real.join_path(&below), entry.dst.join_path(&below));
+            let dir = source.open_strict(&path, ENTRY).map(SourceDir::from_fd).ok()?;
+            let stat = dir.stat().ok()?;
+            let cursor = self.sources.find(&entry.src.join_path(&below));
+            let is_other = self.is_in_another(entry, &below)
+                || !below.is_root() && self.plan.targets[t].leaves_out_below_entry(&dst, true);
+            let covering = Covering::of(self.plan, &dst);
+            let place = At { dst, target: t, share: self.shares[t][e], cursor, covering };
+            (!is_other).then_some(Start { path, dir, stat, place })
+        };
+        places.into_iter().filter_map(start).collect()
+    }
+
+    /// What the plan says of the inode by the name `dst`.
+    fn add(&self, dst: &RelPath, share: u32, own: Explicit, stat: &Stat) {
+        if stat.nlink < 2 || stat.kind == Kind::Directory {
+            return;
+        }
+        if let (Some(dir), Some(name)) = (dst.parent(), dst.last()) {
+            let covering = Covering::of(self.plan, &dir);
+            self.say(share, own.then(covering.say(self.plan, &name, stat.kind).0), stat, || dst.clone());
+        }
+    }
+
+    fn say(&self, share: u32, word: Explicit, stat: &Stat, path: impl FnOnce() -> RelPath) {
+        let mode = word.mode.filter(|_| stat.kind != Kind::Symlink);
+        let (uid, gid) = if self.owners { (word.uid, word.gid) } else { (None, None) };
+        if (uid, gid, mode) == (None, None, None) {
+            return;
+        }
+        let new = Said { uid, gid, mode, names: 1, uniform: true };
+        let key = (stat.dev, stat.ino, share);
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(had) = said.get_mut(&key) else {
+            said.insert(key, new);
+            return;
+        };
+        // Set-ID bits that one mode asks for and the other keeps may come to differ.
+        let bits = |mode: Change| format!("{:04o}", mode.of(stat.mode & !SET_ID, false));
+        for (what, had, new) in [
+            ("owner", had.uid.map(|id| id.to_string()), new.uid.map(|id| id.to_string())),
+            ("group", had.gid.map(|id| id.to_string()), new.gid.map(|id| id.to_string())),
+            ("mode", had.mode.map(bits), new.mode.map(bits)),
+        ] {
+            if let (Some(had), Some(new)) = (had, new)
+                && had != new
+            {
+                let words = format!(
+                    "{}: the plan gives this inode the {what} {new} by this name and {had} by another one of its \
+                     {} names, which are hard links; give all of them the same, or leave one out of the plan",
+                    path(),
+                    stat.nlink
+                );
+                self.contradictions.lock().unwrap_or_else(PoisonError::into_inner).push(words);
+                return;
+            }
+        }
+        let same = (had.uid, had.gid, had.mode.map(bits)) == (uid, gid, mode.map(bits));
+        *had = Said {
+            uid: had.uid.or(uid),
+            gid: had.gid.or(gid),
+            mode: had.mode.or(mode),
+            names: had.names + 1,
+            uniform: had.uniform && same,
+        };
+        // Each name says by itself what all of them say.
+        if had.uniform && had.names == stat.nlink {
+            said.remove(&key);
+        }
+    }
+}
+
+impl Visit for Visitor<'_> {
+    type Place = At;
+
+    fn entry(&self, above: &At, _: &SourceDir, name: &Name, stat: &Stat) -> Option<At> {
+        let is_dir = stat.kind == Kind::Directory;
+        if !is_dir && stat.nlink < 2 {
+            return None;
+        }
+        let cursor = above.cursor.and_then(|at| self.sources.child(at, name));
+        let dst = above.dst.join(name);
+        if cursor.is_some_and(|at| self.sources.entry(at).is_some())
+            || self.plan.targets[above.target].excludes(&dst, is_dir)
+            || stat.mount_root && !self.cross_mounts
+        {
+            return None;
+        }
+        if !is_dir {
+            self.say(above.share, above.covering.say(self.plan, name, stat.kind).0, stat, || dst);
+            return None;
+        }
+        let covering = Covering::of(self.plan, &dst);
+        Some(At { dst, target: above.target, share: above.share, cursor, covering })
+    }
+
+    /// The copy meets it too, and reports it.
+    fn unreadable(&self, _: Unread<'_, At>) {}
+}

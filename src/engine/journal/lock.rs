@@ -1,0 +1,82 @@
+//! The lock of a plan's run: flock(2) on a file that says who holds it.
+
+use super::JournalError;
+use super::state_dir::StateDir;
+use crate::base::path::escape;
+use crate::sys::{Errno, Op, retry};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FlockOperation, OFlags};
+use std::io::{Read, Seek, Write};
+use std::path::Path;
+
+/// Bytes of the lock file that are shown.
+const SHOWN: u64 = 200;
+
+/// Who holds the lock, if anybody; looks without creating anything.
+pub(super) fn holder(dir: &StateDir, name: &str, path: &Path) -> Result<Option<String>, JournalError> {
+    if dir.look(name)?.is_none() {
+        return Ok(None);
+    }
+    let fail = |operation| move |errno| JournalError::File { path: path.to_path_buf(), operation, errno };
+    let fd = open_present(dir, name).map_err(fail("open the lock"))?;
+    match seize(&fd) {
+        Ok(()) => Ok(None),
+        Err(Errno::WOULDBLOCK) => Ok(Some(text(fd))),
+        Err(errno) => Err(fail("ask for the lock")(errno)),
+    }
+}
+
+/// Takes the lock for a run, and says so in the file.
+pub(super) fn take(dir: &StateDir, name: &str, path: &Path) -> Result<std::fs::File, JournalError> {
+    let fail = |operation| move |errno| JournalError::File { path: path.to_path_buf(), operation, errno };
+    dir.look(name)?;
+    let fd = dir.open_file(name, OFlags::RDWR | OFlags::CREATE).map_err(fail("open the lock"))?;
+    let mut file = std::fs::File::from(seized(fd, path)?);
+    let text = format!("pid {}, started {}\n", std::process::id(), crate::base::clock::now().rfc3339());
+    // Over what is there: on a full disk its block is not given up for one that cannot be had.
+    let written =
+        file.rewind().and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.set_len(text.len() as u64));
+    match written.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)) {
+        // It is held all the same; the first row will tell.
+        Ok(()) | Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Ok(file),
+        Err(errno) => Err(fail("write the lock")(errno)),
+    }
+}
+
+/// Takes the lock without writing, where there is one: on a read-only disk.
+pub(super) fn take_unwritten(dir: &StateDir, name: &str, path: &Path) -> Result<Option<std::fs::File>, JournalError> {
+    if dir.look(name)?.is_none() {
+        return Ok(None);
+    }
+    let fail = |errno| JournalError::File { path: path.to_path_buf(), operation: "open the lock", errno };
+    let fd = open_present(dir, name).map_err(fail)?;
+    seized(fd, path).map(|fd| Some(fd.into()))
+}
+
+fn open_present(dir: &StateDir, name: &str) -> Result<OwnedFd, Errno> {
+    match dir.open_file(name, OFlags::RDWR) {
+        Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => dir.open_file(name, OFlags::RDONLY),
+        opened => opened,
+    }
+}
+
+fn seize(fd: &OwnedFd) -> Result<(), Errno> {
+    retry(Op::Flock, || rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive))
+}
+
+fn seized(fd: OwnedFd, path: &Path) -> Result<OwnedFd, JournalError> {
+    match seize(&fd) {
+        Ok(()) => Ok(fd),
+        Err(Errno::WOULDBLOCK) => Err(JournalError::Locked { path: path.into(), holder: text(fd) }),
+        Err(errno) => Err(JournalError::File { path: path.into(), operation: "take the lock", errno }),
+    }
+}
+
+/// What the holder wrote: escaped, and no more than a line needs.
+fn text(fd: OwnedFd) -> String {
+    let mut bytes = Vec::new();
+    match std::fs::File::from(fd).take(SHOWN).read_to_end(&mut bytes) {
+        Ok(_) if !bytes.trim_ascii().is_empty() => escape(bytes.trim_ascii()).into_owned(),
+        _ => "its process is not known".to_string(),
+    }
+}

@@ -1,0 +1,100 @@
+//! What the journal knows of earlier runs: when they ran, how they ended, and what
+//! they could not copy or keep.
+
+use super::{JournalError, Reader};
+use crate::base::path::RelPath;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::loss::Lost;
+use crate::engine::events::problem::Problem;
+use rusqlite::{OptionalExtension, Row};
+
+/// One run of the plan.
+#[derive(Clone, Debug)]
+pub struct PastRun {
+    /// Its number.
+    pub id: i64,
+    /// `copy` or `verify`.
+    pub kind: String,
+    /// RFC 3339.
+    pub started: String,
+    /// The same; `None` when it was killed, or is alive.
+    pub ended: Option<String>,
+    /// The word of its exit status.
+    pub outcome: Option<String>,
+    /// Problems in its report.
+    pub problems: Option<u64>,
+    /// The command that goes on.
+    pub command: Option<String>,
+    /// Entries that it had to see to.
+    pub expected: Option<u64>,
+    /// When its copy came to its end; `None` when that was stopped or killed before.
+    pub copied: Option<String>,
+}
+
+const RUN: &str =
+    "SELECT id, kind, started, ended, outcome, report ->> '$.problem_count', command, expected, copied FROM run";
+
+fn decode(row: &Row<'_>) -> Result<PastRun, rusqlite::Error> {
+    let unsigned = |column| row.get::<_, Option<i64>>(column).map(|value| value.map(i64::cast_unsigned));
+    Ok(PastRun {
+        id: row.get(0)?,
+        kind: row.get(1)?,
+        started: row.get(2)?,
+        ended: row.get(3)?,
+        outcome: row.get(4)?,
+        problems: unsigned(5)?,
+        command: row.get(6)?,
+        expected: unsigned(7)?,
+        copied: row.get(8)?,
+    })
+}
+
+impl Reader {
+    /// All runs, the oldest first.
+    pub fn runs(&self) -> Result<Vec<PastRun>, JournalError> {
+        let ask = || self.connection().prepare(&format!("{RUN} ORDER BY id"))?.query_map([], decode)?.collect();
+        self.wrap(ask())
+    }
+
+    /// The last run that copied, whatever became of it.
+    pub fn last_copy(&self) -> Result<Option<PastRun>, JournalError> {
+        let sql = format!("{RUN} WHERE kind = 'copy' ORDER BY id DESC LIMIT 1");
+        self.wrap(self.connection().query_row(&sql, [], decode).optional())
+    }
+
+    /// The report of a run, as JSON; `None` when it has none.
+    pub fn report_of(&self, run: i64) -> Result<Option<String>, JournalError> {
+        let sql = "SELECT report FROM run WHERE id = ?1";
+        self.wrap(self.connection().query_row(sql, [run], |row| row.get(0)).optional().map(Option::flatten))
+    }
+
+    /// Calls `each` with what the last copying runs could not copy or keep, by path.
+    pub fn each_problem(&self, mut each: impl FnMut(Problem)) -> Result<(), JournalError> {
+        let mut ask = || {
+            let mut statement = self.connection().prepare(
+                "SELECT path, kind, attribute, target, message, expected, found, lost FROM problem ORDER BY path",
+            )?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                // A kind of a later release.
+                let Some(kind) = ProblemKind::from_word(&row.get::<_, String>(1)?) else { continue };
+                let path = RelPath::new(&row.get::<_, Vec<u8>>(0)?).unwrap_or_default();
+                let mut problem = Problem::new(path, kind, row.get::<_, String>(4)?);
+                problem.target = row.get(3)?;
+                problem.attribute = Some(row.get::<_, String>(2)?).filter(|attribute| !attribute.is_empty());
+                (problem.expected, problem.found) = (row.get(5)?, row.get(6)?);
+                let lost = Lost::from_bits(row.get(7)?).each().next();
+                each(lost.into_iter().fold(problem, |problem, loss| problem.of_disk(0, loss)));
+            }
+            Ok(())
+        };
+        self.wrap(ask())
+    }
+
+    /// True when one of the last copying runs had a problem with just this path.
+    pub fn has_problem(&self, path: &RelPath) -> Result<bool, JournalError> {
+        let sql = "SELECT EXISTS(SELECT 1 FROM problem WHERE path = ?1)";
+        let ask = || self.connection().prepare_cached(sql)?.query_row([path.as_bytes()], |row| row.get(0));
+        self.wrap(ask())
+    }
+}

@@ -1,0 +1,383 @@
+//! Questions to the journal.
+
+use super::JournalError;
+use super::connect::Held;
+use super::row::{Member, Row, SourceId, State};
+use super::schema::COLUMNS;
+use crate::base::path::{Name, RelPath};
+use crate::engine::content::digest::{Algorithm, ChunkValue, Digest};
+use crate::engine::events::loss::{Loss, Lost};
+use crate::engine::meta::{Rights, Wanted, Xattrs};
+use crate::sys::flags::Flags;
+use crate::sys::stat::{Kind, Time};
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension};
+use std::path::PathBuf;
+
+/// A read-only connection; one for each thread that asks.
+#[derive(Debug)]
+pub struct Reader {
+    connection: Connection,
+    path: PathBuf,
+    /// Ends after the connection.
+    _held: Held,
+}
+
+impl Reader {
+    pub(super) fn new(connection: Connection, path: PathBuf, held: Held) -> Self {
+        Self { connection, path, _held: held }
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn wrap<T>(&self, result: Result<T, rusqlite::Error>) -> Result<T, JournalError> {
+        result.map_err(|source| JournalError::database_of(&self.path, source, &self.connection))
+    }
+
+    /// Several questions are answered from one state of the journal, and each costs
+    /// no lock of its own, until [`Self::let_go`].
+    pub fn hold(&self) -> Result<(), JournalError> {
+        self.wrap(self.connection.execute_batch("BEGIN"))
+    }
+
+    /// Ends [`Self::hold`].
+    pub fn let_go(&self) -> Result<(), JournalError> {
+        self.wrap(self.connection.execute_batch("COMMIT"))
+    }
+
+    /// What the last run that copied has counted, entries and bytes with data, if it
+    /// came to its end.
+    pub fn last_totals(&self) -> Result<Option<(u64, u64)>, JournalError> {
+        let ask = || {
+            let sql = "SELECT outcome, report ->> '$.totals.entries', report ->> '$.totals.bytes', \
+                       report ->> '$.totals.allocated_bytes' FROM run \
+                       WHERE kind = 'copy' AND report ->> '$.totals.entries' > 0 ORDER BY id DESC LIMIT 1";
+            let totals = |row: &rusqlite::Row<'_>| {
+                let counts = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?.min(row.get(3)?));
+                Ok((row.get::<_, String>(0)?, counts.0.cast_unsigned(), counts.1.cast_unsigned()))
+            };
+            self.connection.query_row(sql, [], totals).optional()
+        };
+        let last = self.wrap(ask())?;
+        Ok(last
+            .filter(|(outcome, ..)| outcome == "ok" || outcome == "problems")
+            .map(|(_, entries, bytes)| (entries, bytes)))
+    }
+
+    /// The row of `name` in the directory `dir`.
+    pub fn find(&self, dir: i64, name: &Name) -> Result<Option<Row>, JournalError> {
+        let ask = || {
+            let mut statement =
+                self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE dir = ?1 AND name = ?2"))?;
+            statement.query_row((dir, name.as_bytes()), decode).optional()
+        };
+        self.wrap(ask())
+    }
+
+    /// The values of a large file's chunks that the target has, by index.
+    pub fn chunks(&self, dir: i64, name: &[u8]) -> Result<Vec<(u64, ChunkValue)>, JournalError> {
+        let ask = || {
+            let mut statement = self
+                .connection
+                .prepare_cached("SELECT idx, value FROM chunk WHERE dir = ?1 AND name = ?2 ORDER BY idx")?;
+            statement.query_map((dir, name), |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?)))?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// Up to `limit` directories that no run has finished, and how many there are.
+    pub fn open_directories(&self, limit: u32) -> Result<(Vec<Row>, u64), JournalError> {
+        let ask = || {
+            let sql = format!("SELECT {COLUMNS} FROM item WHERE state = 0 ORDER BY dir, name LIMIT ?1");
+            let rows = self.connection.prepare(&sql)?.query_map([limit], decode)?.collect::<Result<_, _>>()?;
+            let count = "SELECT count(*) FROM item WHERE state = 0";
+            let count: i64 = self.connection.query_row(count, [], |row| row.get(0))?;
+            Ok((rows, count.cast_unsigned()))
+        };
+        self.wrap(ask())
+    }
+
+    /// The large files that no run has finished.
+    pub fn partial(&self) -> Result<Vec<Row>, JournalError> {
+        let ask = || {
+            let mut statement =
+                self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE state = 4"))?;
+            statement.query_map([], decode)?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// The row of a path below the root.
+    pub fn find_path(&self, path: &RelPath) -> Result<Option<Row>, JournalError> {
+        let mut dir = 0;
+        let mut row = None;
+        for name in path.names() {
+            if let Some(above) = row.take() {
+                let Row { id: Some(id), .. } = above else { return Ok(None) };
+                dir = id;
+            }
+            match self.find(dir, &name)? {
+                Some(found) => row = Some(found),
+                None => return Ok(None),
+            }
+        }
+        Ok(row)
+    }
+
+    /// True when a finished row other than an alias stands for the inode of `row`:
+    /// only such a one has its content verified.
+    pub fn vouched_for(&self, row: &Row) -> Result<bool, JournalError> {
+        let Some(source) = row.source else { return Ok(false) };
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT EXISTS(SELECT 1 FROM item WHERE src_ino = ?1 AND alias = 0 AND nlink > 1 AND kind <> 'd' \
+                 AND state = 1 AND dst_ino = ?2)",
+            )?;
+            statement.query_row((source.ino.cast_signed(), row.dst_ino.cast_signed()), |row| row.get(0))
+        };
+        self.wrap(ask())
+    }
+
+    /// Calls `each` with every name that the directory `dir` has a row for, whatever its state.
+    pub fn names(&self, dir: i64, mut each: impl FnMut(Name)) -> Result<(), JournalError> {
+        let mut ask = || {
+            let mut statement = self.connection.prepare_cached("SELECT name FROM item WHERE dir = ?1")?;
+            let mut rows = statement.query([dir])?;
+            while let Some(row) = rows.next()? {
+                // Only damage gives a name that is none.
+                Name::new(row.get_ref(0)?.as_blob()?).into_iter().for_each(&mut each);
+            }
+            Ok(())
+        };
+        self.wrap(ask())
+    }
+
+    /// True when `name` in the directory `dir` has a row, whatever its state.
+    pub fn knows(&self, dir: i64, name: &Name) -> Result<bool, JournalError> {
+        let ask = || {
+            let mut statement =
+                self.connection.prepare_cached("SELECT EXISTS(SELECT 1 FROM item WHERE dir = ?1 AND name = ?2)")?;
+            statement.query_row((dir, name.as_bytes()), |row| row.get(0))
+        };
+        self.wrap(ask())
+    }
+
+    /// The finished entries, and no aliases, made from a linked inode of the number `ino`
+    /// that are `wanted`: the number alone may be another file system's, or an older state's. A
+    /// copy that stands in for a link is not among them.
+    pub fn find_linked(&self, ino: u64, wanted: impl Fn(&Row) -> bool) -> Result<Vec<Row>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND alias = 0 AND nlink > 1 AND kind <> 'd' AND state = 1 \
+                 AND lost & {} = 0",
+                Loss::Apart.bit()
+            ))?;
+            let rows = statement.query_map([ino.cast_signed()], decode)?;
+            rows.filter(|row| row.as_ref().map_or(true, &wanted)).collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// Hands out, inode number by inode number, the names of linked source inodes, whole or bad, that
+    /// are several inodes on the target; those that no link could be made for are not among them.
+    pub fn split_groups(
+        &self,
+        mut each: impl FnMut(Vec<Member>) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let apart = Loss::Links.bit() | Loss::Apart.bit();
+        let linked = format!(
+            "FROM item WHERE nlink > 1 AND kind <> 'd' AND state IN (1, 3) AND src_volume IS NOT NULL AND lost & {apart} = 0"
+        );
+        let numbers = format!("SELECT src_ino {linked} GROUP BY src_ino HAVING count(DISTINCT dst_ino) > 1");
+        let mut statement = self.wrap(self.connection.prepare_cached(&numbers))?;
+        let mut numbers = self.wrap(statement.query([]))?;
+        while let Some(number) = self.wrap(numbers.next())? {
+            let ask = || {
+                let ino: i64 = number.get(0)?;
+                let sql = format!("SELECT {COLUMNS} {linked} AND src_ino = ?1");
+                let mut statement = self.connection.prepare_cached(&sql)?;
+                statement.query_map([ino], decode)?.map(|row| row.map(Member::of)).collect()
+            };
+            each(self.wrap(ask())?)?;
+        }
+        Ok(())
+    }
+
+    /// Numbers and keys of the source's file systems.
+    pub fn volumes(&self) -> Result<Vec<(i64, String)>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached("SELECT id, key FROM volume ORDER BY id")?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// The row of the directory with this id.
+    pub fn directory(&self, id: i64) -> Result<Option<Row>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE id = ?1"))?;
+            statement.query_row([id], decode).optional()
+        };
+        self.wrap(ask())
+    }
+
+    /// True when a directory of `target` other than `name` in `dir` was the inode `ino` at its end.
+    pub fn has_other_directory(&self, ino: u64, target: u32, dir: i64, name: &Name) -> Result<bool, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(
+                "SELECT EXISTS(SELECT 1 FROM item WHERE dst_ino = ?1 AND id IS NOT NULL AND target = ?2 \
+                 AND (dir, name) <> (?3, ?4))",
+            )?;
+            statement.query_row((ino.cast_signed(), target, dir, name.as_bytes()), |row| row.get(0))
+        };
+        self.wrap(ask())
+    }
+
+    /// The path of a directory below the root, from its id.
+    pub fn path_of(&self, mut id: i64) -> Result<RelPath, JournalError> {
+        let mut names = Vec::new();
+        while id != 0 {
+            // A cycle or a gap can only be damage; the walk up is bounded by the deepest tree Linux can hold.
+            let Some(row) = self.directory(id)? else { break };
+            names.push(row.name);
+            id = row.dir;
+            if names.len() > 1_000_000 {
+                break;
+            }
+        }
+        names.reverse();
+        Ok(RelPath::new(&names.join(&b'/')).unwrap_or_default())
+    }
+
+    /// Up to `limit` rows after the key `(dir, name)`, in the order of the key,
+    /// that verification looks at: finished and bad ones.
+    pub fn page(&self, after: (i64, &[u8]), unverified_only: bool, limit: u32) -> Result<Vec<Row>, JournalError> {
+        let filter = if unverified_only { "AND verified IS NULL" } else { "" };
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM item WHERE (dir, name) > (?1, ?2) AND state IN (1, 3) {filter} \
+                 ORDER BY dir, name LIMIT ?3"
+            ))?;
+            statement.query_map((after.0, after.1, limit), decode)?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// Up to `limit` finished rows after the key `(dir, name)` whose inode shall be
+    /// immutable or append-only.
+    pub fn sticky_page(&self, after: (i64, &[u8]), limit: u32) -> Result<Vec<Row>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM item WHERE (dir, name) > (?1, ?2) AND state = 1 AND flags & 48 <> 0 \
+                 ORDER BY dir, name LIMIT ?3"
+            ))?;
+            statement.query_map((after.0, after.1, limit), decode)?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// Entries and bytes that verification will look at; linked inodes count once.
+    pub fn verify_load(&self, unverified_only: bool) -> Result<(u64, u64), JournalError> {
+        let filter = if unverified_only { "AND verified IS NULL" } else { "" };
+        let ask = || {
+            self.connection.query_row(
+                &format!(
+                    "SELECT count(*), coalesce(sum(CASE WHEN kind = 'f' AND alias = 0 THEN size ELSE 0 END), 0) \
+                     FROM item WHERE state IN (1, 3) {filter}"
+                ),
+                [],
+                |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned())),
+            )
+        };
+        self.wrap(ask())
+    }
+
+    /// The largest directory id in use.
+    ///
+    /// A row whose directory was never recorded must not come to belong to another one.
+    pub fn last_id(&self) -> Result<i64, JournalError> {
+        let ask = || {
+            self.connection.query_row("SELECT max((SELECT coalesce(max(id), 0) FROM item WHERE id IS NOT NULL), (SELECT coalesce(max(dir), 0) FROM item))", [], |row| row.get(0))
+        };
+        self.wrap(ask())
+    }
+
+    /// Names of the targets by number.
+    pub fn targets(&self) -> Result<Vec<String>, JournalError> {
+        let ask = || {
+            let mut statement = self.connection.prepare_cached("SELECT name FROM target ORDER BY id")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// A value of the `meta` table.
+    pub fn meta(&self, key: &str) -> Result<Option<String>, JournalError> {
+        let ask =
+            || self.connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional();
+        self.wrap(ask())
+    }
+}
+
+fn damaged(column: usize, what: &'static str) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, what.into())
+}
+
+fn time(row: &rusqlite::Row<'_>, column: usize) -> Result<Option<Time>, rusqlite::Error> {
+    let (sec, nsec): (Option<i64>, Option<u32>) = (row.get(column)?, row.get(column + 1)?);
+    Ok(sec.zip(nsec).map(|(sec, nsec)| Time { sec, nsec }))
+}
+
+fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
+    let unsigned = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
+    let kind = Kind::from_letter(&row.get::<_, String>(5)?).ok_or_else(|| damaged(5, "unknown kind"))?;
+    let owner = row.get::<_, Option<u32>>(8)?.zip(row.get::<_, Option<u32>>(9)?);
+    let volume = row.get(14)?;
+    let source = match (row.get::<_, Option<i64>>(15)?, time(row, 16)?) {
+        (Some(ino), Some(ctime)) => Some(SourceId { volume, ino: ino.cast_unsigned(), ctime }),
+        _ => None,
+    };
+    let digest = match (row.get::<_, Option<i64>>(22)?, row.get::<_, Option<[u8; 32]>>(23)?) {
+        (Some(0), Some(bytes)) => Some(Digest { algorithm: Algorithm::Blake3, bytes }),
+        (Some(1), Some(bytes)) => Some(Digest { algorithm: Algorithm::NonZeroChunks, bytes }),
+        (None, None) => None,
+        _ => return Err(damaged(22, "unknown digest algorithm")),
+    };
+    let xattrs = match row.get::<_, Option<Vec<u8>>>(25)? {
+        None => None,
+        Some(bytes) => Some(Xattrs::from_bytes(&bytes).ok_or_else(|| damaged(25, "damaged attributes"))?),
+    };
+    Ok(Row {
+        dir: row.get(0)?,
+        name: row.get(1)?,
+        id: row.get(2)?,
+        target: row.get(3)?,
+        state: State::from_number(row.get(4)?).ok_or_else(|| damaged(4, "unknown state"))?,
+        size: unsigned(6)?,
+        rdev: unsigned(12)?,
+        nlink: row.get(13)?,
+        source,
+        dst_ino: unsigned(18)?,
+        dst_ctime: time(row, 19)?.ok_or_else(|| damaged(19, "no ctime"))?,
+        alias: row.get(21)?,
+        digest,
+        link: row.get(24)?,
+        wanted: Wanted {
+            kind,
+            mode: row.get(7)?,
+            owner,
+            atime: None,
+            mtime: time(row, 10)?,
+            xattrs,
+            flags: Flags::from_bits(row.get(26)?),
+            given_up: Flags::from_bits(row.get(31)?),
+            project: row.get(27)?,
+            lost: Lost::from_bits(row.get(28)?),
+            rights: Rights::default(),
+        },
+        verified: row.get(29)?,
+        allocated: unsigned(30)?,
+    })
+}

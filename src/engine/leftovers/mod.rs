@@ -1,0 +1,173 @@
+//! What interrupted runs left on the target and no run would come to by itself:
+//! halves of large files whose source is gone, halves that no record knows, and
+//! temporary names.
+//!
+//! The journal says durably, before the first byte is copied, that a run may leave
+//! such things, and at its end that it has left none. In between the next run looks
+//! through the directories of the target: rows cannot name what a kill left before they
+//! were committed.
+
+mod walk;
+
+use super::events::kind::ProblemKind;
+use super::events::problem::{Problem, Problems};
+use super::events::stop::Stop;
+use super::journal::{Journal, JournalError, Row, WriterHandle};
+use super::mapping::resolved::Resolved;
+use super::tree::temporary::temporary_name;
+use crate::base::human;
+use crate::base::path::{Name, RelPath};
+use crate::sys::dir::{TargetDir, open_target};
+use crate::sys::file::set_times;
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, Stat, Time};
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, effective_ids, leads_nowhere};
+use rustix::fs::OFlags;
+use walk::Walk;
+
+/// Removes all that, before anything is copied: the room may be needed. False when
+/// something of it could not be removed or is not known to be ours.
+pub fn clear(
+    plan: &Resolved,
+    journal: &Journal,
+    writer: &WriterHandle,
+    problems: &Problems,
+    stop: &Stop,
+) -> Result<bool, JournalError> {
+    clear_unfinished(plan, journal, writer, problems)?;
+    let mut places = journal.declared()?;
+    places.extend(journal.undeclared()?);
+    places.sort_by(|a, b| a.dst.as_bytes().cmp(b.dst.as_bytes()));
+    let reader = journal.reader()?;
+    let mut walk = Walk::new(plan, &reader, journal.directory_id()?, problems, stop);
+    let mut outer: Vec<RelPath> = Vec::new();
+    for place in places {
+        if outer.iter().any(|dst| place.dst.strip_prefix(dst).is_some()) {
+            continue;
+        }
+        walk.entry(&place.dst)?;
+        outer.push(place.dst);
+    }
+    let found = walk.found;
+    if found.names > 0 {
+        let first = found.first.unwrap_or_default();
+        problems.note(format!(
+            "{} temporary names that an interrupted run left were removed; the first is {first}",
+            human::count(found.names)
+        ));
+    }
+    Ok(found.all_gone)
+}
+
+/// Removes unfinished copies of large files that no run will finish: their source
+/// is gone, or left out by now. Only for a run that was not stopped: what it did not
+/// finish, nobody asks for.
+pub fn clear_unfinished(
+    plan: &Resolved,
+    journal: &Journal,
+    writer: &WriterHandle,
+    problems: &Problems,
+) -> Result<(), JournalError> {
+    let reader = journal.reader()?;
+    for row in reader.partial()? {
+        let (parent, Ok(name)) = (reader.path_of(row.dir)?, Name::new(&row.name)) else { continue };
+        let path = parent.join(&name);
+        if is_in_source(plan, &path) {
+            // It could not be read or written, which is a problem already; a later run goes
+            // on with it. Without its half, a row would speak for whoever gets the inode next.
+            if !stands(plan, &parent, &name, row.dst_ino) {
+                writer.forget(path);
+                if stands_older(plan, &parent, &name, &row) {
+                    // A writer that failed has ended the run.
+                    if !writer.replacing(vec![row]) {
+                        return Ok(());
+                    }
+                }
+            }
+            continue;
+        }
+        match open_target(&plan.root, &parent).and_then(|dir| remove(&dir, &name, row.dst_ino)) {
+            Ok(true) => {
+                problems.note(format!("{path}: the unfinished copy of an earlier run was removed, its source is gone"));
+            }
+            Ok(false) => {}
+            Err(errno) if leads_nowhere(errno) => {}
+            Err(errno) => {
+                // The row stays, so that the next run tries again.
+                let what = "remove the unfinished copy of an earlier run";
+                let mut problem = Problem::failed(path, ProblemKind::Io, what, errno);
+                problem.message.push_str("; its source is gone and it may be torn: look at it and remove it");
+                problems.add(problem);
+                continue;
+            }
+        }
+        writer.forget(path);
+    }
+    writer.flush();
+    Ok(())
+}
+
+/// True when the backup has what goes to `path`, and no pattern leaves it out.
+fn is_in_source(plan: &Resolved, path: &RelPath) -> bool {
+    let Ok(source) = Root::open(&plan.source) else { return true };
+    plan.targets.iter().any(|target| {
+        !target.leaves_out_below_entry(path, false)
+            && target.entries.iter().any(|entry| {
+                let src = path.strip_prefix(&entry.dst).map(|below| entry.src.join_path(&below));
+                src.is_some_and(|src| source.open_in(&src, OFlags::PATH | OFlags::NOFOLLOW).is_ok())
+            })
+    })
+}
+
+/// True unless the target surely has no such inode at either name.
+fn stands(plan: &Resolved, parent: &RelPath, name: &Name, ino: u64) -> bool {
+    let dir = match open_target(&plan.root, parent) {
+        Ok(dir) => dir,
+        Err(errno) => return !leads_nowhere(errno),
+    };
+    [temporary_name(name), name.clone()].iter().any(|at| match dir.stat_at(at) {
+        Ok(stat) => (stat.kind, stat.ino) == (Kind::File, ino),
+        Err(errno) => errno != Errno::NOENT,
+    })
+}
+
+/// True when the older inode, which the unfinished copy `row` was to replace, stands there
+/// as it did: the row is all that says that it is nobody's change.
+fn stands_older(plan: &Resolved, parent: &RelPath, name: &Name, row: &Row) -> bool {
+    let there = open_target(&plan.root, parent).and_then(|dir| dir.stat_at(name));
+    row.dst_ctime != Time::default() && there.is_ok_and(|there| there.ctime == row.dst_ctime)
+}
+
+/// Unlinks the inode, as it was born, from its own or its temporary name.
+fn remove(dir: &TargetDir, name: &Name, ino: u64) -> Result<bool, Errno> {
+    for at in [temporary_name(name), name.clone()] {
+        let stat = match dir.stat_at(&at) {
+            Err(Errno::NOENT) => continue,
+            stat => stat?,
+        };
+        if (stat.kind, stat.ino) != (Kind::File, ino) {
+            continue;
+        }
+        if (stat.nlink, stat.mode) != (1, 0o600) {
+            // Dressed already, or somebody else's by now.
+            return Err(Errno::BUSY);
+        }
+        unlink_keeping_times(dir, &at)?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+/// Removes a name from a directory that may have its times already.
+fn unlink_keeping_times(dir: &TargetDir, name: &Name) -> Result<(), Errno> {
+    let above = dir.stat()?;
+    dir.unlink(name)?;
+    set_times(Holder::file(dir), Some(above.atime), above.mtime)
+}
+
+/// True for a file as it is born, that only whoever copies may read: not dressed yet.
+fn is_undressed(stat: &Stat) -> bool {
+    let mode = if stat.kind == Kind::Symlink { 0o777 } else { 0o600 };
+    stat.uid == effective_ids().0 && stat.nlink == 1 && stat.mode == mode
+}

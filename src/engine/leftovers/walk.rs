@@ -1,0 +1,262 @@
+//! The walk through the directories of the target.
+
+use super::{is_in_source, is_undressed, unlink_keeping_times};
+use crate::base::human;
+use crate::base::path::{Name, RelPath};
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::{Problem, Problems};
+use crate::engine::events::stop::Stop;
+use crate::engine::journal::{JournalError, Reader, State};
+use crate::engine::mapping::resolved::Resolved;
+use crate::engine::meta::mark::{self, Binding, Mark};
+use crate::engine::tree::temporary::{is_temporary, temporary_name};
+use crate::sys::dir::{TargetDir, open_target, read_batches};
+use crate::sys::stat::{Kind, Stat};
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, effective_ids, leads_nowhere};
+use rustix::fs::OFlags;
+
+/// Directories that stay open inside one another; deeper ones are opened from the root again.
+const OPEN: u32 = 16;
+/// A half that takes less room than this is left for the run that copies its file.
+const HALF: u64 = 1 << 20;
+
+/// What was found.
+pub(super) struct Found {
+    /// Temporary names that were removed.
+    pub(super) names: u64,
+    pub(super) first: Option<RelPath>,
+    /// Nothing is left that could be of an interrupted run.
+    pub(super) all_gone: bool,
+}
+
+pub(super) struct Walk<'a> {
+    plan: &'a Resolved,
+    reader: &'a Reader,
+    state: (u64, u64),
+    problems: &'a Problems,
+    stop: &'a Stop,
+    pub(super) found: Found,
+    /// Directories too deep to be entered from the one above.
+    waiting: Vec<RelPath>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(
+        plan: &'a Resolved,
+        reader: &'a Reader,
+        state: (u64, u64),
+        problems: &'a Problems,
+        stop: &'a Stop,
+    ) -> Self {
+        let found = Found { names: 0, first: None, all_gone: true };
+        Self { plan, reader, state, problems, stop, found, waiting: Vec::new() }
+    }
+
+    /// The destination of an entry: its own temporary name, and everything below it.
+    pub(super) fn entry(&mut self, dst: &RelPath) -> Result<(), JournalError> {
+        if let (Some(above), Some(name)) = (dst.parent(), dst.last()) {
+            match open_target(&self.plan.root, &above) {
+                Ok(dir) => self.temporary(&dir, &above, &temporary_name(&name), Some(&name))?,
+                Err(errno) => self.unreadable(&above, errno),
+            }
+        }
+        self.waiting.push(dst.clone());
+        while let Some(path) = self.waiting.pop() {
+            match open_target(&self.plan.root, &path) {
+                Ok(dir) => self.directory(&dir, &path, 0)?,
+                Err(errno) => self.unreadable(&path, errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not there holds nothing; in what we may not read we have made nothing.
+    fn unreadable(&mut self, path: &RelPath, errno: Errno) {
+        if !leads_nowhere(errno) && errno != Errno::ACCESS {
+            self.failed(path.clone(), "look for what an interrupted run left", errno);
+        }
+    }
+
+    fn failed(&mut self, path: RelPath, operation: &str, errno: Errno) {
+        self.found.all_gone = false;
+        self.problems.add(Problem::failed(path, ProblemKind::Io, operation, errno));
+    }
+
+    fn directory(&mut self, dir: &TargetDir, path: &RelPath, depth: u32) -> Result<(), JournalError> {
+        let stat = match dir.stat() {
+            Ok(stat) => stat,
+            Err(errno) => {
+                self.unreadable(path, errno);
+                return Ok(());
+            }
+        };
+        if (stat.dev, stat.ino) == self.state {
+            return Ok(());
+        }
+        // Nobody but a run that is filling it has halves in it.
+        let closed = stat.uid == effective_ids().0 && stat.mode & 0o077 == 0;
+        let (mut below, mut temporaries, mut halves) = (Vec::new(), Vec::new(), Vec::new());
+        let read = read_batches(dir, 1024, |batch| {
+            for entry in batch {
+                let kind = entry.kind.or_else(|| dir.stat_at(&entry.name).ok().map(|stat| stat.kind));
+                if is_temporary(&entry.name) {
+                    temporaries.push(entry.name);
+                } else if kind == Some(Kind::Directory) {
+                    below.push(entry.name);
+                } else if kind == Some(Kind::File) && closed {
+                    halves.push(entry.name);
+                }
+            }
+            !self.stop.is_set()
+        });
+        if let Err(errno) = read {
+            self.unreadable(path, errno);
+        }
+        for name in halves {
+            self.half(dir, path, &name)?;
+        }
+        if !temporaries.is_empty() {
+            for (temporary, name) in temporaries.iter().zip(&self.names_of(path, &temporaries)?) {
+                self.temporary(dir, path, temporary, name.as_ref())?;
+            }
+        }
+        for name in below {
+            if self.stop.is_set() {
+                return Ok(());
+            }
+            let child = path.join(&name);
+            if depth >= OPEN {
+                self.waiting.push(child);
+                continue;
+            }
+            match dir.open_dir(&name).and_then(|below| below.stat().map(|stat| (below, stat))) {
+                // Of another file system only what a run has copied to.
+                Ok((_, there)) if there.dev != stat.dev && self.reader.find_path(&child)?.is_none() => {}
+                Ok((below, _)) => self.directory(&below, &child, depth + 1)?,
+                Err(errno) => self.unreadable(&child, errno),
+            }
+        }
+        Ok(())
+    }
+
+    /// For each of `temporaries` the name that it stands in for, of those that the
+    /// directory or its rows have.
+    fn names_of(&mut self, path: &RelPath, temporaries: &[Name]) -> Result<Vec<Option<Name>>, JournalError> {
+        let mut finals = vec![None; temporaries.len()];
+        let mut see = |name: Name| {
+            let temporary = temporary_name(&name);
+            if let Some(at) = temporaries.iter().position(|t| *t == temporary) {
+                finals[at] = Some(name);
+            }
+        };
+        // From the start again.
+        let read = open_target(&self.plan.root, path).and_then(|dir| {
+            read_batches(&dir, 1024, |batch| {
+                batch.into_iter().for_each(|entry| see(entry.name));
+                true
+            })
+        });
+        let id = if path.is_root() { Some(0) } else { self.reader.find_path(path)?.and_then(|row| row.id) };
+        if let Some(id) = id {
+            self.reader.names(id, see)?;
+        }
+        if let Err(errno) = read {
+            self.unreadable(path, errno);
+        }
+        Ok(finals)
+    }
+
+    /// Removes a temporary name, unless a half has it that the journal knows. What is not
+    /// known to be ours stays, with a word.
+    fn temporary(
+        &mut self,
+        dir: &TargetDir,
+        above: &RelPath,
+        temporary: &Name,
+        name: Option<&Name>,
+    ) -> Result<(), JournalError> {
+        let path = above.join(temporary);
+        let stat = match dir.stat_at(temporary) {
+            Ok(stat) => stat,
+            Err(errno) => {
+                self.unreadable(&path, errno);
+                return Ok(());
+            }
+        };
+        if let Some(name) = name
+            && self.is_recorded(&above.join(name), &stat)?
+        {
+            return Ok(());
+        }
+        let removable = !matches!(stat.kind, Kind::Directory | Kind::Socket);
+        if !removable || name.is_none() && !is_undressed(&stat) {
+            self.found.all_gone = false;
+            let message = format!(
+                "{} of user {} has a name that is reserved for unfinished copies, and nothing shows that a run of this \
+                 plan made it; it stays as it is: look at it, and remove or rename it",
+                stat.kind.words(),
+                stat.uid
+            );
+            self.problems.add(Problem::new(path, ProblemKind::Extra, message));
+            return Ok(());
+        }
+        match unlink_keeping_times(dir, temporary) {
+            Ok(()) => {
+                self.found.names += 1;
+                self.found.first.get_or_insert(path);
+            }
+            Err(errno) => self.failed(path, "remove what an interrupted run left", errno),
+        }
+        Ok(())
+    }
+
+    /// True when the inode is a copy that the journal has chunks of: the run goes on with it.
+    fn is_recorded(&mut self, path: &RelPath, stat: &Stat) -> Result<bool, JournalError> {
+        let row = self.reader.find_path(path)?;
+        let Some(row) = row.filter(|row| row.is_resumable() && row.dst_ino == stat.ino) else { return Ok(false) };
+        if row.state == State::Replacing {
+            if !is_in_source(self.plan, path) {
+                return Ok(false);
+            }
+            // Nothing but this walk finds it if its source is gone by the next run.
+            self.found.all_gone = false;
+        }
+        Ok(true)
+    }
+
+    /// Removes a half under its own name that no record knows: it holds room that its
+    /// new copy may need, or another file before that one's turn.
+    fn half(&mut self, dir: &TargetDir, above: &RelPath, name: &Name) -> Result<(), JournalError> {
+        let path = above.join(name);
+        let stat = match dir.stat_at(name) {
+            Ok(stat) if is_undressed(&stat) && stat.allocated >= HALF => stat,
+            Ok(_) => return Ok(()),
+            Err(errno) => {
+                self.unreadable(&path, errno);
+                return Ok(());
+            }
+        };
+        let bound = || Binding::new(&self.plan.name, &path);
+        let mark = dir.open_file(name, OFlags::empty()).and_then(|file| mark::read(Holder::file(&file), bound));
+        match mark {
+            Ok(Mark::Ours(_)) => {}
+            Ok(Mark::None | Mark::Other) => return Ok(()),
+            Err(errno) => {
+                self.unreadable(&path, errno);
+                return Ok(());
+            }
+        }
+        if self.is_recorded(&path, &stat)? {
+            return Ok(());
+        }
+        match unlink_keeping_times(dir, name) {
+            Ok(()) => self.problems.note(format!(
+                "{path}: the half of it that an interrupted run left and no record knows was removed ({})",
+                human::bytes(stat.allocated)
+            )),
+            Err(errno) => self.failed(path, "remove the half that an interrupted run left", errno),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! The manifest in forms that others read: JSON lines, and check lines of `b3sum`.
+//! Both stream from the journal; nothing grows with the number of entries.
+
+use super::content::digest::Algorithm;
+use super::journal::{JournalError, Reader, Row, State};
+use crate::base::clock::Moment;
+use crate::base::json::exact;
+use crate::base::path::{Name, RelPath, escape};
+use crate::sys::stat::Kind;
+use data_encoding::BASE64;
+use serde_json::{Map, Value, json};
+
+/// Rows that are asked for at once.
+const PAGE: u32 = 512;
+
+/// Calls `each` with every recorded entry and its path, directory by directory,
+/// until that answers `false`.
+pub fn each(reader: &Reader, mut each: impl FnMut(RelPath, Row) -> bool) -> Result<(), JournalError> {
+    let mut after = (-1, Vec::new());
+    let mut place = (0, RelPath::root());
+    loop {
+        let page = reader.page((after.0, &after.1), false, PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = (last.dir, last.name.clone());
+        for row in page {
+            if place.0 != row.dir {
+                place = (row.dir, reader.path_of(row.dir)?);
+            }
+            let Ok(name) = Name::new(&row.name) else { continue };
+            if !each(place.1.join(&name), row) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A line that `b3sum --check` takes from the root, or why there is none.
+///
+/// It reads its lines as UTF-8, takes a backslash, a newline and a carriage return
+/// escaped, and refuses the replacement character.
+pub fn check_line(path: &RelPath, row: &Row) -> Option<Result<String, &'static str>> {
+    if row.kind() != Kind::File {
+        return None;
+    }
+    Some(match (row.digest, std::str::from_utf8(path.as_bytes())) {
+        (Some(digest), _) if digest.algorithm != Algorithm::Blake3 => {
+            Err("a file with holes of 8 GiB and more has a digest of another kind")
+        }
+        (Some(digest), Ok(text)) if !text.contains('\u{fffd}') => {
+            let escaped = text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r");
+            let mark = if escaped == text { "" } else { "\\" };
+            Ok(format!("{mark}{}  {escaped}", hex(&digest.bytes)))
+        }
+        (Some(_), _) => Err("the name is not UTF-8, which b3sum refuses"),
+        (None, _) => Err("its digest is not recorded"),
+    })
+}
+
+/// One entry as an object of one line.
+#[must_use]
+pub fn entry(path: &RelPath, row: &Row, targets: &[String]) -> Value {
+    let wanted = &row.wanted;
+    let mut out = Map::new();
+    let mut put = |key: &str, value: Value| drop(out.insert(key.into(), value));
+    put("path", json!(path.to_string()));
+    if let Some(bytes) = exact(path) {
+        put("path_bytes", json!(bytes));
+    }
+    put("target", json!(targets.get(row.target as usize)));
+    put("kind", json!(row.kind().letter()));
+    put("state", json!(if row.state == State::Bad { "bad" } else { "done" }));
+    put("mode", json!(format!("{:04o}", wanted.mode)));
+    put("uid", json!(wanted.owner.map(|owner| owner.0)));
+    put("gid", json!(wanted.owner.map(|owner| owner.1)));
+    put("mtime", json!(wanted.mtime.map(|time| time.sec)));
+    put("mtime_ns", json!(wanted.mtime.map(|time| time.nsec)));
+    put("verified", json!(row.verified.map(|at| Moment::from_unix(at).rfc3339())));
+    match row.kind() {
+        Kind::File => {
+            put("size", json!(row.size));
+            put("allocated", json!(row.allocated));
+            let algorithm = row.digest.map(|digest| match digest.algorithm {
+                Algorithm::Blake3 => "blake3",
+                Algorithm::NonZeroChunks => "non-zero-chunks",
+            });
+            put("algorithm", json!(algorithm));
+            put("digest", json!(row.digest.map(|digest| hex(&digest.bytes))));
+        }
+        Kind::Symlink => {
+            let text = row.link.as_deref().unwrap_or_default();
+            put("link", json!(escape(text)));
+            put("link_bytes", json!(BASE64.encode(text)));
+        }
+        Kind::CharDevice | Kind::BlockDevice => put("device", json!(row.rdev)),
+        _ => {}
+    }
+    if row.nlink > 1 && row.kind() != Kind::Directory {
+        put("inode", json!(row.dst_ino));
+    }
+    if let Some(xattrs) = row.xattrs().filter(|xattrs| !xattrs.is_empty()) {
+        let all =
+            xattrs.iter().map(|(name, value)| (escape(name.as_bytes()).into_owned(), json!(BASE64.encode(value))));
+        put("xattrs", Value::Object(all.collect()));
+    }
+    if !wanted.flags.is_empty() {
+        put("flags", json!(wanted.flags.to_string()));
+    }
+    if wanted.project != 0 {
+        put("project", json!(wanted.project));
+    }
+    Value::Object(out)
+}
+
+fn hex(bytes: &[u8; 32]) -> String {
+    blake3::Hash::from_bytes(*bytes).to_hex().to_string()
+}

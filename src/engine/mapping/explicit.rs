@@ -1,0 +1,124 @@
+//! What the plan itself says of an inode: one place decides it, by the destination's path.
+
+use super::mode::Change;
+use super::resolved::{Entry, Fixup, Resolved};
+use crate::base::path::{Name, RelPath};
+use crate::sys::stat::Kind;
+
+/// Owner, group and mode that the plan gives an inode, over what the backup has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Explicit {
+    /// The owner.
+    pub uid: Option<u32>,
+    /// The group.
+    pub gid: Option<u32>,
+    /// The mode.
+    pub mode: Option<Change>,
+}
+
+impl Explicit {
+    /// True when the backup's values stay.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// This, and `later` over it.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        Self {
+            uid: later.uid.or(self.uid),
+            gid: later.gid.or(self.gid),
+            mode: match (self.mode, later.mode) {
+                (Some(first), Some(second)) => Some(first.then(second)),
+                (first, second) => second.or(first),
+            },
+        }
+    }
+}
+
+impl Entry {
+    /// What the entry says of itself.
+    #[must_use]
+    pub fn explicit(&self) -> Explicit {
+        Explicit {
+            uid: self.uid,
+            gid: self.gid,
+            mode: self.mode.as_ref().map(crate::engine::mapping::mode::Mode::change),
+        }
+    }
+}
+
+impl Fixup {
+    /// What it says of its own path.
+    fn here(&self) -> Explicit {
+        Explicit {
+            uid: self.uid,
+            gid: self.gid,
+            mode: self.mode.as_ref().map(crate::engine::mapping::mode::Mode::change),
+        }
+    }
+
+    /// What it says of an inode of this kind below its path.
+    fn below(&self, kind: Kind) -> Explicit {
+        let mode = match kind {
+            Kind::Directory => self.dir_mode.as_ref(),
+            Kind::File => self.file_mode.as_ref(),
+            _ => None,
+        };
+        Explicit { uid: self.uid, gid: self.gid, mode: mode.map(crate::engine::mapping::mode::Mode::change) }
+    }
+}
+
+/// The fixups that have a word in one directory, in the plan's order: what all of them
+/// together say is each inode's final state.
+#[derive(Clone, Debug, Default)]
+pub struct Covering(Vec<(usize, Reach)>);
+
+#[derive(Clone, Debug)]
+enum Reach {
+    /// Everything in the directory and below it.
+    All,
+    /// One name in it.
+    Only(Name),
+}
+
+impl Covering {
+    /// Those of the directory `dir`, a path below the root.
+    #[must_use]
+    pub fn of(plan: &Resolved, dir: &RelPath) -> Self {
+        let reach = |fixup: &Fixup| {
+            if fixup.recursive && dir.strip_prefix(&fixup.path).is_some() {
+                return Some(Reach::All);
+            }
+            let only = fixup.path.last().filter(|_| fixup.path.parent().as_ref() == Some(dir));
+            only.map(Reach::Only)
+        };
+        Self(plan.fixups.iter().enumerate().filter_map(|(i, fixup)| Some((i, reach(fixup)?))).collect())
+    }
+
+    /// What they say of `name` in that directory, and which of them has the last word.
+    #[must_use]
+    pub fn say(&self, plan: &Resolved, name: &Name, kind: Kind) -> (Explicit, Option<usize>) {
+        let mut said = (Explicit::default(), None);
+        for (index, reach) in &self.0 {
+            let fixup = &plan.fixups[*index];
+            let word = match reach {
+                Reach::All => fixup.below(kind),
+                Reach::Only(only) if only == name => fixup.here(),
+                Reach::Only(_) => continue,
+            };
+            said = (said.0.then(word), Some(*index));
+        }
+        said
+    }
+}
+
+/// What all fixups together say of `path`.
+#[must_use]
+pub fn of_path(plan: &Resolved, path: &RelPath, kind: Kind) -> Explicit {
+    match (path.parent(), path.last()) {
+        (Some(dir), Some(name)) if !plan.fixups.is_empty() => Covering::of(plan, &dir).say(plan, &name, kind).0,
+        _ => Explicit::default(),
+    }
+}

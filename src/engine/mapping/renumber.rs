@@ -1,0 +1,179 @@
+//! Names that have one number in the backup and another on the target, and what
+//! `--remap-ids` makes of the backup's numbers.
+
+use super::resolved::{Drift, IdKind, Stranger};
+use crate::base::path::RelPath;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The target's numbers for the backup's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renumbering {
+    users: Numbers,
+    groups: Numbers,
+    /// Why the backup's numbers cannot be turned into the target's.
+    pub refusals: Vec<String>,
+    /// Files below the root that gave the target's numbers: to replace one of them
+    /// would make the new numbers wrong.
+    pub given_by: BTreeSet<RelPath>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Numbers {
+    to: BTreeMap<u32, u32>,
+    foreign: BTreeSet<u32>,
+}
+
+/// What becomes of one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Number {
+    /// The same or another, whose name on the target is the name in the backup, as far as they have one.
+    Good(u32),
+    /// It stays, and belongs to another name on the target: the backup's is unknown there.
+    Foreign(u32),
+}
+
+/// Names of one kind on both machines.
+pub(crate) struct Both<'n> {
+    pub(crate) kind: IdKind,
+    pub(crate) backup: &'n BTreeMap<String, u32>,
+    /// The number, and the file below the root that gave it: none for the plan's `[ids]`.
+    pub(crate) target: &'n BTreeMap<String, (u32, Option<RelPath>)>,
+    /// Numbers that a name has on every machine, whether its files list it or not.
+    pub(crate) fixed: fn(IdKind, &str) -> Option<u32>,
+}
+
+impl Renumbering {
+    /// What becomes of a number of the backup.
+    #[must_use]
+    pub fn of(&self, kind: IdKind, id: u32) -> Number {
+        let numbers = match kind {
+            IdKind::User => &self.users,
+            IdKind::Group => &self.groups,
+        };
+        match numbers.to.get(&id) {
+            Some(to) => Number::Good(*to),
+            None if numbers.foreign.contains(&id) => Number::Foreign(id),
+            None => Number::Good(id),
+        }
+    }
+
+    /// Adds the names of one kind; gives those that differ and the numbers that change hands.
+    pub(crate) fn add(&mut self, both: &Both<'_>) -> (Vec<Drift>, Vec<Stranger>) {
+        let Both { kind, backup, target, fixed } = *both;
+        let word = kind.word();
+        let (mut drift, mut strangers, mut numbers) = (Vec::new(), Vec::new(), Numbers::default());
+        let mut owners: BTreeMap<u32, &str> = BTreeMap::new();
+        for (name, (id, _)) in target {
+            owners.entry(*id).or_insert(name);
+        }
+        let mut by_number: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+        for (name, id) in backup {
+            by_number.entry(*id).or_default().push(name);
+            match target.get(name) {
+                Some((now, place)) if now != id => {
+                    drift.push(Drift { kind, name: name.clone(), backup: *id, target: *now, remapped: false });
+                    self.given_by.extend(place.clone());
+                }
+                _ => {}
+            }
+        }
+        for (id, names) in &by_number {
+            let known: BTreeSet<u32> = names.iter().filter_map(|name| target.get(*name)).map(|(now, _)| *now).collect();
+            match (known.first(), known.len()) {
+                (None, _) => {
+                    if let Some(owner) = owners.get(id) {
+                        let (backup, target) = (names.join(", "), (*owner).to_string());
+                        strangers.push(Stranger { kind, id: *id, backup, target });
+                        numbers.foreign.insert(*id);
+                    }
+                }
+                (Some(now), 1) if now == id => {}
+                // A set-user-ID file would lend out root's rights.
+                (Some(now), 1) if *now == 0 || *id == 0 => self.refusals.push(format!(
+                    "the {word} {} is {id} in the backup and {now} on the target: --remap-ids makes nothing root's and \
+                     takes nothing from root",
+                    names.join(", ")
+                )),
+                (Some(now), 1) => {
+                    numbers.to.insert(*id, *now);
+                }
+                _ => self.refusals.push(format!(
+                    "{} share the {word} number {id} in the backup and have several on the target: --remap-ids cannot \
+                     tell whose a file is; give them one number in the plan's [ids]",
+                    names.join(", ")
+                )),
+            }
+        }
+        // Numbers without a name in the backup; where it has no names at all, nothing can be said.
+        if !backup.is_empty() {
+            let named = |name: &str, id: u32| fixed(kind, name) == Some(id);
+            let nameless = owners.iter().filter(|(id, name)| !by_number.contains_key(id) && !named(name, **id));
+            numbers.foreign.extend(nameless.map(|(id, _)| *id));
+        }
+        *match kind {
+            IdKind::User => &mut self.users,
+            IdKind::Group => &mut self.groups,
+        } = numbers;
+        (drift, strangers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixed(_: IdKind, name: &str) -> Option<u32> {
+        (name == "cups").then_some(36)
+    }
+
+    fn made(backup: &[(&str, u32)], target: &[(&str, u32)]) -> (Renumbering, Vec<Drift>, Vec<Stranger>) {
+        let mut renumbering = Renumbering::default();
+        let backup = backup.iter().map(|(name, id)| ((*name).to_string(), *id)).collect();
+        let target = target.iter().map(|(name, id)| ((*name).to_string(), (*id, None))).collect();
+        let (drift, strangers) = renumbering.add(&Both { kind: IdKind::User, backup: &backup, target: &target, fixed });
+        (renumbering, drift, strangers)
+    }
+
+    fn user(renumbering: &Renumbering, id: u32) -> Number {
+        renumbering.of(IdKind::User, id)
+    }
+
+    #[test]
+    fn two_names_may_change_places() {
+        let (map, drift, _) = made(&[("a", 997), ("b", 994)], &[("a", 994), ("b", 997)]);
+        assert_eq!((user(&map, 997), user(&map, 994)), (Number::Good(994), Number::Good(997)));
+        assert_eq!((user(&map, 1), drift.len()), (Number::Good(1), 2));
+    }
+
+    #[test]
+    fn a_number_that_another_name_has_on_the_target_is_foreign() {
+        let (map, _, strangers) = made(&[("colord", 997), ("geoclue", 994)], &[("colord", 994), ("new", 990)]);
+        assert_eq!(user(&map, 997), Number::Good(994));
+        assert_eq!(user(&map, 994), Number::Foreign(994));
+        assert_eq!((strangers[0].backup.as_str(), strangers[0].target.as_str()), ("geoclue", "colord"));
+        // Nobody's in the backup, `new`'s on the target.
+        assert_eq!(user(&map, 990), Number::Foreign(990));
+    }
+
+    #[test]
+    fn names_of_one_number_with_several_on_the_target_are_refused() {
+        let (map, ..) = made(&[("a", 997), ("b", 997)], &[("a", 994), ("b", 997)]);
+        assert!(map.refusals[0].contains("a, b share the user number 997"), "{:?}", map.refusals);
+        let (map, ..) = made(&[("a", 997), ("b", 997)], &[("a", 994), ("b", 994)]);
+        assert_eq!((map.refusals.len(), user(&map, 997)), (0, Number::Good(994)));
+    }
+
+    #[test]
+    fn nothing_becomes_roots() {
+        for (backup, target) in [(997, 0), (0, 997)] {
+            let (map, ..) = made(&[("a", backup)], &[("a", target)]);
+            assert_eq!((map.refusals.len(), user(&map, backup)), (1, Number::Good(backup)));
+        }
+    }
+
+    #[test]
+    fn a_static_name_that_the_backup_does_not_list_is_nobody_elses() {
+        let (map, ..) = made(&[("root", 0)], &[("root", 0), ("cups", 36), ("odd", 37)]);
+        assert_eq!((user(&map, 36), user(&map, 37)), (Number::Good(36), Number::Foreign(37)));
+    }
+}

@@ -1,0 +1,398 @@
+//! The plan with names turned into numbers and globs into paths.
+
+use super::mode::Mode;
+use super::renumber::Renumbering;
+use crate::base::path::{Name, RelPath};
+use globset::GlobMatcher;
+use ignore::gitignore::Gitignore;
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// A plan that names no user, no glob and no default any more.
+#[derive(Debug)]
+pub struct Resolved {
+    /// Names the state; also the stem of the journal's file. ASCII letters,
+    /// digits, `.`, `_` and `-` only, and it does not start with a dot.
+    pub name: String,
+    /// The plan file as the user gave it, for the command that resumes.
+    pub file: PathBuf,
+    /// The backup tree.
+    pub source: PathBuf,
+    /// What stands before every destination.
+    pub root: PathBuf,
+    /// The `[[target]]` tables in the file's order, then the `[[map]]` tables.
+    pub targets: Vec<Target>,
+    /// The `[[fixup]]` tables in the file's order.
+    pub fixups: Vec<Fixup>,
+    /// Names whose number differs between the backup and the target.
+    pub drift: Vec<Drift>,
+    /// Numbers that are one name's in the backup and another's on the target.
+    pub strangers: Vec<Stranger>,
+    /// What `--remap-ids` makes of the backup's numbers.
+    pub renumbering: Renumbering,
+    /// What was odd about the id maps but does not stop this plan, for the report.
+    pub id_warnings: Vec<String>,
+    /// The same of maps on the target that the plan replaces.
+    pub id_notes: Vec<String>,
+    /// What the plan declares, as written: also where nobody looks for the entries.
+    pub asked: Vec<Asked>,
+}
+
+/// An entry as the plan declares it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Name of its target.
+    pub target: String,
+    /// Below the source.
+    pub src: RelPath,
+    /// Below the root.
+    pub dst: RelPath,
+    /// How bad its absence is.
+    pub need: Need,
+    /// The entries that it stands for, when it is a pattern.
+    pub pattern: Option<GlobMatcher>,
+}
+
+/// An entry that lies in another one and goes elsewhere: the other is copied without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Where it would be in the copy of the other, below the root.
+    pub place: RelPath,
+    /// Where the plan has it.
+    pub declared: RelPath,
+}
+
+impl LeftOut {
+    /// For people.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("{}: left out there, the plan has it at {}", self.place, self.declared)
+    }
+}
+
+impl Resolved {
+    /// What entries are copied without, because the plan declares it elsewhere.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<LeftOut> {
+        let present = || {
+            let entries = self.targets.iter().flat_map(|t| t.entries.iter().map(move |e| (t, e)));
+            entries.filter(|(_, e)| e.presence == Presence::Present)
+        };
+        let by_source: HashMap<&RelPath, (&Target, &Entry)> = present().map(|(t, e)| (&e.src, (t, e))).collect();
+        let outer = |inner: &Entry| {
+            let mut above = inner.src.parent();
+            while let Some(path) = above {
+                if let Some(outer) = by_source.get(&path) {
+                    return Some(*outer);
+                }
+                above = path.parent();
+            }
+            None
+        };
+        let left_out = |(_, inner): (&Target, &Entry)| {
+            let (target, outer) = outer(inner)?;
+            let place = outer.dst.join_path(&inner.src.strip_prefix(&outer.src)?);
+            let is_dir = inner.kind == EntryKind::Directory;
+            (place != inner.dst && !target.leaves_out_below_entry(&place, is_dir))
+                .then(|| LeftOut { place, declared: inner.dst.clone() })
+        };
+        present().filter_map(left_out).collect()
+    }
+}
+
+/// A storage area and what belongs in it.
+#[derive(Debug)]
+pub struct Target {
+    /// For the report; unique in the plan.
+    pub name: String,
+    /// The directory inside the source that [`Self::to`] mirrors.
+    pub from: RelPath,
+    /// The directory below the root that receives it.
+    pub to: RelPath,
+    /// It is a `[[map]]`: [`Self::to`] is what the one entry becomes, a directory or not.
+    pub is_map: bool,
+    /// The default of the entries.
+    pub need: Need,
+    /// For parents that the backup does not have.
+    pub parents: Attrs,
+    /// The patterns as written, gitignore syntax anchored at [`Self::from`].
+    pub exclude: Vec<String>,
+    /// The same, built. Paths are matched relative to [`Self::from`].
+    pub excluded: Gitignore,
+    /// What to copy, sorted by destination; for a `[[map]]` the one tree.
+    pub entries: Vec<Entry>,
+}
+
+impl Target {
+    /// True when a pattern leaves out `path`, which lies below the root.
+    #[must_use]
+    pub fn excludes(&self, path: &RelPath, is_dir: bool) -> bool {
+        self.leaves_out(&self.to, path, is_dir)
+    }
+
+    fn leaves_out(&self, above: &RelPath, path: &RelPath, is_dir: bool) -> bool {
+        !self.excluded.is_empty()
+            && path.strip_prefix(above).is_some_and(|below| self.excluded.matched(below.as_path(), is_dir).is_ignore())
+    }
+
+    /// The same for `name` in a directory of the backup.
+    #[must_use]
+    pub fn excludes_in_source(&self, above: &RelPath, name: &Name, is_dir: bool) -> bool {
+        // The path is put together only where it can matter.
+        !self.excluded.is_empty() && self.leaves_out(&self.from, &above.join(name), is_dir)
+    }
+
+    /// The pattern that leaves out `path` of the backup.
+    #[must_use]
+    pub fn pattern_over(&self, path: &RelPath, is_dir: bool) -> Option<&str> {
+        let below = path.strip_prefix(&self.from)?;
+        match self.excluded.matched(below.as_path(), is_dir) {
+            ignore::Match::Ignore(glob) => Some(glob.original()),
+            _ => None,
+        }
+    }
+
+    /// The same for a path that was not come to through its directories: a pattern that
+    /// leaves out one of them, below the entry that is nearest above, leaves it out as well.
+    #[must_use]
+    pub fn leaves_out_below_entry(&self, path: &RelPath, is_dir: bool) -> bool {
+        let above = self.entries.iter().map(|e| &e.dst).filter(|dst| path.strip_prefix(dst).is_some());
+        self.leaves_out_below(above.max_by_key(|dst| dst.depth()), path, is_dir)
+    }
+
+    /// The same where the entry's destination is known.
+    #[must_use]
+    pub fn leaves_out_below(&self, entry: Option<&RelPath>, path: &RelPath, is_dir: bool) -> bool {
+        if self.excluded.is_empty() {
+            return false;
+        }
+        let top = entry.map_or(0, RelPath::depth);
+        let mut at = Some((path.clone(), is_dir));
+        while let Some((path, is_dir)) = at.filter(|(path, _)| path.depth() > top) {
+            if self.excludes(&path, is_dir) {
+                return true;
+            }
+            at = path.parent().map(|path| (path, true));
+        }
+        false
+    }
+}
+
+/// One path to copy.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Below the source, as the plan names it.
+    pub src: RelPath,
+    /// Below the source, where it lies on a way without symlinks. What is read is read there,
+    /// and nothing is followed any more.
+    pub real: RelPath,
+    /// What became of a symlink at `src` or on the way to it.
+    pub link: Option<Link>,
+    /// The plan says itself what becomes of it.
+    pub follow: Option<bool>,
+    /// Below the root.
+    pub dst: RelPath,
+    /// What the plan says it is.
+    pub kind: EntryKind,
+    /// How bad its absence is.
+    pub need: Need,
+    /// The owner of the entry itself, when the plan overrides the backup's.
+    pub uid: Option<u32>,
+    /// The group of the entry itself, when the plan overrides the backup's.
+    pub gid: Option<u32>,
+    /// The mode of the entry itself, when the plan overrides or changes the backup's.
+    pub mode: Option<Mode>,
+    /// Whether the backup has it.
+    pub presence: Presence,
+}
+
+impl Entry {
+    /// What a report says of a symlink whose treatment the plan leaves open.
+    #[must_use]
+    pub fn link_note(&self) -> Option<String> {
+        let link = self.link.as_ref().filter(|_| self.follow.is_none() && self.presence != Presence::Absent)?;
+        let otherwise = match link {
+            Link { is_on_the_way: true, .. } => "; the plan can name that place itself",
+            Link { followed: true, .. } => "; `follow = false` copies the link instead",
+            Link { followed: false, to: Some(_), .. } => "; `follow = true` copies what it leads to instead",
+            Link { followed: false, to: None, .. } => "",
+        };
+        Some(format!("{}: in the backup {}{otherwise}", self.dst, link.words()))
+    }
+}
+
+/// A symlink at an entry or on the way to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Where it leads, below the source; `None`: nowhere.
+    pub to: Option<RelPath>,
+    /// What it leads to is copied; else the link.
+    pub followed: bool,
+    /// It is no entry of its own, but one of the directories above.
+    pub is_on_the_way: bool,
+}
+
+impl Link {
+    /// What it is and what becomes of it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self { is_on_the_way: true, to: Some(to), .. } => {
+                format!("it is reached through a symlink and lies at {to}")
+            }
+            Self { followed: true, to: Some(to), .. } => {
+                format!("it is a symlink that leads to {to}, and what is there is copied")
+            }
+            Self { followed: false, to: Some(to), .. } => {
+                format!("it is a symlink that leads to {to}, and is copied as a link")
+            }
+            Self { followed: false, to: None, .. } => {
+                "it is a symlink that leads nowhere, and is copied as a link".into()
+            }
+            Self { to: None, .. } => "it is a symlink that leads nowhere".into(),
+        }
+    }
+}
+
+/// What an entry is declared to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryKind {
+    /// From `directories`.
+    Directory,
+    /// From `files`: anything but a directory.
+    File,
+    /// From `[[map]]`: whatever is there.
+    Tree,
+}
+
+/// How an entry was found in the backup, seen through the symlinks that are followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// There, and of the declared kind.
+    Present,
+    /// Not there, or a glob without a match.
+    Absent,
+    /// There, but not what the plan declares: `found` says what it is.
+    WrongKind {
+        /// For example "a regular file".
+        found: &'static str,
+    },
+    /// It could not be looked at; the words of the error.
+    Unreadable {
+        /// For example "Permission denied".
+        why: String,
+    },
+}
+
+/// How much an entry is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Need {
+    /// Its absence is listed.
+    Optional,
+    /// Its absence is listed.
+    Recommended,
+    /// Its absence refuses the run.
+    Required,
+    /// Its absence refuses the run.
+    Critical,
+}
+
+impl Need {
+    /// The word of the plan.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Optional => "optional",
+            Self::Recommended => "recommended",
+            Self::Required => "required",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// What a word of the plan means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Optional, Self::Recommended, Self::Required, Self::Critical].into_iter().find(|need| need.word() == word)
+    }
+}
+
+/// Owner, group and mode as numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attrs {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Mode, 12 bits.
+    pub mode: u32,
+}
+
+/// A correction after the copy.
+#[derive(Clone, Debug)]
+pub struct Fixup {
+    /// Below the root.
+    pub path: RelPath,
+    /// The owner to set.
+    pub uid: Option<u32>,
+    /// The group to set.
+    pub gid: Option<u32>,
+    /// The mode of the path itself, or what becomes of it.
+    pub mode: Option<Mode>,
+    /// Owner and group of everything below as well.
+    pub recursive: bool,
+    /// Mode of every directory below (only with `recursive`).
+    pub dir_mode: Option<Mode>,
+    /// Mode of every regular file below (only with `recursive`).
+    pub file_mode: Option<Mode>,
+}
+
+/// Whether an id belongs to a user or to a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdKind {
+    /// A user.
+    User,
+    /// A group.
+    Group,
+}
+
+impl IdKind {
+    /// What a person calls it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+        }
+    }
+}
+
+/// One name that has two numbers.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+pub struct Drift {
+    /// User or group.
+    pub kind: IdKind,
+    /// The name.
+    pub name: String,
+    /// Its number in the backup.
+    pub backup: u32,
+    /// Its number on the target.
+    pub target: u32,
+    /// Files got the target's number (`--remap-ids`); else they keep the backup's.
+    #[serde(default)]
+    pub remapped: bool,
+}
+
+/// A number whose name in the backup is unknown on the target, where it is another's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stranger {
+    /// User or group.
+    pub kind: IdKind,
+    /// The number.
+    pub id: u32,
+    /// Its name in the backup.
+    pub backup: String,
+    /// Its name on the target.
+    pub target: String,
+}

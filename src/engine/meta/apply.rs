@@ -1,0 +1,348 @@
+//! Puts metadata on what was just written.
+//!
+//! The order matters: chown(2) clears set-user-ID bits and file capabilities, so
+//! the owner comes first; setting attributes moves no times; an access ACL and
+//! the mode widen, so they come last, the mode at the very end. Everything goes
+//! through one descriptor: a name could mean another inode by then.
+
+use super::acl::Acl;
+use super::xattrs::ACL_ACCESS;
+use super::{Wanted, acl_access, mark};
+use crate::base::path::{RelPath, escape};
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::loss::{Disk, Loss, Lost};
+use crate::engine::events::problem::Problem;
+use crate::sys::filesystem::space;
+use crate::sys::flags::Flags;
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, file, flags, xattr};
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Applied {
+    /// Each attribute that could not be kept.
+    pub problems: Vec<Problem>,
+    /// What the file system as a whole cannot hold, each class among the problems.
+    pub lost: Lost,
+    /// Flags that its file system does not know: no later look expects them.
+    pub given_up: Flags,
+    /// The inode afterwards; `ENOSPC` or `EDQUOT` when there was no room to dress it.
+    pub stat: Result<Stat, Errno>,
+}
+
+/// Where the inode lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Its file system.
+    pub disk: Disk,
+    /// Flags that it has from its directory or from an earlier run, and keeps only if wanted.
+    pub handed: Flags,
+}
+
+/// Dresses the inode behind `holder`. A directory's children must be complete:
+/// they would move its times. FIFOs, device nodes and symlinks come as handles.
+pub fn apply(holder: Holder<'_>, wanted: &Wanted, place: Place, path: impl Fn() -> RelPath) -> Applied {
+    let Place { disk, handed } = place;
+    let (problems, lost) = (Vec::new(), wanted.lost);
+    let mut dresser = Dresser {
+        holder,
+        wanted,
+        disk,
+        handed,
+        path: &path,
+        problems,
+        lost,
+        full: None,
+        owned: true,
+        unkept: None,
+        given_up: Flags::NONE,
+    };
+    dresser.announced();
+    dresser.owner();
+    dresser.xattrs();
+    dresser.flags();
+    dresser.times();
+    dresser.mode();
+    dresser.finish()
+}
+
+/// With fewer bytes free, an attribute found no room because nothing does.
+const NEARLY_NOTHING: u64 = 1 << 20;
+
+struct Dresser<'a> {
+    holder: Holder<'a>,
+    wanted: &'a Wanted,
+    disk: Disk,
+    handed: Flags,
+    path: &'a dyn Fn() -> RelPath,
+    problems: Vec<Problem>,
+    lost: Lost,
+    /// There is no room for the attributes.
+    full: Option<Errno>,
+    /// The owner is the one that the mode was meant for.
+    owned: bool,
+    /// The access ACL that the inode shall have and could not be given.
+    unkept: Option<Acl>,
+    given_up: Flags,
+}
+
+impl Dresser<'_> {
+    /// What was given up before the first call.
+    fn announced(&mut self) {
+        for loss in self.wanted.lost.each() {
+            self.problems.push(Problem::lost((self.path)(), loss, self.disk.dev));
+        }
+    }
+
+    fn failed(&mut self, loss: Loss, about: &[u8], operation: &str, errno: Errno) {
+        if errno == Errno::DQUOT || errno == Errno::NOSPC && self.is_full() {
+            self.full = Some(errno);
+            return;
+        }
+        let mut problem = Problem::failed((self.path)(), loss.kind(), operation, errno);
+        if !about.is_empty() {
+            problem = problem.about(about);
+        }
+        if !self.disk.cannot(errno) {
+            self.problems.push(problem);
+        } else if self.lost.insert(loss) {
+            self.problems.push(problem.of_disk(self.disk.dev, loss));
+        }
+    }
+
+    /// ext4 says `ENOSPC` as well of one attribute that is too large for it.
+    fn is_full(&self) -> bool {
+        space(self.holder.fd()).is_ok_and(|s| s.available < NEARLY_NOTHING || s.inodes > 0 && s.inodes_free == 0)
+    }
+
+    fn owner(&mut self) {
+        let Some((uid, gid)) = self.wanted.owner else { return };
+        if let Err(errno) = file::chown(self.holder, uid, gid) {
+            self.owned = false;
+            self.failed(Loss::Owner, b"", &format!("set owner {uid}:{gid}"), errno);
+        }
+    }
+
+    /// Sets every attribute but the access ACL, and removes what the inode has
+    /// beyond them: an ACL inherited from a default ACL, a label.
+    fn xattrs(&mut self) {
+        let Some(wanted) = &self.wanted.xattrs else { return };
+        match xattr::list(self.holder) {
+            Ok(present) => {
+                for name in present.iter().filter(|n| wanted.get(n.as_bytes()).is_none()) {
+                    // What btrfs derives from the compression flags, or a directory of the target handed down;
+                    // and the mark, which stays until the mode is set.
+                    if !name.as_bytes().starts_with(b"btrfs.") && name.as_c_str() != mark::NAME {
+                        self.remove(name);
+                    }
+                }
+            }
+            Err(errno) => self.failed(Loss::Other, b"", "list attributes", errno),
+        }
+        for (name, value) in wanted.iter().filter(|(n, _)| n.as_bytes() != ACL_ACCESS) {
+            // A failure is a problem of its own; nothing else depends on it.
+            self.set(name, value);
+        }
+    }
+
+    fn remove(&mut self, name: &std::ffi::CStr) {
+        match xattr::remove(self.holder, name) {
+            Ok(()) | Err(Errno::NODATA) => {}
+            // The kernel or its security module owns the label; the source has none to restore.
+            Err(_) if name.to_bytes().starts_with(b"security.") => {}
+            Err(errno) => {
+                let name = name.to_bytes();
+                self.failed(Loss::of_xattr(name), name, &format!("remove the inherited {}", escape(name)), errno);
+            }
+        }
+    }
+
+    fn set(&mut self, name: &std::ffi::CStr, value: &[u8]) -> bool {
+        let mut set = xattr::set(self.holder, name, value);
+        // What the source has goes before the mark of an unfinished inode, where there is room for one of them.
+        if set == Err(Errno::NOSPC) && mark::remove(self.holder).is_ok() {
+            set = xattr::set(self.holder, name, value);
+        }
+        let Err(errno) = set else { return true };
+        let name = name.to_bytes();
+        self.failed(Loss::of_xattr(name), name, &format!("set {}", escape(name)), errno);
+        false
+    }
+
+    /// Flags beyond those that come last of all, and the project id. What a
+    /// directory of the target hands to its children stays: that is its admin's word.
+    fn flags(&mut self) {
+        let Holder::File(fd) = self.holder else { return };
+        if self.wanted.project != 0
+            && let Err(errno) = flags::set_project(fd, self.wanted.project)
+        {
+            self.failed(Loss::Project, b"", &format!("set project id {}", self.wanted.project), errno);
+        }
+        let wanted = self.wanted.flags.without(Flags::STICKY);
+        let handed = self.handed.without(self.wanted.flags);
+        if wanted.is_empty() && handed.is_empty() {
+            return;
+        }
+        let mut now = match flags::get(fd) {
+            Ok(now) => now,
+            Err(errno) => {
+                self.given_up = if self.disk.cannot(errno) { wanted } else { Flags::NONE };
+                return self.failed(Loss::Flags, b"", "read the flags of the copy", errno);
+            }
+        };
+        if !now.and(handed).is_empty() {
+            match flags::set(fd, now.without(handed)) {
+                Ok(()) => now = now.without(handed),
+                Err(errno) => self.failed(Loss::Flags, b"", "clear the flags", errno),
+            }
+        }
+        let mut why = Errno::OPNOTSUPP;
+        if !wanted.without(now).is_empty() && flags::set(fd, now.or(wanted)).is_err() {
+            // One that the file system does not know must not cost the others.
+            for flag in wanted.without(now).each() {
+                match flags::set(fd, now.or(flag)) {
+                    Ok(()) => now = now.or(flag),
+                    Err(errno) => why = errno,
+                }
+            }
+        }
+        // Some are accepted and dropped without a word.
+        let missing = match flags::get(fd) {
+            Ok(now) => wanted.without(now),
+            Err(errno) => return self.failed(Loss::Flags, b"", "read the flags of the copy", errno),
+        };
+        // Some file systems say so of a flag that they do not know.
+        let why = if why == Errno::INVAL { Errno::OPNOTSUPP } else { why };
+        if !missing.is_empty() && self.disk.cannot(why) {
+            self.given_up = missing;
+            return self.failed(Loss::Flags, missing.to_string().as_bytes(), &format!("set flags {missing}"), why);
+        }
+        for flag in missing.each() {
+            let flag = flag.to_string();
+            self.failed(Loss::Flags, flag.as_bytes(), &format!("set flag {flag}"), why);
+        }
+    }
+
+    fn times(&mut self) {
+        let Some(mtime) = self.wanted.mtime else { return };
+        // Some FUSE drivers do nothing when one of the two is left out.
+        let both = || stat_fd(self.holder.fd()).ok().map(|stat| stat.atime);
+        let atime = self.wanted.atime.or_else(|| self.disk.bare.then(both).flatten());
+        if let Err(errno) = file::set_times(self.holder, atime, mtime) {
+            self.failed(Loss::Mtime, b"", "set times", errno);
+        }
+    }
+
+    fn mode(&mut self) {
+        if let Some(value) = acl_access(self.wanted) {
+            // An ACL has no sticky bit: without this, all could remove each other's entries
+            // until the mode is set.
+            if self.wanted.mode & 0o1000 != 0
+                && let Err(errno) = file::chmod(self.holder, 0o1700)
+            {
+                self.failed(Loss::Mode, b"", "set the sticky bit", errno);
+            }
+            if !self.set(c"system.posix_acl_access", value) {
+                self.unkept = Acl::parse(value);
+            }
+        }
+        // A symlink's mode is 0777 everywhere and cannot be set.
+        if self.wanted.kind == Kind::Symlink {
+            return;
+        }
+        let mode = self.reachable_mode();
+        if let Err(errno) = file::chmod(self.holder, mode) {
+            self.failed(Loss::Mode, b"", &format!("set mode {mode:04o}"), errno);
+        }
+    }
+
+    /// Set-user-ID for another owner than the source's would hand out that owner's
+    /// rights; the group's bits without their ACL would hand out everybody's in it.
+    fn reachable_mode(&self) -> u32 {
+        let mode = self.unkept.as_ref().map_or(self.wanted.mode, |acl| acl.mode_without(self.wanted.mode));
+        if self.owned || self.wanted.kind == Kind::Directory { mode } else { mode & 0o1777 }
+    }
+
+    /// Looks for what was accepted and not kept.
+    fn finish(mut self) -> Applied {
+        let stat = self.full.map_or_else(|| stat_fd(self.holder.fd()), Err);
+        if let Ok(stat) = &stat {
+            self.differs(Loss::Mtime, self.wanted.mtime, stat.mtime);
+            self.differs(Loss::Atime, self.wanted.atime, stat.atime);
+            if self.owned && !self.lost.contains(Loss::Owner) {
+                let shown = |(uid, gid)| format!("{uid}:{gid}");
+                self.differs(Loss::Owner, self.wanted.owner.map(shown), shown((stat.uid, stat.gid)));
+            }
+            if self.wanted.kind != Kind::Symlink {
+                let mode = self.reachable_mode();
+                if mode & 0o7000 != self.wanted.mode & 0o7000 {
+                    let mut message =
+                        "the owner could not be set, so its set-user-ID and set-group-ID bits were not".to_string();
+                    if mode & 0o777 != self.wanted.mode & 0o777 {
+                        message.push_str(&format!("; nor could its ACL, so it has {mode:04o}"));
+                    }
+                    let problem = Problem::new((self.path)(), ProblemKind::Mode, message);
+                    self.follows(Loss::Owner, Loss::Mode, problem);
+                } else if mode != self.wanted.mode {
+                    self.narrowed(mode);
+                } else {
+                    self.differs(Loss::Mode, Some(format!("{mode:04o}")), format!("{:04o}", stat.mode));
+                }
+            }
+        }
+        Applied { problems: self.problems, lost: self.lost, given_up: self.given_up, stat }
+    }
+
+    /// The mode is less than the source's because its ACL could not be kept.
+    fn narrowed(&mut self, mode: u32) {
+        let message = format!("without its ACL, {:04o} would let more users in; it has {mode:04o}", self.wanted.mode);
+        let problem = Problem::new((self.path)(), ProblemKind::Mode, message);
+        self.follows(Loss::Acl, Loss::Mode, problem);
+    }
+
+    /// `problem`, the loss of `then`, comes of `first`: where the file system as a whole
+    /// cannot hold that, it cannot hold this either.
+    fn follows(&mut self, first: Loss, then: Loss, problem: Problem) {
+        if !self.lost.contains(first) {
+            self.problems.push(problem);
+        } else if self.lost.insert(then) {
+            self.problems.push(problem.of_disk(self.disk.dev, then));
+        }
+    }
+
+    fn differs<T: PartialEq + ToString>(&mut self, loss: Loss, wanted: Option<T>, found: T) {
+        let Some(wanted) = wanted.filter(|w| *w != found) else { return };
+        if self.lost.contains(loss) || self.problems.iter().any(|p| p.kind == loss.kind()) {
+            return;
+        }
+        let problem = Problem::differs((self.path)(), loss.kind(), wanted.to_string(), found.to_string());
+        // Times are rounded or clamped by the file system; owner and mode are changed by it only where it has none.
+        if self.disk.bare || matches!(loss, Loss::Mtime | Loss::Atime) {
+            self.lost.insert(loss);
+            self.problems.push(problem.of_disk(self.disk.dev, loss));
+        } else {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// The flags that only a new, empty file can take or lose, at its birth: those
+/// `wanted`, and none of those `handed` down. What fails here is found and
+/// reported by [`apply`].
+pub fn apply_at_birth(fd: impl rustix::fd::AsFd, wanted: Flags, handed: Flags) {
+    let wanted = wanted.and(Flags::AT_BIRTH);
+    let handed = handed.and(Flags::AT_BIRTH).without(wanted);
+    if !wanted.or(handed).is_empty()
+        && let Ok(mut now) = flags::get(fd.as_fd())
+    {
+        let losing = now.and(handed).each().map(|flag| (flag, Flags::NONE));
+        let taking = wanted.without(now).each().map(|flag| (Flags::NONE, flag));
+        for (loses, takes) in losing.chain(taking) {
+            let then = now.without(loses).or(takes);
+            if flags::set(fd.as_fd(), then).is_ok() {
+                now = then;
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Compares what an inode has with what it shall have.
+
+use super::{Wanted, Xattrs};
+use crate::base::path::RelPath;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::loss::Loss;
+use crate::engine::events::problem::Problem;
+use crate::sys::flags::Flags;
+use crate::sys::stat::{Kind, Stat};
+
+/// What an inode has. What was not read is `None` and is not compared.
+#[derive(Clone, Copy, Debug)]
+pub struct Actual<'a> {
+    /// Its stat.
+    pub stat: &'a Stat,
+    /// Extended attributes.
+    pub xattrs: Option<&'a Xattrs>,
+    /// Inode flags.
+    pub flags: Option<Flags>,
+    /// Project id.
+    pub project: Option<u32>,
+}
+
+/// Every attribute of `actual` that is not as `wanted` says. Flags that the
+/// target's directory added are no difference.
+#[must_use]
+pub fn compare(path: &RelPath, wanted: &Wanted, actual: Actual<'_>) -> Vec<Problem> {
+    let stat = actual.stat;
+    if stat.kind != wanted.kind {
+        return vec![Problem::differs(path.clone(), ProblemKind::Type, wanted.kind.words(), stat.kind.words())];
+    }
+    let mut found = Vec::new();
+    let mut differs = |kind, expected: String, actual: String| {
+        if expected != actual {
+            found.push(Problem::differs(path.clone(), kind, expected, actual));
+        }
+    };
+    if let Some((uid, gid)) = wanted.owner {
+        differs(ProblemKind::Owner, uid.to_string(), stat.uid.to_string());
+        differs(ProblemKind::Group, gid.to_string(), stat.gid.to_string());
+    }
+    // A symlink's mode is 0777 everywhere and cannot be set.
+    if wanted.kind != Kind::Symlink {
+        differs(ProblemKind::Mode, format!("{:04o}", wanted.mode), format!("{:04o}", stat.mode));
+    }
+    if let Some(mtime) = wanted.mtime {
+        differs(ProblemKind::Mtime, mtime.to_string(), stat.mtime.to_string());
+    }
+    if let Some(project) = actual.project.filter(|_| wanted.project != 0) {
+        differs(ProblemKind::Project, wanted.project.to_string(), project.to_string());
+    }
+    if let Some(flags) = actual.flags {
+        found.extend(wanted.flags.without(flags).each().map(|flag| {
+            let flag = flag.to_string();
+            Problem::differs(path.clone(), ProblemKind::Flags, flag.clone(), "none").about(flag.as_bytes())
+        }));
+    }
+    if let (Some(wanted), Some(actual)) = (&wanted.xattrs, actual.xattrs) {
+        found.extend(compare_xattrs(path, wanted, actual));
+    }
+    found
+}
+
+fn compare_xattrs(path: &RelPath, wanted: &Xattrs, actual: &Xattrs) -> Vec<Problem> {
+    let shown = |value: Option<&[u8]>| match value {
+        None => "none".to_string(),
+        Some(value) => format!("{} bytes, BLAKE3 {}", value.len(), &blake3::hash(value).to_hex()[..16]),
+    };
+    let names = wanted.iter().map(|(n, _)| n).chain(actual.iter().map(|(n, _)| n).filter(|n| {
+        // What the target's security module, or btrfs for its flags, put there is not a loss.
+        let own = n.as_bytes().starts_with(b"security.") || n.as_bytes().starts_with(b"btrfs.");
+        wanted.get(n.as_bytes()).is_none() && !own
+    }));
+    let mut found = Vec::new();
+    for name in names.map(|n| n.as_bytes()) {
+        let (expected, value) = (wanted.get(name), actual.get(name));
+        if expected != value {
+            let kind = Loss::of_xattr(name).kind();
+            found.push(Problem::differs(path.clone(), kind, shown(expected), shown(value)).about(name));
+        }
+    }
+    found
+}

@@ -1,0 +1,126 @@
+//! Reads what statx(2) does not say of an inode.
+
+use super::Xattrs;
+use super::xattrs::ACL_ACCESS;
+use crate::base::path::escape;
+use crate::engine::events::loss::Lost;
+use crate::sys::flags::{Flags, is_absent};
+use crate::sys::stat::{Kind, Stat};
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, flags, xattr};
+
+/// Everything about an inode beyond its stat.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// Extended attributes.
+    pub xattrs: Xattrs,
+    /// Inode flags, those of [`Flags::MEANT`].
+    pub flags: Flags,
+    /// Project id.
+    pub project: u32,
+    /// Some of them could not be read: this is less than the inode has.
+    pub unread: bool,
+    /// It may have an access ACL that could not be read.
+    pub acl_unread: bool,
+    /// What its file system as a whole does not tell of any inode.
+    pub lost: Lost,
+    /// It has the mark of an unfinished copy, which is not among the attributes.
+    pub marked: bool,
+}
+
+/// What an inode is asked for beyond its stat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Question {
+    /// The names of its extended attributes (listxattr(2)).
+    Xattrs,
+    /// The value of one (getxattr(2)); whether it is the access ACL.
+    Value {
+        /// It is the access ACL.
+        acl: bool,
+    },
+    /// Inode flags (ioctl_iflags(2)).
+    Flags,
+    /// The project id.
+    Project,
+}
+
+/// A question that was answered with an error.
+#[derive(Clone, Debug)]
+pub struct Unread {
+    /// What was asked.
+    pub question: Question,
+    /// The same in words.
+    pub operation: String,
+    /// The answer.
+    pub errno: Errno,
+}
+
+impl Unread {
+    /// True for what ioctl(2) says of a request that the driver does not know: it has no such thing.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.question, Question::Flags | Question::Project) && self.errno == Errno::INVAL
+    }
+}
+
+impl Question {
+    /// What a person calls what was asked for.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Xattrs | Self::Value { .. } => "extended attributes",
+            Self::Flags => "inode flags",
+            Self::Project => "project ids",
+        }
+    }
+
+    /// Asks the inode for nothing but the answer's success; `None` where there is nothing of the kind.
+    pub fn ask(self, holder: Holder<'_>) -> Option<Result<(), Errno>> {
+        let answer = match self {
+            Self::Xattrs => xattr::list(holder).map(drop),
+            Self::Flags => flags::get(holder.fd()).map(drop),
+            Self::Project => flags::project(holder.fd()).map(drop),
+            Self::Value { .. } => return None,
+        };
+        match answer {
+            Err(errno) if is_absent(errno) => None,
+            answer => Some(answer),
+        }
+    }
+}
+
+impl Attributes {
+    /// Reads them all; what cannot be read is named and taken for none.
+    pub fn read(holder: Holder<'_>, stat: &Stat) -> (Self, Vec<Unread>) {
+        let mut unread = Vec::new();
+        let mut or_none = |question, operation: String, errno| unread.push(Unread { question, operation, errno });
+        let mut attributes = Self::default();
+        match Xattrs::read_each(holder) {
+            Ok((xattrs, failed)) => {
+                attributes.xattrs = xattrs;
+                attributes.marked = attributes.xattrs.take_mark();
+                for (name, errno) in failed {
+                    let acl = name.as_bytes() == ACL_ACCESS;
+                    or_none(Question::Value { acl }, format!("read {}", escape(name.as_bytes())), errno);
+                }
+            }
+            Err(errno) => or_none(Question::Xattrs, "read attributes".into(), errno),
+        }
+        // Only an open file or directory answers; of the others the kernel shows no flags but these three.
+        let Holder::File(fd) = holder else { return (attributes, unread) };
+        if !matches!(stat.kind, Kind::File | Kind::Directory) {
+            return (attributes, unread);
+        }
+        match flags::get(fd) {
+            Ok(flags) => attributes.flags = flags.and(Flags::MEANT),
+            Err(errno) if is_absent(errno) => return (attributes, unread),
+            Err(errno) => or_none(Question::Flags, "read flags".into(), errno),
+        }
+        match flags::project(fd) {
+            Ok(project) => attributes.project = project,
+            Err(errno) if is_absent(errno) => {}
+            Err(errno) => or_none(Question::Project, "read the project id".into(), errno),
+        }
+        (attributes, unread)
+    }
+}

@@ -1,0 +1,25 @@
+//! Copies trees, makes them durable, records and verifies them. Knows no plan file,
+//! no terminal and no signal.
+
+pub mod against;
+pub mod compare;
+pub mod completeness;
+pub mod content;
+pub mod copy;
+pub mod disk_full;
+pub mod driver;
+pub mod events;
+pub mod extras;
+pub mod fixup;
+pub mod groups;
+pub mod journal;
+pub mod leftovers;
+pub mod manifest;
+pub mod mapping;
+pub mod meta;
+pub mod preflight;
+pub mod report;
+pub mod survey;
+pub mod tree;
+pub mod verify;
+pub mod volume;

@@ -1,0 +1,106 @@
+//! Declared entries of which the plan's patterns leave nothing: a pattern that is wider than
+//! it was meant to be must not look like a copy that is done.
+
+use crate::base::path::RelPath;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::mapping::resolved::{Entry, Presence, Resolved, Target};
+use crate::engine::tree::source::ENTRY;
+use crate::sys::Errno;
+use crate::sys::dir::{DirEntry, read_batches};
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, stat_at};
+use rustix::fd::AsFd;
+use std::collections::HashSet;
+
+/// One problem for each entry that holds something and of which everything is left out.
+#[must_use]
+pub fn left_out(plan: &Resolved, source: &Root) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut declared = HashSet::new();
+    for entry in plan.targets.iter().flat_map(|t| &t.entries) {
+        let mut at = Some(entry.src.clone());
+        while let Some(path) = at.filter(|path| !declared.contains(path)) {
+            at = path.parent();
+            declared.insert(path);
+        }
+    }
+    for target in plan.targets.iter().filter(|target| !target.excluded.is_empty()) {
+        for entry in target.entries.iter().filter(|entry| entry.presence == Presence::Present) {
+            let mut search = Search { target, entry, declared: &declared, pattern: None };
+            // What cannot be read is the copy's to report.
+            if let (Ok(false), Some(pattern)) = (search.finds_something(source), search.pattern) {
+                let message = format!(
+                    "everything in it is left out by patterns, the first is `{pattern}`; mend the pattern, or take the \
+                     entry out of the plan"
+                );
+                let problem = Problem::new(entry.dst.clone(), ProblemKind::Excluded, message);
+                found.push(problem.in_target(&target.name));
+            }
+        }
+    }
+    found
+}
+
+/// Looks for something that an entry keeps.
+struct Search<'p> {
+    target: &'p Target,
+    entry: &'p Entry,
+    /// Declared entries and the directories on the way to them.
+    declared: &'p HashSet<RelPath>,
+    /// The first pattern that left out more than the one path that it names.
+    pattern: Option<String>,
+}
+
+impl Search<'_> {
+    /// True as soon as something other than a directory is kept; that is nearly always at once.
+    fn finds_something(&mut self, source: &Root) -> Result<bool, Errno> {
+        let mut waiting = vec![RelPath::root()];
+        while let Some(below) = waiting.pop() {
+            let dir = match source.open_strict(&self.entry.real.join_path(&below), ENTRY) {
+                Ok(dir) => dir,
+                // A file or a link, which is kept.
+                Err(Errno::NOTDIR | Errno::LOOP) => return Ok(true),
+                Err(errno) => return Err(errno),
+            };
+            let mut kept = false;
+            read_batches(&dir, 1024, |batch| {
+                for entry in batch {
+                    kept |= self.keeps(&dir, &below, &entry, &mut waiting);
+                }
+                !kept
+            })?;
+            if kept {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// True for a pattern that is the path itself: whoever wrote it meant just that.
+    fn is_named_by(&self, pattern: &str, src: &RelPath) -> bool {
+        let below = src.strip_prefix(&self.target.from);
+        below.is_some_and(|below| pattern.starts_with('/') && pattern.trim_matches('/').as_bytes() == below.as_bytes())
+    }
+
+    fn keeps(&mut self, dir: impl AsFd, below: &RelPath, entry: &DirEntry, waiting: &mut Vec<RelPath>) -> bool {
+        let path = below.join(&entry.name);
+        let src = self.entry.src.join_path(&path);
+        // A declared entry is copied, and what is on the way to it made, whatever the patterns say.
+        if self.declared.contains(&src) {
+            return true;
+        }
+        let kind = entry.kind.or_else(|| stat_at(dir, &entry.name).ok().map(|stat| stat.kind));
+        let is_dir = kind == Some(Kind::Directory);
+        if let Some(pattern) = self.target.pattern_over(&src, is_dir) {
+            if !self.is_named_by(pattern, &src) {
+                self.pattern.get_or_insert_with(|| pattern.to_string());
+            }
+            return false;
+        }
+        if is_dir {
+            waiting.push(path);
+        }
+        !is_dir && kind != Some(Kind::Socket)
+    }
+}

@@ -1,0 +1,98 @@
+//! A report back from its JSON, as the journal keeps it.
+
+use super::{Absent, Report, TargetReport, Totals};
+use crate::base::exit::Exit;
+use crate::base::path::RelPath;
+use crate::engine::content::medium::Medium;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::fixup;
+use crate::engine::mapping::resolved::{Drift, Need};
+use serde::Deserialize;
+use serde_json::Value;
+
+#[derive(Deserialize)]
+struct Stored {
+    version: u32,
+    plan: String,
+    source: String,
+    root: String,
+    started: String,
+    ended: String,
+    outcome: String,
+    reason: Vec<String>,
+    totals: Totals,
+    targets: Vec<StoredTarget>,
+    medium: Option<Medium>,
+    problem_count: u64,
+    problems: Vec<StoredProblem>,
+    notes: Vec<String>,
+    absent: Vec<Absent>,
+    fixups: Vec<fixup::Outcome>,
+    ids: Vec<Drift>,
+    resume: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct StoredTarget {
+    name: String,
+    to: String,
+    need: Need,
+    #[serde(flatten)]
+    totals: Totals,
+}
+
+#[derive(Deserialize)]
+struct StoredProblem {
+    path: String,
+    target: String,
+    kind: ProblemKind,
+    attribute: Option<String>,
+    message: String,
+    count: u64,
+}
+
+/// The report in `value`; `None` for one of another version.
+#[must_use]
+pub fn from_json(value: Value) -> Option<Report> {
+    let stored: Stored = serde_json::from_value(value).ok()?;
+    if stored.version != crate::engine::report::json::VERSION {
+        return None;
+    }
+    let outcomes = [Exit::Ok, Exit::Problems, Exit::Refused, Exit::Interrupted];
+    Some(Report {
+        outcome: outcomes.into_iter().find(|exit| exit.word() == stored.outcome)?,
+        plan: stored.plan,
+        source: stored.source,
+        root: stored.root,
+        started: stored.started,
+        ended: stored.ended,
+        reason: stored.reason,
+        totals: stored.totals,
+        targets: stored.targets.into_iter().map(target).collect(),
+        medium: stored.medium,
+        problem_count: stored.problem_count,
+        problems: stored.problems.into_iter().map(problem).collect(),
+        notes: stored.notes,
+        absent: stored.absent,
+        fixups: stored.fixups,
+        ids: stored.ids,
+        resume: stored.resume,
+    })
+}
+
+fn target(stored: StoredTarget) -> TargetReport {
+    TargetReport { name: stored.name, need: stored.need, to: stored.to, totals: stored.totals }
+}
+
+fn problem(stored: StoredProblem) -> Problem {
+    // Shown once more as it was shown: what was escaped stays so.
+    let path = RelPath::shown(&stored.path);
+    let mut message = stored.message;
+    if stored.count > 1 && stored.kind != ProblemKind::Extra {
+        message.push_str(&format!(" ({} entries, this is the first)", stored.count));
+    }
+    let mut problem = Problem::new(path, stored.kind, message).in_target(&stored.target).counting(stored.count);
+    problem.attribute = stored.attribute;
+    problem
+}

@@ -1,0 +1,341 @@
+//! Sizes and counts of what will be copied, read only, before the first byte.
+
+use super::journal::{Journal, JournalError, Reader, State};
+use super::mapping::layout::Sources;
+use super::mapping::resolved::{Entry, Presence, Resolved, Target};
+use super::tree::source::ENTRY;
+use super::tree::walk::{Means, Start, Unread, Visit, walk};
+use crate::base::path::{Name, RelPath};
+use crate::sys::dir::SourceDir;
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use rustix::fd::AsFd;
+use rustix::fs::OFlags;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What one target will need.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// Entries of every type.
+    pub entries: u64,
+    /// Regular files, each inode once.
+    pub files: u64,
+    /// Apparent bytes of those.
+    pub bytes: u64,
+    /// Allocated bytes of those, and a block for each directory.
+    pub allocated: u64,
+    /// Inodes.
+    pub inodes: u64,
+    /// The largest file, in bytes.
+    pub largest: Extreme,
+    /// The longest name, in bytes.
+    pub longest_name: Extreme,
+    /// Entries that could not be looked at: the copy will report each.
+    pub unreadable: u64,
+}
+
+/// The largest of something, and an entry of the backup that has it.
+#[derive(Clone, Debug, Default)]
+pub struct Extreme {
+    /// In bytes.
+    pub size: u64,
+    /// Below the source.
+    pub path: RelPath,
+}
+
+impl Extreme {
+    /// The larger of the two.
+    #[must_use]
+    pub fn max(self, other: &Self) -> Self {
+        if other.size > self.size { other.clone() } else { self }
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    entries: AtomicU64,
+    files: AtomicU64,
+    bytes: AtomicU64,
+    allocated: AtomicU64,
+    inodes: AtomicU64,
+    largest: Highest,
+    longest_name: Highest,
+    unreadable: AtomicU64,
+}
+
+/// An [`Extreme`] that many threads raise; nearly all of them see at once that they do not.
+#[derive(Default)]
+struct Highest {
+    size: AtomicU64,
+    kept: Mutex<Extreme>,
+}
+
+/// Inodes with several names that were counted, across all targets, and how many of their
+/// names are still to come: those that were all seen need no memory.
+type Linked = Mutex<HashMap<(u64, u64), u32>>;
+
+/// What the walks of one survey share.
+struct Walks {
+    cross_mounts: bool,
+    linked: Linked,
+    /// An entry below another one is left to itself.
+    sources: Sources,
+    /// What need not be counted.
+    finished: Option<Finished>,
+}
+
+/// Surveys every present entry of the plan; one result for each target.
+#[must_use]
+pub fn survey(plan: &Resolved, source: &Arc<Root>, means: Means, cross_mounts: bool) -> Vec<Survey> {
+    run(plan, source, means, cross_mounts, None)
+}
+
+/// The same for what the journal does not know as finished.
+pub fn unfinished(
+    plan: &Resolved,
+    source: &Arc<Root>,
+    means: Means,
+    cross_mounts: bool,
+    journal: &Journal,
+) -> Result<Vec<Survey>, JournalError> {
+    let finished = Finished(Mutex::new(journal.reader()?));
+    Ok(run(plan, source, means, cross_mounts, Some(finished)))
+}
+
+fn run(
+    plan: &Resolved,
+    source: &Arc<Root>,
+    means: Means,
+    cross_mounts: bool,
+    finished: Option<Finished>,
+) -> Vec<Survey> {
+    let walks = Walks { cross_mounts, linked: Linked::default(), sources: Sources::new(plan), finished };
+    let survey = |target: &Target| {
+        let visitor = Visitor { target, counts: Counts::default(), walks: &walks };
+        let present = target.entries.iter().filter(|e| e.presence == Presence::Present);
+        let starts = present.filter_map(|entry| visitor.start(entry, source)).collect();
+        walk(source, starts, &visitor, means);
+        visitor.counts.read()
+    };
+    plan.targets.iter().map(survey).collect()
+}
+
+/// Counts what one target will need.
+struct Visitor<'a> {
+    target: &'a Target,
+    counts: Counts,
+    walks: &'a Walks,
+}
+
+/// A directory of the backup, and its id in the journal where that is asked.
+struct At {
+    path: RelPath,
+    /// Where in the tree of sources it is.
+    cursor: Option<usize>,
+    id: Option<i64>,
+}
+
+impl Visitor<'_> {
+    /// Counts an entry of the plan; comes back with where to walk if it is a directory.
+    fn start(&self, entry: &Entry, source: &Root) -> Option<Start<At>> {
+        let opened = source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW).and_then(|fd| stat_fd(&fd));
+        let Ok(stat) = opened else {
+            self.counts.unreadable.fetch_add(1, Relaxed);
+            return None;
+        };
+        let dir = entry.dst.parent().and_then(|above| self.walks.directory(&above));
+        let id = match entry.dst.last() {
+            Some(name) => {
+                self.counts.add(&stat, name.as_bytes(), dir, self.walks, || entry.src.clone());
+                self.walks.finished.as_ref().and_then(|f| f.directory(dir?, &name))
+            }
+            None => Some(0),
+        };
+        if stat.kind != Kind::Directory {
+            return None;
+        }
+        match source.open_strict(&entry.real, ENTRY) {
+            Ok(fd) => {
+                let cursor = self.walks.sources.find(&entry.src);
+                let (path, place) = (entry.real.clone(), At { path: entry.src.clone(), cursor, id });
+                Some(Start { path, dir: SourceDir::from_fd(fd), stat, place })
+            }
+            Err(_) => {
+                self.counts.unreadable.fetch_add(1, Relaxed);
+                None
+            }
+        }
+    }
+}
+
+impl Visit for Visitor<'_> {
+    type Place = At;
+
+    fn entry(&self, above: &At, _: &SourceDir, name: &Name, stat: &Stat) -> Option<At> {
+        let is_dir = stat.kind == Kind::Directory;
+        let path = || above.path.join(name);
+        let cursor = above.cursor.and_then(|at| self.walks.sources.child(at, name));
+        if cursor.is_some_and(|at| self.walks.sources.entry(at).is_some())
+            || self.target.excludes_in_source(&above.path, name, is_dir)
+            || stat.mount_root && !self.walks.cross_mounts
+        {
+            return None;
+        }
+        self.counts.add(stat, name.as_bytes(), above.id, self.walks, path);
+        is_dir.then(|| At { path: path(), cursor, id: above.id.and_then(|id| self.walks.below(id, name)) })
+    }
+
+    fn unreadable(&self, _: Unread<'_, At>) {
+        self.counts.unreadable.fetch_add(1, Relaxed);
+    }
+}
+
+/// Entries and allocated bytes at and below `fd`, whose stat is `stat`, without
+/// the mounts below.
+#[must_use]
+pub fn weigh(fd: impl AsFd, stat: &Stat) -> (u64, u64) {
+    let weight = Weight { entries: AtomicU64::new(1), bytes: AtomicU64::new(stat.allocated) };
+    if stat.kind == Kind::Directory
+        && let Ok(root) = Root::again(fd)
+        && let Ok(fd) = root.open_in(&RelPath::root(), ENTRY)
+    {
+        let start = Start { path: RelPath::root(), dir: SourceDir::from_fd(fd), stat: *stat, place: () };
+        // One thread, and few descriptors: this runs beside a copy that has shared them all out.
+        walk(&Arc::new(root), vec![start], &weight, Means { threads: 1, directories: 2, inline: 1 });
+    }
+    (weight.entries.into_inner(), weight.bytes.into_inner())
+}
+
+struct Weight {
+    entries: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Visit for Weight {
+    type Place = ();
+
+    fn entry(&self, (): &(), _: &SourceDir, _: &Name, stat: &Stat) -> Option<()> {
+        self.entries.fetch_add(1, Relaxed);
+        if stat.mount_root {
+            return None;
+        }
+        self.bytes.fetch_add(stat.allocated, Relaxed);
+        Some(())
+    }
+
+    fn unreadable(&self, _: Unread<'_, ()>) {}
+}
+
+/// What the journal knows as finished.
+struct Finished(Mutex<Reader>);
+
+impl Finished {
+    /// The id of the directory `name` in the directory `dir`.
+    fn directory(&self, dir: i64, name: &Name) -> Option<i64> {
+        self.lock().find(dir, name).ok()??.id
+    }
+
+    /// True when `name` in the directory `dir` needs no room any more.
+    fn has(&self, dir: i64, name: &Name, stat: &Stat) -> bool {
+        let reader = self.lock();
+        // What cannot be found out counts as unfinished.
+        let row = reader.find(dir, name).ok().flatten();
+        match row {
+            Some(row) if stat.kind == Kind::Directory => row.id.is_some(),
+            // Where more than the stat must be read to know, most of it turns out to be the same.
+            Some(row) if row.state == State::Done && row.source_looks_the_same(stat) => true,
+            _ if stat.nlink > 1 && stat.kind != Kind::Directory => {
+                reader.find_linked(stat.ino, |row| row.source_looks_the_same(stat)).is_ok_and(|rows| !rows.is_empty())
+            }
+            _ => false,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Reader> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Walks {
+    /// The journal's id of a directory by its path below the root.
+    fn directory(&self, path: &RelPath) -> Option<i64> {
+        let finished = self.finished.as_ref()?;
+        path.names().try_fold(0, |dir, name| finished.directory(dir, &name))
+    }
+
+    fn below(&self, dir: i64, name: &Name) -> Option<i64> {
+        self.finished.as_ref()?.directory(dir, name)
+    }
+
+    fn is_finished(&self, dir: Option<i64>, name: &[u8], stat: &Stat) -> bool {
+        match (&self.finished, dir, Name::new(name)) {
+            (Some(finished), Some(dir), Ok(name)) => finished.has(dir, &name, stat),
+            _ => false,
+        }
+    }
+}
+
+impl Counts {
+    /// Counts one entry, unless the journal has it as finished below `dir`.
+    fn add(&self, stat: &Stat, name: &[u8], dir: Option<i64>, walks: &Walks, path: impl Fn() -> RelPath) {
+        if walks.is_finished(dir, name, stat) {
+            return;
+        }
+        self.entries.fetch_add(1, Relaxed);
+        self.longest_name.raise(name.len() as u64, &path);
+        if stat.nlink > 1 && stat.kind != Kind::Directory {
+            let mut seen = walks.linked.lock().unwrap_or_else(PoisonError::into_inner);
+            match seen.entry((stat.dev, stat.ino)) {
+                Slot::Occupied(mut left) => {
+                    *left.get_mut() -= 1;
+                    if *left.get() == 0 {
+                        left.remove();
+                    }
+                    return;
+                }
+                Slot::Vacant(new) => {
+                    new.insert(stat.nlink - 1);
+                }
+            }
+        }
+        self.inodes.fetch_add(1, Relaxed);
+        self.allocated.fetch_add(stat.allocated, Relaxed);
+        if stat.kind == Kind::File {
+            self.files.fetch_add(1, Relaxed);
+            self.bytes.fetch_add(stat.size, Relaxed);
+            self.largest.raise(stat.size, &path);
+        }
+    }
+
+    fn read(&self) -> Survey {
+        Survey {
+            entries: self.entries.load(Relaxed),
+            files: self.files.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            allocated: self.allocated.load(Relaxed),
+            inodes: self.inodes.load(Relaxed),
+            largest: self.largest.read(),
+            longest_name: self.longest_name.read(),
+            unreadable: self.unreadable.load(Relaxed),
+        }
+    }
+}
+
+impl Highest {
+    fn raise(&self, size: u64, path: impl Fn() -> RelPath) {
+        if size <= self.size.fetch_max(size, Relaxed) {
+            return;
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if size > kept.size {
+            *kept = Extreme { size, path: path() };
+        }
+    }
+
+    fn read(&self) -> Extreme {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

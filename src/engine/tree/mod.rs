@@ -1,0 +1,8 @@
+//! Walking trees by directory descriptor within a budget of open files.
+
+pub mod budget;
+pub mod descriptors;
+pub mod pool;
+pub mod source;
+pub mod temporary;
+pub mod walk;

@@ -1,0 +1,135 @@
+//! Names on the target that the manifest does not have.
+//!
+//! They are looked for at and below the destinations of declared entries: what
+//! else lies beside an entry, in a directory on the way to it, is not the plan's
+//! business. Nothing is ever removed.
+
+use super::Verifier;
+use crate::base::path::{Name, RelPath};
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::journal::{Row, STATE_DIR, State};
+use crate::engine::tree::temporary::is_temporary;
+use crate::sys::dir::{DirEntry, LOST_AND_FOUND, TargetDir, read_batches};
+use crate::sys::leads_nowhere;
+use crate::sys::stat::{Kind, Stat};
+
+/// Names of one directory that have a problem each; a last one counts the others.
+const NAMED: u64 = 16;
+
+impl Verifier {
+    /// Reports names of the directory `name` in `parent`, whose row is `row`, that
+    /// have no row. What a pattern leaves out and sockets are no part of a copy.
+    pub(super) fn extra_names(&self, parent: &TargetDir, name: &Name, path: &RelPath, row: &Row) {
+        let (Some(id), State::Done | State::Bad) = (row.id, row.state) else { return };
+        if self.owner(path).is_none() {
+            return;
+        }
+        let read = parent.open_dir(name).and_then(|dir| {
+            let (above, mut found) = (dir.stat()?, Found::default());
+            read_batches(&dir, 512, |batch| {
+                for entry in batch {
+                    if self.is_extra(&dir, &above, id, path, row.target, &entry) {
+                        found.add(entry.name);
+                    }
+                }
+                !self.stop.is_set()
+            })?;
+            Ok(found)
+        });
+        match read {
+            Ok(found) => {
+                found.problems(path, "the manifest").into_iter().for_each(|problem| self.problem(row.target, problem))
+            }
+            // Reported as missing or of another type already.
+            Err(errno) if leads_nowhere(errno) => {}
+            Err(errno) => {
+                self.problem(row.target, Problem::failed(path.clone(), ProblemKind::Io, "read the directory", errno));
+            }
+        }
+    }
+
+    /// The declared entry at or nearest above `path`.
+    fn owner(&self, path: &RelPath) -> Option<RelPath> {
+        let mut at = Some(path.clone());
+        while let Some(path) = at.as_ref().filter(|path| !self.owned.contains(path)) {
+            at = path.parent();
+        }
+        at
+    }
+
+    fn is_extra(&self, dir: &TargetDir, above: &Stat, id: i64, path: &RelPath, target: u32, entry: &DirEntry) -> bool {
+        self.ask(|reader| reader.knows(id, &entry.name)) == Some(false)
+            && self.is_stranger(dir, above, path, target, entry)
+    }
+
+    /// True for a name in `path` that no run of this plan could have left there.
+    pub(crate) fn is_stranger(
+        &self,
+        dir: &TargetDir,
+        above: &Stat,
+        path: &RelPath,
+        target: u32,
+        entry: &DirEntry,
+    ) -> bool {
+        if self.is_ours(above, entry) {
+            return false;
+        }
+        if is_temporary(&entry.name) {
+            self.problems.note(format!(
+                "{}: what an interrupted run left; the run that copies its file removes it",
+                path.join(&entry.name)
+            ));
+            return false;
+        }
+        let Some(kind) = entry.kind.or_else(|| dir.stat_at(&entry.name).ok().map(|stat| stat.kind)) else {
+            return false;
+        };
+        let excluded = self.plan.targets.get(target as usize).is_some_and(|target| {
+            let (owner, is_dir) = (self.owner(path), kind == Kind::Directory);
+            target.leaves_out_below(owner.as_ref(), &path.join(&entry.name), is_dir)
+        });
+        // What the run could not put there has a problem already, whatever stands in its place.
+        kind != Kind::Socket
+            && !excluded
+            && self.ask(|reader| reader.has_problem(&path.join(&entry.name))) == Some(false)
+    }
+
+    /// The state of this and other plans, and what mkfs makes.
+    fn is_ours(&self, above: &Stat, entry: &DirEntry) -> bool {
+        let made = above.mount_root && [STATE_DIR.as_bytes(), LOST_AND_FOUND].contains(&entry.name.as_bytes());
+        made || self.state == Some((above.dev, entry.ino))
+    }
+}
+
+/// The extra names of one directory.
+#[derive(Default)]
+pub(crate) struct Found {
+    first: Vec<Name>,
+    count: u64,
+}
+
+impl Found {
+    pub(crate) fn add(&mut self, name: Name) {
+        if self.count <= NAMED {
+            self.first.push(name);
+        }
+        self.count += 1;
+    }
+
+    /// One problem for each name, and one for all beyond [`NAMED`].
+    pub(crate) fn problems(self, path: &RelPath, list: &str) -> Vec<Problem> {
+        let (named, count) = (usize::try_from(NAMED).unwrap_or(usize::MAX), self.count);
+        let problem = |(at, name): (usize, &Name)| {
+            let path = path.join(name);
+            if at < named {
+                let message = format!("it is not in {list}; it stays as it is");
+                return Problem::new(path, ProblemKind::Extra, message);
+            }
+            let rest = count - NAMED;
+            let message = format!("{rest} more names in this directory are not in {list}, this is the first");
+            Problem::new(path, ProblemKind::Extra, message).counting(rest)
+        };
+        self.first.iter().enumerate().map(problem).collect()
+    }
+}

@@ -1,0 +1,120 @@
+//! Names that were copied from one inode of the backup are one inode on the target.
+//!
+//! Each name by itself can be as its row says while the group is not: an interrupted
+//! run and the one after it may have made an inode each. The rows of a group tell.
+
+use super::Verifier;
+use crate::base::path::{Name, RelPath};
+use crate::engine::copy::FEWEST_AT_LIMIT;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::groups::Groups;
+use crate::engine::journal::{JournalError, Member, Reader, Seen};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+impl Verifier {
+    /// Reports the names that lost their links, and marks them, so that the next run links
+    /// them again.
+    pub(crate) fn groups(&self, reader: &Reader) -> Result<(), JournalError> {
+        self.journal.flush();
+        let shares = Groups::of_shares(&self.plan);
+        reader.split_groups(|members| {
+            let mut placed = Vec::new();
+            for member in members {
+                let above = reader.path_of(member.dir)?;
+                let path = Name::new(&member.name).map_or(above.clone(), |name| above.join(&name));
+                placed.push(Placed { share: self.share(&shares, &path), path, member });
+            }
+            for (kept, lost) in split(placed) {
+                for Placed { path, member, .. } in lost {
+                    let (expected, found) = (format!("the inode of {}", kept.path), "an inode of its own".to_string());
+                    self.problem(member.target, Problem::differs(path, ProblemKind::Link, expected, found));
+                    // As this verification saw it.
+                    let Ok(name) = Name::new(&member.name) else { continue };
+                    let ctime = reader.find(member.dir, &name)?.map(|row| row.dst_ctime).unwrap_or_default();
+                    self.journal.bad(vec![Seen { dir: member.dir, name: member.name, ino: member.dst_ino, ctime }]);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The share of a path: names in different ones are copied apart. Without the backup it is
+    /// not known which entries lead to the same place; then each is one.
+    fn share(&self, shares: &Groups, path: &RelPath) -> Share {
+        if self.plan.targets.iter().any(|target| !target.entries.is_empty()) {
+            return Share::Number(shares.share_of(&self.plan, path));
+        }
+        let mut at = Some(path.clone());
+        while let Some(above) = at {
+            if self.owned.contains(&above) {
+                return Share::Entry(above);
+            }
+            at = above.parent();
+        }
+        Share::Number(0)
+    }
+}
+
+/// What is copied together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Share {
+    Number(u32),
+    Entry(RelPath),
+}
+
+/// A name of a linked source inode, where it is.
+#[derive(Clone, Debug)]
+struct Placed {
+    path: RelPath,
+    share: Share,
+    member: Member,
+}
+
+/// Groups of which the target has more than one inode: a name of the one that stays, the one
+/// with most names, and the names of the others. A group that came to the limit of names
+/// that its file system sets is as it shall be.
+fn split(names: Vec<Placed>) -> Vec<(Placed, Vec<Placed>)> {
+    let mut groups: HashMap<_, HashMap<u64, Vec<Placed>>> = HashMap::new();
+    for name in names {
+        let inodes = groups.entry((name.share.clone(), Arc::clone(&name.member.group))).or_default();
+        inodes.entry(name.member.dst_ino).or_default().push(name);
+    }
+    let limit = usize::try_from(FEWEST_AT_LIMIT).unwrap_or(usize::MAX);
+    let mut found = Vec::new();
+    for inodes in groups.into_values() {
+        let mut inodes: Vec<_> = inodes.into_values().collect();
+        let (count, names) = (inodes.len(), inodes.iter().map(Vec::len).sum::<usize>());
+        inodes.sort_by_key(|names| std::cmp::Reverse(names.len()));
+        let mut inodes = inodes.into_iter();
+        let Some(largest) = inodes.next() else { continue };
+        let lost: Vec<Placed> = inodes.flatten().collect();
+        // Where numbers prove nothing, as many files as these names are links of may be alike.
+        let alike = |kept: &Placed| count > names.div_ceil(kept.member.nlink.max(1) as usize);
+        if let Some(kept) = largest.first().filter(|kept| alike(kept) && largest.len() < limit) {
+            found.push((kept.clone(), lost));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_inode_with_most_names_stays() {
+        let member = |group: u8, name: u8, dst_ino| Placed {
+            path: RelPath::root(),
+            share: Share::Number(0),
+            member: Member { dir: 0, name: vec![name], target: 0, dst_ino, nlink: 3, group: vec![group].into() },
+        };
+        let split = split(vec![member(1, b'a', 7), member(1, b'b', 8), member(1, b'c', 8), member(2, b'd', 9)]);
+        let [(kept, lost)] = &split[..] else { panic!("{split:?}") };
+        assert_eq!(
+            (kept.member.dst_ino, lost.iter().map(|m| &m.member.name[..]).collect::<Vec<_>>()),
+            (8, vec![&b"a"[..]])
+        );
+    }
+}

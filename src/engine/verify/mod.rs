@@ -1,0 +1,419 @@
+//! Verification: every entry of the journal against the target, content from
+//! the medium and all metadata.
+
+pub(crate) mod extra;
+mod groups;
+mod large;
+mod since;
+mod since_copied;
+
+pub use since::Since;
+pub use since_copied::since_copied;
+
+use super::compare::differences::{Place, changed, differences, without_moved_times};
+use super::content::digest::chunks_of;
+use super::content::medium::Reading;
+use super::content::medium::{ReadError, WorstMedium};
+use super::events::counters::{Counters, add};
+use super::events::kind::ProblemKind;
+use super::events::pace::Pace;
+use super::events::problem::{Problem, Problems};
+use super::events::stop::{Reason, Stop};
+use super::journal::{Journal, JournalError, Reader, Row, Seen, Standing, State, WriterHandle};
+use super::mapping::resolved::Resolved;
+use crate::base::clock;
+use crate::base::path::{Name, RelPath};
+use crate::sys::dir::open_target;
+use crate::sys::stat::{Kind, Stat};
+use crate::sys::{Errno, leads_nowhere};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What verification looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Depth {
+    /// Content and metadata.
+    Content,
+    /// Metadata alone.
+    Metadata,
+}
+
+/// Which entries verification looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everything that is recorded, and names that are not.
+    All,
+    /// After a copy: what was not verified since it was written.
+    Unverified,
+    /// What changed or was not verified since; and names that are not recorded.
+    Since(Since),
+}
+
+/// Which of the differences that it finds verification marks for a copy: a run that
+/// copies trusts a mark as long as the entry has not changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mend {
+    /// Damage: what differs though nobody has changed it.
+    Damage,
+    /// Also what was removed, and whose attributes were changed, but no changed content.
+    Attributes,
+    /// Everything.
+    Everything,
+}
+
+impl Mend {
+    fn is_wanted(self) -> bool {
+        self != Self::Damage
+    }
+
+    /// True for a difference of an entry that stands so.
+    pub(crate) fn covers(self, standing: Standing) -> bool {
+        match standing {
+            Standing::AsRecorded => true,
+            Standing::Touched => self != Self::Damage,
+            Standing::Changed => self == Self::Everything,
+        }
+    }
+}
+
+/// Everything that verification needs.
+pub struct Verifier {
+    /// The plan; its entries are not asked for, the journal's are.
+    pub plan: Arc<Resolved>,
+    /// Names of the targets by the journal's numbers, the plan's first.
+    pub targets: Vec<String>,
+    /// Destinations of the declared entries: at and below them every name is the plan's.
+    pub owned: HashSet<RelPath>,
+    /// Device and inode number of the journal's directory.
+    pub state: Option<(u64, u64)>,
+    /// What to look at in each entry.
+    pub depth: Depth,
+    /// Which entries.
+    pub scope: Scope,
+    /// What is marked to be copied again.
+    pub mend: Mend,
+    /// Entries that the scope left out.
+    pub left_out: AtomicU64,
+    /// Threads.
+    pub threads: usize,
+    /// Where numbers go.
+    pub counters: Arc<Counters>,
+    /// Where differences go.
+    pub problems: Arc<Problems>,
+    /// How to end early.
+    pub stop: Stop,
+    /// How fast bytes may be read.
+    pub pace: Pace,
+    /// Where the results are recorded.
+    pub journal: WriterHandle,
+    /// How the medium was read.
+    pub medium: WorstMedium,
+    /// Connections for the chunks of large files, one for each thread at most.
+    pub readers: Mutex<Vec<Reader>>,
+}
+
+/// What came of looking at one entry.
+pub(crate) enum Looked {
+    /// It was verified before and has not changed since.
+    LeftOut,
+    /// It is not there, or cannot be looked at.
+    Unreachable(Problem),
+    /// What it was before it was looked at, how that stands to its row, and its differences.
+    At { stat: Stat, standing: Standing, found: Vec<Problem> },
+    /// The run is ending.
+    Stopped,
+}
+
+/// Rows that are looked at together; all lie in one directory.
+struct Batch {
+    dir: i64,
+    rows: Vec<Row>,
+}
+
+const PAGE: u32 = 512;
+/// Attributes can take 64 KiB each: a batch is closed with them.
+const BATCH_BYTES: u64 = 256 << 10;
+
+impl Verifier {
+    /// Verifies what the journal lists.
+    pub fn run(&self, journal: &Journal) -> Result<(), JournalError> {
+        let reader = self.prepare(journal)?;
+        // After a run with nothing to do, a second scan of the whole journal would find nothing either.
+        if self.scope == Scope::Unverified && self.counters.verify_entries.load(Ordering::Relaxed) == 0 {
+            return Ok(());
+        }
+        // The queue bounds the rows in memory, whatever the number of files.
+        let (sender, receiver) = crossbeam_channel::bounded::<(RelPath, Batch)>(2 * self.threads);
+        std::thread::scope(|scope| {
+            let mut started = 0;
+            for _ in 0..self.threads {
+                let receiver = receiver.clone();
+                let serve = move || {
+                    for (path, batch) in receiver {
+                        if !self.stop.is_set() {
+                            self.batch(&path, batch);
+                        }
+                    }
+                };
+                if std::thread::Builder::new().name("verify".into()).spawn_scoped(scope, serve).is_err() {
+                    break;
+                }
+                started += 1;
+            }
+            drop(receiver);
+            // Consumed there: its end is what ends the threads. Where none can be started, this one does it all.
+            self.feed(&reader, (started > 0).then_some(sender))
+        })?;
+        self.groups(&reader)
+    }
+
+    /// Opens the connections and tells the counters how much there is to do.
+    pub(crate) fn prepare(&self, journal: &Journal) -> Result<Reader, JournalError> {
+        self.journal.flush();
+        let reader = journal.reader()?;
+        for _ in 0..self.threads {
+            self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(journal.reader()?);
+        }
+        let (entries, bytes) = reader.verify_load(self.scope == Scope::Unverified)?;
+        self.counters.verify_entries.store(entries, Ordering::Relaxed);
+        self.counters.verify_bytes.store(bytes, Ordering::Relaxed);
+        Ok(reader)
+    }
+
+    fn feed(
+        &self,
+        reader: &Reader,
+        sender: Option<crossbeam_channel::Sender<(RelPath, Batch)>>,
+    ) -> Result<(), JournalError> {
+        let mut after = (-1, Vec::new());
+        let mut place = (0, RelPath::root());
+        loop {
+            let page = reader.page((after.0, &after.1), self.scope == Scope::Unverified, PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = (last.dir, last.name.clone());
+            let mut rows = page.into_iter().peekable();
+            while let Some(first) = rows.next() {
+                let dir = first.dir;
+                let mut bytes = first.heap_bytes();
+                let mut batch = Batch { dir, rows: vec![first] };
+                while batch.rows.len() < 64
+                    && bytes < BATCH_BYTES
+                    && let Some(row) = rows.next_if(|row| row.dir == dir)
+                {
+                    bytes += row.heap_bytes();
+                    batch.rows.push(row);
+                }
+                if place.0 != dir {
+                    place = (dir, reader.path_of(dir)?);
+                }
+                batch.rows.sort_unstable_by_key(|row| row.dst_ino);
+                if self.stop.is_set() {
+                    return Ok(());
+                }
+                match &sender {
+                    // The threads end only with the channel.
+                    Some(sender) => drop(sender.send((place.1.clone(), batch))),
+                    None => self.batch(&place.1, batch),
+                }
+            }
+        }
+    }
+
+    fn batch(&self, path: &RelPath, batch: Batch) {
+        debug_assert!(batch.rows.iter().all(|row| row.dir == batch.dir), "one directory");
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        let opened = open_target(&self.plan.root, path);
+        // The row of a directory that is gone says so for all that was in it.
+        if opened.as_ref().is_err_and(|errno| leads_nowhere(*errno)) && self.is_recorded(batch.dir) {
+            return;
+        }
+        let place = opened.as_ref().map(Place::of);
+        for row in batch.rows {
+            if self.stop.is_set() {
+                break;
+            }
+            let Ok(name) = Name::new(&row.name) else { continue };
+            let looked = match &place {
+                Ok(place) => self.entry(place, path, &name, &row, Some(&row)),
+                Err(errno) => Looked::Unreachable(unreachable(&path.join(&name), **errno)),
+            };
+            let key = |ino, ctime| Seen { dir: row.dir, name: row.name.clone(), ino, ctime };
+            let found = match looked {
+                Looked::Stopped => break,
+                Looked::LeftOut => {
+                    add(&self.left_out, 1);
+                    continue;
+                }
+                Looked::Unreachable(problem) => {
+                    bad.extend(self.mend.is_wanted().then(|| key(row.dst_ino, row.dst_ctime)));
+                    vec![problem]
+                }
+                // The content was not looked at: that it is good is not known.
+                Looked::At { found, .. }
+                    if found.is_empty() && row.kind() == Kind::File && self.depth == Depth::Metadata =>
+                {
+                    found
+                }
+                Looked::At { stat, found, .. } if found.is_empty() => {
+                    good.push(key(stat.ino, stat.ctime));
+                    found
+                }
+                Looked::At { stat, standing, found } => {
+                    if standing == Standing::Changed && self.mend.covers(standing) && row.has_chunks() {
+                        // None of them stands for what is there.
+                        self.journal.bad_chunks(row.dir, row.name.clone(), (0..chunks_of(row.size)).collect());
+                    }
+                    bad.extend(self.mend.covers(standing).then(|| key(stat.ino, stat.ctime)));
+                    found
+                }
+            };
+            if let Some(tally) = self.counters.targets.get(row.target as usize) {
+                add(&tally.verified, 1);
+            }
+            if let Ok(dir) = &opened
+                && self.scope != Scope::Unverified
+            {
+                self.extra_names(dir, &name, &path.join(&name), &row);
+            }
+            found.into_iter().for_each(|problem| self.problem(row.target, problem));
+        }
+        if !good.is_empty() {
+            self.journal.verified(clock::now().unix(), good);
+        }
+        if !bad.is_empty() {
+            self.journal.bad(bad);
+        }
+    }
+
+    /// True when the directory `id` has a row of its own that is verified.
+    fn is_recorded(&self, id: i64) -> bool {
+        let row = self.ask(|reader| reader.directory(id)).flatten();
+        row.is_some_and(|row| matches!(row.state, State::Done | State::Bad))
+    }
+
+    pub(crate) fn problem(&self, target: u32, problem: Problem) {
+        self.problems.add(problem.in_target(self.targets.get(target as usize).map_or("", String::as_str)));
+    }
+
+    /// Asks the journal through a connection of the pool. One that cannot be read ends the run.
+    pub(crate) fn ask<T>(&self, question: impl FnOnce(&Reader) -> Result<T, JournalError>) -> Option<T> {
+        let reader = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        let answer = question(&reader);
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+        answer.map_err(|error| stop_on(&error, &self.stop)).ok()
+    }
+
+    /// All differences of one entry from `row`, which the journal recorded or which
+    /// the source shall have; `recorded` is the former, where there is one.
+    pub(crate) fn entry(
+        &self,
+        place: &Place<'_>,
+        parent: &RelPath,
+        name: &Name,
+        row: &Row,
+        recorded: Option<&Row>,
+    ) -> Looked {
+        let path = parent.join(name);
+        let stat = match place.dir.stat_at(name) {
+            Ok(stat) => stat,
+            Err(errno) => return Looked::Unreachable(unreachable(&path, errno)),
+        };
+        if let Scope::Since(since) = self.scope
+            && !since.asks_for(row, &stat)
+        {
+            // It is as it was, and so is what it has lost.
+            self.tell_losses(&path, row, stat.dev);
+            return Looked::LeftOut;
+        }
+        let standing = match recorded {
+            Some(recorded) if recorded.still_damaged(&stat, place.disk) => Standing::AsRecorded,
+            Some(recorded) => recorded.standing(&stat, place.disk),
+            None => Standing::AsRecorded,
+        };
+        if let (Some(recorded), Standing::Changed) = (recorded, standing) {
+            return Looked::At { stat, standing, found: vec![changed(&path, recorded, &stat)] };
+        }
+        let mut found = differences(place, &path, name, row, &stat);
+        without_moved_times(&mut found, standing, recorded.unwrap_or(row));
+        let look_inside = self.depth == Depth::Content && row.size == stat.size;
+        let is_file = stat.kind == row.kind() && stat.kind == Kind::File;
+        if is_file && look_inside && !(row.alias && self.is_vouched_for(row)) {
+            match self.content(place, &path, name, row, standing) {
+                Ok(problem) => found.extend(problem),
+                Err(ReadError::Stopped) => return Looked::Stopped,
+                Err(ReadError::Failed(operation, errno)) => {
+                    found.push(Problem::failed(path.clone(), ProblemKind::Io, operation, errno));
+                }
+            }
+        }
+        self.tell_losses(&path, row, stat.dev);
+        let touched = recorded.filter(|_| standing == Standing::Touched);
+        let is_other = |p: &Problem| matches!(p.kind, ProblemKind::Content | ProblemKind::Target | ProblemKind::Type);
+        if let Some(recorded) = touched.filter(|_| found.iter().any(is_other)) {
+            let found = vec![changed(&path, recorded, &stat)];
+            return Looked::At { stat, standing: Standing::Changed, found };
+        }
+        Looked::At { stat, standing, found }
+    }
+
+    /// True when the content of this further name is verified under another one.
+    pub(crate) fn is_vouched_for(&self, row: &Row) -> bool {
+        self.ask(|reader| reader.vouched_for(row)).unwrap_or(false)
+    }
+
+    /// What the file system cannot hold was counted when it was copied; a pass
+    /// that only verifies counts it again. No run can mend it. Of an inode with
+    /// several names it is told once.
+    fn tell_losses(&self, path: &RelPath, row: &Row, dev: u64) {
+        if self.scope == Scope::Unverified || row.alias {
+            return;
+        }
+        for loss in row.wanted.lost.each() {
+            self.problem(row.target, Problem::lost(path.clone(), loss, dev));
+        }
+    }
+
+    fn content(
+        &self,
+        place: &Place<'_>,
+        path: &RelPath,
+        name: &Name,
+        row: &Row,
+        standing: Standing,
+    ) -> Result<Option<Problem>, ReadError> {
+        let Some(digest) = row.digest else { return Ok(None) };
+        let reading = Reading::open(place.dir, name)?;
+        let found = match self.chunks_of(row) {
+            Some(chunks) => self.compare_chunks(&reading, path, row, standing, &chunks),
+            None => reading.digest(digest.algorithm, &self.pace).map(|found| {
+                let hex = |bytes: &[u8; 32]| format!("BLAKE3 {}", blake3::Hash::from_bytes(*bytes).to_hex());
+                (found != digest).then(|| {
+                    Problem::differs(path.clone(), ProblemKind::Content, hex(&digest.bytes), hex(&found.bytes))
+                })
+            }),
+        };
+        let bytes = reading.finish(place.memory, &self.medium);
+        if let Some(tally) = self.counters.targets.get(row.target as usize) {
+            add(&tally.verified_bytes, bytes);
+        }
+        found
+    }
+}
+
+pub(crate) fn unreachable(path: &RelPath, errno: Errno) -> Problem {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR => Problem::new(
+            path.clone(),
+            ProblemKind::Missing,
+            "it was copied and is gone from the target; --repair copies it again",
+        ),
+        _ => Problem::failed(path.clone(), ProblemKind::Io, "open on the target", errno),
+    }
+}
+
+/// A journal that cannot be read ends the run.
+pub fn stop_on(error: &JournalError, stop: &Stop) {
+    stop.set(Reason::Fatal(error.to_string()));
+}

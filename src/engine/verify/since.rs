@@ -1,0 +1,78 @@
+//! Incremental verification: which entries are due.
+
+use crate::base::clock::{self, Moment};
+use crate::engine::events::loss::Disk;
+use crate::engine::journal::Row;
+use crate::sys::stat::Stat;
+use std::str::FromStr;
+
+/// What was last verified before this is due, and in any case what was never
+/// verified or has changed since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// Only what was never verified or has changed since.
+    Last,
+    /// Also what was last verified before.
+    Moment(Moment),
+}
+
+impl Since {
+    /// True when `row`, whose entry has `stat`, is to be verified. The recorded ctime
+    /// is that of the last verification, and nobody can set one: the clock is not asked.
+    #[must_use]
+    pub fn asks_for(self, row: &Row, stat: &Stat) -> bool {
+        let Some(verified) = row.verified else { return true };
+        let old = match self {
+            Self::Last => false,
+            Self::Moment(moment) => verified < moment.unix(),
+        };
+        // Where the numbers are made up anew each time, everything is asked for.
+        let disk = Disk { dev: stat.dev, bare: false };
+        old || stat.ctime != row.dst_ctime || stat.ino != row.dst_ino || !row.target_unchanged(stat, disk)
+    }
+}
+
+impl FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "last" {
+            return Ok(Self::Last);
+        }
+        let age = |digits: &str, unit: i64| {
+            let seconds = digits.parse::<u32>().ok().map(|n| i64::from(n) * unit);
+            seconds.map(|seconds| Moment::from_unix(clock::now().unix() - seconds))
+        };
+        let moment = match (text.strip_suffix('d'), text.strip_suffix('h')) {
+            (Some(digits), _) => age(digits, 86_400),
+            (_, Some(digits)) => age(digits, 3600),
+            _ => Moment::parse(text),
+        };
+        moment.map(Self::Moment).ok_or_else(|| {
+            "expected `last`, an age like `7d` or `12h`, a date like `2026-11-24`, or a moment like \
+             `2026-11-24T14:25:09Z`"
+                .to_string()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_dates_ages_and_last_are_understood() {
+        assert_eq!("last".parse(), Ok(Since::Last));
+        assert_eq!("1970-01-02".parse(), Ok(Since::Moment(Moment::from_unix(86_400))));
+        let day = "1d".parse::<Since>();
+        let hours = "24h".parse::<Since>();
+        assert!(matches!((day, hours), (Ok(Since::Moment(a)), Ok(Since::Moment(b))) if b.unix() - a.unix() < 2));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for text in ["", "d", "-1d", "1w", "yesterday", "2026-13-01", "2026-02-30", "2026-11-24T25:00:00Z", "Last"] {
+            assert!(text.parse::<Since>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What somebody has done on the target since it was copied, found without reading
+//! what looks untouched: what a run would keep, before it runs.
+
+use super::unreachable;
+use crate::base::path::{Name, RelPath};
+use crate::engine::compare::differences::{Place, changed, differences, has_same_content, without_moved_times};
+use crate::engine::content::medium::ReadError;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::pace::Pace;
+use crate::engine::events::problem::Problem;
+use crate::engine::journal::{JournalError, Reader, Row, Standing, State};
+use crate::engine::manifest;
+use crate::sys::dir::{TargetDir, open_target};
+use std::path::Path;
+
+/// Calls `found` with each problem of a finished entry below `root` that was changed,
+/// removed or given other attributes since it was recorded.
+pub fn since_copied(
+    root: &Path,
+    reader: &Reader,
+    pace: &Pace,
+    mut found: impl FnMut(Problem),
+) -> Result<(), JournalError> {
+    let mut above: Option<(RelPath, Result<TargetDir, rustix::io::Errno>)> = None;
+    manifest::each(reader, |path, row| {
+        let (Some(parent), Ok(name)) = (path.parent(), Name::new(&row.name)) else { return true };
+        if above.as_ref().is_none_or(|(known, _)| *known != parent) {
+            above = Some((parent.clone(), open_target(root, &parent)));
+        }
+        // Where the directory is gone its row says so for all that was in it.
+        if let Some((_, Ok(dir))) = &above {
+            of_entry(dir, &path, &name, &row, pace).into_iter().for_each(&mut found);
+        }
+        !pace.is_stopped()
+    })
+}
+
+fn of_entry(dir: &TargetDir, path: &RelPath, name: &Name, row: &Row, pace: &Pace) -> Vec<Problem> {
+    let place = Place::of(dir);
+    let stat = match dir.stat_at(name) {
+        Ok(stat) => stat,
+        Err(errno) => return vec![unreachable(path, errno)],
+    };
+    let standing = match row.standing(&stat, place.disk) {
+        Standing::AsRecorded => return Vec::new(),
+        _ if row.state == State::Bad && row.still_damaged(&stat, place.disk) => return Vec::new(),
+        standing => standing,
+    };
+    if standing == Standing::Changed || stat.rdev != row.rdev {
+        return vec![changed(path, row, &stat)];
+    }
+    match has_same_content(&place, name, row, pace) {
+        Ok(true) => {}
+        Ok(false) => return vec![changed(path, row, &stat)],
+        Err(ReadError::Stopped) => return Vec::new(),
+        Err(ReadError::Failed(operation, errno)) => {
+            return vec![Problem::failed(path.clone(), ProblemKind::Io, operation, errno)];
+        }
+    }
+    let mut found = differences(&place, path, name, row, &stat);
+    without_moved_times(&mut found, standing, row);
+    found
+}

@@ -1,0 +1,307 @@
+//! The source's file systems: recognised across mounts and reboots, and what their
+//! inode numbers and clocks are worth.
+//!
+//! A volume is known by its kind and by what does not depend on the device number:
+//! `f_fsid`, for XFS and btrfs the UUID, else what was mounted. Rows of the journal
+//! carry its number in the table `volume`.
+//!
+//! Figures on Linux 6.18: `f_fsid` is the device number on XFS, squashfs and the FAT
+//! family, 0 on every FUSE file system, of the UUID on ext4 and erofs, and on tmpfs
+//! new at each mount. squashfuse and mergerfs give each name of a linked file an
+//! inode number of its own; bindfs hands on those of several file systems.
+
+use crate::sys::filesystem::{BTRFS, Identity, XFS, identity};
+use crate::sys::mounts;
+use crate::sys::stat::Stat;
+use rustix::fd::AsFd;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// What its inode numbers are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inodes {
+    /// Two names with one number are one inode, today and after a reboot.
+    Real,
+    /// A driver makes them up, or hands on those of several file systems.
+    Doubtful,
+}
+
+/// What its change times are worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clock {
+    /// Whatever changes an inode moves its ctime.
+    Ticks,
+    /// A driver may hand on such a ctime, or a copy of the mtime, or a constant.
+    Doubtful,
+    /// They are stored like any other attribute, or are the mtime.
+    Static,
+}
+
+/// In linux/magic.h, or in the file system's own headers: file systems of this kernel on a
+/// disk, or in memory, that keep one inode for all names of a file and a ctime of their own.
+const LOCAL: [u64; 17] = [
+    0xef53,      // ext2, ext3, ext4
+    XFS,         //
+    BTRFS,       //
+    0xf2f5_2010, // f2fs
+    0x2fc1_2fc1, // zfs
+    0xca45_1a4e, // bcachefs
+    0x0102_1994, // tmpfs
+    0x8584_58f6, // ramfs
+    0x3153_464a, // jfs
+    0x5265_4973, // reiserfs
+    0x3434,      // nilfs2
+    0x2405_1905, // ubifs
+    0x7461_636f, // ocfs2
+    0x0116_1970, // gfs2
+    0x482b,      // hfsplus
+    0x7366_746e, // ntfs3
+    0x5346_544e, // ntfs
+];
+/// Read-only images: an inode has one number, its ctime is what the image says.
+const IMAGES: [u64; 4] = [0x7371_7368, 0xe0f5_e1e2, 0x28cd_3d45, 0x7275]; // squashfs, erofs, cramfs, romfs
+/// Numbers made up, ctime no more than the mtime or the birth.
+const WITHOUT: [u64; 4] = [0x4d44, 0x2011_bab0, 0x9660, 0x1501_3346]; // vfat, exfat, iso9660, udf
+/// NFS hands on the server's ctime, and a number that stands for more than one inode where
+/// the server exports several file systems as one.
+const NFS: u64 = 0x6969;
+
+fn worth(magic: u64) -> (Inodes, Clock) {
+    match magic {
+        _ if LOCAL.contains(&magic) => (Inodes::Real, Clock::Ticks),
+        _ if IMAGES.contains(&magic) => (Inodes::Real, Clock::Static),
+        _ if WITHOUT.contains(&magic) => (Inodes::Doubtful, Clock::Static),
+        NFS => (Inodes::Doubtful, Clock::Ticks),
+        // FUSE, overlayfs with layers of any kind, 9p, SMB, and what is not known.
+        _ => (Inodes::Doubtful, Clock::Doubtful),
+    }
+}
+
+/// One file system of the source.
+#[derive(Debug)]
+pub struct Volume {
+    /// Its number in the journal.
+    pub id: i64,
+    /// Its type, as a person reads it in the mount table.
+    pub kind: String,
+    /// Numbers of other subvolumes and snapshots of the same file system: what they share has
+    /// one inode number and one ctime in all of them.
+    relatives: Vec<i64>,
+    inodes: Inodes,
+    clock: Clock,
+    /// What was read again because of it.
+    pub reread: Reread,
+}
+
+/// Entries whose stat did not prove that they are what was copied. They were read again, and
+/// were the same.
+#[derive(Debug, Default)]
+pub struct Reread {
+    /// Its clock tells nothing.
+    pub clock: AtomicU64,
+    /// Inode numbers, change times or the volume itself are not those that were recorded.
+    pub numbers: AtomicU64,
+    /// Names that its inodes have besides the first that was met.
+    pub names: AtomicU64,
+    /// Those of them that were met.
+    pub met: AtomicU64,
+}
+
+impl Volume {
+    fn of(id: i64, key: &Key, recorded: &[(i64, String)]) -> Self {
+        let (inodes, clock) = worth(key.magic);
+        let relatives = match key.family {
+            Some(ref family) => recorded.iter().filter(|(_, k)| k.starts_with(family)).map(|(id, _)| *id).collect(),
+            None => Vec::new(),
+        };
+        Self { id, kind: key.kind.clone(), relatives, inodes, clock, reread: Reread::default() }
+    }
+
+    /// True when the volume with this number is this one, or shares its inodes.
+    #[must_use]
+    pub fn shares_inodes_with(&self, id: i64) -> bool {
+        self.id == id || self.relatives.contains(&id)
+    }
+
+    /// True when an inode with this stat has not changed as long as its ctime stands.
+    #[must_use]
+    pub fn clock_proves(&self, stat: &Stat) -> bool {
+        match self.clock {
+            Clock::Ticks => true,
+            // A copy of the mtime, or a constant, is not after it.
+            Clock::Doubtful => stat.ctime > stat.mtime,
+            Clock::Static => false,
+        }
+    }
+
+    /// True when names with one inode number, one stat and several links are one file.
+    #[must_use]
+    pub fn proves_links(&self) -> bool {
+        self.inodes == Inodes::Real && self.clock == Clock::Ticks
+    }
+
+    /// True for an image that nothing can write to: erofs shows all that is in it as immutable.
+    #[must_use]
+    pub fn is_image(&self) -> bool {
+        self.inodes == Inodes::Real && self.clock == Clock::Static
+    }
+
+    /// True when inode numbers may be others after the next mount.
+    #[must_use]
+    pub fn makes_up_numbers(&self) -> bool {
+        self.inodes == Inodes::Doubtful
+    }
+
+    /// What is to be said of it at the end of a run.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let count = |counter: &AtomicU64| counter.load(Relaxed);
+        let kind = &self.kind;
+        let mut notes = Vec::new();
+        let clock = count(&self.reread.clock);
+        if clock > 0 {
+            notes.push(format!(
+                "{clock} entries of the source were read again, and are unchanged: the change times of {kind} do not prove it"
+            ));
+        }
+        let numbers = count(&self.reread.numbers);
+        if numbers > 0 {
+            let why = if self.makes_up_numbers() {
+                format!("{kind} makes up inode numbers or change times at each mount")
+            } else {
+                "inode numbers, change times or the file system are not those that were recorded".to_string()
+            };
+            notes.push(format!("{numbers} entries of the source were read again, and are unchanged: {why}"));
+        }
+        let missing = count(&self.reread.names).saturating_sub(count(&self.reread.met));
+        if missing > 0 && !self.proves_links() {
+            notes.push(format!(
+                "{missing} further names of hard-linked files were not found: they lie outside the plan, or {kind} \
+                 gives each name an inode number of its own, and they are files of their own on the target"
+            ));
+        }
+        notes
+    }
+}
+
+/// How a volume is recognised.
+#[derive(Debug)]
+struct Key {
+    text: String,
+    kind: String,
+    magic: u64,
+    /// What the keys of all its subvolumes begin with.
+    family: Option<String>,
+}
+
+impl Key {
+    /// Of the file system with the device number `dev` that holds `fd`.
+    fn of(dev: u64, fd: impl AsFd) -> Self {
+        let mount = mounts::of(&fd).ok().flatten();
+        let known = identity(&fd);
+        let magic = known.as_ref().map_or(0, |id| id.magic);
+        let kind = mount.as_ref().map_or_else(|| format!("a file system {magic:#x}"), |mount| mount.kind.clone());
+        let mounted = mount.map(|mount| mount.source.to_string_lossy().into_owned()).unwrap_or_default();
+        let (text, family) = match known {
+            Ok(Identity { magic: BTRFS, fsid, uuid: Some(uuid) }) => {
+                let family = format!("btrfs {} ", hex(&uuid));
+                (format!("{family}{fsid:x}"), Some(family))
+            }
+            Ok(Identity { uuid: Some(uuid), .. }) => (format!("{kind} {}", hex(&uuid)), None),
+            Ok(Identity { fsid, .. }) if ![0, dev].contains(&fsid) => (format!("{magic:x} {fsid:x}"), None),
+            // What changes with every mount would never be recognised.
+            _ if worth(magic).1 == Clock::Static => (kind.clone(), None),
+            _ => (format!("{kind} {mounted}"), None),
+        };
+        Self { text, kind, magic, family }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// All volumes of a run, by device number.
+#[derive(Debug)]
+pub struct Volumes(RwLock<Known>);
+
+#[derive(Debug)]
+struct Known {
+    by_device: HashMap<u64, Arc<Volume>>,
+    /// Numbers and keys, those of earlier runs first.
+    keys: Vec<(i64, String)>,
+}
+
+impl Volumes {
+    /// Knows what the journal has `recorded`.
+    #[must_use]
+    pub fn new(recorded: Vec<(i64, String)>) -> Self {
+        Self(RwLock::new(Known { by_device: HashMap::new(), keys: recorded }))
+    }
+
+    /// The volume that is mounted with device number `dev`; `open` gives a descriptor on it, and
+    /// `record` gets the number and the key of one that the journal does not have. One that cannot
+    /// be asked is taken for one of which nothing is worth belief.
+    pub fn of<F: AsFd, E>(
+        &self,
+        dev: u64,
+        open: impl FnOnce() -> Result<F, E>,
+        record: impl FnOnce(i64, &str),
+    ) -> Arc<Volume> {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).by_device.get(&dev) {
+            return Arc::clone(known);
+        }
+        let key = match open() {
+            Ok(fd) => Key::of(dev, fd),
+            Err(_) => Key { text: "unknown".into(), kind: "an unknown file system".into(), magic: 0, family: None },
+        };
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.by_device.get(&dev) {
+            return Arc::clone(known);
+        }
+        let recorded = known.keys.iter().find(|(_, text)| *text == key.text).map(|(id, _)| *id);
+        let id = recorded.unwrap_or_else(|| {
+            let id = known.keys.iter().map(|(id, _)| *id).max().unwrap_or(0) + 1;
+            record(id, &key.text);
+            known.keys.push((id, key.text.clone()));
+            id
+        });
+        let volume = Arc::new(Volume::of(id, &key, &known.keys));
+        known.by_device.insert(dev, Arc::clone(&volume));
+        volume
+    }
+
+    /// What is to be said of all of them.
+    #[must_use]
+    pub fn notes(&self) -> Vec<String> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.by_device.values().flat_map(|volume| volume.notes()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_keeps_its_number_under_another_device_number() {
+        let here = || std::fs::File::open(".");
+        let first = Volumes::new(Vec::new());
+        let mut recorded = Vec::new();
+        let one = first.of(1, here, |id, key| recorded.push((id, key.to_string())));
+        assert_eq!((one.id, recorded.len()), (1, 1), "{recorded:?}");
+        let later = Volumes::new(vec![(3, "btrfs 00 1".into()), (7, recorded[0].1.clone())]);
+        assert_eq!(later.of(9, here, |_, key| panic!("{key} is known")).id, 7);
+        assert_eq!(later.of(8, || Err::<std::fs::File, ()>(()), |id, _| assert_eq!(id, 8)).id, 8);
+    }
+
+    #[test]
+    fn snapshots_of_one_btrfs_share_inodes() {
+        let key =
+            Key { text: "btrfs aa 2".into(), kind: "btrfs".into(), magic: BTRFS, family: Some("btrfs aa ".into()) };
+        let volume = Volume::of(4, &key, &[(1, "btrfs aa 1".into()), (2, "btrfs ab 1".into())]);
+        assert_eq!([1, 2, 4].map(|id| volume.shares_inodes_with(id)), [true, false, true]);
+        assert!(volume.proves_links());
+    }
+}

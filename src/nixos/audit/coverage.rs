@@ -1,0 +1,81 @@
+//! What the plan declares, as a tree that a walk goes down with.
+
+use crate::base::path::{Name, RelPath};
+use crate::engine::mapping::resolved::{Presence, Resolved};
+use std::collections::BTreeMap;
+
+/// The declared paths. A node that is no entry itself is on the way to one.
+#[derive(Debug)]
+pub(super) struct Coverage(Vec<Node>);
+
+#[derive(Debug, Default)]
+struct Node {
+    children: BTreeMap<Name, usize>,
+    /// Index of the plan's target.
+    target: Option<usize>,
+}
+
+/// A directory on the way to an entry, or an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct At(usize);
+
+impl Coverage {
+    /// What of the backup is declared: each entry where the plan names it and, when a
+    /// symlink is followed, where it really lies.
+    pub(super) fn of_source(plan: &Resolved) -> Self {
+        let mut coverage = Self(vec![Node::default()]);
+        for (t, target) in plan.targets.iter().enumerate() {
+            for entry in &target.entries {
+                coverage.declare(&entry.src, t);
+                if entry.presence == Presence::Absent {
+                    continue;
+                }
+                coverage.declare(&entry.real, t);
+            }
+        }
+        coverage
+    }
+
+    /// What is declared below the root of the new system.
+    pub(super) fn of_target(plan: &Resolved) -> Self {
+        let mut coverage = Self(vec![Node::default()]);
+        for (t, target) in plan.targets.iter().enumerate() {
+            target.entries.iter().for_each(|entry| coverage.declare(&entry.dst, t));
+        }
+        coverage
+    }
+
+    fn declare(&mut self, path: &RelPath, target: usize) {
+        let mut at = 0;
+        for name in path.names() {
+            at = match self.0[at].children.get(&name) {
+                Some(child) => *child,
+                None => {
+                    self.0.push(Node::default());
+                    let child = self.0.len() - 1;
+                    self.0[at].children.insert(name, child);
+                    child
+                }
+            };
+        }
+        self.0[at].target = Some(target);
+    }
+
+    pub(super) const fn top(&self) -> At {
+        At(0)
+    }
+
+    /// The node of `path`, if something at or below it is declared.
+    pub(super) fn find(&self, path: &RelPath) -> Option<At> {
+        path.names().try_fold(self.top(), |at, name| self.child(at, &name))
+    }
+
+    pub(super) fn child(&self, at: At, name: &Name) -> Option<At> {
+        self.0[at.0].children.get(name).copied().map(At)
+    }
+
+    /// The target whose entry this is.
+    pub(super) fn entry(&self, at: At) -> Option<usize> {
+        self.0[at.0].target
+    }
+}

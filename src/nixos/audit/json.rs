@@ -1,0 +1,132 @@
+//! The audit as JSON, schema version 1.
+
+use super::{Audit, Finding, Listing, OnTarget, Seen, Standings, Total};
+use crate::base::clock::Moment;
+use crate::base::json::exact;
+use crate::base::path::RelPath;
+use crate::engine::mapping::resolved::Presence;
+use serde_json::{Value, json};
+
+/// The version of the schema in `docs/audit.md`.
+const VERSION: u32 = 1;
+
+/// The whole audit.
+#[must_use]
+pub fn json(audit: &Audit) -> Value {
+    let plan = &audit.plan;
+    let absent = audit.absent().into_iter().map(|(target, entry)| {
+        let (how, detail) = match &entry.presence {
+            Presence::Present | Presence::Absent => ("absent", None),
+            Presence::WrongKind { found } => ("wrong-kind", Some((*found).to_string())),
+            Presence::Unreadable { why } => ("unreadable", Some(why.clone())),
+        };
+        let rest = json!({"target": target.name, "need": entry.need, "how": how, "detail": detail});
+        at(&entry.src, rest)
+    });
+    let left_out = audit.left_out.iter().map(|left| {
+        let mut value = json!({"reason": left.reason, "things": left.things, "total": total(&left.total)});
+        if audit.listing == Listing::All {
+            value["paths"] = left.paths.iter().map(|path| at(path, json!({}))).collect();
+        }
+        value
+    });
+    let areas = audit.areas.iter().map(|area| {
+        let mut value = at(&area.path, standings(&area.sums));
+        if audit.listing == Listing::All {
+            value["directories"] = area.lines.iter().map(|(path, sums)| at(path, standings(sums))).collect();
+        }
+        value
+    });
+    json!({
+        "version": VERSION,
+        "tool": concat!("persistcp ", env!("CARGO_PKG_VERSION")),
+        "plan": plan.name,
+        "source": plan.source.to_string_lossy(),
+        "root": plan.root.to_string_lossy(),
+        "outcome": audit.exit().word(),
+        "absent": absent.collect::<Vec<_>>(),
+        "links": links(audit),
+        "findings": audit.findings.iter().map(finding).collect::<Vec<_>>(),
+        "left_out": left_out.collect::<Vec<_>>(),
+        "places": areas.collect::<Vec<_>>(),
+        "not_entered": reasons(&audit.not_entered),
+        "unreadable_count": audit.unread_count,
+        "unreadable": reasons(&audit.unread),
+        "unit_files": audit.unit_files,
+        "links_counted_again": audit.links_counted_again,
+        "on_target": audit.on_target.iter().map(on_target).collect::<Vec<_>>(),
+    })
+}
+
+fn links(audit: &Audit) -> Vec<Value> {
+    let entries = audit.plan.targets.iter().flat_map(|target| &target.entries);
+    entries
+        .filter_map(|entry| entry.link.as_ref().map(|link| (entry, link)))
+        .map(|(entry, link)| {
+            let to = link.to.as_ref().map(ToString::to_string);
+            at(&entry.src, json!({"to": to, "followed": link.followed, "why": link.words()}))
+        })
+        .collect()
+}
+
+fn reasons(list: &[(RelPath, String)]) -> Value {
+    list.iter().map(|(path, why)| at(path, json!({"why": why}))).collect()
+}
+
+fn on_target(on: &OnTarget) -> Value {
+    let mut value = json!({"target": on.name, "to": on.to.to_string()});
+    let thing = |f: &Finding| at(&f.path, json!({"kind": f.what.word(), "total": total(&f.total)}));
+    let seen = match &on.seen {
+        Seen::Absent => "absent",
+        Seen::Covered => "covered",
+        Seen::Unreadable(why) => {
+            value["why"] = json!(why);
+            "unreadable"
+        }
+        Seen::Undeclared { list, not_entered } => {
+            value["undeclared"] = list.iter().map(thing).collect();
+            value["not_entered"] = reasons(not_entered);
+            "seen"
+        }
+    };
+    value["seen"] = json!(seen);
+    value
+}
+
+/// `rest` with the path in front, exact where its text is not.
+fn at(path: &RelPath, mut rest: Value) -> Value {
+    rest["path"] = json!(path.to_string());
+    if let Some(bytes) = exact(path) {
+        rest["path_bytes"] = json!(bytes);
+    }
+    rest
+}
+
+fn total(total: &Total) -> Value {
+    let newest = total.newest.map(|at| Moment::from_unix(at).rfc3339());
+    json!({"files": total.files, "allocated_bytes": total.bytes, "newest": newest})
+}
+
+fn standings(sums: &Standings) -> Value {
+    let Standings { declared, undeclared, left_out } = sums;
+    json!({"declared": total(declared), "undeclared": total(undeclared), "left_out": total(left_out)})
+}
+
+fn finding(finding: &Finding) -> Value {
+    let (uid, gid, mode) = finding.attrs;
+    let rest = json!({
+        "kind": finding.what.word(),
+        "severity": finding.severity,
+        "class": finding.class,
+        "why": finding.why,
+        "holds": finding.holds,
+        "units": finding.units,
+        "advice": finding.advice,
+        "rule": finding.rule,
+        "total": total(&finding.total),
+        "uid": uid,
+        "gid": gid,
+        "mode": format!("{mode:04o}"),
+    });
+    at(&finding.path, rest)
+}

@@ -1,0 +1,245 @@
+//! `persistcp audit`: what would be lost. Read only.
+//!
+//! Three questions: what does the plan declare that the backup does not have; what
+//! does the backup have that looks like state and is not declared; and what lies on
+//! the target that nobody declares.
+
+mod accounts;
+mod boundary;
+mod collapse;
+mod coverage;
+mod finding;
+mod json;
+pub mod knowledge;
+mod suggest;
+mod sum;
+mod tally;
+mod text;
+mod units;
+mod verdict;
+
+pub use finding::{Finding, What};
+pub use json::json;
+pub use suggest::suggest;
+pub use sum::Total;
+pub use tally::{Area, LeftOut, Listing, Standings};
+pub use text::text;
+
+use crate::base::exit::Exit;
+use crate::base::path::RelPath;
+use crate::engine::mapping::resolved::{Entry, EntryKind, Need, Presence, Resolved, Target};
+use crate::engine::tree::source::ENTRY;
+use crate::engine::tree::walk::{Means, Start, walk};
+use crate::sys::dir::SourceDir;
+use crate::sys::root::Root;
+use crate::sys::stat::stat_fd;
+use crate::sys::{Errno, errno_words};
+use accounts::Accounts;
+use collapse::{Collapse, Collapsed};
+use coverage::Coverage;
+use knowledge::{Knowledge, Severity};
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use units::Units;
+use verdict::{Given, Side};
+
+/// What would be lost, and what was found on the way. `docs/audit.md` is its documentation.
+#[derive(Debug)]
+pub struct Audit {
+    plan: Resolved,
+    listing: Listing,
+    accounts: Accounts,
+    /// What the backup has and the plan does not declare, the worst first.
+    pub findings: Vec<Finding>,
+    /// What is no loss.
+    pub left_out: Vec<LeftOut>,
+    /// How large the places are that hold state.
+    pub areas: Vec<Area>,
+    /// Mounts that were not entered, and why.
+    pub not_entered: Vec<(RelPath, String)>,
+    /// What could not be looked at, and why: the first hundred.
+    pub unread: Vec<(RelPath, String)>,
+    /// How much could not be looked at.
+    pub unread_count: u64,
+    /// Unit files that were read.
+    pub unit_files: usize,
+    /// There were too many hard links to count each inode once.
+    pub links_counted_again: bool,
+    /// What lies below each destination.
+    pub on_target: Vec<OnTarget>,
+}
+
+/// What lies below a destination that no entry declares.
+#[derive(Debug)]
+pub struct OnTarget {
+    /// Name of the plan's target.
+    pub name: String,
+    /// Below the root.
+    pub to: RelPath,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// Whether a destination could be looked at.
+#[derive(Debug)]
+pub enum Seen {
+    /// It is not there: nothing has been copied yet.
+    Absent,
+    /// It lies inside another target's destination, or is one tree that the plan maps whole.
+    Covered,
+    /// What no entry declares, the largest first.
+    Undeclared {
+        /// The topmost paths.
+        list: Vec<Finding>,
+        /// Mounts that were not entered, and why.
+        not_entered: Vec<(RelPath, String)>,
+    },
+    /// Why it, or a part of it, could not be looked at.
+    Unreadable(String),
+}
+
+/// Why there is no audit.
+#[derive(Debug, thiserror::Error)]
+#[error("the source {} cannot be read: {}", source_path.display(), errno_words(*errno))]
+pub struct AuditError {
+    source_path: PathBuf,
+    errno: Errno,
+}
+
+/// Looks at the source of `plan` and at its destinations.
+pub fn audit(plan: Resolved, means: Means, listing: Listing) -> Result<Audit, AuditError> {
+    let failed = |errno| AuditError { source_path: plan.source.clone(), errno };
+    let source = Arc::new(Root::open(&plan.source).map_err(failed)?);
+    let accounts = Accounts::read(&source);
+    let units = Units::read(&source);
+    let knowledge = Knowledge::new(units.directories);
+    let coverage = Coverage::of_source(&plan);
+    let storage = storage(&plan);
+    let dev = stat_fd(&source).map_err(failed)?.dev;
+    let backup = Given {
+        side: Side::Backup,
+        plan: &plan,
+        root: &source,
+        dev,
+        coverage: &coverage,
+        knowledge: &knowledge,
+        accounts: &accounts,
+        storage: &storage,
+        listing,
+    };
+    let Collapsed { findings, left_out, areas, not_entered, mut unread, unread_count, links_counted_again } =
+        look(&source, backup, &RelPath::root(), means).map_err(failed)?;
+    let unread_count = unread_count + units.unread.len() as u64;
+    unread.extend(units.unread);
+    let on_target = on_target(&plan, &accounts, means);
+    Ok(Audit {
+        findings,
+        left_out,
+        areas,
+        not_entered,
+        unread,
+        unread_count,
+        unit_files: units.files,
+        links_counted_again,
+        on_target,
+        plan,
+        listing,
+        accounts,
+    })
+}
+
+impl Audit {
+    /// Declared entries that the backup does not have as declared, the most needed first.
+    pub fn absent(&self) -> Vec<(&Target, &Entry)> {
+        let entries = self.plan.targets.iter().flat_map(|target| target.entries.iter().map(move |e| (target, e)));
+        let mut absent: Vec<_> = entries.filter(|(_, entry)| entry.presence != Presence::Present).collect();
+        absent.sort_by_key(|(_, entry)| (std::cmp::Reverse(entry.need), entry.src.clone()));
+        absent
+    }
+
+    /// 0 when nothing of weight would be lost, else 1.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        let weighs = |entry: &Entry| match entry.presence {
+            Presence::Present => false,
+            // The copy refuses or fails on these whatever the need is.
+            Presence::WrongKind { .. } | Presence::Unreadable { .. } => true,
+            Presence::Absent => entry.need >= Need::Required,
+        };
+        let lost = self.findings.iter().any(|finding| finding.severity >= Severity::High);
+        let lacks = self.absent().iter().any(|(_, entry)| weighs(entry));
+        if lost || lacks || self.unread_count > 0 { Exit::Problems } else { Exit::Ok }
+    }
+
+    /// How many findings have this severity.
+    #[must_use]
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+}
+
+/// Walks what lies below `path`.
+fn look(root: &Arc<Root>, given: Given<'_>, path: &RelPath, means: Means) -> Result<Collapsed, Errno> {
+    let fd = root.open_in(path, ENTRY)?;
+    let stat = stat_fd(&fd)?;
+    let collapse = Collapse::new(given);
+    let place = collapse.start(path, &stat);
+    walk(root, vec![Start { path: path.clone(), dir: SourceDir::from_fd(fd), stat, place }], &collapse, means);
+    Ok(collapse.finish())
+}
+
+/// The destinations that are there already: they may lie inside the source.
+fn storage(plan: &Resolved) -> HashSet<(u64, u64)> {
+    let Ok(root) = Root::open(&plan.root) else { return HashSet::new() };
+    let areas = plan.targets.iter().filter(|target| !is_tree(target));
+    areas
+        .filter_map(|target| root.open_in(&target.to, ENTRY).and_then(stat_fd).ok())
+        .map(|stat| (stat.dev, stat.ino))
+        .collect()
+}
+
+fn is_tree(target: &Target) -> bool {
+    target.entries.iter().any(|entry| entry.kind == EntryKind::Tree)
+}
+
+fn on_target(plan: &Resolved, accounts: &Accounts, means: Means) -> Vec<OnTarget> {
+    let root = Root::open(&plan.root).map(Arc::new);
+    let coverage = Coverage::of_target(plan);
+    let knowledge = Knowledge::none();
+    let nothing = HashSet::new();
+    let see = |(index, target): (usize, &Target)| {
+        let outer = plan.targets.iter().enumerate().any(|(i, other)| {
+            target.to.strip_prefix(&other.to).is_some_and(|below| i < index || !below.is_root()) && i != index
+        });
+        if outer || is_tree(target) {
+            return Seen::Covered;
+        }
+        let root = match &root {
+            Ok(root) => root,
+            Err(errno) => return Seen::Unreadable(errno_words(*errno)),
+        };
+        let given = |dev| Given {
+            side: Side::Target,
+            plan,
+            root,
+            dev,
+            coverage: &coverage,
+            knowledge: &knowledge,
+            accounts,
+            storage: &nothing,
+            listing: Listing::Summary,
+        };
+        let dev = root.open_in(&target.to, ENTRY).and_then(stat_fd).map(|stat| stat.dev);
+        match dev.and_then(|dev| look(root, given(dev), &target.to, means)) {
+            Ok(seen) => match seen.unread.first() {
+                Some((path, why)) => Seen::Unreadable(format!("{path}: {why}")),
+                None => Seen::Undeclared { list: seen.findings, not_entered: seen.not_entered },
+            },
+            Err(Errno::NOENT | Errno::NOTDIR) => Seen::Absent,
+            Err(errno) => Seen::Unreadable(errno_words(errno)),
+        }
+    };
+    let name = |target: &Target, seen| OnTarget { name: target.name.clone(), to: target.to.clone(), seen };
+    plan.targets.iter().enumerate().map(|(i, target)| name(target, see((i, target)))).collect()
+}

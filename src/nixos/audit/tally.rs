@@ -1,0 +1,187 @@
+//! The other side of the account: what was left out and why, and how large the
+//! places are that hold state.
+
+use super::knowledge::Reason;
+use super::sum::{Sum, Total};
+use crate::base::path::RelPath;
+use crate::sys::stat::Stat;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Paths that are listed for a reason at most.
+const LISTED: usize = 1000;
+
+/// Whether what is left out and what is declared is named, or only counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// Counted.
+    Summary,
+    /// Named as well.
+    All,
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How the plan stands to something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Declared,
+    Undeclared,
+    LeftOut,
+}
+
+/// A sum for each standing.
+#[derive(Debug, Default)]
+struct Sums([Sum; 3]);
+
+impl Sums {
+    fn add(&self, standing: Standing, stat: &Stat, bytes: u64) {
+        self.0[standing as usize].add(stat, bytes);
+    }
+
+    fn read(&self) -> Standings {
+        let [declared, undeclared, left_out] = self.0.each_ref().map(Sum::read);
+        Standings { declared, undeclared, left_out }
+    }
+}
+
+/// The sums of a place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standings {
+    /// What the plan copies.
+    pub declared: Total,
+    /// What would be lost.
+    pub undeclared: Total,
+    /// What is no loss.
+    pub left_out: Total,
+}
+
+impl Standings {
+    /// Allocated bytes of all three.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.declared.bytes + self.undeclared.bytes + self.left_out.bytes
+    }
+}
+
+/// A place that holds state: `/etc`, `/var/lib`, a home, or the rest of the tree.
+#[derive(Debug)]
+pub(super) struct Place {
+    path: RelPath,
+    sums: Sums,
+    lines: Mutex<Vec<Arc<Line>>>,
+}
+
+/// A directory directly in a place.
+#[derive(Debug)]
+pub(super) struct Line {
+    path: RelPath,
+    sums: Sums,
+}
+
+/// A place as it is told.
+#[derive(Clone, Debug)]
+pub struct Area {
+    /// Below the source; the root for everything in no other place.
+    pub path: RelPath,
+    /// Its sums.
+    pub sums: Standings,
+    /// The directories in it, the largest first; only when everything is listed.
+    pub lines: Vec<(RelPath, Standings)>,
+}
+
+impl Place {
+    pub(super) fn new(path: RelPath) -> Self {
+        Self { path, sums: Sums::default(), lines: Mutex::default() }
+    }
+
+    /// True for a path that is a place of its own.
+    pub(super) fn begins_at(path: &RelPath) -> bool {
+        match path.as_bytes() {
+            b"etc" | b"var/lib" | b"root" => true,
+            bytes => bytes.starts_with(b"home/") && path.depth() == 2,
+        }
+    }
+
+    pub(super) fn add(&self, standing: Standing, stat: &Stat, bytes: u64) {
+        self.sums.add(standing, stat, bytes);
+    }
+
+    /// A line for the directory `path` in it; none below the rest of the tree.
+    pub(super) fn line(&self, path: &RelPath, listing: Listing) -> Option<Arc<Line>> {
+        if listing == Listing::Summary || self.path.is_root() {
+            return None;
+        }
+        let line = Arc::new(Line { path: path.clone(), sums: Sums::default() });
+        lock(&self.lines).push(Arc::clone(&line));
+        Some(line)
+    }
+
+    pub(super) fn read(&self) -> Area {
+        let mut lines: Vec<_> = lock(&self.lines).iter().map(|line| (line.path.clone(), line.sums.read())).collect();
+        lines.sort_by(|a, b| b.1.bytes().cmp(&a.1.bytes()).then_with(|| a.0.cmp(&b.0)));
+        Area { path: self.path.clone(), sums: self.sums.read(), lines }
+    }
+}
+
+impl Line {
+    pub(super) fn add(&self, standing: Standing, stat: &Stat, bytes: u64) {
+        self.sums.add(standing, stat, bytes);
+    }
+}
+
+/// What was left out for one reason.
+#[derive(Debug, Default)]
+struct Pile {
+    things: AtomicU64,
+    sum: Sum,
+    listed: Mutex<Vec<RelPath>>,
+}
+
+/// What was left out, by reason.
+#[derive(Debug, Default)]
+pub(super) struct Piles([Pile; Reason::ALL.len()]);
+
+/// What was left out for one reason, as it is told.
+#[derive(Clone, Debug)]
+pub struct LeftOut {
+    /// Why.
+    pub reason: Reason,
+    /// Paths, without what lies below them.
+    pub things: u64,
+    /// What lies at and below them, as far as it was looked at.
+    pub total: Total,
+    /// The first thousand paths; only when everything is listed.
+    pub paths: Vec<RelPath>,
+}
+
+impl Piles {
+    /// One more thing of its own, at `path`.
+    pub(super) fn begin(&self, reason: Reason, listing: Listing, path: impl FnOnce() -> RelPath) {
+        let pile = &self.0[reason as usize];
+        pile.things.fetch_add(1, Relaxed);
+        if listing == Listing::All {
+            let mut listed = lock(&pile.listed);
+            if listed.len() < LISTED {
+                listed.push(path());
+            }
+        }
+    }
+
+    /// One more entry, of such a thing or below it.
+    pub(super) fn add(&self, reason: Reason, stat: &Stat, bytes: u64) {
+        self.0[reason as usize].sum.add(stat, bytes);
+    }
+
+    pub(super) fn read(&self) -> Vec<LeftOut> {
+        let pile = |reason: &Reason| {
+            let pile = &self.0[*reason as usize];
+            let mut paths = lock(&pile.listed).clone();
+            paths.sort();
+            LeftOut { reason: *reason, things: pile.things.load(Relaxed), total: pile.sum.read(), paths }
+        };
+        Reason::ALL.iter().map(pile).filter(|left| left.things > 0).collect()
+    }
+}

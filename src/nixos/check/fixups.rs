@@ -1,0 +1,27 @@
+//! The plan's fixups hold.
+
+use super::context::Context;
+use super::row::Row;
+use crate::engine::events::problem::Problems;
+use crate::engine::fixup;
+
+pub(super) fn check(context: &Context) -> Vec<Row> {
+    const ID: &str = "fixup";
+    let problems = Problems::default();
+    let means = fixup::Means { plan: &context.plan, owners: true, repair: false, journal: None, problems: &problems };
+    fixup::check(means);
+    let (found, ..) = problems.take();
+    let is_home = |path: &crate::base::path::RelPath| context.homes.iter().any(|home| home.stored == *path);
+    let mut rows: Vec<Row> = found
+        .into_iter()
+        // A home has a row that knows more.
+        .filter(|problem| !is_home(&problem.path))
+        .map(|problem| Row::fail(ID, &problem.path, problem.message).run(context.run_plan(" --repair")))
+        .collect();
+    for fixup in context.plan.fixups.iter().filter(|fixup| !is_home(&fixup.path) || fixup.recursive) {
+        if !rows.iter().any(|row| row.path.strip_prefix(&fixup.path).is_some()) {
+            rows.push(Row::pass(ID, &fixup.path, "holds"));
+        }
+    }
+    rows
+}

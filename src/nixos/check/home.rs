@@ -1,0 +1,74 @@
+//! The homes that the plan keeps a part of, and whose they shall be.
+
+use super::context::{Context, Numbers, rel};
+use crate::base::path::{RelPath, escape};
+use crate::engine::mapping::resolved::{Entry, IdKind, Target};
+use crate::nixos::homes;
+
+/// One home.
+pub(super) struct Home {
+    /// The user, as the directory is called.
+    pub(super) user: String,
+    /// Where the running system sees it.
+    pub(super) live: RelPath,
+    /// Where the storage keeps it.
+    pub(super) stored: RelPath,
+    /// Its owner, when the plan or an id map says it.
+    pub(super) uid: Option<u32>,
+    /// Its group, when the plan says it.
+    pub(super) gid: Option<u32>,
+    /// 0700 unless a fixup of the plan says otherwise.
+    pub(super) mode: u32,
+    /// What the plan keeps of it, where the storage has it.
+    pub(super) entries: Vec<RelPath>,
+}
+
+impl Home {
+    /// `user:group` for chown(1), by numbers.
+    pub(super) fn owner(&self) -> String {
+        let number = |id: Option<u32>| id.map(|id| id.to_string()).unwrap_or_default();
+        match self.gid {
+            Some(_) => format!("{}:{}", number(self.uid), number(self.gid)),
+            None => number(self.uid),
+        }
+    }
+}
+
+/// Every home, by its place on the storage.
+pub(super) fn of(context: &Context) -> Vec<Home> {
+    let mut homes: Vec<Home> = Vec::new();
+    for target in &context.plan.targets {
+        for entry in &target.entries {
+            let Some((live, stored)) = places(entry) else { continue };
+            match homes.iter_mut().find(|home| home.stored == stored) {
+                Some(home) => home.entries.push(entry.dst.clone()),
+                None => homes.push(home(context, target, live, stored, entry)),
+            }
+        }
+    }
+    homes
+}
+
+/// The home that an entry lies in: live, and on the storage.
+fn places(entry: &Entry) -> Option<(RelPath, RelPath)> {
+    let (live, below) = homes::split(&entry.src)?;
+    // An entry may be stored under other names than its own; then it has no home there.
+    let stored = entry.dst.strip_suffix(&below)?;
+    (!stored.is_root()).then_some((live, stored))
+}
+
+fn home(context: &Context, target: &Target, live: RelPath, stored: RelPath, entry: &Entry) -> Home {
+    let user = live.last().map(|name| escape(name.as_bytes()).into_owned()).unwrap_or_default();
+    let mut home = Home { user, live, stored, uid: None, gid: None, mode: 0o700, entries: vec![entry.dst.clone()] };
+    home.uid = if home.live == rel("root") { Some(0) } else { context.number(IdKind::User, &home.user) };
+    // Root as the owner of new parents in a home is what a plan has that says nothing.
+    if target.from.strip_prefix(&home.live).is_some() && target.parents.uid != 0 && context.numbers == Numbers::Known {
+        (home.uid, home.gid) = (Some(target.parents.uid), Some(target.parents.gid));
+    }
+    for fixup in context.plan.fixups.iter().filter(|f| f.path == home.stored) {
+        home.uid = fixup.uid.or(home.uid);
+        home.gid = fixup.gid.or(home.gid);
+        home.mode = fixup.mode.as_ref().map_or(home.mode, |mode| mode.change().of(home.mode, true));
+    }
+    home
+}

@@ -1,0 +1,172 @@
+//! Names and numbers: NixOS's maps are whole, and what is on disk belongs to those that
+//! the plan names.
+
+use super::context::{Context, Numbers, Read, rel};
+use super::row::Row;
+use crate::base::path::RelPath;
+use crate::engine::mapping::resolved::{Entry, IdKind};
+use crate::plan::id_file::parse_map;
+use crate::plan::static_ids;
+use std::collections::BTreeSet;
+
+pub(super) fn check(context: &Context) -> Vec<Row> {
+    let mut rows = maps(context);
+    rows.extend(names(context));
+    rows.extend(context.entries().filter_map(|entry| owner(context, entry)));
+    rows.extend(strangers(context));
+    rows
+}
+
+fn maps(context: &Context) -> Vec<Row> {
+    const ID: &str = "id-map";
+    let live = rel("var/lib/nixos");
+    let Some(stored) = context.stored(&live) else {
+        let why = "the plan does not keep it: users and groups may get other numbers at each boot";
+        return vec![Row::warn(ID, &live, why).advise("declare it in `directories`")];
+    };
+    if context.stat_through(&stored).is_err() {
+        return vec![Row::skip(ID, &stored, "not on the storage")];
+    }
+    let mut rows = Vec::new();
+    for name in ["uid-map", "gid-map", "auto-subuid-map"] {
+        let path = stored.join_path(&rel(name));
+        rows.push(match context.read(&path) {
+            Read::Bytes(bytes) => match parse_map(&bytes) {
+                Ok(names) => Row::pass(ID, &path, format!("names: {}", names.len())),
+                Err(why) => Row::fail(ID, &path, why).run(context.bring_anew(&path)),
+            },
+            Read::Absent if name == "auto-subuid-map" => Row::skip(ID, &path, "there is none"),
+            Read::Absent => {
+                let why = "is not there: names get numbers afresh, and files belong to others than before";
+                Row::fail(ID, &path, why).run(context.bring_back())
+            }
+            Read::Failed(errno) => Row::unreadable(ID, &path, errno),
+        });
+    }
+    for name in ["declarative-users", "declarative-groups"] {
+        let path = stored.join_path(&rel(name));
+        rows.push(match context.read(&path) {
+            Read::Bytes(bytes) if is_list(&bytes) => Row::pass(ID, &path, "a list of names"),
+            Read::Bytes(_) => {
+                Row::fail(ID, &path, "is no list of names, as after a crash").run(context.bring_anew(&path))
+            }
+            Read::Absent => Row::skip(ID, &path, "there is none"),
+            Read::Failed(errno) => Row::unreadable(ID, &path, errno),
+        });
+    }
+    let tables = [IdKind::User, IdKind::Group].into_iter().flat_map(|kind| context.ids.of(kind));
+    for file in tables.filter(|file| !file.is_map) {
+        rows.push(match &file.names {
+            Ok(names) => Row::pass(ID, &file.path, format!("names: {}", names.len())),
+            Err(why) => Row::fail(ID, &file.path, why).advise("restore it from the backup"),
+        });
+    }
+    rows
+}
+
+/// Names with single spaces between them.
+fn is_list(bytes: &[u8]) -> bool {
+    let fine = |b: &u8| b.is_ascii_graphic() || *b == b' ';
+    !bytes.is_empty() && bytes.strip_suffix(b"\n").unwrap_or(bytes).iter().all(fine)
+}
+
+/// Every name that the plan speaks of has one number on the new system.
+fn names(context: &Context) -> Vec<Row> {
+    const ID: &str = "id-name";
+    let mut rows = Vec::new();
+    for wanted in &context.names {
+        let word = wanted.kind.word();
+        let (id, map, key) = match wanted.kind {
+            IdKind::User => ("uid", "uid-map", "users.users"),
+            IdKind::Group => ("gid", "gid-map", "users.groups"),
+        };
+        let file = rel("var/lib/nixos").join_path(&rel(map));
+        let path = context.stored(&file).unwrap_or(file);
+        let name = &wanted.name;
+        let here = context.ids.number(wanted.kind, name);
+        let fixed = static_ids::find(wanted.kind, name);
+        // With a damaged file nobody can say what is missing; its own row does.
+        if here.is_none() && context.ids.damaged(wanted.kind) {
+            rows.push(Row::skip(ID, &path, format!("{word} {name}: the map is damaged")));
+            continue;
+        }
+        rows.push(match (here.or(fixed), wanted.number) {
+            (Some(here), Some(plan)) if here != plan => {
+                Row::fail(ID, &path, format!("{word} {name} is {here} here, but {plan} in the plan's [ids]"))
+                    .advise(format!("set {key}.{name}.{id} = {plan}, or correct [ids] and run the plan again"))
+            }
+            (Some(number), _) => Row::pass(ID, &path, format!("{word} {name} is {number}")),
+            (None, Some(plan)) => {
+                let why =
+                    format!("{word} {name} is not in the map: the new system may give it another number than {plan}");
+                Row::warn(ID, &path, why).advise(format!("set {key}.{name}.{id} = {plan}"))
+            }
+            (None, None) if context.numbers == Numbers::Known => {
+                let why =
+                    format!("{word} {name} is not in the map: only what is absent needs it, or the backup knows it");
+                Row::skip(ID, &path, why)
+            }
+            (None, None) => Row::fail(ID, &path, format!("nobody knows the number of the {word} {name}"))
+                .advise(format!("set {key}.{name}.{id}, and give the same number in the plan's [ids]")),
+        });
+    }
+    rows
+}
+
+/// An entry with an owner or a group of its own has it.
+fn owner(context: &Context, entry: &Entry) -> Option<Row> {
+    const ID: &str = "id-owner";
+    if entry.uid.is_none() && entry.gid.is_none() {
+        return None;
+    }
+    let path = &entry.dst;
+    let stat = context.stat_through(path).ok()?;
+    let wanted = (entry.uid.unwrap_or(stat.uid), entry.gid.unwrap_or(stat.gid));
+    if wanted == (stat.uid, stat.gid) {
+        return Some(Row::pass(ID, path, format!("{}:{}", stat.uid, stat.gid)));
+    }
+    let why = format!("belongs to {}:{}, but the plan says {}:{}", stat.uid, stat.gid, wanted.0, wanted.1);
+    let command = format!("chown -R --from={}:{} {}:{} {}", stat.uid, stat.gid, wanted.0, wanted.1, context.word(path));
+    Some(Row::fail(ID, path, why).run(command))
+}
+
+/// Numbers that own an entry and that no name has.
+fn strangers(context: &Context) -> Vec<Row> {
+    const ID: &str = "id-known";
+    let mut rows = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut there = 0_usize;
+    for entry in context.entries() {
+        let Ok(stat) = context.stat_through(&entry.dst) else { continue };
+        there += 1;
+        for (kind, id) in [(IdKind::User, stat.uid), (IdKind::Group, stat.gid)] {
+            if is_known(context, kind, id) || !seen.insert((kind, id)) {
+                continue;
+            }
+            let word = kind.word();
+            let why = format!("belongs to the {word} {id}, whom no map names: it belongs to whoever gets that number");
+            let find = if kind == IdKind::User { "uid" } else { "gid" };
+            let command = format!("find {} -xdev -{find} {id} -ls", context.word(&entry.dst));
+            rows.push(Row::warn(ID, &entry.dst, why).run(command));
+        }
+    }
+    if there == 0 {
+        rows.push(Row::skip(ID, &RelPath::root(), "no entry is on the storage"));
+    } else if rows.is_empty() {
+        rows.push(Row::pass(ID, &RelPath::root(), "every entry belongs to somebody"));
+    }
+    rows
+}
+
+fn is_known(context: &Context, kind: IdKind, id: u32) -> bool {
+    // systemd gives these to services for as long as they run.
+    let dynamic = (61_184..=65_519).contains(&id);
+    let by_plan = context.names.iter().any(|name| name.kind == kind && name.number == Some(id));
+    // What a damaged map held nobody knows.
+    id == 0
+        || dynamic
+        || by_plan
+        || static_ids::name(kind, id).is_some()
+        || context.ids.knows(kind, id)
+        || context.ids.damaged(kind)
+}

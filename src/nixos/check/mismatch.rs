@@ -1,0 +1,136 @@
+//! What impermanence's scripts do at boot with what stands on the storage, told before
+//! the boot: each pair of what is declared and what is there.
+
+use crate::engine::mapping::resolved::EntryKind;
+use crate::sys::stat::Kind;
+
+/// What stands at an entry's place on the storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Absent,
+    /// Something above it is not a directory.
+    Blocked,
+    Directory,
+    File,
+    /// A FIFO, socket or device.
+    Special(Kind),
+    /// A symlink; to what, and whether that is on the same file system.
+    Link(To, Stays),
+}
+
+/// Where a symlink leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum To {
+    Directory,
+    File,
+    Nothing,
+}
+
+/// Whether a symlink's end outlives the reboot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stays {
+    OnStorage,
+    Elsewhere,
+}
+
+/// How it goes at boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Boot {
+    /// It arrives at its live path.
+    Works,
+    /// It does not, or not for long: how it shows.
+    Risks(&'static str),
+    /// It does not: how it fails.
+    Fails(&'static str),
+    /// Nothing is there; how bad that is depends on the entry's need.
+    Lacks(&'static str),
+}
+
+/// The outcome for one entry.
+pub(super) fn at_boot(declared: EntryKind, found: Found) -> Boot {
+    use {Boot::*, EntryKind as Declared};
+    const ELSEWHERE: &str = "is a symlink that leaves the storage: what it leads to is not kept";
+    match (declared, found) {
+        (Declared::Directory | Declared::Tree, Found::Directory) => Works,
+        (Declared::File | Declared::Tree, Found::File) => Works,
+        (_, Found::Blocked) => {
+            Fails("something above it is not a directory: activation fails with \"Not a directory\"")
+        }
+
+        (Declared::Directory, Found::Absent) => {
+            Lacks("is not on the storage: an empty directory takes its place, and the old content stays in the backup")
+        }
+        (Declared::File, Found::Absent) => {
+            Lacks("is not on the storage: the live path becomes a dangling symlink, and programs make a new file")
+        }
+        (Declared::Tree, Found::Absent) => Lacks("is not there"),
+
+        (Declared::Directory, Found::File) => {
+            Fails("is a regular file where a directory is declared: activation fails with \"mkdir: File exists\"")
+        }
+        (Declared::Directory, Found::Special(_)) => {
+            Fails("is no directory, but a directory is declared: activation fails with \"mkdir: File exists\"")
+        }
+        (Declared::Directory, Found::Link(To::File, _)) => {
+            Fails("is a symlink to a file where a directory is declared: activation fails with \"mkdir: File exists\"")
+        }
+        (Declared::Directory, Found::Link(To::Nothing, _)) => {
+            Fails("is a dangling symlink: mkdir is tried at its end and fails with \"No such file or directory\"")
+        }
+
+        (Declared::File, Found::Directory) => {
+            Fails("is a directory where a file is declared: mount(8) fails with status 32, \"not a directory\"")
+        }
+        (Declared::File, Found::Link(To::Directory, _)) => Fails(
+            "is a symlink to a directory where a file is declared: mount(8) fails with status 32, \"not a directory\"",
+        ),
+        (Declared::File, Found::Special(_)) => Risks("is no regular file, but a file is declared"),
+        (Declared::File, Found::Link(To::Nothing, _)) => {
+            Fails("is a dangling symlink: it counts as missing, and the live path dangles as well")
+        }
+
+        (Declared::Directory, Found::Link(To::Directory, stays)) | (Declared::File, Found::Link(To::File, stays)) => {
+            match stays {
+                Stays::OnStorage => Works,
+                Stays::Elsewhere => Risks(ELSEWHERE),
+            }
+        }
+        (Declared::Tree, Found::Special(_) | Found::Link(..)) => Works,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_pair_of_declared_and_found() {
+        use Stays::OnStorage;
+        let word = |declared, found| match at_boot(declared, found) {
+            Boot::Works => "works",
+            Boot::Risks(why) | Boot::Fails(why) | Boot::Lacks(why) => why,
+        };
+        let table = [
+            (EntryKind::Directory, Found::Directory, "works"),
+            (EntryKind::Directory, Found::File, "File exists"),
+            (EntryKind::Directory, Found::Link(To::Directory, OnStorage), "works"),
+            (EntryKind::Directory, Found::Link(To::Directory, Stays::Elsewhere), "leaves the storage"),
+            (EntryKind::Directory, Found::Link(To::File, OnStorage), "File exists"),
+            (EntryKind::Directory, Found::Link(To::Nothing, Stays::Elsewhere), "No such file"),
+            (EntryKind::Directory, Found::Special(Kind::Fifo), "File exists"),
+            (EntryKind::Directory, Found::Absent, "empty directory"),
+            (EntryKind::Directory, Found::Blocked, "Not a directory"),
+            (EntryKind::File, Found::Directory, "status 32"),
+            (EntryKind::File, Found::File, "works"),
+            (EntryKind::File, Found::Link(To::Directory, OnStorage), "status 32"),
+            (EntryKind::File, Found::Link(To::File, OnStorage), "works"),
+            (EntryKind::File, Found::Link(To::File, Stays::Elsewhere), "leaves the storage"),
+            (EntryKind::File, Found::Link(To::Nothing, Stays::Elsewhere), "dangl"),
+            (EntryKind::File, Found::Absent, "dangling symlink"),
+        ];
+        for (declared, found, expected) in table {
+            let said = word(declared, found);
+            assert!(said.contains(expected), "{declared:?} {found:?}: {said}");
+        }
+    }
+}

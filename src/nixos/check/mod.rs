@@ -1,0 +1,140 @@
+//! Is the new system whole? Read only: a list of small checks over a shared context,
+//! each with rows that say what is wrong and which command mends it.
+//!
+//! It owns no judgement about the copy itself, which verification has; it looks at what
+//! the copy is for: a machine that boots, knows its users and opens its secrets.
+
+mod age;
+mod boot;
+mod context;
+mod declared;
+mod docker;
+mod esp;
+mod fixups;
+mod gnupg;
+mod home;
+mod homes;
+mod id_files;
+mod ids;
+
+mod live;
+mod machine_id;
+mod mismatch;
+mod network_manager;
+mod passwords;
+mod replaced;
+mod row;
+mod secrecy;
+mod ssh;
+mod storage;
+mod system;
+pub mod table;
+
+pub use context::Booted;
+pub use row::{Mend, Row, Status};
+
+use crate::base::exit::Exit;
+use crate::engine::mapping::resolved::Resolved;
+use crate::plan::{Backup, Overrides, Plan, ResolveError};
+use crate::sys::errno_words;
+use crate::sys::root::Root;
+use context::{Context, Numbers};
+use std::path::{Path, PathBuf};
+
+/// The table.
+#[derive(Debug)]
+pub struct Table {
+    /// Name of the plan.
+    pub plan: String,
+    /// The root that was looked at.
+    pub root: PathBuf,
+    /// Whether its system was taken for running.
+    pub booted: Booted,
+    /// In the order of the checks.
+    pub rows: Vec<Row>,
+}
+
+impl Table {
+    /// Rows with this verdict.
+    #[must_use]
+    pub fn count(&self, status: Status) -> usize {
+        self.rows.iter().filter(|row| row.status == status).count()
+    }
+
+    /// Problems when something fails.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        if self.count(Status::Fail) == 0 { Exit::Ok } else { Exit::Problems }
+    }
+}
+
+type Check = fn(&Context) -> Vec<Row>;
+
+/// Every check, in the order of the table.
+const CHECKS: [(&str, Check); 15] = [
+    ("mounts", storage::check),
+    ("declared", declared::check),
+    ("live", live::check),
+    ("machine-id", machine_id::check),
+    ("ids", ids::check),
+    ("ssh", ssh::check),
+    ("gnupg", gnupg::check),
+    ("age", age::check),
+    ("homes", homes::check),
+    ("networkmanager", network_manager::check),
+    ("docker", docker::check),
+    ("replaced", replaced::check),
+    ("passwords", passwords::check),
+    ("boot", |context| [boot::check(context), esp::check(context)].concat()),
+    ("fixups", fixups::check),
+];
+
+/// Looks at the root of the plan in `file`. `booted` is `None` when the root decides: `/` is.
+/// An error comes with its exit status.
+pub fn look(file: &Path, overrides: &Overrides, booted: Option<Booted>, color: bool) -> Result<Table, (String, Exit)> {
+    let read = || Plan::read(file).map_err(|errors| (errors.render(color), Exit::Usage));
+    let plan = read()?;
+    let names = plan.names();
+    let (plan, numbers) = match plan.resolve(overrides, Backup::Arrived) {
+        Ok(plan) => (plan, Numbers::Known),
+        // A damaged map, or a name that no map has: that is for a row to say.
+        Err(ResolveError::IdMap(_) | ResolveError::Plan(_)) => (
+            read()?.without_lookups().resolve(overrides, Backup::Arrived).map_err(|e| refused(&e, color))?,
+            Numbers::Lost,
+        ),
+        Err(error) => return Err(refused(&error, color)),
+    };
+    let cannot = |errno| (format!("refused: the root {}: {}", plan.root.display(), errno_words(errno)), Exit::Refused);
+    let root = Root::open(&plan.root).map_err(cannot)?;
+    let booted = match booted {
+        Some(booted) => booted,
+        None if is_own(&root).map_err(cannot)? => Booted::Yes,
+        None => Booted::No,
+    };
+    Ok(table(Context::new(plan, names, numbers, booted, root)))
+}
+
+fn refused(error: &ResolveError, color: bool) -> (String, Exit) {
+    match error {
+        ResolveError::Plan(errors) => (errors.render(color), Exit::Usage),
+        ResolveError::IdMap(_) => (error.to_string(), Exit::Usage),
+        ResolveError::Source { .. } | ResolveError::Root { .. } => (format!("refused: {error}"), Exit::Refused),
+    }
+}
+
+/// True when the root is that of this process.
+fn is_own(root: &Root) -> Result<bool, crate::sys::Errno> {
+    let own = Root::open(Path::new("/"))?;
+    let (own, root) = (crate::sys::stat::stat_fd(&own)?, crate::sys::stat::stat_fd(root)?);
+    Ok((own.dev, own.ino) == (root.dev, root.ino))
+}
+
+fn table(context: Context) -> Table {
+    let mut rows = Vec::new();
+    for (group, check) in CHECKS {
+        rows.extend(check(&context).into_iter().map(|row| Row { group, ..row }));
+    }
+    let Context { plan, booted, .. } = context;
+    let Resolved { name, root, .. } = plan;
+    Table { plan: name, root, booted, rows }
+}

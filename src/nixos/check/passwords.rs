@@ -1,0 +1,138 @@
+//! Can anybody log in? With a root in memory /etc/shadow is made anew at each boot, from
+//! what the configuration says.
+
+use super::Booted;
+use super::context::{Context, Read, rel};
+use super::row::Row;
+use super::system::profile;
+use crate::base::path::RelPath;
+use crate::sys::leads_nowhere;
+use serde::Deserialize;
+
+const ID: &str = "passwords";
+
+pub(super) fn check(context: &Context) -> Vec<Row> {
+    let live = rel("etc/shadow");
+    if let Some(path) = context.stored(&live)
+        && let Read::Bytes(bytes) = context.read(&path)
+    {
+        return vec![kept(context, &path, &bytes)];
+    }
+    match specification(context) {
+        Some((path, Read::Bytes(bytes))) => match serde_json::from_slice::<Specification>(&bytes) {
+            Ok(spec) => by_configuration(context, &path, &spec),
+            Err(error) => vec![unknown(&live, &format!("{path} cannot be understood ({error})"))],
+        },
+        _ => vec![unknown(&live, "the installed system does not show its users")],
+    }
+}
+
+fn unknown(live: &RelPath, why: &str) -> Row {
+    let why = format!("unknown: it is not kept, and {why}; without a password in the configuration nobody can log in");
+    Row::warn(ID, live, why).advise("see that users.users.NAME.hashedPasswordFile names a file on the storage")
+}
+
+fn kept(context: &Context, path: &RelPath, shadow: &[u8]) -> Row {
+    let text = String::from_utf8_lossy(shadow);
+    let hashes = text.lines().filter(|line| line.split(':').nth(1).is_some_and(|hash| hash.starts_with('$')));
+    match hashes.count() {
+        0 => Row::fail(ID, path, "nobody has a password in it").run(context.bring_anew(path)),
+        n => Row::pass(ID, path, format!("{n} users have a password")),
+    }
+}
+
+/// What NixOS's activation makes the users from (`users-groups.json`).
+#[derive(Deserialize)]
+struct Specification {
+    users: Vec<User>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct User {
+    name: String,
+    #[serde(default)]
+    is_system_user: bool,
+    hashed_password_file: Option<String>,
+    hashed_password: Option<String>,
+    password: Option<String>,
+    initial_hashed_password: Option<String>,
+    initial_password: Option<String>,
+}
+
+impl User {
+    /// True when the configuration itself holds something that logs in.
+    fn has_password(&self) -> bool {
+        let hashes = [&self.hashed_password, &self.initial_hashed_password];
+        let plain = [&self.password, &self.initial_password];
+        // `!` and `*` lock an account; an empty hash lets everybody in.
+        hashes.into_iter().flatten().any(|hash| !hash.starts_with(['!', '*']))
+            || plain.into_iter().flatten().next().is_some()
+    }
+}
+
+/// The file's name stands in the system's activation script.
+fn specification(context: &Context) -> Option<(RelPath, Read)> {
+    let Read::Bytes(script) = context.read(&profile().join_path(&rel("activate"))) else { return None };
+    let text = String::from_utf8_lossy(&script);
+    let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';');
+    let name = text.split(is_end).find(|w| w.starts_with("/nix/store/") && w.ends_with("users-groups.json"))?;
+    let path = RelPath::new(name.as_bytes()).ok()?;
+    let read = context.read(&path);
+    Some((path, read))
+}
+
+fn by_configuration(context: &Context, path: &RelPath, spec: &Specification) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut may_log_in = Vec::new();
+    for user in spec.users.iter().filter(|user| !user.is_system_user || user.name == "root") {
+        match &user.hashed_password_file {
+            Some(file) => {
+                rows.extend(password_file(context, user, file));
+                may_log_in.push(user.name.as_str());
+            }
+            None if user.has_password() => may_log_in.push(&user.name),
+            None => {}
+        }
+    }
+    rows.push(if may_log_in.is_empty() {
+        Row::fail(
+            ID,
+            path,
+            "no user has a password in the configuration, and /etc/shadow is not kept: nobody can log in",
+        )
+        .advise("set users.users.NAME.hashedPasswordFile to a file on the storage and rebuild")
+    } else {
+        Row::pass(ID, path, format!("a password is configured for {}", may_log_in.join(", ")))
+    });
+    rows
+}
+
+fn password_file(context: &Context, user: &User, file: &str) -> Option<Row> {
+    const ID: &str = "password-file";
+    let path = RelPath::new(file.as_bytes()).ok()?;
+    // Made at boot, from secrets.
+    let made_at_boot = path.strip_prefix(&rel("run")).is_some();
+    if made_at_boot && context.booted == Booted::No {
+        return Some(Row::skip(ID, &path, format!("of {}: it is made at boot", user.name)));
+    }
+    let on_root = context.mount_id(&path).ok().is_some_and(|id| context.mount_id(&RelPath::root()) == Ok(id));
+    // Activation reads it before live paths are mounted.
+    Some(match context.stat_through(&path) {
+        Ok(_) if context.entries().any(|e| e.src != e.dst && path.strip_prefix(&e.src).is_some()) => {
+            let why = format!("of {}: is a live path, which activation reads before it is mounted", user.name);
+            Row::fail(ID, &path, why).advise("name the file on the storage itself and rebuild")
+        }
+        // A storage that is not mounted has a row of its own.
+        Ok(_) if on_root && !context.plan.targets.iter().any(|t| t.to.names().next() == path.names().next()) => {
+            let why = format!("of {}: lies on the root, which forgets it", user.name);
+            Row::fail(ID, &path, why).advise("move it to the storage, name it there and rebuild")
+        }
+        Ok(_) => Row::pass(ID, &path, format!("of {}: there", user.name)),
+        Err(errno) if leads_nowhere(errno) => {
+            Row::fail(ID, &path, format!("of {}: is not there, so the account is locked", user.name))
+                .run(format!("install -m 0600 /dev/null {0} && mkpasswd > {0}", context.word(&path)))
+        }
+        Err(errno) => Row::unreadable(ID, &path, errno),
+    })
+}

@@ -1,0 +1,108 @@
+//! One line of the table.
+
+use crate::base::path::{RelPath, is_unprintable};
+use crate::sys::{Errno, errno_words};
+
+/// What one check found out about one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Stable, kebab-case; `docs/check.md` lists all of them.
+    pub id: &'static str,
+    /// The check that it comes from.
+    pub group: &'static str,
+    /// Below the root.
+    pub path: RelPath,
+    /// The verdict.
+    pub status: Status,
+    /// What was found, in one line.
+    pub why: String,
+    /// How to mend it; never there for what passes.
+    pub mend: Option<Mend>,
+}
+
+/// The verdict of a row. The order is that of the table's summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The machine would lose something, or not start.
+    Fail,
+    /// It may go wrong, or could not be found out.
+    Warn,
+    /// There is nothing to look at.
+    Skip,
+    /// It is as it should be.
+    Pass,
+}
+
+impl Status {
+    /// The word of the table.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Fail => "FAIL",
+            Self::Warn => "WARN",
+            Self::Skip => "SKIP",
+            Self::Pass => "PASS",
+        }
+    }
+}
+
+/// How something is mended.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mend {
+    /// A command, ready for a shell.
+    Run(String),
+    /// What no single command does.
+    Do(String),
+}
+
+impl Row {
+    fn new(id: &'static str, path: &RelPath, status: Status, why: impl Into<String>) -> Self {
+        Self { id, group: "", path: path.clone(), status, why: one_line(why.into()), mend: None }
+    }
+
+    pub(super) fn pass(id: &'static str, path: &RelPath, why: impl Into<String>) -> Self {
+        Self::new(id, path, Status::Pass, why)
+    }
+
+    pub(super) fn warn(id: &'static str, path: &RelPath, why: impl Into<String>) -> Self {
+        Self::new(id, path, Status::Warn, why)
+    }
+
+    pub(super) fn fail(id: &'static str, path: &RelPath, why: impl Into<String>) -> Self {
+        Self::new(id, path, Status::Fail, why)
+    }
+
+    pub(super) fn skip(id: &'static str, path: &RelPath, why: impl Into<String>) -> Self {
+        Self::new(id, path, Status::Skip, why)
+    }
+
+    /// What could not be looked at is not known to be good.
+    pub(super) fn unreadable(id: &'static str, path: &RelPath, errno: Errno) -> Self {
+        let row = Self::fail(id, path, format!("cannot be read: {}", errno_words(errno)));
+        match errno {
+            Errno::ACCESS | Errno::PERM => row.advise("run the check as root"),
+            // What Root::read answers for anything but a regular file.
+            Errno::INVAL => Self { why: "is not a regular file".into(), ..row }.advise("put the file in its place"),
+            _ => row.advise("look at the medium and the kernel's log"),
+        }
+    }
+
+    pub(super) fn run(self, command: impl Into<String>) -> Self {
+        Self { mend: Some(Mend::Run(command.into())), ..self }
+    }
+
+    pub(super) fn advise(self, text: impl Into<String>) -> Self {
+        Self { mend: Some(Mend::Do(one_line(text.into()))), ..self }
+    }
+}
+
+/// Names and values from the disk stand in the text: none of them may break a line or a
+/// terminal. Backslashes stay, as paths are escaped already.
+fn one_line(text: String) -> String {
+    if !text.contains(is_unprintable) {
+        return text;
+    }
+    text.chars().flat_map(|c| if is_unprintable(c) { c.escape_default().collect() } else { vec![c] }).collect()
+}

@@ -1,0 +1,176 @@
+//! The machine's SSH keys and each user's: whole, in pairs, and shut.
+
+use super::context::{Context, Read, rel};
+use super::home::Home;
+use super::row::Row;
+use super::secrecy::{self, What};
+use crate::base::blank::Blank;
+use crate::base::path::{Name, RelPath};
+use crate::sys::leads_nowhere;
+use ssh_key::{PrivateKey, PublicKey};
+
+pub(super) fn check(context: &Context) -> Vec<Row> {
+    let mut rows = host(context);
+    for home in &context.homes {
+        rows.extend(user(context, home));
+    }
+    rows
+}
+
+fn host(context: &Context) -> Vec<Row> {
+    const ID: &str = "ssh-host-keys";
+    let live = rel("etc/ssh");
+    let Some(dir) = context.stored_directory(&live) else {
+        let why = "the plan keeps no host keys: every client will warn of a changed machine";
+        return vec![Row::warn(ID, &live, why).advise("declare \"/etc/ssh/ssh_host_*\" in `files`")];
+    };
+    let is_key = |name: &Name| name.as_bytes().starts_with(b"ssh_host_") && name.as_bytes().ends_with(b"_key");
+    let names = match context.list(&dir) {
+        Ok(names) => names,
+        Err(errno) if leads_nowhere(errno) => Vec::new(),
+        Err(errno) => return vec![Row::unreadable(ID, &dir, errno)],
+    };
+    let keys: Vec<RelPath> = names.iter().filter(|name| is_key(name)).map(|name| dir.join(name)).collect();
+    if keys.is_empty() {
+        // Files that are declared and absent have a row of their own.
+        return vec![Row::skip(ID, &dir, "no host keys on the storage")];
+    }
+    let mut rows = vec![Row::pass(ID, &dir, format!("{} host keys", keys.len()))];
+    rows.extend(keys.iter().flat_map(|key| one(context, key, Some(0))));
+    rows
+}
+
+fn user(context: &Context, home: &Home) -> Vec<Row> {
+    let Some(dir) = context.stored_directory(&home.live.join_path(&rel(".ssh"))) else { return Vec::new() };
+    let names = match context.list(&dir) {
+        Ok(names) => names,
+        Err(errno) if leads_nowhere(errno) => return Vec::new(),
+        Err(errno) => return vec![Row::unreadable("ssh-directory", &dir, errno)],
+    };
+    let mut rows: Vec<Row> =
+        secrecy::check(context, "ssh-directory", &dir, What::Directory, home.uid).into_iter().collect();
+    for name in names {
+        let path = dir.join(&name);
+        match name.as_bytes() {
+            b"authorized_keys" | b"config" => {
+                rows.extend(secrecy::check(context, "ssh-config", &path, What::Written, home.uid));
+            }
+            _ if is_private(context, &name, &path) => rows.extend(one(context, &path, home.uid)),
+            _ => {}
+        }
+    }
+    rows
+}
+
+/// By its name, so that a key that a crash has emptied counts, or by its first line.
+fn is_private(context: &Context, name: &Name, path: &RelPath) -> bool {
+    let name = name.as_bytes();
+    if name.ends_with(b".pub") || name.starts_with(b"known_hosts") {
+        return false;
+    }
+    let begins = |bytes: &[u8]| {
+        let line = String::from_utf8_lossy(bytes.split(|b| *b == b'\n').next().unwrap_or_default()).into_owned();
+        line.starts_with("-----BEGIN ") && line.contains("PRIVATE KEY")
+    };
+    name.starts_with(b"id_") || matches!(context.read(path), Read::Bytes(bytes) if begins(&bytes))
+}
+
+fn one(context: &Context, path: &RelPath, owner: Option<u32>) -> Vec<Row> {
+    const ID: &str = "ssh-key";
+    let mut rows: Vec<Row> = secrecy::check(context, "ssh-key-mode", path, What::File, owner).into_iter().collect();
+    let bytes = match context.read(path) {
+        Read::Bytes(bytes) => bytes,
+        Read::Absent => return rows,
+        Read::Failed(errno) => {
+            rows.push(Row::unreadable(ID, path, errno));
+            return rows;
+        }
+    };
+    match parse(&bytes) {
+        Ok(Key::OpenSsh(key)) => {
+            let shut = if key.is_encrypted() { ", with a passphrase" } else { "" };
+            rows.push(Row::pass(ID, path, format!("{}{shut}", key.algorithm())));
+            rows.extend(pair(context, path, &key));
+        }
+        Ok(Key::Pem) => rows.push(Row::pass(ID, path, "an old PEM key, whole; its public half cannot be compared")),
+        Err(why) => rows.push(Row::fail(ID, path, why).run(context.bring_anew(path))),
+    }
+    rows
+}
+
+enum Key {
+    OpenSsh(Box<PrivateKey>),
+    /// PKCS#1, PKCS#8 or SEC1.
+    Pem,
+}
+
+fn parse(bytes: &[u8]) -> Result<Key, String> {
+    match Blank::of(bytes) {
+        Some(blank @ Blank::Empty) => return Err(format!("{}: the key is lost", blank.words())),
+        Some(blank) => return Err(blank.words().into()),
+        None => {}
+    }
+    let text = String::from_utf8_lossy(bytes);
+    let mut lines = text.lines();
+    let label =
+        lines.next().and_then(|line| line.trim_end().strip_prefix("-----BEGIN ")).and_then(|l| l.strip_suffix("-----"));
+    match label {
+        Some("OPENSSH PRIVATE KEY") => match PrivateKey::from_openssh(bytes) {
+            Ok(key) => Ok(Key::OpenSsh(Box::new(key))),
+            Err(error) => Err(format!("is no key, or only a part of one: {error}")),
+        },
+        Some(label) if label.ends_with("PRIVATE KEY") => {
+            let end = format!("-----END {label}-----");
+            if text.trim_end().ends_with(&end) {
+                Ok(Key::Pem)
+            } else {
+                Err("is cut off: its last line is missing".into())
+            }
+        }
+        _ => Err("is no private key".into()),
+    }
+}
+
+/// The public half beside the key is that of the key.
+fn pair(context: &Context, path: &RelPath, key: &PrivateKey) -> Option<Row> {
+    const ID: &str = "ssh-key-pair";
+    let public = RelPath::new(&[path.as_bytes(), b".pub"].concat()).ok()?;
+    let bytes = match context.read(&public) {
+        Read::Bytes(bytes) => bytes,
+        Read::Absent => return Some(Row::skip(ID, &public, "there is none")),
+        Read::Failed(errno) => return Some(Row::unreadable(ID, &public, errno)),
+    };
+    let parsed = std::str::from_utf8(&bytes).ok().and_then(|text| PublicKey::from_openssh(text.trim_end()).ok());
+    Some(match parsed {
+        Some(found) if found.key_data() == key.public_key().key_data() => Row::pass(ID, &public, "belongs to its key"),
+        Some(_) => {
+            let why = format!("is not the public half of {path}");
+            // ssh-keygen asks for a passphrase itself.
+            let words = (context.word(path), context.word(&public));
+            Row::fail(ID, &public, why).run(format!("ssh-keygen -y -f {} > {}", words.0, words.1))
+        }
+        None => Row::fail(ID, &public, "is no public key").run(context.bring_anew(&public)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn damaged_keys_say_how() {
+        let pem = b"-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
+        assert!(parse(pem).is_ok());
+        let openssh = b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n";
+        for (bytes, word) in [
+            (&b""[..], "empty"),
+            (&[0; 411][..], "zeros"),
+            (&pem[..40], "cut off"),
+            (&openssh[..], "no key"),
+            (b"ssh-ed25519 AAAA", "no private key"),
+        ] {
+            let error = parse(bytes).err().expect("damaged");
+            assert!(error.contains(word), "{error} should say {word}");
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! A plan in the words of other tools: persistence lists of two Nix modules,
+//! tmpfiles.d lines, JSON, a script that runs rsync.
+//!
+//! [`declared::Declared`] is what all of them read. The backup need not be there;
+//! what only it could tell is then said once, and a table stands in for modes.
+
+mod attributes;
+mod declared;
+mod impermanence;
+mod json;
+mod lists;
+mod nix_document;
+mod place;
+mod preservation;
+mod private;
+mod rsync;
+mod rsync_filter;
+mod tmpfiles;
+
+#[cfg(test)]
+mod tests;
+
+use crate::plan::{Overrides, Plan, ResolveError};
+use declared::Declared;
+
+/// A form to write a plan in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `environment.persistence` of impermanence V2.
+    Impermanence,
+    /// `preservation.preserveAt`.
+    Preservation,
+    /// Lines of tmpfiles.d(5).
+    Tmpfiles,
+    /// The declared set, for programs.
+    Json,
+    /// A POSIX shell script.
+    Rsync,
+}
+
+/// What is to be known about an export beside its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// It is in the text; this is what to know about it.
+    Caveat(String),
+    /// The form cannot say it: it is not in the text.
+    Unsaid(String),
+}
+
+/// A plan in another form.
+#[derive(Debug)]
+pub struct Export {
+    /// Ends in a newline.
+    pub text: String,
+    /// In the order in which they were found, each once.
+    pub notes: Vec<Note>,
+}
+
+impl Export {
+    fn new(text: String, mut notes: Vec<Note>) -> Self {
+        let mut seen = Vec::new();
+        notes.retain(|note| {
+            let new = !seen.contains(note);
+            if new {
+                seen.push(note.clone());
+            }
+            new
+        });
+        Self { text, notes }
+    }
+
+    /// True when all that the plan declares is in the text.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        !self.notes.iter().any(|note| matches!(note, Note::Unsaid(_)))
+    }
+}
+
+impl Plan {
+    /// Writes the plan as `form`. The backup is looked at where it can be opened; one
+    /// that `overrides` names must be there.
+    pub fn export(&self, overrides: &Overrides, form: Form) -> Result<Export, ResolveError> {
+        let declared = Declared::new(self, overrides)?;
+        Ok(match form {
+            Form::Impermanence => impermanence::write(&declared),
+            Form::Preservation => preservation::write(&declared),
+            Form::Tmpfiles => tmpfiles::write(&declared),
+            Form::Json => json::write(&declared),
+            Form::Rsync => rsync::write(&declared),
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! Where an entry stands: which storage it is bound from, and in whose home.
+
+use crate::base::path::RelPath;
+use crate::nixos::homes;
+
+/// How a stored path and the path that programs use belong together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Stored at `storage` + the live path.
+    Bound { storage: RelPath },
+    /// Stored where it is used: a file system of its own must be mounted there.
+    Unmoved,
+    /// Stored under another name than it is used by.
+    Elsewhere,
+}
+
+impl Place {
+    pub(super) fn of(live: &RelPath, stored: &RelPath) -> Self {
+        if live == stored {
+            return Self::Unmoved;
+        }
+        if live.is_root() {
+            return Self::Elsewhere;
+        }
+        stored.strip_suffix(live).map_or(Self::Elsewhere, |storage| Self::Bound { storage })
+    }
+}
+
+/// A user's home and a path in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Home {
+    pub(super) user: String,
+    /// The home directory.
+    pub(super) dir: RelPath,
+    /// Below the home; the root for the home itself.
+    pub(super) below: RelPath,
+}
+
+impl Home {
+    /// `/home/NAME` and `/root` are homes.
+    pub(super) fn of(path: &RelPath) -> Option<Self> {
+        let (dir, below) = homes::split(path)?;
+        let user = String::from_utf8(dir.last()?.as_bytes().to_vec()).ok()?;
+        Some(Self { user, dir, below })
+    }
+
+    /// The home that `path` lies in; `None` for a home itself.
+    pub(super) fn around(path: &RelPath) -> Option<Self> {
+        Self::of(path).filter(|home| !home.below.is_root())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rel(text: &str) -> RelPath {
+        RelPath::new(text.as_bytes()).expect("a valid path")
+    }
+
+    #[test]
+    fn the_storage_is_what_stands_before_the_live_path() {
+        let place = |live, stored| Place::of(&rel(live), &rel(stored));
+        assert_eq!(place("/var/log", "/persist/system/var/log"), Place::Bound { storage: rel("/persist/system") });
+        assert_eq!(place("/home/s/.ssh", "/persist/home/s/.ssh"), Place::Bound { storage: rel("/persist") });
+        assert_eq!(place("/nix", "/nix"), Place::Unmoved);
+        assert_eq!(place("/var/log", "/persist/logs"), Place::Elsewhere);
+        assert_eq!(place("/log", "/persist/varlog"), Place::Elsewhere);
+        assert_eq!(place("/", "/persist/all"), Place::Elsewhere);
+    }
+
+    #[test]
+    fn homes_are_known_by_their_place() {
+        let home = Home::around(&rel("/home/s/.config/git")).expect("in a home");
+        assert_eq!((home.user.as_str(), home.below), ("s", rel(".config/git")));
+        assert_eq!(Home::around(&rel("/root/.ssh")).map(|home| home.user), Some("root".into()));
+        assert_eq!(Home::around(&rel("/home/s")), None);
+        assert_eq!(Home::around(&rel("/var/home/s/x")), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! Paths that are private on every machine: what stands in for the backup when
+//! it is not at hand. `docs/nix-export.md` shows the same tables.
+
+use super::place::Home;
+use crate::base::path::RelPath;
+use crate::engine::mapping::resolved::EntryKind;
+use globset::GlobBuilder;
+
+/// Directories of the system, with the mode that their program gives them.
+const SYSTEM: &[(&str, u32)] = &[
+    ("/etc/NetworkManager/system-connections", 0o700),
+    ("/etc/wireguard", 0o700),
+    ("/var/lib/bluetooth", 0o700),
+    ("/var/lib/docker", 0o710),
+    ("/var/lib/fprint", 0o700),
+    ("/var/lib/iwd", 0o700),
+    ("/var/lib/private", 0o700),
+    ("/var/lib/tailscale", 0o700),
+];
+
+/// Directories of a home: 0700, as the home itself.
+const HOME: &[&str] = &[
+    ".aws",
+    ".config/Bitwarden",
+    ".config/BraveSoftware",
+    ".config/chromium",
+    ".config/gcloud",
+    ".config/google-chrome",
+    ".config/rclone",
+    ".config/sops/age",
+    ".gnupg",
+    ".kube",
+    ".local/share/keyrings",
+    ".local/share/kwalletd",
+    ".mozilla",
+    ".mozilla/firefox",
+    ".password-store",
+    ".pki",
+    ".ssh",
+    ".thunderbird",
+];
+
+/// Files, with their usual mode: those of a home by their path below it.
+const FILES: &[(&str, u32)] = &[
+    ("/etc/machine-id", 0o444),
+    ("/etc/shadow", 0o600),
+    ("/var/lib/systemd/random-seed", 0o600),
+    (".config/sops/age/keys.txt", 0o600),
+    (".git-credentials", 0o600),
+    (".netrc", 0o600),
+    (".pgpass", 0o600),
+    (".ssh/id_ed25519", 0o600),
+    (".ssh/id_rsa", 0o600),
+];
+
+/// The host keys that sshd makes when it has none.
+const HOST_KEYS: [&str; 4] =
+    ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub", "ssh_host_rsa_key", "ssh_host_rsa_key.pub"];
+
+/// The usual mode of a well-known path.
+pub(super) fn usual_mode(path: &RelPath, kind: EntryKind) -> Option<u32> {
+    let home = Home::around(path);
+    let find = |table: &[(&str, u32)]| {
+        let matches = |known: &str| match (&home, known.strip_prefix('/')) {
+            (_, Some(known)) => known.as_bytes() == path.as_bytes(),
+            (Some(home), None) => known.as_bytes() == home.below.as_bytes(),
+            (None, None) => false,
+        };
+        table.iter().find(|(known, _)| matches(known)).map(|(_, mode)| *mode)
+    };
+    if kind == EntryKind::File {
+        let secret = || path.parent().is_some_and(|dir| dir.as_bytes() == b"etc/NetworkManager/system-connections");
+        return find(FILES).or_else(|| (host_key_type(path).is_some() || secret()).then_some(0o600));
+    }
+    let is_home = || Home::of(path).is_some_and(|home| home.below.is_root());
+    let private = |home: &Home| HOME.iter().any(|known| known.as_bytes() == home.below.as_bytes());
+    find(SYSTEM).or_else(|| (home.as_ref().is_some_and(private) || is_home()).then_some(0o700))
+}
+
+/// The type of an SSH host key by its file's name; `None` for anything else, public keys among it.
+pub(super) fn host_key_type(path: &RelPath) -> Option<&'static str> {
+    let name = path.as_bytes().strip_prefix(b"etc/ssh/ssh_host_")?.strip_suffix(b"_key")?;
+    ["ed25519", "rsa", "ecdsa"].into_iter().find(|known| known.as_bytes() == name)
+}
+
+/// What a glob would match on a usual machine: host keys, nothing else.
+pub(super) fn usual_matches(from: &RelPath, pattern: &RelPath) -> Vec<RelPath> {
+    let (Some(dir), Some(last)) = (pattern.parent(), pattern.last()) else { return Vec::new() };
+    if from.join_path(&dir).as_bytes() != b"etc/ssh" {
+        return Vec::new();
+    }
+    let text = String::from_utf8_lossy(last.as_bytes()).into_owned();
+    let Ok(glob) = GlobBuilder::new(&text).literal_separator(true).build() else { return Vec::new() };
+    let matcher = glob.compile_matcher();
+    let names = HOST_KEYS.iter().filter(|name| matcher.is_match(name));
+    names.filter_map(|name| RelPath::new(name.as_bytes()).ok()).map(|name| dir.join_path(&name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rel(text: &str) -> RelPath {
+        RelPath::new(text.as_bytes()).expect("a valid path")
+    }
+
+    #[test]
+    fn well_known_paths_have_their_usual_mode() {
+        let dir = |path| usual_mode(&rel(path), EntryKind::Directory);
+        let file = |path| usual_mode(&rel(path), EntryKind::File);
+        assert_eq!(dir("/home/a/.ssh"), Some(0o700));
+        assert_eq!(dir("/var/lib/docker"), Some(0o710));
+        assert_eq!(dir("/home/a/Documents"), None);
+        assert_eq!(dir("/srv/.ssh"), None);
+        assert_eq!((dir("/home/a"), dir("/root"), dir("/home")), (Some(0o700), Some(0o700), None));
+        assert_eq!(file("/home/a/.netrc"), Some(0o600));
+        assert_eq!(file("/etc/ssh/ssh_host_rsa_key"), Some(0o600));
+        assert_eq!(file("/etc/NetworkManager/system-connections/w.nmconnection"), Some(0o600));
+        assert_eq!(file("/etc/adjtime"), None);
+    }
+
+    #[test]
+    fn host_keys_are_guessed_from_their_glob_alone() {
+        assert_eq!(usual_matches(&RelPath::root(), &rel("etc/ssh/ssh_host_*")).len(), 4);
+        assert_eq!(usual_matches(&rel("etc"), &rel("ssh/ssh_host_*_key")).len(), 2);
+        assert_eq!(usual_matches(&RelPath::root(), &rel("etc/ssh/moduli*")), []);
+        assert_eq!(usual_matches(&RelPath::root(), &rel("etc/ssh_host_*")), []);
+    }
+}

@@ -1,0 +1,94 @@
+//! Doubles and conflicts: what a plan would refuse is noted here instead.
+
+use crate::base::path::RelPath;
+use crate::nixos::import::declared::{Entry, Kind, Mode};
+use crate::nixos::import::note::Note;
+use std::collections::HashMap;
+
+/// Entries that can stand in one plan, in the order of their coming.
+#[derive(Default)]
+pub(super) struct Accepted {
+    entries: Vec<Entry>,
+    by_live: HashMap<RelPath, usize>,
+    by_stored: HashMap<RelPath, usize>,
+}
+
+impl Accepted {
+    /// Takes an entry, or says why the plan has no room for it. One that is there already
+    /// needs no word: the first version of impermanence lists users' entries twice.
+    pub(super) fn offer(&mut self, entry: Entry) -> Option<Note> {
+        let clash = |words: String| Some(Note::lost(format!("{}: {words}", entry.origin)));
+        let live = self.by_live.get(&entry.live).and_then(|at| self.entries.get(*at));
+        let stored = self.by_stored.get(&entry.stored).and_then(|at| self.entries.get(*at));
+        if let Some(first) = live {
+            if first.stored != entry.stored {
+                return clash(format!(
+                    "{} is kept at {} and again at {}; the plan has the first, of {}",
+                    entry.live, first.stored, entry.stored, first.origin
+                ));
+            }
+            if said(first) != said(&entry) {
+                return clash(format!(
+                    "{} is declared twice and not alike, {} and {}; the plan has the first, of {}",
+                    entry.live,
+                    said(first),
+                    said(&entry),
+                    first.origin
+                ));
+            }
+            return None;
+        }
+        if let Some(first) = stored {
+            return clash(format!(
+                "{} and {} are kept in one place, {}; the plan has the first, of {}",
+                first.live, entry.live, entry.stored, first.origin
+            ));
+        }
+        let misplaced = self.entries.iter().find(|other| !fit(other, &entry) || !fit(&entry, other));
+        if let Some(other) = misplaced {
+            return clash(format!(
+                "{} is kept at {}, which mixes with {} of {}, kept at {}; it is left out",
+                entry.live, entry.stored, other.live, other.origin, other.stored
+            ));
+        }
+        self.by_live.insert(entry.live.clone(), self.entries.len());
+        self.by_stored.insert(entry.stored.clone(), self.entries.len());
+        self.entries.push(entry);
+        None
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn into_entries(self) -> Vec<Entry> {
+        self.entries
+    }
+
+    /// The entry that brings the live path along: it is that path, or a directory above it.
+    pub(super) fn covering(&self, live: &RelPath) -> Option<&Entry> {
+        self.entries.iter().find(|entry| {
+            entry.live == *live || (entry.kind == Kind::Directory && live.strip_prefix(&entry.live).is_some())
+        })
+    }
+}
+
+/// An entry that is stored below another one must be what lies there when that is copied.
+fn fit(outer: &Entry, inner: &Entry) -> bool {
+    match inner.stored.strip_prefix(&outer.stored) {
+        Some(below) => inner.live.strip_prefix(&outer.live) == Some(below),
+        None => true,
+    }
+}
+
+/// What is declared of an entry, for comparing and for people.
+fn said(entry: &Entry) -> String {
+    let kind = match entry.kind {
+        Kind::Directory => "a directory",
+        Kind::File => "a file",
+    };
+    let part = |key: &str, value: Option<&str>| value.map(|value| format!(", {key} {value}")).unwrap_or_default();
+    let mode = entry.mode.as_ref().map(Mode::text);
+    let (owner, group) = (entry.owner.as_deref(), entry.group.as_deref());
+    format!("{kind}{}{}{}", part("user", owner), part("group", group), part("mode", mode))
+}

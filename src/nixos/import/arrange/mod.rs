@@ -1,0 +1,245 @@
+//! From declared paths to a plan's tables: doubles and conflicts are settled, homes get
+//! their user and group, and entries with the same two ends above them share a target.
+
+mod accept;
+mod homes;
+mod host_keys;
+
+#[cfg(test)]
+mod tests;
+
+use super::declared::{Authority, Declaration, Entry, Home, Kind, Mode, Told};
+use super::need::{self, Secrecy};
+use super::note::Note;
+use crate::base::path::RelPath;
+use crate::engine::mapping::resolved::Need;
+use accept::Accepted;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A plan before it is text.
+#[derive(Debug, Default)]
+pub(super) struct Arranged {
+    pub(super) areas: Vec<Area>,
+    pub(super) maps: Vec<WholeTree>,
+    pub(super) fixups: Vec<HomeFixup>,
+    pub(super) users: BTreeMap<String, u32>,
+    pub(super) groups: BTreeMap<String, u32>,
+    pub(super) notes: Vec<Note>,
+}
+
+/// A `[[target]]`.
+#[derive(Debug)]
+pub(super) struct Area {
+    pub(super) name: String,
+    pub(super) from: RelPath,
+    pub(super) to: RelPath,
+    pub(super) owner: Option<String>,
+    pub(super) group: Option<String>,
+    pub(super) lines: Vec<Line>,
+}
+
+/// One of its entries, below `from`.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) below: RelPath,
+    pub(super) kind: Kind,
+    pub(super) owner: Option<String>,
+    pub(super) group: Option<String>,
+    pub(super) mode: Option<Mode>,
+    pub(super) need: Need,
+    pub(super) origin: String,
+}
+
+/// A `[[map]]`.
+#[derive(Debug)]
+pub(super) struct WholeTree {
+    pub(super) name: String,
+    pub(super) from: RelPath,
+    pub(super) to: RelPath,
+    pub(super) origin: String,
+}
+
+/// A `[[fixup]]` of a home.
+#[derive(Debug)]
+pub(super) struct HomeFixup {
+    pub(super) path: RelPath,
+    pub(super) owner: Option<String>,
+    pub(super) group: Option<String>,
+    pub(super) mode: String,
+}
+
+pub(super) fn arrange(mut declaration: Declaration) -> Arranged {
+    homes::complete(&mut declaration);
+    let mut notes = std::mem::take(&mut declaration.notes);
+    let mut accepted = Accepted::default();
+    for mut entry in std::mem::take(&mut declaration.entries) {
+        notes.extend(too_open(&entry));
+        leave_defaults(&mut entry);
+        notes.extend(accepted.offer(entry));
+    }
+    host_keys::add(&declaration, &mut accepted, &mut notes);
+    let mut out = Arranged { notes, ..Arranged::default() };
+    for entry in accepted.into_entries() {
+        place(entry, &mut out);
+    }
+    // The system first; otherwise as declared.
+    out.areas.sort_by_key(|area| !area.from.is_root());
+    name_all(&mut out);
+    number(&declaration, &mut out);
+    out
+}
+
+fn usual_mode(entry: &Entry) -> u32 {
+    match (entry.kind, entry.authority) {
+        (Kind::File, Authority::Configuration) => 0o644,
+        _ => 0o755,
+    }
+}
+
+/// An evaluator's default is not worth overriding what the backup has.
+fn leave_defaults(entry: &mut Entry) {
+    if entry.told == Told::Written {
+        return;
+    }
+    let usual = usual_mode(entry);
+    entry.mode = entry.mode.take().filter(|mode| mode.bits() != usual);
+    let (owner, group) = match &entry.home {
+        Some(home) => (home.user.as_deref(), home.group.as_deref()),
+        None => (Some("root"), Some("root")),
+    };
+    if entry.owner.as_deref() == owner {
+        entry.owner = None;
+    }
+    if entry.group.as_deref() == group {
+        entry.group = None;
+    }
+}
+
+/// preservation applies its modes at every boot, to what was migrated as well.
+fn too_open(entry: &Entry) -> Option<Note> {
+    if entry.authority != Authority::Configuration {
+        return None;
+    }
+    let bits = entry.mode.as_ref().map_or(usual_mode(entry), Mode::bits);
+    let (_, secrecy) = needed(entry);
+    (secrecy == Secrecy::Secret && bits & 0o077 != 0).then(|| {
+        let (origin, live) = (&entry.origin, &entry.live);
+        let narrow = if entry.kind == Kind::Directory { "0700" } else { "0600" };
+        Note::warning(format!(
+            "{origin}: preservation gives {live} the mode {bits:04o} at every boot, whatever was migrated; \
+             declare mode = \"{narrow}\""
+        ))
+    })
+}
+
+fn needed(entry: &Entry) -> (Need, Secrecy) {
+    match below_home(entry) {
+        Some((_, below)) => need::of(&below, true),
+        None => need::of(&entry.live, false),
+    }
+}
+
+fn below_home(entry: &Entry) -> Option<(&Home, RelPath)> {
+    let home = entry.home.as_ref()?;
+    Some((home, entry.live.strip_prefix(&home.dir)?))
+}
+
+/// Puts an entry under the two directories whose copies of each other it belongs to.
+fn place(entry: Entry, out: &mut Arranged) {
+    let (need, _) = needed(&entry);
+    let home = below_home(&entry).map(|(home, below)| (home.clone(), below));
+    let (from, below) = match &home {
+        Some((home, below)) => (home.dir.clone(), below.clone()),
+        None => (RelPath::root(), entry.live.clone()),
+    };
+    let Some(to) = entry.stored.strip_suffix(&below).filter(|to| !to.is_root()) else {
+        out.notes.push(Note::lost(format!(
+            "{}: {} is kept at {}, which is no place below a storage area",
+            entry.origin, entry.live, entry.stored
+        )));
+        return;
+    };
+    let (owner, group) = match &home {
+        Some((home, _)) => (home.user.clone(), home.group.clone()),
+        None => (Some("root".to_string()), Some("root".to_string())),
+    };
+    if let Some((home, _)) = &home {
+        fix(home, out);
+    }
+    if below.is_root() {
+        if entry.mode.is_some() || entry.owner.is_some() || entry.group.is_some() {
+            out.notes.push(Note::warning(format!(
+                "{}: a whole tree keeps the backup's owner and mode at its top; what is declared for it is left away",
+                entry.origin
+            )));
+        }
+        out.maps.push(WholeTree { name: String::new(), from, to, origin: entry.origin });
+        return;
+    }
+    let line = Line {
+        below,
+        kind: entry.kind,
+        owner: entry.owner,
+        group: entry.group,
+        mode: entry.mode,
+        need,
+        origin: entry.origin,
+    };
+    match out.areas.iter_mut().find(|area| area.from == from && area.to == to) {
+        Some(area) => area.lines.push(line),
+        None => out.areas.push(Area { name: String::new(), from, to, owner, group, lines: vec![line] }),
+    }
+}
+
+fn fix(home: &Home, out: &mut Arranged) {
+    // A folder of dotfiles is no home, whatever is linked into one from it.
+    let is_home = home.stored.ends_with(&home.dir);
+    if !is_home || out.fixups.iter().any(|fixup| fixup.path == home.stored) {
+        return;
+    }
+    out.fixups.push(HomeFixup {
+        path: home.stored.clone(),
+        owner: home.user.clone(),
+        group: home.group.clone(),
+        mode: home.mode.as_ref().map_or("0700", Mode::text).to_string(),
+    });
+}
+
+/// `system`, or the home's last name; with the storage where that does not tell them apart.
+fn name_all(out: &mut Arranged) {
+    let base = |from: &RelPath| from.last().map_or_else(|| "system".to_string(), |name| name.to_string());
+    let mut bases: BTreeMap<String, usize> = BTreeMap::new();
+    for from in out.areas.iter().map(|a| &a.from).chain(out.maps.iter().map(|m| &m.from)) {
+        *bases.entry(base(from)).or_default() += 1;
+    }
+    let mut taken = BTreeSet::new();
+    let mut name = |from: &RelPath, to: &RelPath| {
+        let base = base(from);
+        let mut name = if bases.get(&base) == Some(&1) { base } else { format!("{base} in {to}") };
+        while !taken.insert(name.clone()) {
+            name.push('\'');
+        }
+        name
+    };
+    for area in &mut out.areas {
+        area.name = name(&area.from, &area.to);
+    }
+    for map in &mut out.maps {
+        map.name = name(&map.from, &map.to);
+    }
+}
+
+/// Numbers of the names that the plan uses, where the configuration fixes them.
+fn number(declaration: &Declaration, out: &mut Arranged) {
+    let mut users: BTreeSet<&String> = out.fixups.iter().filter_map(|f| f.owner.as_ref()).collect();
+    let mut groups: BTreeSet<&String> = out.fixups.iter().filter_map(|f| f.group.as_ref()).collect();
+    for area in &out.areas {
+        users.extend(area.owner.iter().chain(area.lines.iter().filter_map(|line| line.owner.as_ref())));
+        groups.extend(area.group.iter().chain(area.lines.iter().filter_map(|line| line.group.as_ref())));
+    }
+    let uid = |name: &String| declaration.users.get(name).and_then(|user| user.uid).map(|uid| (name.clone(), uid));
+    let gid = |name: &String| declaration.groups.get(name).map(|gid| (name.clone(), *gid));
+    let (users, groups) = (users.into_iter().filter_map(uid).collect(), groups.into_iter().filter_map(gid).collect());
+    out.users = users;
+    out.groups = groups;
+}

@@ -1,0 +1,106 @@
+//! `environment.persistence` of impermanence, whole as its first version evaluates
+//! or projected from the second, and the second's `home.persistence`.
+
+use super::entry::{Shared, SharedHome};
+use super::{Object, entry, inner, list, needed, object, text};
+use crate::base::path::RelPath;
+use crate::nixos::import::declared::{Authority, Declaration, Kind, attribute};
+use crate::nixos::import::note::Note;
+use serde_json::Value;
+
+/// Which option it is, and for home-manager whose.
+pub(super) struct Place {
+    pub(super) option: String,
+    pub(super) user: Option<String>,
+}
+
+impl Place {
+    /// Of a file alone: only the system's option has users below its storage areas.
+    pub(super) fn guess(value: &Value) -> Self {
+        let storages = value.as_object().into_iter().flat_map(|o| o.values());
+        let system = storages.clone().any(|s| s.get("users").is_some());
+        let option = if system { "environment.persistence" } else { "home.persistence" };
+        Self { option: option.into(), user: None }
+    }
+}
+
+pub(super) fn read(value: &Value, place: &Place, all: &mut Declaration) -> Result<(), String> {
+    for (key, storage) in object(value, &place.option)? {
+        let origin = format!("{}.{}", place.option, attribute(key));
+        let storage = object(storage, &origin)?;
+        if storage.get("enable") == Some(&Value::Bool(false)) {
+            all.notes.push(Note::remark(format!("{origin} is left out: it has enable = false")));
+            continue;
+        }
+        let Some(path) = all.path(text(storage, "persistentStoragePath", &origin)?.unwrap_or(key), &origin) else {
+            continue;
+        };
+        all.storage(&path);
+        // The first version lists the users' entries a second time among the system's: the users'
+        // own list comes first, so that comments name it.
+        if let Some(users) = inner(storage, "users", &origin)? {
+            for (user, lists) in users {
+                let origin = format!("{origin}.users.{}", attribute(user));
+                lists_of(object(lists, &origin)?, &path, Some(user), &origin, all)?;
+            }
+        }
+        lists_of(storage, &path, place.user.as_deref(), &origin, all)?;
+    }
+    Ok(())
+}
+
+fn lists_of(
+    lists: &Object,
+    storage: &RelPath,
+    user: Option<&str>,
+    origin: &str,
+    all: &mut Declaration,
+) -> Result<(), String> {
+    let kinds = [("directories", "dirPath", Kind::Directory), ("files", "filePath", Kind::File)];
+    for (key, path, kind) in kinds {
+        let origin = format!("{origin}.{key}");
+        for item in list(lists, key, &origin)? {
+            let item = object(item, &origin)?;
+            let home = home(item, user, &origin, all)?;
+            let shared = Shared { storage, home: home.as_ref(), authority: Authority::Storage, origin: &origin };
+            entry::read(item, path, kind, &shared, all)?;
+            if kind == Kind::File {
+                parent(item, path, &origin, all)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The home of an entry, with what its parents get where the evaluator says it.
+fn home(item: &Object, user: Option<&str>, origin: &str, all: &mut Declaration) -> Result<Option<SharedHome>, String> {
+    let parent = inner(item, "parentDirectory", origin)?;
+    let holder = parent.unwrap_or(item);
+    // `/` stands for "no home" in some versions.
+    let Some(dir) = text(item, "home", origin)?.and_then(|dir| all.path(dir, origin)).filter(|dir| !dir.is_root())
+    else {
+        return Ok(None);
+    };
+    let defaults = inner(holder, "defaultPerms", origin)?.unwrap_or(holder);
+    // A directory's own owner may be somebody else; only the defaults speak for the home.
+    let speaks = parent.is_some() || holder.contains_key("defaultPerms");
+    let of = |key: &str| Ok::<_, String>(text(defaults, key, origin)?.filter(|_| speaks).map(str::to_string));
+    let user = match user {
+        Some(user) => Some(user.to_string()),
+        None => of("user")?.or(text(item, "user", origin)?.map(str::to_string)),
+    };
+    Ok(Some(SharedHome { dir, user, group: of("group")?, mode: None }))
+}
+
+/// A parent's declared mode has no place in a plan: the backup's own is kept.
+fn parent(item: &Object, path: &str, origin: &str, all: &mut Declaration) -> Result<(), String> {
+    let Some(parent) = inner(item, "parentDirectory", origin)? else { return Ok(()) };
+    let mode = all.mode(text(parent, "mode", origin)?, origin);
+    if let Some(mode) = mode.filter(|mode| mode.bits() != 0o755) {
+        let (file, mode) = (needed(item, path, origin)?, mode.text());
+        all.notes.push(Note::warning(format!(
+            "{origin}: the directory of {file} is declared with the mode {mode}; the plan keeps the backup's mode"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! A plan made from what a Nix configuration declares.
+//!
+//! [`from_json`] reads the evaluator's output, [`from_nix`] the literals of a module.
+//! Both give a [`declared::Declaration`]; [`arrange`] puts it in the plan's order and
+//! [`write`] makes TOML of it. What the plan cannot say becomes a [`Note`]: a comment
+//! in the plan, and nothing is dropped without one.
+
+mod arrange;
+mod declared;
+mod json;
+mod literals;
+mod need;
+mod note;
+mod write;
+
+#[cfg(test)]
+mod properties;
+
+pub use json::JsonFile;
+pub use literals::NixFile;
+pub use note::{Note, Weight};
+pub use write::Heading;
+
+use crate::base::path::RelPath;
+use crate::plan::{Diagnostics, Plan};
+use declared::Declaration;
+use std::path::Path;
+
+/// The user whose home is meant where the configuration does not say it.
+#[derive(Clone, Debug, Default)]
+pub struct Person {
+    /// The name.
+    pub user: Option<String>,
+    /// The home.
+    pub dir: Option<RelPath>,
+}
+
+impl Person {
+    /// The home that was named, or the usual one of the user.
+    fn home(&self) -> Option<RelPath> {
+        self.dir.clone().or_else(|| self.user.as_deref().map(Self::usual_home))
+    }
+
+    /// `/home/NAME`, and `/root` for root.
+    fn usual_home(name: &str) -> RelPath {
+        let text = if name == "root" { "root".to_string() } else { format!("home/{name}") };
+        RelPath::new(text.as_bytes()).unwrap_or_default()
+    }
+}
+
+/// A plan's text, and what is to be said about it.
+#[derive(Debug)]
+pub struct Imported {
+    /// TOML that `plan check` accepts.
+    pub text: String,
+    /// What its comments say as well.
+    pub notes: Vec<Note>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// A file cannot be understood: exit status 2.
+    #[error("{0}")]
+    Input(String),
+    /// Nothing is declared, so that there is nothing to copy: exit status 1.
+    #[error("{0}")]
+    Nothing(String),
+    /// What the command line says makes no plan: exit status 2.
+    #[error("{0}")]
+    Plan(#[from] Diagnostics),
+}
+
+/// Makes a plan of what `nix eval --json` printed.
+pub fn from_json(files: &[JsonFile], person: &Person, heading: &Heading) -> Result<Imported, ImportError> {
+    finish(json::read(files, person).map_err(ImportError::Input)?, heading)
+}
+
+/// Makes a plan of what modules say in so many words. `storage` stands for the storage
+/// paths that only an evaluator can know.
+pub fn from_nix(
+    files: &[NixFile],
+    storage: &RelPath,
+    person: &Person,
+    heading: &Heading,
+) -> Result<Imported, ImportError> {
+    finish(literals::read(files, storage, person).map_err(ImportError::Input)?, heading)
+}
+
+fn finish(declaration: Declaration, heading: &Heading) -> Result<Imported, ImportError> {
+    let arranged = arrange::arrange(declaration);
+    if arranged.areas.is_empty() && arranged.maps.is_empty() {
+        let mut why = vec!["nothing that a plan could copy is declared".to_string()];
+        for note in &arranged.notes {
+            let quoted = note.quoted.iter().map(|text| format!(": {}", crate::base::path::escape(text.as_bytes())));
+            why.push(format!("  {}{}", note.text, quoted.collect::<String>()));
+        }
+        return Err(ImportError::Nothing(why.join("\n")));
+    }
+    let text = write::plan(&arranged, heading);
+    // Whatever was declared, what is handed out is a plan.
+    Plan::parse(Path::new(heading.file.as_deref().unwrap_or("plan.toml")), &text)?;
+    Ok(Imported { text, notes: arranged.notes })
+}

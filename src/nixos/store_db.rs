@@ -1,0 +1,72 @@
+//! The Nix store's database: it may be copied while nobody has it open.
+//!
+//! SQLite's readers and writers hold POSIX locks on the database, and in WAL mode on its
+//! `-shm` file, for as long as they have it open (sqlite.org/walformat.html, "The WAL-Index
+//! File Format"). What is copied while somebody writes may be torn.
+
+use crate::base::path::RelPath;
+use crate::engine::mapping::resolved::{Presence, Resolved};
+use crate::engine::preflight::Finding;
+use crate::sys::file::lock_holder;
+use crate::sys::root::Root;
+use crate::sys::stat::stat_fd;
+use crate::sys::{errno_words, leads_nowhere};
+use rustix::fs::OFlags;
+
+const DATABASE: &[u8] = b"nix/var/nix/db/db.sqlite";
+
+/// Looks at the database where the plan copies it.
+pub fn look(plan: &Resolved, source: &Root) -> Option<Finding> {
+    let database = RelPath::new(DATABASE).ok()?;
+    let copied = plan.targets.iter().any(|target| {
+        target.entries.iter().filter(|e| e.presence == Presence::Present).any(|entry| {
+            let arrives = database.strip_prefix(&entry.src).map(|below| entry.dst.join_path(&below));
+            arrives.is_some_and(|path| !target.leaves_out_below_entry(&path, false))
+        })
+    });
+    if !copied {
+        return None;
+    }
+    let beside = |suffix: &str| {
+        let path = RelPath::new(&[DATABASE, suffix.as_bytes()].concat()).unwrap_or_default();
+        match source.open_in(&path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW) {
+            Err(errno) if leads_nowhere(errno) => Ok(None),
+            opened => opened.map(Some),
+        }
+    };
+    let shown = plan.source.join(database.as_path()).display().to_string();
+    let unknown = |suffix: &str, errno| {
+        Finding::Note(format!(
+            "{shown}{suffix} cannot be looked at: {}; whether Nix has its database open is not known",
+            errno_words(errno)
+        ))
+    };
+    for suffix in ["", "-shm"] {
+        let holder = match beside(suffix).and_then(|fd| fd.map_or(Ok(None), |fd| lock_holder(&fd))) {
+            Ok(Some(pid)) if pid > 0 => format!("process {pid}"),
+            // Of another pid namespace, or by an open file description.
+            Ok(Some(_)) => "a process".to_string(),
+            Ok(None) => continue,
+            Err(errno) => return Some(unknown(suffix, errno)),
+        };
+        return Some(Finding::Refusal(format!(
+            "{holder} has the Nix store's database {shown} open: its WAL is live, and a copy could be torn\n  stop it \
+             (systemctl stop nix-daemon.socket nix-daemon.service), copy from a snapshot, or leave the database out \
+             (exclude = [\"/var/nix/db\"]) and bring it with `nix-store --dump-db` and `nix-store --load-db`"
+        )));
+    }
+    for suffix in ["-wal", "-journal"] {
+        match beside(suffix).and_then(|fd| fd.map_or(Ok(0), |fd| stat_fd(&fd).map(|stat| stat.size))) {
+            Ok(0) => {}
+            Ok(_) => {
+                return Some(Finding::Note(format!(
+                    "{shown}{suffix} is not empty: the machine did not end cleanly, or the backup was taken while Nix \
+                     ran. Both files are copied, and SQLite puts them together when Nix opens them; `nix-store --verify` \
+                     on the new machine tells"
+                )));
+            }
+            Err(errno) => return Some(unknown(suffix, errno)),
+        }
+    }
+    None
+}
