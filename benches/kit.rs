@@ -2,8 +2,8 @@
 
 use persistcp::engine::copy::{Engine, Options, Parts};
 use persistcp::engine::events::counters::Counters;
-use persistcp::engine::events::pace::Pace;
 use persistcp::engine::events::problem::Problems;
+use persistcp::engine::events::rate_limit::RateLimit;
 use persistcp::engine::events::stop::Stop;
 use persistcp::engine::journal::epoch::{Epochs, FileSystems, Surroundings};
 use persistcp::engine::journal::{Declared, Journal, Location, STATE_DIR, Writer};
@@ -175,7 +175,7 @@ impl Run {
             counters: Arc::clone(&counters),
             problems: Arc::clone(&self.problems),
             stop: self.stop.clone(),
-            pace: Pace::new(self.stop.clone(), None),
+            rate_limit: RateLimit::new(self.stop.clone(), None),
             groups: Arc::default(),
             options: Options {
                 keep: Keep { owner: if may_chown() { Owners::Kept } else { Owners::Left }, atime: false },
@@ -210,7 +210,7 @@ impl Run {
             counters: Arc::clone(&counters),
             problems: Arc::clone(&self.problems),
             stop: self.stop.clone(),
-            pace: Pace::new(self.stop.clone(), None),
+            rate_limit: RateLimit::new(self.stop.clone(), None),
             journal: self.writer.handle(),
             medium: Default::default(),
             readers: Default::default(),

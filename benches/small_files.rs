@@ -1,4 +1,4 @@
-//! The pipeline over small files: walk, birth, copy and hash, metadata, epoch,
+//! The pipeline over small files: walk, create, copy and hash, metadata, epoch,
 //! journal; and the same once everything is done.
 
 use crate::kit::{Run, Tree, target};

@@ -1,7 +1,7 @@
 //! What every layer may use: no system call, no policy.
 
-pub mod blank;
 pub mod clock;
+pub mod crash_damage;
 pub mod exit;
 pub mod human;
 pub mod json;

@@ -1,7 +1,7 @@
 //! `persistcp report`.
 
-use super::recall::{Chosen, Form};
-use super::{Color, fail, migrate, recall};
+use super::past_report::{Chosen, Form};
+use super::{Color, fail, migrate, past_report};
 use crate::base::exit::Exit;
 use crate::base::path;
 use crate::engine::journal::Location;
@@ -69,6 +69,6 @@ impl ReportArgs {
             // The parser demands one of them.
             _ => return fail("report needs --plan FILE, or --state DIR and --name NAME", Exit::Usage),
         };
-        recall::show(&location, form, self.run.unwrap_or(Chosen::Last))
+        past_report::show(&location, form, self.run.unwrap_or(Chosen::Last))
     }
 }

@@ -125,9 +125,9 @@ fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
         let kind = problem.kind.word();
         let about = problem.attribute.as_ref().map(|a| format!(" {a}")).unwrap_or_default();
         write!(out, "  {}: {kind}{about}: {}", problem.path, problem.message)?;
-        match problem.loss() {
-            Some(loss) if problem.count > 1 => {
-                writeln!(out, " ({} on {} entries, this is the first)", loss.words(), count(problem.count))?;
+        match problem.unpreserved() {
+            Some(unpreserved) if problem.count > 1 => {
+                writeln!(out, " ({} on {} entries, this is the first)", unpreserved.words(), count(problem.count))?;
             }
             _ => writeln!(out)?,
         }

@@ -4,7 +4,7 @@ use super::migrate::{Against, Job, Mode, VerifyDepth};
 use super::progress::Style;
 use super::{Color, fail, migrate};
 use crate::base::exit::Exit;
-use crate::engine::events::pace::Rate;
+use crate::engine::events::rate_limit::Rate;
 use crate::engine::preflight::Allow;
 use crate::engine::tree::descriptors::{threads, usual_threads};
 use crate::engine::verify::{Scope, Since};

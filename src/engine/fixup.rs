@@ -8,8 +8,8 @@
 
 use super::copy::altered;
 use super::events::kind::ProblemKind;
-use super::events::loss::Disk;
 use super::events::problem::{Problem, Problems};
+use super::events::unpreserved::Disk;
 use super::journal::{Fixed, Reader, Row, Standing, State};
 use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::resolved::{Fixup, Resolved};

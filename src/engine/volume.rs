@@ -61,7 +61,7 @@ const LOCAL: [u64; 17] = [
 ];
 /// Read-only images: an inode has one number, its ctime is what the image says.
 const IMAGES: [u64; 4] = [0x7371_7368, 0xe0f5_e1e2, 0x28cd_3d45, 0x7275]; // squashfs, erofs, cramfs, romfs
-/// Numbers made up, ctime no more than the mtime or the birth.
+/// Numbers made up, ctime no more than the mtime or the btime.
 const WITHOUT: [u64; 4] = [0x4d44, 0x2011_bab0, 0x9660, 0x1501_3346]; // vfat, exfat, iso9660, udf
 /// NFS hands on the server's ctime, and a number that stands for more than one inode where
 /// the server exports several file systems as one.

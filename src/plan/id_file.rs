@@ -1,7 +1,7 @@
 //! The files that give names numbers: NixOS's maps, passwd and group. Nothing is taken
 //! from one that is damaged.
 
-use crate::base::blank::Blank;
+use crate::base::crash_damage::CrashDamage;
 use std::collections::BTreeMap;
 
 /// Names of one file.
@@ -10,7 +10,7 @@ pub(crate) type Names = BTreeMap<String, u32>;
 /// One JSON object `{"name": id}`, as update-users-groups.pl writes it.
 pub(crate) fn parse_map(bytes: &[u8]) -> Result<Names, String> {
     let lost = "its content is lost, and NixOS activation would fail on it: restore it from the running machine";
-    refuse_blank(bytes, lost)?;
+    refuse_crash_damage(bytes, lost)?;
     let pairs: Pairs =
         serde_json::from_slice(bytes).map_err(|e| format!("is not a map of names to numbers ({e}): {lost}"))?;
     let mut names = Names::new();
@@ -28,8 +28,8 @@ pub(crate) fn parse_map(bytes: &[u8]) -> Result<Names, String> {
 }
 
 /// A file that a crash has emptied gives nobody a number.
-fn refuse_blank(bytes: &[u8], advice: &str) -> Result<(), String> {
-    Blank::of(bytes).map_or(Ok(()), |blank| Err(format!("{}: {advice}", blank.words())))
+fn refuse_crash_damage(bytes: &[u8], advice: &str) -> Result<(), String> {
+    CrashDamage::of(bytes).map_or(Ok(()), |blank| Err(format!("{}: {advice}", blank.words())))
 }
 
 /// The largest number means "leave it" to chown(2).
@@ -67,7 +67,7 @@ impl<'de> serde::Deserialize<'de> for Pairs {
 /// passwd(5) or group(5): the name is the first field, the number the third, and
 /// not the last: a line that was cut off in its number must not give another one.
 pub(crate) fn parse_table(bytes: &[u8]) -> Result<Names, String> {
-    refuse_blank(bytes, "restore it from the running machine")?;
+    refuse_crash_damage(bytes, "restore it from the running machine")?;
     let mut names = Names::new();
     for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
         let line = String::from_utf8_lossy(line);

@@ -9,7 +9,7 @@ use super::id_file::{Names, parse_map, parse_table};
 use super::{Plan, static_ids};
 use crate::base::path::RelPath;
 use crate::engine::mapping::renumber::{Both, Renumbering};
-use crate::engine::mapping::resolved::{Drift, IdKind, Stranger};
+use crate::engine::mapping::resolved::{Drift, IdConflict, IdKind};
 use crate::sys::root::Root;
 use crate::sys::{Errno, errno_words};
 use rustix::fs::OFlags;
@@ -180,8 +180,8 @@ impl Ids {
 
     /// Names that have one number in the backup and another on the target, numbers that change
     /// hands, and what `--remap-ids` does about both.
-    pub(crate) fn renumbering(&self, plan: &Plan) -> (Vec<Drift>, Vec<Stranger>, Renumbering) {
-        let (mut drift, mut strangers, mut renumbering) = (Vec::new(), Vec::new(), Renumbering::default());
+    pub(crate) fn renumbering(&self, plan: &Plan) -> (Vec<Drift>, Vec<IdConflict>, Renumbering) {
+        let (mut drift, mut id_conflicts, mut renumbering) = (Vec::new(), Vec::new(), Renumbering::default());
         for kind in [IdKind::User, IdKind::Group] {
             let own = plan.ids(kind);
             let sides = self.sides(kind);
@@ -197,8 +197,8 @@ impl Ids {
             let (differ, change) =
                 renumbering.add(&Both { kind, backup: &backup, target: &target, fixed: static_ids::find });
             drift.extend(differ);
-            strangers.extend(change);
+            id_conflicts.extend(change);
         }
-        (drift, strangers, renumbering)
+        (drift, id_conflicts, renumbering)
     }
 }

@@ -36,7 +36,7 @@ pub enum Backup {
     /// It gives names numbers if it is there. The result has no entries: the journal knows them.
     IfThere,
     /// The same, and every entry is looked for below the root, where it should have arrived.
-    Arrived,
+    Outcome,
 }
 
 /// Why a plan cannot be resolved.
@@ -114,14 +114,14 @@ impl Plan {
                 let opened = Root::open(path);
                 Some(opened.map_err(|errno| ResolveError::Source { path: path.clone(), errno })?)
             }
-            (path, Backup::IfThere | Backup::Arrived) => path.as_ref().and_then(|path| Root::open(path).ok()),
+            (path, Backup::IfThere | Backup::Outcome) => path.as_ref().and_then(|path| Root::open(path).ok()),
         };
         let path = path.unwrap_or_default();
         let ids = Ids::read(&self, source.as_ref().map(|source| (source, path.as_path())), &root);
         let held = match backup {
             Backup::Needed => source.map(|root| Held { root, arrived: false }),
             Backup::IfThere => None,
-            Backup::Arrived => {
+            Backup::Outcome => {
                 let opened = Root::open(&root).map_err(|errno| ResolveError::Root { path: root.clone(), errno })?;
                 Some(Held { root: opened, arrived: true })
             }
@@ -142,7 +142,7 @@ impl Plan {
         if !errors.0.is_empty() {
             return Err(refuse(errors.0));
         }
-        let (drift, strangers, renumbering) = ids.renumbering(&self);
+        let (drift, id_conflicts, renumbering) = ids.renumbering(&self);
         let asked = self.targets.iter().flat_map(|t| t.entries.iter().map(move |e| asked(t, e))).collect();
         Ok(Resolved {
             name: self.name,
@@ -152,7 +152,7 @@ impl Plan {
             targets,
             fixups,
             drift,
-            strangers,
+            id_conflicts,
             renumbering,
             id_warnings: damaged,
             id_notes: ids.replaced,

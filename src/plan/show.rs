@@ -2,7 +2,7 @@
 
 use crate::base::json::exact;
 use crate::engine::mapping::mode::Mode;
-use crate::engine::mapping::resolved::{Attrs, Drift, Entry, EntryKind, Presence, Resolved, Stranger};
+use crate::engine::mapping::resolved::{Attrs, Drift, Entry, EntryKind, IdConflict, Presence, Resolved};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -76,8 +76,8 @@ pub fn table(plan: &Resolved) -> String {
         line(format!("fixup {}{below}: {}", fixup.path, attributes(fixup.uid, fixup.gid, fixup.mode.as_ref())));
     }
     out.push_str(&drift(&plan.drift));
-    for stranger in &plan.strangers {
-        writeln!(out, "warning: {}", stranger_words(stranger)).ok();
+    for conflict in &plan.id_conflicts {
+        writeln!(out, "warning: {}", id_conflict_words(conflict)).ok();
     }
     for warning in plan.id_warnings.iter().chain(&plan.id_notes) {
         writeln!(out, "warning: {warning}").ok();
@@ -106,8 +106,8 @@ pub fn drift(ids: &[Drift]) -> String {
 
 /// Says that a number changes hands.
 #[must_use]
-pub fn stranger_words(stranger: &Stranger) -> String {
-    let Stranger { kind, id, backup, target } = stranger;
+pub fn id_conflict_words(conflict: &IdConflict) -> String {
+    let IdConflict { kind, id, backup, target } = conflict;
     let kind = kind.word();
     format!(
         "the {kind} number {id} is `{backup}` in the backup and `{target}` on the target, which knows no `{backup}`: \

@@ -11,10 +11,10 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dev, Mode, OFlags, RawDir, Timespec, Timestamps, UTIME_OMIT};
 use std::mem::MaybeUninit;
 
-/// The mode of every file at birth: nobody but its owner, who is root.
-const FILE_AT_BIRTH: Mode = Mode::from_raw_mode(0o600);
-/// The mode of every directory at birth.
-const DIR_AT_BIRTH: Mode = Mode::from_raw_mode(0o700);
+/// The mode of every file at creation: nobody but its owner, who is root.
+const FILE_AT_CREATION: Mode = Mode::from_raw_mode(0o600);
+/// The mode of every directory at creation.
+const DIR_AT_CREATION: Mode = Mode::from_raw_mode(0o700);
 
 /// What mkfs of ext file systems makes at the top.
 pub const LOST_AND_FOUND: &[u8] = b"lost+found";
@@ -170,13 +170,13 @@ impl TargetDir {
 
     /// Makes a subdirectory, 0700. `EEXIST` when the name is taken.
     pub fn make_dir(&self, name: &Name) -> Result<(), Errno> {
-        retry(Op::Mkdir, || rustix::fs::mkdirat(&self.0, name.as_c_str(), DIR_AT_BIRTH))
+        retry(Op::Mkdir, || rustix::fs::mkdirat(&self.0, name.as_c_str(), DIR_AT_CREATION))
     }
 
     /// Makes and opens a file, 0600, for writing and reading. `EEXIST` when the name is taken.
     pub fn make_file(&self, name: &Name) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        retry(Op::Create, || rustix::fs::openat(&self.0, name.as_c_str(), flags, FILE_AT_BIRTH))
+        retry(Op::Create, || rustix::fs::openat(&self.0, name.as_c_str(), flags, FILE_AT_CREATION))
     }
 
     /// Opens a regular file that is there already for reading and writing. Held by a
@@ -198,7 +198,9 @@ impl TargetDir {
 
     /// Makes a FIFO or device node, 0600 (mknod(2)). `EPERM` without `CAP_MKNOD`.
     pub fn make_node(&self, name: &Name, kind: Kind, rdev: u64) -> Result<(), Errno> {
-        retry(Op::Mknod, || rustix::fs::mknodat(&self.0, name.as_c_str(), kind.file_type(), FILE_AT_BIRTH, rdev as Dev))
+        retry(Op::Mknod, || {
+            rustix::fs::mknodat(&self.0, name.as_c_str(), kind.file_type(), FILE_AT_CREATION, rdev as Dev)
+        })
     }
 
     /// Gives the inode behind `from`/`name` a second name here (linkat(2)).

@@ -1,4 +1,4 @@
-//! Reading, writing and dressing open files.
+//! Reading, writing and changing open files.
 
 use super::dir::timestamps;
 use super::stat::Time;

@@ -38,9 +38,9 @@ impl Flags {
     /// its source (encrypted, verity); layout bits such as `e` are not among them.
     pub const MEANT: Self = Self(0x6093_ccff);
     /// Immutable and append-only: they forbid everything else, so they come last.
-    pub const STICKY: Self = Self(0x30);
+    pub const IMMUTABLE_OR_APPEND: Self = Self(0x30);
     /// No copy-on-write, compression and its opposite: they only work on a file without content.
-    pub const AT_BIRTH: Self = Self(0x0080_0404);
+    pub const AT_CREATION: Self = Self(0x0080_0404);
     /// Names without case: only for an empty directory.
     pub const CASEFOLD: Self = Self(0x4000_0000);
 
@@ -100,7 +100,7 @@ pub fn get(fd: impl AsFd) -> Result<Flags, Errno> {
 }
 
 /// Sets the flags (`FS_IOC_SETFLAGS`). `EOPNOTSUPP` for a flag that the file
-/// system does not know, `EPERM` for sticky ones without `CAP_LINUX_IMMUTABLE`.
+/// system does not know, `EPERM` for immutable and append-only without `CAP_LINUX_IMMUTABLE`.
 pub fn set(fd: impl AsFd, flags: Flags) -> Result<(), Errno> {
     retry(Op::SetFlags, || rustix::fs::ioctl_setflags(fd.as_fd(), IFlags::from_bits_retain(flags.0)))
 }
@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn letters_as_lsattr_shows_them() {
-        assert_eq!(Flags::STICKY.to_string(), "+ia");
-        assert_eq!(Flags::AT_BIRTH.to_string(), "+cmC");
+        assert_eq!(Flags::IMMUTABLE_OR_APPEND.to_string(), "+ia");
+        assert_eq!(Flags::AT_CREATION.to_string(), "+cmC");
         assert_eq!(Flags::MEANT.0, LETTERS.iter().fold(0, |all, (bit, _)| all | bit));
     }
 }

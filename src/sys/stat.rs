@@ -141,7 +141,7 @@ pub struct Stat {
     /// Last change of the inode.
     pub ctime: Time,
     /// When the inode was made, where the file system says it.
-    pub born: Option<Time>,
+    pub btime: Option<Time>,
     /// True for the root of a mount (since Linux 5.8).
     pub mount_root: bool,
     /// Alignment in bytes that `O_DIRECT` asks of offsets; 0 = not known or not supported.
@@ -153,7 +153,7 @@ pub struct Stat {
 impl Stat {
     /// True for an immutable or append-only inode, which nothing can replace.
     #[must_use]
-    pub fn is_sticky(&self) -> bool {
+    pub fn is_immutable_or_append(&self) -> bool {
         self.flags.contains(['i', 'a'])
     }
 
@@ -195,7 +195,7 @@ fn decode(raw: &Statx) -> Stat {
         atime: time(&raw.stx_atime),
         mtime: time(&raw.stx_mtime),
         ctime: time(&raw.stx_ctime),
-        born: (raw.stx_mask & StatxFlags::BTIME.bits() != 0).then(|| time(&raw.stx_btime)),
+        btime: (raw.stx_mask & StatxFlags::BTIME.bits() != 0).then(|| time(&raw.stx_btime)),
         mount_root: raw.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
         dio_align: raw.stx_dio_offset_align.max(raw.stx_dio_mem_align),
         flags: match (immutable, append, nodump) {

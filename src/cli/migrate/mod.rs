@@ -1,13 +1,13 @@
 //! One migration from top to bottom.
 
+mod outcome;
 mod repair;
 mod stages;
-mod tell;
 
 use super::progress::{Phase, Progress, Style};
 use super::{fail, print_text};
 use crate::base::exit::Exit;
-use crate::engine::events::pace::Rate;
+use crate::engine::events::rate_limit::Rate;
 use crate::engine::events::stop::Stop;
 use crate::engine::journal::epoch::FileSystems;
 use crate::engine::journal::{Journal, Location, RunKind, Writer};
@@ -18,11 +18,11 @@ use crate::engine::verify::{Depth, Scope};
 use crate::nixos::store_db;
 use crate::plan::{self, Backup, Overrides, Plan, ResolveError};
 use crate::sys::filesystem::may_chown;
+use outcome::{Signals, dry_run, finish, refuse};
 use repair::Repair;
 use stages::Run;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tell::{Signals, dry_run, finish, refuse};
 
 /// What the user asked for.
 #[derive(Debug)]
@@ -201,7 +201,7 @@ fn migrate(job: &Job, cleared: Cleared, stop: Stop, signals: &Signals) -> Exit {
     let file_systems = Arc::new(FileSystems::default());
     let by_copy = run.copy(job, source, &journal, &writer, &file_systems);
     run.heed_mounts(&devices);
-    run.extras(&journal, &writer);
+    run.undeclared(&journal, &writer);
     run.clear_unfinished(&journal, &writer);
     run.end_copy(&journal, &writer);
 
@@ -259,7 +259,7 @@ fn verify_only(job: &Job, resolved: Resolved, stop: Stop, signals: &Signals) -> 
     let progress = Progress::start(job.progress, &run.counters);
     progress.phase(Phase::Verify);
     let depth = job.verify.depth();
-    run.extras(&journal, &writer);
+    run.undeclared(&journal, &writer);
     run.incomplete(&journal);
     let medium = match job.against {
         Against::Manifest => run.verify(job, &journal, &writer, (depth, job.scope), &run.problems),

@@ -3,8 +3,8 @@
 use super::Job;
 use super::stages::Run;
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::loss::Disk;
 use crate::engine::events::problem::{Problem, Problems};
+use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::{Journal, Reader, Standing, State, Writer};
 use crate::engine::verify::{Depth, Scope};
 use crate::sys::dir::open_target;
@@ -37,7 +37,7 @@ impl Repair {
         let (mut shown, mut repaired) = (0, 0);
         for problem in found {
             shown += problem.count;
-            if problem.loss().is_some() {
+            if problem.unpreserved().is_some() {
                 // What a file system cannot hold was counted again by the copy.
             } else if problem.kind == ProblemKind::ChangedTarget
                 && !self.overwrite

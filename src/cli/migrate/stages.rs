@@ -11,8 +11,8 @@ use crate::engine::content::medium::WorstMedium;
 use crate::engine::copy::{Engine, History, Options, Parts};
 use crate::engine::events::counters::Counters;
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::pace::Pace;
 use crate::engine::events::problem::{Problem, Problems};
+use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::stop::{Reason, Stop};
 use crate::engine::groups::Groups;
 use crate::engine::journal::epoch::{Epochs, FileSystems, Surroundings};
@@ -23,8 +23,8 @@ use crate::engine::preflight::{Allow, Size};
 use crate::engine::report::Report;
 use crate::engine::tree::descriptors::share;
 use crate::engine::verify::{Depth, Mend, Scope, Verifier};
-use crate::engine::{completeness, disk_full, extras, fixup, leftovers, preflight, report, verify};
-use crate::plan::stranger_words;
+use crate::engine::{completeness, disk_full, fixup, leftovers, preflight, report, undeclared, verify};
+use crate::plan::id_conflict_words;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, stat_fd};
 use rustix::fs::OFlags;
@@ -40,7 +40,7 @@ pub(super) struct Run {
     pub(super) problems: Arc<Problems>,
     pub(super) stop: Stop,
     /// Copying and reading back share one limit.
-    pace: Pace,
+    rate_limit: RateLimit,
     started: Moment,
     clock: Instant,
     /// Names of the targets by the journal's numbers: the plan's, then those that it no longer has.
@@ -61,7 +61,7 @@ impl Run {
             counters: Arc::new(Counters::new(resolved.targets.len())),
             plan: Arc::new(resolved),
             problems: Arc::new(Problems::default()),
-            pace: Pace::new(stop.clone(), job.bwlimit),
+            rate_limit: RateLimit::new(stop.clone(), job.bwlimit),
             stop,
             started: clock::now(),
             clock: Instant::now(),
@@ -188,9 +188,9 @@ impl Run {
         }
     }
 
-    pub(super) fn extras(&self, journal: &Journal, writer: &Writer) {
+    pub(super) fn undeclared(&self, journal: &Journal, writer: &Writer) {
         if !self.stop.is_set() {
-            self.heed(extras::report(&self.plan, journal, &writer.handle(), &self.problems));
+            self.heed(undeclared::report(&self.plan, journal, &writer.handle(), &self.problems));
         }
     }
 
@@ -311,7 +311,7 @@ impl Run {
             counters: Arc::clone(&self.counters),
             problems: Arc::clone(&self.problems),
             stop: self.stop.clone(),
-            pace: self.pace.clone(),
+            rate_limit: self.rate_limit.clone(),
             groups: Arc::clone(&self.groups),
             options: Options {
                 keep: Keep { owner: self.owners(job), atime: job.atime },
@@ -432,7 +432,7 @@ impl Run {
             counters: Arc::clone(&self.counters),
             problems: Arc::clone(problems),
             stop: self.stop.clone(),
-            pace: self.pace.clone(),
+            rate_limit: self.rate_limit.clone(),
             journal: writer.handle(),
             medium: WorstMedium::default(),
             readers: Mutex::default(),
@@ -499,7 +499,7 @@ impl Run {
 
     pub(super) fn report(&self, job: &Job, medium: Option<Medium>, fixups: Vec<fixup::Outcome>) -> Report {
         let (problems, problem_count, mut notes) = self.problems.take();
-        notes.extend(self.plan.strangers.iter().map(stranger_words));
+        notes.extend(self.plan.id_conflicts.iter().map(id_conflict_words));
         notes.extend(self.plan.id_notes.iter().cloned());
         let remapped = self.remap_ids;
         let (totals, targets) =

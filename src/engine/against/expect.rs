@@ -7,8 +7,8 @@ use crate::engine::copy::mount::{NotEntered, not_entered};
 use crate::engine::copy::{Content, key_of};
 use crate::engine::driver::missing_subvolume;
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::loss::Loss;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::{Proof, Row, SourceId, State};
 use crate::engine::mapping::explicit::{self, Explicit};
 use crate::engine::meta::{Rights, Wanted};
@@ -190,7 +190,7 @@ impl Walk<'_> {
         let same_size = sides.dst.stat_at(name).is_ok_and(|there| there.size == stat.size);
         if self.verifier().depth == Depth::Content && !row.alias && same_size {
             let driver = self.drivers.of(stat.dev, fd);
-            match reread::digest(fd.as_fd(), stat, driver.may_cache(), &self.verifier().pace) {
+            match reread::digest(fd.as_fd(), stat, driver.may_cache(), &self.verifier().rate_limit) {
                 Ok(digest) => row.digest = digest,
                 Err(errno) => return self.unreadable(dir.target, path, "read the source", errno),
             }
@@ -200,7 +200,9 @@ impl Walk<'_> {
         }
         if let Some(digest) = row.digest
             && stat.nlink > 1
-            && ![Loss::Links, Loss::Apart].iter().any(|loss| row.wanted.lost.contains(*loss))
+            && ![Unpreserved::Links, Unpreserved::Apart]
+                .iter()
+                .any(|unpreserved| row.wanted.lost.contains(*unpreserved))
             && !self.volumes.of(stat.dev, || Ok::<_, Errno>(fd), |_, _| {}).proves_links()
             && let Ok(there) = sides.dst.stat_at(name)
         {

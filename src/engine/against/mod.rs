@@ -450,7 +450,7 @@ impl<'a> Walk<'a> {
             read_batches(dst, READ, |batch| {
                 for entry in batch {
                     let ours = known.contains(&entry.name) || self.landings.contains(&dir.dst.join(&entry.name));
-                    if !ours && verifier.is_stranger(dst, &above, &dir.dst, dir.target, &entry) {
+                    if !ours && verifier.is_unplanned(dst, &above, &dir.dst, dir.target, &entry) {
                         found.add(entry.name);
                     }
                 }

@@ -6,9 +6,9 @@ use crate::base::human;
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::medium::{ReadError, Reading};
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::loss::{Disk, Loss};
-use crate::engine::events::pace::Pace;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::rate_limit::RateLimit;
+use crate::engine::events::unpreserved::{Disk, Unpreserved};
 use crate::engine::journal::{Row, Standing};
 use crate::engine::meta::{self, Actual, Wanted, Xattrs};
 use crate::sys::dir::TargetDir;
@@ -56,7 +56,10 @@ pub(crate) fn differences(place: &Place<'_>, path: &RelPath, name: &Name, row: &
         found.extend(compare_rest(place, path, name, row, stat));
     }
     let lost = row.wanted.lost;
-    found.retain(|p| !Loss::of_difference(p.kind, p.attribute.as_deref()).is_some_and(|loss| lost.contains(loss)));
+    found.retain(|p| {
+        !Unpreserved::of_difference(p.kind, p.attribute.as_deref())
+            .is_some_and(|unpreserved| lost.contains(unpreserved))
+    });
     found
 }
 
@@ -70,11 +73,16 @@ pub(crate) fn without_moved_times(found: &mut Vec<Problem>, standing: Standing, 
 
 /// True when the content of the regular file or symlink `name` is what `row` recorded;
 /// other types have none.
-pub(crate) fn has_same_content(place: &Place<'_>, name: &Name, row: &Row, pace: &Pace) -> Result<bool, ReadError> {
+pub(crate) fn has_same_content(
+    place: &Place<'_>,
+    name: &Name,
+    row: &Row,
+    rate_limit: &RateLimit,
+) -> Result<bool, ReadError> {
     match (row.kind(), row.digest) {
         (Kind::File, Some(digest)) => {
             let reading = Reading::open(place.dir, name)?;
-            Ok(reading.size == row.size && reading.digest(digest.algorithm, pace)? == digest)
+            Ok(reading.size == row.size && reading.digest(digest.algorithm, rate_limit)? == digest)
         }
         (Kind::Symlink, _) => match place.dir.read_link(name) {
             Ok(text) => Ok(row.link.as_deref() == Some(text.as_slice())),

@@ -3,7 +3,7 @@
 use super::buffer::with_buffer;
 use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, Digest, Sink, chunks_of};
 use crate::base::path::Name;
-use crate::engine::events::pace::Pace;
+use crate::engine::events::rate_limit::RateLimit;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::{Errno, file};
@@ -78,16 +78,16 @@ impl Reading {
     }
 
     /// The digest of the whole file.
-    pub(crate) fn digest(&self, algorithm: Algorithm, pace: &Pace) -> Result<Digest, ReadError> {
+    pub(crate) fn digest(&self, algorithm: Algorithm, rate_limit: &RateLimit) -> Result<Digest, ReadError> {
         let mut hasher = ContentHasher::new(algorithm);
-        self.range(0, self.size, &mut hasher, pace)?;
+        self.range(0, self.size, &mut hasher, rate_limit)?;
         Ok(hasher.finish())
     }
 
     /// The value of one chunk.
-    pub(crate) fn chunk(&self, index: u64, pace: &Pace) -> Result<ChunkValue, ReadError> {
+    pub(crate) fn chunk(&self, index: u64, rate_limit: &RateLimit) -> Result<ChunkValue, ReadError> {
         let mut hasher = ChunkHasher::new(index);
-        self.range(index * CHUNK, self.size.min((index + 1) * CHUNK), &mut hasher, pace)?;
+        self.range(index * CHUNK, self.size.min((index + 1) * CHUNK), &mut hasher, rate_limit)?;
         Ok(hasher.finish())
     }
 
@@ -101,7 +101,7 @@ impl Reading {
         bytes
     }
 
-    fn range(&self, mut at: u64, end: u64, sink: &mut impl Sink, pace: &Pace) -> Result<(), ReadError> {
+    fn range(&self, mut at: u64, end: u64, sink: &mut impl Sink, rate_limit: &RateLimit) -> Result<(), ReadError> {
         while at < end {
             let (from, to) = if self.sparse {
                 match file::next_data(&self.fd, at).map_err(|errno| ReadError::Failed("find data", errno))? {
@@ -112,7 +112,7 @@ impl Reading {
                 (at, end)
             };
             sink.zeros(from - at);
-            at = self.extent(from, to, sink, pace)?;
+            at = self.extent(from, to, sink, rate_limit)?;
             if at < to {
                 break;
             }
@@ -123,17 +123,17 @@ impl Reading {
     }
 
     /// Reads what lies between two offsets; returns where it stopped.
-    fn extent(&self, mut at: u64, end: u64, sink: &mut impl Sink, pace: &Pace) -> Result<u64, ReadError> {
+    fn extent(&self, mut at: u64, end: u64, sink: &mut impl Sink, rate_limit: &RateLimit) -> Result<u64, ReadError> {
         while at < end {
-            if pace.is_stopped() {
+            if rate_limit.is_stopped() {
                 return Err(ReadError::Stopped);
             }
             let direct = self.direct.load(Ordering::Relaxed);
             let cached = !direct && file::is_cached(&self.fd, at).unwrap_or(true);
             let got = with_buffer(|buffer| {
                 let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
-                let want = pace.request(want);
-                pace.wait(want as u64);
+                let want = rate_limit.request(want);
+                rate_limit.wait(want as u64);
                 // O_DIRECT asks for whole blocks; past the end of an extent they are zeros, and cut off here.
                 let ask = want.next_multiple_of(4096).min(buffer.len());
                 let got = file::read_once(&self.fd, &mut buffer[..ask], at)?.min(want);
@@ -169,13 +169,13 @@ pub(crate) fn read_chunk(
     name: &Name,
     index: u64,
     size: u64,
-    pace: &Pace,
+    rate_limit: &RateLimit,
 ) -> Result<ChunkValue, ReadError> {
     let reading = Reading::open(dir, name)?;
     if reading.size != size || index >= chunks_of(size) {
         return Err(ReadError::Failed("read", Errno::INVAL));
     }
-    reading.chunk(index, pace)
+    reading.chunk(index, rate_limit)
 }
 
 fn open(dir: &TargetDir, name: &Name) -> Result<(OwnedFd, bool), Errno> {

@@ -2,7 +2,7 @@
 
 use super::buffer::with_buffer;
 use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, Digest, Sink};
-use crate::engine::events::pace::Pace;
+use crate::engine::events::rate_limit::RateLimit;
 use crate::sys::stat::Stat;
 use crate::sys::{Errno, file};
 use rustix::fd::BorrowedFd;
@@ -13,9 +13,14 @@ const BLOCK: usize = 4096;
 /// Hashes a file of the backup by ordinary reads, as it is for holes; `None` when the run is ending.
 /// `may_cache` says that pages of the cache may be older than the file. The caller looks whether
 /// `stat` still holds.
-pub(crate) fn digest(fd: BorrowedFd<'_>, stat: &Stat, may_cache: bool, pace: &Pace) -> Result<Option<Digest>, Errno> {
+pub(crate) fn digest(
+    fd: BorrowedFd<'_>,
+    stat: &Stat,
+    may_cache: bool,
+    rate_limit: &RateLimit,
+) -> Result<Option<Digest>, Errno> {
     let holes = stat.size.saturating_sub(stat.allocated);
-    digest_as(Algorithm::for_holes(holes), fd, stat, may_cache, pace)
+    digest_as(Algorithm::for_holes(holes), fd, stat, may_cache, rate_limit)
 }
 
 /// The same with the algorithm of a recorded digest.
@@ -24,25 +29,35 @@ pub(crate) fn digest_as(
     fd: BorrowedFd<'_>,
     stat: &Stat,
     may_cache: bool,
-    pace: &Pace,
+    rate_limit: &RateLimit,
 ) -> Result<Option<Digest>, Errno> {
     if may_cache {
         file::evict(fd)?;
     }
     let mut hasher = ContentHasher::new(algorithm);
-    Ok(feed(fd, (0, stat.size), &mut hasher, pace)?.then(|| hasher.finish()))
+    Ok(feed(fd, (0, stat.size), &mut hasher, rate_limit)?.then(|| hasher.finish()))
 }
 
 /// The value of the chunk `index` of a file of `size` bytes, by ordinary reads; `None` when the
 /// run is ending.
-pub(crate) fn chunk(fd: BorrowedFd<'_>, index: u64, size: u64, pace: &Pace) -> Result<Option<ChunkValue>, Errno> {
+pub(crate) fn chunk(
+    fd: BorrowedFd<'_>,
+    index: u64,
+    size: u64,
+    rate_limit: &RateLimit,
+) -> Result<Option<ChunkValue>, Errno> {
     let from = (index * CHUNK).min(size);
     let mut hasher = ChunkHasher::new(index);
-    Ok(feed(fd, (from, (from + CHUNK).min(size)), &mut hasher, pace)?.then(|| hasher.finish()))
+    Ok(feed(fd, (from, (from + CHUNK).min(size)), &mut hasher, rate_limit)?.then(|| hasher.finish()))
 }
 
 /// Hashes the bytes from `at` to `end`; false when the run is ending.
-fn feed(fd: BorrowedFd<'_>, (mut at, end): (u64, u64), sink: &mut impl Sink, pace: &Pace) -> Result<bool, Errno> {
+fn feed(
+    fd: BorrowedFd<'_>,
+    (mut at, end): (u64, u64),
+    sink: &mut impl Sink,
+    rate_limit: &RateLimit,
+) -> Result<bool, Errno> {
     while at < end {
         let (from, to) = match file::next_data(fd, at)? {
             Some((from, to)) => (from.min(end), to.min(end)),
@@ -51,12 +66,12 @@ fn feed(fd: BorrowedFd<'_>, (mut at, end): (u64, u64), sink: &mut impl Sink, pac
         sink.zeros(from - at);
         at = from;
         while at < to {
-            if pace.is_stopped() {
+            if rate_limit.is_stopped() {
                 return Ok(false);
             }
             let got = with_buffer(|buffer| {
-                let want = pace.request(usize::try_from(to - at).unwrap_or(usize::MAX).min(buffer.len()));
-                pace.wait(want as u64);
+                let want = rate_limit.request(usize::try_from(to - at).unwrap_or(usize::MAX).min(buffer.len()));
+                rate_limit.wait(want as u64);
                 let got = file::read_full(fd, &mut buffer[..want], at)?;
                 sink.update(&buffer[..got]);
                 Ok::<_, Errno>(got)

@@ -4,7 +4,7 @@
 
 use super::Engine;
 use super::node::DirNode;
-use super::trust::is_newborn;
+use super::trust::is_as_created;
 use crate::base::path::Name;
 use crate::engine::compare::differences::{Place, differences};
 use crate::engine::events::kind::ProblemKind;
@@ -42,7 +42,7 @@ impl Engine {
         let Some(row) = prior.filter(|row| row.state == State::Done) else { return Some(Found::AsWanted) };
         let interrupted = self.history(row.target).interrupted;
         // A run that was cut off had closed it to fill it.
-        if interrupted && is_newborn(stat) {
+        if interrupted && is_as_created(stat) {
             return Some(Found::AsWanted);
         }
         let standing = row.standing(stat, above.disk);
@@ -119,7 +119,7 @@ impl Engine {
         dir: &TargetDir,
     ) -> Result<(), Errno> {
         if node.is_closed() {
-            self.dress_inode(node, Holder::file(dir), &mut found.clone(), || node.path())?;
+            self.apply_metadata(node, Holder::file(dir), &mut found.clone(), || node.path())?;
             if node.is_marked() {
                 mark::remove(Holder::file(dir))?;
             }

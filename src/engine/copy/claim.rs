@@ -3,8 +3,8 @@
 //! where the file system takes none, a row of the journal.
 
 use super::Engine;
-use super::node::{DirNode, Leave};
-use super::trust::{Guard, is_newborn};
+use super::node::{DirNode, PostVisit};
+use super::trust::{Guard, is_as_created};
 use crate::base::path::RelPath;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, State};
@@ -37,16 +37,16 @@ impl Engine {
 
     /// Marks a directory that was made where others may move names. False where that
     /// cannot be: then the journal has to know it before anything is made in it.
-    pub(super) fn mark_born(&self, dir: &TargetDir, path: &RelPath) -> bool {
-        mark::set(Holder::file(dir), self.binding(path), Was::Born).is_ok()
+    pub(super) fn mark_created(&self, dir: &TargetDir, path: &RelPath) -> bool {
+        mark::set(Holder::file(dir), self.binding(path), Was::Created).is_ok()
     }
 
     /// A descriptor to make or rename something with. Before that closes the directory it
     /// is marked; the journal hears of one that an earlier run had finished.
     pub(super) fn open_to_fill(&self, node: &DirNode) -> Result<Arc<TargetDir>, Errno> {
-        let finished = match &node.leave {
-            Leave::Dress(dress) => dress.prior.as_ref().filter(|row| row.state == State::Done),
-            Leave::Passage => None,
+        let finished = match &node.post_visit {
+            PostVisit::Apply(metadata) => metadata.prior.as_ref().filter(|row| row.state == State::Done),
+            PostVisit::Nothing => None,
         };
         let reopen = || {
             if let Some(prior) = finished {
@@ -78,15 +78,15 @@ impl Engine {
         }
         let stat = dir.stat()?;
         // It was left closed and says whose it was.
-        if matches!(node.mark, Mark::Ours(_)) && is_newborn(&stat) {
+        if matches!(node.mark, Mark::Ours(_)) && is_as_created(&stat) {
             return Ok(true);
         }
         // Also where closing it changes nothing: those above can be finished before it.
         let mut was = Was::Open { uid: stat.uid, gid: stat.gid, mode: stat.mode };
         if matches!(node.guard, Guard::Until(_))
-            && let Leave::Dress(dress) = &node.leave
+            && let PostVisit::Apply(metadata) = &node.post_visit
             && let Some((uid, gid, mode)) =
-                dress.prior.as_ref().and_then(|row| row.wanted.owner.map(|o| (o.0, o.1, row.wanted.mode)))
+                metadata.prior.as_ref().and_then(|row| row.wanted.owner.map(|o| (o.0, o.1, row.wanted.mode)))
         {
             was = Was::Open { uid, gid, mode };
         }

@@ -12,7 +12,7 @@
 
 use crate::engine::content::buffer::{ALIGN, BUFFER, with_buffer};
 use crate::engine::content::digest::{Algorithm, ContentHasher, Digest, Sink};
-use crate::engine::events::pace::Pace;
+use crate::engine::events::rate_limit::RateLimit;
 use crate::sys::flags::is_absent;
 use crate::sys::stat::{Stat, stat_fd};
 use crate::sys::{Errno, file};
@@ -55,7 +55,7 @@ pub(super) struct Fill<'a, H> {
     pub(super) target: BorrowedFd<'a>,
     pub(super) buffer: &'a mut [u8],
     pub(super) hasher: H,
-    pub(super) pace: &'a Pace,
+    pub(super) rate_limit: &'a RateLimit,
     /// Data bytes so far.
     pub(super) written: u64,
     /// Where the first large hole starts.
@@ -69,12 +69,12 @@ pub(super) fn fill(
     source: BorrowedFd<'_>,
     stat: &Stat,
     target: BorrowedFd<'_>,
-    pace: &Pace,
+    rate_limit: &RateLimit,
 ) -> Result<Filled, Failure> {
     with_buffer(|buffer| {
         let holes = stat.size.saturating_sub(stat.allocated);
         let hasher = ContentHasher::new(Algorithm::for_holes(holes));
-        let mut fill = Fill { source, target, buffer, hasher, pace, written: 0, hole: None, direct: false };
+        let mut fill = Fill { source, target, buffer, hasher, rate_limit, written: 0, hole: None, direct: false };
         let small = holes == 0 && stat.size <= BUFFER as u64;
         if small && fill.small(stat)? {
             // One read and one write were all of it.
@@ -161,7 +161,7 @@ impl<H: Sink> Fill<'_, H> {
 
     /// Hashes the first `length` bytes of the buffer and writes them at `at`.
     fn put(&mut self, length: usize, at: u64) -> Result<(), Failure> {
-        self.pace.wait(length as u64);
+        self.rate_limit.wait(length as u64);
         self.hasher.update(&self.buffer[..length]);
         file::write_full(self.target, &self.buffer[..length], at).map_err(Failure::Write)?;
         self.written += length as u64;
@@ -171,11 +171,11 @@ impl<H: Sink> Fill<'_, H> {
     /// Copies from `at` up to `end` or the end of the file; returns where it stopped.
     pub(super) fn extent(&mut self, mut at: u64, end: u64) -> Result<u64, Failure> {
         while at < end {
-            if self.pace.is_stopped() {
+            if self.rate_limit.is_stopped() {
                 return Err(Failure::Stopped);
             }
             let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(self.buffer.len());
-            let want = self.pace.request(want);
+            let want = self.rate_limit.request(want);
             let got = file::read_full(self.source, &mut self.buffer[..want], at).map_err(Failure::Read)?;
             if got > 0 {
                 if self.direct && got % ALIGN != 0 {
@@ -194,7 +194,7 @@ impl<H: Sink> Fill<'_, H> {
     /// Copies the data from `at` to `end` and skips the holes.
     pub(super) fn sparse(&mut self, mut at: u64, end: u64) -> Result<(), Failure> {
         while at < end {
-            if self.pace.is_stopped() {
+            if self.rate_limit.is_stopped() {
                 return Err(Failure::Stopped);
             }
             let Some((from, to)) = file::next_data(self.source, at).map_err(Failure::Read)? else { break };

@@ -1,7 +1,7 @@
 //! The source side of a directory: enter it and hand out its entries in batches.
 
-use super::arrive::Leaving;
 use super::node::DirNode;
+use super::pre_visit::NewDirectory;
 use super::{Engine, Override};
 use crate::base::path::Name;
 use crate::engine::driver::missing_subvolume;
@@ -223,7 +223,7 @@ impl Engine {
             wanted.mtime = None;
         }
         let fixup = self.put_plan_over(&mut wanted, own, above, name);
-        let node = self.make(above, name, target, Leaving { wanted, source, fixup, counted: true })?;
+        let node = self.make(above, name, target, NewDirectory { wanted, source, fixup, counted: true })?;
         Some(Arc::new(OpenDir { node, src, dev: stat.dev, volume, place, renamed: None }))
     }
 

@@ -1,21 +1,21 @@
-//! The life of one regular file, from top to bottom: open the source, birth
+//! The life of one regular file, from top to bottom: open the source, create
 //! (0600), copy and hash, look at the source again, owner, attributes, times,
 //! mode, hand to the epoch.
 
-use super::birth::make_beside;
+use super::create::make_beside;
 use super::data::{Failure, Filled};
 use super::dir::OpenDir;
 use super::large::{Values, is_chunked};
-use super::link::{Arrived, Copied, Place as LinkPlace};
+use super::link::{Copied, Outcome, Place as LinkPlace};
 use super::node::DirNode;
 use super::settled::{Look, QUIET, TICK, look, until_settled};
-use super::{Dressed, Engine, data};
+use super::{AppliedMetadata, Engine, data};
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::reread;
 use crate::engine::events::counters::add;
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::loss::Loss;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::{Permit, Replace, Written};
 use crate::engine::journal::{Row, SourceId, State};
 use crate::engine::meta::mark::Was;
@@ -33,11 +33,11 @@ use std::sync::Arc;
 const ATTEMPTS: u32 = 3;
 
 /// A new file on the target: 0600, ours alone.
-pub(super) struct Born {
+pub(super) struct Created {
     pub(super) fd: OwnedFd,
     /// Its name until it is durable, when its own name is taken.
     pub(super) temporary: Option<Name>,
-    /// It is no birth: a finished file in its place, of which some chunks are bad.
+    /// It is not new: a finished file in its place, of which some chunks are bad.
     pub(super) mended: bool,
     /// It has a mark, which must go at its end.
     pub(super) marked: bool,
@@ -63,12 +63,12 @@ impl Engine {
         name: &Name,
         source: &Source,
         mut own: crate::engine::copy::Override,
-    ) -> Arrived {
+    ) -> Outcome {
         let node = &dir.node;
         let Ok(parent) =
             self.open_to_fill(node).map_err(|e| self.target_failed(node.target, node.path(), "open the directory", e))
         else {
-            return Arrived::No;
+            return Outcome::No;
         };
         let chunked = is_chunked(&source.stat);
         let made = self.submit.room_made();
@@ -76,54 +76,54 @@ impl Engine {
         // Chunks have permits of their own.
         let dirty = source.stat.size.min(source.stat.allocated);
         let mut permit = (!chunked).then(|| self.submit.gate.acquire(dirty));
-        let (mut born, values) = match unfinished {
+        let (mut created, values) = match unfinished {
             Some(unfinished) => unfinished,
             None => match self.create(node, &parent, name, dirty).or_else(|errno| {
                 let again = self.submit.makes_room(errno, made);
                 if again { self.create(node, &parent, name, dirty) } else { Err(errno) }
             }) {
-                Ok(born) => (born, Values::new()),
+                Ok(created) => (created, Values::new()),
                 Err(errno) => {
                     self.target_failed(node.target, node.path().join(name), "create the file", errno);
-                    return Arrived::No;
+                    return Outcome::No;
                 }
             },
         };
-        born.stands = own.stands.filter(|_| born.temporary.is_some());
-        match self.fill(dir, name, source, &born, values, &mut permit) {
+        created.stands = own.stands.filter(|_| created.temporary.is_some());
+        match self.fill(dir, name, source, &created, values, &mut permit) {
             Filling::Done(content) => {
-                if let Some(temporary) = &born.temporary
+                if let Some(temporary) = &created.temporary
                     && let Err(errno) = self
-                        .lift_sticky_at(&parent, node.id, name)
+                        .lift_immutable_at(&parent, node.id, name)
                         .and_then(|()| look_again(&parent, name, &mut own.stands))
                 {
                     self.target_failed(node.target, node.path().join(name), "lift the flags", errno);
                     // What stays is 0600, and the next attempt finds it by its name.
                     parent.unlink(temporary).ok();
-                    return Arrived::No;
+                    return Outcome::No;
                 }
                 let volume = self.volume_of(dir, &source.stat, || Ok(&source.fd));
-                self.finish_file(dir, name, Finished { content: *content, volume, born, permit, own })
+                self.finish_file(dir, name, Finished { content: *content, volume, created, permit, own })
             }
             // The journal knows its chunks, and it is 0600.
-            Filling::Unfinished => Arrived::No,
+            Filling::Unfinished => Outcome::No,
             Filling::Nothing => {
                 // What is half there must not look like a file: gone, unless even that fails, then 0600.
-                if !born.mended {
-                    parent.unlink(born.temporary.as_ref().unwrap_or(name)).ok();
+                if !created.mended {
+                    parent.unlink(created.temporary.as_ref().unwrap_or(name)).ok();
                 }
-                Arrived::No
+                Outcome::No
             }
         }
     }
 
     /// Makes the file, and marks it as ours before it takes much room.
-    fn create(&self, node: &DirNode, dir: &TargetDir, name: &Name, bytes: u64) -> Result<Born, Errno> {
+    fn create(&self, node: &DirNode, dir: &TargetDir, name: &Name, bytes: u64) -> Result<Created, Errno> {
         let (fd, temporary) = make_beside(dir, name, node.fresh, |name| dir.make_file(name))?;
         let marked = bytes >= MARKED
             && !node.disk.bare
-            && mark::set(Holder::file(&fd), self.binding(&node.path().join(name)), Was::Born).is_ok();
-        Ok(Born { fd, temporary, mended: false, marked, stands: None })
+            && mark::set(Holder::file(&fd), self.binding(&node.path().join(name)), Was::Created).is_ok();
+        Ok(Created { fd, temporary, mended: false, marked, stands: None })
     }
 
     /// Copies the content until the source holds still.
@@ -132,7 +132,7 @@ impl Engine {
         dir: &OpenDir,
         name: &Name,
         source: &Source,
-        born: &Born,
+        created: &Created,
         mut values: Values,
         permit: &mut Option<Permit>,
     ) -> Filling {
@@ -149,13 +149,13 @@ impl Engine {
         };
         if !before.unchanged_since(&source.stat) {
             // The chunks are those of what it was when it was opened.
-            if born.mended {
+            if created.mended {
                 return self.never_still(target, path(), 1);
             }
             values.clear();
             // A half that was taken up again holds another state.
             if is_chunked(&source.stat)
-                && let Err(errno) = self.empty(dir, name, born)
+                && let Err(errno) = self.empty(dir, name, created)
             {
                 self.target_failed(target, path(), "truncate", errno);
                 return Filling::Nothing;
@@ -165,8 +165,8 @@ impl Engine {
             let made = self.submit.room_made();
             // Read before the content: if the ctime still stands afterwards, they belong together.
             let attributes = self.source_attributes(target, Holder::file(&source.fd), &before, || dir.beside(), path);
-            if attempt == 1 && !born.mended {
-                meta::apply_at_birth(&born.fd, attributes.flags, dir.node.handed);
+            if attempt == 1 && !created.mended {
+                meta::apply_at_creation(&created.fd, attributes.flags, dir.node.handed);
             }
             let chunked = is_chunked(&before);
             // Pages of the cache may be older than the stat.
@@ -178,9 +178,9 @@ impl Engine {
             let filled = if chunked {
                 // One that grew to this size must not hold what its chunks wait for.
                 drop(permit.take());
-                self.fill_chunks(dir, name, source, &before, born, std::mem::take(&mut values))
+                self.fill_chunks(dir, name, source, &before, created, std::mem::take(&mut values))
             } else {
-                data::fill(source.fd.as_fd(), &before, born.fd.as_fd(), &self.pace)
+                data::fill(source.fd.as_fd(), &before, created.fd.as_fd(), &self.rate_limit)
             };
             let twice = !settled || driver.may_hide_changes(&before);
             let filled = if twice { self.read_again(source, &before, filled) } else { filled };
@@ -204,7 +204,7 @@ impl Engine {
                 Err(Failure::Stopped) if chunked && still => return Filling::Unfinished,
                 Err(Failure::Stopped) => return Filling::Nothing,
                 // Replacements that were not in place yet took their room twice.
-                Err(Failure::Write(errno)) if !born.mended && still && self.submit.makes_room(errno, made) => {
+                Err(Failure::Write(errno)) if !created.mended && still && self.submit.makes_room(errno, made) => {
                     again = true;
                 }
                 Err(Failure::Write(errno)) => {
@@ -214,7 +214,7 @@ impl Engine {
                 }
                 Err(Failure::Read(errno)) if still => {
                     let mut problem = Problem::failed(path(), ProblemKind::Unreadable, "read the source", errno);
-                    if chunked && !born.mended {
+                    if chunked && !created.mended {
                         problem.message.push_str("; what could be read stays under its name, unfinished and 0600, and the next run goes on with it");
                     }
                     self.problem(target, problem);
@@ -232,10 +232,10 @@ impl Engine {
                 Ok(_) | Err(Failure::Read(_) | Failure::Length | Failure::Differs) => {}
             }
             // What is mended must not become a mixture of two states of the source.
-            if !again || born.mended {
+            if !again || created.mended {
                 return self.never_still(target, path(), attempt);
             }
-            let emptied = if chunked { self.empty(dir, name, born) } else { file::set_size(&born.fd, 0) };
+            let emptied = if chunked { self.empty(dir, name, created) } else { file::set_size(&created.fd, 0) };
             if let Err(errno) = emptied {
                 self.target_failed(target, path(), "truncate", errno);
                 return Filling::Nothing;
@@ -257,7 +257,7 @@ impl Engine {
         let filled = filled?;
         // The first reading may have gone past the cache, block by block.
         file::set_direct(&source.fd, false).map_err(Failure::Read)?;
-        match reread::digest(source.fd.as_fd(), stat, true, &self.pace).map_err(Failure::Read)? {
+        match reread::digest(source.fd.as_fd(), stat, true, &self.rate_limit).map_err(Failure::Read)? {
             Some(digest) if digest == filled.digest => Ok(filled),
             Some(_) => Err(Failure::Differs),
             None => Err(Failure::Stopped),
@@ -273,38 +273,38 @@ impl Engine {
         Filling::Nothing
     }
 
-    fn finish_file(&self, dir: &OpenDir, name: &Name, done: Finished) -> Arrived {
+    fn finish_file(&self, dir: &OpenDir, name: &Name, done: Finished) -> Outcome {
         let node = &dir.node;
         let path = || node.path().join(name);
         let Content { stat: source, attributes, filled } = done.content;
         let id = SourceId::of_whole(&source, &done.volume, &attributes);
         let mut wanted = Wanted::from_source(&source, attributes, &self.options.keep);
         let fixup = self.put_plan_over_leaf(&mut wanted, done.own, dir, name, &source);
-        let holder = Holder::file(&done.born.fd);
-        let dressed = self.dress_inode(node, holder, &mut wanted, path);
-        let unmarked = |dressed: Dressed| {
-            if !done.born.marked {
-                return Ok(dressed);
+        let holder = Holder::file(&done.created.fd);
+        let applied = self.apply_metadata(node, holder, &mut wanted, path);
+        let unmarked = |applied: AppliedMetadata| {
+            if !done.created.marked {
+                return Ok(applied);
             }
             mark::remove(holder)?;
-            Ok(Dressed { stat: stat_fd(&done.born.fd)?, ..dressed })
+            Ok(AppliedMetadata { stat: stat_fd(&done.created.fd)?, ..applied })
         };
-        let Dressed { stat: target, whole } = match dressed.and_then(unmarked) {
-            Ok(dressed) => dressed,
+        let AppliedMetadata { stat: target, whole } = match applied.and_then(unmarked) {
+            Ok(applied) => applied,
             Err(errno) => {
                 self.target_failed(node.target, path(), "finish the copy", errno);
-                return Arrived::No;
+                return Outcome::No;
             }
         };
-        if filled.hole_filled && wanted.lost.insert(Loss::Holes) {
-            self.lost(node, path(), Loss::Holes);
+        if filled.hole_filled && wanted.lost.insert(Unpreserved::Holes) {
+            self.lost(node, path(), Unpreserved::Holes);
         }
-        done.own.apart.map(|loss| wanted.lost.insert(loss));
+        done.own.apart.map(|unpreserved| wanted.lost.insert(unpreserved));
         self.note_rights(&wanted, path);
         fixup.into_iter().for_each(|f| self.fixup_changed(f));
-        if let Err(errno) = close(done.born.fd) {
+        if let Err(errno) = close(done.created.fd) {
             self.target_failed(node.target, path(), "close", errno);
-            return Arrived::No;
+            return Outcome::No;
         }
         let index = done.own.target_in(node);
         let tally = self.tally(index);
@@ -329,7 +329,7 @@ impl Engine {
             wanted,
             verified: None,
         };
-        let replace = done.born.temporary.map(|temporary| node.replacing(temporary, name, done.own.stands));
+        let replace = done.created.temporary.map(|temporary| node.replacing(temporary, name, done.own.stands));
         self.hand_in(node, name, row, filled.pending, replace, done.permit)
     }
 
@@ -342,7 +342,7 @@ impl Engine {
         bytes: u64,
         replace: Option<Replace>,
         permit: Option<Permit>,
-    ) -> Arrived {
+    ) -> Outcome {
         let copied = (row.nlink > 1).then(|| Copied {
             place: LinkPlace::Node(Arc::clone(node)),
             name: replace.as_ref().map_or(name, |r| &r.temporary).clone(),
@@ -350,7 +350,7 @@ impl Engine {
         });
         let written = Written::row(row, node.file_system).replacing(replace);
         self.submit.send(Written { bytes, permit, ..written });
-        Arrived::Yes(copied)
+        Outcome::Yes(copied)
     }
 
     /// Opens a regular file of the source. A problem is reported and gives `None`.
@@ -380,7 +380,7 @@ impl Engine {
 /// Flags that were lifted have moved the ctime by which a later run knows what stands there.
 fn look_again(dir: &TargetDir, name: &Name, stands: &mut Option<Stat>) -> Result<(), Errno> {
     if let Some(then) = stands
-        && then.is_sticky()
+        && then.is_immutable_or_append()
     {
         let now = dir.stat_at(name)?;
         if (now.ino, now.size, now.mtime) == (then.ino, then.size, then.mtime) {
@@ -417,7 +417,7 @@ struct Content {
 struct Finished {
     content: Content,
     volume: Arc<Volume>,
-    born: Born,
+    created: Created,
     permit: Option<Permit>,
     own: crate::engine::copy::Override,
 }

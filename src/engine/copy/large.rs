@@ -9,7 +9,7 @@
 use super::Engine;
 use super::data::{Failure, Fill, Filled, has_hole, is_direct, is_hole_filled};
 use super::dir::OpenDir;
-use super::file::{Born, Source};
+use super::file::{Created, Source};
 use crate::base::path::Name;
 use crate::engine::content::buffer::{ALIGN, with_buffer};
 use crate::engine::content::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, chunks_of, merge};
@@ -77,7 +77,7 @@ impl Engine {
         name: &Name,
         parent: &TargetDir,
         source: &Source,
-    ) -> Option<(Born, Values)> {
+    ) -> Option<(Created, Values)> {
         let stat = &source.stat;
         let volume = self.volume_of(dir, stat, || Ok(&source.fd));
         let (row, mut chunks) = self.with_reader(|reader| {
@@ -90,10 +90,10 @@ impl Engine {
             let chunks = self.ask(reader?.chunks(row.dir, &row.name))?;
             Some((row, chunks))
         })?;
-        let born = self.reopen(parent, dir.node.id, name, &row)?;
-        let at = born.temporary.as_ref().unwrap_or(name);
+        let created = self.reopen(parent, dir.node.id, name, &row)?;
+        let at = created.temporary.as_ref().unwrap_or(name);
         let holds = |(index, value): &(u64, ChunkValue)| {
-            read_chunk(parent, at, *index, stat.size, &self.pace).is_ok_and(|found| found == *value)
+            read_chunk(parent, at, *index, stat.size, &self.rate_limit).is_ok_and(|found| found == *value)
         };
         let proof = row.source_proof(stat, &volume);
         let recorded = chunks.len();
@@ -103,19 +103,21 @@ impl Engine {
                 file::evict(&source.fd).ok()?;
             }
             let same = |index| {
-                crate::engine::content::reread::chunk(source.fd.as_fd(), index, stat.size, &self.pace).ok().flatten()
+                crate::engine::content::reread::chunk(source.fd.as_fd(), index, stat.size, &self.rate_limit)
+                    .ok()
+                    .flatten()
             };
             chunks.retain(|(index, value)| same(*index) == Some(*value));
         }
         // A finished file is not mended into another state of its source.
-        let changed = proof == Proof::Changed || born.mended && chunks.len() < recorded;
+        let changed = proof == Proof::Changed || created.mended && chunks.len() < recorded;
         if changed || chunks.is_empty() || !chunks.iter().rev().take(PROBED).all(holds) {
             // The inode serves all the same: its blocks are taken, and nobody reads it. A finished
             // file is replaced as a whole instead.
-            let emptied = !born.mended && self.empty(dir, name, &born).is_ok();
-            return emptied.then(|| (born, Values::new()));
+            let emptied = !created.mended && self.empty(dir, name, &created).is_ok();
+            return emptied.then(|| (created, Values::new()));
         }
-        if born.mended {
+        if created.mended {
             self.ask(self.journal.begin_mending(dir.node.id, name))?;
         }
         let mut values = vec![None; usize::try_from(chunks_of(stat.size)).ok()?];
@@ -124,22 +126,22 @@ impl Engine {
         }
         let present = chunks.iter().map(|(index, _)| CHUNK.min(stat.size.saturating_sub(index * CHUNK))).sum();
         add(&self.tally(dir.node.target).reused_bytes, present);
-        Some((born, values))
+        Some((created, values))
     }
 
     /// Empties the inode of an unfinished copy; the journal forgets its chunks first.
-    pub(super) fn empty(&self, dir: &OpenDir, name: &Name, born: &Born) -> Result<(), Errno> {
+    pub(super) fn empty(&self, dir: &OpenDir, name: &Name, created: &Created) -> Result<(), Errno> {
         self.submit.flush();
         // A journal that fails has ended the run by then.
         self.ask(self.journal.forget_chunks(dir.node.id, name)).ok_or(Errno::CANCELED)?;
-        file::set_size(&born.fd, 0)
+        file::set_size(&created.fd, 0)
     }
 
     /// The inode of `row`, under its own or its temporary name.
-    fn reopen(&self, parent: &TargetDir, above: i64, name: &Name, row: &Row) -> Option<Born> {
+    fn reopen(&self, parent: &TargetDir, above: i64, name: &Name, row: &Row) -> Option<Created> {
         let temporary = temporary_name(name);
         if row.state != State::Bad {
-            // Ours still, or its owner's already if a kill came while it was dressed; a file that
+            // Ours still, or its owner's already if a kill came while it got its metadata; a file that
             // somebody else made under the same number is neither.
             let owners = [Some(effective_ids().0), row.wanted.owner.map(|(uid, _)| uid)];
             let ours =
@@ -147,17 +149,17 @@ impl Engine {
             for at in [Some(temporary), None] {
                 let Ok(fd) = parent.open_to_write(at.as_ref().unwrap_or(name)) else { continue };
                 if stat_fd(&fd).is_ok_and(|stat| ours(&stat)) {
-                    return Some(Born { fd, temporary: at, mended: false, marked: true, stands: None });
+                    return Some(Created { fd, temporary: at, mended: false, marked: true, stands: None });
                 }
             }
             return None;
         }
-        self.lift_sticky_at(parent, above, name).ok()?;
+        self.lift_immutable_at(parent, above, name).ok()?;
         let fd = parent.open_to_write(name).ok()?;
         let stat = stat_fd(&fd).ok()?;
         let same = (stat.kind, stat.size) == (Kind::File, row.size) && row.dst_ino == stat.ino;
         // Holes that were filled come back only with a new inode.
-        (same && row.digest.is_some() && !row.is_dense(&stat)).then_some(Born {
+        (same && row.digest.is_some() && !row.is_dense(&stat)).then_some(Created {
             fd,
             temporary: None,
             mended: true,
@@ -173,18 +175,18 @@ impl Engine {
         name: &Name,
         source: &Source,
         before: &Stat,
-        born: &Born,
+        created: &Created,
         values: Values,
     ) -> Result<Filled, Failure> {
-        let (from, to) = (source.fd.as_fd(), born.fd.as_fd());
+        let (from, to) = (source.fd.as_fd(), created.fd.as_fd());
         let target = stat_fd(to).map_err(Failure::Write)?;
         let size = before.size;
         let chunks = chunks_of(size);
         let values = if values.is_empty() { vec![None; usize::try_from(chunks).unwrap_or(usize::MAX)] } else { values };
         if values.iter().all(Option::is_none) {
             let id = SourceId::of(before, &self.volume_of(dir, before, || Ok(from)));
-            self.announce_unfinished(dir, name, before, id, (target.ino, born.stands));
-            if !born.marked {
+            self.announce_unfinished(dir, name, before, id, (target.ino, created.stands));
+            if !created.marked {
                 // Nothing but its row says what it is when a kill leaves it with all its room.
                 self.submit.flush();
             }
@@ -214,7 +216,7 @@ impl Engine {
             target: to,
             size,
             sparse,
-            mended: born.mended,
+            mended: created.mended,
             direct,
             missing,
             next: AtomicUsize::new(0),
@@ -305,7 +307,7 @@ impl Work<'_> {
                 target: self.target,
                 buffer,
                 hasher: ChunkHasher::new(index),
-                pace: &self.engine.pace,
+                rate_limit: &self.engine.rate_limit,
                 written: 0,
                 hole: None,
                 direct: self.direct,

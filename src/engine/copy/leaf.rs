@@ -1,19 +1,19 @@
 //! Everything that is not a directory: skipped when an earlier run finished it,
 //! linked when its inode was copied before, copied otherwise.
 
-use super::birth::make_beside;
+use super::create::make_beside;
 use super::dir::OpenDir;
 use super::file::Source;
-use super::link::{Arrived, Waiter};
+use super::link::{Outcome, Waiter};
 use super::node::DirNode;
 use super::source_proof::Means;
 use super::takeover::Verdict;
-use super::{Dressed, Engine, Override};
+use super::{AppliedMetadata, Engine, Override};
 use crate::base::path::Name;
 use crate::engine::events::counters::add;
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::loss::Loss;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::{Reader, Row, SourceId, State};
 use crate::engine::meta::{Attributes, Wanted};
 use crate::sys::stat::{Kind, Stat, stat_fd};
@@ -268,7 +268,7 @@ impl Engine {
     /// an ACL of which that could be true.
     fn named_acls(&self, dir: &OpenDir, name: &Name, stat: &Stat, row: &Row) -> Option<Attributes> {
         let xattrs = row.wanted.xattrs.as_ref().filter(|_| !self.plan.drift.is_empty())?;
-        if !xattrs.have_named_acls() || row.wanted.lost.contains(Loss::Acl) {
+        if !xattrs.have_named_acls() || row.wanted.lost.contains(Unpreserved::Acl) {
             return None;
         }
         let handle = dir.src.open().and_then(|src| src.open_handle(dir.in_source(name))).ok()?;
@@ -284,18 +284,18 @@ impl Engine {
         (wanted.owner, wanted.mode) == (row.wanted.owner, row.wanted.mode)
     }
 
-    pub(super) fn copy_alone(&self, waiter: &Waiter, own: Override) -> Arrived {
+    pub(super) fn copy_alone(&self, waiter: &Waiter, own: Override) -> Outcome {
         match waiter.stat.kind {
             Kind::File => match self.open_source(&waiter.dir, &waiter.name) {
                 Some(source) => self.copy_file(&waiter.dir, &waiter.name, &source, own),
-                None => Arrived::No,
+                None => Outcome::No,
             },
             _ => self.copy_special(&waiter.dir, &waiter.name, &waiter.stat, own),
         }
     }
 
     /// Makes a symlink, FIFO or device node; none of them is ever opened.
-    fn copy_special(&self, dir: &Arc<OpenDir>, name: &Name, stat: &Stat, own: Override) -> Arrived {
+    fn copy_special(&self, dir: &Arc<OpenDir>, name: &Name, stat: &Stat, own: Override) -> Outcome {
         let node = &dir.node;
         let path = || node.path().join(name);
         let unreadable = |operation, errno| {
@@ -307,11 +307,11 @@ impl Engine {
             Ok((now, handle)) if now.kind == stat.kind => (now, handle),
             Ok(_) => {
                 unreadable("the source changed", Errno::STALE);
-                return Arrived::No;
+                return Outcome::No;
             }
             Err(errno) => {
                 unreadable("open the source", errno);
-                return Arrived::No;
+                return Outcome::No;
             }
         };
         let attributes = self.source_attributes(node.target, Holder::handle(&handle), &stat, || dir.beside(), path);
@@ -320,7 +320,7 @@ impl Engine {
                 Ok(text) => Some(text),
                 Err(errno) => {
                     unreadable("read the symlink", errno);
-                    return Arrived::No;
+                    return Outcome::No;
                 }
             },
             _ => None,
@@ -328,31 +328,32 @@ impl Engine {
         let (made, temporary) = match self.make_special(node, name, &stat, link.as_deref()) {
             Ok(made) => made,
             Err(errno) if node.disk.cannot(errno) => {
-                self.lost(node, path(), if link.is_some() { Loss::Symlinks } else { Loss::Special });
-                return Arrived::No;
+                self.lost(node, path(), if link.is_some() { Unpreserved::Symlinks } else { Unpreserved::Special });
+                return Outcome::No;
             }
             Err(errno) => {
                 self.target_failed(node.target, path(), &format!("create {}", stat.kind.words()), errno);
-                return Arrived::No;
+                return Outcome::No;
             }
         };
         let volume = self.volume_of(dir, &stat, || Ok(&handle));
         let id = SourceId::of_whole(&stat, &volume, &attributes);
         let mut wanted = Wanted::from_source(&stat, attributes, &self.options.keep);
         if !stat.flags.is_empty() && !volume.is_image() {
-            wanted.lost.insert(Loss::SpecialFlags);
+            wanted.lost.insert(Unpreserved::SpecialFlags);
         }
-        own.apart.map(|loss| wanted.lost.insert(loss));
+        own.apart.map(|unpreserved| wanted.lost.insert(unpreserved));
         let fixup = self.put_plan_over_leaf(&mut wanted, own, dir, name, &stat);
         fixup.into_iter().for_each(|f| self.fixup_changed(f));
         self.note_rights(&wanted, path);
-        let Dressed { stat: made, whole } = match self.dress_inode(node, Holder::handle(&made), &mut wanted, path) {
-            Ok(dressed) => dressed,
-            Err(errno) => {
-                self.target_failed(node.target, path(), "finish the copy", errno);
-                return Arrived::No;
-            }
-        };
+        let AppliedMetadata { stat: made, whole } =
+            match self.apply_metadata(node, Holder::handle(&made), &mut wanted, path) {
+                Ok(applied) => applied,
+                Err(errno) => {
+                    self.target_failed(node.target, path(), "finish the copy", errno);
+                    return Outcome::No;
+                }
+            };
         let target = own.target_in(node);
         add(&self.tally(target).copied, 1);
         let row = Row {
@@ -381,7 +382,7 @@ impl Engine {
     /// Makes the node under its name, or under a temporary one if that is taken,
     /// and comes back with a handle on it. Whoever may write in the directory can
     /// put another inode there before it is held: `STALE` unless it is of the same
-    /// make and has no other name, so that dressing it gives nothing away.
+    /// make and has no other name, so that giving it away gives nothing away.
     fn make_special(
         &self,
         node: &DirNode,
@@ -396,15 +397,15 @@ impl Engine {
         };
         let ((), temporary) = make_beside(&target, name, node.fresh, make)?;
         if temporary.is_some() {
-            self.lift_sticky_at(&target, node.id, name)?;
+            self.lift_immutable_at(&target, node.id, name)?;
         }
-        let born = temporary.as_ref().unwrap_or(name);
-        let held = target.open_handle(born).and_then(|handle| Ok((stat_fd(&handle)?, handle)));
+        let created = temporary.as_ref().unwrap_or(name);
+        let held = target.open_handle(created).and_then(|handle| Ok((stat_fd(&handle)?, handle)));
         let (made, handle) = match held {
             Ok(held) => held,
             Err(errno) => {
                 // No row will say whose it is.
-                target.unlink(born).ok();
+                target.unlink(created).ok();
                 return Err(errno);
             }
         };

@@ -89,7 +89,7 @@ pub(crate) fn key_of(stat: &Stat, share: u32, content: Option<&Content>) -> Key 
     let print = content.map_or(0, |content| {
         let mut hasher = DefaultHasher::new();
         (stat.kind, stat.size, stat.mode, stat.uid, stat.gid, stat.nlink, stat.rdev).hash(&mut hasher);
-        let times = [Some(stat.mtime), Some(stat.ctime), stat.born];
+        let times = [Some(stat.mtime), Some(stat.ctime), stat.btime];
         times.map(|time| time.map(|time| (time.sec, time.nsec))).hash(&mut hasher);
         match content {
             Content::Digest(digest) => digest.bytes.hash(&mut hasher),
@@ -120,7 +120,7 @@ pub(super) struct Copied {
 
 /// What became of one entry.
 #[derive(Debug)]
-pub(super) enum Arrived {
+pub(super) enum Outcome {
     /// It is complete; if its inode has further names, here is what they link to.
     Yes(Option<Copied>),
     /// It is not there, and a problem says why.

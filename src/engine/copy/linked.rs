@@ -1,15 +1,15 @@
 //! The names of an inode that has several: the first is copied, the others are
 //! linked to it, and where the target cannot do that they get a copy of their own.
 
-use super::birth::make_beside;
-use super::link::{Arrived, Claim, Copied, Place, Waiter};
+use super::create::make_beside;
+use super::link::{Claim, Copied, Outcome, Place, Waiter};
 use super::node::DirNode;
 use super::{Engine, Override};
 use crate::base::path::Name;
 use crate::engine::events::counters::add;
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::loss::Loss;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Reader, Row};
 use crate::sys::dir::TargetDir;
@@ -67,7 +67,7 @@ impl Engine {
         let target = waiter.own.target_in(&dir.node);
         // What stands in for a link tries again to be one.
         let known = waiter.known.as_ref();
-        let stands = known.is_some_and(|row| !row.wanted.lost.contains(Loss::Apart));
+        let stands = known.is_some_and(|row| !row.wanted.lost.contains(Unpreserved::Apart));
         let elsewhere = if stands { None } else { self.with_reader(|reader| self.linked_before(waiter, reader)) };
         let copied = if let Some(copied) = elsewhere {
             self.link(waiter, &copied);
@@ -79,8 +79,8 @@ impl Engine {
             Some(Copied { place, name: name.clone(), row: Arc::clone(row) })
         } else {
             match self.copy_alone(waiter, waiter.own) {
-                Arrived::Yes(copied) => copied,
-                Arrived::No => None,
+                Outcome::Yes(copied) => copied,
+                Outcome::No => None,
             }
         };
         match copied {
@@ -177,12 +177,12 @@ impl Engine {
             }
             (Ok(made), _) => made,
             (Err(errno), known) if dir.node.disk.cannot(errno) => {
-                if !known.as_ref().is_some_and(|row| row.wanted.lost.contains(Loss::Links)) {
-                    self.lost(&dir.node, path(), Loss::Links);
+                if !known.as_ref().is_some_and(|row| row.wanted.lost.contains(Unpreserved::Links)) {
+                    self.lost(&dir.node, path(), Unpreserved::Links);
                 }
                 return match known {
                     Some(known) => self.keep_apart(waiter, known),
-                    None => drop(self.copy_apart(waiter, Override { apart: Some(Loss::Links), ..waiter.own })),
+                    None => drop(self.copy_apart(waiter, Override { apart: Some(Unpreserved::Links), ..waiter.own })),
                 };
             }
             (Err(errno @ (Errno::ISDIR | Errno::NOTUNIQ)), _) => {
@@ -194,7 +194,7 @@ impl Engine {
                 return self.target_failed(dir.node.target, path(), "link", errno);
             }
             (Err(errno), known) => {
-                let mut problem = Problem::lost(path(), Loss::Apart, dir.node.disk.dev);
+                let mut problem = Problem::lost(path(), Unpreserved::Apart, dir.node.disk.dev);
                 problem.message = format!("link: {}; {}", errno_words(errno), problem.message);
                 self.problem(dir.node.target, problem);
                 match known {
@@ -203,7 +203,7 @@ impl Engine {
                         add(&tally.skipped, 1);
                         add(&tally.skipped_bytes, waiter.stat.size);
                     }
-                    None => drop(self.copy_alone(waiter, Override { apart: Some(Loss::Apart), ..waiter.own })),
+                    None => drop(self.copy_alone(waiter, Override { apart: Some(Unpreserved::Apart), ..waiter.own })),
                 }
                 return;
             }
@@ -245,7 +245,7 @@ impl Engine {
 
     /// Starts a further inode for the group.
     fn copy_apart(&self, waiter: &Waiter, own: Override) -> Option<Copied> {
-        let Arrived::Yes(Some(copied)) = self.copy_alone(waiter, own) else { return None };
+        let Outcome::Yes(Some(copied)) = self.copy_alone(waiter, own) else { return None };
         self.links.replace(waiter.key(), copied.clone());
         Some(copied)
     }
@@ -295,7 +295,7 @@ impl Engine {
         };
         let ((), temporary) = make_beside(to, name, node.fresh, link_as)?;
         if temporary.is_some() {
-            self.lift_sticky_at(to, node.id, name)?;
+            self.lift_immutable_at(to, node.id, name)?;
         }
         let at = temporary.as_ref().unwrap_or(name);
         let stat = to.stat_at(at)?;

@@ -6,40 +6,40 @@
 //! it, so memory does not grow with the tree.
 
 mod altered;
-mod arrive;
-mod birth;
 mod claim;
+mod create;
 mod data;
 mod declared;
 mod dir;
 mod file;
+mod immutable;
 mod large;
 mod leaf;
-mod leave;
 mod link;
 mod linked;
 pub(crate) mod mount;
 pub mod node;
 pub(crate) mod parents;
+mod post_visit;
+mod pre_visit;
 mod settled;
 mod source_proof;
-mod sticky;
 mod takeover;
 mod trust;
 
 pub(crate) use altered::altered;
-pub(crate) use arrive::reserved;
 pub(crate) use link::{Key as LinkKey, key_of};
 pub(crate) use linked::FEWEST_AT_LIMIT;
+pub(crate) use pre_visit::reserved;
 pub(crate) use source_proof::Content;
 
 use super::driver::Drivers;
 use super::events::counters::{Counters, Tally};
 use super::events::kind::ProblemKind;
-use super::events::loss::{Disk, Loss};
-use super::events::pace::Pace;
 use super::events::problem::{Problem, Problems};
+use super::events::rate_limit::RateLimit;
 use super::events::stop::{Full, Reason, Stop};
+use super::events::unpreserved::{Disk, Unpreserved};
 use super::groups::Groups;
 use super::journal::epoch::{FileSystems, Submit};
 use super::journal::{Journal, JournalError, Reader, Row, WriterHandle};
@@ -103,7 +103,7 @@ pub struct Parts {
     /// How to end early.
     pub stop: Stop,
     /// How fast bytes may move.
-    pub pace: Pace,
+    pub rate_limit: RateLimit,
     /// Which names are links of one another.
     pub groups: Arc<Groups>,
     /// How to work.
@@ -121,7 +121,7 @@ pub struct Engine {
     counters: Arc<Counters>,
     problems: Arc<Problems>,
     stop: Stop,
-    pace: Pace,
+    rate_limit: RateLimit,
     options: Options,
     sources: Sources,
     /// Entries that the run came to, by target and entry.
@@ -157,7 +157,7 @@ pub(crate) struct Override {
     /// The plan has changed for it while the run looked: the next run copies it again.
     stopgap: bool,
     /// It has an inode of its own in the place of a hard link, and why.
-    apart: Option<Loss>,
+    apart: Option<Unpreserved>,
     /// What stood under the name when it was judged, which alone may be replaced.
     stands: Option<Stat>,
 }
@@ -170,7 +170,7 @@ impl Override {
 }
 
 /// An inode with its metadata.
-struct Dressed {
+struct AppliedMetadata {
     stat: Stat,
     /// It has all that its file system can hold: else the next run tries again.
     whole: bool,
@@ -214,7 +214,7 @@ impl Engine {
             counters: parts.counters,
             problems: parts.problems,
             stop: parts.stop,
-            pace: parts.pace,
+            rate_limit: parts.rate_limit,
             options: parts.options,
         })
     }
@@ -230,8 +230,8 @@ impl Engine {
         });
         self.report_unreached();
         self.submit.flush();
-        self.leave_late();
-        self.set_sticky();
+        self.post_visit_late();
+        self.set_immutable();
         self.drivers.notes().into_iter().for_each(|note| self.problems.note(note));
         self.drivers.contradictions().into_iter().for_each(|problem| {
             self.problems.add(problem);
@@ -332,23 +332,23 @@ impl Engine {
         attributes
     }
 
-    /// Dresses the directory of `node` itself or an entry in it, reports what it did
+    /// Gives its metadata to the directory of `node` itself or an entry in it, reports what it did
     /// not take, and comes back with the inode as it now is.
-    fn dress_inode(
+    fn apply_metadata(
         &self,
         node: &node::DirNode,
         holder: Holder<'_>,
         wanted: &mut Wanted,
         path: impl Fn() -> RelPath,
-    ) -> Result<Dressed, Errno> {
+    ) -> Result<AppliedMetadata, Errno> {
         let place = meta::Place { disk: node.disk, handed: node.handed };
         let applied = meta::apply(holder, wanted, place, path);
-        let whole = applied.problems.iter().all(|problem| problem.loss().is_some());
+        let whole = applied.problems.iter().all(|problem| problem.unpreserved().is_some());
         applied.problems.into_iter().for_each(|p| self.problem(node.target, p));
         wanted.lost = applied.lost;
         wanted.given_up = applied.given_up;
         wanted.flags = wanted.flags.without(applied.given_up);
-        applied.stat.map(|stat| Dressed { stat, whole })
+        applied.stat.map(|stat| AppliedMetadata { stat, whole })
     }
 
     /// Says that the plan's owner gets no rights that the source lends out.
@@ -359,8 +359,8 @@ impl Engine {
     }
 
     /// A file system as a whole that cannot hold `loss`: said once, counted for each.
-    fn lost(&self, node: &node::DirNode, path: RelPath, loss: Loss) {
-        self.problem(node.target, Problem::lost(path, loss, node.disk.dev));
+    fn lost(&self, node: &node::DirNode, path: RelPath, unpreserved: Unpreserved) {
+        self.problem(node.target, Problem::lost(path, unpreserved, node.disk.dev));
     }
 
     /// An entry that an earlier run finished is skipped, but not what it lost. Of an inode
@@ -369,8 +369,8 @@ impl Engine {
         if row.alias {
             return;
         }
-        for loss in row.wanted.lost.each() {
-            self.lost(node, node.path().join(name), loss);
+        for unpreserved in row.wanted.lost.each() {
+            self.lost(node, node.path().join(name), unpreserved);
         }
         if let Some(xattrs) = row.xattrs() {
             self.drivers.see(xattrs, || node.path().join(name));

@@ -2,7 +2,7 @@
 
 use super::trust::Guard;
 use crate::base::path::{Name, RelPath};
-use crate::engine::events::loss::Disk;
+use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::epoch::{Directory, Replace};
 use crate::engine::journal::{Row, SourceId};
 use crate::engine::mapping::explicit::Covering;
@@ -49,7 +49,7 @@ pub struct DirNode {
     /// The fixups that have a word in it.
     pub covering: Covering,
     /// Whether the finished directory counts as an entry of the plan.
-    pub leave: Leave,
+    pub post_visit: PostVisit,
     /// Tasks and children that are not finished, and the directory's own reading.
     pending: AtomicUsize,
     /// An entry in it is to be renamed over an older one, which moves its times.
@@ -64,16 +64,16 @@ pub struct DirNode {
 
 /// What happens when everything below is finished.
 #[derive(Debug)]
-pub enum Leave {
-    /// Nothing: the directory stood there before and is not the plan's.
-    Passage,
+pub enum PostVisit {
+    /// The directory stood there before and is not the plan's.
+    Nothing,
     /// The directory gets its metadata.
-    Dress(Box<Dress>),
+    Apply(Box<DirMetadata>),
 }
 
 /// The metadata of a directory and where it comes from.
 #[derive(Debug)]
-pub struct Dress {
+pub struct DirMetadata {
     /// What it shall have.
     pub wanted: Wanted,
     /// Its source; `None` for a parent that the backup does not have.
@@ -86,7 +86,7 @@ pub struct Dress {
     pub moved: bool,
     /// A fixup changed `wanted`: its index.
     pub fixup: Option<usize>,
-    /// Counted as an entry; a bare passage that had to be made is not.
+    /// Counted as an entry; an ancestor of an entry that had to be made is not.
     pub counted: bool,
 }
 
@@ -109,7 +109,7 @@ pub struct NewNode {
     /// The fixups that have a word in it.
     pub covering: Covering,
     /// What happens at the end.
-    pub leave: Leave,
+    pub post_visit: PostVisit,
     /// What the directory says of itself.
     pub mark: Mark,
 }
@@ -123,9 +123,11 @@ impl DirNode {
             parent.hold();
         }
         let above = new.parent.as_ref().map_or(Flags::NONE, |parent| parent.handed);
-        let own = match &new.leave {
-            Leave::Dress(dress) => dress.prior.as_ref().map_or(Flags::NONE, |p| p.wanted.flags.without(Flags::STICKY)),
-            Leave::Passage => Flags::NONE,
+        let own = match &new.post_visit {
+            PostVisit::Apply(metadata) => {
+                metadata.prior.as_ref().map_or(Flags::NONE, |p| p.wanted.flags.without(Flags::IMMUTABLE_OR_APPEND))
+            }
+            PostVisit::Nothing => Flags::NONE,
         };
         Ok(Arc::new(Self {
             handed: above.or(own),
@@ -137,11 +139,11 @@ impl DirNode {
             disk: new.disk,
             ino: stat.ino,
             fresh: new.fresh,
-            guard: Guard::of(&stat, &new.leave, new.mark),
+            guard: Guard::of(&stat, &new.post_visit, new.mark),
             mark: new.mark,
             marked: AtomicBool::new(new.mark != Mark::None),
             covering: new.covering,
-            leave: new.leave,
+            post_visit: new.post_visit,
             pending: AtomicUsize::new(1),
             late: AtomicBool::new(false),
             taken: Mutex::new(false),
@@ -207,9 +209,9 @@ impl DirNode {
         let dir = self.open()?;
         self.filled.store(true, Ordering::Relaxed);
         let mut closed = false;
-        if let Leave::Dress(dress) = &self.leave
+        if let PostVisit::Apply(metadata) = &self.post_visit
             && !self.fresh
-            && dress.wanted.owner.is_some()
+            && metadata.wanted.owner.is_some()
         {
             let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
             if !*taken {

@@ -1,10 +1,10 @@
 //! From the root down to the entries: directories on the way, their parents'
 //! metadata, and the start of each entry's walk.
 
-use super::arrive::Leaving;
 use super::dir::{OpenDir, Place};
 use super::file::Source;
-use super::node::{DirNode, Leave, NewNode};
+use super::node::{DirNode, NewNode, PostVisit};
+use super::pre_visit::NewDirectory;
 use super::{Engine, Override};
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::kind::ProblemKind;
@@ -45,7 +45,7 @@ impl Engine {
                 disk,
                 fresh: false,
                 covering: Covering::of(&self.plan, &RelPath::root()),
-                leave: Leave::Passage,
+                post_visit: PostVisit::Nothing,
                 mark: Mark::None,
             };
             DirNode::root(new, dir, &self.budget)
@@ -74,7 +74,7 @@ impl Engine {
             }
             let node = match child.parent_of {
                 Some(target) => self.parent(above, name, target, None),
-                None => self.passage(above, name, child),
+                None => self.ancestor(above, name, child),
             };
             if let Some(node) = node {
                 self.build_below(scope, child, &node);
@@ -85,22 +85,22 @@ impl Engine {
 
     /// A directory between the root and a target's `to`: left alone when it
     /// exists, root's and 0755 when it has to be made.
-    fn passage(&self, above: &Arc<DirNode>, name: &Name, layout: &DstNode) -> Option<Arc<DirNode>> {
+    fn ancestor(&self, above: &Arc<DirNode>, name: &Name, layout: &DstNode) -> Option<Arc<DirNode>> {
         let target = first_target(layout);
         let existing = above.open().and_then(|dir| dir.open_dir(name));
         match existing {
             // One that an earlier run made is this plan's.
-            Ok(_) if self.prior(above, name).is_some_and(|row| row.state != State::Passage) => {
-                self.made_passage(above, name, target)
+            Ok(_) if self.prior(above, name).is_some_and(|row| row.state != State::Ancestor) => {
+                self.make_ancestor(above, name, target)
             }
             Ok(dir) => {
                 let known = self.prior(above, name).and_then(|row| row.id);
                 let id = known.unwrap_or_else(|| self.new_id());
-                self.node(above, name, target, id, false, (Leave::Passage, Mark::None), dir, known.is_none())
+                self.node(above, name, target, id, false, (PostVisit::Nothing, Mark::None), dir, known.is_none())
                     .map_err(|e| self.target_failed(target, above.path().join(name), "look at", e))
                     .ok()
             }
-            Err(Errno::NOENT) => self.made_passage(above, name, target),
+            Err(Errno::NOENT) => self.make_ancestor(above, name, target),
             Err(errno) => {
                 self.target_failed(target, above.path().join(name), "open the directory", errno);
                 None
@@ -108,10 +108,10 @@ impl Engine {
         }
     }
 
-    fn made_passage(&self, above: &Arc<DirNode>, name: &Name, target: u32) -> Option<Arc<DirNode>> {
+    fn make_ancestor(&self, above: &Arc<DirNode>, name: &Name, target: u32) -> Option<Arc<DirNode>> {
         let mut wanted = self.plain(Attrs { uid: 0, gid: 0, mode: 0o755 });
         let fixup = self.put_plan_over(&mut wanted, Override::default(), above, name);
-        self.make(above, name, target, Leaving { wanted, source: None, fixup, counted: false })
+        self.make(above, name, target, NewDirectory { wanted, source: None, fixup, counted: false })
     }
 
     /// `to` or a directory between it and an entry: as in the backup, if it is
@@ -142,7 +142,7 @@ impl Engine {
         };
         let fixup = self.put_plan_over(&mut wanted, Override::default(), above, name);
         crate::engine::events::counters::add(&self.tally(index).directories, 1);
-        self.make(above, name, index, Leaving { wanted, source: id, fixup, counted: true })
+        self.make(above, name, index, NewDirectory { wanted, source: id, fixup, counted: true })
     }
 
     fn plain(&self, attrs: Attrs) -> Wanted {

@@ -11,7 +11,7 @@ use super::{Engine, Override};
 use crate::base::path::Name;
 use crate::engine::content::reread;
 use crate::engine::events::counters::add;
-use crate::engine::events::loss::Loss;
+use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Doubt, Proof, Row, SourceId};
 use crate::engine::meta::Wanted;
@@ -180,7 +180,7 @@ impl Engine {
             _ if known.is_some() => known.is_some_and(|content| content.is_of(row)),
             (Kind::File, Some(digest)) => {
                 let may_cache = self.drivers.of(stat.dev, holder.fd()).may_cache();
-                let found = reread::digest_as(digest.algorithm, holder.fd(), stat, may_cache, &self.pace);
+                let found = reread::digest_as(digest.algorithm, holder.fd(), stat, may_cache, &self.rate_limit);
                 found.is_ok_and(|found| found == Some(digest))
             }
 
@@ -196,7 +196,7 @@ impl Engine {
         match stat.kind {
             Kind::File => {
                 let may_cache = self.drivers.of(stat.dev, fd).may_cache();
-                let digest = reread::digest(fd, stat, may_cache, &self.pace).ok().flatten()?;
+                let digest = reread::digest(fd, stat, may_cache, &self.rate_limit).ok().flatten()?;
                 stat_fd(fd).is_ok_and(|now| now.unchanged_since(stat)).then_some(Content::Digest(digest))
             }
             Kind::Symlink => crate::sys::file::read_link(fd).ok().map(Content::Text),
@@ -208,7 +208,7 @@ impl Engine {
 /// True when what the source asks for is what the row was made with, but for flags that the
 /// target's file system does not know.
 fn is_wanted_still(now: &Wanted, then: &Wanted) -> bool {
-    let given_up = then.lost.contains(Loss::Flags) && then.flags.without(now.flags).is_empty();
+    let given_up = then.lost.contains(Unpreserved::Flags) && then.flags.without(now.flags).is_empty();
     (now.mode, now.owner, now.mtime, now.project) == (then.mode, then.owner, then.mtime, then.project)
         && now.xattrs == then.xattrs
         && (now.flags == then.flags || given_up)

@@ -159,7 +159,7 @@ impl Engine {
         if is_device && there.rdev != row.rdev {
             return self.kept(self.keep_changed(node, name, &row, there));
         }
-        match has_same_content(&place, name, &row, &self.pace) {
+        match has_same_content(&place, name, &row, &self.rate_limit) {
             // Its run could not give it all, and what it gave is there.
             Ok(true) if row.source.is_none() => return Recorded::Replaceable,
             Ok(true) => {}
@@ -173,7 +173,7 @@ impl Engine {
         let found = differences(&place, &path, name, &row, there);
         // A run that was cut off had lifted its flags to replace it, or this one has by another name.
         let lifted = |p: &Problem| {
-            let flags = row.wanted.flags.and(Flags::STICKY).each().map(|flag| flag.to_string());
+            let flags = row.wanted.flags.and(Flags::IMMUTABLE_OR_APPEND).each().map(|flag| flag.to_string());
             p.kind == ProblemKind::Flags && flags.into_iter().any(|flag| p.attribute.as_deref() == Some(flag.as_str()))
         };
         let by_us = self.history(node.target).interrupted || row.nlink > 1;
@@ -198,7 +198,7 @@ impl Engine {
             Standing::Changed => false,
             Standing::Touched => {
                 let found = differences(place, path, name, row, there);
-                found.is_empty() && has_same_content(place, name, row, &self.pace).unwrap_or(false)
+                found.is_empty() && has_same_content(place, name, row, &self.rate_limit).unwrap_or(false)
             }
         }
     }
@@ -326,7 +326,7 @@ fn is_takeover(row: &Row, there: &Stat, source: &Stat, node: &DirNode) -> bool {
         }
         // Where that is not recorded, or other names have moved it, what is newer is somebody's.
         State::Partial | State::Replacing => Some(there.mtime) <= row.wanted.mtime.max(Some(source.mtime)),
-        State::Open | State::Passage | State::Done | State::Bad => true,
+        State::Open | State::Ancestor | State::Done | State::Bad => true,
     }
 }
 

@@ -1,10 +1,10 @@
-//! Whether a directory that stands under a name may be dressed as the source's.
+//! Whether a directory that stands under a name may be given its metadata as the source's.
 //!
-//! Dressing gives an inode away. Whoever could write in the directory above may
+//! Giving an inode its metadata gives it away. Whoever could write in the directory above may
 //! have moved another one there, of root's and closed, to get it with the owner
 //! and the mode that belong to the name.
 
-use super::node::{DirNode, Leave};
+use super::node::{DirNode, PostVisit};
 use crate::engine::journal::{Row, State};
 use crate::engine::meta::Wanted;
 use crate::engine::meta::mark::{Mark, Was};
@@ -28,29 +28,29 @@ fn is_closed(uid: u32, mode: u32, to: u32) -> bool {
     uid == effective_ids().0 && mode & to == 0
 }
 
-/// True for a directory as it is born: root's, or whoever copies, and closed to all others.
-pub(super) fn is_newborn(stat: &Stat) -> bool {
+/// True for a directory as it is created: root's, or whoever copies, and closed to all others.
+pub(super) fn is_as_created(stat: &Stat) -> bool {
     is_closed(stat.uid, stat.mode, 0o077)
 }
 
 impl Guard {
     /// Of a directory that looks like `stat` and says `mark` of itself.
-    pub(super) fn of(stat: &Stat, leave: &Leave, mark: Mark) -> Self {
+    pub(super) fn of(stat: &Stat, post_visit: &PostVisit, mark: Mark) -> Self {
         if !is_closed(stat.uid, stat.mode, 0o022) {
             return Self::Owner(stat.uid);
         }
         match mark {
-            Mark::Ours(Was::Born) => return Self::Kept,
+            Mark::Ours(Was::Created) => return Self::Kept,
             Mark::Ours(Was::Open { uid, mode, .. }) if is_closed(uid, mode, 0o022) => return Self::Kept,
             Mark::Ours(Was::Open { uid, .. }) => return Self::Owner(uid),
             Mark::None | Mark::Other => {}
         }
-        let prior = match leave {
+        let prior = match post_visit {
             // Open for the first time it has no ctime yet, and nobody else was ever in it.
-            Leave::Dress(dress) => {
-                dress.prior.as_ref().filter(|row| row.state != State::Open || row.dst_ctime != Time::default())
+            PostVisit::Apply(metadata) => {
+                metadata.prior.as_ref().filter(|row| row.state != State::Open || row.dst_ctime != Time::default())
             }
-            Leave::Passage => None,
+            PostVisit::Nothing => None,
         };
         match prior {
             Some(row) if !row.wanted.owner.is_none_or(|(uid, _)| is_closed(uid, row.wanted.mode, 0o022)) => {
@@ -64,7 +64,7 @@ impl Guard {
 /// True when `wanted` can be put on the directory `stat`, found in `above`,
 /// without giving anybody more than he has. `claimed` tells whether another name
 /// of this plan has that directory.
-pub(super) fn may_dress(
+pub(super) fn may_apply(
     above: &DirNode,
     stat: &Stat,
     wanted: &Wanted,
@@ -83,7 +83,7 @@ pub(super) fn may_dress(
         // Who may write there and gets it gains nothing of what he owns, or could read before.
         Guard::Owner(uid) => owner.0 == uid && (stat.uid == uid || stat.mode & 0o005 == 0o005),
         // Made by the run that was killed, and not recorded yet.
-        Guard::Until(time) => is_newborn(stat) && stat.born.is_some_and(|born| born > time),
+        Guard::Until(time) => is_as_created(stat) && stat.btime.is_some_and(|btime| btime > time),
     };
     // Another name's directory may have been closed under that name: what is put in it
     // here would be given away there.
@@ -98,7 +98,7 @@ const SKELETON: u32 = 1024;
 /// all but us.
 pub(super) fn is_skeleton(dir: &TargetDir) -> bool {
     let mut left = SKELETON;
-    dir.stat().is_ok_and(|stat| is_newborn(&stat)) && holds_directories(dir, &mut left)
+    dir.stat().is_ok_and(|stat| is_as_created(&stat)) && holds_directories(dir, &mut left)
 }
 
 fn holds_directories(dir: &TargetDir, left: &mut u32) -> bool {

@@ -8,8 +8,8 @@
 mod others;
 
 use super::events::kind::ProblemKind;
-use super::events::loss::Loss;
 use super::events::problem::Problem;
+use super::events::unpreserved::Unpreserved;
 use super::meta::{self, Attributes, Question, Unread, Xattrs};
 use crate::base::human;
 use crate::base::path::RelPath;
@@ -165,13 +165,13 @@ impl Drivers {
         for unread in unread {
             let others = || Others::ask(near().as_ref().into_iter().chain(&self.source), unread.question, stat);
             if driver.refuses(&unread, stat, others) {
-                let loss = match unread.question {
+                let unpreserved = match unread.question {
                     _ if unread.is_unknown() => continue,
-                    Question::Flags => Loss::UntoldFlags,
-                    Question::Project => Loss::UntoldProject,
-                    Question::Xattrs | Question::Value { .. } => Loss::UntoldXattrs,
+                    Question::Flags => Unpreserved::UntoldFlags,
+                    Question::Project => Unpreserved::UntoldProject,
+                    Question::Xattrs | Question::Value { .. } => Unpreserved::UntoldXattrs,
                 };
-                attributes.lost.insert(loss);
+                attributes.lost.insert(unpreserved);
                 continue;
             }
             attributes.unread = true;

@@ -2,7 +2,7 @@
 
 pub mod counters;
 pub mod kind;
-pub mod loss;
-pub mod pace;
 pub mod problem;
+pub mod rate_limit;
 pub mod stop;
+pub mod unpreserved;

@@ -1,7 +1,7 @@
 //! What went wrong with one path, and the one place that collects it.
 
 use super::kind::ProblemKind;
-use super::loss::{Loss, Lost};
+use super::unpreserved::{Unpreserved, UnpreservedSet};
 use crate::base::path::{RelPath, escape};
 use crate::sys::{Errno, errno_words};
 use std::collections::HashSet;
@@ -29,7 +29,7 @@ pub struct Problem {
     /// How many entries it concerns; `path` is the first of them.
     pub count: u64,
     /// What the file system cannot hold, and its device number.
-    loss: Option<(u64, Loss)>,
+    unpreserved: Option<(u64, Unpreserved)>,
     /// Every look at the target finds it again by the entry's row.
     told_by_row: bool,
 }
@@ -47,7 +47,7 @@ impl Problem {
             found: None,
             message: message.into(),
             count: 1,
-            loss: None,
+            unpreserved: None,
             told_by_row: false,
         }
     }
@@ -68,56 +68,61 @@ impl Problem {
 
     /// Something that an earlier run, or the choice of options, has given up already.
     #[must_use]
-    pub fn lost(path: RelPath, loss: Loss, dev: u64) -> Self {
-        let message = match loss {
-            Loss::SetId => "set-user-ID and set-group-ID are dropped where the owner is not kept".to_string(),
-            Loss::Name => "it keeps its number, which belongs to another name on the target (see the ids): give the \
+    pub fn lost(path: RelPath, unpreserved: Unpreserved, dev: u64) -> Self {
+        let message = match unpreserved {
+            Unpreserved::SetId => "set-user-ID and set-group-ID are dropped where the owner is not kept".to_string(),
+            Unpreserved::Name => {
+                "it keeps its number, which belongs to another name on the target (see the ids): give the \
                            name of the backup a number in the plan's [ids] and run again"
-                .to_string(),
-            Loss::SpecialFlags => format!("{} cannot be set", loss.words()),
-            Loss::UntoldXattrs | Loss::UntoldFlags | Loss::UntoldProject => format!(
+                    .to_string()
+            }
+            Unpreserved::SpecialFlags => format!("{} cannot be set", unpreserved.words()),
+            Unpreserved::UntoldXattrs | Unpreserved::UntoldFlags | Unpreserved::UntoldProject => format!(
                 "whichever inode is asked for {0}, the source's file system answers with an error: none were copied; \
                  mount it with another driver if it has {0} that matter",
-                loss.words()
+                unpreserved.words()
             ),
-            Loss::Apart => "the hard link to its other names was refused; it has a copy with an inode of its own \
+            Unpreserved::Apart => {
+                "the hard link to its other names was refused; it has a copy with an inode of its own \
                             instead, until a run can make the link"
-                .to_string(),
-            _ => format!("the target's file system cannot hold {}", loss.words()),
+                    .to_string()
+            }
+            _ => format!("the target's file system cannot hold {}", unpreserved.words()),
         };
-        Self::new(path, loss.kind(), message).of_disk(dev, loss)
+        Self::new(path, unpreserved.kind(), message).of_disk(dev, unpreserved)
     }
 
     /// Says that the file system `dev` is at fault; of what none of its inodes can get,
     /// further ones only count.
     #[must_use]
-    pub fn of_disk(mut self, dev: u64, loss: Loss) -> Self {
-        self.loss = Some((dev, loss));
+    pub fn of_disk(mut self, dev: u64, unpreserved: Unpreserved) -> Self {
+        self.unpreserved = Some((dev, unpreserved));
         self
     }
 
     /// What the file system at fault cannot hold.
     #[must_use]
-    pub fn loss(&self) -> Option<Loss> {
-        self.loss.map(|(_, loss)| loss)
+    pub fn unpreserved(&self) -> Option<Unpreserved> {
+        self.unpreserved.map(|(_, unpreserved)| unpreserved)
     }
 
     /// True for a difference that is of what was lost.
     #[must_use]
-    pub fn is_known(&self, lost: Lost) -> bool {
-        Loss::of_difference(self.kind, self.attribute.as_deref()).is_some_and(|loss| lost.contains(loss))
+    pub fn is_known(&self, lost: UnpreservedSet) -> bool {
+        Unpreserved::of_difference(self.kind, self.attribute.as_deref())
+            .is_some_and(|unpreserved| lost.contains(unpreserved))
     }
 
     /// What it is said once for: a file system, and what none of its inodes can get.
-    fn group(&self) -> Option<(u64, Loss)> {
-        self.loss.filter(|(_, loss)| loss.is_of_file_system())
+    fn group(&self) -> Option<(u64, Unpreserved)> {
+        self.unpreserved.filter(|(_, unpreserved)| unpreserved.is_of_file_system())
     }
 
     /// True for what only the run that copies meets: no row of the journal tells it, and
     /// no later look at the target finds it.
     fn is_kept(&self) -> bool {
         let found_again = matches!(self.kind, ProblemKind::Extra | ProblemKind::Fixup | ProblemKind::IdMap);
-        !found_again && !self.told_by_row && self.loss().is_none_or(Loss::is_without_row)
+        !found_again && !self.told_by_row && self.unpreserved().is_none_or(Unpreserved::is_without_row)
     }
 
     /// Says that every look at the target finds it again: only what none does is recorded.
@@ -320,7 +325,7 @@ mod tests {
     fn what_a_file_system_cannot_hold_is_said_once_and_counted() {
         let problems = Problems::default();
         for name in [b"a", b"b", b"c"] {
-            problems.add(Problem::lost(RelPath::new(name).expect("valid"), Loss::Acl, 7));
+            problems.add(Problem::lost(RelPath::new(name).expect("valid"), Unpreserved::Acl, 7));
         }
         let (kept, count, _) = problems.take();
         assert_eq!((kept.len(), kept[0].count, count), (1, 3, 3));

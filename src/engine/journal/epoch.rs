@@ -10,9 +10,9 @@ use super::{Record, Row, WriterHandle};
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::counters::{Counters, add};
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::loss::Disk;
 use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::events::stop::{Full, Reason, Stop};
+use crate::engine::events::unpreserved::Disk;
 use crate::sys::dir::TargetDir;
 use crate::sys::filesystem::{SyncFd, space};
 use crate::sys::stat::Stat;
@@ -242,7 +242,7 @@ impl Replace {
 /// or gone, and flags of ours may have been lifted.
 fn is_same(now: &Stat, then: &Stat) -> bool {
     (now.kind, now.ino, now.size, now.mtime) == (then.kind, then.ino, then.size, then.mtime)
-        && (now.ctime == then.ctime || then.nlink > 1 || now.nlink != then.nlink || then.is_sticky())
+        && (now.ctime == then.ctime || then.nlink > 1 || now.nlink != then.nlink || then.is_immutable_or_append())
 }
 
 /// The bound on bytes that are written and not yet durable.

@@ -4,8 +4,8 @@
 use super::{JournalError, Reader};
 use crate::base::path::RelPath;
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::loss::Lost;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::unpreserved::UnpreservedSet;
 use rusqlite::{OptionalExtension, Row};
 
 /// One run of the plan.
@@ -83,8 +83,8 @@ impl Reader {
                 problem.target = row.get(3)?;
                 problem.attribute = Some(row.get::<_, String>(2)?).filter(|attribute| !attribute.is_empty());
                 (problem.expected, problem.found) = (row.get(5)?, row.get(6)?);
-                let lost = Lost::from_bits(row.get(7)?).each().next();
-                each(lost.into_iter().fold(problem, |problem, loss| problem.of_disk(0, loss)));
+                let lost = UnpreservedSet::from_bits(row.get(7)?).each().next();
+                each(lost.into_iter().fold(problem, |problem, unpreserved| problem.of_disk(0, unpreserved)));
             }
             Ok(())
         };

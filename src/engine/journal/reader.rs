@@ -6,7 +6,7 @@ use super::row::{Member, Row, SourceId, State};
 use super::schema::COLUMNS;
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::digest::{Algorithm, ChunkValue, Digest};
-use crate::engine::events::loss::{Loss, Lost};
+use crate::engine::events::unpreserved::{Unpreserved, UnpreservedSet};
 use crate::engine::meta::{Rights, Wanted, Xattrs};
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Time};
@@ -172,7 +172,7 @@ impl Reader {
             let mut statement = self.connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND alias = 0 AND nlink > 1 AND kind <> 'd' AND state = 1 \
                  AND lost & {} = 0",
-                Loss::Apart.bit()
+                Unpreserved::Apart.bit()
             ))?;
             let rows = statement.query_map([ino.cast_signed()], decode)?;
             rows.filter(|row| row.as_ref().map_or(true, &wanted)).collect()
@@ -186,7 +186,7 @@ impl Reader {
         &self,
         mut each: impl FnMut(Vec<Member>) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        let apart = Loss::Links.bit() | Loss::Apart.bit();
+        let apart = Unpreserved::Links.bit() | Unpreserved::Apart.bit();
         let linked = format!(
             "FROM item WHERE nlink > 1 AND kind <> 'd' AND state IN (1, 3) AND src_volume IS NOT NULL AND lost & {apart} = 0"
         );
@@ -267,7 +267,7 @@ impl Reader {
 
     /// Up to `limit` finished rows after the key `(dir, name)` whose inode shall be
     /// immutable or append-only.
-    pub fn sticky_page(&self, after: (i64, &[u8]), limit: u32) -> Result<Vec<Row>, JournalError> {
+    pub fn immutable_page(&self, after: (i64, &[u8]), limit: u32) -> Result<Vec<Row>, JournalError> {
         let ask = || {
             let mut statement = self.connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM item WHERE (dir, name) > (?1, ?2) AND state = 1 AND flags & 48 <> 0 \
@@ -374,7 +374,7 @@ fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
             flags: Flags::from_bits(row.get(26)?),
             given_up: Flags::from_bits(row.get(31)?),
             project: row.get(27)?,
-            lost: Lost::from_bits(row.get(28)?),
+            lost: UnpreservedSet::from_bits(row.get(28)?),
             rights: Rights::default(),
         },
         verified: row.get(29)?,

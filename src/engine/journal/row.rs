@@ -1,7 +1,7 @@
 //! One line of the journal: an entry of the target, as it shall be.
 
 use crate::engine::content::digest::{Algorithm, ChunkValue, Digest};
-use crate::engine::events::loss::{Disk, Loss};
+use crate::engine::events::unpreserved::{Disk, Unpreserved};
 use crate::engine::meta::{Attributes, Wanted, Xattrs};
 use crate::engine::volume::Volume;
 use crate::sys::stat::{Kind, Stat, Time};
@@ -21,7 +21,7 @@ pub enum State {
     /// Whole on the medium.
     Done,
     /// A directory on the way to an entry that the plan does not own.
-    Passage,
+    Ancestor,
     /// Verification found it damaged, with the inode number and ctime of the row: it is
     /// copied again, unless somebody has changed it since.
     Bad,
@@ -38,7 +38,7 @@ impl State {
         match self {
             Self::Open => 0,
             Self::Done => 1,
-            Self::Passage => 2,
+            Self::Ancestor => 2,
             Self::Bad => 3,
             Self::Partial => 4,
             Self::Replacing => 5,
@@ -49,7 +49,7 @@ impl State {
         Some(match number {
             0 => Self::Open,
             1 => Self::Done,
-            2 => Self::Passage,
+            2 => Self::Ancestor,
             3 => Self::Bad,
             4 => Self::Partial,
             5 => Self::Replacing,
@@ -217,13 +217,13 @@ impl Row {
     /// system cannot hold cannot tell, nor can inode numbers that it makes up anew.
     #[must_use]
     pub fn target_unchanged(&self, stat: &Stat, disk: Disk) -> bool {
-        let lost = |loss| self.wanted.lost.contains(loss);
+        let lost = |unpreserved| self.wanted.lost.contains(unpreserved);
         self.kind() == stat.kind
             && (disk.bare || self.dst_ino == stat.ino)
             && (stat.kind != Kind::File || self.size == stat.size)
-            && (lost(Loss::Mtime) || self.wanted.mtime.is_none_or(|t| t == stat.mtime))
-            && (lost(Loss::Mode) || stat.kind == Kind::Symlink || self.wanted.mode == stat.mode)
-            && (lost(Loss::Owner) || self.wanted.owner.is_none_or(|o| o == (stat.uid, stat.gid)))
+            && (lost(Unpreserved::Mtime) || self.wanted.mtime.is_none_or(|t| t == stat.mtime))
+            && (lost(Unpreserved::Mode) || stat.kind == Kind::Symlink || self.wanted.mode == stat.mode)
+            && (lost(Unpreserved::Owner) || self.wanted.owner.is_none_or(|o| o == (stat.uid, stat.gid)))
             && (self.dst_ctime == stat.ctime || self.nlink > 1 && self.verified.is_none())
     }
 
@@ -248,7 +248,7 @@ impl Row {
         if self.target_unchanged(stat, disk) || self.is_untouched(stat, disk) {
             return Standing::AsRecorded;
         }
-        let same_time = self.wanted.lost.contains(Loss::Mtime)
+        let same_time = self.wanted.lost.contains(Unpreserved::Mtime)
             || self.wanted.mtime.is_none_or(|mtime| mtime == stat.mtime)
             // Names that came after it have moved its ctime, and its mtime may be what could not be set.
             || self.source.is_none() && self.nlink > 1 && self.verified.is_none();

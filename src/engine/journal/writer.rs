@@ -416,7 +416,7 @@ fn keep(connection: &mut Connection, problems: &[Problem], run: Option<i64>) -> 
                 problem.message,
                 problem.expected,
                 problem.found,
-                problem.loss().map_or(0, crate::engine::events::loss::Loss::bit),
+                problem.unpreserved().map_or(0, crate::engine::events::unpreserved::Unpreserved::bit),
                 run,
             ])?;
         }

@@ -139,7 +139,7 @@ fn stands_older(plan: &Resolved, parent: &RelPath, name: &Name, row: &Row) -> bo
     row.dst_ctime != Time::default() && there.is_ok_and(|there| there.ctime == row.dst_ctime)
 }
 
-/// Unlinks the inode, as it was born, from its own or its temporary name.
+/// Unlinks the inode, as it was created, from its own or its temporary name.
 fn remove(dir: &TargetDir, name: &Name, ino: u64) -> Result<bool, Errno> {
     for at in [temporary_name(name), name.clone()] {
         let stat = match dir.stat_at(&at) {
@@ -150,7 +150,7 @@ fn remove(dir: &TargetDir, name: &Name, ino: u64) -> Result<bool, Errno> {
             continue;
         }
         if (stat.nlink, stat.mode) != (1, 0o600) {
-            // Dressed already, or somebody else's by now.
+            // Its owner has it already, or it is somebody else's by now.
             return Err(Errno::BUSY);
         }
         unlink_keeping_times(dir, &at)?;
@@ -166,8 +166,8 @@ fn unlink_keeping_times(dir: &TargetDir, name: &Name) -> Result<(), Errno> {
     set_times(Holder::file(dir), Some(above.atime), above.mtime)
 }
 
-/// True for a file as it is born, that only whoever copies may read: not dressed yet.
-fn is_undressed(stat: &Stat) -> bool {
+/// True for a file as it is created, that only whoever copies may read: without its metadata yet.
+fn is_as_created(stat: &Stat) -> bool {
     let mode = if stat.kind == Kind::Symlink { 0o777 } else { 0o600 };
     stat.uid == effective_ids().0 && stat.nlink == 1 && stat.mode == mode
 }

@@ -1,6 +1,6 @@
 //! The walk through the directories of the target.
 
-use super::{is_in_source, is_undressed, unlink_keeping_times};
+use super::{is_as_created, is_in_source, unlink_keeping_times};
 use crate::base::human;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::kind::ProblemKind;
@@ -190,7 +190,7 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         let removable = !matches!(stat.kind, Kind::Directory | Kind::Socket);
-        if !removable || name.is_none() && !is_undressed(&stat) {
+        if !removable || name.is_none() && !is_as_created(&stat) {
             self.found.all_gone = false;
             let message = format!(
                 "{} of user {} has a name that is reserved for unfinished copies, and nothing shows that a run of this \
@@ -230,7 +230,7 @@ impl<'a> Walk<'a> {
     fn half(&mut self, dir: &TargetDir, above: &RelPath, name: &Name) -> Result<(), JournalError> {
         let path = above.join(name);
         let stat = match dir.stat_at(name) {
-            Ok(stat) if is_undressed(&stat) && stat.allocated >= HALF => stat,
+            Ok(stat) if is_as_created(&stat) && stat.allocated >= HALF => stat,
             Ok(_) => return Ok(()),
             Err(errno) => {
                 self.unreadable(&path, errno);

@@ -1,7 +1,7 @@
 //! Names that have one number in the backup and another on the target, and what
 //! `--remap-ids` makes of the backup's numbers.
 
-use super::resolved::{Drift, IdKind, Stranger};
+use super::resolved::{Drift, IdConflict, IdKind};
 use crate::base::path::RelPath;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -58,10 +58,10 @@ impl Renumbering {
     }
 
     /// Adds the names of one kind; gives those that differ and the numbers that change hands.
-    pub(crate) fn add(&mut self, both: &Both<'_>) -> (Vec<Drift>, Vec<Stranger>) {
+    pub(crate) fn add(&mut self, both: &Both<'_>) -> (Vec<Drift>, Vec<IdConflict>) {
         let Both { kind, backup, target, fixed } = *both;
         let word = kind.word();
-        let (mut drift, mut strangers, mut numbers) = (Vec::new(), Vec::new(), Numbers::default());
+        let (mut drift, mut id_conflicts, mut numbers) = (Vec::new(), Vec::new(), Numbers::default());
         let mut owners: BTreeMap<u32, &str> = BTreeMap::new();
         for (name, (id, _)) in target {
             owners.entry(*id).or_insert(name);
@@ -83,7 +83,7 @@ impl Renumbering {
                 (None, _) => {
                     if let Some(owner) = owners.get(id) {
                         let (backup, target) = (names.join(", "), (*owner).to_string());
-                        strangers.push(Stranger { kind, id: *id, backup, target });
+                        id_conflicts.push(IdConflict { kind, id: *id, backup, target });
                         numbers.foreign.insert(*id);
                     }
                 }
@@ -114,7 +114,7 @@ impl Renumbering {
             IdKind::User => &mut self.users,
             IdKind::Group => &mut self.groups,
         } = numbers;
-        (drift, strangers)
+        (drift, id_conflicts)
     }
 }
 
@@ -126,12 +126,13 @@ mod tests {
         (name == "cups").then_some(36)
     }
 
-    fn made(backup: &[(&str, u32)], target: &[(&str, u32)]) -> (Renumbering, Vec<Drift>, Vec<Stranger>) {
+    fn made(backup: &[(&str, u32)], target: &[(&str, u32)]) -> (Renumbering, Vec<Drift>, Vec<IdConflict>) {
         let mut renumbering = Renumbering::default();
         let backup = backup.iter().map(|(name, id)| ((*name).to_string(), *id)).collect();
         let target = target.iter().map(|(name, id)| ((*name).to_string(), (*id, None))).collect();
-        let (drift, strangers) = renumbering.add(&Both { kind: IdKind::User, backup: &backup, target: &target, fixed });
-        (renumbering, drift, strangers)
+        let (drift, id_conflicts) =
+            renumbering.add(&Both { kind: IdKind::User, backup: &backup, target: &target, fixed });
+        (renumbering, drift, id_conflicts)
     }
 
     fn user(renumbering: &Renumbering, id: u32) -> Number {
@@ -147,10 +148,10 @@ mod tests {
 
     #[test]
     fn a_number_that_another_name_has_on_the_target_is_foreign() {
-        let (map, _, strangers) = made(&[("colord", 997), ("geoclue", 994)], &[("colord", 994), ("new", 990)]);
+        let (map, _, id_conflicts) = made(&[("colord", 997), ("geoclue", 994)], &[("colord", 994), ("new", 990)]);
         assert_eq!(user(&map, 997), Number::Good(994));
         assert_eq!(user(&map, 994), Number::Foreign(994));
-        assert_eq!((strangers[0].backup.as_str(), strangers[0].target.as_str()), ("geoclue", "colord"));
+        assert_eq!((id_conflicts[0].backup.as_str(), id_conflicts[0].target.as_str()), ("geoclue", "colord"));
         // Nobody's in the backup, `new`'s on the target.
         assert_eq!(user(&map, 990), Number::Foreign(990));
     }

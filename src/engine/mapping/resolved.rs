@@ -27,7 +27,7 @@ pub struct Resolved {
     /// Names whose number differs between the backup and the target.
     pub drift: Vec<Drift>,
     /// Numbers that are one name's in the backup and another's on the target.
-    pub strangers: Vec<Stranger>,
+    pub id_conflicts: Vec<IdConflict>,
     /// What `--remap-ids` makes of the backup's numbers.
     pub renumbering: Renumbering,
     /// What was odd about the id maps but does not stop this plan, for the report.
@@ -386,7 +386,7 @@ pub struct Drift {
 
 /// A number whose name in the backup is unknown on the target, where it is another's.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stranger {
+pub struct IdConflict {
     /// User or group.
     pub kind: IdKind,
     /// The number.

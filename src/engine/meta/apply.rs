@@ -10,8 +10,8 @@ use super::xattrs::ACL_ACCESS;
 use super::{Wanted, acl_access, mark};
 use crate::base::path::{RelPath, escape};
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::loss::{Disk, Loss, Lost};
 use crate::engine::events::problem::Problem;
+use crate::engine::events::unpreserved::{Disk, Unpreserved, UnpreservedSet};
 use crate::sys::filesystem::space;
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, stat_fd};
@@ -24,10 +24,10 @@ pub struct Applied {
     /// Each attribute that could not be kept.
     pub problems: Vec<Problem>,
     /// What the file system as a whole cannot hold, each class among the problems.
-    pub lost: Lost,
+    pub lost: UnpreservedSet,
     /// Flags that its file system does not know: no later look expects them.
     pub given_up: Flags,
-    /// The inode afterwards; `ENOSPC` or `EDQUOT` when there was no room to dress it.
+    /// The inode afterwards; `ENOSPC` or `EDQUOT` when there was no room for its metadata.
     pub stat: Result<Stat, Errno>,
 }
 
@@ -40,12 +40,12 @@ pub struct Place {
     pub handed: Flags,
 }
 
-/// Dresses the inode behind `holder`. A directory's children must be complete:
+/// Gives its metadata to the inode behind `holder`. A directory's children must be complete:
 /// they would move its times. FIFOs, device nodes and symlinks come as handles.
 pub fn apply(holder: Holder<'_>, wanted: &Wanted, place: Place, path: impl Fn() -> RelPath) -> Applied {
     let Place { disk, handed } = place;
     let (problems, lost) = (Vec::new(), wanted.lost);
-    let mut dresser = Dresser {
+    let mut applier = Applier {
         holder,
         wanted,
         disk,
@@ -58,26 +58,26 @@ pub fn apply(holder: Holder<'_>, wanted: &Wanted, place: Place, path: impl Fn() 
         unkept: None,
         given_up: Flags::NONE,
     };
-    dresser.announced();
-    dresser.owner();
-    dresser.xattrs();
-    dresser.flags();
-    dresser.times();
-    dresser.mode();
-    dresser.finish()
+    applier.announced();
+    applier.owner();
+    applier.xattrs();
+    applier.flags();
+    applier.times();
+    applier.mode();
+    applier.finish()
 }
 
 /// With fewer bytes free, an attribute found no room because nothing does.
 const NEARLY_NOTHING: u64 = 1 << 20;
 
-struct Dresser<'a> {
+struct Applier<'a> {
     holder: Holder<'a>,
     wanted: &'a Wanted,
     disk: Disk,
     handed: Flags,
     path: &'a dyn Fn() -> RelPath,
     problems: Vec<Problem>,
-    lost: Lost,
+    lost: UnpreservedSet,
     /// There is no room for the attributes.
     full: Option<Errno>,
     /// The owner is the one that the mode was meant for.
@@ -87,27 +87,27 @@ struct Dresser<'a> {
     given_up: Flags,
 }
 
-impl Dresser<'_> {
+impl Applier<'_> {
     /// What was given up before the first call.
     fn announced(&mut self) {
-        for loss in self.wanted.lost.each() {
-            self.problems.push(Problem::lost((self.path)(), loss, self.disk.dev));
+        for unpreserved in self.wanted.lost.each() {
+            self.problems.push(Problem::lost((self.path)(), unpreserved, self.disk.dev));
         }
     }
 
-    fn failed(&mut self, loss: Loss, about: &[u8], operation: &str, errno: Errno) {
+    fn failed(&mut self, unpreserved: Unpreserved, about: &[u8], operation: &str, errno: Errno) {
         if errno == Errno::DQUOT || errno == Errno::NOSPC && self.is_full() {
             self.full = Some(errno);
             return;
         }
-        let mut problem = Problem::failed((self.path)(), loss.kind(), operation, errno);
+        let mut problem = Problem::failed((self.path)(), unpreserved.kind(), operation, errno);
         if !about.is_empty() {
             problem = problem.about(about);
         }
         if !self.disk.cannot(errno) {
             self.problems.push(problem);
-        } else if self.lost.insert(loss) {
-            self.problems.push(problem.of_disk(self.disk.dev, loss));
+        } else if self.lost.insert(unpreserved) {
+            self.problems.push(problem.of_disk(self.disk.dev, unpreserved));
         }
     }
 
@@ -120,7 +120,7 @@ impl Dresser<'_> {
         let Some((uid, gid)) = self.wanted.owner else { return };
         if let Err(errno) = file::chown(self.holder, uid, gid) {
             self.owned = false;
-            self.failed(Loss::Owner, b"", &format!("set owner {uid}:{gid}"), errno);
+            self.failed(Unpreserved::Owner, b"", &format!("set owner {uid}:{gid}"), errno);
         }
     }
 
@@ -138,7 +138,7 @@ impl Dresser<'_> {
                     }
                 }
             }
-            Err(errno) => self.failed(Loss::Other, b"", "list attributes", errno),
+            Err(errno) => self.failed(Unpreserved::Other, b"", "list attributes", errno),
         }
         for (name, value) in wanted.iter().filter(|(n, _)| n.as_bytes() != ACL_ACCESS) {
             // A failure is a problem of its own; nothing else depends on it.
@@ -153,7 +153,12 @@ impl Dresser<'_> {
             Err(_) if name.to_bytes().starts_with(b"security.") => {}
             Err(errno) => {
                 let name = name.to_bytes();
-                self.failed(Loss::of_xattr(name), name, &format!("remove the inherited {}", escape(name)), errno);
+                self.failed(
+                    Unpreserved::of_xattr(name),
+                    name,
+                    &format!("remove the inherited {}", escape(name)),
+                    errno,
+                );
             }
         }
     }
@@ -166,7 +171,7 @@ impl Dresser<'_> {
         }
         let Err(errno) = set else { return true };
         let name = name.to_bytes();
-        self.failed(Loss::of_xattr(name), name, &format!("set {}", escape(name)), errno);
+        self.failed(Unpreserved::of_xattr(name), name, &format!("set {}", escape(name)), errno);
         false
     }
 
@@ -177,9 +182,9 @@ impl Dresser<'_> {
         if self.wanted.project != 0
             && let Err(errno) = flags::set_project(fd, self.wanted.project)
         {
-            self.failed(Loss::Project, b"", &format!("set project id {}", self.wanted.project), errno);
+            self.failed(Unpreserved::Project, b"", &format!("set project id {}", self.wanted.project), errno);
         }
-        let wanted = self.wanted.flags.without(Flags::STICKY);
+        let wanted = self.wanted.flags.without(Flags::IMMUTABLE_OR_APPEND);
         let handed = self.handed.without(self.wanted.flags);
         if wanted.is_empty() && handed.is_empty() {
             return;
@@ -188,13 +193,13 @@ impl Dresser<'_> {
             Ok(now) => now,
             Err(errno) => {
                 self.given_up = if self.disk.cannot(errno) { wanted } else { Flags::NONE };
-                return self.failed(Loss::Flags, b"", "read the flags of the copy", errno);
+                return self.failed(Unpreserved::Flags, b"", "read the flags of the copy", errno);
             }
         };
         if !now.and(handed).is_empty() {
             match flags::set(fd, now.without(handed)) {
                 Ok(()) => now = now.without(handed),
-                Err(errno) => self.failed(Loss::Flags, b"", "clear the flags", errno),
+                Err(errno) => self.failed(Unpreserved::Flags, b"", "clear the flags", errno),
             }
         }
         let mut why = Errno::OPNOTSUPP;
@@ -210,17 +215,22 @@ impl Dresser<'_> {
         // Some are accepted and dropped without a word.
         let missing = match flags::get(fd) {
             Ok(now) => wanted.without(now),
-            Err(errno) => return self.failed(Loss::Flags, b"", "read the flags of the copy", errno),
+            Err(errno) => return self.failed(Unpreserved::Flags, b"", "read the flags of the copy", errno),
         };
         // Some file systems say so of a flag that they do not know.
         let why = if why == Errno::INVAL { Errno::OPNOTSUPP } else { why };
         if !missing.is_empty() && self.disk.cannot(why) {
             self.given_up = missing;
-            return self.failed(Loss::Flags, missing.to_string().as_bytes(), &format!("set flags {missing}"), why);
+            return self.failed(
+                Unpreserved::Flags,
+                missing.to_string().as_bytes(),
+                &format!("set flags {missing}"),
+                why,
+            );
         }
         for flag in missing.each() {
             let flag = flag.to_string();
-            self.failed(Loss::Flags, flag.as_bytes(), &format!("set flag {flag}"), why);
+            self.failed(Unpreserved::Flags, flag.as_bytes(), &format!("set flag {flag}"), why);
         }
     }
 
@@ -230,7 +240,7 @@ impl Dresser<'_> {
         let both = || stat_fd(self.holder.fd()).ok().map(|stat| stat.atime);
         let atime = self.wanted.atime.or_else(|| self.disk.bare.then(both).flatten());
         if let Err(errno) = file::set_times(self.holder, atime, mtime) {
-            self.failed(Loss::Mtime, b"", "set times", errno);
+            self.failed(Unpreserved::Mtime, b"", "set times", errno);
         }
     }
 
@@ -241,7 +251,7 @@ impl Dresser<'_> {
             if self.wanted.mode & 0o1000 != 0
                 && let Err(errno) = file::chmod(self.holder, 0o1700)
             {
-                self.failed(Loss::Mode, b"", "set the sticky bit", errno);
+                self.failed(Unpreserved::Mode, b"", "set the sticky bit", errno);
             }
             if !self.set(c"system.posix_acl_access", value) {
                 self.unkept = Acl::parse(value);
@@ -253,7 +263,7 @@ impl Dresser<'_> {
         }
         let mode = self.reachable_mode();
         if let Err(errno) = file::chmod(self.holder, mode) {
-            self.failed(Loss::Mode, b"", &format!("set mode {mode:04o}"), errno);
+            self.failed(Unpreserved::Mode, b"", &format!("set mode {mode:04o}"), errno);
         }
     }
 
@@ -268,11 +278,11 @@ impl Dresser<'_> {
     fn finish(mut self) -> Applied {
         let stat = self.full.map_or_else(|| stat_fd(self.holder.fd()), Err);
         if let Ok(stat) = &stat {
-            self.differs(Loss::Mtime, self.wanted.mtime, stat.mtime);
-            self.differs(Loss::Atime, self.wanted.atime, stat.atime);
-            if self.owned && !self.lost.contains(Loss::Owner) {
+            self.differs(Unpreserved::Mtime, self.wanted.mtime, stat.mtime);
+            self.differs(Unpreserved::Atime, self.wanted.atime, stat.atime);
+            if self.owned && !self.lost.contains(Unpreserved::Owner) {
                 let shown = |(uid, gid)| format!("{uid}:{gid}");
-                self.differs(Loss::Owner, self.wanted.owner.map(shown), shown((stat.uid, stat.gid)));
+                self.differs(Unpreserved::Owner, self.wanted.owner.map(shown), shown((stat.uid, stat.gid)));
             }
             if self.wanted.kind != Kind::Symlink {
                 let mode = self.reachable_mode();
@@ -283,11 +293,11 @@ impl Dresser<'_> {
                         message.push_str(&format!("; nor could its ACL, so it has {mode:04o}"));
                     }
                     let problem = Problem::new((self.path)(), ProblemKind::Mode, message);
-                    self.follows(Loss::Owner, Loss::Mode, problem);
+                    self.follows(Unpreserved::Owner, Unpreserved::Mode, problem);
                 } else if mode != self.wanted.mode {
                     self.narrowed(mode);
                 } else {
-                    self.differs(Loss::Mode, Some(format!("{mode:04o}")), format!("{:04o}", stat.mode));
+                    self.differs(Unpreserved::Mode, Some(format!("{mode:04o}")), format!("{:04o}", stat.mode));
                 }
             }
         }
@@ -298,12 +308,12 @@ impl Dresser<'_> {
     fn narrowed(&mut self, mode: u32) {
         let message = format!("without its ACL, {:04o} would let more users in; it has {mode:04o}", self.wanted.mode);
         let problem = Problem::new((self.path)(), ProblemKind::Mode, message);
-        self.follows(Loss::Acl, Loss::Mode, problem);
+        self.follows(Unpreserved::Acl, Unpreserved::Mode, problem);
     }
 
     /// `problem`, the loss of `then`, comes of `first`: where the file system as a whole
     /// cannot hold that, it cannot hold this either.
-    fn follows(&mut self, first: Loss, then: Loss, problem: Problem) {
+    fn follows(&mut self, first: Unpreserved, then: Unpreserved, problem: Problem) {
         if !self.lost.contains(first) {
             self.problems.push(problem);
         } else if self.lost.insert(then) {
@@ -311,28 +321,28 @@ impl Dresser<'_> {
         }
     }
 
-    fn differs<T: PartialEq + ToString>(&mut self, loss: Loss, wanted: Option<T>, found: T) {
+    fn differs<T: PartialEq + ToString>(&mut self, unpreserved: Unpreserved, wanted: Option<T>, found: T) {
         let Some(wanted) = wanted.filter(|w| *w != found) else { return };
-        if self.lost.contains(loss) || self.problems.iter().any(|p| p.kind == loss.kind()) {
+        if self.lost.contains(unpreserved) || self.problems.iter().any(|p| p.kind == unpreserved.kind()) {
             return;
         }
-        let problem = Problem::differs((self.path)(), loss.kind(), wanted.to_string(), found.to_string());
+        let problem = Problem::differs((self.path)(), unpreserved.kind(), wanted.to_string(), found.to_string());
         // Times are rounded or clamped by the file system; owner and mode are changed by it only where it has none.
-        if self.disk.bare || matches!(loss, Loss::Mtime | Loss::Atime) {
-            self.lost.insert(loss);
-            self.problems.push(problem.of_disk(self.disk.dev, loss));
+        if self.disk.bare || matches!(unpreserved, Unpreserved::Mtime | Unpreserved::Atime) {
+            self.lost.insert(unpreserved);
+            self.problems.push(problem.of_disk(self.disk.dev, unpreserved));
         } else {
             self.problems.push(problem);
         }
     }
 }
 
-/// The flags that only a new, empty file can take or lose, at its birth: those
+/// The flags that only a new, empty file can take or lose, at its creation: those
 /// `wanted`, and none of those `handed` down. What fails here is found and
 /// reported by [`apply`].
-pub fn apply_at_birth(fd: impl rustix::fd::AsFd, wanted: Flags, handed: Flags) {
-    let wanted = wanted.and(Flags::AT_BIRTH);
-    let handed = handed.and(Flags::AT_BIRTH).without(wanted);
+pub fn apply_at_creation(fd: impl rustix::fd::AsFd, wanted: Flags, handed: Flags) {
+    let wanted = wanted.and(Flags::AT_CREATION);
+    let handed = handed.and(Flags::AT_CREATION).without(wanted);
     if !wanted.or(handed).is_empty()
         && let Ok(mut now) = flags::get(fd.as_fd())
     {

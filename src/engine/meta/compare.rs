@@ -3,8 +3,8 @@
 use super::{Wanted, Xattrs};
 use crate::base::path::RelPath;
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::loss::Loss;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::unpreserved::Unpreserved;
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat};
 
@@ -75,7 +75,7 @@ fn compare_xattrs(path: &RelPath, wanted: &Xattrs, actual: &Xattrs) -> Vec<Probl
     for name in names.map(|n| n.as_bytes()) {
         let (expected, value) = (wanted.get(name), actual.get(name));
         if expected != value {
-            let kind = Loss::of_xattr(name).kind();
+            let kind = Unpreserved::of_xattr(name).kind();
             found.push(Problem::differs(path.clone(), kind, shown(expected), shown(value)).about(name));
         }
     }

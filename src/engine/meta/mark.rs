@@ -38,7 +38,7 @@ impl Binding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Was {
     /// Nothing: that run has made it.
-    Born,
+    Created,
     /// A directory of this owner, group and mode, which that run has closed.
     Open {
         /// Owner.
@@ -100,7 +100,7 @@ fn decode(value: &[u8], to: Binding) -> Mark {
     };
     let number = |at: usize| rest.get(at..at + 4)?.try_into().ok().map(u32::from_le_bytes);
     match (rest.len(), number(0), number(4), number(8)) {
-        (0, ..) => Mark::Ours(Was::Born),
+        (0, ..) => Mark::Ours(Was::Created),
         (12, Some(uid), Some(gid), Some(mode)) => Mark::Ours(Was::Open { uid, gid, mode }),
         _ => Mark::Other,
     }
@@ -114,7 +114,7 @@ mod tests {
     fn a_mark_is_read_back_at_its_own_place_alone() {
         let place = |plan, path: &[u8]| Binding::new(plan, &RelPath::new(path).expect("valid"));
         let here = place("plan", b"home/d0");
-        for was in [Was::Born, Was::Open { uid: 1000, gid: 100, mode: 0o2775 }] {
+        for was in [Was::Created, Was::Open { uid: 1000, gid: 100, mode: 0o2775 }] {
             let value = encode(here, was);
             assert_eq!(decode(&value, here), Mark::Ours(was));
             for elsewhere in [place("plan", b"home/d1"), place("other", b"home/d0"), place("planhome", b"d0")] {

@@ -7,12 +7,12 @@ pub(crate) mod mark;
 mod read;
 mod xattrs;
 
-pub use apply::{Applied, Place, apply, apply_at_birth};
+pub use apply::{Applied, Place, apply, apply_at_creation};
 pub use compare::{Actual, compare};
 pub use read::{Attributes, Question, Unread};
 pub use xattrs::Xattrs;
 
-use super::events::loss::{Loss, Lost};
+use super::events::unpreserved::{Unpreserved, UnpreservedSet};
 use super::mapping::explicit::Explicit;
 use super::mapping::renumber::{Number, Renumbering};
 use super::mapping::resolved::IdKind;
@@ -43,7 +43,7 @@ pub struct Wanted {
     /// Project id; 0 leaves what the target's directory gave.
     pub project: u32,
     /// What the target's file system cannot hold of all this.
-    pub lost: Lost,
+    pub lost: UnpreservedSet,
     /// What became of the rights that the inode lends out; no row keeps it.
     pub rights: Rights,
 }
@@ -113,7 +113,7 @@ impl Wanted {
             flags: Flags::NONE,
             given_up: Flags::NONE,
             project: 0,
-            lost: Lost::default(),
+            lost: UnpreservedSet::default(),
             rights: Rights::default(),
         }
     }
@@ -121,10 +121,10 @@ impl Wanted {
     /// Takes over what was found before that the target's file system cannot hold. What no
     /// copy, verification or comparison expects is decided here alone.
     pub fn give_up(&mut self, prior: &Self) {
-        for loss in prior.lost.each() {
-            self.lost.insert(loss);
+        for unpreserved in prior.lost.each() {
+            self.lost.insert(unpreserved);
         }
-        if prior.lost.contains(Loss::Flags) {
+        if prior.lost.contains(Unpreserved::Flags) {
             // A row of an older release does not say which.
             let old = prior.given_up.is_empty() && prior.flags.without(self.flags).is_empty();
             let given_up = if old { self.flags.without(prior.flags) } else { prior.given_up };
@@ -140,7 +140,7 @@ impl Wanted {
         for (bit, foreign) in [(0o4000, stat.uid != uid), (0o2000, stat.gid != gid)] {
             if foreign && self.mode & bit != 0 {
                 self.mode &= !bit;
-                self.lost.insert(Loss::SetId);
+                self.lost.insert(Unpreserved::SetId);
             }
         }
     }
@@ -213,7 +213,7 @@ impl Owners {
     }
 
     /// Owner and group on the target of what has `stat` in the backup.
-    fn of(&self, stat: &Stat, lost: &mut Lost) -> Option<(u32, u32)> {
+    fn of(&self, stat: &Stat, lost: &mut UnpreservedSet) -> Option<(u32, u32)> {
         match self {
             Self::Left => None,
             Self::Kept => Some((stat.uid, stat.gid)),
@@ -225,11 +225,11 @@ impl Owners {
     }
 }
 
-fn own_number(renumbering: &Renumbering, kind: IdKind, id: u32, lost: &mut Lost) -> u32 {
+fn own_number(renumbering: &Renumbering, kind: IdKind, id: u32, lost: &mut UnpreservedSet) -> u32 {
     match renumbering.of(kind, id) {
         Number::Good(id) => id,
         Number::Foreign(id) => {
-            lost.insert(Loss::Name);
+            lost.insert(Unpreserved::Name);
             id
         }
     }

@@ -3,7 +3,7 @@
 use super::Xattrs;
 use super::xattrs::ACL_ACCESS;
 use crate::base::path::escape;
-use crate::engine::events::loss::Lost;
+use crate::engine::events::unpreserved::UnpreservedSet;
 use crate::sys::flags::{Flags, is_absent};
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
@@ -23,7 +23,7 @@ pub struct Attributes {
     /// It may have an access ACL that could not be read.
     pub acl_unread: bool,
     /// What its file system as a whole does not tell of any inode.
-    pub lost: Lost,
+    pub lost: UnpreservedSet,
     /// It has the mark of an unfinished copy, which is not among the attributes.
     pub marked: bool,
 }

@@ -60,11 +60,11 @@ impl Verifier {
 
     fn is_extra(&self, dir: &TargetDir, above: &Stat, id: i64, path: &RelPath, target: u32, entry: &DirEntry) -> bool {
         self.ask(|reader| reader.knows(id, &entry.name)) == Some(false)
-            && self.is_stranger(dir, above, path, target, entry)
+            && self.is_unplanned(dir, above, path, target, entry)
     }
 
     /// True for a name in `path` that no run of this plan could have left there.
-    pub(crate) fn is_stranger(
+    pub(crate) fn is_unplanned(
         &self,
         dir: &TargetDir,
         above: &Stat,

@@ -52,7 +52,7 @@ impl Verifier {
             loop {
                 let at = next.fetch_add(1, Relaxed);
                 let Some(value) = expected.get(at) else { return };
-                let found = reading.chunk(at as u64, &self.pace);
+                let found = reading.chunk(at as u64, &self.rate_limit);
                 let mut bad = bad.lock().unwrap_or_else(PoisonError::into_inner);
                 match found {
                     Ok(found) if found == *value => {}

@@ -16,8 +16,8 @@ use super::content::medium::Reading;
 use super::content::medium::{ReadError, WorstMedium};
 use super::events::counters::{Counters, add};
 use super::events::kind::ProblemKind;
-use super::events::pace::Pace;
 use super::events::problem::{Problem, Problems};
+use super::events::rate_limit::RateLimit;
 use super::events::stop::{Reason, Stop};
 use super::journal::{Journal, JournalError, Reader, Row, Seen, Standing, State, WriterHandle};
 use super::mapping::resolved::Resolved;
@@ -105,7 +105,7 @@ pub struct Verifier {
     /// How to end early.
     pub stop: Stop,
     /// How fast bytes may be read.
-    pub pace: Pace,
+    pub rate_limit: RateLimit,
     /// Where the results are recorded.
     pub journal: WriterHandle,
     /// How the medium was read.
@@ -324,7 +324,7 @@ impl Verifier {
             && !since.asks_for(row, &stat)
         {
             // It is as it was, and so is what it has lost.
-            self.tell_losses(&path, row, stat.dev);
+            self.tell_unpreserved(&path, row, stat.dev);
             return Looked::LeftOut;
         }
         let standing = match recorded {
@@ -348,7 +348,7 @@ impl Verifier {
                 }
             }
         }
-        self.tell_losses(&path, row, stat.dev);
+        self.tell_unpreserved(&path, row, stat.dev);
         let touched = recorded.filter(|_| standing == Standing::Touched);
         let is_other = |p: &Problem| matches!(p.kind, ProblemKind::Content | ProblemKind::Target | ProblemKind::Type);
         if let Some(recorded) = touched.filter(|_| found.iter().any(is_other)) {
@@ -366,12 +366,12 @@ impl Verifier {
     /// What the file system cannot hold was counted when it was copied; a pass
     /// that only verifies counts it again. No run can mend it. Of an inode with
     /// several names it is told once.
-    fn tell_losses(&self, path: &RelPath, row: &Row, dev: u64) {
+    fn tell_unpreserved(&self, path: &RelPath, row: &Row, dev: u64) {
         if self.scope == Scope::Unverified || row.alias {
             return;
         }
-        for loss in row.wanted.lost.each() {
-            self.problem(row.target, Problem::lost(path.clone(), loss, dev));
+        for unpreserved in row.wanted.lost.each() {
+            self.problem(row.target, Problem::lost(path.clone(), unpreserved, dev));
         }
     }
 
@@ -387,7 +387,7 @@ impl Verifier {
         let reading = Reading::open(place.dir, name)?;
         let found = match self.chunks_of(row) {
             Some(chunks) => self.compare_chunks(&reading, path, row, standing, &chunks),
-            None => reading.digest(digest.algorithm, &self.pace).map(|found| {
+            None => reading.digest(digest.algorithm, &self.rate_limit).map(|found| {
                 let hex = |bytes: &[u8; 32]| format!("BLAKE3 {}", blake3::Hash::from_bytes(*bytes).to_hex());
                 (found != digest).then(|| {
                     Problem::differs(path.clone(), ProblemKind::Content, hex(&digest.bytes), hex(&found.bytes))

@@ -1,7 +1,7 @@
 //! Incremental verification: which entries are due.
 
 use crate::base::clock::{self, Moment};
-use crate::engine::events::loss::Disk;
+use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::Row;
 use crate::sys::stat::Stat;
 use std::str::FromStr;

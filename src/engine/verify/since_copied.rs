@@ -6,8 +6,8 @@ use crate::base::path::{Name, RelPath};
 use crate::engine::compare::differences::{Place, changed, differences, has_same_content, without_moved_times};
 use crate::engine::content::medium::ReadError;
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::pace::Pace;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::journal::{JournalError, Reader, Row, Standing, State};
 use crate::engine::manifest;
 use crate::sys::dir::{TargetDir, open_target};
@@ -18,7 +18,7 @@ use std::path::Path;
 pub fn since_copied(
     root: &Path,
     reader: &Reader,
-    pace: &Pace,
+    rate_limit: &RateLimit,
     mut found: impl FnMut(Problem),
 ) -> Result<(), JournalError> {
     let mut above: Option<(RelPath, Result<TargetDir, rustix::io::Errno>)> = None;
@@ -29,13 +29,13 @@ pub fn since_copied(
         }
         // Where the directory is gone its row says so for all that was in it.
         if let Some((_, Ok(dir))) = &above {
-            of_entry(dir, &path, &name, &row, pace).into_iter().for_each(&mut found);
+            of_entry(dir, &path, &name, &row, rate_limit).into_iter().for_each(&mut found);
         }
-        !pace.is_stopped()
+        !rate_limit.is_stopped()
     })
 }
 
-fn of_entry(dir: &TargetDir, path: &RelPath, name: &Name, row: &Row, pace: &Pace) -> Vec<Problem> {
+fn of_entry(dir: &TargetDir, path: &RelPath, name: &Name, row: &Row, rate_limit: &RateLimit) -> Vec<Problem> {
     let place = Place::of(dir);
     let stat = match dir.stat_at(name) {
         Ok(stat) => stat,
@@ -49,7 +49,7 @@ fn of_entry(dir: &TargetDir, path: &RelPath, name: &Name, row: &Row, pace: &Pace
     if standing == Standing::Changed || stat.rdev != row.rdev {
         return vec![changed(path, row, &stat)];
     }
-    match has_same_content(&place, name, row, pace) {
+    match has_same_content(&place, name, row, rate_limit) {
         Ok(true) => {}
         Ok(false) => return vec![changed(path, row, &stat)],
         Err(ReadError::Stopped) => return Vec::new(),

@@ -3,7 +3,7 @@
 use super::context::{Context, Read, rel};
 use super::row::Row;
 use super::secrecy::{self, What};
-use crate::base::blank::Blank;
+use crate::base::crash_damage::CrashDamage;
 use crate::base::path::RelPath;
 use bech32::Bech32;
 use bech32::primitives::decode::CheckedHrpstring;
@@ -41,8 +41,8 @@ fn one(context: &Context, path: &RelPath, owner: Option<u32>) -> Vec<Row> {
 
 /// The number of identities in a key file (age-keygen(1)).
 fn parse(bytes: &[u8]) -> Result<usize, String> {
-    match Blank::of(bytes) {
-        Some(blank @ Blank::Empty) => return Err(format!("{}: the key is lost", blank.words())),
+    match CrashDamage::of(bytes) {
+        Some(blank @ CrashDamage::Empty) => return Err(format!("{}: the key is lost", blank.words())),
         Some(blank) => return Err(blank.words().into()),
         None => {}
     }

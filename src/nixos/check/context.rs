@@ -31,7 +31,7 @@ pub(super) enum Numbers {
     Known,
     /// The files that give them are damaged or do not hold them: owners in the plan are
     /// those of `[ids]` or missing.
-    Lost,
+    UnpreservedSet,
 }
 
 /// Shared by all checks, read only.

@@ -13,7 +13,7 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
     let mut rows = maps(context);
     rows.extend(names(context));
     rows.extend(context.entries().filter_map(|entry| owner(context, entry)));
-    rows.extend(strangers(context));
+    rows.extend(id_conflicts(context));
     rows
 }
 
@@ -131,7 +131,7 @@ fn owner(context: &Context, entry: &Entry) -> Option<Row> {
 }
 
 /// Numbers that own an entry and that no name has.
-fn strangers(context: &Context) -> Vec<Row> {
+fn id_conflicts(context: &Context) -> Vec<Row> {
     const ID: &str = "id-known";
     let mut rows = Vec::new();
     let mut seen = BTreeSet::new();

@@ -95,12 +95,12 @@ pub fn look(file: &Path, overrides: &Overrides, booted: Option<Booted>, color: b
     let read = || Plan::read(file).map_err(|errors| (errors.render(color), Exit::Usage));
     let plan = read()?;
     let names = plan.names();
-    let (plan, numbers) = match plan.resolve(overrides, Backup::Arrived) {
+    let (plan, numbers) = match plan.resolve(overrides, Backup::Outcome) {
         Ok(plan) => (plan, Numbers::Known),
         // A damaged map, or a name that no map has: that is for a row to say.
         Err(ResolveError::IdMap(_) | ResolveError::Plan(_)) => (
-            read()?.without_lookups().resolve(overrides, Backup::Arrived).map_err(|e| refused(&e, color))?,
-            Numbers::Lost,
+            read()?.without_lookups().resolve(overrides, Backup::Outcome).map_err(|e| refused(&e, color))?,
+            Numbers::UnpreservedSet,
         ),
         Err(error) => return Err(refused(&error, color)),
     };

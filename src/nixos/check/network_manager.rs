@@ -2,7 +2,7 @@
 
 use super::context::{Context, Read, rel};
 use super::row::Row;
-use crate::base::blank::Blank;
+use crate::base::crash_damage::CrashDamage;
 use crate::base::path::RelPath;
 use crate::sys::leads_nowhere;
 use crate::sys::stat::Kind;
@@ -54,7 +54,7 @@ fn one(context: &Context, path: &RelPath) -> Row {
 
 /// A key file (glib's format) with a `[connection]`. Values are secrets: none is shown.
 fn parse(bytes: &[u8]) -> Result<(), String> {
-    if let Some(blank) = Blank::of(bytes) {
+    if let Some(blank) = CrashDamage::of(bytes) {
         return Err(blank.words().into());
     }
     let text = String::from_utf8_lossy(bytes);

@@ -4,7 +4,7 @@ use super::context::{Context, Read, rel};
 use super::home::Home;
 use super::row::Row;
 use super::secrecy::{self, What};
-use crate::base::blank::Blank;
+use crate::base::crash_damage::CrashDamage;
 use crate::base::path::{Name, RelPath};
 use crate::sys::leads_nowhere;
 use ssh_key::{PrivateKey, PublicKey};
@@ -105,8 +105,8 @@ enum Key {
 }
 
 fn parse(bytes: &[u8]) -> Result<Key, String> {
-    match Blank::of(bytes) {
-        Some(blank @ Blank::Empty) => return Err(format!("{}: the key is lost", blank.words())),
+    match CrashDamage::of(bytes) {
+        Some(blank @ CrashDamage::Empty) => return Err(format!("{}: the key is lost", blank.words())),
         Some(blank) => return Err(blank.words().into()),
         None => {}
     }

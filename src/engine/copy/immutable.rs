@@ -5,8 +5,8 @@
 use super::Engine;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::loss::Loss;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::Row;
 use crate::engine::journal::epoch::Written;
 use crate::sys::dir::TargetDir;
@@ -21,14 +21,14 @@ const PAGE: u32 = 512;
 
 impl Engine {
     /// Sets the flags on every finished entry that shall have them.
-    pub(super) fn set_sticky(&self) {
+    pub(super) fn set_immutable(&self) {
         if self.stop.is_set() {
             return;
         }
         self.submit.flush();
         let Some(reader) = self.ask(self.journal.reader()) else { return };
         let mut after = (-1, Vec::new());
-        while let Some(page) = self.ask(reader.sticky_page((after.0, &after.1), PAGE)) {
+        while let Some(page) = self.ask(reader.immutable_page((after.0, &after.1), PAGE)) {
             let Some(last) = page.last() else { return };
             after = (last.dir, last.name.clone());
             for row in page {
@@ -39,7 +39,7 @@ impl Engine {
                 let set = self.open_target(&parent).and_then(|dir| self.set_on(&dir, &name, row, &path));
                 // Gone, or another type: verification says so, or nobody asks for it any more.
                 let Err(errno) = set.or_else(|e| if leads_nowhere(e) { Ok(()) } else { Err(e) }) else { continue };
-                for flag in wanted.and(Flags::STICKY).each().map(|flag| flag.to_string()) {
+                for flag in wanted.and(Flags::IMMUTABLE_OR_APPEND).each().map(|flag| flag.to_string()) {
                     let failed = Problem::failed(path.clone(), ProblemKind::Flags, &format!("set flag {flag}"), errno);
                     self.problem(target, failed.about(flag.as_bytes()));
                 }
@@ -48,7 +48,7 @@ impl Engine {
     }
 
     fn set_on(&self, dir: &TargetDir, name: &Name, mut row: Row, path: &RelPath) -> Result<(), Errno> {
-        let wanted = row.wanted.flags.and(Flags::STICKY);
+        let wanted = row.wanted.flags.and(Flags::IMMUTABLE_OR_APPEND);
         let fd = open(dir, name, row.kind())?;
         // Another inode was put there: verification says so.
         if stat_fd(&fd)?.ino != row.dst_ino {
@@ -63,11 +63,11 @@ impl Engine {
             Ok(()) => row.dst_ctime = stat_fd(&fd)?.ctime,
             Err(Errno::ALREADY) => return Ok(()),
             Err(errno) if disk.cannot(errno) => {
-                row.wanted.lost.insert(Loss::Flags);
+                row.wanted.lost.insert(Unpreserved::Flags);
                 row.wanted.given_up = row.wanted.given_up.or(wanted);
-                row.wanted.flags = row.wanted.flags.without(Flags::STICKY);
+                row.wanted.flags = row.wanted.flags.without(Flags::IMMUTABLE_OR_APPEND);
                 let problem = Problem::failed(path.clone(), ProblemKind::Flags, "set flags", errno);
-                self.problem(row.target, problem.of_disk(disk.dev, Loss::Flags));
+                self.problem(row.target, problem.of_disk(disk.dev, Unpreserved::Flags));
             }
             Err(errno) => return Err(errno),
         }
@@ -77,21 +77,22 @@ impl Engine {
 
     /// Lifts the flags from an entry that must be replaced or filled, if an
     /// earlier run of this plan set them; anybody else's stay.
-    pub(super) fn lift_sticky(&self, fd: impl AsFd, stat: &Stat, row: Option<&Row>) -> Result<(), Errno> {
-        let ours = row.is_some_and(|row| row.dst_ino == stat.ino && !row.wanted.flags.and(Flags::STICKY).is_empty());
-        if ours && stat.is_sticky() {
-            flags::get(fd.as_fd()).and_then(|now| flags::set(fd, now.without(Flags::STICKY)))?;
+    pub(super) fn lift_immutable(&self, fd: impl AsFd, stat: &Stat, row: Option<&Row>) -> Result<(), Errno> {
+        let ours = row
+            .is_some_and(|row| row.dst_ino == stat.ino && !row.wanted.flags.and(Flags::IMMUTABLE_OR_APPEND).is_empty());
+        if ours && stat.is_immutable_or_append() {
+            flags::get(fd.as_fd()).and_then(|now| flags::set(fd, now.without(Flags::IMMUTABLE_OR_APPEND)))?;
         }
         Ok(())
     }
 
     /// The same for `name`, which is about to be replaced.
-    pub(super) fn lift_sticky_at(&self, dir: &TargetDir, above: i64, name: &Name) -> Result<(), Errno> {
+    pub(super) fn lift_immutable_at(&self, dir: &TargetDir, above: i64, name: &Name) -> Result<(), Errno> {
         let stat = match dir.stat_at(name) {
             Err(Errno::NOENT) => return Ok(()),
             stat => stat?,
         };
-        if stat.kind != Kind::File || !stat.is_sticky() {
+        if stat.kind != Kind::File || !stat.is_immutable_or_append() {
             return Ok(());
         }
         let row = self.with_reader(|reader| Some(self.ask(reader?.find(above, name)).flatten()));
@@ -99,7 +100,7 @@ impl Engine {
         // Of what was opened: the name may mean another inode by now.
         let fd = open(dir, name, stat.kind)?;
         let stat = stat_fd(&fd)?;
-        self.lift_sticky(fd, &stat, row.as_ref())
+        self.lift_immutable(fd, &stat, row.as_ref())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The target side of a directory at its end: left when everything in it is
 //! finished, with its metadata.
 
-use super::node::{DirNode, Dress, Leave};
-use super::{Dressed, Engine};
+use super::node::{DirMetadata, DirNode, PostVisit};
+use super::{AppliedMetadata, Engine};
 use crate::base::path::RelPath;
 use crate::engine::events::counters::add;
 use crate::engine::journal::epoch::Written;
@@ -26,7 +26,7 @@ impl Engine {
             if here.is_late() {
                 self.late.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&here));
             } else {
-                self.leave(&here);
+                self.post_visit(&here);
             }
             here.close();
             node = here.parent.clone();
@@ -34,82 +34,83 @@ impl Engine {
     }
 
     /// Leaves the directories whose entries were renamed into place.
-    pub(super) fn leave_late(&self) {
+    pub(super) fn post_visit_late(&self) {
         let late = std::mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner));
-        late.iter().for_each(|node| self.leave(node));
+        late.iter().for_each(|node| self.post_visit(node));
     }
 
-    fn leave(&self, node: &DirNode) {
+    fn post_visit(&self, node: &DirNode) {
         // A directory that was not finished keeps 0700 and its open row.
         if self.stop.is_set() {
             return;
         }
-        let Leave::Dress(dress) = &node.leave else { return };
+        let PostVisit::Apply(metadata) = &node.post_visit else { return };
         let path = || node.path();
         let dir = match node.open() {
             Ok(dir) => dir,
             Err(errno) => return self.target_failed(node.target, path(), "open the finished directory", errno),
         };
-        let result = self.dress(node, dress, &dir);
+        let result = self.apply_to_directory(node, metadata, &dir);
         if let Err(errno) = result {
             self.target_failed(node.target, path(), "finish the directory", errno);
         }
     }
 
-    fn dress(&self, node: &DirNode, dress: &Dress, dir: &TargetDir) -> Result<(), Errno> {
+    fn apply_to_directory(&self, node: &DirNode, metadata: &DirMetadata, dir: &TargetDir) -> Result<(), Errno> {
         let tally = self.tally(node.target);
         let mut now = dir.stat()?;
-        if let Some(prior) = &dress.prior
-            && !prior.wanted.flags.and(Flags::STICKY).is_empty()
+        if let Some(prior) = &metadata.prior
+            && !prior.wanted.flags.and(Flags::IMMUTABLE_OR_APPEND).is_empty()
         {
             // Lifting the immutable flag, which comes back at the end of the run, has moved it.
             now.ctime = prior.dst_ctime;
         }
-        if let Some(prior) = dress.prior.as_ref().filter(|p| p.state == State::Done)
-            // One that was not whole, or could not be read whole, is dressed again.
-            && (prior.source.is_some() || dress.source.is_none())
+        if let Some(prior) = metadata.prior.as_ref().filter(|p| p.state == State::Done)
+            // One that was not whole, or could not be read whole, is given its metadata again.
+            && (prior.source.is_some() || metadata.source.is_none())
             // Closed to be filled, its row says that it is open, whatever its stat says.
             && !node.is_closed()
             && prior.target_unchanged(&now, node.disk)
-            && is_dressed(&node.path(), &dress.wanted, &now, prior)
+            && has_metadata(&node.path(), &metadata.wanted, &now, prior)
         {
-            if dress.counted {
+            if metadata.counted {
                 add(&tally.skipped, 1);
             }
-            prior.wanted.lost.each().for_each(|loss| self.lost(node, node.path(), loss));
+            prior.wanted.lost.each().for_each(|unpreserved| self.lost(node, node.path(), unpreserved));
             return Ok(());
         }
-        if let Some(found) = &dress.altered {
-            if dress.counted {
+        if let Some(found) = &metadata.altered {
+            if metadata.counted {
                 add(&tally.skipped, 1);
             }
-            return self.restore_altered(node, found, dress.prior.as_ref(), dir);
+            return self.restore_altered(node, found, metadata.prior.as_ref(), dir);
         }
-        let mut wanted = dress.wanted.clone();
-        if dress.moved && !node.is_filled() {
+        let mut wanted = metadata.wanted.clone();
+        if metadata.moved && !node.is_filled() {
             wanted.mtime = None;
-            if let Some(prior) = &dress.prior
+            if let Some(prior) = &metadata.prior
                 && self.settle_moved(node, &wanted, prior, dir)
             {
-                if dress.counted {
+                if metadata.counted {
                     add(&tally.skipped, 1);
                 }
-                prior.wanted.lost.each().for_each(|loss| self.lost(node, node.path(), loss));
+                prior.wanted.lost.each().for_each(|unpreserved| self.lost(node, node.path(), unpreserved));
                 return Ok(());
             }
         }
-        let Dressed { mut stat, whole } = self.dress_inode(node, Holder::file(dir), &mut wanted, || node.path())?;
+        let AppliedMetadata { mut stat, whole } =
+            self.apply_metadata(node, Holder::file(dir), &mut wanted, || node.path())?;
         if node.is_marked() {
             // Not before the mode: until then a kill leaves what only the mark explains.
             mark::remove(Holder::file(dir))?;
             stat = dir.stat()?;
         }
-        if let Some(fixup) = dress.fixup {
+        if let Some(fixup) = metadata.fixup {
             self.fixup_changed(fixup);
         }
-        if dress.counted {
+        if metadata.counted {
             // Setting its times again after a change inside is no copy of the directory.
-            let same = dress.prior.as_ref().is_some_and(|p| p.state == State::Done && p.source == dress.source);
+            let same = metadata.prior.as_ref().is_some_and(|p| p.state == State::Done && p.source == metadata.source);
             add(if same { &tally.skipped } else { &tally.copied }, 1);
         }
         let row = directory_row(node, State::Done, &stat);
@@ -121,7 +122,7 @@ impl Engine {
 
 /// True when the earlier run gave the directory all that it shall have, but for
 /// what its file system cannot hold.
-fn is_dressed(path: &RelPath, wanted: &Wanted, now: &Stat, prior: &Row) -> bool {
+fn has_metadata(path: &RelPath, wanted: &Wanted, now: &Stat, prior: &Row) -> bool {
     let had = &prior.wanted;
     let mut wanted = wanted.clone();
     wanted.give_up(had);
@@ -131,9 +132,9 @@ fn is_dressed(path: &RelPath, wanted: &Wanted, now: &Stat, prior: &Row) -> bool 
 }
 
 pub(super) fn directory_row(node: &DirNode, state: State, stat: &Stat) -> Row {
-    let (wanted, source) = match &node.leave {
-        Leave::Dress(dress) => (dress.wanted.clone(), dress.source),
-        Leave::Passage => (Wanted::plain_directory(stat.mode, None), None),
+    let (wanted, source) = match &node.post_visit {
+        PostVisit::Apply(metadata) => (metadata.wanted.clone(), metadata.source),
+        PostVisit::Nothing => (Wanted::plain_directory(stat.mode, None), None),
     };
     Row {
         dir: node.parent.as_ref().map_or(0, |p| p.id),

@@ -2,14 +2,14 @@
 
 /// How a small text file lost its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Blank {
+pub(crate) enum CrashDamage {
     /// No bytes.
     Empty,
     /// Zero bytes, where text has none.
     Zeros,
 }
 
-impl Blank {
+impl CrashDamage {
     /// `None` for bytes that may be text.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         match bytes {

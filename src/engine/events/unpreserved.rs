@@ -10,7 +10,7 @@ use crate::sys::flags::is_absent;
 
 /// A class of attributes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Loss {
+pub enum Unpreserved {
     /// Owner and group.
     Owner,
     /// Whose a file is: its number is another name's on the target.
@@ -58,32 +58,32 @@ pub enum Loss {
 }
 
 /// All classes, in the order of their bits in the journal.
-const ALL: [Loss; 22] = [
-    Loss::Owner,
-    Loss::Mode,
-    Loss::SetId,
-    Loss::Mtime,
-    Loss::Atime,
-    Loss::User,
-    Loss::Trusted,
-    Loss::Security,
-    Loss::Other,
-    Loss::Acl,
-    Loss::Flags,
-    Loss::Project,
-    Loss::Holes,
-    Loss::Links,
-    Loss::Symlinks,
-    Loss::Special,
-    Loss::SpecialFlags,
-    Loss::Name,
-    Loss::UntoldXattrs,
-    Loss::UntoldFlags,
-    Loss::UntoldProject,
-    Loss::Apart,
+const ALL: [Unpreserved; 22] = [
+    Unpreserved::Owner,
+    Unpreserved::Mode,
+    Unpreserved::SetId,
+    Unpreserved::Mtime,
+    Unpreserved::Atime,
+    Unpreserved::User,
+    Unpreserved::Trusted,
+    Unpreserved::Security,
+    Unpreserved::Other,
+    Unpreserved::Acl,
+    Unpreserved::Flags,
+    Unpreserved::Project,
+    Unpreserved::Holes,
+    Unpreserved::Links,
+    Unpreserved::Symlinks,
+    Unpreserved::Special,
+    Unpreserved::SpecialFlags,
+    Unpreserved::Name,
+    Unpreserved::UntoldXattrs,
+    Unpreserved::UntoldFlags,
+    Unpreserved::UntoldProject,
+    Unpreserved::Apart,
 ];
 
-impl Loss {
+impl Unpreserved {
     /// The class of an extended attribute's name.
     #[must_use]
     pub fn of_xattr(name: &[u8]) -> Self {
@@ -174,15 +174,15 @@ impl Loss {
     /// Its bit in the journal.
     #[must_use]
     pub fn bit(self) -> u32 {
-        ALL.iter().position(|loss| *loss == self).map_or(0, |n| 1 << n)
+        ALL.iter().position(|unpreserved| *unpreserved == self).map_or(0, |n| 1 << n)
     }
 }
 
 /// A set of classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost(u32);
+pub struct UnpreservedSet(u32);
 
-impl Lost {
+impl UnpreservedSet {
     /// The bits, as the journal stores them.
     #[must_use]
     pub fn bits(self) -> u32 {
@@ -196,21 +196,21 @@ impl Lost {
     }
 
     /// Adds a class; false when it was there.
-    pub fn insert(&mut self, loss: Loss) -> bool {
-        let new = !self.contains(loss);
-        self.0 |= loss.bit();
+    pub fn insert(&mut self, unpreserved: Unpreserved) -> bool {
+        let new = !self.contains(unpreserved);
+        self.0 |= unpreserved.bit();
         new
     }
 
     /// True for a class that is in the set.
     #[must_use]
-    pub fn contains(self, loss: Loss) -> bool {
-        self.0 & loss.bit() != 0
+    pub fn contains(self, unpreserved: Unpreserved) -> bool {
+        self.0 & unpreserved.bit() != 0
     }
 
     /// Each class.
-    pub fn each(self) -> impl Iterator<Item = Loss> {
-        ALL.into_iter().filter(move |loss| self.contains(*loss))
+    pub fn each(self) -> impl Iterator<Item = Unpreserved> {
+        ALL.into_iter().filter(move |unpreserved| self.contains(*unpreserved))
     }
 }
 
@@ -237,11 +237,11 @@ mod tests {
 
     #[test]
     fn every_class_has_a_bit_of_its_own() {
-        let mut lost = Lost::default();
-        for loss in ALL {
-            assert!(lost.insert(loss) && !lost.insert(loss), "{loss:?}");
+        let mut lost = UnpreservedSet::default();
+        for unpreserved in ALL {
+            assert!(lost.insert(unpreserved) && !lost.insert(unpreserved), "{unpreserved:?}");
         }
         assert_eq!(lost.each().collect::<Vec<_>>(), ALL);
-        assert_eq!(Lost::from_bits(u32::MAX), lost);
+        assert_eq!(UnpreservedSet::from_bits(u32::MAX), lost);
     }
 }

@@ -1,4 +1,4 @@
-//! Under which name something new is born: its own, or a temporary one beside
+//! Under which name something new is created: its own, or a temporary one beside
 //! what has the name until the new content is durable.
 
 use crate::base::path::Name;

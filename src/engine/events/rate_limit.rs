@@ -56,7 +56,7 @@ impl Rate {
 
 /// What every loop that moves bytes asks. Copies share one limit.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub struct RateLimit {
     stop: Stop,
     limit: Option<Arc<Limit>>,
 }
@@ -73,7 +73,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The least request that a limit leaves: smaller ones would cost more than they smooth.
 const LEAST: usize = 64 << 10;
 
-impl Pace {
+impl RateLimit {
     /// Ends with `stop`, and keeps to `rate` if there is one.
     #[must_use]
     pub fn new(stop: Stop, rate: Option<Rate>) -> Self {
@@ -140,21 +140,21 @@ mod tests {
 
     #[test]
     fn requests_are_whole_blocks_of_a_quarter_of_a_second() {
-        let pace = |text: &str| Pace::new(Stop::default(), text.parse().ok());
-        assert_eq!(pace("no limit").request(1 << 20), 1 << 20);
-        assert_eq!(pace("1M").request(1 << 20), 256 << 10);
-        assert_eq!(pace("1B").request(1 << 20), LEAST);
-        assert_eq!(pace("1MB").request(1 << 20) % 4096, 0);
-        assert_eq!(pace("1G").request(1 << 20), 1 << 20);
+        let rate_limit = |text: &str| RateLimit::new(Stop::default(), text.parse().ok());
+        assert_eq!(rate_limit("no limit").request(1 << 20), 1 << 20);
+        assert_eq!(rate_limit("1M").request(1 << 20), 256 << 10);
+        assert_eq!(rate_limit("1B").request(1 << 20), LEAST);
+        assert_eq!(rate_limit("1MB").request(1 << 20) % 4096, 0);
+        assert_eq!(rate_limit("1G").request(1 << 20), 1 << 20);
     }
 
     #[test]
     fn the_end_of_the_run_ends_a_wait() {
         let stop = Stop::default();
-        let pace = Pace::new(stop.clone(), "1B".parse().ok());
-        pace.wait(1 << 20);
+        let rate_limit = RateLimit::new(stop.clone(), "1B".parse().ok());
+        rate_limit.wait(1 << 20);
         stop.set(Reason::Signal);
         // Twelve days otherwise.
-        pace.wait(1);
+        rate_limit.wait(1);
     }
 }

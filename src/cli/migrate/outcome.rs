@@ -6,7 +6,7 @@ use crate::base::exit::Exit;
 use crate::base::{clock, human, shell};
 use crate::cli::report_text::text;
 use crate::cli::{fail, print_text};
-use crate::engine::events::pace::Pace;
+use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::stop::{Reason, Stop};
 use crate::engine::journal::{JournalError, Writer};
 use crate::engine::preflight::Cleared;
@@ -121,8 +121,8 @@ const NAMED: u64 = 50;
 fn changed_since(job: &Job, cleared: &Cleared) -> Result<String, JournalError> {
     let Some(reader) = cleared.journal().read()?.filter(|_| !job.allow.restart) else { return Ok(String::new()) };
     let (mut listed, mut count) = (String::new(), 0);
-    let pace = Pace::new(Stop::default(), job.bwlimit);
-    verify::since_copied(&cleared.plan().root, &reader, &pace, |problem| {
+    let rate_limit = RateLimit::new(Stop::default(), job.bwlimit);
+    verify::since_copied(&cleared.plan().root, &reader, &rate_limit, |problem| {
         count += 1;
         if count <= NAMED {
             let kind = problem.kind.word();

@@ -3,9 +3,9 @@
 
 use super::Engine;
 use super::altered::Found;
-use super::leave::directory_row;
-use super::node::{DirNode, Dress, Leave, NewNode};
-use super::trust::{Guard, is_newborn, is_skeleton, may_dress};
+use super::node::{DirMetadata, DirNode, NewNode, PostVisit};
+use super::post_visit::directory_row;
+use super::trust::{Guard, is_as_created, is_skeleton, may_apply};
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
@@ -20,7 +20,7 @@ use crate::sys::stat::Stat;
 use std::sync::{Arc, PoisonError};
 
 /// What a directory gets at its end.
-pub(super) struct Leaving {
+pub(super) struct NewDirectory {
     pub(super) wanted: Wanted,
     pub(super) source: Option<SourceId>,
     pub(super) fixup: Option<usize>,
@@ -29,7 +29,7 @@ pub(super) struct Leaving {
 
 /// The backup has something at the very place of this run's journal.
 pub(crate) fn reserved(path: RelPath) -> Problem {
-    let message = "this run's journal is here, and what the backup has under this name was not copied over it; leave it \
+    let message = "this run's journal is here, and what the backup has under this name was not copied over it; post_visit it \
                    out (`exclude`), or keep the journal elsewhere (--state)";
     Problem::new(path, ProblemKind::Unsupported, message)
 }
@@ -41,7 +41,7 @@ impl Engine {
         above: &Arc<DirNode>,
         name: &Name,
         target: u32,
-        mut leaving: Leaving,
+        mut new: NewDirectory,
     ) -> Option<Arc<DirNode>> {
         let failed = |operation, errno| {
             let path = above.path().join(name);
@@ -66,19 +66,19 @@ impl Engine {
         let mut mark = Mark::None;
         let mut unmarked = false;
         if fresh {
-            // Only in a passage that others may write in could somebody put it there.
-            if self.options.keep.owner.are_kept() && !above.disk.bare && !is_newborn(&stat) {
+            // Only in an ancestor that others may write in could somebody put it there.
+            if self.options.keep.owner.are_kept() && !above.disk.bare && !is_as_created(&stat) {
                 failed("another took the place of the new directory", Errno::STALE);
                 return None;
             }
-            if above.guard != Guard::Kept && leaving.wanted.owner.is_some() && !above.disk.bare {
-                unmarked = !self.mark_born(&opened, &above.path().join(name));
-                mark = if unmarked { Mark::None } else { Mark::Ours(Was::Born) };
+            if above.guard != Guard::Kept && new.wanted.owner.is_some() && !above.disk.bare {
+                unmarked = !self.mark_created(&opened, &above.path().join(name));
+                mark = if unmarked { Mark::None } else { Mark::Ours(Was::Created) };
             }
         } else {
             let found = self.mark_of(&opened, &stat, prior.as_ref(), || above.path().join(name));
             mark = found.map_err(|errno| failed("read its mark", errno)).ok()?;
-            if !self.may_dress(above, name, (&opened, &stat, mark), &leaving.wanted, prior.as_ref()) {
+            if !self.may_apply(above, name, (&opened, &stat, mark), &new.wanted, prior.as_ref()) {
                 let message = format!(
                     "a directory of user {} and mode {:04o} stands there, not one of this plan's, and others may have put \
                      it there; look at it, move it away and run again",
@@ -95,23 +95,25 @@ impl Engine {
                     Found::Altered(found) => altered = Some(found),
                 }
             }
-            self.lift_sticky(&opened, &stat, prior.as_ref()).map_err(|errno| failed("lift the flags", errno)).ok()?;
+            self.lift_immutable(&opened, &stat, prior.as_ref())
+                .map_err(|errno| failed("lift the flags", errno))
+                .ok()?;
         }
         if fresh {
             // What the backup does not have gets no attributes, and inherits none either.
-            leaving.wanted.xattrs.get_or_insert_default();
+            new.wanted.xattrs.get_or_insert_default();
         }
         let known = prior.is_some();
-        let leave = Leave::Dress(Box::new(Dress {
-            wanted: leaving.wanted,
-            source: leaving.source,
+        let post_visit = PostVisit::Apply(Box::new(DirMetadata {
+            wanted: new.wanted,
+            source: new.source,
             prior,
             altered,
             moved,
-            fixup: leaving.fixup,
-            counted: leaving.counted,
+            fixup: new.fixup,
+            counted: new.counted,
         }));
-        let node = self.node(above, name, target, id, fresh, (leave, mark), opened, !known);
+        let node = self.node(above, name, target, id, fresh, (post_visit, mark), opened, !known);
         let node = node.map_err(|e| failed("look at", e)).ok()?;
         if unmarked {
             // Its row says what it is, before anything is made in it.
@@ -120,9 +122,9 @@ impl Engine {
         Some(node)
     }
 
-    /// Whether the directory that was found under `name` is to be dressed. One that
+    /// Whether the directory that was found under `name` is to be given its metadata. One that
     /// two names of the plan come to was moved between them.
-    fn may_dress(
+    fn may_apply(
         &self,
         above: &DirNode,
         name: &Name,
@@ -142,8 +144,8 @@ impl Engine {
         };
         // What is marked for this name was this plan's under it, whatever the journal has of the inode's number.
         let ours = matches!(mark, Mark::Ours(_));
-        let dressable = ours || may_dress(above, stat, wanted, prior, claimed) || is_skeleton(opened);
-        dressable && (above.guard == Guard::Kept || first())
+        let allowed = ours || may_apply(above, stat, wanted, prior, claimed) || is_skeleton(opened);
+        allowed && (above.guard == Guard::Kept || first())
     }
 
     /// The target directory as it stands, or made anew; true when it was made.
@@ -170,7 +172,7 @@ impl Engine {
     fn make_way(&self, above: &DirNode, name: &Name) -> Result<(), Errno> {
         let dir = self.open_to_fill(above)?;
         let found = dir.stat_at(name)?;
-        self.lift_sticky_at(&dir, above.id, name)?;
+        self.lift_immutable_at(&dir, above.id, name)?;
         dir.unlink(name)?;
         self.problems.note(format!("{}: {} was replaced by a directory", above.path().join(name), found.kind.words()));
         Ok(())
@@ -186,13 +188,13 @@ impl Engine {
         target: u32,
         id: i64,
         fresh: bool,
-        (leave, mark): (Leave, Mark),
+        (post_visit, mark): (PostVisit, Mark),
         opened: TargetDir,
         announce: bool,
     ) -> Result<Arc<DirNode>, Errno> {
         let stat = opened.stat()?;
         let (file_system, disk) = self.file_system(&opened)?;
-        let state = if matches!(leave, Leave::Passage) { State::Passage } else { State::Open };
+        let state = if matches!(post_visit, PostVisit::Nothing) { State::Ancestor } else { State::Open };
         let covering = match self.plan.fixups.as_slice() {
             [] => Covering::default(),
             _ => Covering::of(&self.plan, &above.path().join(name)),
@@ -206,7 +208,7 @@ impl Engine {
             disk,
             fresh,
             covering,
-            leave,
+            post_visit,
             mark,
         };
         let node = DirNode::new(new, opened, &self.budget)?;
