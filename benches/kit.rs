@@ -7,7 +7,7 @@ use persistcp::engine::events::rate_limit::RateLimit;
 use persistcp::engine::events::stop::Stop;
 use persistcp::engine::journal::epoch::{Epochs, FileSystems, Surroundings};
 use persistcp::engine::journal::{Declared, Journal, Location, STATE_DIR, Writer};
-use persistcp::engine::mapping::resolved::{Entry, Resolved, Target};
+use persistcp::engine::mapping::model::{Entry, Mapping, Target};
 use persistcp::engine::meta::{Keep, Owners};
 use persistcp::engine::tree::descriptors::{threads, usual_threads};
 use persistcp::engine::verify::{Depth, Mend, Scope, Verifier};
@@ -95,7 +95,7 @@ impl Tree {
     }
 
     /// The plan for a target at `root`.
-    pub(crate) fn plan(&self, root: &Path) -> Resolved {
+    pub(crate) fn plan(&self, root: &Path) -> Mapping {
         let (source, root) = (Some(self.source()), Some(root.to_path_buf()));
         let overrides = Overrides { source, root, ..Overrides::default() };
         let plan = Plan::read(&self.plan_file()).expect("a good plan");
@@ -118,7 +118,7 @@ fn sync(path: &Path) {
 /// A run of a tree's plan whose journal is open; its stages are those of
 /// `persistcp::run`, without what is said around them.
 pub(crate) struct Run {
-    plan: Arc<Resolved>,
+    plan: Arc<Mapping>,
     targets: Vec<String>,
     journal: Arc<Journal>,
     writer: Writer,

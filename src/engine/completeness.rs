@@ -6,7 +6,7 @@
 use super::events::kind::ProblemKind;
 use super::events::problem::{Problem, Problems};
 use super::journal::{Declared, Journal, JournalError, PastRun, Reader};
-use super::mapping::resolved::{Need, Resolved};
+use super::mapping::model::{Mapping, Need};
 use crate::base::human::count;
 use crate::base::path::{Name, RelPath};
 use crate::sys::leads_nowhere;
@@ -18,7 +18,7 @@ const NAMED: u32 = 16;
 
 /// Reports all of it. `targets` are the names by the journal's numbers, which are not the
 /// plan's order.
-pub fn report(plan: &Resolved, targets: &[String], journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
+pub fn report(plan: &Mapping, targets: &[String], journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
     let reader = journal.reader()?;
     match reader.last_copy()? {
         None => unfinished(problems, RelPath::root(), "no run of this plan has copied anything; run it first".into()),
@@ -69,7 +69,7 @@ pub fn entries(journal: &Journal, problems: &Problems) -> Result<(), JournalErro
 }
 
 /// Reports what the plan at hand declares and no run has looked for.
-fn asked(plan: &Resolved, declared: &[Declared], problems: &Problems) {
+fn asked(plan: &Mapping, declared: &[Declared], problems: &Problems) {
     let source = Root::open(&plan.source).ok();
     let is_absent = |src: &RelPath| {
         let found = source.as_ref().map(|source| source.open_in(src, OFlags::PATH | OFlags::NOFOLLOW));

@@ -12,7 +12,7 @@ use super::events::problem::{Problem, Problems};
 use super::events::unpreserved::Disk;
 use super::journal::{Fixed, Reader, Row, Standing, State};
 use super::mapping::explicit::{Covering, Explicit};
-use super::mapping::resolved::{Fixup, Resolved};
+use super::mapping::model::{Fixup, Mapping};
 use super::meta::{Rights, SET_ID, lends_rights};
 use crate::base::path::{Name, RelPath};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
@@ -50,7 +50,7 @@ pub enum Settled {
 #[derive(Clone, Copy)]
 pub struct Means<'a> {
     /// The plan.
-    pub plan: &'a Resolved,
+    pub plan: &'a Mapping,
     /// Owners are set.
     pub owners: bool,
     /// What somebody has changed is put right.

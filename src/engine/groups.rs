@@ -8,7 +8,7 @@
 use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::layout::Sources;
 use super::mapping::mode::Change;
-use super::mapping::resolved::{Entry, Fixup, Presence, Resolved};
+use super::mapping::model::{Entry, Fixup, Mapping, Presence};
 use super::meta::SET_ID;
 use super::tree::source::ENTRY;
 use super::tree::walk::{Means, Start, Unread, Visit, walk};
@@ -47,7 +47,7 @@ impl Groups {
     /// Looks at the source where the plan speaks of single inodes. The error lists what it
     /// says twice, and differently, of one inode.
     pub fn of(
-        plan: &Resolved,
+        plan: &Mapping,
         source: &Arc<Root>,
         means: Means,
         cross_mounts: bool,
@@ -83,7 +83,7 @@ impl Groups {
     }
 
     /// What tells groups apart, without what the plan says of single inodes.
-    pub(crate) fn of_shares(plan: &Resolved) -> Self {
+    pub(crate) fn of_shares(plan: &Mapping) -> Self {
         Self { shares: shares(plan), said: HashMap::new() }
     }
 
@@ -95,7 +95,7 @@ impl Groups {
     }
 
     /// The same for a destination.
-    pub(crate) fn share_of(&self, plan: &Resolved, dst: &RelPath) -> u32 {
+    pub(crate) fn share_of(&self, plan: &Mapping, dst: &RelPath) -> u32 {
         if self.shares.iter().flatten().all(|share| *share == 0) {
             return 0;
         }
@@ -119,7 +119,7 @@ impl Groups {
 
 /// Entries that come to a part of the source that another entry copies as well, and not at
 /// the same place, get a number of their own.
-fn shares(plan: &Resolved) -> Vec<Vec<u32>> {
+fn shares(plan: &Mapping) -> Vec<Vec<u32>> {
     let mut shares: Vec<Vec<u32>> = plan.targets.iter().map(|t| vec![0; t.entries.len()]).collect();
     let mut entries: Vec<_> = plan
         .targets
@@ -154,7 +154,7 @@ fn shares(plan: &Resolved) -> Vec<Vec<u32>> {
 }
 
 struct Visitor<'a> {
-    plan: &'a Resolved,
+    plan: &'a Mapping,
     sources: Sources,
     cross_mounts: bool,
     owners: bool,

@@ -2,7 +2,7 @@
 
 use super::journal::{Journal, JournalError, Reader, State};
 use super::mapping::layout::Sources;
-use super::mapping::resolved::{Entry, Presence, Resolved, Target};
+use super::mapping::model::{Entry, Mapping, Presence, Target};
 use super::tree::source::ENTRY;
 use super::tree::walk::{Means, Start, Unread, Visit, walk};
 use crate::base::path::{Name, RelPath};
@@ -89,13 +89,13 @@ struct Walks {
 
 /// Surveys every present entry of the plan; one result for each target.
 #[must_use]
-pub fn survey(plan: &Resolved, source: &Arc<Root>, means: Means, cross_mounts: bool) -> Vec<Survey> {
+pub fn survey(plan: &Mapping, source: &Arc<Root>, means: Means, cross_mounts: bool) -> Vec<Survey> {
     run(plan, source, means, cross_mounts, None)
 }
 
 /// The same for what the journal does not know as finished.
 pub fn unfinished(
-    plan: &Resolved,
+    plan: &Mapping,
     source: &Arc<Root>,
     means: Means,
     cross_mounts: bool,
@@ -106,7 +106,7 @@ pub fn unfinished(
 }
 
 fn run(
-    plan: &Resolved,
+    plan: &Mapping,
     source: &Arc<Root>,
     means: Means,
     cross_mounts: bool,

@@ -4,14 +4,14 @@
 use super::events::kind::ProblemKind;
 use super::events::problem::{Problem, Problems};
 use super::journal::{Journal, JournalError, WriterHandle};
-use super::mapping::resolved::Resolved;
+use super::mapping::model::Mapping;
 use crate::base::path::RelPath;
 use crate::sys::Errno;
 use crate::sys::dir::open_target;
 
 /// Reports every such entry; one that is gone from the target is forgotten.
 pub fn report(
-    plan: &Resolved,
+    plan: &Mapping,
     journal: &Journal,
     writer: &WriterHandle,
     problems: &Problems,
@@ -35,7 +35,7 @@ pub fn report(
 }
 
 /// True when nothing has the name any more; what cannot be looked at is still there.
-fn is_gone(plan: &Resolved, path: &RelPath) -> bool {
+fn is_gone(plan: &Mapping, path: &RelPath) -> bool {
     let (Some(parent), Some(name)) = (path.parent(), path.last()) else { return false };
     let stat = open_target(&plan.root, &parent).and_then(|dir| dir.stat_at(&name));
     matches!(stat, Err(Errno::NOENT | Errno::NOTDIR))

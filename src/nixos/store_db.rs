@@ -5,7 +5,7 @@
 //! File Format"). What is copied while somebody writes may be torn.
 
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::{Presence, Resolved};
+use crate::engine::mapping::model::{Mapping, Presence};
 use crate::engine::preflight::Finding;
 use crate::sys::file::lock_holder;
 use crate::sys::root::Root;
@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 const DATABASE: &[u8] = b"nix/var/nix/db/db.sqlite";
 
 /// Looks at the database where the plan copies it.
-pub fn look(plan: &Resolved, source: &Root) -> Option<Finding> {
+pub fn look(plan: &Mapping, source: &Root) -> Option<Finding> {
     let database = RelPath::new(DATABASE).ok()?;
     let copied = plan.targets.iter().any(|target| {
         target.entries.iter().filter(|e| e.presence == Presence::Present).any(|entry| {

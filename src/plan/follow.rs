@@ -1,8 +1,8 @@
 //! Symlinks at an entry of the plan and on the way to it: what becomes of them is decided
-//! here, once, and carried in the [`Entry`](super::resolved::Entry).
+//! here, once, and carried in the [`Entry`](super::model::Entry).
 
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::{EntryKind, Link, Presence};
+use crate::engine::mapping::model::{EntryKind, Link, Presence};
 use crate::sys::root::{Root, real_path};
 use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::{Errno, errno_words, file, leads_nowhere};

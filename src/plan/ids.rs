@@ -8,8 +8,8 @@
 use super::id_file::{Names, parse_map, parse_table};
 use super::{Plan, static_ids};
 use crate::base::path::RelPath;
+use crate::engine::mapping::model::{Drift, IdConflict, IdKind};
 use crate::engine::mapping::renumber::{Both, Renumbering};
-use crate::engine::mapping::resolved::{Drift, IdConflict, IdKind};
 use crate::sys::root::Root;
 use crate::sys::{Errno, errno_words};
 use rustix::fs::OFlags;

@@ -2,7 +2,7 @@
 //!
 //! [`Plan::read`] parses and validates a file and reports all of its errors at
 //! once; [`Plan::resolve`] looks at the source and the id maps and gives a
-//! [`crate::engine::mapping::resolved::Resolved`].
+//! [`crate::engine::mapping::model::Mapping`].
 
 mod conflicts;
 mod diagnostic;
@@ -30,7 +30,7 @@ pub use show::{drift, id_conflict_words, json, table};
 
 use crate::base::path::RelPath;
 use crate::engine::mapping::mode::Mode;
-use crate::engine::mapping::resolved::{EntryKind, IdKind, Need};
+use crate::engine::mapping::model::{EntryKind, IdKind, Need};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! The users and groups that a plan speaks of, without asking anyone for their numbers.
 
 use super::{IdRef, IdValue, Plan};
-use crate::engine::mapping::resolved::IdKind;
+use crate::engine::mapping::model::IdKind;
 use std::collections::BTreeMap;
 
 /// A user or group that the plan names.

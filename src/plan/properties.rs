@@ -1,7 +1,7 @@
 //! What holds for every plan, good or damaged.
 
 use super::*;
-use crate::engine::mapping::resolved::{EntryKind, Need};
+use crate::engine::mapping::model::{EntryKind, Need};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;

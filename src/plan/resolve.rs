@@ -1,4 +1,4 @@
-//! From a [`Plan`] to a [`Resolved`]: globs become paths, names become numbers,
+//! From a [`Plan`] to a [`Mapping`]: globs become paths, names become numbers,
 //! and each entry is looked for in the source.
 
 use super::conflicts::Pair;
@@ -8,7 +8,7 @@ use super::ids::Ids;
 use super::value::Errors;
 use super::{EntryDraft, IdRef, IdValue, Plan, TargetDraft, conflicts, expand, follow};
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::{Asked, Attrs, Entry, EntryKind, Fixup, IdKind, Presence, Resolved, Target};
+use crate::engine::mapping::model::{Asked, Attrs, Entry, EntryKind, Fixup, IdKind, Mapping, Presence, Target};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::{Errno, errno_words, leads_nowhere};
@@ -101,7 +101,7 @@ impl Held {
 
 impl Plan {
     /// Looks at the backup or the target, and at the id maps.
-    pub fn resolve(self, overrides: &Overrides, backup: Backup) -> Result<Resolved, ResolveError> {
+    pub fn resolve(self, overrides: &Overrides, backup: Backup) -> Result<Mapping, ResolveError> {
         let refuse = |list| ResolveError::Plan(Diagnostics::new(&self.file, &self.text, list));
         let path = overrides.source.clone().or_else(|| self.source.clone());
         let root = overrides.root.clone().unwrap_or_else(|| self.root.clone());
@@ -144,7 +144,7 @@ impl Plan {
         }
         let (drift, id_conflicts, renumbering) = ids.renumbering(&self);
         let asked = self.targets.iter().flat_map(|t| t.entries.iter().map(move |e| asked(t, e))).collect();
-        Ok(Resolved {
+        Ok(Mapping {
             name: self.name,
             file: self.file,
             source: path,

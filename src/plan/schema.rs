@@ -4,7 +4,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::value::Errors;
 use super::{EntryDraft, FixupDraft, Parents, Plan, TargetDraft, conflicts, expand, spelling};
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::{EntryKind, Need};
+use crate::engine::mapping::model::{EntryKind, Need};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use crate::base::json::exact;
 use crate::engine::mapping::mode::Mode;
-use crate::engine::mapping::resolved::{Attrs, Drift, Entry, EntryKind, IdConflict, Presence, Resolved};
+use crate::engine::mapping::model::{Attrs, Drift, Entry, EntryKind, IdConflict, Mapping, Presence};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -38,7 +38,7 @@ fn attributes(uid: Option<u32>, gid: Option<u32>, mode: Option<&Mode>) -> String
 
 /// A table for people.
 #[must_use]
-pub fn table(plan: &Resolved) -> String {
+pub fn table(plan: &Mapping) -> String {
     let mut out = String::new();
     let mut line = |text: String| {
         out.push_str(text.trim_end());
@@ -121,7 +121,7 @@ pub fn id_conflict_words(conflict: &IdConflict) -> String {
 /// left_out: [{place, declared}], ids}`. Modes are octal or symbolic strings; a path that
 /// is not plain UTF-8 is escaped, and exact in `path_bytes` (base64).
 #[must_use]
-pub fn json(plan: &Resolved) -> Value {
+pub fn json(plan: &Mapping) -> Value {
     let shown = |mode: &Option<Mode>| mode.as_ref().map(Mode::to_string);
     let entry = |e: &Entry| {
         let mut value = json!({

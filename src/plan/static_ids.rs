@@ -2,7 +2,7 @@
 //! those that own state on disk or stand for hardware. All other system names
 //! are allocated by the machine and stand in its `/var/lib/nixos` maps.
 
-use crate::engine::mapping::resolved::IdKind;
+use crate::engine::mapping::model::IdKind;
 
 #[rustfmt::skip]
 const USERS: &[(&str, u32)] = &[

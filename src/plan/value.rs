@@ -4,7 +4,7 @@ use super::diagnostic::Diagnostic;
 use super::{IdRef, IdValue};
 use crate::base::path::{BadPath, RelPath};
 use crate::engine::mapping::mode::Mode;
-use crate::engine::mapping::resolved::Need;
+use crate::engine::mapping::model::Need;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

@@ -11,7 +11,7 @@ use crate::engine::events::rate_limit::Rate;
 use crate::engine::events::stop::Stop;
 use crate::engine::journal::epoch::FileSystems;
 use crate::engine::journal::{Journal, Location, RunKind, Writer};
-use crate::engine::mapping::resolved::Resolved;
+use crate::engine::mapping::model::Mapping;
 use crate::engine::preflight::{self, Allow, Cleared};
 use crate::engine::tree::walk::Means;
 use crate::engine::verify::{Depth, Scope};
@@ -114,7 +114,7 @@ pub(super) fn resolve(
     overrides: &Overrides,
     backup: Backup,
     color: bool,
-) -> Result<Resolved, (String, Exit)> {
+) -> Result<Mapping, (String, Exit)> {
     let plan = Plan::read(file).map_err(|errors| (errors.render(color), Exit::Usage))?;
     plan.resolve(overrides, backup).map_err(|error| match error {
         ResolveError::Plan(errors) => (errors.render(color), Exit::Usage),
@@ -230,7 +230,7 @@ fn migrate(job: &Job, cleared: Cleared, stop: Stop, signals: &Signals) -> Exit {
     finish(job, run, writer, report)
 }
 
-fn verify_only(job: &Job, resolved: Resolved, stop: Stop, signals: &Signals) -> Exit {
+fn verify_only(job: &Job, resolved: Mapping, stop: Stop, signals: &Signals) -> Exit {
     let name = resolved.name.clone();
     let location = match preflight::journal_of(&resolved, &job.allow) {
         Ok(location) => location,
@@ -275,7 +275,7 @@ fn verify_only(job: &Job, resolved: Resolved, stop: Stop, signals: &Signals) -> 
 }
 
 /// Why a repair cannot start: what is there is recorded nowhere.
-fn nothing_to_repair(job: &Job, resolved: &Resolved) -> Option<preflight::Refusals> {
+fn nothing_to_repair(job: &Job, resolved: &Mapping) -> Option<preflight::Refusals> {
     match preflight::journal_of(resolved, &job.allow) {
         // A damaged journal is preflight's to report.
         Ok(location) => (!location.exists().unwrap_or(true)).then(|| vec![unrecorded(&location)]),

@@ -17,7 +17,7 @@ use crate::engine::events::stop::{Reason, Stop};
 use crate::engine::groups::Groups;
 use crate::engine::journal::epoch::{Epochs, FileSystems, Surroundings};
 use crate::engine::journal::{Declared, Journal, JournalError, Reader, RunKind, Writer};
-use crate::engine::mapping::resolved::{Drift, Entry, EntryKind, Presence, Resolved, Target};
+use crate::engine::mapping::model::{Drift, Entry, EntryKind, Mapping, Presence, Target};
 use crate::engine::meta::{Keep, Owners};
 use crate::engine::preflight::{Allow, Size};
 use crate::engine::report::Report;
@@ -35,7 +35,7 @@ use std::time::Instant;
 
 /// What all stages of one run share.
 pub(super) struct Run {
-    pub(super) plan: Arc<Resolved>,
+    pub(super) plan: Arc<Mapping>,
     pub(super) counters: Arc<Counters>,
     pub(super) problems: Arc<Problems>,
     pub(super) stop: Stop,
@@ -56,7 +56,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(resolved: Resolved, job: &Job, stop: Stop) -> Self {
+    pub(super) fn new(resolved: Mapping, job: &Job, stop: Stop) -> Self {
         let run = Self {
             counters: Arc::new(Counters::new(resolved.targets.len())),
             plan: Arc::new(resolved),

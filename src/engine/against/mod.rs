@@ -21,7 +21,7 @@ use super::groups::{Groups, Key};
 use super::journal::{self, Journal, JournalError, Row, State};
 use super::mapping::explicit::Explicit;
 use super::mapping::layout::{DstNode, EntryIndex, Meets, Sources, source_on_the_way};
-use super::mapping::resolved::Presence;
+use super::mapping::model::Presence;
 use super::mapping::{explicit, layout};
 use super::meta::{Keep, Wanted};
 use super::tree::source::ENTRY;
@@ -210,7 +210,7 @@ impl<'a> Walk<'a> {
         scope: &Scope<'s>,
         target: u32,
         share: u32,
-        entry: &'s crate::engine::mapping::resolved::Entry,
+        entry: &'s crate::engine::mapping::model::Entry,
     ) {
         let (Some(above), Some(name)) = (entry.dst.parent(), entry.dst.last()) else { return };
         let failed = |operation, errno| self.unreadable(target, entry.dst.clone(), operation, errno);

@@ -45,7 +45,7 @@ use super::journal::epoch::{FileSystems, Submit};
 use super::journal::{Journal, JournalError, Reader, Row, WriterHandle};
 use super::mapping::explicit::Explicit;
 use super::mapping::layout::Sources;
-use super::mapping::resolved::Resolved;
+use super::mapping::model::Mapping;
 use super::meta::{self, Attributes, Keep, Rights, Wanted, mark};
 use super::tree::budget::FdBudget;
 use super::tree::descriptors;
@@ -85,7 +85,7 @@ pub struct Options {
 /// What the copier is given.
 pub struct Parts {
     /// What to copy.
-    pub plan: Arc<Resolved>,
+    pub plan: Arc<Mapping>,
     /// The backup tree.
     pub source: Arc<Root>,
     /// Held for the whole run.
@@ -112,7 +112,7 @@ pub struct Parts {
 
 /// The copier at work.
 pub struct Engine {
-    plan: Arc<Resolved>,
+    plan: Arc<Mapping>,
     source: Arc<Root>,
     drivers: Drivers,
     journal: Arc<Journal>,

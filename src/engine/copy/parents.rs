@@ -13,7 +13,7 @@ use crate::engine::events::stop::Reason;
 use crate::engine::journal::{SourceId, State};
 use crate::engine::mapping::explicit::Covering;
 use crate::engine::mapping::layout::{DstNode, EntryIndex};
-use crate::engine::mapping::resolved::{Attrs, Target};
+use crate::engine::mapping::model::{Attrs, Target};
 use crate::engine::meta::Wanted;
 use crate::engine::meta::mark::Mark;
 use crate::engine::tree::source::{ENTRY, SourceNode};

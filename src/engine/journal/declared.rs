@@ -5,7 +5,7 @@
 
 use super::{Journal, JournalError, Location, WriterHandle};
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::Need;
+use crate::engine::mapping::model::Need;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
 /// One entry of a plan.

@@ -13,7 +13,7 @@ use super::events::kind::ProblemKind;
 use super::events::problem::{Problem, Problems};
 use super::events::stop::Stop;
 use super::journal::{Journal, JournalError, Row, WriterHandle};
-use super::mapping::resolved::Resolved;
+use super::mapping::model::Mapping;
 use super::tree::temporary::temporary_name;
 use crate::base::human;
 use crate::base::path::{Name, RelPath};
@@ -29,7 +29,7 @@ use walk::Walk;
 /// Removes all that, before anything is copied: the room may be needed. False when
 /// something of it could not be removed or is not known to be ours.
 pub fn clear(
-    plan: &Resolved,
+    plan: &Mapping,
     journal: &Journal,
     writer: &WriterHandle,
     problems: &Problems,
@@ -64,7 +64,7 @@ pub fn clear(
 /// is gone, or left out by now. Only for a run that was not stopped: what it did not
 /// finish, nobody asks for.
 pub fn clear_unfinished(
-    plan: &Resolved,
+    plan: &Mapping,
     journal: &Journal,
     writer: &WriterHandle,
     problems: &Problems,
@@ -109,7 +109,7 @@ pub fn clear_unfinished(
 }
 
 /// True when the backup has what goes to `path`, and no pattern leaves it out.
-fn is_in_source(plan: &Resolved, path: &RelPath) -> bool {
+fn is_in_source(plan: &Mapping, path: &RelPath) -> bool {
     let Ok(source) = Root::open(&plan.source) else { return true };
     plan.targets.iter().any(|target| {
         !target.leaves_out_below_entry(path, false)
@@ -121,7 +121,7 @@ fn is_in_source(plan: &Resolved, path: &RelPath) -> bool {
 }
 
 /// True unless the target surely has no such inode at either name.
-fn stands(plan: &Resolved, parent: &RelPath, name: &Name, ino: u64) -> bool {
+fn stands(plan: &Mapping, parent: &RelPath, name: &Name, ino: u64) -> bool {
     let dir = match open_target(&plan.root, parent) {
         Ok(dir) => dir,
         Err(errno) => return !leads_nowhere(errno),
@@ -134,7 +134,7 @@ fn stands(plan: &Resolved, parent: &RelPath, name: &Name, ino: u64) -> bool {
 
 /// True when the older inode, which the unfinished copy `row` was to replace, stands there
 /// as it did: the row is all that says that it is nobody's change.
-fn stands_older(plan: &Resolved, parent: &RelPath, name: &Name, row: &Row) -> bool {
+fn stands_older(plan: &Mapping, parent: &RelPath, name: &Name, row: &Row) -> bool {
     let there = open_target(&plan.root, parent).and_then(|dir| dir.stat_at(name));
     row.dst_ctime != Time::default() && there.is_ok_and(|there| there.ctime == row.dst_ctime)
 }

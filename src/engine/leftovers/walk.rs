@@ -7,7 +7,7 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::events::stop::Stop;
 use crate::engine::journal::{JournalError, Reader, State};
-use crate::engine::mapping::resolved::Resolved;
+use crate::engine::mapping::model::Mapping;
 use crate::engine::meta::mark::{self, Binding, Mark};
 use crate::engine::tree::temporary::{is_temporary, temporary_name};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
@@ -31,7 +31,7 @@ pub(super) struct Found {
 }
 
 pub(super) struct Walk<'a> {
-    plan: &'a Resolved,
+    plan: &'a Mapping,
     reader: &'a Reader,
     state: (u64, u64),
     problems: &'a Problems,
@@ -43,7 +43,7 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     pub(super) fn new(
-        plan: &'a Resolved,
+        plan: &'a Mapping,
         reader: &'a Reader,
         state: (u64, u64),
         problems: &'a Problems,

@@ -1,7 +1,7 @@
 //! What the plan itself says of an inode: one place decides it, by the destination's path.
 
 use super::mode::Change;
-use super::resolved::{Entry, Fixup, Resolved};
+use super::model::{Entry, Fixup, Mapping};
 use crate::base::path::{Name, RelPath};
 use crate::sys::stat::Kind;
 
@@ -86,7 +86,7 @@ enum Reach {
 impl Covering {
     /// Those of the directory `dir`, a path below the root.
     #[must_use]
-    pub fn of(plan: &Resolved, dir: &RelPath) -> Self {
+    pub fn of(plan: &Mapping, dir: &RelPath) -> Self {
         let reach = |fixup: &Fixup| {
             if fixup.recursive && dir.strip_prefix(&fixup.path).is_some() {
                 return Some(Reach::All);
@@ -99,7 +99,7 @@ impl Covering {
 
     /// What they say of `name` in that directory, and which of them has the last word.
     #[must_use]
-    pub fn say(&self, plan: &Resolved, name: &Name, kind: Kind) -> (Explicit, Option<usize>) {
+    pub fn say(&self, plan: &Mapping, name: &Name, kind: Kind) -> (Explicit, Option<usize>) {
         let mut said = (Explicit::default(), None);
         for (index, reach) in &self.0 {
             let fixup = &plan.fixups[*index];
@@ -116,7 +116,7 @@ impl Covering {
 
 /// What all fixups together say of `path`.
 #[must_use]
-pub fn of_path(plan: &Resolved, path: &RelPath, kind: Kind) -> Explicit {
+pub fn of_path(plan: &Mapping, path: &RelPath, kind: Kind) -> Explicit {
     match (path.parent(), path.last()) {
         (Some(dir), Some(name)) if !plan.fixups.is_empty() => Covering::of(plan, &dir).say(plan, &name, kind).0,
         _ => Explicit::default(),

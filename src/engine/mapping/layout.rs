@@ -1,7 +1,7 @@
 //! Where the plan's entries lie: a tree of destinations to build, and a tree of
 //! sources to recognise entries below other entries.
 
-use super::resolved::{Presence, Resolved};
+use super::model::{Mapping, Presence};
 use crate::base::path::{Name, RelPath};
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ struct SrcNode {
 
 impl Sources {
     /// The tree of `plan`.
-    pub(crate) fn new(plan: &Resolved) -> Self {
+    pub(crate) fn new(plan: &Mapping) -> Self {
         let mut nodes = vec![SrcNode::default()];
         for (t, target) in plan.targets.iter().enumerate() {
             for (e, entry) in target.entries.iter().enumerate().filter(|(_, e)| e.presence == Presence::Present) {
@@ -57,7 +57,7 @@ impl Sources {
     }
 
     /// What the plan says of the node `at`, which a walk meets at the place `dst`.
-    pub(crate) fn meets(&self, plan: &Resolved, at: usize, dst: &RelPath) -> Meets {
+    pub(crate) fn meets(&self, plan: &Mapping, at: usize, dst: &RelPath) -> Meets {
         let entry = self.0[at].entry;
         let is_here = |(t, e): EntryIndex| plan.targets[t].entries[e].dst == *dst;
         match (entry, self.first_below(plan, at, dst)) {
@@ -69,7 +69,7 @@ impl Sources {
     }
 
     /// Some entry below `at` that has its place below `dst` as well.
-    pub(crate) fn first_below(&self, plan: &Resolved, at: usize, dst: &RelPath) -> Option<EntryIndex> {
+    pub(crate) fn first_below(&self, plan: &Mapping, at: usize, dst: &RelPath) -> Option<EntryIndex> {
         self.0[at].children.iter().find_map(|(name, child)| {
             let dst = dst.join(name);
             let entry = self.0[*child].entry.filter(|(t, e)| plan.targets[*t].entries[*e].dst == dst);
@@ -112,7 +112,7 @@ pub(crate) enum Meets {
 }
 
 /// The backup's path of the directory `place`, which lies on the way to `entry`.
-pub(crate) fn source_on_the_way(entry: &crate::engine::mapping::resolved::Entry, place: &RelPath) -> RelPath {
+pub(crate) fn source_on_the_way(entry: &crate::engine::mapping::model::Entry, place: &RelPath) -> RelPath {
     let mut src = entry.src.clone();
     for _ in place.depth()..entry.dst.depth() {
         src = src.parent().unwrap_or_default();
@@ -122,8 +122,8 @@ pub(crate) fn source_on_the_way(entry: &crate::engine::mapping::resolved::Entry,
 
 /// Which present entries lie inside another present entry, source and
 /// destination alike: the outer one's walk comes across them.
-pub(crate) fn nested(plan: &Resolved) -> Vec<Vec<bool>> {
-    let outer = |inner: &crate::engine::mapping::resolved::Entry| {
+pub(crate) fn nested(plan: &Mapping) -> Vec<Vec<bool>> {
+    let outer = |inner: &crate::engine::mapping::model::Entry| {
         plan.targets.iter().flat_map(|t| &t.entries).any(|outer| {
             outer.presence == Presence::Present
                 && match (inner.src.strip_prefix(&outer.src), inner.dst.strip_prefix(&outer.dst)) {
@@ -136,7 +136,7 @@ pub(crate) fn nested(plan: &Resolved) -> Vec<Vec<bool>> {
 }
 
 /// The tree of destinations of the entries that `include` accepts.
-pub(crate) fn destinations(plan: &Resolved, include: impl Fn(EntryIndex) -> bool) -> DstNode {
+pub(crate) fn destinations(plan: &Mapping, include: impl Fn(EntryIndex) -> bool) -> DstNode {
     let mut root = DstNode::default();
     for (t, target) in plan.targets.iter().enumerate() {
         for (e, entry) in target.entries.iter().enumerate() {

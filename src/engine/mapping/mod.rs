@@ -3,5 +3,5 @@
 pub mod explicit;
 pub mod layout;
 pub mod mode;
+pub mod model;
 pub mod renumber;
-pub mod resolved;

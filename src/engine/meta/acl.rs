@@ -2,7 +2,7 @@
 //! (linux/posix_acl_xattr.h): a version, then entries of tag, permissions and id,
 //! all little endian.
 
-use crate::engine::mapping::resolved::IdKind;
+use crate::engine::mapping::model::IdKind;
 
 const VERSION: u32 = 2;
 const USER_OBJ: u16 = 0x01;

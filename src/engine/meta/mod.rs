@@ -14,8 +14,8 @@ pub use xattrs::Xattrs;
 
 use super::events::unpreserved::{Unpreserved, UnpreservedSet};
 use super::mapping::explicit::Explicit;
+use super::mapping::model::IdKind;
 use super::mapping::renumber::{Number, Renumbering};
-use super::mapping::resolved::IdKind;
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use super::acl::Acl;
 use super::mark;
-use crate::engine::mapping::resolved::IdKind;
+use crate::engine::mapping::model::IdKind;
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, xattr};
 use std::ffi::CString;

@@ -8,7 +8,7 @@ mod remap;
 
 use super::groups::Groups;
 use super::journal::{Declared, Location, STATE_DIR};
-use super::mapping::resolved::{Need, Presence, Resolved, Target};
+use super::mapping::model::{Mapping, Need, Presence, Target};
 use super::survey::{Survey, survey};
 use super::tree::walk::Means;
 use crate::base::human;
@@ -49,7 +49,7 @@ pub struct Allow {
 /// A plan that may be copied.
 #[derive(Debug)]
 pub struct Cleared {
-    plan: Resolved,
+    plan: Mapping,
     source: Arc<Root>,
     size: Size,
     journal: Location,
@@ -90,7 +90,7 @@ impl Size {
 impl Cleared {
     /// The plan, its opened source, how much there is, and the journal's place.
     #[must_use]
-    pub fn into_parts(self) -> (Resolved, Arc<Root>, Size, Location) {
+    pub fn into_parts(self) -> (Mapping, Arc<Root>, Size, Location) {
         (self.plan, self.source, self.size, self.journal)
     }
 
@@ -126,7 +126,7 @@ impl Cleared {
 
     /// The plan.
     #[must_use]
-    pub fn plan(&self) -> &Resolved {
+    pub fn plan(&self) -> &Mapping {
         &self.plan
     }
 
@@ -159,17 +159,11 @@ pub enum Finding {
 }
 
 /// Looks for such a thing in the opened source.
-pub type Look = fn(&Resolved, &Root) -> Option<Finding>;
+pub type Look = fn(&Mapping, &Root) -> Option<Finding>;
 
 /// Looks at everything and clears the plan or says why not. `survey_always`, or the
 /// counts of the last run do where that came to its end.
-pub fn check(
-    plan: Resolved,
-    allow: &Allow,
-    means: Means,
-    survey_always: bool,
-    look: Look,
-) -> Result<Cleared, Refusals> {
+pub fn check(plan: Mapping, allow: &Allow, means: Means, survey_always: bool, look: Look) -> Result<Cleared, Refusals> {
     let mut refusals = Vec::new();
     let source = match open_source(&plan) {
         Ok(source) => Some(source),
@@ -272,7 +266,7 @@ pub fn check(
 }
 
 /// The counts of the last run of just these entries, if it came to its end.
-fn last_totals(plan: &Resolved, journal: &Location, declared: &[Declared]) -> Option<(u64, u64)> {
+fn last_totals(plan: &Mapping, journal: &Location, declared: &[Declared]) -> Option<(u64, u64)> {
     let mut entries = plan.targets.iter().flat_map(|t| &t.entries);
     if !entries.all(|e| declared.iter().any(|d| d.dst == e.dst)) {
         return None;
@@ -282,7 +276,7 @@ fn last_totals(plan: &Resolved, journal: &Location, declared: &[Declared]) -> Op
 }
 
 /// The journal's place, for runs that only read it.
-pub fn journal_of(plan: &Resolved, allow: &Allow) -> Result<Location, Refusals> {
+pub fn journal_of(plan: &Mapping, allow: &Allow) -> Result<Location, Refusals> {
     let mut refusals = Vec::new();
     let places = places(plan, &mut refusals);
     if refusals.is_empty() || allow.state.is_some() {
@@ -293,7 +287,7 @@ pub fn journal_of(plan: &Resolved, allow: &Allow) -> Result<Location, Refusals> 
     }
 }
 
-fn open_source(plan: &Resolved) -> Result<Root, String> {
+fn open_source(plan: &Mapping) -> Result<Root, String> {
     let shown = plan.source.display();
     let root = Root::open(&plan.source)
         .map_err(|e| format!("the source {shown} cannot be opened: {}; mount the backup there", errno_words(e)))?;
@@ -309,7 +303,7 @@ fn open_source(plan: &Resolved) -> Result<Root, String> {
     Ok(root)
 }
 
-fn missing(plan: &Resolved, allow: &Allow) -> Option<String> {
+fn missing(plan: &Mapping, allow: &Allow) -> Option<String> {
     let mut lines = Vec::new();
     let mut refuse = false;
     for entry in plan.targets.iter().flat_map(|t| &t.entries) {
@@ -337,7 +331,7 @@ fn missing(plan: &Resolved, allow: &Allow) -> Option<String> {
 
 /// Entries that an earlier run copied from elsewhere, or to elsewhere: going on
 /// would leave two halves of two mappings.
-fn remapped(plan: &Resolved, declared: &[Declared]) -> Refusals {
+fn remapped(plan: &Mapping, declared: &[Declared]) -> Refusals {
     let entries: Vec<_> = plan.targets.iter().flat_map(|t| &t.entries).collect();
     let mut changed = Vec::new();
     for old in declared {
@@ -360,18 +354,18 @@ fn remapped(plan: &Resolved, declared: &[Declared]) -> Refusals {
 }
 
 /// The device number of the file system that a target lies on, or why it cannot be told.
-pub fn device(plan: &Resolved, target: &Target) -> Result<u64, String> {
+pub fn device(plan: &Mapping, target: &Target) -> Result<u64, String> {
     place(plan, target).map(|place| place.dev)
 }
 
 /// The device number of the file system that a target lies on, and what it has.
 #[must_use]
-pub fn room(plan: &Resolved, target: &Target) -> Option<(u64, Space)> {
+pub fn room(plan: &Mapping, target: &Target) -> Option<(u64, Space)> {
     place(plan, target).ok().map(|place| (place.dev, place.space))
 }
 
 /// Bytes and inodes, summed for each file system, and names and files that it cannot hold.
-fn capacity(plan: &Resolved, surveys: &[Survey], places: &[Option<Place>], known: bool) -> Refusals {
+fn capacity(plan: &Mapping, surveys: &[Survey], places: &[Option<Place>], known: bool) -> Refusals {
     let mut out = Vec::new();
     let mut sums: BTreeMap<u64, (Survey, &Place, Vec<&str>)> = BTreeMap::new();
     for ((target, survey), place) in plan.targets.iter().zip(surveys).zip(places) {
@@ -427,7 +421,7 @@ fn capacity(plan: &Resolved, surveys: &[Survey], places: &[Option<Place>], known
 }
 
 /// Where the journal is: `--state`, or the usual place.
-fn location(plan: &Resolved, allow: &Allow, places: &[Option<Place>]) -> Result<Location, String> {
+fn location(plan: &Mapping, allow: &Allow, places: &[Option<Place>]) -> Result<Location, String> {
     let directory = match &allow.state {
         Some(state) => state.clone(),
         None => usual_state(plan, places)?,
@@ -437,7 +431,7 @@ fn location(plan: &Resolved, allow: &Allow, places: &[Option<Place>]) -> Result<
 
 /// `.persistcp` at the top of the first target's file system, as far as that lies below
 /// the root; else at the root.
-fn usual_state(plan: &Resolved, places: &[Option<Place>]) -> Result<PathBuf, String> {
+fn usual_state(plan: &Mapping, places: &[Option<Place>]) -> Result<PathBuf, String> {
     let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
     let root = match retry(Op::Open, || rustix::fs::open(&plan.root, flags, rustix::fs::Mode::empty())) {
         Ok(fd) => real_path(&fd),

@@ -4,7 +4,7 @@
 
 use super::Refusals;
 use crate::base::path::{Name, RelPath, escape};
-use crate::engine::mapping::resolved::{Entry, Presence, Resolved};
+use crate::engine::mapping::model::{Entry, Mapping, Presence};
 use crate::sys::dir::open_target;
 use crate::sys::mounts::Mount;
 use crate::sys::root::{Root, real_path};
@@ -58,7 +58,7 @@ pub(super) struct StatePlace<'p> {
 }
 
 /// Every entry whose source and destination lie in one another, and a journal that lies in either.
-pub(super) fn refusals(plan: &Resolved, source: &Root, state: &StatePlace<'_>, cross_mounts: bool) -> Refusals {
+pub(super) fn refusals(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: bool) -> Refusals {
     look(plan, source, state, cross_mounts).unwrap_or_else(|errno| {
         vec![format!(
             "whether source and target lie in one another cannot be told: {}; mount /proc and run again",
@@ -67,7 +67,7 @@ pub(super) fn refusals(plan: &Resolved, source: &Root, state: &StatePlace<'_>, c
     })
 }
 
-fn look(plan: &Resolved, source: &Root, state: &StatePlace<'_>, cross_mounts: bool) -> Result<Refusals, Errno> {
+fn look(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: bool) -> Result<Refusals, Errno> {
     let table = mounts::table()?;
     let (mut sources, mut targets) = (Vec::new(), Vec::new());
     for entry in plan.targets.iter().flat_map(|t| &t.entries).filter(|e| e.presence == Presence::Present) {
@@ -149,7 +149,7 @@ impl Tree {
         Ok(Some(Self { walked: Some(entry.real.clone()), ..tree }))
     }
 
-    fn of_target(plan: &Resolved, entry: &Entry, table: &[Mount]) -> Result<Self, Errno> {
+    fn of_target(plan: &Mapping, entry: &Entry, table: &[Mount]) -> Result<Self, Errno> {
         let mut dir = open_target(&plan.root, &RelPath::root())?;
         let (mut rest, mut there) = (PathBuf::new(), true);
         for name in entry.dst.names() {

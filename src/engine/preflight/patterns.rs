@@ -4,7 +4,7 @@
 use crate::base::path::RelPath;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
-use crate::engine::mapping::resolved::{Entry, Presence, Resolved, Target};
+use crate::engine::mapping::model::{Entry, Mapping, Presence, Target};
 use crate::engine::tree::source::ENTRY;
 use crate::sys::Errno;
 use crate::sys::dir::{DirEntry, read_batches};
@@ -15,7 +15,7 @@ use std::collections::HashSet;
 
 /// One problem for each entry that holds something and of which everything is left out.
 #[must_use]
-pub fn left_out(plan: &Resolved, source: &Root) -> Vec<Problem> {
+pub fn left_out(plan: &Mapping, source: &Root) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut declared = HashSet::new();
     for entry in plan.targets.iter().flat_map(|t| &t.entries) {

@@ -3,7 +3,7 @@
 use super::{Allow, Refusals};
 use crate::base::path::RelPath;
 use crate::engine::journal::STATE_DIR;
-use crate::engine::mapping::resolved::{Resolved, Target};
+use crate::engine::mapping::model::{Mapping, Target};
 use crate::sys::dir::{LOST_AND_FOUND, TargetDir, open_target, read_batches};
 use crate::sys::filesystem::{Space, space};
 use crate::sys::{Errno, errno_words, mounts};
@@ -18,7 +18,7 @@ pub(super) struct Place {
     pub(super) mount: Option<mounts::Mount>,
 }
 
-pub(super) fn places(plan: &Resolved, refusals: &mut Refusals) -> Vec<Option<Place>> {
+pub(super) fn places(plan: &Mapping, refusals: &mut Refusals) -> Vec<Option<Place>> {
     let mut found = Vec::new();
     for target in &plan.targets {
         match place(plan, target) {
@@ -34,7 +34,7 @@ pub(super) fn places(plan: &Resolved, refusals: &mut Refusals) -> Vec<Option<Pla
     found
 }
 
-pub(super) fn place(plan: &Resolved, target: &Target) -> Result<Place, String> {
+pub(super) fn place(plan: &Mapping, target: &Target) -> Result<Place, String> {
     let shown = plan.root.display();
     let mut dir = open_target(&plan.root, &RelPath::root())
         .map_err(|e| format!("the root {shown} cannot be opened: {}; mount the new disk there", errno_words(e)))?;
@@ -66,7 +66,7 @@ pub(super) fn place(plan: &Resolved, target: &Target) -> Result<Place, String> {
 }
 
 impl Place {
-    pub(super) fn refusals(&self, plan: &Resolved, target: &Target, allow: &Allow, ours: bool) -> Refusals {
+    pub(super) fn refusals(&self, plan: &Mapping, target: &Target, allow: &Allow, ours: bool) -> Refusals {
         let mut out = Vec::new();
         let shown = format!("{}{}", plan.root.display(), target.to);
         let point = self.mount.as_ref().map(|m| m.point.display().to_string()).unwrap_or_default();
@@ -99,7 +99,7 @@ impl Place {
     }
 
     /// What to say of a target that takes nothing.
-    pub(super) fn read_only(&self, plan: &Resolved, target: &Target) -> Option<String> {
+    pub(super) fn read_only(&self, plan: &Mapping, target: &Target) -> Option<String> {
         let point = self.mount.as_ref().map(|m| m.point.display().to_string()).unwrap_or_default();
         let shown = format!("{}{}", plan.root.display(), target.to);
         self.space.read_only.then(|| format!("the target {shown} is mounted read-only at {point}; mount it read-write"))

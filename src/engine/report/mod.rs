@@ -10,7 +10,7 @@ use super::content::medium::Medium;
 use super::events::counters::{Counters, Tally};
 use super::events::problem::Problem;
 use super::fixup;
-use super::mapping::resolved::{Drift, Need, Presence, Resolved};
+use super::mapping::model::{Drift, Mapping, Need, Presence};
 use crate::base::exit::Exit;
 use crate::base::path::is_unprintable;
 use serde::{Deserialize, Serialize};
@@ -175,7 +175,7 @@ impl Totals {
 
 /// The counts of `plan`'s targets and their sum.
 #[must_use]
-pub fn totals(plan: &Resolved, counters: &Counters, problems: &[Problem], seconds: f64) -> (Totals, Vec<TargetReport>) {
+pub fn totals(plan: &Mapping, counters: &Counters, problems: &[Problem], seconds: f64) -> (Totals, Vec<TargetReport>) {
     let count = |problems: &mut dyn Iterator<Item = &Problem>| problems.map(|p| p.count).sum();
     let mut sum = Totals { seconds, problems: count(&mut problems.iter()), ..Totals::default() };
     let mut targets = Vec::new();
@@ -191,7 +191,7 @@ pub fn totals(plan: &Resolved, counters: &Counters, problems: &[Problem], second
 
 /// The entries of `plan` that the backup does not have.
 #[must_use]
-pub fn absent(plan: &Resolved) -> Vec<Absent> {
+pub fn absent(plan: &Mapping) -> Vec<Absent> {
     let entries = plan.targets.iter().flat_map(|t| &t.entries);
     entries
         .filter(|e| e.presence == Presence::Absent)

@@ -7,7 +7,7 @@ use crate::engine::content::medium::Medium;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::fixup;
-use crate::engine::mapping::resolved::{Drift, Need};
+use crate::engine::mapping::model::{Drift, Need};
 use serde::Deserialize;
 use serde_json::Value;
 

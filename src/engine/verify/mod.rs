@@ -20,7 +20,7 @@ use super::events::problem::{Problem, Problems};
 use super::events::rate_limit::RateLimit;
 use super::events::stop::{Reason, Stop};
 use super::journal::{Journal, JournalError, Reader, Row, Seen, Standing, State, WriterHandle};
-use super::mapping::resolved::Resolved;
+use super::mapping::model::Mapping;
 use crate::base::clock;
 use crate::base::path::{Name, RelPath};
 use crate::sys::dir::open_target;
@@ -81,7 +81,7 @@ impl Mend {
 /// Everything that verification needs.
 pub struct Verifier {
     /// The plan; its entries are not asked for, the journal's are.
-    pub plan: Arc<Resolved>,
+    pub plan: Arc<Mapping>,
     /// Names of the targets by the journal's numbers, the plan's first.
     pub targets: Vec<String>,
     /// Destinations of the declared entries: at and below them every name is the plan's.

@@ -1,7 +1,7 @@
 //! What the plan declares, as a tree that a walk goes down with.
 
 use crate::base::path::{Name, RelPath};
-use crate::engine::mapping::resolved::{Presence, Resolved};
+use crate::engine::mapping::model::{Mapping, Presence};
 use std::collections::BTreeMap;
 
 /// The declared paths. A node that is no entry itself is on the way to one.
@@ -22,7 +22,7 @@ pub(super) struct At(usize);
 impl Coverage {
     /// What of the backup is declared: each entry where the plan names it and, when a
     /// symlink is followed, where it really lies.
-    pub(super) fn of_source(plan: &Resolved) -> Self {
+    pub(super) fn of_source(plan: &Mapping) -> Self {
         let mut coverage = Self(vec![Node::default()]);
         for (t, target) in plan.targets.iter().enumerate() {
             for entry in &target.entries {
@@ -37,7 +37,7 @@ impl Coverage {
     }
 
     /// What is declared below the root of the new system.
-    pub(super) fn of_target(plan: &Resolved) -> Self {
+    pub(super) fn of_target(plan: &Mapping) -> Self {
         let mut coverage = Self(vec![Node::default()]);
         for (t, target) in plan.targets.iter().enumerate() {
             target.entries.iter().for_each(|entry| coverage.declare(&entry.dst, t));

@@ -4,7 +4,7 @@ use super::{Audit, Finding, Listing, OnTarget, Seen, Standings, Total};
 use crate::base::clock::Moment;
 use crate::base::json::exact;
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::Presence;
+use crate::engine::mapping::model::Presence;
 use serde_json::{Value, json};
 
 /// The version of the schema in `docs/audit.md`.

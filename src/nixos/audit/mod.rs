@@ -27,7 +27,7 @@ pub use text::text;
 
 use crate::base::exit::Exit;
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::{Entry, EntryKind, Need, Presence, Resolved, Target};
+use crate::engine::mapping::model::{Entry, EntryKind, Mapping, Need, Presence, Target};
 use crate::engine::tree::source::ENTRY;
 use crate::engine::tree::walk::{Means, Start, walk};
 use crate::sys::dir::SourceDir;
@@ -47,7 +47,7 @@ use verdict::{Given, Side};
 /// What would be lost, and what was found on the way. `docs/audit.md` is its documentation.
 #[derive(Debug)]
 pub struct Audit {
-    plan: Resolved,
+    plan: Mapping,
     listing: Listing,
     accounts: Accounts,
     /// What the backup has and the plan does not declare, the worst first.
@@ -108,7 +108,7 @@ pub struct AuditError {
 }
 
 /// Looks at the source of `plan` and at its destinations.
-pub fn audit(plan: Resolved, means: Means, listing: Listing) -> Result<Audit, AuditError> {
+pub fn audit(plan: Mapping, means: Means, listing: Listing) -> Result<Audit, AuditError> {
     let failed = |errno| AuditError { source_path: plan.source.clone(), errno };
     let source = Arc::new(Root::open(&plan.source).map_err(failed)?);
     let accounts = Accounts::read(&source);
@@ -190,7 +190,7 @@ fn look(root: &Arc<Root>, given: Given<'_>, path: &RelPath, means: Means) -> Res
 }
 
 /// The destinations that are there already: they may lie inside the source.
-fn storage(plan: &Resolved) -> HashSet<(u64, u64)> {
+fn storage(plan: &Mapping) -> HashSet<(u64, u64)> {
     let Ok(root) = Root::open(&plan.root) else { return HashSet::new() };
     let areas = plan.targets.iter().filter(|target| !is_tree(target));
     areas
@@ -203,7 +203,7 @@ fn is_tree(target: &Target) -> bool {
     target.entries.iter().any(|entry| entry.kind == EntryKind::Tree)
 }
 
-fn on_target(plan: &Resolved, accounts: &Accounts, means: Means) -> Vec<OnTarget> {
+fn on_target(plan: &Mapping, accounts: &Accounts, means: Means) -> Vec<OnTarget> {
     let root = Root::open(&plan.root).map(Arc::new);
     let coverage = Coverage::of_target(plan);
     let knowledge = Knowledge::none();

@@ -2,7 +2,7 @@
 
 use super::{Audit, Finding, What};
 use crate::base::path::{RelPath, escape, is_unprintable};
-use crate::engine::mapping::resolved::{EntryKind, Target};
+use crate::engine::mapping::model::{EntryKind, Target};
 use crate::nixos::homes;
 use crate::nixos::nix_text::string as nix_string;
 use crate::plan::spelling::{literal, quoted};

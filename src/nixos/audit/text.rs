@@ -4,7 +4,7 @@ use super::knowledge::Severity;
 use super::{Audit, Finding, Listing, OnTarget, Seen, Total, What};
 use crate::base::clock::Moment;
 use crate::base::human::{bytes, count};
-use crate::engine::mapping::resolved::{Entry, Presence};
+use crate::engine::mapping::model::{Entry, Presence};
 use std::fmt::{Result, Write};
 
 /// The whole audit; the last line is its summary.

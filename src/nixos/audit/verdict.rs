@@ -6,7 +6,7 @@ use super::coverage::{At, Coverage};
 use super::knowledge::{By, Knowledge, Match, Meaning, Reason, Step};
 use super::tally::Listing;
 use crate::base::path::Name;
-use crate::engine::mapping::resolved::Resolved;
+use crate::engine::mapping::model::Mapping;
 use crate::sys::dir::{LOST_AND_FOUND, SourceDir};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
@@ -24,7 +24,7 @@ pub(super) enum Side {
 /// What the walk is given.
 pub(super) struct Given<'a> {
     pub(super) side: Side,
-    pub(super) plan: &'a Resolved,
+    pub(super) plan: &'a Mapping,
     pub(super) root: &'a Root,
     /// Device of the root itself.
     pub(super) dev: u64,

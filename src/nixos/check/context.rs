@@ -6,7 +6,7 @@ use super::system::Fstab;
 use super::{home, system};
 use crate::base::path::{Name, RelPath, escape};
 use crate::base::shell;
-use crate::engine::mapping::resolved::{Entry, EntryKind, Resolved};
+use crate::engine::mapping::model::{Entry, EntryKind, Mapping};
 use crate::plan::PlanName;
 use crate::sys::dir::read_batches;
 use crate::sys::mounts::Mount;
@@ -37,7 +37,7 @@ pub(super) enum Numbers {
 /// Shared by all checks, read only.
 pub(super) struct Context {
     pub(super) root: Root,
-    pub(super) plan: Resolved,
+    pub(super) plan: Mapping,
     pub(super) names: Vec<PlanName>,
     pub(super) numbers: Numbers,
     pub(super) booted: Booted,
@@ -65,7 +65,7 @@ pub(super) fn rel(text: &str) -> RelPath {
 }
 
 impl Context {
-    pub(super) fn new(plan: Resolved, names: Vec<PlanName>, numbers: Numbers, booted: Booted, root: Root) -> Self {
+    pub(super) fn new(plan: Mapping, names: Vec<PlanName>, numbers: Numbers, booted: Booted, root: Root) -> Self {
         let mut context = Self {
             root,
             plan,
@@ -182,7 +182,7 @@ impl Context {
     }
 
     /// The number of a user or group on the new system.
-    pub(super) fn number(&self, kind: crate::engine::mapping::resolved::IdKind, name: &str) -> Option<u32> {
+    pub(super) fn number(&self, kind: crate::engine::mapping::model::IdKind, name: &str) -> Option<u32> {
         let own = self.names.iter().find(|n| n.kind == kind && n.name == name).and_then(|n| n.number);
         own.or_else(|| self.ids.number(kind, name))
     }

@@ -4,7 +4,7 @@ use super::context::Context;
 use super::mismatch::{Boot, Found, Stays, To, at_boot};
 use super::row::Row;
 use crate::base::path::{RelPath, escape};
-use crate::engine::mapping::resolved::{Entry, EntryKind, Need, Presence};
+use crate::engine::mapping::model::{Entry, EntryKind, Need, Presence};
 use crate::sys::stat::Kind;
 use crate::sys::{Errno, leads_nowhere};
 

@@ -2,7 +2,7 @@
 
 use super::context::{Context, Numbers, rel};
 use crate::base::path::{RelPath, escape};
-use crate::engine::mapping::resolved::{Entry, IdKind, Target};
+use crate::engine::mapping::model::{Entry, IdKind, Target};
 use crate::nixos::homes;
 
 /// One home.

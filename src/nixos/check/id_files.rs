@@ -2,7 +2,7 @@
 
 use super::context::{Context, Read, rel};
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::IdKind;
+use crate::engine::mapping::model::IdKind;
 use crate::plan::id_file::{Names, parse_map, parse_table};
 use crate::sys::errno_words;
 

@@ -4,7 +4,7 @@
 use super::context::{Context, Numbers, Read, rel};
 use super::row::Row;
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::{Entry, IdKind};
+use crate::engine::mapping::model::{Entry, IdKind};
 use crate::plan::id_file::parse_map;
 use crate::plan::static_ids;
 use std::collections::BTreeSet;

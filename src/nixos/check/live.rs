@@ -4,7 +4,7 @@ use super::Booted;
 use super::context::{Context, Read, rel};
 use super::row::Row;
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::{Entry, EntryKind};
+use crate::engine::mapping::model::{Entry, EntryKind};
 use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
 

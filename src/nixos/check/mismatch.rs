@@ -1,7 +1,7 @@
 //! What impermanence's scripts do at boot with what stands on the storage, told before
 //! the boot: each pair of what is declared and what is there.
 
-use crate::engine::mapping::resolved::EntryKind;
+use crate::engine::mapping::model::EntryKind;
 use crate::sys::stat::Kind;
 
 /// What stands at an entry's place on the storage.

@@ -34,7 +34,7 @@ pub use context::Booted;
 pub use row::{Mend, Row, Status};
 
 use crate::base::exit::Exit;
-use crate::engine::mapping::resolved::Resolved;
+use crate::engine::mapping::model::Mapping;
 use crate::plan::{Backup, Overrides, Plan, ResolveError};
 use crate::sys::errno_words;
 use crate::sys::root::Root;
@@ -135,6 +135,6 @@ fn table(context: Context) -> Table {
         rows.extend(check(&context).into_iter().map(|row| Row { group, ..row }));
     }
     let Context { plan, booted, .. } = context;
-    let Resolved { name, root, .. } = plan;
+    let Mapping { name, root, .. } = plan;
     Table { plan: name, root, booted, rows }
 }

@@ -4,7 +4,7 @@
 use super::context::Context;
 use super::row::Row;
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::EntryKind;
+use crate::engine::mapping::model::EntryKind;
 
 /// The end of a live path, and who replaces it.
 const REPLACED: [(&str, &str); 19] = [

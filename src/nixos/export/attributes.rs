@@ -6,7 +6,7 @@ use super::place::Home;
 use super::{Note, private};
 use crate::base::path::RelPath;
 use crate::engine::mapping::mode::{Change, Mode};
-use crate::engine::mapping::resolved::{EntryKind, IdKind};
+use crate::engine::mapping::model::{EntryKind, IdKind};
 use crate::engine::meta::{SET_ID, lends_rights};
 use crate::plan::{FixupDraft, IdRef, IdValue};
 

@@ -6,7 +6,7 @@ use super::{Export, Note};
 use crate::base::json::exact;
 use crate::base::path::RelPath;
 use crate::engine::mapping::mode::Mode;
-use crate::engine::mapping::resolved::EntryKind;
+use crate::engine::mapping::model::EntryKind;
 use crate::plan::{IdRef, IdValue};
 use serde_json::{Value, json};
 

@@ -5,7 +5,7 @@ use super::declared::{Area, Declared, Item, Origin, Seen};
 use super::place::{Home, Place};
 use super::{Note, private};
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::{EntryKind, Need};
+use crate::engine::mapping::model::{EntryKind, Need};
 use crate::sys::stat::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 

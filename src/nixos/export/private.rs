@@ -3,7 +3,7 @@
 
 use super::place::Home;
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::EntryKind;
+use crate::engine::mapping::model::EntryKind;
 use globset::GlobBuilder;
 
 /// Directories of the system, with the mode that their program gives them.

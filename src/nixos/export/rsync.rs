@@ -6,7 +6,7 @@ use super::{Export, Note, rsync_filter};
 use crate::base::path::{RelPath, escape};
 use crate::base::shell::posix_word as word;
 use crate::engine::mapping::mode::Mode;
-use crate::engine::mapping::resolved::{EntryKind, IdKind, Need};
+use crate::engine::mapping::model::{EntryKind, IdKind, Need};
 use crate::plan::{FixupDraft, IdRef, IdValue};
 use std::os::unix::ffi::OsStrExt;
 

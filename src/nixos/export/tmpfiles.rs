@@ -6,7 +6,7 @@ use super::declared::{Area, Declared, Seen};
 use super::place::{Home, Place};
 use super::{Export, Note, private};
 use crate::base::path::{RelPath, escape, is_unprintable};
-use crate::engine::mapping::resolved::EntryKind;
+use crate::engine::mapping::model::EntryKind;
 use crate::plan::{IdRef, IdValue};
 use std::collections::BTreeMap;
 

@@ -4,7 +4,7 @@
 //! user decides.
 
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::Need;
+use crate::engine::mapping::model::Need;
 
 /// Whether others may read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

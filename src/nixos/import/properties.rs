@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::mapping::mode::Mode;
-use crate::engine::mapping::resolved::EntryKind;
+use crate::engine::mapping::model::EntryKind;
 use crate::plan::{EntryDraft, IdRef, IdValue, TargetDraft};
 use proptest::collection::btree_map;
 use proptest::option;

@@ -4,7 +4,7 @@ use super::arrange::{Area, Arranged, HomeFixup, Line, WholeTree};
 use super::declared::{Kind, Mode};
 use super::note::{Note, Weight};
 use crate::base::path::{RelPath, escape};
-use crate::engine::mapping::resolved::Need;
+use crate::engine::mapping::model::Need;
 use crate::plan::spelling::{literal, quoted};
 
 /// What the plan says before its tables.

@@ -15,7 +15,7 @@ pub use machine::{Active, By, Knowledge, Match, Step};
 pub use table::markdown;
 
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::Need;
+use crate::engine::mapping::model::Need;
 use std::borrow::Cow;
 
 /// How bad it is to lose something.

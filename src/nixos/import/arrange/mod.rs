@@ -12,7 +12,7 @@ use super::declared::{Authority, Declaration, Entry, Home, Kind, Mode, Told};
 use super::need::{self, Secrecy};
 use super::note::Note;
 use crate::base::path::RelPath;
-use crate::engine::mapping::resolved::Need;
+use crate::engine::mapping::model::Need;
 use accept::Accepted;
 use std::collections::{BTreeMap, BTreeSet};
 

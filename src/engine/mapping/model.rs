@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 /// A plan that names no user, no glob and no default any more.
 #[derive(Debug)]
-pub struct Resolved {
+pub struct Mapping {
     /// Names the state; also the stem of the journal's file. ASCII letters,
     /// digits, `.`, `_` and `-` only, and it does not start with a dot.
     pub name: String,
@@ -70,7 +70,7 @@ impl LeftOut {
     }
 }
 
-impl Resolved {
+impl Mapping {
     /// What entries are copied without, because the plan declares it elsewhere.
     #[must_use]
     pub fn left_out(&self) -> Vec<LeftOut> {
