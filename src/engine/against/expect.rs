@@ -190,7 +190,7 @@ impl Walk<'_> {
         let same_size = sides.dst.stat_at(name).is_ok_and(|there| there.size == stat.size);
         if self.verifier().depth == Depth::Content && !row.alias && same_size {
             let driver = self.drivers.of(stat.dev, fd);
-            match reread::digest(fd.as_fd(), stat, driver.may_cache(), &self.verifier().rate_limit) {
+            match reread::digest(fd.as_fd(), stat, driver.cached_pages(), &self.verifier().rate_limit) {
                 Ok(digest) => row.digest = digest,
                 Err(errno) => return self.unreadable(dir.target, path, "read the source", errno),
             }

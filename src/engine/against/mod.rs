@@ -9,7 +9,7 @@
 mod alike;
 mod expect;
 
-use super::compare::differences::Place;
+use super::compare::differences::{CheckedDir, unreachable};
 use super::copy::parents::source_of_parent;
 use super::copy::reserved;
 use super::driver::Drivers;
@@ -26,8 +26,8 @@ use super::mapping::{explicit, layout};
 use super::meta::{Keep, Wanted};
 use super::tree::source::ENTRY;
 use super::tree::temporary::is_temporary;
-use super::verify::extra::Found;
-use super::verify::{Looked, Verifier, unreachable};
+use super::verify::extra::ExtraNames;
+use super::verify::{Looked, Verifier};
 use super::volume::Volumes;
 use crate::base::path::{Name, RelPath};
 use crate::sys::Errno;
@@ -445,7 +445,7 @@ impl<'a> Walk<'a> {
 
     fn extra(&self, dir: &Dir, dst: &TargetDir, known: &HashSet<Name>) {
         let verifier = self.verifier();
-        let mut found = Found::default();
+        let mut found = ExtraNames::default();
         let read = dst.stat().and_then(|above| {
             read_batches(dst, READ, |batch| {
                 for entry in batch {
@@ -496,7 +496,7 @@ impl<'a> Walk<'a> {
         let of_row = self.recorded(Some(row.dir).filter(|dir| *dir >= 0), name);
         // What was never finished has nothing to be held against but the backup.
         let recorded = of_row.as_ref().filter(|row| matches!(row.state, State::Done | State::Bad));
-        let looked = verifier.entry(&Place::of(dst), above, name, &row, recorded);
+        let looked = verifier.entry(&CheckedDir::of(dst), above, name, &row, recorded);
         let (found, seen) = match looked {
             Looked::Unreachable(problem) => {
                 let mut found = vec![problem];

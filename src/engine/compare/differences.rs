@@ -4,7 +4,7 @@
 use crate::base::clock::Moment;
 use crate::base::human;
 use crate::base::path::{Name, RelPath};
-use crate::engine::content::medium::{ReadError, Reading};
+use crate::engine::content::medium::{Backing, ReadError, Reading};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::rate_limit::RateLimit;
@@ -20,28 +20,39 @@ use crate::sys::{Errno, flags};
 
 /// A directory of the target whose entries are looked at.
 #[derive(Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct CheckedDir<'a> {
     /// The directory.
     pub(crate) dir: &'a TargetDir,
     /// Its file system.
     pub(crate) disk: Disk,
-    /// There is no medium below the page cache. A file system that does not say is taken
-    /// for that, so that no medium is claimed to have been read.
-    pub(crate) memory: bool,
+    /// A file system that does not say what it is counts as memory, so that no medium is
+    /// claimed to have been read.
+    pub(crate) backing: Backing,
 }
 
-impl<'a> Place<'a> {
+impl<'a> CheckedDir<'a> {
     /// Asks the file system of `dir`.
     pub(crate) fn of(dir: &'a TargetDir) -> Self {
         let dev = dir.stat().map_or(0, |stat| stat.dev);
         let (bare, memory) = space(dir).map_or((false, true), |space| (space.may_lack_owners(), space.is_memory()));
-        Self { dir, disk: Disk { dev, bare }, memory }
+        Self { dir, disk: Disk { dev, bare }, backing: if memory { Backing::Memory } else { Backing::Medium } }
+    }
+
+    /// On a file system that is known already, where nobody asks how the medium is read.
+    pub(crate) fn on(dir: &'a TargetDir, disk: Disk) -> Self {
+        Self { dir, disk, backing: Backing::Medium }
     }
 }
 
 /// What differs from `row` in all but the content, without what its file system cannot hold.
-pub(crate) fn differences(place: &Place<'_>, path: &RelPath, name: &Name, row: &Row, stat: &Stat) -> Vec<Problem> {
-    let attributes = read_attributes(place.dir, name, stat.kind, &row.wanted);
+pub(crate) fn differences(
+    checked: &CheckedDir<'_>,
+    path: &RelPath,
+    name: &Name,
+    row: &Row,
+    stat: &Stat,
+) -> Vec<Problem> {
+    let attributes = read_attributes(checked.dir, name, stat.kind, &row.wanted);
     let unread = attributes.as_ref().err().copied();
     let attributes = attributes.ok();
     let actual = Actual {
@@ -53,7 +64,7 @@ pub(crate) fn differences(place: &Place<'_>, path: &RelPath, name: &Name, row: &
     let mut found = meta::compare(path, &row.wanted, actual);
     found.extend(unread.map(|errno| Problem::failed(path.clone(), ProblemKind::Io, "read attributes", errno)));
     if stat.kind == row.kind() {
-        found.extend(compare_rest(place, path, name, row, stat));
+        found.extend(compare_rest(checked, path, name, row, stat));
     }
     let lost = row.wanted.lost;
     found.retain(|p| {
@@ -74,17 +85,17 @@ pub(crate) fn without_moved_times(found: &mut Vec<Problem>, standing: Standing, 
 /// True when the content of the regular file or symlink `name` is what `row` recorded;
 /// other types have none.
 pub(crate) fn has_same_content(
-    place: &Place<'_>,
+    checked: &CheckedDir<'_>,
     name: &Name,
     row: &Row,
     rate_limit: &RateLimit,
 ) -> Result<bool, ReadError> {
     match (row.kind(), row.digest) {
         (Kind::File, Some(digest)) => {
-            let reading = Reading::open(place.dir, name)?;
+            let reading = Reading::open(checked.dir, name)?;
             Ok(reading.size == row.size && reading.digest(digest.algorithm, rate_limit)? == digest)
         }
-        (Kind::Symlink, _) => match place.dir.read_link(name) {
+        (Kind::Symlink, _) => match checked.dir.read_link(name) {
             Ok(text) => Ok(row.link.as_deref() == Some(text.as_slice())),
             Err(errno) => Err(ReadError::Failed("read the symlink", errno)),
         },
@@ -103,6 +114,18 @@ pub(crate) fn changed(path: &RelPath, row: &Row, stat: &Stat) -> Problem {
         problem.found.as_deref().unwrap_or_default()
     );
     problem.told_by_row()
+}
+
+/// What was copied and cannot be found on the target, or not be opened.
+pub(crate) fn unreachable(path: &RelPath, errno: Errno) -> Problem {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR => Problem::new(
+            path.clone(),
+            ProblemKind::Missing,
+            "it was copied and is gone from the target; --repair copies it again",
+        ),
+        _ => Problem::failed(path.clone(), ProblemKind::Io, "open on the target", errno),
+    }
 }
 
 /// What an inode looks like, for people.
@@ -147,7 +170,7 @@ fn or_none<T: Default>(answer: Result<T, Errno>) -> Result<T, Errno> {
 }
 
 /// What the metadata does not say: size, link target, device number, link group.
-fn compare_rest(place: &Place<'_>, path: &RelPath, name: &Name, row: &Row, stat: &Stat) -> Vec<Problem> {
+fn compare_rest(checked: &CheckedDir<'_>, path: &RelPath, name: &Name, row: &Row, stat: &Stat) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut differs = |kind, expected: String, actual: String| {
         if expected != actual {
@@ -168,7 +191,7 @@ fn compare_rest(place: &Place<'_>, path: &RelPath, name: &Name, row: &Row, stat:
         }
         Kind::Symlink => {
             let shown = |text: &[u8]| crate::base::path::escape(text).into_owned();
-            match place.dir.read_link(name) {
+            match checked.dir.read_link(name) {
                 Ok(text) => differs(ProblemKind::Target, shown(row.link.as_deref().unwrap_or_default()), shown(&text)),
                 Err(errno) => found.push(Problem::failed(path.clone(), ProblemKind::Io, "read the symlink", errno)),
             }
@@ -179,7 +202,7 @@ fn compare_rest(place: &Place<'_>, path: &RelPath, name: &Name, row: &Row, stat:
     // An inode of as many names is the whole group, restored from elsewhere. By FUSE the
     // numbers may be made up anew each time, and tell nothing.
     let moved = stat.ino != row.dst_ino && stat.nlink != row.nlink;
-    if row.nlink > 1 && stat.kind != Kind::Directory && moved && !place.disk.bare {
+    if row.nlink > 1 && stat.kind != Kind::Directory && moved && !checked.disk.bare {
         found.push(Problem::differs(
             path.clone(),
             ProblemKind::Link,

@@ -44,6 +44,15 @@ impl WorstMedium {
     }
 }
 
+/// What a file system keeps its content on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backing {
+    /// A medium below the page cache.
+    Medium,
+    /// The page cache itself.
+    Memory,
+}
+
 /// Why a file could not be read back.
 pub(crate) enum ReadError {
     Failed(&'static str, Errno),
@@ -91,12 +100,14 @@ impl Reading {
         Ok(hasher.finish())
     }
 
-    /// The bytes that came from the medium, which this tells `worst`. `memory` says
-    /// that the file system has none.
-    pub(crate) fn finish(self, memory: bool, worst: &WorstMedium) -> u64 {
+    /// The bytes that came from the medium, which this tells `worst`.
+    pub(crate) fn finish(self, backing: Backing, worst: &WorstMedium) -> u64 {
         let bytes = self.read.into_inner();
         if bytes > 0 {
-            worst.note(if memory { Medium::Cached } else { self.used.get().unwrap_or(Medium::Cached) });
+            worst.note(match backing {
+                Backing::Memory => Medium::Cached,
+                Backing::Medium => self.used.get().unwrap_or(Medium::Cached),
+            });
         }
         bytes
     }

@@ -7,20 +7,28 @@ use crate::sys::stat::Stat;
 use crate::sys::{Errno, file};
 use rustix::fd::BorrowedFd;
 
+/// How pages of the source in the page cache relate to its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CachedPages {
+    /// They are its content.
+    Current,
+    /// The driver may have cached them a while ago.
+    MayBeOld,
+}
+
 /// Suits every device that reads past the cache, in bytes.
 const BLOCK: usize = 4096;
 
 /// Hashes a file of the backup by ordinary reads, as it is for holes; `None` when the run is ending.
-/// `may_cache` says that pages of the cache may be older than the file. The caller looks whether
-/// `stat` still holds.
+/// The caller looks whether `stat` still holds.
 pub(crate) fn digest(
     fd: BorrowedFd<'_>,
     stat: &Stat,
-    may_cache: bool,
+    pages: CachedPages,
     rate_limit: &RateLimit,
 ) -> Result<Option<Digest>, Errno> {
     let holes = stat.size.saturating_sub(stat.allocated);
-    digest_as(Algorithm::for_holes(holes), fd, stat, may_cache, rate_limit)
+    digest_as(Algorithm::for_holes(holes), fd, stat, pages, rate_limit)
 }
 
 /// The same with the algorithm of a recorded digest.
@@ -28,10 +36,10 @@ pub(crate) fn digest_as(
     algorithm: Algorithm,
     fd: BorrowedFd<'_>,
     stat: &Stat,
-    may_cache: bool,
+    pages: CachedPages,
     rate_limit: &RateLimit,
 ) -> Result<Option<Digest>, Errno> {
-    if may_cache {
+    if pages == CachedPages::MayBeOld {
         file::evict(fd)?;
     }
     let mut hasher = ContentHasher::new(algorithm);

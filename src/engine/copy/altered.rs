@@ -6,7 +6,7 @@ use super::Engine;
 use super::node::DirNode;
 use super::trust::is_as_created;
 use crate::base::path::Name;
-use crate::engine::compare::differences::{Place, differences};
+use crate::engine::compare::differences::{CheckedDir, differences};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::epoch::Written;
@@ -62,7 +62,7 @@ impl Engine {
                 return None;
             }
         };
-        let place = Place { dir: &parent, disk: above.disk, memory: false };
+        let place = CheckedDir::on(&parent, above.disk);
         let mut differs = differences(&place, &path, name, row, stat);
         differs.retain(|problem| problem.kind != ProblemKind::Mtime);
         if differs.is_empty() {
@@ -136,7 +136,7 @@ impl Engine {
         let (Ok(stat), Some(parent), Some(name)) = (stat_fd(dir), &node.parent, &node.name) else { return false };
         let row = Row { wanted: wanted.clone(), dst_ino: stat.ino, dst_ctime: stat.ctime, ..prior.clone() };
         let Ok(above) = parent.open() else { return false };
-        let place = Place { dir: &above, disk: node.disk, memory: false };
+        let place = CheckedDir::on(&above, node.disk);
         let differs = differences(&place, &node.path(), name, &row, &stat);
         let same = differs.is_empty() && wanted.lost == prior.wanted.lost && wanted.flags == prior.wanted.flags;
         if same {

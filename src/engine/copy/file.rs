@@ -257,7 +257,9 @@ impl Engine {
         let filled = filled?;
         // The first reading may have gone past the cache, block by block.
         file::set_direct(&source.fd, false).map_err(Failure::Read)?;
-        match reread::digest(source.fd.as_fd(), stat, true, &self.rate_limit).map_err(Failure::Read)? {
+        match reread::digest(source.fd.as_fd(), stat, reread::CachedPages::MayBeOld, &self.rate_limit)
+            .map_err(Failure::Read)?
+        {
             Some(digest) if digest == filled.digest => Ok(filled),
             Some(_) => Err(Failure::Differs),
             None => Err(Failure::Stopped),

@@ -6,6 +6,7 @@ use super::link::{Claim, Copied, Outcome, Place, Waiter};
 use super::node::DirNode;
 use super::{Engine, Override};
 use crate::base::path::Name;
+use crate::engine::compare::differences::CheckedDir;
 use crate::engine::events::counters::add;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
@@ -117,7 +118,7 @@ impl Engine {
         }
         let dir = self.open_target(&parent).ok()?;
         let (target, (_, disk)) = (dir.stat_at(&name).ok()?, self.file_system(&dir).ok()?);
-        let place = crate::engine::compare::differences::Place { dir: &dir, disk, memory: false };
+        let place = CheckedDir::on(&dir, disk);
         self.is_the_same(&place, &parent.join(&name), &name, &row, &target).then(|| Copied {
             place: Place::Path(parent),
             name,

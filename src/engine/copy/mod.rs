@@ -341,8 +341,8 @@ impl Engine {
         wanted: &mut Wanted,
         path: impl Fn() -> RelPath,
     ) -> Result<AppliedMetadata, Errno> {
-        let place = meta::Place { disk: node.disk, handed: node.handed };
-        let applied = meta::apply(holder, wanted, place, path);
+        let around = meta::Surroundings { disk: node.disk, handed: node.handed };
+        let applied = meta::apply(holder, wanted, around, path);
         let whole = applied.problems.iter().all(|problem| problem.unpreserved().is_some());
         applied.problems.into_iter().for_each(|p| self.problem(node.target, p));
         wanted.lost = applied.lost;

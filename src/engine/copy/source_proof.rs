@@ -179,8 +179,8 @@ impl Engine {
         let same = match (stat.kind, row.digest) {
             _ if known.is_some() => known.is_some_and(|content| content.is_of(row)),
             (Kind::File, Some(digest)) => {
-                let may_cache = self.drivers.of(stat.dev, holder.fd()).may_cache();
-                let found = reread::digest_as(digest.algorithm, holder.fd(), stat, may_cache, &self.rate_limit);
+                let pages = self.drivers.of(stat.dev, holder.fd()).cached_pages();
+                let found = reread::digest_as(digest.algorithm, holder.fd(), stat, pages, &self.rate_limit);
                 found.is_ok_and(|found| found == Some(digest))
             }
 
@@ -195,8 +195,8 @@ impl Engine {
     pub(super) fn content_of(&self, fd: BorrowedFd<'_>, stat: &Stat) -> Option<Content> {
         match stat.kind {
             Kind::File => {
-                let may_cache = self.drivers.of(stat.dev, fd).may_cache();
-                let digest = reread::digest(fd, stat, may_cache, &self.rate_limit).ok().flatten()?;
+                let pages = self.drivers.of(stat.dev, fd).cached_pages();
+                let digest = reread::digest(fd, stat, pages, &self.rate_limit).ok().flatten()?;
                 stat_fd(fd).is_ok_and(|now| now.unchanged_since(stat)).then_some(Content::Digest(digest))
             }
             Kind::Symlink => crate::sys::file::read_link(fd).ok().map(Content::Text),

@@ -18,7 +18,7 @@ use super::node::DirNode;
 use super::source_proof::Means;
 use super::{Engine, Override};
 use crate::base::path::{Name, RelPath};
-use crate::engine::compare::differences::{Place, changed, differences, has_same_content, seen};
+use crate::engine::compare::differences::{CheckedDir, changed, differences, has_same_content, seen};
 use crate::engine::content::medium::ReadError;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
@@ -154,7 +154,7 @@ impl Engine {
                 return Recorded::Kept;
             }
         };
-        let place = Place { dir: &target, disk: node.disk, memory: false };
+        let place = CheckedDir::on(&target, node.disk);
         let is_device = matches!(there.kind, Kind::CharDevice | Kind::BlockDevice);
         if is_device && there.rdev != row.rdev {
             return self.kept(self.keep_changed(node, name, &row, there));
@@ -192,7 +192,14 @@ impl Engine {
 
     /// True when nobody has changed what `row` speaks of; further names that this plan's runs
     /// gave its inode, or took from it, have moved its ctime.
-    pub(super) fn is_the_same(&self, place: &Place<'_>, path: &RelPath, name: &Name, row: &Row, there: &Stat) -> bool {
+    pub(super) fn is_the_same(
+        &self,
+        place: &CheckedDir<'_>,
+        path: &RelPath,
+        name: &Name,
+        row: &Row,
+        there: &Stat,
+    ) -> bool {
         match row.standing(there, place.disk) {
             Standing::AsRecorded => true,
             Standing::Changed => false,

@@ -7,10 +7,11 @@
 
 mod others;
 
+use super::content::reread::CachedPages;
 use super::events::kind::ProblemKind;
 use super::events::problem::Problem;
 use super::events::unpreserved::Unpreserved;
-use super::meta::{self, Attributes, Question, Unread, Xattrs};
+use super::meta::{self, Attributes, Question, UnreadAttribute, Xattrs};
 use crate::base::human;
 use crate::base::path::RelPath;
 use crate::sys::filesystem::space;
@@ -51,13 +52,13 @@ pub(crate) struct Drivers {
     source: Option<Root>,
     known: RwLock<HashMap<u64, Arc<Driver>>>,
     /// Entries that rsync made with `--fake-super`, and the first of them.
-    fake_super: Counted,
+    fake_super: CountAndFirst,
     /// Files that were read twice because their driver may have answered from a cache.
     pub(crate) read_twice: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Counted {
+struct CountAndFirst {
     count: AtomicU64,
     first: Mutex<Option<RelPath>>,
 }
@@ -78,6 +79,11 @@ impl Driver {
         self.may_cache
     }
 
+    /// What pages of its files in the cache are worth.
+    pub(crate) fn cached_pages(&self) -> CachedPages {
+        if self.may_cache { CachedPages::MayBeOld } else { CachedPages::Current }
+    }
+
     /// True where a program answers in the place of a file system.
     pub(crate) fn is_fuse(&self) -> bool {
         self.is_fuse
@@ -92,7 +98,7 @@ impl Driver {
     }
 
     /// True when the error speaks for the whole file system.
-    fn refuses(&self, unread: &Unread, stat: &Stat, others: impl Fn() -> Others) -> bool {
+    fn refuses(&self, unread: &UnreadAttribute, stat: &Stat, others: impl Fn() -> Others) -> bool {
         // A local disk's error is that inode's; which attributes there are differs from inode to inode.
         if !self.may_cache || matches!(unread.question, Question::Value { .. }) {
             return false;
@@ -122,7 +128,7 @@ impl Drivers {
         Self {
             source: Root::again(source).ok(),
             known: RwLock::default(),
-            fake_super: Counted::default(),
+            fake_super: CountAndFirst::default(),
             read_twice: AtomicU64::new(0),
         }
     }
@@ -279,7 +285,7 @@ fn entries(count: u64) -> String {
 
 impl Driver {
     /// An answer once given makes every later error the inode's own.
-    fn note_answers(&self, holder: Holder<'_>, stat: &Stat, unread: &[Unread]) {
+    fn note_answers(&self, holder: Holder<'_>, stat: &Stat, unread: &[UnreadAttribute]) {
         if !self.may_cache {
             return;
         }

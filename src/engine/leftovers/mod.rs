@@ -7,6 +7,7 @@
 //! through the directories of the target: rows cannot name what a kill left before they
 //! were committed.
 
+mod traces;
 mod walk;
 
 use super::events::kind::ProblemKind;
@@ -18,13 +19,10 @@ use super::tree::temporary::temporary_name;
 use crate::base::human;
 use crate::base::path::{Name, RelPath};
 use crate::sys::dir::{TargetDir, open_target};
-use crate::sys::file::set_times;
-use crate::sys::root::Root;
-use crate::sys::stat::{Kind, Stat, Time};
-use crate::sys::xattr::Holder;
-use crate::sys::{Errno, effective_ids, leads_nowhere};
-use rustix::fs::OFlags;
-use walk::Walk;
+use crate::sys::stat::{Kind, Time};
+use crate::sys::{Errno, leads_nowhere};
+use traces::{is_in_source, unlink_keeping_times};
+use walk::LeftoverWalk;
 
 /// Removes all that, before anything is copied: the room may be needed. False when
 /// something of it could not be removed or is not known to be ours.
@@ -40,7 +38,7 @@ pub fn clear(
     places.extend(journal.undeclared()?);
     places.sort_by(|a, b| a.dst.as_bytes().cmp(b.dst.as_bytes()));
     let reader = journal.reader()?;
-    let mut walk = Walk::new(plan, &reader, journal.directory_id()?, problems, stop);
+    let mut walk = LeftoverWalk::new(plan, &reader, journal.directory_id()?, problems, stop);
     let mut outer: Vec<RelPath> = Vec::new();
     for place in places {
         if outer.iter().any(|dst| place.dst.strip_prefix(dst).is_some()) {
@@ -108,18 +106,6 @@ pub fn clear_unfinished(
     Ok(())
 }
 
-/// True when the backup has what goes to `path`, and no pattern leaves it out.
-fn is_in_source(plan: &Mapping, path: &RelPath) -> bool {
-    let Ok(source) = Root::open(&plan.source) else { return true };
-    plan.targets.iter().any(|target| {
-        !target.leaves_out_below_entry(path, false)
-            && target.entries.iter().any(|entry| {
-                let src = path.strip_prefix(&entry.dst).map(|below| entry.src.join_path(&below));
-                src.is_some_and(|src| source.open_in(&src, OFlags::PATH | OFlags::NOFOLLOW).is_ok())
-            })
-    })
-}
-
 /// True unless the target surely has no such inode at either name.
 fn stands(plan: &Mapping, parent: &RelPath, name: &Name, ino: u64) -> bool {
     let dir = match open_target(&plan.root, parent) {
@@ -157,17 +143,4 @@ fn remove(dir: &TargetDir, name: &Name, ino: u64) -> Result<bool, Errno> {
         return Ok(true);
     }
     Ok(false)
-}
-
-/// Removes a name from a directory that may have its times already.
-fn unlink_keeping_times(dir: &TargetDir, name: &Name) -> Result<(), Errno> {
-    let above = dir.stat()?;
-    dir.unlink(name)?;
-    set_times(Holder::file(dir), Some(above.atime), above.mtime)
-}
-
-/// True for a file as it is created, that only whoever copies may read: without its metadata yet.
-fn is_as_created(stat: &Stat) -> bool {
-    let mode = if stat.kind == Kind::Symlink { 0o777 } else { 0o600 };
-    stat.uid == effective_ids().0 && stat.nlink == 1 && stat.mode == mode
 }

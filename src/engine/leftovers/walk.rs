@@ -1,6 +1,6 @@
 //! The walk through the directories of the target.
 
-use super::{is_as_created, is_in_source, unlink_keeping_times};
+use super::traces::{is_as_created, is_in_source, unlink_keeping_times};
 use crate::base::human;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::kind::ProblemKind;
@@ -22,7 +22,7 @@ const OPEN: u32 = 16;
 const HALF: u64 = 1 << 20;
 
 /// What was found.
-pub(super) struct Found {
+pub(super) struct LeftoverCount {
     /// Temporary names that were removed.
     pub(super) names: u64,
     pub(super) first: Option<RelPath>,
@@ -30,18 +30,18 @@ pub(super) struct Found {
     pub(super) all_gone: bool,
 }
 
-pub(super) struct Walk<'a> {
+pub(super) struct LeftoverWalk<'a> {
     plan: &'a Mapping,
     reader: &'a Reader,
     state: (u64, u64),
     problems: &'a Problems,
     stop: &'a Stop,
-    pub(super) found: Found,
+    pub(super) found: LeftoverCount,
     /// Directories too deep to be entered from the one above.
     waiting: Vec<RelPath>,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> LeftoverWalk<'a> {
     pub(super) fn new(
         plan: &'a Mapping,
         reader: &'a Reader,
@@ -49,7 +49,7 @@ impl<'a> Walk<'a> {
         problems: &'a Problems,
         stop: &'a Stop,
     ) -> Self {
-        let found = Found { names: 0, first: None, all_gone: true };
+        let found = LeftoverCount { names: 0, first: None, all_gone: true };
         Self { plan, reader, state, problems, stop, found, waiting: Vec::new() }
     }
 

@@ -6,8 +6,9 @@
 //! through one descriptor: a name could mean another inode by then.
 
 use super::acl::Acl;
+use super::mark;
+use super::wanted::Wanted;
 use super::xattrs::ACL_ACCESS;
-use super::{Wanted, acl_access, mark};
 use crate::base::path::{RelPath, escape};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
@@ -33,7 +34,7 @@ pub struct Applied {
 
 /// Where the inode lies.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct Surroundings {
     /// Its file system.
     pub disk: Disk,
     /// Flags that it has from its directory or from an earlier run, and keeps only if wanted.
@@ -42,8 +43,8 @@ pub struct Place {
 
 /// Gives its metadata to the inode behind `holder`. A directory's children must be complete:
 /// they would move its times. FIFOs, device nodes and symlinks come as handles.
-pub fn apply(holder: Holder<'_>, wanted: &Wanted, place: Place, path: impl Fn() -> RelPath) -> Applied {
-    let Place { disk, handed } = place;
+pub fn apply(holder: Holder<'_>, wanted: &Wanted, around: Surroundings, path: impl Fn() -> RelPath) -> Applied {
+    let Surroundings { disk, handed } = around;
     let (problems, lost) = (Vec::new(), wanted.lost);
     let mut applier = Applier {
         holder,
@@ -245,7 +246,7 @@ impl Applier<'_> {
     }
 
     fn mode(&mut self) {
-        if let Some(value) = acl_access(self.wanted) {
+        if let Some(value) = self.wanted.access_acl() {
             // An ACL has no sticky bit: without this, all could remove each other's entries
             // until the mode is set.
             if self.wanted.mode & 0o1000 != 0

@@ -1,6 +1,7 @@
 //! Compares what an inode has with what it shall have.
 
-use super::{Wanted, Xattrs};
+use super::wanted::Wanted;
+use super::xattrs::Xattrs;
 use crate::base::path::RelPath;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;

@@ -1,7 +1,6 @@
 //! Reads what statx(2) does not say of an inode.
 
-use super::Xattrs;
-use super::xattrs::ACL_ACCESS;
+use super::xattrs::{ACL_ACCESS, Xattrs};
 use crate::base::path::escape;
 use crate::engine::events::unpreserved::UnpreservedSet;
 use crate::sys::flags::{Flags, is_absent};
@@ -46,7 +45,7 @@ pub enum Question {
 
 /// A question that was answered with an error.
 #[derive(Clone, Debug)]
-pub struct Unread {
+pub struct UnreadAttribute {
     /// What was asked.
     pub question: Question,
     /// The same in words.
@@ -55,7 +54,7 @@ pub struct Unread {
     pub errno: Errno,
 }
 
-impl Unread {
+impl UnreadAttribute {
     /// True for what ioctl(2) says of a request that the driver does not know: it has no such thing.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
@@ -91,9 +90,10 @@ impl Question {
 
 impl Attributes {
     /// Reads them all; what cannot be read is named and taken for none.
-    pub fn read(holder: Holder<'_>, stat: &Stat) -> (Self, Vec<Unread>) {
+    pub fn read(holder: Holder<'_>, stat: &Stat) -> (Self, Vec<UnreadAttribute>) {
         let mut unread = Vec::new();
-        let mut or_none = |question, operation: String, errno| unread.push(Unread { question, operation, errno });
+        let mut or_none =
+            |question, operation: String, errno| unread.push(UnreadAttribute { question, operation, errno });
         let mut attributes = Self::default();
         match Xattrs::read_each(holder) {
             Ok((xattrs, failed)) => {
@@ -123,4 +123,11 @@ impl Attributes {
         }
         (attributes, unread)
     }
+}
+
+/// The mode that an inode gets whose access ACL could not be read; `None` where it loses nothing by that.
+#[must_use]
+pub fn narrowed(stat: &Stat, attributes: &Attributes) -> Option<u32> {
+    let narrow = stat.mode & !0o070;
+    (attributes.acl_unread && stat.kind != Kind::Symlink && narrow != stat.mode).then_some(narrow)
 }

@@ -26,7 +26,7 @@ impl Verifier {
             return;
         }
         let read = parent.open_dir(name).and_then(|dir| {
-            let (above, mut found) = (dir.stat()?, Found::default());
+            let (above, mut found) = (dir.stat()?, ExtraNames::default());
             read_batches(&dir, 512, |batch| {
                 for entry in batch {
                     if self.is_extra(&dir, &above, id, path, row.target, &entry) {
@@ -104,12 +104,12 @@ impl Verifier {
 
 /// The extra names of one directory.
 #[derive(Default)]
-pub(crate) struct Found {
+pub(crate) struct ExtraNames {
     first: Vec<Name>,
     count: u64,
 }
 
-impl Found {
+impl ExtraNames {
     pub(crate) fn add(&mut self, name: Name) {
         if self.count <= NAMED {
             self.first.push(name);

@@ -42,24 +42,24 @@ impl Verifier {
 
     /// The share of a path: names in different ones are copied apart. Without the backup it is
     /// not known which entries lead to the same place; then each is one.
-    fn share(&self, shares: &Groups, path: &RelPath) -> Share {
+    fn share(&self, shares: &Groups, path: &RelPath) -> LinkShare {
         if self.plan.targets.iter().any(|target| !target.entries.is_empty()) {
-            return Share::Number(shares.share_of(&self.plan, path));
+            return LinkShare::Number(shares.share_of(&self.plan, path));
         }
         let mut at = Some(path.clone());
         while let Some(above) = at {
             if self.owned.contains(&above) {
-                return Share::Entry(above);
+                return LinkShare::Entry(above);
             }
             at = above.parent();
         }
-        Share::Number(0)
+        LinkShare::Number(0)
     }
 }
 
 /// What is copied together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Share {
+enum LinkShare {
     Number(u32),
     Entry(RelPath),
 }
@@ -68,7 +68,7 @@ enum Share {
 #[derive(Clone, Debug)]
 struct Placed {
     path: RelPath,
-    share: Share,
+    share: LinkShare,
     member: Member,
 }
 
@@ -107,7 +107,7 @@ mod tests {
     fn the_inode_with_most_names_stays() {
         let member = |group: u8, name: u8, dst_ino| Placed {
             path: RelPath::root(),
-            share: Share::Number(0),
+            share: LinkShare::Number(0),
             member: Member { dir: 0, name: vec![name], target: 0, dst_ino, nlink: 3, group: vec![group].into() },
         };
         let split = split(vec![member(1, b'a', 7), member(1, b'b', 8), member(1, b'c', 8), member(2, b'd', 9)]);

@@ -10,7 +10,7 @@ mod since_copied;
 pub use since::Since;
 pub use since_copied::since_copied;
 
-use super::compare::differences::{Place, changed, differences, without_moved_times};
+use super::compare::differences::{CheckedDir, changed, differences, unreachable, without_moved_times};
 use super::content::digest::chunks_of;
 use super::content::medium::Reading;
 use super::content::medium::{ReadError, WorstMedium};
@@ -24,8 +24,8 @@ use super::mapping::model::Mapping;
 use crate::base::clock;
 use crate::base::path::{Name, RelPath};
 use crate::sys::dir::open_target;
+use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
-use crate::sys::{Errno, leads_nowhere};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -229,7 +229,7 @@ impl Verifier {
         if opened.as_ref().is_err_and(|errno| leads_nowhere(*errno)) && self.is_recorded(batch.dir) {
             return;
         }
-        let place = opened.as_ref().map(Place::of);
+        let place = opened.as_ref().map(CheckedDir::of);
         for row in batch.rows {
             if self.stop.is_set() {
                 break;
@@ -309,7 +309,7 @@ impl Verifier {
     /// the source shall have; `recorded` is the former, where there is one.
     pub(crate) fn entry(
         &self,
-        place: &Place<'_>,
+        place: &CheckedDir<'_>,
         parent: &RelPath,
         name: &Name,
         row: &Row,
@@ -377,7 +377,7 @@ impl Verifier {
 
     fn content(
         &self,
-        place: &Place<'_>,
+        place: &CheckedDir<'_>,
         path: &RelPath,
         name: &Name,
         row: &Row,
@@ -394,22 +394,11 @@ impl Verifier {
                 })
             }),
         };
-        let bytes = reading.finish(place.memory, &self.medium);
+        let bytes = reading.finish(place.backing, &self.medium);
         if let Some(tally) = self.counters.targets.get(row.target as usize) {
             add(&tally.verified_bytes, bytes);
         }
         found
-    }
-}
-
-pub(crate) fn unreachable(path: &RelPath, errno: Errno) -> Problem {
-    match errno {
-        Errno::NOENT | Errno::NOTDIR => Problem::new(
-            path.clone(),
-            ProblemKind::Missing,
-            "it was copied and is gone from the target; --repair copies it again",
-        ),
-        _ => Problem::failed(path.clone(), ProblemKind::Io, "open on the target", errno),
     }
 }
 

@@ -1,9 +1,10 @@
 //! What somebody has done on the target since it was copied, found without reading
 //! what looks untouched: what a run would keep, before it runs.
 
-use super::unreachable;
 use crate::base::path::{Name, RelPath};
-use crate::engine::compare::differences::{Place, changed, differences, has_same_content, without_moved_times};
+use crate::engine::compare::differences::{
+    CheckedDir, changed, differences, has_same_content, unreachable, without_moved_times,
+};
 use crate::engine::content::medium::ReadError;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
@@ -36,7 +37,7 @@ pub fn since_copied(
 }
 
 fn of_entry(dir: &TargetDir, path: &RelPath, name: &Name, row: &Row, rate_limit: &RateLimit) -> Vec<Problem> {
-    let place = Place::of(dir);
+    let place = CheckedDir::of(dir);
     let stat = match dir.stat_at(name) {
         Ok(stat) => stat,
         Err(errno) => return vec![unreachable(path, errno)],

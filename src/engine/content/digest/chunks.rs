@@ -2,7 +2,8 @@
 //! hashed in any order, and their values merge into the digest that `b3sum`
 //! prints (blake3::hazmat; the BLAKE3 paper, section 2.1).
 
-use super::{Algorithm, CHUNK, Digest, Sink, ZEROS};
+use super::algorithm::{Algorithm, CHUNK, Digest};
+use super::sink::{Sink, zeros};
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
 
 /// The chaining value of one chunk.
@@ -41,15 +42,6 @@ impl Sink for ChunkHasher {
 
     fn zeros(&mut self, length: u64) {
         zeros(&mut self.0, length);
-    }
-}
-
-/// Gives `length` zeros to a hasher.
-pub(super) fn zeros(hasher: &mut blake3::Hasher, mut length: u64) {
-    while length > 0 {
-        let part = usize::try_from(length).unwrap_or(usize::MAX).min(ZEROS.len());
-        hasher.update(&ZEROS[..part]);
-        length -= part as u64;
     }
 }
 

@@ -1,0 +1,36 @@
+//! What an unfinished copy looks like, and how it goes without a trace.
+
+use crate::base::path::{Name, RelPath};
+use crate::engine::mapping::model::Mapping;
+use crate::sys::dir::TargetDir;
+use crate::sys::file::set_times;
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, Stat};
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, effective_ids};
+use rustix::fs::OFlags;
+
+/// True when the backup has what goes to `path`, and no pattern leaves it out.
+pub(super) fn is_in_source(plan: &Mapping, path: &RelPath) -> bool {
+    let Ok(source) = Root::open(&plan.source) else { return true };
+    plan.targets.iter().any(|target| {
+        !target.leaves_out_below_entry(path, false)
+            && target.entries.iter().any(|entry| {
+                let src = path.strip_prefix(&entry.dst).map(|below| entry.src.join_path(&below));
+                src.is_some_and(|src| source.open_in(&src, OFlags::PATH | OFlags::NOFOLLOW).is_ok())
+            })
+    })
+}
+
+/// Removes a name from a directory that may have its times already.
+pub(super) fn unlink_keeping_times(dir: &TargetDir, name: &Name) -> Result<(), Errno> {
+    let above = dir.stat()?;
+    dir.unlink(name)?;
+    set_times(Holder::file(dir), Some(above.atime), above.mtime)
+}
+
+/// True for a file as it is created, that only whoever copies may read: without its metadata yet.
+pub(super) fn is_as_created(stat: &Stat) -> bool {
+    let mode = if stat.kind == Kind::Symlink { 0o777 } else { 0o600 };
+    stat.uid == effective_ids().0 && stat.nlink == 1 && stat.mode == mode
+}
