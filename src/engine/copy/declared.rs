@@ -8,8 +8,8 @@ use crate::base::path::Name;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::mapping::layout::{EntryIndex, Meets, source_on_the_way};
+use crate::engine::tree::scheduler::Worker;
 use crate::sys::stat::Kind;
-use rayon::Scope;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 impl Engine {
     /// Starts the entries of the plan in `dir`, and those below it behind what the walk does
     /// not enter: a pattern, a symlink, a mount. Gives the names that the walk leaves out.
-    pub(super) fn copy_declared<'s>(&'s self, scope: &Scope<'s>, dir: &Arc<OpenDir>) -> BTreeSet<Name> {
+    pub(super) fn copy_declared<'s>(&'s self, worker: Worker<'_, 's>, dir: &Arc<OpenDir>) -> BTreeSet<Name> {
         let mut left_out = BTreeSet::new();
         let Some(at) = dir.place.cursor else { return left_out };
         let here = dir.node.path();
@@ -26,15 +26,15 @@ impl Engine {
                 Meets::Nothing => {}
                 Meets::Entry(entry) => {
                     left_out.insert(name.clone());
-                    self.copy_entry(scope, entry, &dir.node, name);
+                    self.copy_entry(worker, entry, &dir.node, name);
                 }
                 Meets::Elsewhere { below } => {
                     left_out.insert(name.clone());
-                    below.into_iter().for_each(|below| self.copy_on_the_way(scope, below, child, &dir.node, name));
+                    below.into_iter().for_each(|below| self.copy_on_the_way(worker, below, child, &dir.node, name));
                 }
                 Meets::OnTheWay(below) => match self.barrier(dir, name) {
                     Barrier::None => {}
-                    Barrier::Directory => self.copy_on_the_way(scope, below, child, &dir.node, name),
+                    Barrier::Directory => self.copy_on_the_way(worker, below, child, &dir.node, name),
                     Barrier::Symlink => {
                         left_out.insert(name.clone());
                         self.problems.note(format!(
@@ -42,7 +42,7 @@ impl Engine {
                             here.join(name),
                             self.plan.targets[below.0].entries[below.1].dst
                         ));
-                        self.copy_on_the_way(scope, below, child, &dir.node, name);
+                        self.copy_on_the_way(worker, below, child, &dir.node, name);
                     }
                 },
             }
@@ -67,7 +67,7 @@ impl Engine {
     /// the entries below the node `at` that have their place there.
     pub(super) fn copy_on_the_way<'s>(
         &'s self,
-        scope: &Scope<'s>,
+        worker: Worker<'_, 's>,
         below: EntryIndex,
         at: usize,
         above: &Arc<DirNode>,
@@ -78,9 +78,9 @@ impl Engine {
         let Some(node) = self.parent(above, name, below.0, Some(&source)) else { return };
         for (name, child) in self.sources.children(at) {
             match self.sources.meets(&self.plan, child, &path.join(name)) {
-                Meets::Entry(entry) => self.copy_entry(scope, entry, &node, name),
+                Meets::Entry(entry) => self.copy_entry(worker, entry, &node, name),
                 Meets::OnTheWay(below) | Meets::Elsewhere { below: Some(below) } => {
-                    self.copy_on_the_way(scope, below, child, &node, name);
+                    self.copy_on_the_way(worker, below, child, &node, name);
                 }
                 Meets::Elsewhere { below: None } | Meets::Nothing => {}
             }

@@ -11,20 +11,21 @@ use crate::engine::events::problem::Problem;
 use crate::engine::journal::{Reader, SourceId};
 use crate::engine::mapping::layout::Meets;
 use crate::engine::meta::Wanted;
+use crate::engine::tree::scheduler::{Tasks, Visitor, Worker};
 use crate::engine::tree::source::SourceNode;
 use crate::engine::tree::temporary::is_temporary;
 use crate::engine::volume::Volume;
-use crate::sys::dir::{DirEntry, read_batches};
+use crate::sys::Errno;
+use crate::sys::dir::{DirEntry, SourceDir};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
-use rayon::Scope;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 /// A source directory and the target directory that it goes to.
 #[derive(Debug)]
-pub(super) struct OpenDir {
+pub(crate) struct OpenDir {
     pub(super) node: Arc<DirNode>,
     pub(super) src: Arc<SourceNode>,
     /// Device number of the source.
@@ -56,90 +57,72 @@ impl Drop for OpenDir {
 
 /// What a directory hands down to its subdirectories.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// Where in the tree of sources the walk is; `None` off every entry's path.
     pub(super) cursor: Option<usize>,
     /// Number of the share within which names of one inode become links.
     pub(super) share: u32,
 }
 
-/// Entries that are read from a directory at once; sorted by inode they are
-/// read in about the order in which they lie on the medium.
-const READ: usize = 2048;
-/// Names of one task: enough to pay for the task, few enough to share out.
-const TASK: usize = 64;
+impl Visitor for Engine {
+    type Dir = OpenDir;
+    type Handle = SourceDir;
+    /// Names that are left out.
+    type Reading = BTreeSet<Name>;
 
-impl Engine {
-    /// Copies everything in `dir`, whose node is held by the caller's task.
-    pub(super) fn fill_directory<'s>(&'s self, scope: &Scope<'s>, dir: &Arc<OpenDir>, inline: u32) {
-        let declared = self.copy_declared(scope, dir);
-        let opened = dir.src.open();
-        let read = opened.and_then(|src| {
-            read_batches(&*src, READ, |mut batch| {
-                batch.sort_unstable_by_key(|entry| entry.ino);
-                let (mut directories, mut others) = (Vec::new(), Vec::new());
-                for entry in batch.into_iter().filter(|entry| !declared.contains(&entry.name)) {
-                    match self.kind_of(dir, &entry) {
-                        Some(Kind::Directory) => directories.push(entry.name),
-                        Some(kind) => others.push((entry.name, kind)),
-                        None => {}
-                    }
-                }
-                while !others.is_empty() {
-                    let rest = others.split_off(others.len().min(TASK));
-                    let task = std::mem::replace(&mut others, rest);
-                    let dir = Arc::clone(dir);
-                    dir.node.hold();
-                    self.spawn(scope, inline, move |engine, _, _| {
-                        engine.copy_names(&dir, task);
-                        engine.release(Arc::clone(&dir.node));
-                    });
-                }
-                for name in directories {
-                    let dir = Arc::clone(dir);
-                    dir.node.hold();
-                    self.spawn(scope, inline, move |engine, scope, inline| {
-                        engine.copy_subdirectory(scope, &dir, &name, inline);
-                        engine.release(Arc::clone(&dir.node));
-                    });
-                }
-                !self.stop.is_set()
-            })
-        });
-        if let Err(errno) = read {
+    fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.is_set()
+    }
+
+    fn open(&self, dir: &OpenDir) -> Result<Arc<SourceDir>, Errno> {
+        dir.src.open()
+    }
+
+    fn enter<'s>(&'s self, worker: Worker<'_, 's>, above: &Arc<OpenDir>, name: &Name) -> Option<Arc<OpenDir>> {
+        self.enter_subdirectory(worker, above, name)
+    }
+
+    fn pre_visit<'s>(&'s self, worker: Worker<'_, 's>, dir: &Arc<OpenDir>) -> BTreeSet<Name> {
+        self.copy_declared(worker, dir)
+    }
+
+    fn sort(&self, dir: &OpenDir, left_out: &mut BTreeSet<Name>, entry: &DirEntry) -> Option<Kind> {
+        if left_out.contains(&entry.name) {
+            return None;
+        }
+        let kind = entry.kind.map_or_else(|| dir.src.stat_at(&entry.name).map(|stat| stat.kind), Ok);
+        kind.map_err(|errno| {
+            let path = dir.node.path().join(&entry.name);
+            self.problem(dir.node.target, Problem::failed(path, ProblemKind::Unreadable, "look at", errno));
+        })
+        .ok()
+    }
+
+    fn leaves<'s>(&'s self, _: Worker<'_, 's>, dir: &Arc<OpenDir>, names: Vec<(Name, Kind)>) {
+        self.copy_names(dir, names);
+    }
+
+    fn was_read(&self, dir: &OpenDir, _: BTreeSet<Name>, result: Result<(), Errno>) {
+        if let Err(errno) = result {
             let path = dir.node.path();
             self.problem(dir.node.target, Problem::failed(path, ProblemKind::Unreadable, "read the directory", errno));
         }
     }
 
-    fn kind_of(&self, dir: &OpenDir, entry: &DirEntry) -> Option<Kind> {
-        if entry.kind.is_some() {
-            return entry.kind;
-        }
-        match dir.src.stat_at(&entry.name) {
-            Ok(stat) => Some(stat.kind),
-            Err(errno) => {
-                let path = dir.node.path().join(&entry.name);
-                self.problem(dir.node.target, Problem::failed(path, ProblemKind::Unreadable, "look at", errno));
-                None
-            }
-        }
+    fn hold(&self, dir: &OpenDir) {
+        dir.node.hold();
     }
 
-    /// Runs `task` on another thread, or here when enough tasks wait already:
-    /// the queue is what keeps memory bounded.
-    fn spawn<'s>(&'s self, scope: &Scope<'s>, inline: u32, task: impl FnOnce(&'s Self, &Scope<'s>, u32) + Send + 's) {
-        if self.queued.load(Ordering::Relaxed) >= self.most_queued && inline < self.deepest_inline {
-            task(self, scope, inline + 1);
-            return;
-        }
-        self.queued.fetch_add(1, Ordering::Relaxed);
-        scope.spawn(move |scope| {
-            self.queued.fetch_sub(1, Ordering::Relaxed);
-            task(self, scope, 0);
-        });
+    fn let_go(&self, dir: &Arc<OpenDir>) {
+        self.release(Arc::clone(&dir.node));
     }
+}
 
+impl Engine {
     fn copy_names(&self, dir: &Arc<OpenDir>, names: Vec<(Name, Kind)>) {
         let reader = self.reader_for(dir);
         for (name, kind) in names {
@@ -159,9 +142,14 @@ impl Engine {
         }
     }
 
-    fn copy_subdirectory<'s>(&'s self, scope: &Scope<'s>, above: &Arc<OpenDir>, name: &Name, inline: u32) {
+    fn enter_subdirectory<'s>(
+        &'s self,
+        worker: Worker<'_, 's>,
+        above: &Arc<OpenDir>,
+        name: &Name,
+    ) -> Option<Arc<OpenDir>> {
         if self.stop.is_set() || self.is_excluded(above, name, true) {
-            return;
+            return None;
         }
         let path = || above.node.path().join(name);
         let target = above.node.target;
@@ -175,22 +163,21 @@ impl Engine {
                 if let Some(at) = cursor
                     && let Meets::OnTheWay(below) = self.sources.meets(&self.plan, at, &path())
                 {
-                    self.copy_on_the_way(scope, below, at, &above.node, name);
+                    self.copy_on_the_way(worker, below, at, &above.node, name);
                 }
-                return;
+                return None;
             }
         };
         if stat.mount_root && !self.options.cross_mounts {
-            return self.skip_mount(target, path(), &src, &stat, above.dev);
+            self.skip_mount(target, path(), &src, &stat, above.dev);
+            return None;
         }
         if stat.dev != above.dev && !stat.mount_root && !self.drivers.is_empty_subvolume(&stat, &src) {
             self.note_subvolume(&path(), &src, &stat);
         }
         let place = Place { cursor, share: above.place.share };
         let src = SourceNode::below(&above.src, name, src, &stat);
-        let Some(dir) = self.enter(&above.node, name, src, &stat, place, Override::default()) else { return };
-        self.fill_directory(scope, &dir, inline);
-        self.release(Arc::clone(&dir.node));
+        self.enter(&above.node, name, src, &stat, place, Override::default())
     }
 
     /// Makes or opens the target directory `name` for the source `src`. The

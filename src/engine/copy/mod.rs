@@ -1,9 +1,7 @@
 //! The copier: the plan's entries, walked and written by a pool of its own.
 //!
-//! The walk is by directory descriptor on both sides. A directory is read in
-//! batches; a batch of names is one task of the pool; subdirectories are tasks;
-//! when enough tasks wait, a thread runs the next one itself instead of queueing
-//! it, so memory does not grow with the tree.
+//! The walk is by directory descriptor on both sides; how it is shared out among
+//! threads is the scheduler's part (`tree/scheduler.rs`).
 
 mod altered;
 mod claim;
@@ -49,6 +47,7 @@ use super::mapping::model::Mapping;
 use super::meta::{self, Attributes, Keep, Rights, Wanted, mark};
 use super::tree::budget::FdBudget;
 use super::tree::descriptors;
+use super::tree::scheduler::{Tasks, Worker};
 use super::tree::temporary::temporary_name;
 use super::volume::{Volume, Volumes};
 use crate::base::path::{Name, RelPath};
@@ -62,7 +61,7 @@ pub use takeover::History;
 use dir::OpenDir;
 use rustix::fd::AsFd;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How the copier works.
@@ -138,11 +137,7 @@ pub struct Engine {
     guarded: Mutex<HashSet<(u64, u64)>>,
     source_budget: Arc<FdBudget>,
     next_id: AtomicI64,
-    queued: AtomicUsize,
-    most_queued: usize,
-    /// Tasks that may run inside one another when the queue is full; each costs
-    /// stack, and the descriptor of a directory that is being read.
-    deepest_inline: u32,
+    tasks: Tasks,
     readers: Mutex<Vec<Reader>>,
     /// The journal's directory, which no entry of the backup may be copied into.
     state: (u64, u64),
@@ -199,9 +194,7 @@ impl Engine {
             budget: FdBudget::new(open.directories),
             source_budget: FdBudget::new(open.directories),
             next_id: AtomicI64::new(last + 1),
-            queued: AtomicUsize::new(0),
-            most_queued: 512,
-            deepest_inline: open.inline,
+            tasks: Tasks::new(open.inline),
             readers: Mutex::new(Vec::new()),
             state: parts.journal.directory_id()?,
             fixups_changed: plan.fixups.iter().map(|_| AtomicBool::new(false)).collect(),
@@ -226,7 +219,8 @@ impl Engine {
         begin();
         let nested = self.nested.clone();
         pool.scope(|scope| {
-            self.build(scope, &crate::engine::mapping::layout::destinations(&self.plan, |(t, e)| !nested[t][e]))
+            let layout = crate::engine::mapping::layout::destinations(&self.plan, |(t, e)| !nested[t][e]);
+            self.build(Worker::new(scope), &layout);
         });
         self.report_unreached();
         self.submit.flush();

@@ -16,13 +16,13 @@ use crate::engine::mapping::layout::{DstNode, EntryIndex};
 use crate::engine::mapping::model::{Attrs, Target};
 use crate::engine::meta::Wanted;
 use crate::engine::meta::mark::Mark;
+use crate::engine::tree::scheduler::{self, Worker};
 use crate::engine::tree::source::{ENTRY, SourceNode};
 use crate::sys::dir::{SourceDir, open_target};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words};
-use rayon::Scope;
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use std::sync::atomic::Ordering;
 
 impl Engine {
     /// Builds the directories of `layout` and starts its entries.
-    pub(super) fn build<'s>(&'s self, scope: &Scope<'s>, layout: &DstNode) {
+    pub(super) fn build<'s>(&'s self, worker: Worker<'_, 's>, layout: &DstNode) {
         if layout.children.is_empty() {
             return;
         }
@@ -52,7 +52,7 @@ impl Engine {
         });
         match opened {
             Ok(root) => {
-                self.build_below(scope, layout, &root);
+                self.build_below(worker, layout, &root);
                 self.release(root);
             }
             Err(errno) => {
@@ -62,14 +62,14 @@ impl Engine {
         }
     }
 
-    fn build_below<'s>(&'s self, scope: &Scope<'s>, layout: &DstNode, above: &Arc<DirNode>) {
+    fn build_below<'s>(&'s self, worker: Worker<'_, 's>, layout: &DstNode, above: &Arc<DirNode>) {
         for (name, child) in &layout.children {
             if self.stop.is_set() {
                 return;
             }
             // Entries below an entry are seen to by its walk.
             if let Some(entry) = child.entry {
-                self.copy_entry(scope, entry, above, name);
+                self.copy_entry(worker, entry, above, name);
                 continue;
             }
             let node = match child.parent_of {
@@ -77,7 +77,7 @@ impl Engine {
                 None => self.ancestor(above, name, child),
             };
             if let Some(node) = node {
-                self.build_below(scope, child, &node);
+                self.build_below(worker, child, &node);
                 self.release(node);
             }
         }
@@ -151,7 +151,13 @@ impl Engine {
 
     /// Starts the copy of one entry into `above` as `name`. What became of symlinks at the entry
     /// and on the way to it was decided with the plan; none is followed here.
-    pub(super) fn copy_entry<'s>(&'s self, scope: &Scope<'s>, (t, e): EntryIndex, above: &Arc<DirNode>, name: &Name) {
+    pub(super) fn copy_entry<'s>(
+        &'s self,
+        worker: Worker<'_, 's>,
+        (t, e): EntryIndex,
+        above: &Arc<DirNode>,
+        name: &Name,
+    ) {
         let entry = &self.plan.targets[t].entries[e];
         self.visited[t][e].store(true, Ordering::Relaxed);
         let target = u32::try_from(t).unwrap_or(u32::MAX);
@@ -173,7 +179,7 @@ impl Engine {
                     if let Some(at) = self.sources.find(&entry.src)
                         && let Some(below) = self.sources.first_below(&self.plan, at, &entry.dst)
                     {
-                        self.copy_on_the_way(scope, below, at, above, name);
+                        self.copy_on_the_way(worker, below, at, above, name);
                     }
                     return;
                 }
@@ -185,11 +191,7 @@ impl Engine {
             let src = SourceNode::entry(&self.source, &entry.real, src, &stat, &self.source_budget);
             let place = Place { cursor: self.sources.find(&entry.src), share: self.groups.share((t, e)) };
             let Some(dir) = self.enter(above, name, src, &stat, place, own) else { return };
-            scope.spawn(move |scope| {
-                self.fill_directory(scope, &dir, 0);
-                self.release(Arc::clone(&dir.node));
-            });
-            return;
+            return scheduler::start(self, worker, dir);
         }
         self.copy_entry_leaf((t, e), above, name, kind, own);
     }

@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod descriptors;
 pub mod pool;
+pub(crate) mod scheduler;
 pub mod source;
 pub mod temporary;
 pub mod walk;

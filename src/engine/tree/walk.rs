@@ -3,15 +3,14 @@
 
 use super::budget::FdBudget;
 use super::descriptors::share;
+use super::scheduler::{self, Tasks, Visitor, Worker};
 use super::source::SourceNode;
 use crate::base::path::{Name, RelPath};
 use crate::sys::Errno;
-use crate::sys::dir::{SourceDir, read_batches};
+use crate::sys::dir::{DirEntry, SourceDir};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
-use rayon::Scope;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// What is done with the entries of a walk.
 pub trait Visit: Sync {
@@ -71,8 +70,7 @@ impl<P> Drop for Dir<P> {
 
 struct Walk<'v, V> {
     visit: &'v V,
-    queued: AtomicUsize,
-    inline: u32,
+    tasks: Tasks,
 }
 
 /// Where a walk begins: a directory of the backup, by the path that the plan names.
@@ -87,111 +85,88 @@ pub struct Start<P> {
     pub place: P,
 }
 
-const READ: usize = 2048;
-const TASK: usize = 256;
-const MOST_QUEUED: usize = 512;
-
 /// Walks everything below `starts`. A pool that cannot be started is as unreadable as what it would have read.
 pub fn walk<V: Visit>(root: &Arc<Root>, starts: Vec<Start<V::Place>>, visit: &V, means: Means) {
     let budget = FdBudget::new(means.directories);
-    let walk = Walk { visit, queued: AtomicUsize::new(0), inline: means.inline };
-    let Ok(pool) = crate::engine::tree::pool::start(means.threads, "walk") else {
+    let walk = Walk { visit, tasks: Tasks::new(means.inline) };
+    let Ok(pool) = super::pool::start(means.threads, "walk") else {
         return visit.unreadable(Unread::Everything);
     };
     pool.scope(|scope| {
         for Start { path, dir, stat, place } in starts {
             let node = SourceNode::entry(root, &path, dir, &stat, &budget);
-            walk.spawn(scope, 0, Task::Directory(Dir { node, place }));
+            scheduler::start(&walk, Worker::new(scope), Arc::new(Dir { node, place }));
         }
     });
 }
 
-enum Task<P> {
-    /// All entries of a directory.
-    Directory(Dir<P>),
-    /// A subdirectory that is not open yet.
-    Below(Arc<Dir<P>>, Name, Box<Stat>, P),
-    /// Some entries of a large directory.
-    Names(Arc<Dir<P>>, Vec<Name>),
-}
+impl<V: Visit> Visitor for Walk<'_, V> {
+    type Dir = Dir<V::Place>;
+    type Handle = SourceDir;
+    type Reading = ();
 
-impl<V: Visit> Walk<'_, V> {
-    /// Runs `task` on another thread, or here when enough tasks wait already.
-    fn spawn<'s>(&'s self, scope: &Scope<'s>, inline: u32, task: Task<V::Place>)
-    where
-        V::Place: 's,
-    {
-        if self.queued.load(Relaxed) >= MOST_QUEUED && inline < self.inline {
-            return self.run(scope, inline + 1, task);
-        }
-        self.queued.fetch_add(1, Relaxed);
-        scope.spawn(move |scope| {
-            self.queued.fetch_sub(1, Relaxed);
-            self.run(scope, 0, task);
-        });
+    fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
-    fn run<'s>(&'s self, scope: &Scope<'s>, inline: u32, task: Task<V::Place>)
-    where
-        V::Place: 's,
-    {
-        match task {
-            Task::Directory(dir) => self.directory(scope, inline, &Arc::new(dir)),
-            Task::Names(dir, names) => self.names(scope, inline, &dir, &names),
-            Task::Below(above, name, stat, place) => match above.node.open_dir(&name) {
-                Ok(dir) => {
-                    let node = SourceNode::below(&above.node, &name, dir, &stat);
-                    drop(above);
-                    self.directory(scope, inline, &Arc::new(Dir { node, place }));
-                }
-                Err(errno) => self.visit.unreadable(Unread::Directory(&place, errno)),
-            },
+    fn open(&self, dir: &Self::Dir) -> Result<Arc<SourceDir>, Errno> {
+        dir.node.open()
+    }
+
+    fn enter<'s>(&'s self, _: Worker<'_, 's>, above: &Arc<Self::Dir>, name: &Name) -> Option<Arc<Self::Dir>> {
+        let src = self.opened(above)?;
+        let (stat, place) = self.entry(above, &src, name)?;
+        match src.open_dir(name) {
+            Ok(dir) => Some(Arc::new(Dir { node: SourceNode::below(&above.node, name, dir, &stat), place })),
+            Err(errno) => {
+                self.visit.unreadable(Unread::Directory(&place, errno));
+                None
+            }
         }
     }
 
-    fn directory<'s>(&'s self, scope: &Scope<'s>, inline: u32, dir: &Arc<Dir<V::Place>>)
-    where
-        V::Place: 's,
-    {
-        let read = dir.node.open().and_then(|src| {
-            read_batches(&*src, READ, |mut batch| {
-                batch.sort_unstable_by_key(|entry| entry.ino);
-                let mut names: Vec<Name> = batch.into_iter().map(|entry| entry.name).collect();
-                while names.len() > TASK {
-                    let task = names.split_off(names.len() - TASK);
-                    self.spawn(scope, inline, Task::Names(Arc::clone(dir), task));
-                }
-                self.names(scope, inline, dir, &names);
-                true
-            })
-        });
-        if let Err(errno) = read {
+    fn pre_visit<'s>(&'s self, _: Worker<'_, 's>, _: &Arc<Self::Dir>) {}
+
+    /// Every name has its stat taken: a type that the file system does not say here shows there.
+    fn sort(&self, _: &Self::Dir, (): &mut (), entry: &DirEntry) -> Option<Kind> {
+        Some(entry.kind.unwrap_or(Kind::File))
+    }
+
+    fn leaves<'s>(&'s self, worker: Worker<'_, 's>, dir: &Arc<Self::Dir>, names: Vec<(Name, Kind)>) {
+        let Some(src) = self.opened(dir) else { return };
+        for (name, _) in names {
+            match src.cached_stat_at(&name) {
+                Ok(stat) if stat.kind == Kind::Directory => scheduler::spawn_subdirectory(self, worker, dir, name),
+                Ok(stat) => drop(self.visit.entry(&dir.place, &src, &name, &stat)),
+                Err(errno) => self.visit.unreadable(Unread::Entry(&dir.place, &name, errno)),
+            }
+        }
+    }
+
+    fn was_read(&self, dir: &Self::Dir, (): (), result: Result<(), Errno>) {
+        if let Err(errno) = result {
             self.visit.unreadable(Unread::Directory(&dir.place, errno));
         }
     }
+}
 
-    fn names<'s>(&'s self, scope: &Scope<'s>, inline: u32, dir: &Arc<Dir<V::Place>>, names: &[Name])
-    where
-        V::Place: 's,
-    {
-        let src = match dir.node.open() {
-            Ok(src) => src,
-            Err(errno) => return self.visit.unreadable(Unread::Directory(&dir.place, errno)),
-        };
-        let mut below = Vec::new();
-        for name in names {
-            match src.cached_stat_at(name) {
-                Ok(stat) => {
-                    let place = self.visit.entry(&dir.place, &src, name, &stat);
-                    if let Some(place) = place.filter(|_| stat.kind == Kind::Directory) {
-                        below.push(Task::Below(Arc::clone(dir), name.clone(), Box::new(stat), place));
-                    }
-                }
-                Err(errno) => self.visit.unreadable(Unread::Entry(&dir.place, name, errno)),
+impl<V: Visit> Walk<'_, V> {
+    fn opened(&self, dir: &Dir<V::Place>) -> Option<Arc<SourceDir>> {
+        dir.node.open().map_err(|errno| self.visit.unreadable(Unread::Directory(&dir.place, errno))).ok()
+    }
+
+    /// Visits what may be a directory; comes back with what is to be entered.
+    fn entry(&self, above: &Dir<V::Place>, src: &SourceDir, name: &Name) -> Option<(Stat, V::Place)> {
+        match src.cached_stat_at(name) {
+            Ok(stat) => {
+                let place = self.visit.entry(&above.place, src, name, &stat);
+                place.filter(|_| stat.kind == Kind::Directory).map(|place| (stat, place))
+            }
+            Err(errno) => {
+                self.visit.unreadable(Unread::Entry(&above.place, name, errno));
+                None
             }
         }
-        drop(src);
-        below.into_iter().for_each(|task| self.spawn(scope, inline, task));
     }
 }
 
@@ -201,7 +176,7 @@ mod tests {
     use crate::sys::root::Root;
     use crate::sys::stat::stat_fd;
     use rustix::fs::{Mode, OFlags, mkdirat, openat};
-    use std::sync::atomic::AtomicU64;
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     #[derive(Default)]
     struct Counted {
