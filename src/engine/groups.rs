@@ -6,11 +6,11 @@
 //! where it says two things, the run is refused.
 
 use super::mapping::explicit::{Covering, Explicit};
-use super::mapping::layout::Sources;
+use super::mapping::index::{EntryIndex, Index};
 use super::mapping::mode::Change;
 use super::mapping::model::{Entry, Fixup, Mapping, Presence};
 use super::meta::SET_ID;
-use super::tree::source::ENTRY;
+use super::tree::node::ENTRY;
 use super::tree::walk::{Means, Start, Unread, Visit, walk};
 use crate::base::path::{Name, RelPath};
 use crate::sys::dir::SourceDir;
@@ -28,6 +28,8 @@ pub(crate) type Key = (u64, u64, u32);
 #[derive(Debug, Default)]
 pub struct Groups {
     shares: Vec<Vec<u32>>,
+    /// Of a plan that has more than one share.
+    index: Option<Index>,
     said: HashMap<Key, Said>,
 }
 
@@ -56,7 +58,7 @@ impl Groups {
         let shares = shares(plan);
         let visitor = Visitor {
             plan,
-            sources: Sources::new(plan),
+            index: Index::new(plan),
             cross_mounts,
             owners,
             shares: &shares,
@@ -79,33 +81,30 @@ impl Groups {
             return Err(contradictions);
         }
         let said = visitor.said.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Self { shares, said })
+        Ok(Self { said, ..Self::with(plan, shares) })
     }
 
     /// What tells groups apart, without what the plan says of single inodes.
     pub(crate) fn of_shares(plan: &Mapping) -> Self {
-        Self { shares: shares(plan), said: HashMap::new() }
+        Self::with(plan, shares(plan))
+    }
+
+    fn with(plan: &Mapping, shares: Vec<Vec<u32>>) -> Self {
+        let index = shares.iter().flatten().any(|share| *share != 0).then(|| Index::new(plan));
+        Self { shares, index, said: HashMap::new() }
     }
 
     /// The number of the entry's share: names of one source inode become one inode of the
     /// target only within a share. It is 0 but for entries that copy once more, through a
     /// symlink, what another entry copies.
-    pub(crate) fn share(&self, (t, e): (usize, usize)) -> u32 {
+    pub(crate) fn share(&self, (t, e): EntryIndex) -> u32 {
         self.shares.get(t).and_then(|shares| shares.get(e)).copied().unwrap_or_default()
     }
 
     /// The same for a destination.
     pub(crate) fn share_of(&self, plan: &Mapping, dst: &RelPath) -> u32 {
-        if self.shares.iter().flatten().all(|share| *share == 0) {
-            return 0;
-        }
-        let entries = plan
-            .targets
-            .iter()
-            .enumerate()
-            .flat_map(|(t, target)| target.entries.iter().enumerate().map(move |(e, entry)| ((t, e), entry)));
-        let nearest = entries.filter(|(_, e)| dst.strip_prefix(&e.dst).is_some()).max_by_key(|(_, e)| e.dst.depth());
-        nearest.map_or(0, |(index, _)| self.share(index))
+        let nearest = self.index.as_ref().and_then(|index| index.brought_to(plan, dst).pop());
+        nearest.map_or(0, |brought| self.share(brought.index))
     }
 
     /// What the plan says of the inode by any of its names.
@@ -155,7 +154,7 @@ fn shares(plan: &Mapping) -> Vec<Vec<u32>> {
 
 struct Visitor<'a> {
     plan: &'a Mapping,
-    sources: Sources,
+    index: Index,
     cross_mounts: bool,
     owners: bool,
     shares: &'a [Vec<u32>],
@@ -174,7 +173,7 @@ struct At {
 
 impl Visitor<'_> {
     /// Looks at the entry itself, and at what a fixup names in it.
-    fn look(&self, (t, e): (usize, usize), entry: &Entry, source: &Root) {
+    fn look(&self, (t, e): EntryIndex, entry: &Entry, source: &Root) {
         let share = self.shares[t][e];
         let stat = |path: &RelPath| source.open_strict(path, OFlags::PATH | OFlags::NOFOLLOW).and_then(stat_fd);
         let own = entry.explicit();
@@ -187,7 +186,7 @@ impl Visitor<'_> {
             // Each name counts once: the walk comes to what lies below a recursive fixup.
             let above = |fixup: &Fixup| path.strip_prefix(&fixup.path).is_some_and(|below| !below.is_root());
             if self.plan.fixups.iter().any(|fixup| fixup.recursive && above(fixup))
-                || self.is_in_another(entry, &below)
+                || self.index.is_in_inner_entry(entry, &below)
                 || self.plan.targets[t].leaves_out_below_entry(path, false)
             {
                 continue;
@@ -198,17 +197,8 @@ impl Visitor<'_> {
         }
     }
 
-    /// True when `below` lies in an entry inside `entry`.
-    fn is_in_another(&self, entry: &Entry, below: &RelPath) -> bool {
-        let mut at = self.sources.find(&entry.src);
-        below.names().any(|name| {
-            at = at.and_then(|above| self.sources.child(above, &name));
-            at.is_some_and(|at| self.sources.entry(at).is_some())
-        })
-    }
-
     /// Where recursive fixups reach into the entry.
-    fn starts(&self, (t, e): (usize, usize), entry: &Entry, source: &Root) -> Vec<Start<At>> {
+    fn starts(&self, (t, e): EntryIndex, entry: &Entry, source: &Root) -> Vec<Start<At>> {
         let recursive = || self.plan.fixups.iter().filter(|fixup| fixup.recursive);
         let mut places: Vec<RelPath> = Vec::new();
         if recursive().any(|fixup| entry.dst.strip_prefix(&fixup.path).is_some()) {
@@ -226,8 +216,8 @@ impl Visitor<'_> {
             let (path, dst) = (entry.real.join_path(&below), entry.dst.join_path(&below));
             let dir = source.open_strict(&path, ENTRY).map(SourceDir::from_fd).ok()?;
             let stat = dir.stat().ok()?;
-            let cursor = self.sources.find(&entry.src.join_path(&below));
-            let is_other = self.is_in_another(entry, &below)
+            let cursor = self.index.find(&entry.src.join_path(&below));
+            let is_other = self.index.is_in_inner_entry(entry, &below)
                 || !below.is_root() && self.plan.targets[t].leaves_out_below_entry(&dst, true);
             let covering = Covering::of(self.plan, &dst);
             let place = At { dst, target: t, share: self.shares[t][e], cursor, covering };
@@ -303,12 +293,10 @@ impl Visit for Visitor<'_> {
         if !is_dir && stat.nlink < 2 {
             return None;
         }
-        let cursor = above.cursor.and_then(|at| self.sources.child(at, name));
+        let cursor = above.cursor.and_then(|at| self.index.child(at, name));
         let dst = above.dst.join(name);
-        if cursor.is_some_and(|at| self.sources.entry(at).is_some())
-            || self.plan.targets[above.target].excludes(&dst, is_dir)
-            || stat.mount_root && !self.cross_mounts
-        {
+        let is_excluded = || self.plan.targets[above.target].excludes(&dst, is_dir);
+        if self.index.is_out(cursor, stat, self.cross_mounts, is_excluded) {
             return None;
         }
         if !is_dir {

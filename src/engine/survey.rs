@@ -1,9 +1,9 @@
 //! Sizes and counts of what will be copied, read only, before the first byte.
 
 use super::journal::{Journal, JournalError, Reader, State};
-use super::mapping::layout::Sources;
+use super::mapping::index::Index;
 use super::mapping::model::{Entry, Mapping, Presence, Target};
-use super::tree::source::ENTRY;
+use super::tree::node::ENTRY;
 use super::tree::walk::{Means, Start, Unread, Visit, walk};
 use crate::base::path::{Name, RelPath};
 use crate::sys::dir::SourceDir;
@@ -82,7 +82,7 @@ struct Walks {
     cross_mounts: bool,
     linked: Linked,
     /// An entry below another one is left to itself.
-    sources: Sources,
+    index: Index,
     /// What need not be counted.
     finished: Option<Finished>,
 }
@@ -112,7 +112,7 @@ fn run(
     cross_mounts: bool,
     finished: Option<Finished>,
 ) -> Vec<Survey> {
-    let walks = Walks { cross_mounts, linked: Linked::default(), sources: Sources::new(plan), finished };
+    let walks = Walks { cross_mounts, linked: Linked::default(), index: Index::new(plan), finished };
     let survey = |target: &Target| {
         let visitor = Visitor { target, counts: Counts::default(), walks: &walks };
         let present = target.entries.iter().filter(|e| e.presence == Presence::Present);
@@ -159,7 +159,7 @@ impl Visitor<'_> {
         }
         match source.open_strict(&entry.real, ENTRY) {
             Ok(fd) => {
-                let cursor = self.walks.sources.find(&entry.src);
+                let cursor = self.walks.index.find(&entry.src);
                 let (path, place) = (entry.real.clone(), At { path: entry.src.clone(), cursor, id });
                 Some(Start { path, dir: SourceDir::from_fd(fd), stat, place })
             }
@@ -177,11 +177,10 @@ impl Visit for Visitor<'_> {
     fn entry(&self, above: &At, _: &SourceDir, name: &Name, stat: &Stat) -> Option<At> {
         let is_dir = stat.kind == Kind::Directory;
         let path = || above.path.join(name);
-        let cursor = above.cursor.and_then(|at| self.walks.sources.child(at, name));
-        if cursor.is_some_and(|at| self.walks.sources.entry(at).is_some())
-            || self.target.excludes_in_source(&above.path, name, is_dir)
-            || stat.mount_root && !self.walks.cross_mounts
-        {
+        let index = &self.walks.index;
+        let cursor = above.cursor.and_then(|at| index.child(at, name));
+        let is_excluded = || self.target.excludes_in_source(&above.path, name, is_dir);
+        if index.is_out(cursor, stat, self.walks.cross_mounts, is_excluded) {
             return None;
         }
         self.counts.add(stat, name.as_bytes(), above.id, self.walks, path);

@@ -5,6 +5,7 @@
 //! File Format"). What is copied while somebody writes may be torn.
 
 use crate::base::path::RelPath;
+use crate::engine::mapping::index::Index;
 use crate::engine::mapping::model::{Mapping, Presence};
 use crate::engine::preflight::Finding;
 use crate::sys::file::lock_holder;
@@ -18,13 +19,9 @@ const DATABASE: &[u8] = b"nix/var/nix/db/db.sqlite";
 /// Looks at the database where the plan copies it.
 pub fn look(plan: &Mapping, source: &Root) -> Option<Finding> {
     let database = RelPath::new(DATABASE).ok()?;
-    let copied = plan.targets.iter().any(|target| {
-        target.entries.iter().filter(|e| e.presence == Presence::Present).any(|entry| {
-            let arrives = database.strip_prefix(&entry.src).map(|below| entry.dst.join_path(&below));
-            arrives.is_some_and(|path| !target.leaves_out_below_entry(&path, false))
-        })
-    });
-    if !copied {
+    let mut brought = Index::new(plan).brought_from(plan, &database);
+    brought.retain(|brought| brought.entry.presence == Presence::Present && !brought.is_left_out());
+    if brought.is_empty() {
         return None;
     }
     let beside = |suffix: &str| {

@@ -21,7 +21,6 @@ use crate::engine::mapping::model::{Drift, Entry, EntryKind, Mapping, Presence, 
 use crate::engine::meta::{Keep, Owners};
 use crate::engine::preflight::{Allow, Size};
 use crate::engine::report::Report;
-use crate::engine::tree::descriptors::share;
 use crate::engine::verify::{Depth, Mend, Scope, Verifier};
 use crate::engine::{completeness, disk_full, fixup, leftovers, preflight, report, undeclared, verify};
 use crate::plan::id_conflict_words;
@@ -403,8 +402,7 @@ impl Run {
             source: &source,
             keep: Keep { owner: self.owners(job), atime: false },
             cross_mounts: job.allow.cross_mounts,
-            // Each holds both sides of a directory, and a third one while it opens them.
-            inline: share(job.open_files, job.threads).inline / 3,
+            means: job.means(),
         };
         self.heed(comparison.run(journal));
         verifier.medium.get()

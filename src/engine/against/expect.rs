@@ -124,7 +124,7 @@ impl Walk<'_> {
 
     /// Compares what is not a directory.
     pub(super) fn leaf(&self, dir: &Dir, sides: &Sides, name: &Name, kind: Kind, own: Explicit) {
-        let path = dir.dst.join(name);
+        let path = dir.path.join(name);
         let unreadable = |operation, errno| self.unreadable(dir.target, path.clone(), operation, errno);
         if kind == Kind::File {
             match sides.src.open_file(name).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
@@ -168,12 +168,12 @@ impl Walk<'_> {
             own,
         };
         let row = Row { link, ..self.expected(&seen, &sides.dst) };
-        self.look(&sides.dst, &dir.dst, name, row);
+        self.look(&sides.dst, &dir.path, name, row);
     }
 
     /// Compares an open regular file.
     pub(super) fn file(&self, dir: &Dir, sides: &Sides, name: &Name, fd: &OwnedFd, stat: &Stat, own: Explicit) {
-        let path = dir.dst.join(name);
+        let path = dir.path.join(name);
         let seen = Seen {
             name,
             path: &path,
@@ -209,7 +209,7 @@ impl Walk<'_> {
             let key = key_of(stat, dir.share, Some(&Content::Digest(digest)));
             self.alike.add(key, stat.nlink, dir.target, &path, there.ino);
         }
-        self.look(&sides.dst, &dir.dst, name, row);
+        self.look(&sides.dst, &dir.path, name, row);
     }
 
     fn changed(&self, target: u32, path: RelPath) {

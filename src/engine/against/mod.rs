@@ -20,12 +20,16 @@ use super::events::stop::Reason;
 use super::groups::{Groups, Key};
 use super::journal::{self, Journal, JournalError, Row, State};
 use super::mapping::explicit::Explicit;
-use super::mapping::layout::{DstNode, EntryIndex, Meets, Sources, source_on_the_way};
-use super::mapping::model::Presence;
+use super::mapping::index::{EntryIndex, Index, Inner, Step, source_on_the_way};
+use super::mapping::layout::DstNode;
+use super::mapping::model::{Entry, Presence};
 use super::mapping::{explicit, layout};
 use super::meta::{Keep, Wanted};
-use super::tree::source::ENTRY;
+use super::tree::budget::FdBudget;
+use super::tree::node::{ENTRY, SourceNode, TargetNode};
+use super::tree::scheduler::{self, BATCH, Tasks, Visitor, Worker};
 use super::tree::temporary::is_temporary;
+use super::tree::walk::Means;
 use super::verify::extra::ExtraNames;
 use super::verify::{Looked, Verifier};
 use super::volume::Volumes;
@@ -33,14 +37,13 @@ use crate::base::path::{Name, RelPath};
 use crate::sys::Errno;
 use crate::sys::dir::{DirEntry, SourceDir, TargetDir, open_target, read_batches};
 use crate::sys::root::Root;
-use crate::sys::stat::{Kind, stat_fd};
+use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use alike::Alike;
 use expect::Seen;
 use rayon::Scope;
 use rustix::fs::OFlags;
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What a comparison is made of.
@@ -48,21 +51,21 @@ pub struct Comparison<'a> {
     /// Looks at the target and counts.
     pub verifier: &'a Verifier,
     /// The backup.
-    pub source: &'a Root,
+    pub source: &'a Arc<Root>,
     /// Which names are links of one another.
     pub groups: &'a Groups,
     /// What of the metadata was to be kept.
     pub keep: Keep,
     /// Mounts inside the source are compared as well.
     pub cross_mounts: bool,
-    /// Tasks that may run inside one another.
-    pub inline: u32,
+    /// How to walk.
+    pub means: Means,
 }
 
 /// A comparison at work.
 struct Walk<'a> {
     of: &'a Comparison<'a>,
-    sources: Sources,
+    index: Index,
     /// Every directory that some entry's destination is or lies in.
     landings: HashSet<RelPath>,
     /// The target inode of each linked source inode that the journal does not know.
@@ -70,17 +73,17 @@ struct Walk<'a> {
     drivers: Drivers,
     volumes: Volumes,
     alike: Alike,
-    queued: AtomicUsize,
+    tasks: Tasks,
+    source_budget: Arc<FdBudget>,
+    target_budget: Arc<FdBudget>,
 }
 
-/// A directory of the backup and its place on the target. It holds no descriptor:
-/// both sides are opened again, name by name, by each task.
+/// A directory of the backup and its place on the target.
 struct Dir {
-    /// The entry, on a way without symlinks.
-    entry: RelPath,
-    /// What lies below it is never followed.
-    below: RelPath,
-    dst: RelPath,
+    src: Arc<SourceNode>,
+    dst: Arc<TargetNode>,
+    /// Below the root.
+    path: RelPath,
     target: u32,
     /// Its id in the journal.
     id: Option<i64>,
@@ -90,15 +93,26 @@ struct Dir {
     dev: u64,
 }
 
-/// Both sides of a directory, open.
-struct Sides {
-    src: SourceDir,
-    dst: TargetDir,
+impl Drop for Dir {
+    fn drop(&mut self) {
+        self.src.close();
+        self.dst.close();
+    }
 }
 
-const READ: usize = 2048;
-const TASK: usize = 64;
-const MOST_QUEUED: usize = 512;
+/// Both sides of a directory, open.
+struct Sides {
+    src: Arc<SourceDir>,
+    dst: Arc<TargetDir>,
+}
+
+/// What is remembered of a directory while it is read.
+struct Reading {
+    /// Names that are compared by themselves.
+    declared: HashSet<Name>,
+    /// All others.
+    known: HashSet<Name>,
+}
 
 impl Comparison<'_> {
     /// Compares every entry of the plan.
@@ -115,15 +129,17 @@ impl Comparison<'_> {
         }
         let walk = Walk {
             of: self,
-            sources: Sources::new(plan),
+            index: Index::new(plan),
             landings,
             linked: Mutex::default(),
             drivers: Drivers::new(self.source),
             volumes: Volumes::new(journal.reader()?.volumes()?),
             alike: Alike::default(),
-            queued: AtomicUsize::new(0),
+            tasks: Tasks::new(self.means.inline),
+            source_budget: FdBudget::new(self.means.directories),
+            target_budget: FdBudget::new(self.means.directories),
         };
-        let pool = crate::engine::tree::pool::start(self.verifier.threads, "compare");
+        let pool = crate::engine::tree::pool::start(self.means.threads, "compare");
         match pool {
             Ok(pool) => pool.scope(|scope| {
                 walk.parents(&layout::destinations(plan, |_| true), &RelPath::root());
@@ -198,20 +214,13 @@ impl<'a> Walk<'a> {
         let plan = &self.verifier().plan;
         for (t, target) in plan.targets.iter().enumerate() {
             for (e, entry) in target.entries.iter().enumerate().filter(|(_, e)| e.presence == Presence::Present) {
-                let share = self.of.groups.share((t, e));
-                let t = u32::try_from(t).unwrap_or(u32::MAX);
-                scope.spawn(move |scope| self.entry(scope, t, share, entry));
+                scope.spawn(move |scope| self.entry(Worker::new(scope), (t, e), entry));
             }
         }
     }
 
-    fn entry<'s>(
-        &'s self,
-        scope: &Scope<'s>,
-        target: u32,
-        share: u32,
-        entry: &'s crate::engine::mapping::model::Entry,
-    ) {
+    fn entry<'s>(&'s self, worker: Worker<'_, 's>, (t, e): EntryIndex, entry: &Entry) {
+        let (target, share) = (u32::try_from(t).unwrap_or(u32::MAX), self.of.groups.share((t, e)));
         let (Some(above), Some(name)) = (entry.dst.parent(), entry.dst.last()) else { return };
         let failed = |operation, errno| self.unreadable(target, entry.dst.clone(), operation, errno);
         let handle = self.of.source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW);
@@ -232,17 +241,14 @@ impl<'a> Walk<'a> {
                     let holder = Holder::file(&fd);
                     let (name, path, near) = (&name, &entry.dst, None);
                     let seen = Seen { name, path, target, dir: id, share, stat: &stat, holder, near, own };
-                    let dir = Dir {
-                        entry: entry.real.clone(),
-                        below: RelPath::root(),
-                        dst: entry.dst.clone(),
-                        target,
-                        id: self.directory(&seen, &above, &dst),
-                        cursor: self.sources.find(&entry.src),
-                        share,
-                        dev: stat.dev,
-                    };
-                    self.fill(scope, dir, 0);
+                    let id = self.directory(&seen, &above, &dst);
+                    // Where there is no such directory, that is reported already.
+                    let Ok(dst) = dst.open_dir(name).and_then(|dst| self.on_target(path, dst)) else { return };
+                    let src = SourceDir::from_fd(fd);
+                    let src = SourceNode::entry(self.of.source, &entry.real, src, &stat, &self.source_budget);
+                    let (path, cursor) = (path.clone(), self.index.find(&entry.src));
+                    let dir = Dir { src, dst, path, target, id, cursor, share, dev: stat.dev };
+                    scheduler::start(self, worker, Arc::new(dir));
                 }
                 Err(errno) => failed("open the entry", errno),
             }
@@ -254,9 +260,13 @@ impl<'a> Walk<'a> {
             Ok((stat, fd)) => (stat, SourceDir::from_fd(fd)),
             Err(errno) => return failed("open the directory", errno),
         };
-        let dir =
-            Dir { entry: parent, below: RelPath::root(), dst: above, target, id, cursor: None, share, dev: stat.dev };
-        let sides = Sides { src, dst };
+        let src = SourceNode::entry(self.of.source, &parent, src, &stat, &self.source_budget);
+        let dst = match self.on_target(&above, dst) {
+            Ok(dst) => dst,
+            Err(errno) => return self.not_there(target, &entry.dst, errno),
+        };
+        let dir = Dir { src, dst, path: above, target, id, cursor: None, share, dev: stat.dev };
+        let Some(sides) = self.sides(&dir) else { return };
         if kind == Kind::File {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
             match self.of.source.open_strict(&entry.real, flags).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
@@ -269,100 +279,40 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn open(&self, dir: &Dir) -> Option<Sides> {
-        let src = self.of.source.open_strict(&dir.entry, ENTRY).map(SourceDir::from_fd);
-        let src = dir.below.names().try_fold(src, |src, name| src.map(|src| src.open_dir(&name)));
-        let src = match src.and_then(|src| src) {
+    fn on_target(&self, path: &RelPath, dir: TargetDir) -> Result<Arc<TargetNode>, Errno> {
+        TargetNode::top(&self.verifier().plan.root, path, dir, &self.target_budget)
+    }
+
+    fn sides(&self, dir: &Dir) -> Option<Sides> {
+        let src = match dir.src.open() {
             Ok(src) => src,
             Err(errno) => {
-                self.unreadable(dir.target, dir.dst.clone(), "open the directory", errno);
+                self.unreadable(dir.target, dir.path.clone(), "open the directory", errno);
                 return None;
             }
         };
         // Where there is no such directory, that is reported already.
-        let dst = open_target(&self.verifier().plan.root, &dir.dst).ok()?;
+        let dst = dir.dst.open().ok()?;
         Some(Sides { src, dst })
-    }
-
-    /// Compares everything in `dir`, and looks for names that the backup does not have.
-    fn fill<'s>(&'s self, scope: &Scope<'s>, dir: Dir, inline: u32) {
-        let dir = Arc::new(dir);
-        let Some(sides) = self.open(&dir) else { return };
-        let mut known = HashSet::new();
-        let declared = self.declared(&dir, &sides);
-        let read = read_batches(&sides.src, READ, |mut batch| {
-            batch.sort_unstable_by_key(|entry| entry.ino);
-            let (mut directories, mut others) = (Vec::new(), Vec::new());
-            for DirEntry { name, kind, .. } in batch {
-                if declared.contains(&name) {
-                    continue;
-                }
-                let kind = kind.map_or_else(|| sides.src.stat_at(&name).map(|stat| stat.kind), Ok);
-                match kind {
-                    Ok(Kind::Directory) => directories.push(name.clone()),
-                    Ok(kind) => others.push((name.clone(), kind)),
-                    Err(errno) => self.unreadable(dir.target, dir.dst.join(&name), "look at", errno),
-                }
-                known.insert(name);
-            }
-            while !others.is_empty() {
-                let rest = others.split_off(others.len().min(TASK));
-                let (task, dir) = (std::mem::replace(&mut others, rest), Arc::clone(&dir));
-                self.spawn(scope, inline, move |walk, _, _| walk.names(&dir, task));
-            }
-            for name in directories {
-                let dir = Arc::clone(&dir);
-                self.spawn(scope, inline, move |walk, scope, inline| walk.subdirectory(scope, &dir, &name, inline));
-            }
-            !self.verifier().stop.is_set()
-        });
-        match read {
-            Ok(()) if self.verifier().stop.is_set() => {}
-            Ok(()) => self.extra(&dir, &sides.dst, &known),
-            Err(errno) => self.unreadable(dir.target, dir.dst.clone(), "read the directory", errno),
-        }
-    }
-
-    /// As the copier does: a full queue makes a thread run the next task itself.
-    fn spawn<'s>(&'s self, scope: &Scope<'s>, inline: u32, task: impl FnOnce(&'s Self, &Scope<'s>, u32) + Send + 's) {
-        if self.queued.load(Ordering::Relaxed) >= MOST_QUEUED && inline < self.of.inline {
-            return task(self, scope, inline + 1);
-        }
-        self.queued.fetch_add(1, Ordering::Relaxed);
-        scope.spawn(move |scope| {
-            self.queued.fetch_sub(1, Ordering::Relaxed);
-            task(self, scope, 0);
-        });
     }
 
     /// Names in `dir` that are entries of their own, compared by themselves where they go, or
     /// have to be directories on the way to such: the walk of `dir` leaves them out.
-    fn declared(&self, dir: &Dir, sides: &Sides) -> HashSet<Name> {
+    fn declared(&self, dir: &Dir) -> HashSet<Name> {
         let Some(at) = dir.cursor else { return HashSet::new() };
+        let plan = &self.verifier().plan;
         let left_out = |(name, child): (&Name, usize)| {
-            let path = dir.dst.join(name);
-            match self.sources.meets(&self.verifier().plan, child, &path) {
-                Meets::Nothing => return None,
-                Meets::Entry(_) | Meets::Elsewhere { below: None } => {}
-                Meets::Elsewhere { below: Some(below) } => self.on_the_way(below, child, &dir.dst, name),
-                Meets::OnTheWay(below) => match sides.src.stat_at(name) {
-                    Ok(stat) if stat.kind == Kind::Symlink => self.on_the_way(below, child, &dir.dst, name),
-                    Ok(stat)
-                        if stat.kind == Kind::Directory
-                            && (self.of.cross_mounts || !stat.mount_root)
-                            && !self.is_excluded(dir, name, true) =>
-                    {
-                        return None;
-                    }
-                    _ => {
-                        self.on_the_way(below, child, &dir.dst, name);
-                        return None;
-                    }
-                },
+            let enters = |stat: &Stat| (self.of.cross_mounts || !stat.mount_root) && !self.is_excluded(dir, name, true);
+            let inner = self.index.inner(plan, child, &dir.path.join(name), || dir.src.stat_at(name), enters);
+            match inner {
+                Inner::Way(below) | Inner::WayInPlaceOfEntry(below) | Inner::WayInPlaceOfSymlink(below) => {
+                    self.on_the_way(below, child, &dir.path, name);
+                }
+                Inner::Walked | Inner::Elsewhere | Inner::Entry(_) => {}
             }
-            Some(name.clone())
+            inner.is_left_out().then(|| name.clone())
         };
-        self.sources.children(at).filter_map(left_out).collect()
+        self.index.children(at).filter_map(left_out).collect()
     }
 
     /// Compares a directory that the walk does not enter, and those between it and the entries
@@ -372,18 +322,15 @@ impl<'a> Walk<'a> {
         let path = above.join(name);
         let src = source_on_the_way(&plan.targets[below.0].entries[below.1], &path);
         self.parent(below.0, above, name, &path, Some(&src));
-        for (name, child) in self.sources.children(at) {
-            match self.sources.meets(plan, child, &path.join(name)) {
-                Meets::OnTheWay(below) | Meets::Elsewhere { below: Some(below) } => {
-                    self.on_the_way(below, child, &path, name);
-                }
-                Meets::Entry(_) | Meets::Elsewhere { below: None } | Meets::Nothing => {}
+        for (name, child, step) in self.index.steps(plan, at, &path) {
+            if let Step::Way(below) = step {
+                self.on_the_way(below, child, &path, name);
             }
         }
     }
 
     fn names(&self, dir: &Dir, names: Vec<(Name, Kind)>) {
-        let Some(sides) = self.open(dir) else { return };
+        let Some(sides) = self.sides(dir) else { return };
         for (name, kind) in names {
             if self.verifier().stop.is_set() {
                 return;
@@ -394,63 +341,19 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn subdirectory<'s>(&'s self, scope: &Scope<'s>, above: &Dir, name: &Name, inline: u32) {
-        if self.verifier().stop.is_set() || self.is_excluded(above, name, true) {
-            return;
-        }
-        let Some(sides) = self.open(above) else { return };
-        let path = above.dst.join(name);
-        let (src, stat) = match sides.src.open_dir(name).and_then(|src| src.stat().map(|stat| (src, stat))) {
-            Ok(opened) => opened,
-            Err(errno) => return self.unreadable(above.target, path, "open the directory", errno),
-        };
-        if self.is_barred(above, &path, &src, &stat) {
-            return;
-        }
-        // The journal is no copy of what the backup has under its name.
-        let there = sides.dst.stat_at(name).ok().map(|there| (there.dev, there.ino));
-        if there.is_some() && there == self.verifier().state {
-            return self.verifier().problem(above.target, reserved(path));
-        }
-        let seen = Seen {
-            name,
-            path: &path,
-            target: above.target,
-            dir: above.id,
-            share: above.share,
-            stat: &stat,
-            holder: Holder::file(&src),
-            near: None,
-            own: Explicit::default(),
-        };
-        let id = self.directory(&seen, &above.dst, &sides.dst);
-        drop((sides, src));
-        let dir = Dir {
-            entry: above.entry.clone(),
-            below: above.below.join(name),
-            dst: path,
-            target: above.target,
-            id,
-            cursor: above.cursor.and_then(|at| self.sources.child(at, name)),
-            share: above.share,
-            dev: stat.dev,
-        };
-        self.fill(scope, dir, inline);
-    }
-
     fn is_excluded(&self, dir: &Dir, name: &Name, is_dir: bool) -> bool {
         let target = &self.verifier().plan.targets[dir.target as usize];
-        !target.excluded.is_empty() && target.excludes(&dir.dst.join(name), is_dir)
+        !target.excluded.is_empty() && target.excludes(&dir.path.join(name), is_dir)
     }
 
     fn extra(&self, dir: &Dir, dst: &TargetDir, known: &HashSet<Name>) {
         let verifier = self.verifier();
         let mut found = ExtraNames::default();
         let read = dst.stat().and_then(|above| {
-            read_batches(dst, READ, |batch| {
+            read_batches(dst, BATCH, |batch| {
                 for entry in batch {
-                    let ours = known.contains(&entry.name) || self.landings.contains(&dir.dst.join(&entry.name));
-                    if !ours && verifier.is_unplanned(dst, &above, &dir.dst, dir.target, &entry) {
+                    let ours = known.contains(&entry.name) || self.landings.contains(&dir.path.join(&entry.name));
+                    if !ours && verifier.is_unplanned(dst, &above, &dir.path, dir.target, &entry) {
                         found.add(entry.name);
                     }
                 }
@@ -458,9 +361,9 @@ impl<'a> Walk<'a> {
             })
         });
         match read {
-            Ok(()) => found.problems(&dir.dst, "the backup").into_iter().for_each(|p| verifier.problem(dir.target, p)),
+            Ok(()) => found.problems(&dir.path, "the backup").into_iter().for_each(|p| verifier.problem(dir.target, p)),
             Err(errno) => {
-                let problem = Problem::failed(dir.dst.clone(), ProblemKind::Io, "read the directory", errno);
+                let problem = Problem::failed(dir.path.clone(), ProblemKind::Io, "read the directory", errno);
                 verifier.problem(dir.target, problem);
             }
         }
@@ -519,5 +422,102 @@ impl<'a> Walk<'a> {
             verifier.journal.bad(vec![seen]);
         }
         found.into_iter().for_each(|problem| verifier.problem(row.target, problem));
+    }
+}
+
+impl Visitor for Walk<'_> {
+    type Dir = Dir;
+    type Handle = SourceDir;
+    type Reading = Reading;
+
+    fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.verifier().stop.is_set()
+    }
+
+    fn open(&self, dir: &Dir) -> Result<Arc<SourceDir>, Errno> {
+        dir.src.open()
+    }
+
+    fn enter<'s>(&'s self, _: Worker<'_, 's>, above: &Arc<Dir>, name: &Name) -> Option<Arc<Dir>> {
+        if self.is_stopped() || self.is_excluded(above, name, true) {
+            return None;
+        }
+        let sides = self.sides(above)?;
+        let path = above.path.join(name);
+        let (src, stat) = match sides.src.open_dir(name).and_then(|src| src.stat().map(|stat| (src, stat))) {
+            Ok(opened) => opened,
+            Err(errno) => {
+                self.unreadable(above.target, path, "open the directory", errno);
+                return None;
+            }
+        };
+        if self.is_barred(above, &path, &src, &stat) {
+            return None;
+        }
+        // The journal is no copy of what the backup has under its name.
+        let there = sides.dst.stat_at(name).ok().map(|there| (there.dev, there.ino));
+        if there.is_some() && there == self.verifier().state {
+            self.verifier().problem(above.target, reserved(path));
+            return None;
+        }
+        let seen = Seen {
+            name,
+            path: &path,
+            target: above.target,
+            dir: above.id,
+            share: above.share,
+            stat: &stat,
+            holder: Holder::file(&src),
+            near: None,
+            own: Explicit::default(),
+        };
+        let id = self.directory(&seen, &above.path, &sides.dst);
+        // Where there is no such directory, that is reported already.
+        let (dst, there) = sides.dst.open_dir(name).and_then(|dst| dst.stat().map(|stat| (dst, stat))).ok()?;
+        Some(Arc::new(Dir {
+            src: SourceNode::below(&above.src, name, src, &stat),
+            dst: TargetNode::below(&above.dst, name, dst, &there),
+            path,
+            target: above.target,
+            id,
+            cursor: above.cursor.and_then(|at| self.index.child(at, name)),
+            share: above.share,
+            dev: stat.dev,
+        }))
+    }
+
+    fn pre_visit<'s>(&'s self, _: Worker<'_, 's>, dir: &Arc<Dir>) -> Reading {
+        Reading { declared: self.declared(dir), known: HashSet::new() }
+    }
+
+    fn sort(&self, dir: &Dir, reading: &mut Reading, entry: &DirEntry) -> Option<Kind> {
+        if reading.declared.contains(&entry.name) {
+            return None;
+        }
+        reading.known.insert(entry.name.clone());
+        let kind = entry.kind.map_or_else(|| dir.src.stat_at(&entry.name).map(|stat| stat.kind), Ok);
+        let failed = |errno| self.unreadable(dir.target, dir.path.join(&entry.name), "look at", errno);
+        kind.map_err(failed).ok()
+    }
+
+    fn leaves<'s>(&'s self, _: Worker<'_, 's>, dir: &Arc<Dir>, names: Vec<(Name, Kind)>) {
+        self.names(dir, names);
+    }
+
+    /// Looks for names that the backup does not have.
+    fn was_read(&self, dir: &Dir, reading: Reading, result: Result<(), Errno>) {
+        match result {
+            Ok(()) if self.is_stopped() => {}
+            Ok(()) => {
+                if let Ok(dst) = dir.dst.open() {
+                    self.extra(dir, &dst, &reading.known);
+                }
+            }
+            Err(errno) => self.unreadable(dir.target, dir.path.clone(), "read the directory", errno),
+        }
     }
 }

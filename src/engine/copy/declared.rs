@@ -7,9 +7,9 @@ use super::node::DirNode;
 use crate::base::path::Name;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
-use crate::engine::mapping::layout::{EntryIndex, Meets, source_on_the_way};
+use crate::engine::mapping::index::{EntryIndex, Inner, Step, source_on_the_way};
 use crate::engine::tree::scheduler::Worker;
-use crate::sys::stat::Kind;
+use crate::sys::stat::Stat;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,46 +21,29 @@ impl Engine {
         let mut left_out = BTreeSet::new();
         let Some(at) = dir.place.cursor else { return left_out };
         let here = dir.node.path();
-        for (name, child) in self.sources.children(at) {
-            match self.sources.meets(&self.plan, child, &here.join(name)) {
-                Meets::Nothing => {}
-                Meets::Entry(entry) => {
-                    left_out.insert(name.clone());
-                    self.copy_entry(worker, entry, &dir.node, name);
+        for (name, child) in self.index.children(at) {
+            let enters = |stat: &Stat| !self.is_barred(stat) && !self.would_exclude(dir, name, true);
+            let inner = self.index.inner(&self.plan, child, &here.join(name), || dir.src.stat_at(name), enters);
+            if inner.is_left_out() {
+                left_out.insert(name.clone());
+            }
+            match inner {
+                Inner::Walked | Inner::Elsewhere => {}
+                Inner::Entry(entry) => self.copy_entry(worker, entry, &dir.node, name),
+                Inner::Way(below) | Inner::WayInPlaceOfEntry(below) => {
+                    self.copy_on_the_way(worker, below, child, &dir.node, name);
                 }
-                Meets::Elsewhere { below } => {
-                    left_out.insert(name.clone());
-                    below.into_iter().for_each(|below| self.copy_on_the_way(worker, below, child, &dir.node, name));
+                Inner::WayInPlaceOfSymlink(below) => {
+                    self.problems.note(format!(
+                        "{}: a symlink in the backup; it becomes a directory, because the plan declares {}",
+                        here.join(name),
+                        self.plan.targets[below.0].entries[below.1].dst
+                    ));
+                    self.copy_on_the_way(worker, below, child, &dir.node, name);
                 }
-                Meets::OnTheWay(below) => match self.barrier(dir, name) {
-                    Barrier::None => {}
-                    Barrier::Directory => self.copy_on_the_way(worker, below, child, &dir.node, name),
-                    Barrier::Symlink => {
-                        left_out.insert(name.clone());
-                        self.problems.note(format!(
-                            "{}: a symlink in the backup; it becomes a directory, because the plan declares {}",
-                            here.join(name),
-                            self.plan.targets[below.0].entries[below.1].dst
-                        ));
-                        self.copy_on_the_way(worker, below, child, &dir.node, name);
-                    }
-                },
             }
         }
         left_out
-    }
-
-    /// Why the walk does not come to what lies below `name`.
-    fn barrier(&self, dir: &OpenDir, name: &Name) -> Barrier {
-        match dir.src.stat_at(name) {
-            Ok(stat) if stat.kind == Kind::Symlink => Barrier::Symlink,
-            Ok(stat)
-                if stat.kind == Kind::Directory && !self.is_barred(&stat) && !self.would_exclude(dir, name, true) =>
-            {
-                Barrier::None
-            }
-            _ => Barrier::Directory,
-        }
     }
 
     /// Makes the directory `name`, which the walk does not enter, and what lies between it and
@@ -76,13 +59,10 @@ impl Engine {
         let path = above.path().join(name);
         let source = source_on_the_way(&self.plan.targets[below.0].entries[below.1], &path);
         let Some(node) = self.parent(above, name, below.0, Some(&source)) else { return };
-        for (name, child) in self.sources.children(at) {
-            match self.sources.meets(&self.plan, child, &path.join(name)) {
-                Meets::Entry(entry) => self.copy_entry(worker, entry, &node, name),
-                Meets::OnTheWay(below) | Meets::Elsewhere { below: Some(below) } => {
-                    self.copy_on_the_way(worker, below, child, &node, name);
-                }
-                Meets::Elsewhere { below: None } | Meets::Nothing => {}
+        for (name, child, step) in self.index.steps(&self.plan, at, &path) {
+            match step {
+                Step::Entry(entry) => self.copy_entry(worker, entry, &node, name),
+                Step::Way(below) => self.copy_on_the_way(worker, below, child, &node, name),
             }
         }
         self.release(node);
@@ -104,13 +84,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// What keeps a walk from going on below a name.
-enum Barrier {
-    None,
-    /// It is a directory, or nothing: what is in it is not copied.
-    Directory,
-    /// It is copied as what it is, unless it has to be a directory.
-    Symlink,
 }

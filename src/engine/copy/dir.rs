@@ -9,10 +9,10 @@ use crate::engine::events::counters::add;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{Reader, SourceId};
-use crate::engine::mapping::layout::Meets;
+use crate::engine::mapping::index::Meets;
 use crate::engine::meta::Wanted;
+use crate::engine::tree::node::SourceNode;
 use crate::engine::tree::scheduler::{Tasks, Visitor, Worker};
-use crate::engine::tree::source::SourceNode;
 use crate::engine::tree::temporary::is_temporary;
 use crate::engine::volume::Volume;
 use crate::sys::Errno;
@@ -58,7 +58,7 @@ impl Drop for OpenDir {
 /// What a directory hands down to its subdirectories.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Place {
-    /// Where in the tree of sources the walk is; `None` off every entry's path.
+    /// Where in the plan's tree of sources the walk is; `None` off every entry's path.
     pub(super) cursor: Option<usize>,
     /// Number of the share within which names of one inode become links.
     pub(super) share: u32,
@@ -153,7 +153,7 @@ impl Engine {
         }
         let path = || above.node.path().join(name);
         let target = above.node.target;
-        let cursor = above.place.cursor.and_then(|at| self.sources.child(at, name));
+        let cursor = above.place.cursor.and_then(|at| self.index.child(at, name));
         let opened = above.src.open_dir(name).and_then(|src| src.stat().map(|stat| (src, stat)));
         let (src, stat) = match opened {
             Ok(opened) => opened,
@@ -161,7 +161,7 @@ impl Engine {
                 self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "open the directory", errno));
                 // Its own names may be out of reach, and not what the plan declares below them.
                 if let Some(at) = cursor
-                    && let Meets::OnTheWay(below) = self.sources.meets(&self.plan, at, &path())
+                    && let Meets::OnTheWay(below) = self.index.meets(&self.plan, at, &path())
                 {
                     self.copy_on_the_way(worker, below, at, &above.node, name);
                 }

@@ -42,7 +42,7 @@ use super::groups::Groups;
 use super::journal::epoch::{FileSystems, Submit};
 use super::journal::{Journal, JournalError, Reader, Row, WriterHandle};
 use super::mapping::explicit::Explicit;
-use super::mapping::layout::Sources;
+use super::mapping::index::Index;
 use super::mapping::model::Mapping;
 use super::meta::{self, Attributes, Keep, Rights, Wanted, mark};
 use super::tree::budget::FdBudget;
@@ -122,7 +122,7 @@ pub struct Engine {
     stop: Stop,
     rate_limit: RateLimit,
     options: Options,
-    sources: Sources,
+    index: Index,
     /// Entries that the run came to, by target and entry.
     visited: Vec<Vec<AtomicBool>>,
     nested: Vec<Vec<bool>>,
@@ -180,11 +180,12 @@ impl Engine {
         let reader = parts.journal.reader()?;
         let (last, recorded) = (reader.last_id()?, reader.volumes()?);
         let plan = &parts.plan;
+        let index = Index::new(plan);
         let open = descriptors::share(parts.options.open_files, parts.options.threads);
         Ok(Self {
-            sources: Sources::new(plan),
             visited: plan.targets.iter().map(|t| t.entries.iter().map(|_| AtomicBool::new(false)).collect()).collect(),
-            nested: crate::engine::mapping::layout::nested(plan),
+            nested: index.nested(plan),
+            index,
             groups: parts.groups,
             links: link::Links::default(),
             volumes: Volumes::new(recorded),

@@ -8,7 +8,7 @@ use crate::engine::journal::{Row, SourceId};
 use crate::engine::mapping::explicit::Covering;
 use crate::engine::meta::Wanted;
 use crate::engine::meta::mark::Mark;
-use crate::engine::tree::budget::FdBudget;
+use crate::engine::tree::budget::{FdBudget, Kept};
 use crate::sys::dir::TargetDir;
 use crate::sys::flags::Flags;
 use crate::sys::stat::Stat;
@@ -58,8 +58,7 @@ pub struct DirNode {
     taken: Mutex<bool>,
     /// Something was to be made or renamed in it.
     filled: AtomicBool,
-    fd: Mutex<Option<Arc<TargetDir>>>,
-    budget: Arc<FdBudget>,
+    fd: Kept<TargetDir>,
 }
 
 /// What happens when everything below is finished.
@@ -118,7 +117,6 @@ impl DirNode {
     /// A node with one pending task: the caller's own.
     pub fn new(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
         let stat = dir.stat()?;
-        let kept = budget.take().then(|| Arc::new(dir));
         if let Some(parent) = &new.parent {
             parent.hold();
         }
@@ -148,14 +146,13 @@ impl DirNode {
             late: AtomicBool::new(false),
             taken: Mutex::new(false),
             filled: AtomicBool::new(false),
-            fd: Mutex::new(kept),
-            budget: Arc::clone(budget),
+            fd: Kept::new(dir, budget),
         }))
     }
 
     /// The node of the root itself; its descriptor is never closed.
     pub fn root(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
-        budget.0.fetch_add(1, Ordering::Relaxed);
+        budget.give_back();
         Self::new(new, dir, budget)
     }
 
@@ -179,7 +176,7 @@ impl DirNode {
         let mut closed = Vec::new();
         let mut node = self;
         let mut dir = loop {
-            if let Some(fd) = node.cached() {
+            if let Some(fd) = node.fd.get() {
                 break fd;
             }
             let Some(parent) = node.parent.as_deref() else { return Err(Errno::BADF) };
@@ -243,14 +240,10 @@ impl DirNode {
         self.filled.load(Ordering::Relaxed)
     }
 
-    fn cached(&self) -> Option<Arc<TargetDir>> {
-        self.fd.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     /// Closes the cached descriptor; the root keeps its own.
     pub fn close(&self) {
-        if self.parent.is_some() && self.fd.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
-            self.budget.give_back();
+        if self.parent.is_some() {
+            self.fd.close();
         }
     }
 
@@ -296,9 +289,6 @@ impl DirNode {
 
 impl Drop for DirNode {
     fn drop(&mut self) {
-        if self.fd.get_mut().unwrap_or_else(PoisonError::into_inner).take().is_some() {
-            self.budget.give_back();
-        }
         // A chain of thousands of parents must not unwind by recursion.
         let mut above = self.parent.take();
         while let Some(node) = above {

@@ -12,12 +12,13 @@ use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::Reason;
 use crate::engine::journal::{SourceId, State};
 use crate::engine::mapping::explicit::Covering;
-use crate::engine::mapping::layout::{DstNode, EntryIndex};
+use crate::engine::mapping::index::EntryIndex;
+use crate::engine::mapping::layout::DstNode;
 use crate::engine::mapping::model::{Attrs, Target};
 use crate::engine::meta::Wanted;
 use crate::engine::meta::mark::Mark;
+use crate::engine::tree::node::{ENTRY, SourceNode};
 use crate::engine::tree::scheduler::{self, Worker};
-use crate::engine::tree::source::{ENTRY, SourceNode};
 use crate::sys::dir::{SourceDir, open_target};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, stat_fd};
@@ -176,8 +177,8 @@ impl Engine {
                 Ok(fd) => SourceDir::from_fd(fd),
                 Err(errno) => {
                     failed("open the entry", errno);
-                    if let Some(at) = self.sources.find(&entry.src)
-                        && let Some(below) = self.sources.first_below(&self.plan, at, &entry.dst)
+                    if let Some(at) = self.index.find(&entry.src)
+                        && let Some(below) = self.index.first_below(&self.plan, at, &entry.dst)
                     {
                         self.copy_on_the_way(worker, below, at, above, name);
                     }
@@ -189,7 +190,7 @@ impl Engine {
                 Err(errno) => return failed("look at the entry", errno),
             };
             let src = SourceNode::entry(&self.source, &entry.real, src, &stat, &self.source_budget);
-            let place = Place { cursor: self.sources.find(&entry.src), share: self.groups.share((t, e)) };
+            let place = Place { cursor: self.index.find(&entry.src), share: self.groups.share((t, e)) };
             let Some(dir) = self.enter(above, name, src, &stat, place, own) else { return };
             return scheduler::start(self, worker, dir);
         }

@@ -1,6 +1,7 @@
 //! What an unfinished copy looks like, and how it goes without a trace.
 
 use crate::base::path::{Name, RelPath};
+use crate::engine::mapping::index::Index;
 use crate::engine::mapping::model::Mapping;
 use crate::sys::dir::TargetDir;
 use crate::sys::file::set_times;
@@ -13,13 +14,8 @@ use rustix::fs::OFlags;
 /// True when the backup has what goes to `path`, and no pattern leaves it out.
 pub(super) fn is_in_source(plan: &Mapping, path: &RelPath) -> bool {
     let Ok(source) = Root::open(&plan.source) else { return true };
-    plan.targets.iter().any(|target| {
-        !target.leaves_out_below_entry(path, false)
-            && target.entries.iter().any(|entry| {
-                let src = path.strip_prefix(&entry.dst).map(|below| entry.src.join_path(&below));
-                src.is_some_and(|src| source.open_in(&src, OFlags::PATH | OFlags::NOFOLLOW).is_ok())
-            })
-    })
+    let is_there = |src: &RelPath| source.open_in(src, OFlags::PATH | OFlags::NOFOLLOW).is_ok();
+    Index::new(plan).brought_to(plan, path).iter().any(|brought| is_there(&brought.src) && !brought.is_left_out())
 }
 
 /// Removes a name from a directory that may have its times already.

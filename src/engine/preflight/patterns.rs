@@ -5,7 +5,7 @@ use crate::base::path::RelPath;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::mapping::model::{Entry, Mapping, Presence, Target};
-use crate::engine::tree::source::ENTRY;
+use crate::engine::tree::node::ENTRY;
 use crate::sys::Errno;
 use crate::sys::dir::{DirEntry, read_batches};
 use crate::sys::root::Root;

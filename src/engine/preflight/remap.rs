@@ -2,7 +2,8 @@
 
 use super::Refusals;
 use crate::base::path::RelPath;
-use crate::engine::mapping::model::{Entry, Mapping, Target};
+use crate::engine::mapping::index::Index;
+use crate::engine::mapping::model::Mapping;
 use crate::sys::root::Root;
 use rustix::fs::OFlags;
 
@@ -10,12 +11,12 @@ use rustix::fs::OFlags;
 /// would replace: with the backup's in their place, NixOS would give the names their old
 /// numbers again, and every renumbered file would be another's.
 pub(super) fn refusals(plan: &Mapping, source: Option<&Root>) -> Refusals {
-    let copied = |map: &RelPath, target: &Target, entry: &Entry| {
-        let there = |below| source.is_some_and(|s| s.open_in(&entry.src.join_path(&below), OFlags::PATH).is_ok());
-        map.strip_prefix(&entry.dst).is_some_and(there) && !target.leaves_out_below_entry(map, false)
-    };
+    let index = Index::new(plan);
+    let is_there = |src: &RelPath| source.is_some_and(|source| source.open_in(src, OFlags::PATH).is_ok());
     let replaced = plan.renumbering.given_by.iter().filter_map(|map| {
-        let target = plan.targets.iter().find(|t| t.entries.iter().any(|e| copied(map, t, e)))?;
+        let mut brought = index.brought_to(plan, map);
+        brought.retain(|brought| is_there(&brought.src) && !brought.is_left_out());
+        let target = brought.iter().min_by_key(|brought| brought.index)?.target;
         let pattern = map.strip_prefix(&target.to)?;
         Some(format!(
             "the plan would replace {map}, which gives the target's numbers, by the backup's\n  with --remap-ids, \

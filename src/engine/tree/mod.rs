@@ -2,8 +2,8 @@
 
 pub mod budget;
 pub mod descriptors;
+pub mod node;
 pub mod pool;
 pub(crate) mod scheduler;
-pub mod source;
 pub mod temporary;
 pub mod walk;

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Entries that are read from a directory at once; sorted by inode they are
 /// read in about the order in which they lie on the medium.
-const BATCH: usize = 2048;
+pub(crate) const BATCH: usize = 2048;
 /// Names of one task: enough to pay for the task, few enough to share out.
 const NAMES: usize = 64;
 /// Tasks that wait before threads run the next ones themselves.

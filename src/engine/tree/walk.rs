@@ -3,8 +3,8 @@
 
 use super::budget::FdBudget;
 use super::descriptors::share;
+use super::node::SourceNode;
 use super::scheduler::{self, Tasks, Visitor, Worker};
-use super::source::SourceNode;
 use crate::base::path::{Name, RelPath};
 use crate::sys::Errno;
 use crate::sys::dir::{DirEntry, SourceDir};

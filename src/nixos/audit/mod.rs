@@ -28,7 +28,7 @@ pub use text::text;
 use crate::base::exit::Exit;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Entry, EntryKind, Mapping, Need, Presence, Target};
-use crate::engine::tree::source::ENTRY;
+use crate::engine::tree::node::ENTRY;
 use crate::engine::tree::walk::{Means, Start, walk};
 use crate::sys::dir::SourceDir;
 use crate::sys::root::Root;

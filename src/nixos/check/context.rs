@@ -6,6 +6,7 @@ use super::system::Fstab;
 use super::{home, system};
 use crate::base::path::{Name, RelPath, escape};
 use crate::base::shell;
+use crate::engine::mapping::index::Index;
 use crate::engine::mapping::model::{Entry, EntryKind, Mapping};
 use crate::plan::PlanName;
 use crate::sys::dir::read_batches;
@@ -38,6 +39,7 @@ pub(super) enum Numbers {
 pub(super) struct Context {
     pub(super) root: Root,
     pub(super) plan: Mapping,
+    index: Index,
     pub(super) names: Vec<PlanName>,
     pub(super) numbers: Numbers,
     pub(super) booted: Booted,
@@ -68,6 +70,7 @@ impl Context {
     pub(super) fn new(plan: Mapping, names: Vec<PlanName>, numbers: Numbers, booted: Booted, root: Root) -> Self {
         let mut context = Self {
             root,
+            index: Index::new(&plan),
             plan,
             names,
             numbers,
@@ -127,9 +130,9 @@ impl Context {
     /// Where the storage keeps what the running system sees at `live`: by the innermost
     /// entry at or above it. `None` when the plan does not keep it.
     pub(super) fn stored(&self, live: &RelPath) -> Option<RelPath> {
-        let above = self.entries().filter_map(|e| live.strip_prefix(&e.src).map(|below| (e, below)));
-        let reaches = |(e, below): &(&Entry, RelPath)| below.is_root() || e.kind != EntryKind::File;
-        above.filter(reaches).max_by_key(|(e, _)| e.src.depth()).map(|(e, below)| e.dst.join_path(&below))
+        let mut above = self.index.brought_from(&self.plan, live);
+        above.retain(|brought| brought.entry.src == *live || brought.entry.kind != EntryKind::File);
+        above.pop().map(|brought| brought.dst)
     }
 
     /// The same for a directory of which perhaps only some files are kept.

@@ -1,0 +1,305 @@
+//! The plan as a walk and a question see it: which entry a path of the backup or of
+//! the target belongs to, where it comes from, where it goes, and what of it is left out.
+
+use super::model::{Entry, Mapping, Presence, Target};
+use crate::base::path::{Name, RelPath};
+use crate::sys::Errno;
+use crate::sys::stat::{Kind, Stat};
+use std::collections::BTreeMap;
+
+/// An entry of the plan: indices of its target and of the entry in it.
+pub(crate) type EntryIndex = (usize, usize);
+
+/// The index of one plan, which is given again to each question.
+#[derive(Debug)]
+pub(crate) struct Index {
+    /// Sources of all entries; a walk carries a node of it, and meets those that are present.
+    sources: PathTree,
+    /// Destinations of all entries.
+    destinations: PathTree,
+}
+
+/// A tree of paths, some of which are entries.
+#[derive(Debug)]
+struct PathTree(Vec<PathNode>);
+
+#[derive(Debug, Default)]
+struct PathNode {
+    children: BTreeMap<Name, usize>,
+    entries: Vec<EntryIndex>,
+    /// The one of them that the backup has.
+    present: Option<EntryIndex>,
+}
+
+/// One way on which the plan brings something.
+#[derive(Clone, Debug)]
+pub(crate) struct Brought<'p> {
+    pub(crate) target: &'p Target,
+    pub(crate) entry: &'p Entry,
+    pub(crate) index: EntryIndex,
+    /// What of the backup, as the plan names it.
+    pub(crate) src: RelPath,
+    /// Where it goes, below the root.
+    pub(crate) dst: RelPath,
+}
+
+impl Brought<'_> {
+    /// True when a pattern leaves it, or a directory on the way to it, out.
+    pub(crate) fn is_left_out(&self) -> bool {
+        self.target.leaves_out_below_entry(&self.dst, false)
+    }
+}
+
+/// What the plan says of a name that the walk of an entry meets. Copying and comparing
+/// with the source ask the same question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meets {
+    /// It is a part of what is walked.
+    Nothing,
+    /// An entry that has its place here.
+    Entry(EntryIndex),
+    /// An entry that goes elsewhere and is left out here. Others below it may have their
+    /// place here: one of them.
+    Elsewhere {
+        /// Such an entry.
+        below: Option<EntryIndex>,
+    },
+    /// No entry, but this one lies below it and has its place below here.
+    OnTheWay(EntryIndex),
+}
+
+/// What becomes of a name in a walked directory at or below which entries of their own lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inner {
+    /// The walk comes to them.
+    Walked,
+    /// An entry that has its place here and a walk of its own.
+    Entry(EntryIndex),
+    /// An entry that goes elsewhere: nothing is here.
+    Elsewhere,
+    /// The walk stops here, and the directory is made for the sake of this entry below it.
+    /// What the walk says of the name itself it says all the same.
+    Way(EntryIndex),
+    /// The same, and the walk leaves the name out: what the backup has there is an entry
+    /// that goes elsewhere.
+    WayInPlaceOfEntry(EntryIndex),
+    /// The same: what the backup has there is a symlink.
+    WayInPlaceOfSymlink(EntryIndex),
+}
+
+impl Inner {
+    /// True when the walk leaves the name out.
+    pub(crate) const fn is_left_out(self) -> bool {
+        !matches!(self, Self::Walked | Self::Way(_))
+    }
+}
+
+/// What is done in a directory that only lies on the way to entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// An entry that has its place there.
+    Entry(EntryIndex),
+    /// A directory on the way to this one.
+    Way(EntryIndex),
+}
+
+impl PathTree {
+    fn of<'p>(entries: impl Iterator<Item = (EntryIndex, &'p Entry, &'p RelPath)>) -> Self {
+        let mut nodes = vec![PathNode::default()];
+        for (index, entry, path) in entries {
+            let mut at = 0;
+            for name in path.names() {
+                at = match nodes[at].children.get(&name) {
+                    Some(child) => *child,
+                    None => {
+                        nodes.push(PathNode::default());
+                        let child = nodes.len() - 1;
+                        nodes[at].children.insert(name, child);
+                        child
+                    }
+                };
+            }
+            nodes[at].entries.push(index);
+            if entry.presence == Presence::Present {
+                nodes[at].present = Some(index);
+            }
+        }
+        Self(nodes)
+    }
+
+    /// The entries at `path` and above it, the outermost first, each with what of `path`
+    /// lies below it.
+    fn above(&self, path: &RelPath) -> Vec<(EntryIndex, RelPath)> {
+        let names: Vec<Name> = path.names().collect();
+        let (mut at, mut found) = (Some(0), Vec::new());
+        for depth in 0..=names.len() {
+            let Some(node) = at else { break };
+            if !self.0[node].entries.is_empty() {
+                let below = names[depth..].iter().fold(RelPath::root(), |below, name| below.join(name));
+                found.extend(self.0[node].entries.iter().map(|index| (*index, below.clone())));
+            }
+            at = names.get(depth).and_then(|name| self.0[node].children.get(name).copied());
+        }
+        found
+    }
+}
+
+/// Every entry of `plan` with its index.
+fn all(plan: &Mapping) -> impl Iterator<Item = (EntryIndex, &Entry)> {
+    let targets = plan.targets.iter().enumerate();
+    targets.flat_map(|(t, target)| target.entries.iter().enumerate().map(move |(e, entry)| ((t, e), entry)))
+}
+
+impl Index {
+    /// The index of `plan`.
+    pub(crate) fn new(plan: &Mapping) -> Self {
+        Self {
+            sources: PathTree::of(all(plan).map(|(index, entry)| (index, entry, &entry.src))),
+            destinations: PathTree::of(all(plan).map(|(index, entry)| (index, entry, &entry.dst))),
+        }
+    }
+
+    /// The entries that bring something to `dst`, the outermost first; patterns are not asked.
+    pub(crate) fn brought_to<'p>(&self, plan: &'p Mapping, dst: &RelPath) -> Vec<Brought<'p>> {
+        let brought = |(index, below): (EntryIndex, RelPath)| {
+            let (target, entry) = get(plan, index);
+            Brought { target, entry, index, src: entry.src.join_path(&below), dst: dst.clone() }
+        };
+        self.destinations.above(dst).into_iter().map(brought).collect()
+    }
+
+    /// The entries that bring `src` somewhere, the outermost first; patterns are not asked.
+    pub(crate) fn brought_from<'p>(&self, plan: &'p Mapping, src: &RelPath) -> Vec<Brought<'p>> {
+        let brought = |(index, below): (EntryIndex, RelPath)| {
+            let (target, entry) = get(plan, index);
+            Brought { target, entry, index, src: src.clone(), dst: entry.dst.join_path(&below) }
+        };
+        self.sources.above(src).into_iter().map(brought).collect()
+    }
+
+    /// The node of `path` of the backup, if it lies on the way to an entry.
+    pub(crate) fn find(&self, path: &RelPath) -> Option<usize> {
+        path.names().try_fold(0, |at, name| self.child(at, &name))
+    }
+
+    /// The node of `name` below the node `at`.
+    pub(crate) fn child(&self, at: usize, name: &Name) -> Option<usize> {
+        self.sources.0[at].children.get(name).copied()
+    }
+
+    /// What lies below the node `at` on the way to entries.
+    pub(crate) fn children(&self, at: usize) -> impl Iterator<Item = (&Name, usize)> {
+        self.sources.0[at].children.iter().map(|(name, child)| (name, *child))
+    }
+
+    /// The present entry whose source is exactly the node `at`.
+    pub(crate) fn entry(&self, at: usize) -> Option<EntryIndex> {
+        self.sources.0[at].present
+    }
+
+    /// What the plan says of the node `at`, which a walk meets at the place `dst`.
+    pub(crate) fn meets(&self, plan: &Mapping, at: usize, dst: &RelPath) -> Meets {
+        let is_here = |index: EntryIndex| get(plan, index).1.dst == *dst;
+        match (self.entry(at), self.first_below(plan, at, dst)) {
+            (Some(entry), _) if is_here(entry) => Meets::Entry(entry),
+            (Some(_), below) => Meets::Elsewhere { below },
+            (None, Some(below)) => Meets::OnTheWay(below),
+            (None, None) => Meets::Nothing,
+        }
+    }
+
+    /// Some entry below the node `at` that has its place below `dst` as well.
+    pub(crate) fn first_below(&self, plan: &Mapping, at: usize, dst: &RelPath) -> Option<EntryIndex> {
+        self.children(at).find_map(|(name, child)| {
+            let dst = dst.join(name);
+            let entry = self.entry(child).filter(|index| get(plan, *index).1.dst == dst);
+            entry.or_else(|| self.first_below(plan, child, &dst))
+        })
+    }
+
+    /// True when what a walk meets is no part of what is walked: an entry of its own, left out
+    /// by a pattern, or a mount that is not to be entered. `at` is its node.
+    pub(crate) fn is_out(
+        &self,
+        at: Option<usize>,
+        stat: &Stat,
+        cross_mounts: bool,
+        is_excluded: impl FnOnce() -> bool,
+    ) -> bool {
+        at.is_some_and(|at| self.entry(at).is_some()) || is_excluded() || stat.mount_root && !cross_mounts
+    }
+
+    /// What becomes of the node `at`, which the walk of a directory meets at the place `dst`.
+    /// `enters` tells whether the walk enters a directory of that stat.
+    pub(crate) fn inner(
+        &self,
+        plan: &Mapping,
+        at: usize,
+        dst: &RelPath,
+        stat: impl FnOnce() -> Result<Stat, Errno>,
+        enters: impl FnOnce(&Stat) -> bool,
+    ) -> Inner {
+        match self.meets(plan, at, dst) {
+            Meets::Nothing => Inner::Walked,
+            Meets::Entry(entry) => Inner::Entry(entry),
+            Meets::Elsewhere { below: None } => Inner::Elsewhere,
+            Meets::Elsewhere { below: Some(below) } => Inner::WayInPlaceOfEntry(below),
+            Meets::OnTheWay(below) => match stat() {
+                Ok(stat) if stat.kind == Kind::Symlink => Inner::WayInPlaceOfSymlink(below),
+                Ok(stat) if stat.kind == Kind::Directory && enters(&stat) => Inner::Walked,
+                _ => Inner::Way(below),
+            },
+        }
+    }
+
+    /// What lies in the directory `dst`, which the walk does not enter, on the way to entries
+    /// that have their place below it. `at` is its node.
+    pub(crate) fn steps(&self, plan: &Mapping, at: usize, dst: &RelPath) -> Vec<(&Name, usize, Step)> {
+        let step = |(name, child)| {
+            let step = match self.meets(plan, child, &dst.join(name)) {
+                Meets::Entry(entry) => Step::Entry(entry),
+                Meets::OnTheWay(below) | Meets::Elsewhere { below: Some(below) } => Step::Way(below),
+                Meets::Elsewhere { below: None } | Meets::Nothing => return None,
+            };
+            Some((name, child, step))
+        };
+        self.children(at).filter_map(step).collect()
+    }
+
+    /// True when `below` leads out of `entry` into another one inside it.
+    pub(crate) fn is_in_inner_entry(&self, entry: &Entry, below: &RelPath) -> bool {
+        let mut at = self.find(&entry.src);
+        below.names().any(|name| {
+            at = at.and_then(|above| self.child(above, &name));
+            at.is_some_and(|at| self.entry(at).is_some())
+        })
+    }
+
+    /// Which present entries lie inside another present entry, source and
+    /// destination alike: the outer one's walk comes across them.
+    pub(crate) fn nested(&self, plan: &Mapping) -> Vec<Vec<bool>> {
+        let is_nested = |inner: &Entry| {
+            self.brought_to(plan, &inner.dst).iter().any(|outer| {
+                outer.entry.presence == Presence::Present && outer.entry.dst != inner.dst && outer.src == inner.src
+            })
+        };
+        plan.targets.iter().map(|target| target.entries.iter().map(is_nested).collect()).collect()
+    }
+}
+
+/// Target and entry of an index.
+pub(crate) fn get(plan: &Mapping, (t, e): EntryIndex) -> (&Target, &Entry) {
+    (&plan.targets[t], &plan.targets[t].entries[e])
+}
+
+/// The backup's path of the directory `place`, which lies on the way to `entry`.
+pub(crate) fn source_on_the_way(entry: &Entry, place: &RelPath) -> RelPath {
+    let mut src = entry.src.clone();
+    for _ in place.depth()..entry.dst.depth() {
+        src = src.parent().unwrap_or_default();
+    }
+    src
+}
+
+#[cfg(test)]
+mod tests;
