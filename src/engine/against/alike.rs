@@ -2,7 +2,7 @@
 //! not prove it: number, stat and content are the same.
 
 use crate::base::path::RelPath;
-use crate::engine::copy::LinkKey;
+use crate::engine::copy::InodeKey;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use std::collections::{HashMap, HashSet};
@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// All such names of a comparison.
 #[derive(Default)]
-pub(super) struct Alike(Mutex<HashMap<LinkKey, Group>>);
+pub(super) struct Alike(Mutex<HashMap<InodeKey, Group>>);
 
 struct Group {
     first: RelPath,
@@ -23,7 +23,7 @@ struct Group {
 
 impl Alike {
     /// Adds a name of the target, whose inode there is `ino`; the source's has `nlink` names.
-    pub(super) fn add(&self, key: LinkKey, nlink: u32, target: u32, path: &RelPath, ino: u64) {
+    pub(super) fn add(&self, key: InodeKey, nlink: u32, target: u32, path: &RelPath, ino: u64) {
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Group { first: path.clone(), other: None, nlink, names: 0, inodes: HashSet::new() };
         let group = groups.entry(key).or_insert_with(new);

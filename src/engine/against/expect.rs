@@ -4,7 +4,7 @@ use super::{Dir, Sides, Walk};
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::reread;
 use crate::engine::copy::mount::{NotEntered, not_entered};
-use crate::engine::copy::{Content, key_of};
+use crate::engine::copy::{KnownContent, key_of};
 use crate::engine::driver::missing_subvolume;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
@@ -206,7 +206,7 @@ impl Walk<'_> {
             && !self.volumes.of(stat.dev, || Ok::<_, Errno>(fd), |_, _| {}).proves_links()
             && let Ok(there) = sides.dst.stat_at(name)
         {
-            let key = key_of(stat, dir.share, Some(&Content::Digest(digest)));
+            let key = key_of(stat, dir.share, Some(&KnownContent::Digest(digest)));
             self.alike.add(key, stat.nlink, dir.target, &path, there.ino);
         }
         self.look(&sides.dst, &dir.path, name, row);

@@ -2,13 +2,13 @@
 //! stay, and are reported. Times move with the names in a directory, which is
 //! nobody's fault.
 
-use super::Engine;
+use super::directories::Directories;
+use super::entry::TargetName;
+use super::guard::is_as_created;
 use super::node::DirNode;
-use super::trust::is_as_created;
-use crate::base::path::Name;
+use super::precedence::{Judgement, altered, found, gone};
 use crate::engine::compare::differences::{CheckedDir, differences};
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::problem::Problem;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, Standing, State};
 use crate::engine::meta::{Attributes, Keep, Owners, Wanted, mark};
@@ -19,7 +19,7 @@ use crate::sys::xattr::Holder;
 
 /// How a directory that stands on the target is to be left.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum DirJudgement {
     /// With what the source and the plan say.
     AsWanted,
     /// The same, but for its times: other names came or went.
@@ -28,37 +28,37 @@ pub(super) enum Found {
     Altered(Box<Wanted>),
 }
 
-impl Engine {
+impl Directories {
     /// Holds the directory `opened`, found under `name`, against its row. `None` when that
     /// cannot be done, which a problem says: it is not entered then.
-    pub(super) fn judge_directory(
+    pub(super) fn judge(
         &self,
-        above: &DirNode,
-        name: &Name,
+        at: TargetName<'_>,
         opened: &TargetDir,
         stat: &Stat,
         prior: Option<&Row>,
-    ) -> Option<Found> {
-        let Some(row) = prior.filter(|row| row.state == State::Done) else { return Some(Found::AsWanted) };
-        let interrupted = self.history(row.target).interrupted;
+    ) -> Option<DirJudgement> {
+        let TargetName { above, name, .. } = at;
+        let Some(row) = prior.filter(|row| row.state == State::Done) else { return Some(DirJudgement::AsWanted) };
+        let interrupted = self.cx.history(row.target).interrupted;
         // A run that was cut off had closed it to fill it.
         if interrupted && is_as_created(stat) {
-            return Some(Found::AsWanted);
+            return Some(DirJudgement::AsWanted);
         }
         let standing = row.standing(stat, above.disk);
         // Nobody has been here: the times that it has are not those of somebody's names.
         let untouched = row.is_untouched(stat, above.disk);
         let moved =
             !interrupted && !untouched && (row.source.is_some() && row.wanted.mtime.is_none() || moved(row, stat));
-        let found = if moved { Found::Moved } else { Found::AsWanted };
+        let found = if moved { DirJudgement::Moved } else { DirJudgement::AsWanted };
         if standing == Standing::AsRecorded {
             return Some(found);
         }
-        let path = above.path().join(name);
+        let path = at.path();
         let parent = match above.open() {
             Ok(parent) => parent,
             Err(errno) => {
-                self.target_failed(row.target, path, "open the directory above", errno);
+                self.cx.target_failed(row.target, path, "open the directory above", errno);
                 return None;
             }
         };
@@ -70,23 +70,24 @@ impl Engine {
         }
         let (attributes, unread) = Attributes::read(Holder::file(opened), stat);
         if let Some(unread) = unread.first() {
-            self.target_failed(row.target, path, &unread.operation, unread.errno);
+            self.cx.target_failed(row.target, path, &unread.operation, unread.errno);
             return None;
         }
         for problem in differs {
-            self.problem(row.target, altered(problem));
+            self.cx.problem(row.target, altered(problem));
         }
         let keep = Keep { owner: if row.wanted.owner.is_some() { Owners::Kept } else { Owners::Left }, atime: false };
-        Some(Found::Altered(Box::new(Wanted { mtime: None, ..Wanted::from_source(stat, attributes, &keep) })))
+        Some(DirJudgement::Altered(Box::new(Wanted { mtime: None, ..Wanted::from_source(stat, attributes, &keep) })))
     }
 
     /// Whether a directory may be made or entered under `name`, where a row of an earlier run
     /// or something else may stand; a problem says why not.
-    pub(super) fn may_enter(&self, above: &DirNode, name: &Name, target: u32, recorded: Option<&Row>) -> bool {
-        let there = match above.open().and_then(|dir| crate::engine::copy::takeover::found(dir.stat_at(name))) {
+    pub(super) fn may_enter(&self, at: TargetName<'_>, recorded: Option<&Row>) -> bool {
+        let TargetName { above, name, target } = at;
+        let there = match above.open().and_then(|dir| found(dir.stat_at(name))) {
             Ok(there) => there,
             Err(errno) => {
-                self.target_failed(target, above.path().join(name), "look at", errno);
+                self.cx.target_failed(target, at.path(), "look at", errno);
                 return false;
             }
         };
@@ -94,19 +95,16 @@ impl Engine {
         match (there, finished) {
             (Some(there), _) if there.kind == Kind::Directory => true,
             (None, Some(_)) => {
-                self.problem(target, crate::engine::copy::takeover::gone(above.path().join(name)));
+                self.cx.problem(target, gone(at.path()));
                 false
             }
             (None, None) => true,
             (Some(there), Some(row)) => {
                 // A file that the source has turned into a directory.
                 row.standing(&there, above.disk) == Standing::AsRecorded
-                    || matches!(
-                        self.keep_changed(above, name, row, &there),
-                        crate::engine::copy::takeover::Verdict::Copy(_)
-                    )
+                    || matches!(self.precedence.keep_changed(at, row, &there), Judgement::Copy(_))
             }
-            (Some(there), None) => recorded.is_some() || self.may_replace_unrecorded(above, name, target, &there),
+            (Some(there), None) => recorded.is_some() || self.precedence.may_replace_unrecorded(at, &there),
         }
     }
 
@@ -119,12 +117,12 @@ impl Engine {
         dir: &TargetDir,
     ) -> Result<(), Errno> {
         if node.is_closed() {
-            self.apply_metadata(node, Holder::file(dir), &mut found.clone(), || node.path())?;
+            self.cx.apply_metadata(node, Holder::file(dir), &mut found.clone(), || node.path())?;
             if node.is_marked() {
                 mark::remove(Holder::file(dir))?;
             }
             if let Some(prior) = prior {
-                self.submit.send(Written::row(prior.clone(), node.file_system));
+                self.cx.submit.send(Written::row(prior.clone(), node.file_system));
             }
         }
         Ok(())
@@ -140,7 +138,7 @@ impl Engine {
         let differs = differences(&place, &node.path(), name, &row, &stat);
         let same = differs.is_empty() && wanted.lost == prior.wanted.lost && wanted.flags == prior.wanted.flags;
         if same {
-            self.submit.send(Written::row(row, node.file_system));
+            self.cx.submit.send(Written::row(row, node.file_system));
         }
         same
     }
@@ -148,10 +146,4 @@ impl Engine {
 
 fn moved(row: &Row, stat: &Stat) -> bool {
     row.wanted.mtime.is_some_and(|mtime| mtime != stat.mtime)
-}
-
-/// What somebody has changed beside the content.
-pub(crate) fn altered(mut problem: Problem) -> Problem {
-    problem.message.push_str("; somebody has changed it on the target, and --repair puts it right");
-    problem.told_by_row()
 }

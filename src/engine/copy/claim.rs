@@ -2,25 +2,21 @@
 //! kill leaves of it is known as this plan's by the next run: a mark on the inode, or,
 //! where the file system takes none, a row of the journal.
 
-use super::Engine;
-use super::node::{DirNode, PostVisit};
-use super::trust::{Guard, is_as_created};
+use super::dir_metadata::PostVisit;
+use super::directories::Directories;
+use super::guard::{Guard, is_as_created};
+use super::node::DirNode;
 use crate::base::path::RelPath;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, State};
-use crate::engine::meta::mark::{self, Binding, Mark, Was};
+use crate::engine::meta::mark::{self, Mark, Was};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::Stat;
 use crate::sys::xattr::Holder;
 use std::sync::Arc;
 
-impl Engine {
-    /// What an inode at `path` is marked with.
-    pub(super) fn binding(&self, path: &RelPath) -> Binding {
-        Binding::new(&self.plan.name, path)
-    }
-
+impl Directories {
     /// The mark of a directory that was found at `path`. One that is as its row says has none.
     pub(super) fn mark_of(
         &self,
@@ -32,13 +28,13 @@ impl Engine {
         if prior.is_some_and(|row| row.state == State::Done && (row.dst_ino, row.dst_ctime) == (stat.ino, stat.ctime)) {
             return Ok(Mark::None);
         }
-        mark::read(Holder::file(dir), || self.binding(&path()))
+        mark::read(Holder::file(dir), || self.cx.binding(&path()))
     }
 
     /// Marks a directory that was made where others may move names. False where that
     /// cannot be: then the journal has to know it before anything is made in it.
     pub(super) fn mark_created(&self, dir: &TargetDir, path: &RelPath) -> bool {
-        mark::set(Holder::file(dir), self.binding(path), Was::Created).is_ok()
+        mark::set(Holder::file(dir), self.cx.binding(path), Was::Created).is_ok()
     }
 
     /// A descriptor to make or rename something with. Before that closes the directory it
@@ -51,7 +47,7 @@ impl Engine {
         let reopen = || {
             if let Some(prior) = finished {
                 let row = Row { state: State::Open, verified: None, ..prior.clone() };
-                self.submit.send(Written::row(row, node.file_system));
+                self.cx.submit.send(Written::row(row, node.file_system));
             }
         };
         let mut told = false;
@@ -59,7 +55,7 @@ impl Engine {
             if !self.mark_closing(node, dir)? {
                 reopen();
                 // A directory that is new to the journal was announced when it was found.
-                self.submit.flush();
+                self.cx.submit.flush();
                 told = true;
             }
             Ok(())
@@ -90,7 +86,7 @@ impl Engine {
         {
             was = Was::Open { uid, gid, mode };
         }
-        let marked = mark::set(Holder::file(dir), self.binding(&node.path()), was).is_ok();
+        let marked = mark::set(Holder::file(dir), self.cx.binding(&node.path()), was).is_ok();
         if marked {
             node.set_marked();
         }

@@ -24,7 +24,7 @@ pub(crate) const DIRECT_MIN: u64 = 32 << 20;
 const LARGEST_BLOCK: u64 = 64 << 10;
 /// Why the content did not arrive.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Failure {
+pub(super) enum FillFailure {
     /// The source could not be read.
     Read(Errno),
     /// The target could not be written.
@@ -70,7 +70,7 @@ pub(super) fn fill(
     stat: &Stat,
     target: BorrowedFd<'_>,
     rate_limit: &RateLimit,
-) -> Result<Filled, Failure> {
+) -> Result<Filled, FillFailure> {
     with_buffer(|buffer| {
         let holes = stat.size.saturating_sub(stat.allocated);
         let hasher = ContentHasher::new(Algorithm::for_holes(holes));
@@ -80,12 +80,12 @@ pub(super) fn fill(
             // One read and one write were all of it.
         } else if holes > 0 || has_hole(source, stat.size)? {
             // The size first: a hole at the end then needs nothing more.
-            file::set_size(target, stat.size).map_err(Failure::Write)?;
+            file::set_size(target, stat.size).map_err(FillFailure::Write)?;
             fill.sparse(0, stat.size)?;
-        } else if stat.size >= DIRECT_MIN && is_direct(stat_fd(target).map_err(Failure::Write)?.dio_align) {
+        } else if stat.size >= DIRECT_MIN && is_direct(stat_fd(target).map_err(FillFailure::Write)?.dio_align) {
             fill.direct(stat.size)?;
         } else if fill.extent(0, u64::MAX)? != stat.size {
-            return Err(Failure::Length);
+            return Err(FillFailure::Length);
         }
         let hole_filled = is_hole_filled(target, fill.hole)?;
         Ok(Filled { digest: fill.hasher.finish(), bytes: fill.written, pending: fill.written, hole_filled })
@@ -94,7 +94,7 @@ pub(super) fn fill(
 
 /// Blocks for attributes, for the extent tree and reserved beyond the end are
 /// counted like data, so a file with as many blocks as bytes can have holes.
-pub(super) fn has_hole(source: BorrowedFd<'_>, size: u64) -> Result<bool, Failure> {
+pub(super) fn has_hole(source: BorrowedFd<'_>, size: u64) -> Result<bool, FillFailure> {
     if size == 0 {
         return Ok(false);
     }
@@ -102,7 +102,7 @@ pub(super) fn has_hole(source: BorrowedFd<'_>, size: u64) -> Result<bool, Failur
         Ok(data) => Ok(data.is_none_or(|(start, end)| start > 0 || end < size)),
         // A file system that cannot say has none to keep.
         Err(errno) if errno == Errno::INVAL || is_absent(errno) => Ok(false),
-        Err(errno) => Err(Failure::Read(errno)),
+        Err(errno) => Err(FillFailure::Read(errno)),
     }
 }
 
@@ -122,7 +122,7 @@ fn may_have_holes(data: &[u8]) -> bool {
 impl<H: Sink> Fill<'_, H> {
     /// Copies a file that fits the buffer with one read and one write. False, with
     /// nothing written, when it is not of the size that `stat` says, or may have holes.
-    fn small(&mut self, stat: &Stat) -> Result<bool, Failure> {
+    fn small(&mut self, stat: &Stat) -> Result<bool, FillFailure> {
         let size = usize::try_from(stat.size).unwrap_or(usize::MAX);
         let want = size.max(1).next_multiple_of(ALIGN).min(self.buffer.len());
         // Through the cache, pages would be made, filled, copied once and never looked at again.
@@ -130,7 +130,7 @@ impl<H: Sink> Fill<'_, H> {
         let got = self.read_small(want, size, direct)?;
         if got != size || may_have_holes(&self.buffer[..got]) {
             if direct {
-                file::set_direct(self.source, false).map_err(Failure::Read)?;
+                file::set_direct(self.source, false).map_err(FillFailure::Read)?;
             }
             return Ok(false);
         }
@@ -140,7 +140,7 @@ impl<H: Sink> Fill<'_, H> {
 
     /// Reads until `size` bytes or the end are there. What is asked for beyond those,
     /// `want` in all, is seen only if the file has grown.
-    fn read_small(&mut self, want: usize, size: usize, mut direct: bool) -> Result<usize, Failure> {
+    fn read_small(&mut self, want: usize, size: usize, mut direct: bool) -> Result<usize, FillFailure> {
         let mut got = 0;
         loop {
             match file::read_once(self.source, &mut self.buffer[got..want], got as u64) {
@@ -149,9 +149,9 @@ impl<H: Sink> Fill<'_, H> {
                 // A short read ends where no direct one can begin.
                 Err(Errno::INVAL) if direct => {
                     direct = false;
-                    file::set_direct(self.source, false).map_err(Failure::Read)?;
+                    file::set_direct(self.source, false).map_err(FillFailure::Read)?;
                 }
-                Err(errno) => return Err(Failure::Read(errno)),
+                Err(errno) => return Err(FillFailure::Read(errno)),
             }
             if got >= size {
                 return Ok(got);
@@ -160,23 +160,23 @@ impl<H: Sink> Fill<'_, H> {
     }
 
     /// Hashes the first `length` bytes of the buffer and writes them at `at`.
-    fn put(&mut self, length: usize, at: u64) -> Result<(), Failure> {
+    fn put(&mut self, length: usize, at: u64) -> Result<(), FillFailure> {
         self.rate_limit.wait(length as u64);
         self.hasher.update(&self.buffer[..length]);
-        file::write_full(self.target, &self.buffer[..length], at).map_err(Failure::Write)?;
+        file::write_full(self.target, &self.buffer[..length], at).map_err(FillFailure::Write)?;
         self.written += length as u64;
         Ok(())
     }
 
     /// Copies from `at` up to `end` or the end of the file; returns where it stopped.
-    pub(super) fn extent(&mut self, mut at: u64, end: u64) -> Result<u64, Failure> {
+    pub(super) fn extent(&mut self, mut at: u64, end: u64) -> Result<u64, FillFailure> {
         while at < end {
             if self.rate_limit.is_stopped() {
-                return Err(Failure::Stopped);
+                return Err(FillFailure::Stopped);
             }
             let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(self.buffer.len());
             let want = self.rate_limit.request(want);
-            let got = file::read_full(self.source, &mut self.buffer[..want], at).map_err(Failure::Read)?;
+            let got = file::read_full(self.source, &mut self.buffer[..want], at).map_err(FillFailure::Read)?;
             if got > 0 {
                 if self.direct && got % ALIGN != 0 {
                     self.buffered()?;
@@ -192,17 +192,17 @@ impl<H: Sink> Fill<'_, H> {
     }
 
     /// Copies the data from `at` to `end` and skips the holes.
-    pub(super) fn sparse(&mut self, mut at: u64, end: u64) -> Result<(), Failure> {
+    pub(super) fn sparse(&mut self, mut at: u64, end: u64) -> Result<(), FillFailure> {
         while at < end {
             if self.rate_limit.is_stopped() {
-                return Err(Failure::Stopped);
+                return Err(FillFailure::Stopped);
             }
-            let Some((from, to)) = file::next_data(self.source, at).map_err(Failure::Read)? else { break };
+            let Some((from, to)) = file::next_data(self.source, at).map_err(FillFailure::Read)? else { break };
             let (from, to) = (from.min(end), to.min(end));
             self.skip_hole(at, from);
             at = self.extent(from, to)?;
             if at < to {
-                return Err(Failure::Length);
+                return Err(FillFailure::Length);
             }
         }
         self.skip_hole(at, end);
@@ -217,41 +217,41 @@ impl<H: Sink> Fill<'_, H> {
         }
     }
 
-    fn direct(&mut self, size: u64) -> Result<(), Failure> {
+    fn direct(&mut self, size: u64) -> Result<(), FillFailure> {
         match file::reserve(self.target, size) {
             Ok(()) | Err(Errno::OPNOTSUPP) => {}
-            Err(errno) => return Err(Failure::Write(errno)),
+            Err(errno) => return Err(FillFailure::Write(errno)),
         }
         // An advice that fails costs only speed.
         file::read_sequentially(self.source).ok();
         if file::set_direct(self.target, true).is_err() {
-            return if self.extent(0, u64::MAX)? == size { Ok(()) } else { Err(Failure::Length) };
+            return if self.extent(0, u64::MAX)? == size { Ok(()) } else { Err(FillFailure::Length) };
         }
         self.direct = true;
         let whole = size - size % ALIGN as u64;
         let at = self.extent(0, whole)?;
         self.buffered()?;
         if self.extent(at, u64::MAX)? != size {
-            return Err(Failure::Length);
+            return Err(FillFailure::Length);
         }
         // The source of a large file is not read again: its pages would only push out others'.
         file::evict(self.source).ok();
         Ok(())
     }
 
-    pub(super) fn buffered(&mut self) -> Result<(), Failure> {
+    pub(super) fn buffered(&mut self) -> Result<(), FillFailure> {
         self.direct = false;
-        file::set_direct(self.target, false).map_err(Failure::Write)
+        file::set_direct(self.target, false).map_err(FillFailure::Write)
     }
 }
 
 /// Asks the target whether the first hole that any block size can hold is one.
-pub(super) fn is_hole_filled(target: BorrowedFd<'_>, hole: Option<u64>) -> Result<bool, Failure> {
+pub(super) fn is_hole_filled(target: BorrowedFd<'_>, hole: Option<u64>) -> Result<bool, FillFailure> {
     let Some(at) = hole else { return Ok(false) };
     match file::next_data(target, at) {
         Ok(data) => Ok(data.is_some_and(|(from, _)| from == at)),
         Err(errno) if errno == Errno::INVAL || is_absent(errno) => Ok(false),
-        Err(errno) => Err(Failure::Write(errno)),
+        Err(errno) => Err(FillFailure::Write(errno)),
     }
 }
 

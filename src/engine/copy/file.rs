@@ -2,148 +2,136 @@
 //! (0600), copy and hash, look at the source again, owner, attributes, times,
 //! mode, hand to the epoch.
 
+use super::context::{AppliedMetadata, Context};
 use super::create::make_beside;
-use super::data::{Failure, Filled};
-use super::dir::OpenDir;
-use super::large::{Values, is_chunked};
-use super::link::{Copied, Outcome, Place as LinkPlace};
-use super::node::DirNode;
-use super::settled::{Look, QUIET, TICK, look, until_settled};
-use super::{AppliedMetadata, Engine, data};
+use super::data::{self, FillFailure, Filled};
+use super::directories::Directories;
+use super::entry::Entry;
+use super::hand_in::hand_in;
+use super::immutable::ImmutableFlags;
+use super::job::{Created, FileJob, OpenSource};
+use super::large::{ChunkedFiles, Values, is_chunked};
+use super::link::CopyResult;
+use super::rules::Rules;
+use super::settled::{QUIET, SourceLook, TICK, look, until_settled};
+use super::source::SourceTree;
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::reread;
 use crate::engine::events::counters::add;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Unpreserved;
-use crate::engine::journal::epoch::{Permit, Replace, Written};
+use crate::engine::journal::epoch::{Permit, Written};
 use crate::engine::journal::{Row, SourceId, State};
 use crate::engine::meta::mark::Was;
 use crate::engine::meta::{self, Attributes, Wanted, mark};
 use crate::engine::volume::Volume;
 use crate::sys::dir::TargetDir;
 use crate::sys::raw::close;
-use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::stat::{Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, file};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use std::sync::Arc;
 
 /// A source that changes while it is read is read this often.
 const ATTEMPTS: u32 = 3;
 
-/// A new file on the target: 0600, ours alone.
-pub(super) struct Created {
-    pub(super) fd: OwnedFd,
-    /// Its name until it is durable, when its own name is taken.
-    pub(super) temporary: Option<Name>,
-    /// It is not new: a finished file in its place, of which some chunks are bad.
-    pub(super) mended: bool,
-    /// It has a mark, which must go at its end.
-    pub(super) marked: bool,
-    /// What it will replace.
-    pub(super) stands: Option<Stat>,
-}
-
 /// Files with at least this many bytes of data are marked before they get room: what a kill
 /// leaves of a smaller one is no room that anybody misses.
 const MARKED: u64 = 1 << 20;
 
-/// A source file, open, and what it looked like when it was opened.
-pub(super) struct Source {
-    pub(super) fd: OwnedFd,
-    pub(super) stat: Stat,
+/// Copies regular files.
+pub(super) struct Files {
+    pub(super) cx: Arc<Context>,
+    pub(super) source: Arc<SourceTree>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) directories: Arc<Directories>,
+    pub(super) flags: Arc<ImmutableFlags>,
+    pub(super) chunked: ChunkedFiles,
 }
 
-impl Engine {
-    /// Copies the open `source` to `name`, whatever its links.
-    pub(super) fn copy_file(
-        &self,
-        dir: &OpenDir,
-        name: &Name,
-        source: &Source,
-        mut own: crate::engine::copy::Override,
-    ) -> Outcome {
-        let node = &dir.node;
-        let Ok(parent) =
-            self.open_to_fill(node).map_err(|e| self.target_failed(node.target, node.path(), "open the directory", e))
+impl Files {
+    /// Copies the open `source`, whatever its links.
+    pub(super) fn copy(&self, entry: &Entry<'_>, source: &OpenSource) -> CopyResult {
+        let (node, name, mut own) = (entry.node(), entry.name, entry.own);
+        let Ok(parent) = self
+            .directories
+            .open_to_fill(node)
+            .map_err(|e| self.cx.target_failed(node.target, node.path(), "open the directory", e))
         else {
-            return Outcome::No;
+            return CopyResult::Failed;
         };
         let chunked = is_chunked(&source.stat);
-        let made = self.submit.room_made();
-        let unfinished = if chunked { self.unfinished(dir, name, &parent, source) } else { None };
+        let made = self.cx.submit.room_made();
+        let unfinished = if chunked { self.chunked.unfinished(entry, &parent, source) } else { None };
         // Chunks have permits of their own.
         let dirty = source.stat.size.min(source.stat.allocated);
-        let mut permit = (!chunked).then(|| self.submit.gate.acquire(dirty));
+        let mut permit = (!chunked).then(|| self.cx.submit.gate.acquire(dirty));
         let (mut created, values) = match unfinished {
             Some(unfinished) => unfinished,
-            None => match self.create(node, &parent, name, dirty).or_else(|errno| {
-                let again = self.submit.makes_room(errno, made);
-                if again { self.create(node, &parent, name, dirty) } else { Err(errno) }
+            None => match self.create(entry, &parent, dirty).or_else(|errno| {
+                let again = self.cx.submit.makes_room(errno, made);
+                if again { self.create(entry, &parent, dirty) } else { Err(errno) }
             }) {
                 Ok(created) => (created, Values::new()),
                 Err(errno) => {
-                    self.target_failed(node.target, node.path().join(name), "create the file", errno);
-                    return Outcome::No;
+                    self.cx.target_failed(node.target, entry.path(), "create the file", errno);
+                    return CopyResult::Failed;
                 }
             },
         };
         created.stands = own.stands.filter(|_| created.temporary.is_some());
-        match self.fill(dir, name, source, &created, values, &mut permit) {
+        let job = FileJob { entry, source, created: &created };
+        match self.fill(job, values, &mut permit) {
             Filling::Done(content) => {
                 if let Some(temporary) = &created.temporary
                     && let Err(errno) = self
-                        .lift_immutable_at(&parent, node.id, name)
+                        .flags
+                        .lift_at(&parent, node.id, name)
                         .and_then(|()| look_again(&parent, name, &mut own.stands))
                 {
-                    self.target_failed(node.target, node.path().join(name), "lift the flags", errno);
+                    self.cx.target_failed(node.target, entry.path(), "lift the flags", errno);
                     // What stays is 0600, and the next attempt finds it by its name.
                     parent.unlink(temporary).ok();
-                    return Outcome::No;
+                    return CopyResult::Failed;
                 }
-                let volume = self.volume_of(dir, &source.stat, || Ok(&source.fd));
-                self.finish_file(dir, name, Finished { content: *content, volume, created, permit, own })
+                let volume = self.source.volume_of(entry.dir, &source.stat, || Ok(&source.fd));
+                self.finish(&entry.with(own), FilledFile { content: *content, volume, created, permit })
             }
             // The journal knows its chunks, and it is 0600.
-            Filling::Unfinished => Outcome::No,
+            Filling::Unfinished => CopyResult::Failed,
             Filling::Nothing => {
                 // What is half there must not look like a file: gone, unless even that fails, then 0600.
                 if !created.mended {
                     parent.unlink(created.temporary.as_ref().unwrap_or(name)).ok();
                 }
-                Outcome::No
+                CopyResult::Failed
             }
         }
     }
 
     /// Makes the file, and marks it as ours before it takes much room.
-    fn create(&self, node: &DirNode, dir: &TargetDir, name: &Name, bytes: u64) -> Result<Created, Errno> {
+    fn create(&self, entry: &Entry<'_>, dir: &TargetDir, bytes: u64) -> Result<Created, Errno> {
+        let (node, name) = (entry.node(), entry.name);
         let (fd, temporary) = make_beside(dir, name, node.fresh, |name| dir.make_file(name))?;
         let marked = bytes >= MARKED
             && !node.disk.bare
-            && mark::set(Holder::file(&fd), self.binding(&node.path().join(name)), Was::Created).is_ok();
+            && mark::set(Holder::file(&fd), self.cx.binding(&entry.path()), Was::Created).is_ok();
         Ok(Created { fd, temporary, mended: false, marked, stands: None })
     }
 
     /// Copies the content until the source holds still.
-    fn fill(
-        &self,
-        dir: &OpenDir,
-        name: &Name,
-        source: &Source,
-        created: &Created,
-        mut values: Values,
-        permit: &mut Option<Permit>,
-    ) -> Filling {
-        let path = || dir.node.path().join(name);
-        let target = dir.node.target;
+    fn fill(&self, job: FileJob<'_>, mut values: Values, permit: &mut Option<Permit>) -> Filling {
+        let FileJob { entry, source, created } = job;
+        let path = || entry.path();
+        let (node, target) = (entry.node(), entry.node().target);
         let unreadable = |errno| {
-            self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "look at again", errno));
+            self.cx.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "look at again", errno));
             Filling::Nothing
         };
-        let driver = self.drivers.of(source.stat.dev, &source.fd);
-        let Look { stat: mut before, mut settled } = match look(source, source.stat) {
+        let driver = self.source.drivers.of(source.stat.dev, &source.fd);
+        let SourceLook { stat: mut before, mut settled } = match look(source, source.stat) {
             Ok(look) => look,
             Err(errno) => return unreadable(errno),
         };
@@ -155,18 +143,18 @@ impl Engine {
             values.clear();
             // A half that was taken up again holds another state.
             if is_chunked(&source.stat)
-                && let Err(errno) = self.empty(dir, name, created)
+                && let Err(errno) = self.chunked.empty(entry, created)
             {
-                self.target_failed(target, path(), "truncate", errno);
+                self.cx.target_failed(target, path(), "truncate", errno);
                 return Filling::Nothing;
             }
         }
         for attempt in 1.. {
-            let made = self.submit.room_made();
+            let made = self.cx.submit.room_made();
             // Read before the content: if the ctime still stands afterwards, they belong together.
-            let attributes = self.source_attributes(target, Holder::file(&source.fd), &before, || dir.beside(), path);
+            let attributes = self.source.attributes_of(entry, Holder::file(&source.fd), &before);
             if attempt == 1 && !created.mended {
-                meta::apply_at_creation(&created.fd, attributes.flags, dir.node.handed);
+                meta::apply_at_creation(&created.fd, attributes.flags, node.handed);
             }
             let chunked = is_chunked(&before);
             // Pages of the cache may be older than the stat.
@@ -178,9 +166,9 @@ impl Engine {
             let filled = if chunked {
                 // One that grew to this size must not hold what its chunks wait for.
                 drop(permit.take());
-                self.fill_chunks(dir, name, source, &before, created, std::mem::take(&mut values))
+                self.chunked.fill(job, &before, std::mem::take(&mut values))
             } else {
-                data::fill(source.fd.as_fd(), &before, created.fd.as_fd(), &self.rate_limit)
+                data::fill(source.fd.as_fd(), &before, created.fd.as_fd(), &self.cx.rate_limit)
             };
             let twice = !settled || driver.may_hide_changes(&before);
             let filled = if twice { self.read_again(source, &before, filled) } else { filled };
@@ -198,53 +186,55 @@ impl Engine {
             let mut again = attempt < ATTEMPTS;
             match filled {
                 Ok(filled) if still => {
-                    add(&self.drivers.read_twice, u64::from(twice && settled));
-                    return Filling::Done(Box::new(Content { stat: before, attributes, filled }));
+                    add(&self.source.drivers.read_twice, u64::from(twice && settled));
+                    return Filling::Done(Box::new(StillContent { stat: before, attributes, filled }));
                 }
-                Err(Failure::Stopped) if chunked && still => return Filling::Unfinished,
-                Err(Failure::Stopped) => return Filling::Nothing,
+                Err(FillFailure::Stopped) if chunked && still => return Filling::Unfinished,
+                Err(FillFailure::Stopped) => return Filling::Nothing,
                 // Replacements that were not in place yet took their room twice.
-                Err(Failure::Write(errno)) if !created.mended && still && self.submit.makes_room(errno, made) => {
+                Err(FillFailure::Write(errno))
+                    if !created.mended && still && self.cx.submit.makes_room(errno, made) =>
+                {
                     again = true;
                 }
-                Err(Failure::Write(errno)) => {
-                    self.target_failed(target, path(), "write", errno);
-                    let keep = chunked && still && self.stop.is_set();
+                Err(FillFailure::Write(errno)) => {
+                    self.cx.target_failed(target, path(), "write", errno);
+                    let keep = chunked && still && self.cx.stop.is_set();
                     return if keep { Filling::Unfinished } else { Filling::Nothing };
                 }
-                Err(Failure::Read(errno)) if still => {
+                Err(FillFailure::Read(errno)) if still => {
                     let mut problem = Problem::failed(path(), ProblemKind::Unreadable, "read the source", errno);
                     if chunked && !created.mended {
                         problem.message.push_str("; what could be read stays under its name, unfinished and 0600, and the next run goes on with it");
                     }
-                    self.problem(target, problem);
+                    self.cx.problem(target, problem);
                     // What could be read of a large file need not be read again.
                     return if chunked { Filling::Unfinished } else { Filling::Nothing };
                 }
-                Err(Failure::Length) if still && attempt == ATTEMPTS => {
+                Err(FillFailure::Length) if still && attempt == ATTEMPTS => {
                     let message = format!(
                         "the source's file system says that it has {} bytes, and reading gives fewer or more; not copied",
                         before.size
                     );
-                    self.problem(target, Problem::new(path(), ProblemKind::Unreadable, message));
+                    self.cx.problem(target, Problem::new(path(), ProblemKind::Unreadable, message));
                     return Filling::Nothing;
                 }
-                Ok(_) | Err(Failure::Read(_) | Failure::Length | Failure::Differs) => {}
+                Ok(_) | Err(FillFailure::Read(_) | FillFailure::Length | FillFailure::Differs) => {}
             }
             // What is mended must not become a mixture of two states of the source.
             if !again || created.mended {
                 return self.never_still(target, path(), attempt);
             }
-            let emptied = if chunked { self.empty(dir, name, created) } else { file::set_size(&created.fd, 0) };
+            let emptied = if chunked { self.chunked.empty(entry, created) } else { file::set_size(&created.fd, 0) };
             if let Err(errno) = emptied {
-                self.target_failed(target, path(), "truncate", errno);
+                self.cx.target_failed(target, path(), "truncate", errno);
                 return Filling::Nothing;
             }
             // As it was opened: the next attempt may see it larger, or with holes.
             if let Err(errno) = file::set_direct(&source.fd, false) {
                 return unreadable(errno);
             }
-            Look { stat: before, settled } = match look(source, after) {
+            SourceLook { stat: before, settled } = match look(source, after) {
                 Ok(look) => look,
                 Err(errno) => return unreadable(errno),
             };
@@ -253,16 +243,21 @@ impl Engine {
     }
 
     /// Reads the source a second time; it counts as changed when that gives other bytes.
-    fn read_again(&self, source: &Source, stat: &Stat, filled: Result<Filled, Failure>) -> Result<Filled, Failure> {
+    fn read_again(
+        &self,
+        source: &OpenSource,
+        stat: &Stat,
+        filled: Result<Filled, FillFailure>,
+    ) -> Result<Filled, FillFailure> {
         let filled = filled?;
         // The first reading may have gone past the cache, block by block.
-        file::set_direct(&source.fd, false).map_err(Failure::Read)?;
-        match reread::digest(source.fd.as_fd(), stat, reread::CachedPages::MayBeOld, &self.rate_limit)
-            .map_err(Failure::Read)?
+        file::set_direct(&source.fd, false).map_err(FillFailure::Read)?;
+        match reread::digest(source.fd.as_fd(), stat, reread::CachedPages::MayBeOld, &self.cx.rate_limit)
+            .map_err(FillFailure::Read)?
         {
             Some(digest) if digest == filled.digest => Ok(filled),
-            Some(_) => Err(Failure::Differs),
-            None => Err(Failure::Stopped),
+            Some(_) => Err(FillFailure::Differs),
+            None => Err(FillFailure::Stopped),
         }
     }
 
@@ -271,19 +266,19 @@ impl Engine {
             "the source changed while it was read ({attempts} times) and was not copied; \
              stop what writes to it, or mount the backup read-only, and run again"
         );
-        self.problem(target, Problem::new(path, ProblemKind::ChangedSource, message));
+        self.cx.problem(target, Problem::new(path, ProblemKind::ChangedSource, message));
         Filling::Nothing
     }
 
-    fn finish_file(&self, dir: &OpenDir, name: &Name, done: Finished) -> Outcome {
-        let node = &dir.node;
-        let path = || node.path().join(name);
-        let Content { stat: source, attributes, filled } = done.content;
+    fn finish(&self, entry: &Entry<'_>, done: FilledFile) -> CopyResult {
+        let (node, name, own) = (entry.node(), entry.name, entry.own);
+        let path = || entry.path();
+        let StillContent { stat: source, attributes, filled } = done.content;
         let id = SourceId::of_whole(&source, &done.volume, &attributes);
-        let mut wanted = Wanted::from_source(&source, attributes, &self.options.keep);
-        let fixup = self.put_plan_over_leaf(&mut wanted, done.own, dir, name, &source);
+        let mut wanted = Wanted::from_source(&source, attributes, &self.cx.options.keep);
+        let fixup = self.rules.put_over_leaf(&mut wanted, entry, &source);
         let holder = Holder::file(&done.created.fd);
-        let applied = self.apply_metadata(node, holder, &mut wanted, path);
+        let applied = self.cx.apply_metadata(node, holder, &mut wanted, path);
         let unmarked = |applied: AppliedMetadata| {
             if !done.created.marked {
                 return Ok(applied);
@@ -294,22 +289,22 @@ impl Engine {
         let AppliedMetadata { stat: target, whole } = match applied.and_then(unmarked) {
             Ok(applied) => applied,
             Err(errno) => {
-                self.target_failed(node.target, path(), "finish the copy", errno);
-                return Outcome::No;
+                self.cx.target_failed(node.target, path(), "finish the copy", errno);
+                return CopyResult::Failed;
             }
         };
         if filled.hole_filled && wanted.lost.insert(Unpreserved::Holes) {
-            self.lost(node, path(), Unpreserved::Holes);
+            self.cx.lost(node, path(), Unpreserved::Holes);
         }
-        done.own.apart.map(|unpreserved| wanted.lost.insert(unpreserved));
-        self.note_rights(&wanted, path);
-        fixup.into_iter().for_each(|f| self.fixup_changed(f));
+        own.apart.map(|unpreserved| wanted.lost.insert(unpreserved));
+        self.cx.note_rights(&wanted, path);
+        fixup.into_iter().for_each(|f| self.rules.fixup_changed(f));
         if let Err(errno) = close(done.created.fd) {
-            self.target_failed(node.target, path(), "close", errno);
-            return Outcome::No;
+            self.cx.target_failed(node.target, path(), "close", errno);
+            return CopyResult::Failed;
         }
-        let index = done.own.target_in(node);
-        let tally = self.tally(index);
+        let index = entry.target();
+        let tally = self.cx.tally(index);
         add(&tally.copied, 1);
         add(&tally.copied_bytes, filled.bytes);
         let row = Row {
@@ -321,7 +316,7 @@ impl Engine {
             size: source.size,
             rdev: 0,
             nlink: source.nlink,
-            source: id.filter(|_| whole && !done.own.stopgap),
+            source: id.filter(|_| whole && !own.stopgap),
             dst_ino: target.ino,
             dst_ctime: target.ctime,
             allocated: target.allocated,
@@ -331,51 +326,9 @@ impl Engine {
             wanted,
             verified: None,
         };
-        let replace = done.created.temporary.map(|temporary| node.replacing(temporary, name, done.own.stands));
-        self.hand_in(node, name, row, filled.pending, replace, done.permit)
-    }
-
-    /// Gives a finished entry to the epoch; comes back with what its further names link to.
-    pub(super) fn hand_in(
-        &self,
-        node: &Arc<DirNode>,
-        name: &Name,
-        row: Row,
-        bytes: u64,
-        replace: Option<Replace>,
-        permit: Option<Permit>,
-    ) -> Outcome {
-        let copied = (row.nlink > 1).then(|| Copied {
-            place: LinkPlace::Node(Arc::clone(node)),
-            name: replace.as_ref().map_or(name, |r| &r.temporary).clone(),
-            row: Arc::new(row.clone()),
-        });
+        let replace = done.created.temporary.map(|temporary| node.replacing(temporary, name, own.stands));
         let written = Written::row(row, node.file_system).replacing(replace);
-        self.submit.send(Written { bytes, permit, ..written });
-        Outcome::Yes(copied)
-    }
-
-    /// Opens a regular file of the source. A problem is reported and gives `None`.
-    pub(super) fn open_source(&self, dir: &OpenDir, name: &Name) -> Option<Source> {
-        let path = || dir.node.path().join(name);
-        let target = dir.node.target;
-        let opened = dir.src.open_file(dir.in_source(name)).and_then(|fd| stat_fd(&fd).map(|stat| Source { fd, stat }));
-        match opened {
-            Ok(source) if source.stat.kind == Kind::File => Some(source),
-            Ok(source) => {
-                let message = format!("the source changed: {} took the file's place", source.stat.kind.words());
-                self.problem(target, Problem::new(path(), ProblemKind::ChangedSource, message));
-                None
-            }
-            Err(errno @ (Errno::NOENT | Errno::LOOP | Errno::NXIO)) => {
-                self.problem(target, Problem::failed(path(), ProblemKind::ChangedSource, "open the source", errno));
-                None
-            }
-            Err(errno) => {
-                self.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "open the source", errno));
-                None
-            }
-        }
+        hand_in(&self.cx.submit, entry, Written { bytes: filled.pending, permit: done.permit, ..written })
     }
 }
 
@@ -392,17 +345,17 @@ fn look_again(dir: &TargetDir, name: &Name, stands: &mut Option<Stat>) -> Result
     Ok(())
 }
 
-fn ends_as_said(source: &Source, stat: &Stat, filled: Result<Filled, Failure>) -> Result<Filled, Failure> {
+fn ends_as_said(source: &OpenSource, stat: &Stat, filled: Result<Filled, FillFailure>) -> Result<Filled, FillFailure> {
     let filled = filled?;
-    match reread::ends_as_said(source.fd.as_fd(), stat).map_err(Failure::Read)? {
+    match reread::ends_as_said(source.fd.as_fd(), stat).map_err(FillFailure::Read)? {
         true => Ok(filled),
-        false => Err(Failure::Length),
+        false => Err(FillFailure::Length),
     }
 }
 
 /// What came of filling a file.
 enum Filling {
-    Done(Box<Content>),
+    Done(Box<StillContent>),
     /// The run is ending; the chunks that are there stay for the next one.
     Unfinished,
     /// Nothing to keep; a problem says why, or the run is ending.
@@ -410,16 +363,16 @@ enum Filling {
 }
 
 /// A source that holds still, and what was read from it.
-struct Content {
+struct StillContent {
     stat: Stat,
     attributes: Attributes,
     filled: Filled,
 }
 
-struct Finished {
-    content: Content,
+/// A file that has its content, and neither its metadata nor a row.
+struct FilledFile {
+    content: StillContent,
     volume: Arc<Volume>,
     created: Created,
     permit: Option<Permit>,
-    own: crate::engine::copy::Override,
 }

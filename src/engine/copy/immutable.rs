@@ -2,7 +2,7 @@
 //! children and every other attribute, so they are set when all else is done and
 //! durable, and lifted again from what an earlier run set when it must change.
 
-use super::Engine;
+use super::context::Context;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
@@ -15,33 +15,44 @@ use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::{Errno, flags, leads_nowhere};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::OFlags;
+use std::sync::Arc;
 
 /// Rows that are read at once.
 const PAGE: u32 = 512;
 
-impl Engine {
+/// Sets these flags last of all, and lifts those that a run of this plan has set.
+pub(super) struct ImmutableFlags {
+    cx: Arc<Context>,
+}
+
+impl ImmutableFlags {
+    pub(super) fn new(cx: &Arc<Context>) -> Self {
+        Self { cx: Arc::clone(cx) }
+    }
+
     /// Sets the flags on every finished entry that shall have them.
-    pub(super) fn set_immutable(&self) {
-        if self.stop.is_set() {
+    pub(super) fn set_all(&self) {
+        if self.cx.stop.is_set() {
             return;
         }
-        self.submit.flush();
-        let Some(reader) = self.ask(self.journal.reader()) else { return };
+        self.cx.submit.flush();
+        let Some(reader) = self.cx.records.ask(self.cx.records.journal.reader()) else { return };
         let mut after = (-1, Vec::new());
-        while let Some(page) = self.ask(reader.immutable_page((after.0, &after.1), PAGE)) {
+        while let Some(page) = self.cx.records.ask(reader.immutable_page((after.0, &after.1), PAGE)) {
             let Some(last) = page.last() else { return };
             after = (last.dir, last.name.clone());
             for row in page {
-                let (Some(parent), Ok(name)) = (self.ask(reader.path_of(row.dir)), Name::new(&row.name)) else {
+                let (Some(parent), Ok(name)) = (self.cx.records.ask(reader.path_of(row.dir)), Name::new(&row.name))
+                else {
                     return;
                 };
                 let (path, target, wanted) = (parent.join(&name), row.target, row.wanted.flags);
-                let set = self.open_target(&parent).and_then(|dir| self.set_on(&dir, &name, row, &path));
+                let set = self.cx.open_target(&parent).and_then(|dir| self.set_on(&dir, &name, row, &path));
                 // Gone, or another type: verification says so, or nobody asks for it any more.
                 let Err(errno) = set.or_else(|e| if leads_nowhere(e) { Ok(()) } else { Err(e) }) else { continue };
                 for flag in wanted.and(Flags::IMMUTABLE_OR_APPEND).each().map(|flag| flag.to_string()) {
                     let failed = Problem::failed(path.clone(), ProblemKind::Flags, &format!("set flag {flag}"), errno);
-                    self.problem(target, failed.about(flag.as_bytes()));
+                    self.cx.problem(target, failed.about(flag.as_bytes()));
                 }
             }
         }
@@ -54,7 +65,7 @@ impl Engine {
         if stat_fd(&fd)?.ino != row.dst_ino {
             return Ok(());
         }
-        let (file_system, disk) = self.file_system(dir)?;
+        let (file_system, disk) = self.cx.file_system(dir)?;
         let set = flags::get(&fd).and_then(|now| {
             let missing = !wanted.without(now).is_empty();
             if missing { flags::set(&fd, now.or(wanted)) } else { Err(Errno::ALREADY) }
@@ -67,27 +78,16 @@ impl Engine {
                 row.wanted.given_up = row.wanted.given_up.or(wanted);
                 row.wanted.flags = row.wanted.flags.without(Flags::IMMUTABLE_OR_APPEND);
                 let problem = Problem::failed(path.clone(), ProblemKind::Flags, "set flags", errno);
-                self.problem(row.target, problem.of_disk(disk.dev, Unpreserved::Flags));
+                self.cx.problem(row.target, problem.of_disk(disk.dev, Unpreserved::Flags));
             }
             Err(errno) => return Err(errno),
         }
-        self.submit.send(Written::row(row, file_system));
+        self.cx.submit.send(Written::row(row, file_system));
         Ok(())
     }
 
-    /// Lifts the flags from an entry that must be replaced or filled, if an
-    /// earlier run of this plan set them; anybody else's stay.
-    pub(super) fn lift_immutable(&self, fd: impl AsFd, stat: &Stat, row: Option<&Row>) -> Result<(), Errno> {
-        let ours = row
-            .is_some_and(|row| row.dst_ino == stat.ino && !row.wanted.flags.and(Flags::IMMUTABLE_OR_APPEND).is_empty());
-        if ours && stat.is_immutable_or_append() {
-            flags::get(fd.as_fd()).and_then(|now| flags::set(fd, now.without(Flags::IMMUTABLE_OR_APPEND)))?;
-        }
-        Ok(())
-    }
-
-    /// The same for `name`, which is about to be replaced.
-    pub(super) fn lift_immutable_at(&self, dir: &TargetDir, above: i64, name: &Name) -> Result<(), Errno> {
+    /// Does what [`lift`] does to `name`, which is about to be replaced.
+    pub(super) fn lift_at(&self, dir: &TargetDir, above: i64, name: &Name) -> Result<(), Errno> {
         let stat = match dir.stat_at(name) {
             Err(Errno::NOENT) => return Ok(()),
             stat => stat?,
@@ -95,13 +95,24 @@ impl Engine {
         if stat.kind != Kind::File || !stat.is_immutable_or_append() {
             return Ok(());
         }
-        let row = self.with_reader(|reader| Some(self.ask(reader?.find(above, name)).flatten()));
+        let row = self.cx.records.with_reader(|reader| Some(self.cx.records.ask(reader?.find(above, name)).flatten()));
         let Some(row) = row else { return Ok(()) };
         // Of what was opened: the name may mean another inode by now.
         let fd = open(dir, name, stat.kind)?;
         let stat = stat_fd(&fd)?;
-        self.lift_immutable(fd, &stat, row.as_ref())
+        lift(fd, &stat, row.as_ref())
     }
+}
+
+/// Lifts the flags from an entry that must be replaced or filled, if an
+/// earlier run of this plan set them; anybody else's stay.
+pub(super) fn lift(fd: impl AsFd, stat: &Stat, row: Option<&Row>) -> Result<(), Errno> {
+    let ours =
+        row.is_some_and(|row| row.dst_ino == stat.ino && !row.wanted.flags.and(Flags::IMMUTABLE_OR_APPEND).is_empty());
+    if ours && stat.is_immutable_or_append() {
+        flags::get(fd.as_fd()).and_then(|now| flags::set(fd, now.without(Flags::IMMUTABLE_OR_APPEND)))?;
+    }
+    Ok(())
 }
 
 fn open(dir: &TargetDir, name: &Name, kind: Kind) -> Result<OwnedFd, Errno> {

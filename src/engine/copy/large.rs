@@ -6,14 +6,18 @@
 //! multiple of the block comes by itself at the end, through the cache: its tail
 //! cannot go with `O_DIRECT`, and nothing else is written then.
 
-use super::Engine;
-use super::data::{Failure, Fill, Filled, has_hole, is_direct, is_hole_filled};
-use super::dir::OpenDir;
-use super::file::{Created, Source};
+use super::context::Context;
+use super::data::{Fill, FillFailure, Filled, has_hole, is_direct, is_hole_filled};
+use super::entry::Entry;
+use super::immutable::ImmutableFlags;
+use super::job::{Created, FileJob, OpenSource};
+use super::node::DirNode;
+use super::source::SourceTree;
 use crate::base::path::Name;
 use crate::engine::content::buffer::{ALIGN, with_buffer};
 use crate::engine::content::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, chunks_of, merge};
 use crate::engine::content::medium::read_chunk;
+use crate::engine::content::reread;
 use crate::engine::events::counters::add;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{CHUNKED, Chunk, Proof, Record, Row, SourceId, State};
@@ -24,7 +28,7 @@ use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::{Errno, effective_ids, file};
 use rustix::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Chunks of one file that are copied at a time: enough to keep a device's queue filled.
 const AT_ONCE: usize = 4;
@@ -41,9 +45,9 @@ pub(super) fn is_chunked(stat: &Stat) -> bool {
 }
 
 /// One file at work.
-struct Work<'a> {
-    engine: &'a Engine,
-    dir: &'a OpenDir,
+struct ChunkWork<'a> {
+    cx: &'a Context,
+    node: &'a DirNode,
     name: &'a Name,
     source: BorrowedFd<'a>,
     target: BorrowedFd<'a>,
@@ -56,57 +60,59 @@ struct Work<'a> {
     /// Indices that are missing, in their order.
     missing: Vec<u64>,
     next: AtomicUsize,
-    done: Mutex<Done>,
+    done: Mutex<ChunksDone>,
     written: AtomicU64,
 }
 
 #[derive(Default)]
-struct Done {
+struct ChunksDone {
     values: Values,
-    failure: Option<Failure>,
+    failure: Option<FillFailure>,
     /// The first large hole.
     hole: Option<u64>,
 }
 
-impl Engine {
+/// Copies files in chunks, and goes on with what an earlier run left of one.
+pub(super) struct ChunkedFiles {
+    pub(super) cx: Arc<Context>,
+    pub(super) source: Arc<SourceTree>,
+    pub(super) flags: Arc<ImmutableFlags>,
+}
+
+impl ChunkedFiles {
     /// What an earlier run left of a large file: the copy, and its chunks. `None`
     /// when there is nothing, or nothing to be trusted.
     pub(super) fn unfinished(
         &self,
-        dir: &OpenDir,
-        name: &Name,
+        entry: &Entry<'_>,
         parent: &TargetDir,
-        source: &Source,
+        source: &OpenSource,
     ) -> Option<(Created, Values)> {
-        let stat = &source.stat;
-        let volume = self.volume_of(dir, stat, || Ok(&source.fd));
-        let (row, mut chunks) = self.with_reader(|reader| {
-            let row = self.ask(reader?.find(dir.node.id, name)).flatten();
+        let (node, name, stat) = (entry.node(), entry.name, &source.stat);
+        let volume = self.source.volume_of(entry.dir, stat, || Ok(&source.fd));
+        let (row, mut chunks) = self.cx.records.with_reader(|reader| {
+            let row = self.cx.records.ask(reader?.find(node.id, name)).flatten();
             // A half of another state of the source serves as an empty one: its blocks are taken.
             let row = row.filter(|row| {
                 let same = row.source_proof(stat, &volume) != Proof::Changed;
                 row.is_resumable() || row.state == State::Bad && same && row.has_chunks()
             })?;
-            let chunks = self.ask(reader?.chunks(row.dir, &row.name))?;
+            let chunks = self.cx.records.ask(reader?.chunks(row.dir, &row.name))?;
             Some((row, chunks))
         })?;
-        let created = self.reopen(parent, dir.node.id, name, &row)?;
+        let created = self.reopen(parent, entry, &row)?;
         let at = created.temporary.as_ref().unwrap_or(name);
         let holds = |(index, value): &(u64, ChunkValue)| {
-            read_chunk(parent, at, *index, stat.size, &self.rate_limit).is_ok_and(|found| found == *value)
+            read_chunk(parent, at, *index, stat.size, &self.cx.rate_limit).is_ok_and(|found| found == *value)
         };
         let proof = row.source_proof(stat, &volume);
         let recorded = chunks.len();
         if matches!(proof, Proof::Unproven(_)) {
             // What the target has is of use where the source, read again, has the same there.
-            if self.drivers.of(stat.dev, &source.fd).may_cache() {
+            if self.source.drivers.of(stat.dev, &source.fd).may_cache() {
                 file::evict(&source.fd).ok()?;
             }
-            let same = |index| {
-                crate::engine::content::reread::chunk(source.fd.as_fd(), index, stat.size, &self.rate_limit)
-                    .ok()
-                    .flatten()
-            };
+            let same = |index| reread::chunk(source.fd.as_fd(), index, stat.size, &self.cx.rate_limit).ok().flatten();
             chunks.retain(|(index, value)| same(*index) == Some(*value));
         }
         // A finished file is not mended into another state of its source.
@@ -114,31 +120,35 @@ impl Engine {
         if changed || chunks.is_empty() || !chunks.iter().rev().take(PROBED).all(holds) {
             // The inode serves all the same: its blocks are taken, and nobody reads it. A finished
             // file is replaced as a whole instead.
-            let emptied = !created.mended && self.empty(dir, name, &created).is_ok();
+            let emptied = !created.mended && self.empty(entry, &created).is_ok();
             return emptied.then(|| (created, Values::new()));
         }
         if created.mended {
-            self.ask(self.journal.begin_mending(dir.node.id, name))?;
+            self.cx.records.ask(self.cx.records.journal.begin_mending(node.id, name))?;
         }
         let mut values = vec![None; usize::try_from(chunks_of(stat.size)).ok()?];
         for (index, value) in &chunks {
             *values.get_mut(usize::try_from(*index).ok()?)? = Some(*value);
         }
         let present = chunks.iter().map(|(index, _)| CHUNK.min(stat.size.saturating_sub(index * CHUNK))).sum();
-        add(&self.tally(dir.node.target).reused_bytes, present);
+        add(&self.cx.tally(node.target).reused_bytes, present);
         Some((created, values))
     }
 
     /// Empties the inode of an unfinished copy; the journal forgets its chunks first.
-    pub(super) fn empty(&self, dir: &OpenDir, name: &Name, created: &Created) -> Result<(), Errno> {
-        self.submit.flush();
+    pub(super) fn empty(&self, entry: &Entry<'_>, created: &Created) -> Result<(), Errno> {
+        self.cx.submit.flush();
         // A journal that fails has ended the run by then.
-        self.ask(self.journal.forget_chunks(dir.node.id, name)).ok_or(Errno::CANCELED)?;
+        self.cx
+            .records
+            .ask(self.cx.records.journal.forget_chunks(entry.node().id, entry.name))
+            .ok_or(Errno::CANCELED)?;
         file::set_size(&created.fd, 0)
     }
 
     /// The inode of `row`, under its own or its temporary name.
-    fn reopen(&self, parent: &TargetDir, above: i64, name: &Name, row: &Row) -> Option<Created> {
+    fn reopen(&self, parent: &TargetDir, entry: &Entry<'_>, row: &Row) -> Option<Created> {
+        let name = entry.name;
         let temporary = temporary_name(name);
         if row.state != State::Bad {
             // Ours still, or its owner's already if a kill came while it got its metadata; a file that
@@ -154,7 +164,7 @@ impl Engine {
             }
             return None;
         }
-        self.lift_immutable_at(parent, above, name).ok()?;
+        self.flags.lift_at(parent, entry.node().id, name).ok()?;
         let fd = parent.open_to_write(name).ok()?;
         let stat = stat_fd(&fd).ok()?;
         let same = (stat.kind, stat.size) == (Kind::File, row.size) && row.dst_ino == stat.ino;
@@ -169,26 +179,19 @@ impl Engine {
     }
 
     /// Copies the chunks that `values` lacks.
-    pub(super) fn fill_chunks(
-        &self,
-        dir: &OpenDir,
-        name: &Name,
-        source: &Source,
-        before: &Stat,
-        created: &Created,
-        values: Values,
-    ) -> Result<Filled, Failure> {
+    pub(super) fn fill(&self, job: FileJob<'_>, before: &Stat, values: Values) -> Result<Filled, FillFailure> {
+        let FileJob { entry, source, created } = job;
         let (from, to) = (source.fd.as_fd(), created.fd.as_fd());
-        let target = stat_fd(to).map_err(Failure::Write)?;
+        let target = stat_fd(to).map_err(FillFailure::Write)?;
         let size = before.size;
         let chunks = chunks_of(size);
         let values = if values.is_empty() { vec![None; usize::try_from(chunks).unwrap_or(usize::MAX)] } else { values };
         if values.iter().all(Option::is_none) {
-            let id = SourceId::of(before, &self.volume_of(dir, before, || Ok(from)));
-            self.announce_unfinished(dir, name, before, id, (target.ino, created.stands));
+            let id = SourceId::of(before, &self.source.volume_of(entry.dir, before, || Ok(from)));
+            self.announce_unfinished(job, before, id, target.ino);
             if !created.marked {
                 // Nothing but its row says what it is when a kill leaves it with all its room.
-                self.submit.flush();
+                self.cx.submit.flush();
             }
         }
         // Whoever cannot read it goes on with what is announced.
@@ -196,11 +199,11 @@ impl Engine {
         if !sparse {
             match file::reserve(to, size) {
                 Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                Err(errno) => return Err(Failure::Write(errno)),
+                Err(errno) => return Err(FillFailure::Write(errno)),
             }
         }
         // Its whole size from the start: chunks come in any order, and a hole at the end needs nothing more.
-        file::set_size(to, size).map_err(Failure::Write)?;
+        file::set_size(to, size).map_err(FillFailure::Write)?;
         let aligned = |align| !sparse && is_direct(align);
         // An advice that is refused costs only speed.
         let direct_source = aligned(before.dio_align) && file::set_direct(from, true).is_ok();
@@ -208,10 +211,10 @@ impl Engine {
         let missing = values.iter().zip(0..).filter(|(value, _)| value.is_none()).map(|(_, index)| index);
         let (tail, missing): (Vec<u64>, Vec<u64>) =
             missing.partition(|index| index + 1 == chunks && !size.is_multiple_of(ALIGN as u64));
-        let mut work = Work {
-            engine: self,
-            dir,
-            name,
+        let mut work = ChunkWork {
+            cx: &self.cx,
+            node: entry.node(),
+            name: entry.name,
             source: from,
             target: to,
             size,
@@ -220,15 +223,15 @@ impl Engine {
             direct,
             missing,
             next: AtomicUsize::new(0),
-            done: Mutex::new(Done { values, ..Done::default() }),
+            done: Mutex::new(ChunksDone { values, ..ChunksDone::default() }),
             written: AtomicU64::new(0),
         };
-        work.run(self.options.threads.min(AT_ONCE));
+        work.run(self.cx.options.threads.min(AT_ONCE));
         let cleared = [(direct_source, from), (direct, to)]
             .into_iter()
             .filter(|(set, _)| *set)
             .try_for_each(|(_, fd)| file::set_direct(fd, false));
-        cleared.map_err(Failure::Write)?;
+        cleared.map_err(FillFailure::Write)?;
         work.direct = false;
         (work.missing, work.next) = (tail, AtomicUsize::new(0));
         work.run(1);
@@ -239,19 +242,13 @@ impl Engine {
 
     /// Tells the journal that the file is on its way, and that no chunk of an
     /// earlier attempt counts.
-    fn announce_unfinished(
-        &self,
-        dir: &OpenDir,
-        name: &Name,
-        source: &Stat,
-        id: SourceId,
-        (ino, stands): (u64, Option<Stat>),
-    ) {
+    fn announce_unfinished(&self, job: FileJob<'_>, source: &Stat, id: SourceId, ino: u64) {
+        let (node, name, stands) = (job.entry.node(), job.entry.name, job.created.stands);
         let row = Row {
-            dir: dir.node.id,
+            dir: node.id,
             name: name.as_bytes().to_vec(),
             id: None,
-            target: dir.node.target,
+            target: node.target,
             state: State::Partial,
             size: source.size,
             rdev: 0,
@@ -263,14 +260,14 @@ impl Engine {
             alias: false,
             digest: None,
             link: None,
-            wanted: Wanted::from_source(source, Attributes::default(), &self.options.keep),
+            wanted: Wanted::from_source(source, Attributes::default(), &self.cx.options.keep),
             verified: None,
         };
-        self.submit.send(Written::row(row, dir.node.file_system));
+        self.cx.submit.send(Written::row(row, node.file_system));
     }
 }
 
-impl Work<'_> {
+impl ChunkWork<'_> {
     /// Copies the missing chunks, `at_once` of them at a time.
     fn run(&self, at_once: usize) {
         std::thread::scope(|scope| {
@@ -297,17 +294,17 @@ impl Work<'_> {
         }
     }
 
-    fn copy(&self, index: u64) -> Result<(), Failure> {
+    fn copy(&self, index: u64) -> Result<(), FillFailure> {
         let (from, end) = (index * CHUNK, self.size.min((index + 1) * CHUNK));
         // With O_DIRECT nothing is dirty, but not durable either: a kill repeats no more than the bound.
-        let permit = self.engine.submit.gate.acquire(end - from);
+        let permit = self.cx.submit.gate.acquire(end - from);
         let (value, written, hole) = with_buffer(|buffer| {
             let mut fill = Fill {
                 source: self.source,
                 target: self.target,
                 buffer,
                 hasher: ChunkHasher::new(index),
-                rate_limit: &self.engine.rate_limit,
+                rate_limit: &self.cx.rate_limit,
                 written: 0,
                 hole: None,
                 direct: self.direct,
@@ -318,7 +315,7 @@ impl Work<'_> {
                 fill.sparse(from, end)?;
             } else if fill.extent(from, end)? < end {
                 // Shorter by now: whoever looks at the source again sees it.
-                return Err(Failure::Length);
+                return Err(FillFailure::Length);
             }
             Ok((fill.hasher.finish(), fill.written, fill.hole))
         })?;
@@ -329,9 +326,9 @@ impl Work<'_> {
             *slot = Some(value);
         }
         drop(done);
-        let node = &self.dir.node;
+        let node = self.node;
         let chunk = Chunk { dir: node.id, name: self.name.as_bytes().to_vec(), index, value };
-        self.engine.submit.send(Written {
+        self.cx.submit.send(Written {
             record: Record::Chunk(chunk),
             file_system: node.file_system,
             bytes: written,
@@ -342,19 +339,19 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Result<Filled, Failure> {
+    fn finish(self) -> Result<Filled, FillFailure> {
         let done = self.done.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(failure) = done.failure {
             return Err(failure);
         }
         let values: Option<Vec<ChunkValue>> = done.values.into_iter().collect();
         // Every chunk is there when none has failed.
-        let digest = values.and_then(|values| merge(&values, self.size)).ok_or(Failure::Stopped)?;
+        let digest = values.and_then(|values| merge(&values, self.size)).ok_or(FillFailure::Stopped)?;
         let hole_filled = is_hole_filled(self.target, done.hole)?;
         Ok(Filled { digest, bytes: self.written.into_inner(), pending: 0, hole_filled })
     }
 
-    fn done(&self) -> std::sync::MutexGuard<'_, Done> {
+    fn done(&self) -> std::sync::MutexGuard<'_, ChunksDone> {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,17 +6,15 @@
 //! keep it open: beyond a bound the oldest groups are left to the journal, which is
 //! asked for them when a name comes after all.
 
-use super::dir::OpenDir;
+use super::entry::{Entry, Override};
+use super::evidence::{KnownContent, SourceAccess};
 use super::node::DirNode;
-use super::source_proof::{Content, Means};
-use super::{Engine, Override};
+use super::open_dir::OpenDir;
 use crate::base::path::{Name, RelPath};
 use crate::engine::groups;
 use crate::engine::journal::Row;
 use crate::engine::volume::Volume;
-use crate::sys::Errno;
 use crate::sys::stat::{Kind, Stat};
-use rustix::fd::AsFd;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,30 +32,19 @@ pub(super) struct Waiter {
     pub(super) own: Override,
     pub(super) volume: Arc<Volume>,
     /// Read where the inode number alone proves nothing.
-    pub(super) content: Option<Content>,
+    pub(super) content: Option<KnownContent>,
 }
 
 impl Waiter {
-    /// A name with several links that holds its directory. Where its file system's numbers prove
-    /// nothing, its content is read through what `open` gives; `None` when it cannot be.
-    pub(super) fn new<F: AsFd>(
-        engine: &Engine,
-        dir: &Arc<OpenDir>,
-        name: &Name,
-        stat: Stat,
-        volume: Arc<Volume>,
-        own: Override,
-        open: impl FnOnce() -> Result<F, Errno>,
-    ) -> Option<Self> {
-        let content = if volume.proves_links() { None } else { Some(engine.content_of(open().ok()?.as_fd(), &stat)?) };
-        dir.node.hold();
-        Some(Self { dir: Arc::clone(dir), name: name.clone(), stat, own, volume, content, known: None })
+    /// The name on its way through the other parts.
+    pub(super) fn entry(&self) -> Entry<'_> {
+        Entry { dir: &self.dir, name: &self.name, own: self.own, reader: None }
     }
 
     /// The group that it belongs to: device and inode number, and where those prove nothing all
     /// of the stat and the content as well.
-    pub(super) fn key(&self) -> Key {
-        key_of(&self.stat, self.dir.place.share, self.content.as_ref())
+    pub(super) fn key(&self) -> InodeKey {
+        key_of(&self.stat, self.dir.position.share, self.content.as_ref())
     }
 
     /// The same name with a newer `stat`, where its number alone says which inode it is.
@@ -68,8 +55,8 @@ impl Waiter {
     }
 
     /// What proves that it is what an earlier run copied: what was read of it, else `other`.
-    pub(super) fn means<'a>(&'a self, other: Means<'a>) -> Means<'a> {
-        self.content.as_ref().map_or(other, Means::Known)
+    pub(super) fn access<'a>(&'a self, other: SourceAccess<'a>) -> SourceAccess<'a> {
+        self.content.as_ref().map_or(other, SourceAccess::Known)
     }
 
     /// True when `row` is of the inode that this name had when it was looked at.
@@ -85,16 +72,16 @@ impl Waiter {
 }
 
 /// The key of an inode with `stat`, whose `content` was read where its number proves nothing.
-pub(crate) fn key_of(stat: &Stat, share: u32, content: Option<&Content>) -> Key {
+pub(crate) fn key_of(stat: &Stat, share: u32, content: Option<&KnownContent>) -> InodeKey {
     let print = content.map_or(0, |content| {
         let mut hasher = DefaultHasher::new();
         (stat.kind, stat.size, stat.mode, stat.uid, stat.gid, stat.nlink, stat.rdev).hash(&mut hasher);
         let times = [Some(stat.mtime), Some(stat.ctime), stat.btime];
         times.map(|time| time.map(|time| (time.sec, time.nsec))).hash(&mut hasher);
         match content {
-            Content::Digest(digest) => digest.bytes.hash(&mut hasher),
-            Content::Text(text) => text.hash(&mut hasher),
-            Content::None => {}
+            KnownContent::Digest(digest) => digest.bytes.hash(&mut hasher),
+            KnownContent::Text(text) => text.hash(&mut hasher),
+            KnownContent::None => {}
         }
         hasher.finish()
     });
@@ -103,7 +90,7 @@ pub(crate) fn key_of(stat: &Stat, share: u32, content: Option<&Content>) -> Key 
 
 /// Where a copied inode can be linked from.
 #[derive(Clone, Debug)]
-pub(super) enum Place {
+pub(super) enum CopiedAt {
     /// Copied by this run.
     Node(Arc<DirNode>),
     /// Found in the journal: the directory's path below the root.
@@ -113,22 +100,22 @@ pub(super) enum Place {
 /// A finished copy.
 #[derive(Clone, Debug)]
 pub(super) struct Copied {
-    pub(super) place: Place,
+    pub(super) at: CopiedAt,
     pub(super) name: Name,
     pub(super) row: Arc<Row>,
 }
 
 /// What became of one entry.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum CopyResult {
     /// It is complete; if its inode has further names, here is what they link to.
-    Yes(Option<Copied>),
+    Complete(Option<Copied>),
     /// It is not there, and a problem says why.
-    No,
+    Failed,
 }
 
 #[derive(Debug)]
-enum Group {
+enum LinkGroup {
     Copying(Vec<Waiter>),
     Copied(Copied),
 }
@@ -145,7 +132,7 @@ pub(super) enum Claim {
 }
 
 /// A source inode, as [`Waiter::key`] tells it from others.
-pub(crate) type Key = (groups::Key, u64);
+pub(crate) type InodeKey = (groups::Key, u64);
 
 /// Copied groups that are kept in memory, each about 1 KiB.
 const MOST_GROUPS: usize = 8192;
@@ -154,16 +141,16 @@ const MOST_BYTES: u64 = 16 << 20;
 
 /// The groups that are open.
 #[derive(Debug, Default)]
-struct Groups {
+struct OpenGroups {
     /// With the number of names that are still to come.
-    open: HashMap<Key, (Group, u32)>,
+    open: HashMap<InodeKey, (LinkGroup, u32)>,
     /// Those that were copied, the oldest first; some are closed by now.
-    order: VecDeque<Key>,
+    order: VecDeque<InodeKey>,
     /// Bytes that rows of `order` took when they were copied.
     bytes: u64,
 }
 
-impl Groups {
+impl OpenGroups {
     fn is_full(&self) -> bool {
         self.order.len() >= MOST_GROUPS || self.bytes >= MOST_BYTES
     }
@@ -173,7 +160,7 @@ impl Groups {
         let Self { open, order, bytes } = self;
         *bytes = 0;
         order.retain(|key| match open.get(key) {
-            Some((Group::Copied(copied), _)) => {
+            Some((LinkGroup::Copied(copied), _)) => {
                 *bytes += copied.row.heap_bytes();
                 true
             }
@@ -185,13 +172,11 @@ impl Groups {
 /// All groups of the run.
 #[derive(Debug, Default)]
 pub(super) struct Links {
-    groups: Mutex<Groups>,
-    /// Some groups are known to the journal alone.
-    shed: AtomicBool,
+    groups: Mutex<OpenGroups>,
     /// A thread is about to leave some to it.
     shedding: AtomicBool,
     /// Of inodes with more names than the target allows: the copy that has room for the next.
-    pub(super) further: Mutex<HashMap<Key, Copied>>,
+    pub(super) further: Mutex<HashMap<InodeKey, Copied>>,
 }
 
 impl Links {
@@ -199,16 +184,16 @@ impl Links {
         let key = waiter.key();
         let groups = &mut self.lock().open;
         let Some((group, left)) = groups.get_mut(&key) else {
-            groups.insert(key, (Group::Copying(Vec::new()), waiter.stat.nlink.saturating_sub(1)));
+            groups.insert(key, (LinkGroup::Copying(Vec::new()), waiter.stat.nlink.saturating_sub(1)));
             return Claim::First(waiter);
         };
         *left = left.saturating_sub(1);
         match group {
-            Group::Copying(waiters) => {
+            LinkGroup::Copying(waiters) => {
                 waiters.push(waiter);
                 Claim::Waits
             }
-            Group::Copied(copied) => {
+            LinkGroup::Copied(copied) => {
                 let copied = copied.clone();
                 if *left == 0 {
                     groups.remove(&key);
@@ -219,19 +204,19 @@ impl Links {
     }
 
     /// Further names link to `copied` from here on.
-    pub(super) fn replace(&self, key: Key, copied: Copied) {
+    pub(super) fn replace(&self, key: InodeKey, copied: Copied) {
         if let Some((group, _)) = self.lock().open.get_mut(&key) {
-            *group = Group::Copied(copied);
+            *group = LinkGroup::Copied(copied);
         }
     }
 
     /// Records the first copy and hands out those who waited for it.
-    pub(super) fn copied(&self, key: Key, copied: Copied) -> Vec<Waiter> {
+    pub(super) fn copied(&self, key: InodeKey, copied: Copied) -> Vec<Waiter> {
         let mut groups = self.lock();
-        let Groups { open, order, bytes } = &mut *groups;
+        let OpenGroups { open, order, bytes } = &mut *groups;
         let Some((group, left)) = open.get_mut(&key) else { return Vec::new() };
         let size = copied.row.heap_bytes();
-        let before = std::mem::replace(group, Group::Copied(copied));
+        let before = std::mem::replace(group, LinkGroup::Copied(copied));
         if *left == 0 {
             open.remove(&key);
         } else {
@@ -239,21 +224,21 @@ impl Links {
             *bytes += size;
         }
         match before {
-            Group::Copying(waiters) => waiters,
-            Group::Copied(_) => Vec::new(),
+            LinkGroup::Copying(waiters) => waiters,
+            LinkGroup::Copied(_) => Vec::new(),
         }
     }
 
     /// Forgets the group; those who waited start anew.
-    pub(super) fn failed(&self, key: Key) -> Vec<Waiter> {
+    pub(super) fn failed(&self, key: InodeKey) -> Vec<Waiter> {
         match self.lock().open.remove(&key) {
-            Some((Group::Copying(waiters), _)) => waiters,
+            Some((LinkGroup::Copying(waiters), _)) => waiters,
             _ => Vec::new(),
         }
     }
 
     /// Leaves the older half of the groups to the journal when there are too many; `flush`
-    /// makes sure that it has them.
+    /// makes sure that it has them and is asked for them.
     pub(super) fn shed(&self, flush: impl FnOnce()) {
         let full = {
             let mut groups = self.lock();
@@ -266,16 +251,15 @@ impl Links {
             return;
         }
         // Those that come meanwhile may not be recorded yet: they are younger.
-        let old: Vec<Key> = {
+        let old: Vec<InodeKey> = {
             let mut groups = self.lock();
             let half = groups.order.len() / 2;
             groups.order.drain(..half).collect()
         };
         flush();
-        self.shed.store(true, Ordering::Relaxed);
         let mut groups = self.lock();
         for key in old {
-            if let Some((Group::Copied(_), _)) = groups.open.get(&key) {
+            if let Some((LinkGroup::Copied(_), _)) = groups.open.get(&key) {
                 groups.open.remove(&key);
             }
         }
@@ -284,12 +268,7 @@ impl Links {
         self.shedding.store(false, Ordering::Release);
     }
 
-    /// True once the journal has to be asked for groups of this run.
-    pub(super) fn have_shed(&self) -> bool {
-        self.shed.load(Ordering::Relaxed)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Groups> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, OpenGroups> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,40 +1,79 @@
 //! The names of an inode that has several: the first is copied, the others are
 //! linked to it, and where the target cannot do that they get a copy of their own.
 
+use super::context::Context;
 use super::create::make_beside;
-use super::link::{Claim, Copied, Outcome, Place, Waiter};
+use super::directories::Directories;
+use super::entry::{Entry, Override};
+use super::file::Files;
+use super::immutable::ImmutableFlags;
+use super::link::{Claim, Copied, CopiedAt, CopyResult, Links, Waiter};
 use super::node::DirNode;
-use super::{Engine, Override};
-use crate::base::path::Name;
-use crate::engine::compare::differences::CheckedDir;
+use super::rules::Rules;
+use super::source::SourceTree;
+use super::source_proof::SourceProof;
+use super::special::SpecialFiles;
+use crate::base::path::{Name, RelPath};
+use crate::engine::compare::differences::{CheckedDir, differences, has_same_content};
 use crate::engine::events::counters::add;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Reader, Row};
+use crate::engine::journal::{Reader, Row, Standing};
 use crate::sys::dir::TargetDir;
-use crate::sys::stat::Stat;
+use crate::sys::stat::{Kind, Stat};
 use crate::sys::{Errno, errno_words};
+use rustix::fd::AsFd;
 use std::sync::{Arc, PoisonError};
 
+/// Brings the names of inodes that have several.
+pub(super) struct LinkedNames {
+    pub(super) cx: Arc<Context>,
+    pub(super) source: Arc<SourceTree>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) directories: Arc<Directories>,
+    pub(super) flags: Arc<ImmutableFlags>,
+    pub(super) proof: Arc<SourceProof>,
+    pub(super) files: Arc<Files>,
+    pub(super) special: Arc<SpecialFiles>,
+    pub(super) links: Links,
+}
+
 /// A name of a group that is still to be seen to.
-enum Work {
+enum LinkWork {
     Claim(Waiter),
     Link(Waiter, Copied),
 }
 
-impl Engine {
+impl LinkedNames {
+    /// A name with several links that holds its directory. Where its file system's numbers prove
+    /// nothing, its content is read through what `open` gives; `None` when it cannot be.
+    pub(super) fn waiter<F: AsFd>(
+        &self,
+        entry: &Entry<'_>,
+        stat: &Stat,
+        open: impl Fn() -> Result<F, Errno>,
+    ) -> Option<Waiter> {
+        let volume = self.source.volume_of(entry.dir, stat, &open);
+        let content =
+            if volume.proves_links() { None } else { Some(self.source.content_of(open().ok()?.as_fd(), stat)?) };
+        entry.node().hold();
+        let (dir, name) = (Arc::clone(entry.dir), entry.name.clone());
+        Some(Waiter { dir, name, stat: *stat, own: entry.own, volume, content, known: None })
+    }
+
     /// Copies or links a name whose inode has others, and all names that come to wait for it.
-    pub(super) fn copy_linked(&self, waiter: Waiter) {
-        let mut work = vec![Work::Claim(waiter)];
+    pub(super) fn copy(&self, waiter: Waiter) {
+        let mut work = vec![LinkWork::Claim(waiter)];
         while let Some(next) = work.pop() {
             let claim = match next {
-                Work::Claim(waiter) if self.stop.is_set() => {
-                    self.release(Arc::clone(&waiter.dir.node));
+                LinkWork::Claim(waiter) if self.cx.stop.is_set() => {
+                    self.directories.release(Arc::clone(&waiter.dir.node));
                     continue;
                 }
-                Work::Claim(waiter) => {
+                LinkWork::Claim(waiter) => {
                     let (volume, further) = (Arc::clone(&waiter.volume), waiter.stat.nlink.saturating_sub(1));
                     let claim = self.links.claim(waiter);
                     match claim {
@@ -43,55 +82,71 @@ impl Engine {
                     }
                     claim
                 }
-                Work::Link(waiter, copied) => Claim::Link(waiter, copied),
+                LinkWork::Link(waiter, copied) => Claim::Link(waiter, copied),
             };
             match claim {
                 // The thread that copies the first name releases it.
                 Claim::Waits => {}
                 Claim::First(waiter) => {
                     self.copy_first(&waiter, &mut work);
-                    self.release(Arc::clone(&waiter.dir.node));
+                    self.directories.release(Arc::clone(&waiter.dir.node));
                 }
                 Claim::Link(waiter, copied) => {
-                    if !self.stop.is_set() {
+                    if !self.cx.stop.is_set() {
                         self.link(&waiter, &copied);
                     }
-                    self.release(Arc::clone(&waiter.dir.node));
+                    self.directories.release(Arc::clone(&waiter.dir.node));
                 }
             }
         }
     }
 
     /// Brings the first name of a group; those who waited for it become work.
-    fn copy_first(&self, waiter: &Waiter, work: &mut Vec<Work>) {
+    fn copy_first(&self, waiter: &Waiter, work: &mut Vec<LinkWork>) {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let target = waiter.own.target_in(&dir.node);
         // What stands in for a link tries again to be one.
         let known = waiter.known.as_ref();
         let stands = known.is_some_and(|row| !row.wanted.lost.contains(Unpreserved::Apart));
-        let elsewhere = if stands { None } else { self.with_reader(|reader| self.linked_before(waiter, reader)) };
+        let elsewhere =
+            if stands { None } else { self.cx.records.with_reader(|reader| self.linked_before(waiter, reader)) };
         let copied = if let Some(copied) = elsewhere {
             self.link(waiter, &copied);
             Some(copied)
         } else if let Some(row) = known {
-            self.lost_before(&dir.node, name, row);
-            self.count_skipped(target, &waiter.stat);
-            let place = Place::Node(Arc::clone(&dir.node));
-            Some(Copied { place, name: name.clone(), row: Arc::clone(row) })
+            self.source.lost_before(&dir.node, name, row);
+            self.cx.count_skipped(target, &waiter.stat);
+            let at = CopiedAt::Node(Arc::clone(&dir.node));
+            Some(Copied { at, name: name.clone(), row: Arc::clone(row) })
         } else {
             match self.copy_alone(waiter, waiter.own) {
-                Outcome::Yes(copied) => copied,
-                Outcome::No => None,
+                CopyResult::Complete(copied) => copied,
+                CopyResult::Failed => None,
             }
         };
         match copied {
             Some(copied) => {
                 let waiting = self.links.copied(waiter.key(), copied.clone());
-                self.links.shed(|| self.submit.flush());
-                work.extend(waiting.into_iter().map(|w| Work::Link(w, copied.clone())));
+                self.links.shed(|| {
+                    self.cx.submit.flush();
+                    self.cx.records.have_groups();
+                });
+                work.extend(waiting.into_iter().map(|w| LinkWork::Link(w, copied.clone())));
             }
             // The inode lost its other names meanwhile, or the copy failed: the others start anew.
-            None => work.extend(self.links.failed(waiter.key()).into_iter().map(Work::Claim)),
+            None => work.extend(self.links.failed(waiter.key()).into_iter().map(LinkWork::Claim)),
+        }
+    }
+
+    /// Copies a name with an inode of its own.
+    fn copy_alone(&self, waiter: &Waiter, own: Override) -> CopyResult {
+        let entry = waiter.entry().with(own);
+        match waiter.stat.kind {
+            Kind::File => match self.source.open_file(&entry) {
+                Some(source) => self.files.copy(&entry, &source),
+                None => CopyResult::Failed,
+            },
+            _ => self.special.copy(&entry, &waiter.stat),
         }
     }
 
@@ -102,28 +157,26 @@ impl Engine {
         let same = |row: &Row| {
             waiter.is_of(row) && row.source.is_some_and(|s| s.volume.is_none_or(|id| id == waiter.volume.id))
         };
-        let rows = self.ask(reader.find_linked(waiter.stat.ino, same))?;
+        let rows = self.cx.records.ask(reader.find_linked(waiter.stat.ino, same))?;
         rows.into_iter().find_map(|row| self.stands(waiter, row, reader))
     }
 
     /// The copy of `row`, if `waiter` can be linked to it.
     fn stands(&self, waiter: &Waiter, row: Row, reader: &Reader) -> Option<Copied> {
-        if !self.plan_stands(waiter, &row) || !self.has_attributes_of(waiter, &row) {
+        if !self.proof.plan_stands(waiter, &row) || !self.proof.has_attributes_of(waiter, &row) {
             return None;
         }
-        let parent = self.ask(reader.path_of(row.dir))?;
+        let parent = self.cx.records.ask(reader.path_of(row.dir))?;
         let name = Name::new(&row.name).ok()?;
-        if self.groups.share_of(&self.plan, &parent.join(&name)) != waiter.dir.place.share {
+        if self.rules.groups.share_of(&self.cx.plan, &parent.join(&name)) != waiter.dir.position.share {
             return None;
         }
-        let dir = self.open_target(&parent).ok()?;
-        let (target, (_, disk)) = (dir.stat_at(&name).ok()?, self.file_system(&dir).ok()?);
-        let place = CheckedDir::on(&dir, disk);
-        self.is_the_same(&place, &parent.join(&name), &name, &row, &target).then(|| Copied {
-            place: Place::Path(parent),
-            name,
-            row: Arc::new(Row { dst_ino: target.ino, ..row }),
-        })
+        let dir = self.cx.open_target(&parent).ok()?;
+        let (target, (_, disk)) = (dir.stat_at(&name).ok()?, self.cx.file_system(&dir).ok()?);
+        let checked = CheckedDir::on(&dir, disk);
+        let limit = &self.cx.rate_limit;
+        let same = is_the_same(&checked, &parent.join(&name), (&row, &target), limit);
+        same.then(|| Copied { at: CopiedAt::Path(parent), name, row: Arc::new(Row { dst_ino: target.ino, ..row }) })
     }
 
     /// Gives the copied inode its next name, if it is one of the same source inode still;
@@ -141,7 +194,7 @@ impl Engine {
                        instead, until the next run";
         let path = waiter.dir.node.path().join(&waiter.name);
         let target = waiter.own.target_in(&waiter.dir.node);
-        self.problem(target, Problem::new(path, ProblemKind::Link, message));
+        self.cx.problem(target, Problem::new(path, ProblemKind::Link, message));
         drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own }));
     }
 
@@ -149,17 +202,17 @@ impl Engine {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let path = || dir.node.path().join(name);
         let target = waiter.own.target_in(&dir.node);
-        let tally = self.tally(target);
-        if !self.plan_stands(waiter, &copied.row) {
+        let tally = self.cx.tally(target);
+        if !self.proof.plan_stands(waiter, &copied.row) {
             let message = "it became a name of an inode of which the plan says something by another name while the run \
                            looked; it has a copy of its own until the next run";
-            self.problem(target, Problem::new(path(), ProblemKind::ChangedSource, message));
+            self.cx.problem(target, Problem::new(path(), ProblemKind::ChangedSource, message));
             return drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own }));
         }
         let known = waiter.known.as_deref().cloned();
-        let from = match &copied.place {
-            Place::Node(node) => node.open(),
-            Place::Path(path) => self.open_target(path).map(Arc::new),
+        let from = match &copied.at {
+            CopiedAt::Node(node) => node.open(),
+            CopiedAt::Path(path) => self.cx.open_target(path).map(Arc::new),
         };
         let made = from.and_then(|from| {
             let apart = known.as_ref().is_some_and(|row| row.dst_ino != copied.row.dst_ino);
@@ -170,7 +223,7 @@ impl Engine {
         });
         let (temporary, stat) = match (made, known) {
             (Ok((None, _)), Some(known)) => {
-                self.lost_before(&dir.node, name, &known);
+                self.source.lost_before(&dir.node, name, &known);
                 add(&tally.hardlinks, 1);
                 add(&tally.skipped, 1);
                 add(&tally.skipped_bytes, waiter.stat.size);
@@ -179,7 +232,7 @@ impl Engine {
             (Ok(made), _) => made,
             (Err(errno), known) if dir.node.disk.cannot(errno) => {
                 if !known.as_ref().is_some_and(|row| row.wanted.lost.contains(Unpreserved::Links)) {
-                    self.lost(&dir.node, path(), Unpreserved::Links);
+                    self.cx.lost(&dir.node, path(), Unpreserved::Links);
                 }
                 return match known {
                     Some(known) => self.keep_apart(waiter, known),
@@ -187,20 +240,20 @@ impl Engine {
                 };
             }
             (Err(errno @ (Errno::ISDIR | Errno::NOTUNIQ)), _) => {
-                return self.target_failed(dir.node.target, path(), "link", errno);
+                return self.cx.target_failed(dir.node.target, path(), "link", errno);
             }
             (Err(Errno::MLINK), Some(known)) => return self.keep_apart(waiter, known),
             (Err(Errno::MLINK), None) => return self.link_further(waiter, copied),
             (Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)), _) => {
-                return self.target_failed(dir.node.target, path(), "link", errno);
+                return self.cx.target_failed(dir.node.target, path(), "link", errno);
             }
             (Err(errno), known) => {
                 let mut problem = Problem::lost(path(), Unpreserved::Apart, dir.node.disk.dev);
                 problem.message = format!("link: {}; {}", errno_words(errno), problem.message);
-                self.problem(dir.node.target, problem);
+                self.cx.problem(dir.node.target, problem);
                 match known {
                     Some(known) => {
-                        self.lost_before(&dir.node, name, &known);
+                        self.source.lost_before(&dir.node, name, &known);
                         add(&tally.skipped, 1);
                         add(&tally.skipped_bytes, waiter.stat.size);
                     }
@@ -221,7 +274,7 @@ impl Engine {
         add(&tally.hardlinks, 1);
         add(&tally.copied, 1);
         let replace = temporary.map(|temporary| dir.node.replacing(temporary, name, waiter.own.stands));
-        self.submit.send(Written::row(row, dir.node.file_system).replacing(replace));
+        self.cx.submit.send(Written::row(row, dir.node.file_system).replacing(replace));
     }
 
     /// `full` has as many names as its file system allows (65 000 on ext4): the
@@ -234,7 +287,7 @@ impl Engine {
             drop(further);
             return self.link(waiter, &next);
         }
-        self.problems.note(format!(
+        self.cx.problems.note(format!(
             "{}: its inode has all the hard links that the target's file system allows; \
              from here on they go to a second copy",
             waiter.dir.node.path().join(&waiter.name)
@@ -246,7 +299,7 @@ impl Engine {
 
     /// Starts a further inode for the group.
     fn copy_apart(&self, waiter: &Waiter, own: Override) -> Option<Copied> {
-        let Outcome::Yes(Some(copied)) = self.copy_alone(waiter, own) else { return None };
+        let CopyResult::Complete(Some(copied)) = self.copy_alone(waiter, own) else { return None };
         self.links.replace(waiter.key(), copied.clone());
         Some(copied)
     }
@@ -256,19 +309,17 @@ impl Engine {
     fn keep_apart(&self, waiter: &Waiter, known: Row) {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let target = waiter.own.target_in(&dir.node);
-        let tally = self.tally(target);
-        self.lost_before(&dir.node, name, &known);
+        let tally = self.cx.tally(target);
+        self.source.lost_before(&dir.node, name, &known);
         if known.alias {
             add(&tally.hardlinks, 1);
         }
         add(&tally.skipped, 1);
         add(&tally.skipped_bytes, waiter.stat.size);
-        let copied = Copied { place: Place::Node(Arc::clone(&dir.node)), name: name.clone(), row: Arc::new(known) };
+        let copied = Copied { at: CopiedAt::Node(Arc::clone(&dir.node)), name: name.clone(), row: Arc::new(known) };
         self.links.replace(waiter.key(), copied);
     }
-}
 
-impl Engine {
     /// Links `copied` to `name` in `node`, or under a temporary name when something
     /// else has the name. Comes back with that and the inode as it now is.
     fn link_here(
@@ -285,7 +336,7 @@ impl Engine {
         {
             return Ok((None, there));
         }
-        let to = &*self.open_to_fill(node)?;
+        let to = &*self.directories.open_to_fill(node)?;
         // A replacement has its temporary name until its epoch is sealed, then its own.
         let link_as = |new: &Name| match to.link_from(from, &copied.name, new) {
             Err(Errno::NOENT) => match Name::new(&copied.row.name) {
@@ -296,7 +347,7 @@ impl Engine {
         };
         let ((), temporary) = make_beside(to, name, node.fresh, link_as)?;
         if temporary.is_some() {
-            self.lift_immutable_at(to, node.id, name)?;
+            self.flags.lift_at(to, node.id, name)?;
         }
         let at = temporary.as_ref().unwrap_or(name);
         let stat = to.stat_at(at)?;
@@ -306,6 +357,20 @@ impl Engine {
         // Somebody swapped the first copy: what was linked is not ours.
         to.unlink(at)?;
         Err(Errno::STALE)
+    }
+}
+
+/// True when nobody has changed what `row` speaks of; further names that this plan's runs
+/// gave its inode, or took from it, have moved its ctime.
+fn is_the_same(checked: &CheckedDir<'_>, path: &RelPath, (row, there): (&Row, &Stat), rate_limit: &RateLimit) -> bool {
+    match row.standing(there, checked.disk) {
+        Standing::AsRecorded => true,
+        Standing::Changed => false,
+        Standing::Touched => {
+            let Some(name) = path.last() else { return false };
+            let found = differences(checked, path, &name, row, there);
+            found.is_empty() && has_same_content(checked, &name, row, rate_limit).unwrap_or(false)
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Mounts and subvolumes inside the source.
 
-use super::Engine;
 use crate::base::human;
 use crate::base::path::RelPath;
 use crate::engine::events::kind::ProblemKind;
@@ -40,21 +39,11 @@ pub(crate) fn not_entered(path: RelPath, fd: impl AsFd, stat: &Stat, above: u64)
     NotEntered::Problem(Problem::new(path, ProblemKind::Mount, message))
 }
 
-impl Engine {
-    /// Reports a mount that is not entered.
-    pub(super) fn skip_mount(&self, target: u32, path: RelPath, fd: impl AsFd, stat: &Stat, above: u64) {
-        match not_entered(path, fd, stat, above) {
-            NotEntered::Problem(problem) => self.problem(target, problem),
-            NotEntered::Note(note) => self.problems.note(note),
-        }
-    }
-
-    /// A subvolume is data of the same file system, though its device number differs.
-    pub(super) fn note_subvolume(&self, path: &RelPath, fd: impl AsFd, stat: &Stat) {
-        let (entries, bytes) = weigh(fd, stat);
-        let (entries, bytes) = (in_all(entries), human::bytes(bytes));
-        self.problems.note(format!("{path}: a subvolume ({entries}, {bytes}) is copied as a directory"));
-    }
+/// A subvolume is data of the same file system, though its device number differs.
+pub(super) fn subvolume_note(path: &RelPath, fd: impl AsFd, stat: &Stat) -> String {
+    let (entries, bytes) = weigh(fd, stat);
+    let (entries, bytes) = (in_all(entries), human::bytes(bytes));
+    format!("{path}: a subvolume ({entries}, {bytes}) is copied as a directory")
 }
 
 fn in_all(entries: u64) -> String {

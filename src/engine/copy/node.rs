@@ -1,12 +1,11 @@
 //! A directory of the target while it is being filled.
 
-use super::trust::Guard;
+use super::dir_metadata::PostVisit;
+use super::guard::Guard;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::epoch::{Directory, Replace};
-use crate::engine::journal::{Row, SourceId};
 use crate::engine::mapping::explicit::Covering;
-use crate::engine::meta::Wanted;
 use crate::engine::meta::mark::Mark;
 use crate::engine::tree::budget::{FdBudget, Kept};
 use crate::sys::dir::TargetDir;
@@ -20,36 +19,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// One directory. It lives as long as something below it is unfinished, and
 /// knows how to open itself again, so its descriptor is only a cache.
 #[derive(Debug)]
-pub struct DirNode {
+pub(super) struct DirNode {
     /// The directory above; `None` for the root.
-    pub parent: Option<Arc<DirNode>>,
+    pub(super) parent: Option<Arc<DirNode>>,
     /// The name in it; `None` for the root.
-    pub name: Option<Name>,
+    pub(super) name: Option<Name>,
     /// The journal's id; 0 for the root.
-    pub id: i64,
+    pub(super) id: i64,
     /// Index of the plan's target.
-    pub target: u32,
+    pub(super) target: u32,
     /// Index of the file system, for syncfs.
-    pub file_system: usize,
+    pub(super) file_system: usize,
     /// The same, as far as metadata asks.
-    pub disk: Disk,
+    pub(super) disk: Disk,
     /// Inode number, checked whenever the directory is opened again.
-    pub ino: u64,
+    pub(super) ino: u64,
     /// Made by this run: no journal row and no older entry can be in it.
-    pub fresh: bool,
+    pub(super) fresh: bool,
     /// Who can have moved something in it before.
-    pub guard: Guard,
+    pub(super) guard: Guard,
     /// What it said of itself when it was found.
-    pub mark: Mark,
+    pub(super) mark: Mark,
     /// It has a mark, which must go at its end.
     marked: AtomicBool,
     /// Flags that an earlier run set on it or on a directory above. What is made in
     /// it inherits them, which the source's entries need not have.
-    pub handed: Flags,
+    pub(super) handed: Flags,
     /// The fixups that have a word in it.
-    pub covering: Covering,
+    pub(super) covering: Covering,
     /// Whether the finished directory counts as an entry of the plan.
-    pub post_visit: PostVisit,
+    pub(super) post_visit: PostVisit,
     /// Tasks and children that are not finished, and the directory's own reading.
     pending: AtomicUsize,
     /// An entry in it is to be renamed over an older one, which moves its times.
@@ -61,61 +60,33 @@ pub struct DirNode {
     fd: Kept<TargetDir>,
 }
 
-/// What happens when everything below is finished.
-#[derive(Debug)]
-pub enum PostVisit {
-    /// The directory stood there before and is not the plan's.
-    Nothing,
-    /// The directory gets its metadata.
-    Apply(Box<DirMetadata>),
-}
-
-/// The metadata of a directory and where it comes from.
-#[derive(Debug)]
-pub struct DirMetadata {
-    /// What it shall have.
-    pub wanted: Wanted,
-    /// Its source; `None` for a parent that the backup does not have.
-    pub source: Option<SourceId>,
-    /// What the journal says of it.
-    pub prior: Option<Row>,
-    /// What somebody has given it since an earlier run finished it, which it keeps.
-    pub altered: Option<Box<Wanted>>,
-    /// Other names came or went in it since: its times stay, unless this run brings some too.
-    pub moved: bool,
-    /// A fixup changed `wanted`: its index.
-    pub fixup: Option<usize>,
-    /// Counted as an entry; an ancestor of an entry that had to be made is not.
-    pub counted: bool,
-}
-
 /// What a node is made of.
-pub struct NewNode {
+pub(super) struct NewNode {
     /// The directory above.
-    pub parent: Option<Arc<DirNode>>,
+    pub(super) parent: Option<Arc<DirNode>>,
     /// The name in it.
-    pub name: Option<Name>,
+    pub(super) name: Option<Name>,
     /// The journal's id.
-    pub id: i64,
+    pub(super) id: i64,
     /// Index of the plan's target.
-    pub target: u32,
+    pub(super) target: u32,
     /// Index of the file system.
-    pub file_system: usize,
+    pub(super) file_system: usize,
     /// The same, as far as metadata asks.
-    pub disk: Disk,
+    pub(super) disk: Disk,
     /// Made by this run.
-    pub fresh: bool,
+    pub(super) fresh: bool,
     /// The fixups that have a word in it.
-    pub covering: Covering,
+    pub(super) covering: Covering,
     /// What happens at the end.
-    pub post_visit: PostVisit,
+    pub(super) post_visit: PostVisit,
     /// What the directory says of itself.
-    pub mark: Mark,
+    pub(super) mark: Mark,
 }
 
 impl DirNode {
     /// A node with one pending task: the caller's own.
-    pub fn new(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
+    pub(super) fn new(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
         let stat = dir.stat()?;
         if let Some(parent) = &new.parent {
             parent.hold();
@@ -151,14 +122,14 @@ impl DirNode {
     }
 
     /// The node of the root itself; its descriptor is never closed.
-    pub fn root(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
+    pub(super) fn root(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
         budget.give_back();
         Self::new(new, dir, budget)
     }
 
     /// The directory's path below the root.
     #[must_use]
-    pub fn path(&self) -> RelPath {
+    pub(super) fn path(&self) -> RelPath {
         let mut names = Vec::new();
         let mut node = Some(self);
         while let Some(here) = node {
@@ -172,7 +143,7 @@ impl DirNode {
     /// A descriptor: the cached one, or the directory opened again from the
     /// nearest ancestor that has one, name by name, never through a symlink.
     /// `ESTALE` when another directory stands in its place.
-    pub fn open(&self) -> Result<Arc<TargetDir>, Errno> {
+    pub(super) fn open(&self) -> Result<Arc<TargetDir>, Errno> {
         let mut closed = Vec::new();
         let mut node = self;
         let mut dir = loop {
@@ -199,7 +170,7 @@ impl DirNode {
     /// before becomes what a new one is, 0700 and root's, until it is left: nobody
     /// else can swap its names meanwhile, or read what it will not show at its end.
     /// `announce` is called before that, once. True when this call has closed it.
-    pub fn open_to_fill(
+    pub(super) fn open_to_fill(
         &self,
         announce: impl FnOnce(&TargetDir) -> Result<(), Errno>,
     ) -> Result<(Arc<TargetDir>, bool), Errno> {
@@ -230,18 +201,18 @@ impl DirNode {
 
     /// Whether [`Self::open_to_fill`] has closed it.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         *self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether [`Self::open_to_fill`] was called.
     #[must_use]
-    pub fn is_filled(&self) -> bool {
+    pub(super) fn is_filled(&self) -> bool {
         self.filled.load(Ordering::Relaxed)
     }
 
     /// Closes the cached descriptor; the root keeps its own.
-    pub fn close(&self) {
+    pub(super) fn close(&self) {
         if self.parent.is_some() {
             self.fd.close();
         }
@@ -258,12 +229,12 @@ impl DirNode {
     }
 
     /// A replacement waits for its epoch: the directory's times must be set after it.
-    pub fn set_late(&self) {
+    pub(super) fn set_late(&self) {
         self.late.store(true, Ordering::Relaxed);
     }
 
     /// `temporary` shall become `name` in it once durable; its own end waits for that.
-    pub fn replacing(self: &Arc<Self>, temporary: Name, name: &Name, stands: Option<Stat>) -> Replace {
+    pub(super) fn replacing(self: &Arc<Self>, temporary: Name, name: &Name, stands: Option<Stat>) -> Replace {
         self.set_late();
         let dir: Arc<dyn Directory> = Arc::<Self>::clone(self);
         Replace { dir, temporary, name: name.clone(), stands }
@@ -271,18 +242,18 @@ impl DirNode {
 
     /// Whether [`Self::set_late`] was called.
     #[must_use]
-    pub fn is_late(&self) -> bool {
+    pub(super) fn is_late(&self) -> bool {
         self.late.load(Ordering::Relaxed)
     }
 
     /// One more task below.
-    pub fn hold(&self) {
+    pub(super) fn hold(&self) {
         self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One task less; true when it was the last and the directory is to be left.
     #[must_use]
-    pub fn release(&self) -> bool {
+    pub(super) fn release(&self) -> bool {
         self.pending.fetch_sub(1, Ordering::AcqRel) == 1
     }
 }

@@ -1,17 +1,22 @@
 //! From the root down to the entries: directories on the way, their parents'
 //! metadata, and the start of each entry's walk.
 
-use super::dir::{OpenDir, Place};
-use super::file::Source;
-use super::node::{DirNode, NewNode, PostVisit};
-use super::pre_visit::NewDirectory;
-use super::{Engine, Override};
+use super::declared::Below;
+use super::dir::Subtree;
+use super::dir_metadata::PostVisit;
+use super::engine::Engine;
+use super::entry::{Entry, Override, TargetName};
+use super::job::OpenSource;
+use super::node::{DirNode, NewNode};
+use super::open_dir::{OpenDir, SourcePosition};
+use super::pre_visit::{NewDirectory, News, NodeParts};
 use crate::base::path::{Name, RelPath};
+use crate::engine::events::counters::add;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::Reason;
 use crate::engine::journal::{SourceId, State};
-use crate::engine::mapping::explicit::Covering;
+use crate::engine::mapping::explicit::{Covering, Explicit};
 use crate::engine::mapping::index::EntryIndex;
 use crate::engine::mapping::layout::DstNode;
 use crate::engine::mapping::model::{Attrs, Target};
@@ -35,8 +40,8 @@ impl Engine {
         if layout.children.is_empty() {
             return;
         }
-        let opened = open_target(&self.plan.root, &RelPath::root()).and_then(|dir| {
-            let (file_system, disk) = self.file_system(&dir)?;
+        let opened = open_target(&self.cx.plan.root, &RelPath::root()).and_then(|dir| {
+            let (file_system, disk) = self.cx.file_system(&dir)?;
             let new = NewNode {
                 parent: None,
                 name: None,
@@ -45,27 +50,27 @@ impl Engine {
                 file_system,
                 disk,
                 fresh: false,
-                covering: Covering::of(&self.plan, &RelPath::root()),
+                covering: Covering::of(&self.cx.plan, &RelPath::root()),
                 post_visit: PostVisit::Nothing,
                 mark: Mark::None,
             };
-            DirNode::root(new, dir, &self.budget)
+            DirNode::root(new, dir, &self.directories.budget)
         });
         match opened {
             Ok(root) => {
                 self.build_below(worker, layout, &root);
-                self.release(root);
+                self.directories.release(root);
             }
             Err(errno) => {
-                let root = self.plan.root.display();
-                self.stop.set(Reason::Fatal(format!("{root}: open: {}", errno_words(errno))));
+                let root = self.cx.plan.root.display();
+                self.cx.stop.set(Reason::Fatal(format!("{root}: open: {}", errno_words(errno))));
             }
         }
     }
 
     fn build_below<'s>(&'s self, worker: Worker<'_, 's>, layout: &DstNode, above: &Arc<DirNode>) {
         for (name, child) in &layout.children {
-            if self.stop.is_set() {
+            if self.cx.stop.is_set() {
                 return;
             }
             // Entries below an entry are seen to by its walk.
@@ -74,80 +79,81 @@ impl Engine {
                 continue;
             }
             let node = match child.parent_of {
-                Some(target) => self.parent(above, name, target, None),
-                None => self.ancestor(above, name, child),
+                Some(target) => self.parent(TargetName { above, name, target: number(target) }, None),
+                None => self.ancestor(TargetName { above, name, target: first_target(child) }),
             };
             if let Some(node) = node {
                 self.build_below(worker, child, &node);
-                self.release(node);
+                self.directories.release(node);
             }
         }
     }
 
     /// A directory between the root and a target's `to`: left alone when it
     /// exists, root's and 0755 when it has to be made.
-    fn ancestor(&self, above: &Arc<DirNode>, name: &Name, layout: &DstNode) -> Option<Arc<DirNode>> {
-        let target = first_target(layout);
+    fn ancestor(&self, at: TargetName<'_>) -> Option<Arc<DirNode>> {
+        let TargetName { above, name, target } = at;
         let existing = above.open().and_then(|dir| dir.open_dir(name));
         match existing {
             // One that an earlier run made is this plan's.
-            Ok(_) if self.prior(above, name).is_some_and(|row| row.state != State::Ancestor) => {
-                self.make_ancestor(above, name, target)
+            Ok(_) if self.cx.records.prior(above, name).is_some_and(|row| row.state != State::Ancestor) => {
+                self.make_ancestor(at)
             }
             Ok(dir) => {
-                let known = self.prior(above, name).and_then(|row| row.id);
-                let id = known.unwrap_or_else(|| self.new_id());
-                self.node(above, name, target, id, false, (PostVisit::Nothing, Mark::None), dir, known.is_none())
-                    .map_err(|e| self.target_failed(target, above.path().join(name), "look at", e))
+                let known = self.cx.records.prior(above, name).and_then(|row| row.id);
+                let id = known.unwrap_or_else(|| self.directories.new_id());
+                let news = if known.is_some() { News::Recorded } else { News::Announce };
+                let parts = NodeParts { id, fresh: false, post_visit: PostVisit::Nothing, mark: Mark::None, news };
+                self.directories
+                    .node(at, dir, parts)
+                    .map_err(|e| self.cx.target_failed(target, at.path(), "look at", e))
                     .ok()
             }
-            Err(Errno::NOENT) => self.make_ancestor(above, name, target),
+            Err(Errno::NOENT) => self.make_ancestor(at),
             Err(errno) => {
-                self.target_failed(target, above.path().join(name), "open the directory", errno);
+                self.cx.target_failed(target, at.path(), "open the directory", errno);
                 None
             }
         }
     }
 
-    fn make_ancestor(&self, above: &Arc<DirNode>, name: &Name, target: u32) -> Option<Arc<DirNode>> {
+    fn make_ancestor(&self, at: TargetName<'_>) -> Option<Arc<DirNode>> {
         let mut wanted = self.plain(Attrs { uid: 0, gid: 0, mode: 0o755 });
-        let fixup = self.put_plan_over(&mut wanted, Override::default(), above, name);
-        self.make(above, name, target, NewDirectory { wanted, source: None, fixup, counted: false })
+        let fixup = self.rules.put_over(&mut wanted, Explicit::default(), at.above, at.name);
+        self.directories.make(at, NewDirectory { wanted, source: None, fixup, counted: false })
     }
 
     /// `to` or a directory between it and an entry: as in the backup, if it is
     /// there, else as the plan's `parents` say. `src` is its path there where the target's
     /// `from` and `to` do not tell.
-    pub(super) fn parent(
-        &self,
-        above: &Arc<DirNode>,
-        name: &Name,
-        target: usize,
-        src: Option<&RelPath>,
-    ) -> Option<Arc<DirNode>> {
-        let plan = &self.plan.targets[target];
-        let index = u32::try_from(target).unwrap_or(u32::MAX);
-        let path = above.path().join(name);
-        let (mut wanted, id) = match source_of_parent(&self.source, plan, &path, src) {
+    pub(super) fn parent(&self, at: TargetName<'_>, src: Option<&RelPath>) -> Option<Arc<DirNode>> {
+        let index = at.target;
+        let plan = &self.cx.plan.targets[index as usize];
+        let path = at.path();
+        let (mut wanted, id) = match source_of_parent(&self.source.root, plan, &path, src) {
             Ok(Some((fd, stat))) => {
-                let attributes =
-                    self.source_attributes(index, Holder::file(&fd), &stat, || Root::again(&fd).ok(), || path.clone());
-                let id = SourceId::of_whole(&stat, &self.volume(stat.dev, || Ok(&fd)), &attributes);
-                (Wanted::from_source(&stat, attributes, &self.options.keep), id)
+                let attributes = self.source.attributes(
+                    index,
+                    (Holder::file(&fd), &stat),
+                    || Root::again(&fd).ok(),
+                    || path.clone(),
+                );
+                let id = SourceId::of_whole(&stat, &self.source.volume(stat.dev, || Ok(&fd)), &attributes);
+                (Wanted::from_source(&stat, attributes, &self.cx.options.keep), id)
             }
             Ok(None) => (self.plain(plan.parents), None),
             Err(errno) => {
-                self.problem(index, Problem::failed(path, ProblemKind::Unreadable, "look at the parent", errno));
+                self.cx.problem(index, Problem::failed(path, ProblemKind::Unreadable, "look at the parent", errno));
                 (self.plain(plan.parents), None)
             }
         };
-        let fixup = self.put_plan_over(&mut wanted, Override::default(), above, name);
-        crate::engine::events::counters::add(&self.tally(index).directories, 1);
-        self.make(above, name, index, NewDirectory { wanted, source: id, fixup, counted: true })
+        let fixup = self.rules.put_over(&mut wanted, Explicit::default(), at.above, at.name);
+        add(&self.cx.tally(index).directories, 1);
+        self.directories.make(at, NewDirectory { wanted, source: id, fixup, counted: true })
     }
 
     fn plain(&self, attrs: Attrs) -> Wanted {
-        Wanted::plain_directory(attrs.mode, self.options.keep.owner.are_kept().then_some((attrs.uid, attrs.gid)))
+        Wanted::plain_directory(attrs.mode, self.cx.options.keep.owner.are_kept().then_some((attrs.uid, attrs.gid)))
     }
 
     /// Starts the copy of one entry into `above` as `name`. What became of symlinks at the entry
@@ -159,28 +165,27 @@ impl Engine {
         above: &Arc<DirNode>,
         name: &Name,
     ) {
-        let entry = &self.plan.targets[t].entries[e];
+        let entry = &self.cx.plan.targets[t].entries[e];
         self.visited[t][e].store(true, Ordering::Relaxed);
-        let target = u32::try_from(t).unwrap_or(u32::MAX);
-        let own = Override { target: Some(target), explicit: entry.explicit(), ..Override::default() };
+        let target = number(t);
         let failed = |operation, errno| {
-            self.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
+            self.cx.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
         };
-        let handle = self.source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW);
+        let handle = self.source.root.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW);
         let kind = match handle.and_then(stat_fd) {
             Ok(stat) => stat.kind,
             Err(errno) => return failed("open the entry", errno),
         };
         if kind == Kind::Directory {
-            let opened = self.source.open_strict(&entry.real, ENTRY);
+            let opened = self.source.root.open_strict(&entry.real, ENTRY);
             let src = match opened {
                 Ok(fd) => SourceDir::from_fd(fd),
                 Err(errno) => {
                     failed("open the entry", errno);
                     if let Some(at) = self.index.find(&entry.src)
-                        && let Some(below) = self.index.first_below(&self.plan, at, &entry.dst)
+                        && let Some(below) = self.index.first_below(&self.cx.plan, at, &entry.dst)
                     {
-                        self.copy_on_the_way(worker, below, at, above, name);
+                        self.copy_on_the_way(worker, Below { entry: below, at }, above, name);
                     }
                     return;
                 }
@@ -189,57 +194,61 @@ impl Engine {
                 Ok(stat) => stat,
                 Err(errno) => return failed("look at the entry", errno),
             };
-            let src = SourceNode::entry(&self.source, &entry.real, src, &stat, &self.source_budget);
-            let place = Place { cursor: self.index.find(&entry.src), share: self.groups.share((t, e)) };
-            let Some(dir) = self.enter(above, name, src, &stat, place, own) else { return };
+            let src = SourceNode::entry(&self.source.root, &entry.real, src, &stat, &self.source.budget);
+            let position =
+                SourcePosition { cursor: self.index.find(&entry.src), share: self.rules.groups.share((t, e)) };
+            let tree = Subtree { src, stat, position, explicit: entry.explicit() };
+            let Some(dir) = self.enter(TargetName { above, name, target }, tree) else { return };
             return scheduler::start(self, worker, dir);
         }
-        self.copy_entry_leaf((t, e), above, name, kind, own);
+        self.copy_entry_leaf((t, e), above, name, kind);
     }
 
-    fn copy_entry_leaf(&self, (t, e): EntryIndex, above: &Arc<DirNode>, name: &Name, kind: Kind, own: Override) {
-        let entry = &self.plan.targets[t].entries[e];
-        let target = u32::try_from(t).unwrap_or(u32::MAX);
+    fn copy_entry_leaf(&self, (t, e): EntryIndex, above: &Arc<DirNode>, name: &Name, kind: Kind) {
+        let entry = &self.cx.plan.targets[t].entries[e];
+        let target = number(t);
         let failed = |operation, errno| {
-            self.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
+            self.cx.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
         };
         let (Some(parent), Some(last)) = (entry.real.parent(), entry.real.last()) else { return };
-        let opened = self.source.open_strict(&parent, ENTRY);
+        let opened = self.source.root.open_strict(&parent, ENTRY);
         let (src, stat) = match opened.and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
             Ok((stat, fd)) => (SourceDir::from_fd(fd), stat),
             Err(errno) => return failed("open the directory", errno),
         };
-        let src = SourceNode::entry(&self.source, &parent, src, &stat, &self.source_budget);
-        let volume = self.volume(stat.dev, || src.open());
+        let src = SourceNode::entry(&self.source.root, &parent, src, &stat, &self.source.budget);
+        let volume = self.source.volume(stat.dev, || src.open());
         let dir = Arc::new(OpenDir {
             node: Arc::clone(above),
             src,
             dev: stat.dev,
             volume,
-            place: Place { cursor: None, share: self.groups.share((t, e)) },
+            position: SourcePosition { cursor: None, share: self.rules.groups.share((t, e)) },
             renamed: Some(last.clone()),
         });
-        let reader = self.reader();
+        let own = Override { target: Some(target), explicit: entry.explicit(), ..Override::default() };
+        let reader = self.cx.records.reader();
+        let leaf = Entry { dir: &dir, name, own, reader: reader.as_ref() };
         if kind == Kind::File {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-            let opened =
-                self.source.open_strict(&entry.real, flags).and_then(|fd| Ok(Source { stat: stat_fd(&fd)?, fd }));
+            let opened = self.source.root.open_strict(&entry.real, flags);
+            let opened = opened.and_then(|fd| Ok(OpenSource { stat: stat_fd(&fd)?, fd }));
             match opened {
                 Ok(source) if source.stat.kind == Kind::File => {
-                    self.copy_regular(&dir, name, &source, None, (own, reader.as_ref()));
+                    self.leaves.copy_regular(&leaf, &source, None);
                 }
                 Ok(_) => failed("open the entry", Errno::STALE),
                 Err(errno) => failed("open the entry", errno),
             }
         } else if &last == name {
-            self.copy_leaf(&dir, name, kind, reader.as_ref(), own);
+            self.leaves.copy(&leaf, kind);
         } else {
             let words = kind.words();
             let message = format!("a map can rename a directory or a regular file, not {words}; not copied");
-            self.problem(target, Problem::new(entry.dst.clone(), ProblemKind::Unsupported, message));
+            self.cx.problem(target, Problem::new(entry.dst.clone(), ProblemKind::Unsupported, message));
         }
         if let Some(reader) = reader {
-            self.give_back(reader);
+            self.cx.records.give_back(reader);
         }
     }
 }
@@ -261,11 +270,16 @@ pub(crate) fn source_of_parent(
     }
 }
 
+/// The number of a target of the plan in the journal.
+pub(super) fn number(target: usize) -> u32 {
+    u32::try_from(target).unwrap_or(u32::MAX)
+}
+
 fn first_target(layout: &DstNode) -> u32 {
     let mut node = Some(layout);
     while let Some(here) = node {
         if let Some(target) = here.parent_of.or(here.entry.map(|(t, _)| t)) {
-            return u32::try_from(target).unwrap_or(u32::MAX);
+            return number(target);
         }
         node = here.children.values().next();
     }

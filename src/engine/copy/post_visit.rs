@@ -1,8 +1,10 @@
 //! The target side of a directory at its end: left when everything in it is
 //! finished, with its metadata.
 
-use super::node::{DirMetadata, DirNode, PostVisit};
-use super::{AppliedMetadata, Engine};
+use super::context::AppliedMetadata;
+use super::dir_metadata::{DirMetadata, PostVisit};
+use super::directories::Directories;
+use super::node::DirNode;
 use crate::base::path::RelPath;
 use crate::engine::events::counters::add;
 use crate::engine::journal::epoch::Written;
@@ -15,7 +17,7 @@ use crate::sys::stat::{Stat, Time};
 use crate::sys::xattr::Holder;
 use std::sync::{Arc, PoisonError};
 
-impl Engine {
+impl Directories {
     /// Ends one task of `node`, and leaves it and every parent that this finishes.
     pub(super) fn release(&self, node: Arc<DirNode>) {
         let mut node = Some(node);
@@ -41,23 +43,23 @@ impl Engine {
 
     fn post_visit(&self, node: &DirNode) {
         // A directory that was not finished keeps 0700 and its open row.
-        if self.stop.is_set() {
+        if self.cx.stop.is_set() {
             return;
         }
         let PostVisit::Apply(metadata) = &node.post_visit else { return };
         let path = || node.path();
         let dir = match node.open() {
             Ok(dir) => dir,
-            Err(errno) => return self.target_failed(node.target, path(), "open the finished directory", errno),
+            Err(errno) => return self.cx.target_failed(node.target, path(), "open the finished directory", errno),
         };
         let result = self.apply_to_directory(node, metadata, &dir);
         if let Err(errno) = result {
-            self.target_failed(node.target, path(), "finish the directory", errno);
+            self.cx.target_failed(node.target, path(), "finish the directory", errno);
         }
     }
 
     fn apply_to_directory(&self, node: &DirNode, metadata: &DirMetadata, dir: &TargetDir) -> Result<(), Errno> {
-        let tally = self.tally(node.target);
+        let tally = self.cx.tally(node.target);
         let mut now = dir.stat()?;
         if let Some(prior) = &metadata.prior
             && !prior.wanted.flags.and(Flags::IMMUTABLE_OR_APPEND).is_empty()
@@ -76,7 +78,7 @@ impl Engine {
             if metadata.counted {
                 add(&tally.skipped, 1);
             }
-            prior.wanted.lost.each().for_each(|unpreserved| self.lost(node, node.path(), unpreserved));
+            prior.wanted.lost.each().for_each(|unpreserved| self.cx.lost(node, node.path(), unpreserved));
             return Ok(());
         }
         if let Some(found) = &metadata.altered {
@@ -94,19 +96,19 @@ impl Engine {
                 if metadata.counted {
                     add(&tally.skipped, 1);
                 }
-                prior.wanted.lost.each().for_each(|unpreserved| self.lost(node, node.path(), unpreserved));
+                prior.wanted.lost.each().for_each(|unpreserved| self.cx.lost(node, node.path(), unpreserved));
                 return Ok(());
             }
         }
         let AppliedMetadata { mut stat, whole } =
-            self.apply_metadata(node, Holder::file(dir), &mut wanted, || node.path())?;
+            self.cx.apply_metadata(node, Holder::file(dir), &mut wanted, || node.path())?;
         if node.is_marked() {
             // Not before the mode: until then a kill leaves what only the mark explains.
             mark::remove(Holder::file(dir))?;
             stat = dir.stat()?;
         }
         if let Some(fixup) = metadata.fixup {
-            self.fixup_changed(fixup);
+            self.rules.fixup_changed(fixup);
         }
         if metadata.counted {
             // Setting its times again after a change inside is no copy of the directory.
@@ -115,7 +117,7 @@ impl Engine {
         }
         let row = directory_row(node, State::Done, &stat);
         let source = row.source.filter(|_| whole);
-        self.submit.send(Written::row(Row { wanted, source, ..row }, node.file_system));
+        self.cx.submit.send(Written::row(Row { wanted, source, ..row }, node.file_system));
         Ok(())
     }
 }

@@ -1,11 +1,15 @@
 //! The target side of a directory at its beginning: found, made, taken over or
 //! refused, and closed before something is made in it.
 
-use super::Engine;
-use super::altered::Found;
-use super::node::{DirMetadata, DirNode, NewNode, PostVisit};
+use super::altered::DirJudgement;
+use super::dir_metadata::{DirMetadata, PostVisit};
+use super::directories::Directories;
+use super::entry::TargetName;
+use super::guard::{Guard, is_as_created};
+use super::immutable::lift;
+use super::node::{DirNode, NewNode};
 use super::post_visit::directory_row;
-use super::trust::{Guard, is_as_created, is_skeleton, may_apply};
+use super::trust::{is_skeleton, may_apply};
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
@@ -27,6 +31,34 @@ pub(super) struct NewDirectory {
     pub(super) counted: bool,
 }
 
+/// What is known of a directory besides its place, when its node is made.
+pub(super) struct NodeParts {
+    /// The journal's id.
+    pub(super) id: i64,
+    /// Made by this run.
+    pub(super) fresh: bool,
+    pub(super) post_visit: PostVisit,
+    /// What the directory says of itself.
+    pub(super) mark: Mark,
+    pub(super) news: News,
+}
+
+/// Whether the journal has to hear of a directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum News {
+    /// It has its row.
+    Recorded,
+    /// It is new to it: a resume must find the id that its entries refer to.
+    Announce,
+}
+
+/// A directory that was found under its name.
+struct FoundDir<'a> {
+    opened: &'a TargetDir,
+    stat: &'a Stat,
+    mark: Mark,
+}
+
 /// The backup has something at the very place of this run's journal.
 pub(crate) fn reserved(path: RelPath) -> Problem {
     let message = "this run's journal is here, and what the backup has under this name was not copied over it; post_visit it \
@@ -34,21 +66,13 @@ pub(crate) fn reserved(path: RelPath) -> Problem {
     Problem::new(path, ProblemKind::Unsupported, message)
 }
 
-impl Engine {
+impl Directories {
     /// Makes or opens the target directory and its node.
-    pub(super) fn make(
-        &self,
-        above: &Arc<DirNode>,
-        name: &Name,
-        target: u32,
-        mut new: NewDirectory,
-    ) -> Option<Arc<DirNode>> {
-        let failed = |operation, errno| {
-            let path = above.path().join(name);
-            self.target_failed(target, path, operation, errno);
-        };
-        let row = self.row(above, name);
-        if !above.fresh && !self.may_enter(above, name, target, row.as_ref()) {
+    pub(super) fn make(&self, at: TargetName<'_>, mut new: NewDirectory) -> Option<Arc<DirNode>> {
+        let TargetName { above, name, target } = at;
+        let failed = |operation, errno| self.cx.target_failed(target, at.path(), operation, errno);
+        let row = self.cx.records.row(above, name);
+        if !above.fresh && !self.may_enter(at, row.as_ref()) {
             return None;
         }
         let found = self.find_or_make(above, name).map_err(|errno| failed("create the directory", errno));
@@ -59,7 +83,7 @@ impl Engine {
         let prior = recorded.filter(|_| !fresh);
         let stat = opened.stat().map_err(|errno| failed("look at", errno)).ok()?;
         if self.state == (stat.dev, stat.ino) {
-            self.problem(target, reserved(above.path().join(name)));
+            self.cx.problem(target, reserved(at.path()));
             return None;
         }
         let (mut altered, mut moved) = (None, false);
@@ -67,37 +91,35 @@ impl Engine {
         let mut unmarked = false;
         if fresh {
             // Only in an ancestor that others may write in could somebody put it there.
-            if self.options.keep.owner.are_kept() && !above.disk.bare && !is_as_created(&stat) {
+            if self.cx.options.keep.owner.are_kept() && !above.disk.bare && !is_as_created(&stat) {
                 failed("another took the place of the new directory", Errno::STALE);
                 return None;
             }
             if above.guard != Guard::Kept && new.wanted.owner.is_some() && !above.disk.bare {
-                unmarked = !self.mark_created(&opened, &above.path().join(name));
+                unmarked = !self.mark_created(&opened, &at.path());
                 mark = if unmarked { Mark::None } else { Mark::Ours(Was::Created) };
             }
         } else {
-            let found = self.mark_of(&opened, &stat, prior.as_ref(), || above.path().join(name));
+            let found = self.mark_of(&opened, &stat, prior.as_ref(), || at.path());
             mark = found.map_err(|errno| failed("read its mark", errno)).ok()?;
-            if !self.may_apply(above, name, (&opened, &stat, mark), &new.wanted, prior.as_ref()) {
+            if !self.may_apply(at, &FoundDir { opened: &opened, stat: &stat, mark }, &new.wanted, prior.as_ref()) {
                 let message = format!(
                     "a directory of user {} and mode {:04o} stands there, not one of this plan's, and others may have put \
                      it there; look at it, move it away and run again",
                     stat.uid, stat.mode
                 );
-                self.problem(target, Problem::new(above.path().join(name), ProblemKind::Owner, message));
+                self.cx.problem(target, Problem::new(at.path(), ProblemKind::Owner, message));
                 return None;
             }
             // What is marked for this name an earlier run was filling.
             if !matches!(mark, Mark::Ours(_)) {
-                match self.judge_directory(above, name, &opened, &stat, prior.as_ref())? {
-                    Found::AsWanted => {}
-                    Found::Moved => moved = true,
-                    Found::Altered(found) => altered = Some(found),
+                match self.judge(at, &opened, &stat, prior.as_ref())? {
+                    DirJudgement::AsWanted => {}
+                    DirJudgement::Moved => moved = true,
+                    DirJudgement::Altered(found) => altered = Some(found),
                 }
             }
-            self.lift_immutable(&opened, &stat, prior.as_ref())
-                .map_err(|errno| failed("lift the flags", errno))
-                .ok()?;
+            lift(&opened, &stat, prior.as_ref()).map_err(|errno| failed("lift the flags", errno)).ok()?;
         }
         if fresh {
             // What the backup does not have gets no attributes, and inherits none either.
@@ -113,29 +135,25 @@ impl Engine {
             fixup: new.fixup,
             counted: new.counted,
         }));
-        let node = self.node(above, name, target, id, fresh, (post_visit, mark), opened, !known);
+        let news = if known { News::Recorded } else { News::Announce };
+        let node = self.node(at, opened, NodeParts { id, fresh, post_visit, mark, news });
         let node = node.map_err(|e| failed("look at", e)).ok()?;
         if unmarked {
             // Its row says what it is, before anything is made in it.
-            self.submit.flush();
+            self.cx.submit.flush();
         }
         Some(node)
     }
 
     /// Whether the directory that was found under `name` is to be given its metadata. One that
     /// two names of the plan come to was moved between them.
-    fn may_apply(
-        &self,
-        above: &DirNode,
-        name: &Name,
-        opened: (&TargetDir, &Stat, Mark),
-        wanted: &Wanted,
-        prior: Option<&Row>,
-    ) -> bool {
-        let (opened, stat, mark) = opened;
+    fn may_apply(&self, at: TargetName<'_>, found: &FoundDir<'_>, wanted: &Wanted, prior: Option<&Row>) -> bool {
+        let TargetName { above, name, .. } = at;
+        let FoundDir { opened, stat, mark } = found;
         let claimed = || {
-            let others = self
-                .with_reader(|reader| self.ask(reader?.has_other_directory(stat.ino, above.target, above.id, name)));
+            let others = self.cx.records.with_reader(|reader| {
+                self.cx.records.ask(reader?.has_other_directory(stat.ino, above.target, above.id, name))
+            });
             others.unwrap_or(false)
         };
         let first = || {
@@ -172,32 +190,26 @@ impl Engine {
     fn make_way(&self, above: &DirNode, name: &Name) -> Result<(), Errno> {
         let dir = self.open_to_fill(above)?;
         let found = dir.stat_at(name)?;
-        self.lift_immutable_at(&dir, above.id, name)?;
+        self.flags.lift_at(&dir, above.id, name)?;
         dir.unlink(name)?;
-        self.problems.note(format!("{}: {} was replaced by a directory", above.path().join(name), found.kind.words()));
+        self.cx.problems.note(format!(
+            "{}: {} was replaced by a directory",
+            above.path().join(name),
+            found.kind.words()
+        ));
         Ok(())
     }
 
-    /// The node of an opened target directory; `announce` puts it into the
-    /// journal, so that a resume finds the id that its entries refer to.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one node, named once")]
-    pub(super) fn node(
-        &self,
-        above: &Arc<DirNode>,
-        name: &Name,
-        target: u32,
-        id: i64,
-        fresh: bool,
-        (post_visit, mark): (PostVisit, Mark),
-        opened: TargetDir,
-        announce: bool,
-    ) -> Result<Arc<DirNode>, Errno> {
+    /// The node of an opened target directory.
+    pub(super) fn node(&self, at: TargetName<'_>, opened: TargetDir, parts: NodeParts) -> Result<Arc<DirNode>, Errno> {
+        let TargetName { above, name, target } = at;
+        let NodeParts { id, fresh, post_visit, mark, news } = parts;
         let stat = opened.stat()?;
-        let (file_system, disk) = self.file_system(&opened)?;
+        let (file_system, disk) = self.cx.file_system(&opened)?;
         let state = if matches!(post_visit, PostVisit::Nothing) { State::Ancestor } else { State::Open };
-        let covering = match self.plan.fixups.as_slice() {
+        let covering = match self.cx.plan.fixups.as_slice() {
             [] => Covering::default(),
-            _ => Covering::of(&self.plan, &above.path().join(name)),
+            _ => Covering::of(&self.cx.plan, &above.path().join(name)),
         };
         let new = NewNode {
             parent: Some(Arc::clone(above)),
@@ -212,19 +224,9 @@ impl Engine {
             mark,
         };
         let node = DirNode::new(new, opened, &self.budget)?;
-        if announce {
-            self.submit.send(Written::row(directory_row(&node, state, &stat), file_system));
+        if news == News::Announce {
+            self.cx.submit.send(Written::row(directory_row(&node, state, &stat), file_system));
         }
         Ok(node)
-    }
-
-    /// The row of `name`, from an earlier run.
-    fn row(&self, above: &DirNode, name: &Name) -> Option<Row> {
-        self.with_reader(|reader| self.ask(reader?.find(above.id, name)).flatten())
-    }
-
-    /// The row of the directory `name`, from an earlier run.
-    pub(super) fn prior(&self, above: &DirNode, name: &Name) -> Option<Row> {
-        self.row(above, name).filter(|row| row.id.is_some())
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a change of the source would show in its times.
 
-use super::file::Source;
+use super::job::OpenSource;
 use crate::sys::Errno;
 use crate::sys::stat::{Stat, stat_fd};
 use std::time::Duration;
@@ -14,18 +14,18 @@ const COARSE_TICK: Duration = Duration::from_millis(2020);
 pub(super) const QUIET: Duration = Duration::from_secs(1);
 
 /// A source before it is read.
-pub(super) struct Look {
+pub(super) struct SourceLook {
     pub(super) stat: Stat,
     /// Its last change lies at least a tick back, so another one would show.
     pub(super) settled: bool,
 }
 
 /// Looks at a source, once more after a tick if it has just changed.
-pub(super) fn look(source: &Source, stat: Stat) -> Result<Look, Errno> {
-    let Some(left) = until_settled(&stat, TICK) else { return Ok(Look { stat, settled: true }) };
+pub(super) fn look(source: &OpenSource, stat: Stat) -> Result<SourceLook, Errno> {
+    let Some(left) = until_settled(&stat, TICK) else { return Ok(SourceLook { stat, settled: true }) };
     std::thread::sleep(left);
     let stat = stat_fd(&source.fd)?;
-    Ok(Look { stat, settled: until_settled(&stat, TICK).is_none() })
+    Ok(SourceLook { stat, settled: until_settled(&stat, TICK).is_none() })
 }
 
 /// How long it takes until the last change lies `quiet` and a tick back; `None` when it does.

@@ -5,102 +5,83 @@
 //! again: if content and attributes are the same, nothing is copied, and the row gets
 //! the inode that stands there. A symlink's text is compared on every file system.
 
-use super::dir::OpenDir;
+use super::context::Context;
+use super::entry::Entry;
+use super::evidence::{KnownContent, SourceAccess};
 use super::link::Waiter;
-use super::{Engine, Override};
-use crate::base::path::Name;
+use super::rules::Rules;
+use super::source::SourceTree;
 use crate::engine::content::reread;
 use crate::engine::events::counters::add;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Doubt, Proof, Row, SourceId};
-use crate::engine::meta::Wanted;
-use crate::engine::volume::Volume;
-use crate::sys::Errno;
+use crate::engine::meta::{Attributes, Wanted};
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-/// What of an entry besides its stat is at hand to prove that it is the recorded one.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Means<'a> {
-    /// Its name in its directory.
-    Name,
-    /// It is open.
-    Open(&'a OwnedFd),
-    /// It was read in this run, and had this content.
-    Known(&'a Content),
+/// Holds the source against what rows say of it.
+pub(super) struct SourceProof {
+    pub(super) cx: Arc<Context>,
+    pub(super) source: Arc<SourceTree>,
+    pub(super) rules: Arc<Rules>,
 }
 
-/// The content of an inode that has several names.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
-    /// Of a regular file.
-    Digest(crate::engine::content::digest::Digest),
-    /// Of a symlink.
-    Text(Vec<u8>),
-    /// A FIFO or device node: its stat says all.
-    None,
-}
-
-impl Content {
-    /// True when `row` was made of it.
-    pub(super) fn is_of(&self, row: &Row) -> bool {
-        match self {
-            Self::Digest(digest) => row.digest == Some(*digest),
-            Self::Text(text) => row.link.as_ref() == Some(text),
-            Self::None => row.digest.is_none() && row.link.is_none(),
+impl SourceProof {
+    /// `row`, as which the target stands, when it is what the source and the plan ask for. Its
+    /// source may have got another inode on the way.
+    pub(super) fn current(&self, entry: &Entry<'_>, stat: &Stat, row: Row, access: SourceAccess<'_>) -> Option<Row> {
+        if !row.source_looks_the_same(stat) {
+            return None;
         }
-    }
-}
-
-impl Engine {
-    /// The file system of an entry of `dir`, of which `open` gives a descriptor.
-    pub(super) fn volume_of<F: AsFd>(
-        &self,
-        dir: &OpenDir,
-        stat: &Stat,
-        open: impl FnOnce() -> Result<F, Errno>,
-    ) -> Arc<Volume> {
-        // A bind mount of one file, or an overlay, has another than the directory.
-        if stat.dev == dir.dev { Arc::clone(&dir.volume) } else { self.volume(stat.dev, open) }
-    }
-
-    /// The same from its name. The handle of what is no regular file tells less than an open file.
-    pub(super) fn volume_at(&self, dir: &OpenDir, name: &Name, stat: &Stat) -> Arc<Volume> {
-        let open = || {
-            if stat.kind == Kind::File {
-                dir.src.open_file(dir.in_source(name))
-            } else {
-                dir.src.open_handle(dir.in_source(name))
-            }
+        // The plan may ask for another owner or mode than when the row was written.
+        let (attributes, has_acls) = match self.named_acls(entry, stat, &row) {
+            Some(attributes) => (attributes, true),
+            None => (Attributes::default(), false),
         };
-        self.volume_of(dir, stat, open)
+        let mut wanted = Wanted::from_source(stat, attributes, &self.cx.options.keep);
+        self.rules.put_over_leaf(&mut wanted, entry, stat);
+        let current = (wanted.owner, wanted.mode) == (row.wanted.owner, row.wanted.mode)
+            && (!has_acls || wanted.xattrs.iter().zip(&row.wanted.xattrs).all(|(now, then)| now.same_acls(then)));
+        if !current {
+            return None;
+        }
+        self.cx.note_rights(&wanted, || entry.path());
+        self.prove_source(entry, stat, row, access)
+    }
+
+    /// Where names differ between the two machines, an earlier run may have renumbered what
+    /// this one does not, or the other way round: the source's attributes, when the row has
+    /// an ACL of which that could be true.
+    fn named_acls(&self, entry: &Entry<'_>, stat: &Stat, row: &Row) -> Option<Attributes> {
+        let xattrs = row.wanted.xattrs.as_ref().filter(|_| !self.cx.plan.drift.is_empty())?;
+        if !xattrs.have_named_acls() || row.wanted.lost.contains(Unpreserved::Acl) {
+            return None;
+        }
+        let handle = entry.dir.src.open().and_then(|src| src.open_handle(entry.in_source())).ok()?;
+        Some(Attributes::read(Holder::handle(&handle), stat).0)
+    }
+
+    /// True when the row of another name of the same inode has the owner and mode that this
+    /// name shall have: an earlier run may have had another plan, or other numbers.
+    pub(super) fn plan_stands(&self, waiter: &Waiter, row: &Row) -> bool {
+        let stat = &waiter.stat;
+        let mut wanted = Wanted::from_source(stat, Attributes::default(), &self.cx.options.keep);
+        self.rules.put_over_leaf(&mut wanted, &waiter.entry(), stat);
+        (wanted.owner, wanted.mode) == (row.wanted.owner, row.wanted.mode)
     }
 
     /// `row`, when the entry with `stat` is what it was made from; it may have got another
     /// source inode on the way. All but the source has been looked at.
-    pub(super) fn prove_source(
-        &self,
-        dir: &OpenDir,
-        name: &Name,
-        stat: &Stat,
-        own: Override,
-        row: Row,
-        means: Means<'_>,
-    ) -> Option<Row> {
-        let volume = match means {
-            Means::Open(fd) => self.volume_of(dir, stat, || Ok(fd)),
-            _ => self.volume_at(dir, name, stat),
+    fn prove_source(&self, entry: &Entry<'_>, stat: &Stat, row: Row, access: SourceAccess<'_>) -> Option<Row> {
+        let (src, name) = (&entry.dir.src, entry.in_source());
+        let volume = match access {
+            SourceAccess::Open(fd) => self.source.volume_of(entry.dir, stat, || Ok(fd)),
+            _ => self.source.volume_at(entry, stat),
         };
-        if stat.kind == Kind::Symlink
-            && !dir
-                .src
-                .open()
-                .and_then(|src| src.read_link(dir.in_source(name)))
-                .is_ok_and(|text| row.link == Some(text))
-        {
+        let text = || src.open().and_then(|src| src.read_link(name));
+        if stat.kind == Kind::Symlink && !text().is_ok_and(|text| row.link == Some(text)) {
             return None;
         }
         let doubt = match row.source_proof(stat, &volume) {
@@ -109,14 +90,12 @@ impl Engine {
             Proof::Unproven(doubt) => Some(doubt),
         };
         if let Some(doubt) = doubt {
-            let known = if let Means::Known(content) = means { Some(content) } else { None };
-            let same = |holder: Holder<'_>| self.reads_the_same(dir, name, stat, own, &row, known, holder);
-            let same = match means {
-                Means::Open(fd) => same(Holder::file(fd)),
-                _ if stat.kind == Kind::File => {
-                    dir.src.open_file(dir.in_source(name)).is_ok_and(|fd| same(Holder::file(&fd)))
-                }
-                _ => dir.src.open_handle(dir.in_source(name)).is_ok_and(|fd| same(Holder::handle(&fd))),
+            let known = if let SourceAccess::Known(content) = access { Some(content) } else { None };
+            let same = |holder: Holder<'_>| self.reads_the_same(entry, stat, &row, Witness { holder, known });
+            let same = match access {
+                SourceAccess::Open(fd) => same(Holder::file(fd)),
+                _ if stat.kind == Kind::File => src.open_file(name).is_ok_and(|fd| same(Holder::file(&fd))),
+                _ => src.open_handle(name).is_ok_and(|fd| same(Holder::handle(&fd))),
             };
             if !same {
                 return None;
@@ -133,76 +112,59 @@ impl Engine {
         // The name that its content was verified under may be of another inode by now.
         let verified = row.verified.filter(|_| !row.alias);
         let row = Row { source: Some(SourceId::of(stat, &volume)), nlink, alias: false, verified, ..row };
-        self.submit.send(Written::row(row.clone(), dir.node.file_system));
+        self.cx.submit.send(Written::row(row.clone(), entry.node().file_system));
         Some(row)
     }
 
     /// True when a ctime, or a look at the waiting name itself, tells that it has the content and
     /// all attributes that `row` was made of.
     pub(super) fn has_attributes_of(&self, waiter: &Waiter, row: &Row) -> bool {
-        let Waiter { dir, name, stat, content, own, .. } = waiter;
-        let Some(content) = content else { return true };
-        let same = |holder: Holder<'_>| self.reads_the_same(dir, name, stat, *own, row, Some(content), holder);
+        let (entry, stat) = (waiter.entry(), &waiter.stat);
+        let Some(content) = &waiter.content else { return true };
+        let same =
+            |holder: Holder<'_>| self.reads_the_same(&entry, stat, row, Witness { holder, known: Some(content) });
         match stat.kind {
-            Kind::File => dir.src.open_file(dir.in_source(name)).is_ok_and(|fd| same(Holder::file(&fd))),
-            _ => dir.src.open_handle(dir.in_source(name)).is_ok_and(|fd| same(Holder::handle(&fd))),
+            Kind::File => entry.dir.src.open_file(entry.in_source()).is_ok_and(|fd| same(Holder::file(&fd))),
+            _ => entry.dir.src.open_handle(entry.in_source()).is_ok_and(|fd| same(Holder::handle(&fd))),
         }
     }
 
-    /// True when the inode behind `holder` has the content and all attributes that `row` was
+    /// True when the inode of `witness` has the content and all attributes that `row` was
     /// made of. What cannot be read, or changes meanwhile, is left to the copy, which says so.
-    #[expect(clippy::too_many_arguments, reason = "an entry, its row, and what was read of it")]
-    fn reads_the_same(
-        &self,
-        dir: &OpenDir,
-        name: &Name,
-        stat: &Stat,
-        own: Override,
-        row: &Row,
-        known: Option<&Content>,
-        holder: Holder<'_>,
-    ) -> bool {
+    fn reads_the_same(&self, entry: &Entry<'_>, stat: &Stat, row: &Row, witness: Witness<'_>) -> bool {
+        let Witness { holder, known } = witness;
         let still = || stat_fd(holder.fd()).is_ok_and(|now| now.unchanged_since(stat));
         if !still() {
             return false;
         }
-        let path = || dir.node.path().join(name);
-        let (attributes, problems) = self.drivers.attributes(holder, stat, || dir.beside(), path);
+        let (attributes, problems) =
+            self.source.drivers.attributes(holder, stat, || entry.dir.beside(), || entry.path());
         if !problems.is_empty() {
             return false;
         }
-        let mut wanted = Wanted::from_source(stat, attributes, &self.options.keep);
-        self.put_plan_over_leaf(&mut wanted, own, dir, name, stat);
+        let mut wanted = Wanted::from_source(stat, attributes, &self.cx.options.keep);
+        self.rules.put_over_leaf(&mut wanted, entry, stat);
         if !is_wanted_still(&wanted, &row.wanted) {
             return false;
         }
         let same = match (stat.kind, row.digest) {
             _ if known.is_some() => known.is_some_and(|content| content.is_of(row)),
             (Kind::File, Some(digest)) => {
-                let pages = self.drivers.of(stat.dev, holder.fd()).cached_pages();
-                let found = reread::digest_as(digest.algorithm, holder.fd(), stat, pages, &self.rate_limit);
+                let pages = self.source.drivers.of(stat.dev, holder.fd()).cached_pages();
+                let found = reread::digest_as(digest.algorithm, holder.fd(), stat, pages, &self.cx.rate_limit);
                 found.is_ok_and(|found| found == Some(digest))
             }
-
             (Kind::File, None) => false,
             _ => true,
         };
         same && still()
     }
+}
 
-    /// The content of a name whose inode number proves nothing: only names of equal content
-    /// are linked. `None` where the run is ending, or it cannot be read as it stands.
-    pub(super) fn content_of(&self, fd: BorrowedFd<'_>, stat: &Stat) -> Option<Content> {
-        match stat.kind {
-            Kind::File => {
-                let pages = self.drivers.of(stat.dev, fd).cached_pages();
-                let digest = reread::digest(fd, stat, pages, &self.rate_limit).ok().flatten()?;
-                stat_fd(fd).is_ok_and(|now| now.unchanged_since(stat)).then_some(Content::Digest(digest))
-            }
-            Kind::Symlink => crate::sys::file::read_link(fd).ok().map(Content::Text),
-            _ => Some(Content::None),
-        }
-    }
+/// An inode of the source that is asked, and its content where that was read already.
+struct Witness<'a> {
+    holder: Holder<'a>,
+    known: Option<&'a KnownContent>,
 }
 
 /// True when what the source asks for is what the row was made with, but for flags that the

@@ -4,62 +4,12 @@
 //! have moved another one there, of root's and closed, to get it with the owner
 //! and the mode that belong to the name.
 
-use super::node::{DirNode, PostVisit};
-use crate::engine::journal::{Row, State};
+use super::guard::{Guard, is_as_created};
+use super::node::DirNode;
+use crate::engine::journal::Row;
 use crate::engine::meta::Wanted;
-use crate::engine::meta::mark::{Mark, Was};
 use crate::sys::dir::{TargetDir, read_batches};
-use crate::sys::effective_ids;
-use crate::sys::stat::{Stat, Time};
-
-/// Who can have moved something in a directory before the run came to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guard {
-    /// Nobody but us.
-    Kept,
-    /// Its owner, whose id this is, or was until a run closed it and was killed.
-    Owner(u32),
-    /// Others, until a run closed it to fill it, some time after this, and was killed. Only
-    /// where the file system takes no mark.
-    Until(Time),
-}
-
-fn is_closed(uid: u32, mode: u32, to: u32) -> bool {
-    uid == effective_ids().0 && mode & to == 0
-}
-
-/// True for a directory as it is created: root's, or whoever copies, and closed to all others.
-pub(super) fn is_as_created(stat: &Stat) -> bool {
-    is_closed(stat.uid, stat.mode, 0o077)
-}
-
-impl Guard {
-    /// Of a directory that looks like `stat` and says `mark` of itself.
-    pub(super) fn of(stat: &Stat, post_visit: &PostVisit, mark: Mark) -> Self {
-        if !is_closed(stat.uid, stat.mode, 0o022) {
-            return Self::Owner(stat.uid);
-        }
-        match mark {
-            Mark::Ours(Was::Created) => return Self::Kept,
-            Mark::Ours(Was::Open { uid, mode, .. }) if is_closed(uid, mode, 0o022) => return Self::Kept,
-            Mark::Ours(Was::Open { uid, .. }) => return Self::Owner(uid),
-            Mark::None | Mark::Other => {}
-        }
-        let prior = match post_visit {
-            // Open for the first time it has no ctime yet, and nobody else was ever in it.
-            PostVisit::Apply(metadata) => {
-                metadata.prior.as_ref().filter(|row| row.state != State::Open || row.dst_ctime != Time::default())
-            }
-            PostVisit::Nothing => None,
-        };
-        match prior {
-            Some(row) if !row.wanted.owner.is_none_or(|(uid, _)| is_closed(uid, row.wanted.mode, 0o022)) => {
-                Self::Until(row.dst_ctime)
-            }
-            _ => Self::Kept,
-        }
-    }
-}
+use crate::sys::stat::Stat;
 
 /// True when `wanted` can be put on the directory `stat`, found in `above`,
 /// without giving anybody more than he has. `claimed` tells whether another name

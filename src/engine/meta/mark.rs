@@ -36,7 +36,7 @@ impl Binding {
 
 /// What an inode was before the run that left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Was {
+pub(crate) enum Was {
     /// Nothing: that run has made it.
     Created,
     /// A directory of this owner, group and mode, which that run has closed.
@@ -52,7 +52,7 @@ pub enum Was {
 
 /// What an inode says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
+pub(crate) enum Mark {
     /// No run has left it.
     None,
     /// A run of this plan has left it, under this name.

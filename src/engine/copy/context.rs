@@ -1,0 +1,85 @@
+//! What every part of the copier shares: what to copy and how, what was recorded, and
+//! where results, numbers and failures go.
+
+use super::node::DirNode;
+use super::options::{History, Options};
+use super::records::Records;
+use crate::base::path::RelPath;
+use crate::engine::events::counters::Counters;
+use crate::engine::events::problem::Problems;
+use crate::engine::events::rate_limit::RateLimit;
+use crate::engine::events::stop::Stop;
+use crate::engine::events::unpreserved::Disk;
+use crate::engine::journal::epoch::{FileSystems, Submit};
+use crate::engine::mapping::model::Mapping;
+use crate::engine::meta::mark::Binding;
+use crate::engine::meta::{self, Wanted};
+use crate::sys::Errno;
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::Stat;
+use crate::sys::xattr::Holder;
+use std::sync::Arc;
+
+/// Shared by all parts.
+pub(super) struct Context {
+    pub(super) plan: Arc<Mapping>,
+    pub(super) options: Options,
+    pub(super) records: Records,
+    /// Where finished entries go.
+    pub(super) submit: Submit,
+    pub(super) file_systems: Arc<FileSystems>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) problems: Arc<Problems>,
+    pub(super) stop: Stop,
+    pub(super) rate_limit: RateLimit,
+}
+
+/// An inode with its metadata.
+pub(super) struct AppliedMetadata {
+    pub(super) stat: Stat,
+    /// It has all that its file system can hold: else the next run tries again.
+    pub(super) whole: bool,
+}
+
+impl Context {
+    /// What earlier runs did in a target of the plan.
+    pub(super) fn history(&self, target: u32) -> History {
+        self.options.histories.get(target as usize).copied().unwrap_or_default()
+    }
+
+    /// What an inode at `path` is marked with.
+    pub(super) fn binding(&self, path: &RelPath) -> Binding {
+        Binding::new(&self.plan.name, path)
+    }
+
+    /// The index and the abilities of the file system that holds `dir`.
+    pub(super) fn file_system(&self, dir: &TargetDir) -> Result<(usize, Disk), Errno> {
+        let dev = dir.stat()?.dev;
+        let index = self.file_systems.index(dev, dir)?;
+        Ok((index, self.file_systems.disk(index).unwrap_or(Disk { dev, bare: false })))
+    }
+
+    /// Opens a directory of the target by its path below the root, name by name.
+    pub(super) fn open_target(&self, path: &RelPath) -> Result<TargetDir, Errno> {
+        crate::sys::dir::open_target(&self.plan.root, path)
+    }
+
+    /// Gives its metadata to the directory of `node` itself or an entry in it, reports what it did
+    /// not take, and comes back with the inode as it now is.
+    pub(super) fn apply_metadata(
+        &self,
+        node: &DirNode,
+        holder: Holder<'_>,
+        wanted: &mut Wanted,
+        path: impl Fn() -> RelPath,
+    ) -> Result<AppliedMetadata, Errno> {
+        let around = meta::Surroundings { disk: node.disk, handed: node.handed };
+        let applied = meta::apply(holder, wanted, around, path);
+        let whole = applied.problems.iter().all(|problem| problem.unpreserved().is_some());
+        applied.problems.into_iter().for_each(|p| self.problem(node.target, p));
+        wanted.lost = applied.lost;
+        wanted.given_up = applied.given_up;
+        wanted.flags = wanted.flags.without(applied.given_up);
+        applied.stat.map(|stat| AppliedMetadata { stat, whole })
+    }
+}

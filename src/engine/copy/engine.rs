@@ -1,0 +1,166 @@
+//! The copier at work: its parts, and the order of a run.
+
+use super::context::Context;
+use super::directories::Directories;
+use super::file::Files;
+use super::immutable::ImmutableFlags;
+use super::large::ChunkedFiles;
+use super::leaf::Leaves;
+use super::link::Links;
+use super::linked::LinkedNames;
+use super::options::Parts;
+use super::precedence::Precedence;
+use super::records::Records;
+use super::rules::{FixupsChanged, Rules};
+use super::source::SourceTree;
+use super::source_proof::SourceProof;
+use super::special::SpecialFiles;
+use super::takeover::Takeover;
+use crate::engine::driver::Drivers;
+use crate::engine::journal::JournalError;
+use crate::engine::mapping::index::Index;
+use crate::engine::mapping::layout::destinations;
+use crate::engine::tree::budget::FdBudget;
+use crate::engine::tree::scheduler::{Tasks, Worker};
+use crate::engine::tree::{descriptors, pool};
+use crate::engine::volume::Volumes;
+use std::sync::atomic::{AtomicBool, AtomicI64};
+use std::sync::{Arc, Mutex};
+
+/// The copier at work: walks the plan's entries, and gives each name to the part whose it is.
+pub struct Engine {
+    pub(super) cx: Arc<Context>,
+    pub(super) source: Arc<SourceTree>,
+    pub(super) rules: Arc<Rules>,
+    pub(super) directories: Arc<Directories>,
+    pub(super) leaves: Leaves,
+    pub(super) flags: Arc<ImmutableFlags>,
+    pub(super) tasks: Tasks,
+    pub(super) index: Index,
+    /// Entries that the run came to, by target and entry.
+    pub(super) visited: Vec<Vec<AtomicBool>>,
+    pub(super) nested: Vec<Vec<bool>>,
+}
+
+impl Engine {
+    /// Prepares a copy; nothing is read or written yet.
+    pub fn new(parts: Parts) -> Result<Self, JournalError> {
+        let reader = parts.journal.reader()?;
+        let (last, recorded) = (reader.last_id()?, reader.volumes()?);
+        let state = parts.journal.directory_id()?;
+        let open = descriptors::share(parts.options.open_files, parts.options.threads);
+        let cx = Arc::new(Context {
+            records: Records::new(parts.journal, parts.stop.clone()),
+            plan: parts.plan,
+            options: parts.options,
+            submit: parts.submit,
+            file_systems: parts.file_systems,
+            counters: parts.counters,
+            problems: parts.problems,
+            stop: parts.stop,
+            rate_limit: parts.rate_limit,
+        });
+        let source = Arc::new(SourceTree {
+            cx: Arc::clone(&cx),
+            drivers: Drivers::new(&parts.source),
+            root: parts.source,
+            volumes: Volumes::new(recorded),
+            writer: parts.writer,
+            budget: FdBudget::new(open.directories),
+        });
+        let rules = Arc::new(Rules::new(&cx, parts.groups));
+        let flags = Arc::new(ImmutableFlags::new(&cx));
+        let precedence = Arc::new(Precedence::new(&cx));
+        let directories = Arc::new(Directories {
+            cx: Arc::clone(&cx),
+            rules: Arc::clone(&rules),
+            flags: Arc::clone(&flags),
+            precedence: Arc::clone(&precedence),
+            budget: FdBudget::new(open.directories),
+            late: Mutex::default(),
+            guarded: Mutex::default(),
+            next_id: AtomicI64::new(last + 1),
+            state,
+        });
+        let index = Index::new(&cx.plan);
+        let visited = |target: &crate::engine::mapping::model::Target| {
+            target.entries.iter().map(|_| AtomicBool::new(false)).collect()
+        };
+        Ok(Self {
+            tasks: Tasks::new(open.inline),
+            visited: cx.plan.targets.iter().map(visited).collect(),
+            nested: index.nested(&cx.plan),
+            index,
+            leaves: leaves(&source, &rules, &directories, precedence),
+            cx,
+            source,
+            rules,
+            directories,
+            flags,
+        })
+    }
+
+    /// Copies everything and returns when the last entry is handed to its epoch. `begin` is
+    /// called before the first one, once there are threads.
+    pub fn run(self, begin: impl FnOnce()) -> Result<FixupsChanged, String> {
+        let pool = pool::start(self.cx.options.threads, "copy")?;
+        begin();
+        pool.scope(|scope| {
+            let layout = destinations(&self.cx.plan, |(t, e)| !self.nested[t][e]);
+            self.build(Worker::new(scope), &layout);
+        });
+        self.report_unreached();
+        self.cx.submit.flush();
+        self.directories.post_visit_late();
+        self.flags.set_all();
+        let problems = &self.cx.problems;
+        self.source.drivers.notes().into_iter().for_each(|note| problems.note(note));
+        self.source.drivers.contradictions().into_iter().for_each(|problem| {
+            problems.add(problem);
+        });
+        self.source.volumes.notes().into_iter().for_each(|note| problems.note(note));
+        Ok(self.rules.fixups_changed())
+    }
+}
+
+/// What sees to all that is no directory.
+fn leaves(
+    source: &Arc<SourceTree>,
+    rules: &Arc<Rules>,
+    directories: &Arc<Directories>,
+    precedence: Arc<Precedence>,
+) -> Leaves {
+    let cx = || Arc::clone(&source.cx);
+    let (source, rules) = (|| Arc::clone(source), || Arc::clone(rules));
+    let (flags, directories) = (|| Arc::clone(&directories.flags), || Arc::clone(directories));
+    let proof = Arc::new(SourceProof { cx: cx(), source: source(), rules: rules() });
+    let chunked = ChunkedFiles { cx: cx(), source: source(), flags: flags() };
+    let files = Arc::new(Files {
+        cx: cx(),
+        source: source(),
+        rules: rules(),
+        directories: directories(),
+        flags: flags(),
+        chunked,
+    });
+    let special = Arc::new(SpecialFiles {
+        cx: cx(),
+        source: source(),
+        rules: rules(),
+        directories: directories(),
+        flags: flags(),
+    });
+    let linked = LinkedNames {
+        cx: cx(),
+        source: source(),
+        rules: rules(),
+        directories: directories(),
+        flags: flags(),
+        proof: Arc::clone(&proof),
+        files: Arc::clone(&files),
+        special: Arc::clone(&special),
+        links: Links::default(),
+    };
+    let takeover = Takeover { cx: cx(), precedence, proof };
+    Leaves { cx: cx(), source: source(), directories: directories(), takeover, files, special, linked }
+}

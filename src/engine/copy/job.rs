@@ -1,0 +1,33 @@
+//! A regular file on its way: its source, and its copy.
+
+use super::entry::Entry;
+use crate::base::path::Name;
+use crate::sys::stat::Stat;
+use rustix::fd::OwnedFd;
+
+/// A source file, open, and what it looked like when it was opened.
+pub(super) struct OpenSource {
+    pub(super) fd: OwnedFd,
+    pub(super) stat: Stat,
+}
+
+/// A new file on the target: 0600, ours alone.
+pub(super) struct Created {
+    pub(super) fd: OwnedFd,
+    /// Its name until it is durable, when its own name is taken.
+    pub(super) temporary: Option<Name>,
+    /// It is not new: a finished file in its place, of which some chunks are bad.
+    pub(super) mended: bool,
+    /// It has a mark, which must go at its end.
+    pub(super) marked: bool,
+    /// What it will replace.
+    pub(super) stands: Option<Stat>,
+}
+
+/// One file that is being filled.
+#[derive(Clone, Copy)]
+pub(super) struct FileJob<'a> {
+    pub(super) entry: &'a Entry<'a>,
+    pub(super) source: &'a OpenSource,
+    pub(super) created: &'a Created,
+}

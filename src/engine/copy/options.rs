@@ -1,0 +1,73 @@
+//! What the copier is given.
+
+use crate::engine::events::counters::Counters;
+use crate::engine::events::problem::Problems;
+use crate::engine::events::rate_limit::RateLimit;
+use crate::engine::events::stop::Stop;
+use crate::engine::groups::Groups;
+use crate::engine::journal::epoch::{FileSystems, Submit};
+use crate::engine::journal::{Journal, WriterHandle};
+use crate::engine::mapping::model::Mapping;
+use crate::engine::meta::Keep;
+use crate::sys::root::Root;
+use crate::sys::stat::Time;
+use std::sync::Arc;
+
+/// How the copier works.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What of the metadata is kept.
+    pub keep: Keep,
+    /// Enter mounts inside the source.
+    pub cross_mounts: bool,
+    /// Replace what somebody has changed on the target.
+    pub overwrite: bool,
+    /// What earlier runs did, for each target of the plan.
+    pub histories: Vec<History>,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// The limit of open files.
+    pub open_files: u64,
+}
+
+/// What the runs before this one leave to know of a target of the plan.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct History {
+    /// No run of this plan that came to its end has written there.
+    pub first: bool,
+    /// When the first of them began to write; nobody sets a ctime, so what has an older one
+    /// stood there before.
+    pub began: Option<Time>,
+    /// The last run that wrote was stopped or killed.
+    pub interrupted: bool,
+    /// The records of earlier runs were set aside.
+    pub restarted: bool,
+}
+
+/// What the copier is given.
+pub struct Parts {
+    /// What to copy.
+    pub plan: Arc<Mapping>,
+    /// The backup tree.
+    pub source: Arc<Root>,
+    /// Held for the whole run.
+    pub journal: Arc<Journal>,
+    /// File systems and their syncfs descriptors.
+    pub file_systems: Arc<FileSystems>,
+    /// Where finished entries go.
+    pub submit: Submit,
+    /// Where numbers go.
+    pub counters: Arc<Counters>,
+    /// Where the source's file systems are recorded.
+    pub writer: WriterHandle,
+    /// Where failures go.
+    pub problems: Arc<Problems>,
+    /// How to end early.
+    pub stop: Stop,
+    /// How fast bytes may move.
+    pub rate_limit: RateLimit,
+    /// Which names are links of one another.
+    pub groups: Arc<Groups>,
+    /// How to work.
+    pub options: Options,
+}

@@ -1,0 +1,79 @@
+//! What the plan says of an entry, over what the backup has.
+
+use super::context::Context;
+use super::entry::Entry;
+use super::node::DirNode;
+use super::open_dir::OpenDir;
+use crate::base::path::Name;
+use crate::engine::events::counters::add;
+use crate::engine::groups::Groups;
+use crate::engine::mapping::explicit::Explicit;
+use crate::engine::meta::Wanted;
+use crate::sys::stat::{Kind, Stat};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Which fixups the copy itself has already put on an inode.
+pub type FixupsChanged = Vec<bool>;
+
+/// Patterns, owners and modes of the plan, and its names of one inode.
+pub(super) struct Rules {
+    cx: Arc<Context>,
+    pub(super) groups: Arc<Groups>,
+    fixups_changed: Vec<AtomicBool>,
+}
+
+impl Rules {
+    pub(super) fn new(cx: &Arc<Context>, groups: Arc<Groups>) -> Self {
+        let fixups_changed = cx.plan.fixups.iter().map(|_| AtomicBool::new(false)).collect();
+        Self { cx: Arc::clone(cx), groups, fixups_changed }
+    }
+
+    /// True when a pattern leaves `name` out.
+    pub(super) fn would_exclude(&self, dir: &OpenDir, name: &Name, kind: Kind) -> bool {
+        let target = &self.cx.plan.targets[dir.node.target as usize];
+        // The path is put together only where it can matter.
+        !target.excluded.is_empty() && target.excludes(&dir.node.path().join(name), kind == Kind::Directory)
+    }
+
+    /// The same, and counts it.
+    pub(super) fn is_excluded(&self, dir: &OpenDir, name: &Name, kind: Kind) -> bool {
+        let excluded = self.would_exclude(dir, name, kind);
+        if excluded {
+            add(&self.cx.tally(dir.node.target).excluded, 1);
+        }
+        excluded
+    }
+
+    /// Puts what the plan says over `wanted`, which goes to `name` in `above`, so that
+    /// nothing is ever wider than at its end. Gives the fixup that changed something.
+    pub(super) fn put_over(
+        &self,
+        wanted: &mut Wanted,
+        explicit: Explicit,
+        above: &DirNode,
+        name: &Name,
+    ) -> Option<usize> {
+        wanted.override_with(explicit);
+        let (said, last) = above.covering.say(&self.cx.plan, name, wanted.kind);
+        let before = (wanted.owner, wanted.mode);
+        wanted.override_with(said);
+        last.filter(|_| before != (wanted.owner, wanted.mode))
+    }
+
+    /// The same for an inode with `stat` that is no directory.
+    pub(super) fn put_over_leaf(&self, wanted: &mut Wanted, entry: &Entry<'_>, stat: &Stat) -> Option<usize> {
+        let fixup = self.put_over(wanted, entry.own.explicit, entry.node(), entry.name);
+        // What is said of one name of an inode holds for all of them.
+        wanted.override_with(self.groups.say(stat, entry.dir.position.share));
+        fixup
+    }
+
+    pub(super) fn fixup_changed(&self, index: usize) {
+        self.fixups_changed[index].store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn fixups_changed(&self) -> FixupsChanged {
+        self.fixups_changed.iter().map(|f| f.load(Ordering::Relaxed)).collect()
+    }
+}

@@ -1,0 +1,161 @@
+//! The source side: its file systems, what their drivers say of an inode, and what is
+//! not entered.
+
+use super::context::Context;
+use super::entry::Entry;
+use super::evidence::KnownContent;
+use super::job::OpenSource;
+use super::mount::{NotEntered, not_entered, subvolume_note};
+use super::node::DirNode;
+use super::open_dir::OpenDir;
+use crate::base::path::{Name, RelPath};
+use crate::engine::content::reread;
+use crate::engine::driver::Drivers;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::journal::{Row, WriterHandle};
+use crate::engine::meta::{Attributes, mark};
+use crate::engine::tree::budget::FdBudget;
+use crate::engine::volume::{Volume, Volumes};
+use crate::sys::Errno;
+use crate::sys::file::read_link;
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::xattr::Holder;
+use rustix::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+/// The backup tree as the copier reads it.
+pub(super) struct SourceTree {
+    pub(super) cx: Arc<Context>,
+    pub(super) root: Arc<Root>,
+    pub(super) drivers: Drivers,
+    pub(super) volumes: Volumes,
+    /// Where its file systems are recorded.
+    pub(super) writer: WriterHandle,
+    /// Of descriptors of its directories.
+    pub(super) budget: Arc<FdBudget>,
+}
+
+impl SourceTree {
+    /// The attributes of a source inode, which lies in the directory that `near` opens or is it;
+    /// what cannot be read is a problem of `target` and none.
+    pub(super) fn attributes(
+        &self,
+        target: u32,
+        (holder, stat): (Holder<'_>, &Stat),
+        near: impl Fn() -> Option<Root>,
+        path: impl Fn() -> RelPath,
+    ) -> Attributes {
+        let (attributes, problems) = self.drivers.attributes(holder, stat, near, &path);
+        problems.into_iter().for_each(|problem| self.cx.problem(target, problem));
+        if attributes.marked {
+            self.cx.problems.note(format!(
+                "{}: the source is itself an unfinished copy of persistcp here; its mark ({}) is not copied",
+                path(),
+                mark::NAME.to_string_lossy()
+            ));
+        }
+        attributes
+    }
+
+    /// The attributes of an entry that is no directory.
+    pub(super) fn attributes_of(&self, entry: &Entry<'_>, holder: Holder<'_>, stat: &Stat) -> Attributes {
+        self.attributes(entry.node().target, (holder, stat), || entry.dir.beside(), || entry.path())
+    }
+
+    /// The file system with device number `dev`, of which `open` gives a descriptor.
+    pub(super) fn volume<F: AsFd>(&self, dev: u64, open: impl FnOnce() -> Result<F, Errno>) -> Arc<Volume> {
+        self.volumes.of(dev, open, |id, key| self.writer.volume(id, key.to_string()))
+    }
+
+    /// The file system of an entry of `dir`, of which `open` gives a descriptor.
+    pub(super) fn volume_of<F: AsFd>(
+        &self,
+        dir: &OpenDir,
+        stat: &Stat,
+        open: impl FnOnce() -> Result<F, Errno>,
+    ) -> Arc<Volume> {
+        // A bind mount of one file, or an overlay, has another than the directory.
+        if stat.dev == dir.dev { Arc::clone(&dir.volume) } else { self.volume(stat.dev, open) }
+    }
+
+    /// The same from its name. The handle of what is no regular file tells less than an open file.
+    pub(super) fn volume_at(&self, entry: &Entry<'_>, stat: &Stat) -> Arc<Volume> {
+        let open = || match stat.kind {
+            Kind::File => entry.dir.src.open_file(entry.in_source()),
+            _ => entry.dir.src.open_handle(entry.in_source()),
+        };
+        self.volume_of(entry.dir, stat, open)
+    }
+
+    /// True for the root of a mount that is not to be entered.
+    pub(super) fn is_barred(&self, stat: &Stat) -> bool {
+        stat.mount_root && !self.cx.options.cross_mounts
+    }
+
+    /// Reports the mount `name` in `dir`, which is not entered.
+    pub(super) fn skip_mount(&self, dir: &OpenDir, name: &Name, fd: impl AsFd, stat: &Stat) {
+        match not_entered(dir.node.path().join(name), fd, stat, dir.dev) {
+            NotEntered::Problem(problem) => self.cx.problem(dir.node.target, problem),
+            NotEntered::Note(note) => self.cx.problems.note(note),
+        }
+    }
+
+    /// A subvolume is data of the same file system, though its device number differs.
+    pub(super) fn note_subvolume(&self, path: &RelPath, fd: impl AsFd, stat: &Stat) {
+        self.cx.problems.note(subvolume_note(path, fd, stat));
+    }
+
+    /// An entry that an earlier run finished is skipped, but not what it lost. Of an inode
+    /// with several names that is told once, as when it was copied.
+    pub(super) fn lost_before(&self, node: &DirNode, name: &Name, row: &Row) {
+        if row.alias {
+            return;
+        }
+        for unpreserved in row.wanted.lost.each() {
+            self.cx.lost(node, node.path().join(name), unpreserved);
+        }
+        if let Some(xattrs) = row.xattrs() {
+            self.drivers.see(xattrs, || node.path().join(name));
+        }
+    }
+
+    /// The content of a name whose inode number proves nothing: only names of equal content
+    /// are linked. `None` where the run is ending, or it cannot be read as it stands.
+    pub(super) fn content_of(&self, fd: BorrowedFd<'_>, stat: &Stat) -> Option<KnownContent> {
+        match stat.kind {
+            Kind::File => {
+                let pages = self.drivers.of(stat.dev, fd).cached_pages();
+                let digest = reread::digest(fd, stat, pages, &self.cx.rate_limit).ok().flatten()?;
+                stat_fd(fd).is_ok_and(|now| now.unchanged_since(stat)).then_some(KnownContent::Digest(digest))
+            }
+            Kind::Symlink => read_link(fd).ok().map(KnownContent::Text),
+            _ => Some(KnownContent::None),
+        }
+    }
+
+    /// Opens a regular file of the source. A problem is reported and gives `None`.
+    pub(super) fn open_file(&self, entry: &Entry<'_>) -> Option<OpenSource> {
+        let path = || entry.path();
+        let target = entry.node().target;
+        let opened =
+            entry.dir.src.open_file(entry.in_source()).and_then(|fd| stat_fd(&fd).map(|stat| OpenSource { fd, stat }));
+        match opened {
+            Ok(source) if source.stat.kind == Kind::File => Some(source),
+            Ok(source) => {
+                let message = format!("the source changed: {} took the file's place", source.stat.kind.words());
+                self.cx.problem(target, Problem::new(path(), ProblemKind::ChangedSource, message));
+                None
+            }
+            Err(errno @ (Errno::NOENT | Errno::LOOP | Errno::NXIO)) => {
+                self.cx.problem(target, Problem::failed(path(), ProblemKind::ChangedSource, "open the source", errno));
+                None
+            }
+            Err(errno) => {
+                self.cx.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "open the source", errno));
+                None
+            }
+        }
+    }
+}
