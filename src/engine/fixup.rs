@@ -6,6 +6,9 @@
 //! had them, and was given something else since, somebody has changed: it stays,
 //! and is reported, until `--repair` puts it right.
 
+mod attributes;
+mod below;
+
 use super::copy::altered;
 use super::events::kind::ProblemKind;
 use super::events::problem::{Problem, Problems};
@@ -13,12 +16,14 @@ use super::events::unpreserved::Disk;
 use super::journal::{Fixed, Reader, Row, Standing, State};
 use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::model::{Fixup, Mapping};
-use super::meta::{Rights, SET_ID, lends_rights};
+use super::meta::Rights;
 use crate::base::path::{Name, RelPath};
-use crate::sys::dir::{TargetDir, open_target, read_batches};
+use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words, file};
+use attributes::{Attributes, has};
+use below::{Below, Met};
 use std::collections::BTreeMap;
 
 /// What one fixup did.
@@ -61,8 +66,8 @@ pub struct Means<'a> {
     pub problems: &'a Problems,
 }
 
-/// Owner, group and mode of an inode.
-type Attributes = ((u32, u32), u32);
+/// Inodes that wait to be settled while the walk goes on; each holds a directory open.
+const FOUND: usize = 8;
 
 /// What applying the fixups leaves to tell and to record.
 #[derive(Debug, Default)]
@@ -156,7 +161,7 @@ impl Pass<'_> {
         let (said, _) = Covering::of(self.means.plan, &parent).say(self.means.plan, &name, stat.kind);
         self.settle(&dir, &name, path, &stat, said);
         if self.fixup.recursive && stat.kind == Kind::Directory {
-            self.below(root);
+            self.below();
         }
         match dir.stat_at(&name) {
             Ok(now) => Ok(((now.uid, now.gid), now.mode)),
@@ -164,59 +169,38 @@ impl Pass<'_> {
         }
     }
 
-    /// Everything below, directory by directory; a list of paths keeps the
-    /// descriptors few at any depth.
-    fn below(&mut self, root: &std::path::Path) {
-        let mut waiting = vec![self.fixup.path.clone()];
-        while let Some(path) = waiting.pop() {
-            let dir = match open_target(root, &path) {
-                Ok(dir) => dir,
-                Err(errno) => {
-                    self.fail(&path, format!("fixup: {}", errno_words(errno)));
-                    continue;
-                }
-            };
-            let covering = Covering::of(self.means.plan, &path);
-            let read = read_batches(&dir, 1024, |batch| {
-                for entry in batch {
-                    let child = path.join(&entry.name);
-                    match dir.stat_at(&entry.name) {
-                        Ok(stat) => {
-                            let (said, _) = covering.say(self.means.plan, &entry.name, stat.kind);
-                            self.settle(&dir, &entry.name, &child, &stat, said);
-                            if stat.kind == Kind::Directory {
-                                waiting.push(child);
-                            }
-                        }
-                        Err(errno) => self.fail(&child, format!("fixup: {}", errno_words(errno))),
-                    }
-                }
-                true
-            });
-            if let Err(errno) = read {
-                self.fail(&path, format!("fixup: read: {}", errno_words(errno)));
+    /// Everything below. What the walk finds to be otherwise than it shall be is looked at once
+    /// more and settled here, one after the other: two names may be one inode.
+    fn below(&mut self) {
+        let (send, met) = crossbeam_channel::bounded(FOUND);
+        let below = Below::new(self.means.plan, self.means.owners, send);
+        let path = &self.fixup.path;
+        std::thread::scope(|threads| {
+            let walk = std::thread::Builder::new().name("fixups".into());
+            if let Err(error) = walk.spawn_scoped(threads, move || below.run(path)) {
+                self.fail(path, format!("fixup: cannot start a thread: {error}"));
             }
-        }
+            for met in met {
+                match met {
+                    Met::Other { dir, name, path, said } => match dir.stat_at(&name) {
+                        Ok(stat) => self.settle(&dir, &name, &path, &stat, said),
+                        Err(errno) => self.fail(&path, format!("fixup: {}", errno_words(errno))),
+                    },
+                    Met::Failed(path, message) => self.fail(&path, message),
+                }
+            }
+        });
     }
 
     fn settle(&mut self, dir: &TargetDir, name: &Name, path: &RelPath, stat: &Stat, said: Explicit) {
         let mode = said.mode.filter(|_| stat.kind != Kind::Symlink);
-        let has = |stat: &Stat| ((stat.uid, stat.gid), stat.mode);
-        let owner = if self.means.owners {
-            (said.uid.unwrap_or(stat.uid), said.gid.unwrap_or(stat.gid))
-        } else {
-            (stat.uid, stat.gid)
-        };
-        // As while copying: the new owner has not lent these rights out.
-        let given = owner != (stat.uid, stat.gid) && lends_rights(stat.kind);
-        let had = if given { stat.mode & !SET_ID } else { stat.mode };
-        let wanted = (owner, mode.map_or(had, |mode| mode.of(had, stat.kind == Kind::Directory)));
+        let wanted = attributes::wanted(stat, said, self.means.owners);
         if wanted == has(stat) {
             return;
         }
         let row = self.row(path);
         let recorded = match &row {
-            Some(row) => Some((row.wanted.owner.unwrap_or(owner), row.wanted.mode)),
+            Some(row) => Some((row.wanted.owner.unwrap_or(wanted.0), row.wanted.mode)),
             None => self.own.filter(|_| *path == self.fixup.path),
         };
         let altered = !self.means.repair && recorded == Some(wanted);
