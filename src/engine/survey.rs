@@ -149,7 +149,7 @@ impl Visitor<'_> {
         let dir = entry.dst.parent().and_then(|above| self.walks.directory(&above));
         let id = match entry.dst.last() {
             Some(name) => {
-                self.counts.add(&stat, name.as_bytes(), dir, self.walks, || entry.src.clone());
+                self.count(&stat, &name, dir, || entry.src.clone());
                 self.walks.finished.as_ref().and_then(|f| f.directory(dir?, &name))
             }
             None => Some(0),
@@ -169,6 +169,38 @@ impl Visitor<'_> {
             }
         }
     }
+
+    /// Counts one entry, unless the journal has it as finished below `dir`.
+    fn count(&self, stat: &Stat, name: &Name, dir: Option<i64>, path: impl Fn() -> RelPath) {
+        let Self { counts, walks, .. } = self;
+        if walks.is_finished(dir, name, stat) {
+            return;
+        }
+        counts.entries.fetch_add(1, Relaxed);
+        counts.longest_name.raise(name.as_bytes().len() as u64, &path);
+        if stat.nlink > 1 && stat.kind != Kind::Directory {
+            let mut seen = walks.linked.lock().unwrap_or_else(PoisonError::into_inner);
+            match seen.entry((stat.dev, stat.ino)) {
+                Slot::Occupied(mut left) => {
+                    *left.get_mut() -= 1;
+                    if *left.get() == 0 {
+                        left.remove();
+                    }
+                    return;
+                }
+                Slot::Vacant(new) => {
+                    new.insert(stat.nlink - 1);
+                }
+            }
+        }
+        counts.inodes.fetch_add(1, Relaxed);
+        counts.allocated.fetch_add(stat.allocated, Relaxed);
+        if stat.kind == Kind::File {
+            counts.files.fetch_add(1, Relaxed);
+            counts.bytes.fetch_add(stat.size, Relaxed);
+            counts.largest.raise(stat.size, &path);
+        }
+    }
 }
 
 impl Visit for Visitor<'_> {
@@ -183,7 +215,7 @@ impl Visit for Visitor<'_> {
         if index.is_out(cursor, stat, self.walks.cross_mounts, is_excluded) {
             return None;
         }
-        self.counts.add(stat, name.as_bytes(), above.id, self.walks, path);
+        self.count(stat, name, above.id, path);
         is_dir.then(|| At { path: path(), cursor, id: above.id.and_then(|id| self.walks.below(id, name)) })
     }
 
@@ -269,46 +301,15 @@ impl Walks {
         self.finished.as_ref()?.directory(dir, name)
     }
 
-    fn is_finished(&self, dir: Option<i64>, name: &[u8], stat: &Stat) -> bool {
-        match (&self.finished, dir, Name::new(name)) {
-            (Some(finished), Some(dir), Ok(name)) => finished.has(dir, &name, stat),
+    fn is_finished(&self, dir: Option<i64>, name: &Name, stat: &Stat) -> bool {
+        match (&self.finished, dir) {
+            (Some(finished), Some(dir)) => finished.has(dir, name, stat),
             _ => false,
         }
     }
 }
 
 impl Counts {
-    /// Counts one entry, unless the journal has it as finished below `dir`.
-    fn add(&self, stat: &Stat, name: &[u8], dir: Option<i64>, walks: &Walks, path: impl Fn() -> RelPath) {
-        if walks.is_finished(dir, name, stat) {
-            return;
-        }
-        self.entries.fetch_add(1, Relaxed);
-        self.longest_name.raise(name.len() as u64, &path);
-        if stat.nlink > 1 && stat.kind != Kind::Directory {
-            let mut seen = walks.linked.lock().unwrap_or_else(PoisonError::into_inner);
-            match seen.entry((stat.dev, stat.ino)) {
-                Slot::Occupied(mut left) => {
-                    *left.get_mut() -= 1;
-                    if *left.get() == 0 {
-                        left.remove();
-                    }
-                    return;
-                }
-                Slot::Vacant(new) => {
-                    new.insert(stat.nlink - 1);
-                }
-            }
-        }
-        self.inodes.fetch_add(1, Relaxed);
-        self.allocated.fetch_add(stat.allocated, Relaxed);
-        if stat.kind == Kind::File {
-            self.files.fetch_add(1, Relaxed);
-            self.bytes.fetch_add(stat.size, Relaxed);
-            self.largest.raise(stat.size, &path);
-        }
-    }
-
     fn read(&self) -> Survey {
         Survey {
             entries: self.entries.load(Relaxed),

@@ -23,7 +23,7 @@ struct Group {
 
 impl Alike {
     /// Adds a name of the target, whose inode there is `ino`; the source's has `nlink` names.
-    pub(super) fn add(&self, key: InodeKey, nlink: u32, target: u32, path: &RelPath, ino: u64) {
+    pub(super) fn add(&self, key: InodeKey, nlink: u32, (target, path): (u32, &RelPath), ino: u64) {
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Group { first: path.clone(), other: None, nlink, names: 0, inodes: HashSet::new() };
         let group = groups.entry(key).or_insert_with(new);

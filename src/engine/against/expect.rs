@@ -21,6 +21,16 @@ use crate::sys::{Errno, file};
 use rustix::fd::{AsFd, OwnedFd};
 use std::sync::PoisonError;
 
+/// A name that is not a directory, on both sides.
+#[derive(Clone, Copy)]
+pub(super) struct Leaf<'a> {
+    pub(super) dir: &'a Dir,
+    pub(super) sides: &'a Sides,
+    pub(super) name: &'a Name,
+    /// What the plan says of it itself.
+    pub(super) own: Explicit,
+}
+
 /// One entry of the backup.
 pub(super) struct Seen<'a> {
     pub(super) name: &'a Name,
@@ -123,14 +133,15 @@ impl Walk<'_> {
     }
 
     /// Compares what is not a directory.
-    pub(super) fn leaf(&self, dir: &Dir, sides: &Sides, name: &Name, kind: Kind, own: Explicit) {
+    pub(super) fn leaf(&self, leaf: &Leaf<'_>, kind: Kind) {
+        let Leaf { dir, sides, name, own } = *leaf;
         let path = dir.path.join(name);
         let unreadable = |operation, errno| self.unreadable(dir.target, path.clone(), operation, errno);
         if kind == Kind::File {
             match sides.src.open_file(name).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
                 Ok((stat, fd)) if stat.kind == Kind::File => {
                     if !self.is_barred(dir, &path, &fd, &stat) {
-                        self.file(dir, sides, name, &fd, &stat, own);
+                        self.file(leaf, &fd, &stat);
                     }
                 }
                 Ok(_) => self.changed(dir.target, path),
@@ -172,7 +183,8 @@ impl Walk<'_> {
     }
 
     /// Compares an open regular file.
-    pub(super) fn file(&self, dir: &Dir, sides: &Sides, name: &Name, fd: &OwnedFd, stat: &Stat, own: Explicit) {
+    pub(super) fn file(&self, leaf: &Leaf<'_>, fd: &OwnedFd, stat: &Stat) {
+        let Leaf { dir, sides, name, own } = *leaf;
         let path = dir.path.join(name);
         let seen = Seen {
             name,
@@ -207,7 +219,7 @@ impl Walk<'_> {
             && let Ok(there) = sides.dst.stat_at(name)
         {
             let key = key_of(stat, dir.share, Some(&KnownContent::Digest(digest)));
-            self.alike.add(key, stat.nlink, dir.target, &path, there.ino);
+            self.alike.add(key, stat.nlink, (dir.target, &path), there.ino);
         }
         self.look(&sides.dst, &dir.path, name, row);
     }

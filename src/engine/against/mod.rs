@@ -30,8 +30,8 @@ use super::tree::node::{ENTRY, SourceNode, TargetNode};
 use super::tree::scheduler::{self, BATCH, Tasks, Visitor, Worker};
 use super::tree::temporary::is_temporary;
 use super::tree::walk::Means;
-use super::verify::extra::ExtraNames;
-use super::verify::{Looked, Verifier};
+use super::verify::extra::{ExtraNames, Listed};
+use super::verify::{Looked, Subject, Verifier};
 use super::volume::Volumes;
 use crate::base::path::{Name, RelPath};
 use crate::sys::Errno;
@@ -40,7 +40,7 @@ use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use alike::Alike;
-use expect::Seen;
+use expect::{Leaf, Seen};
 use rayon::Scope;
 use rustix::fs::OFlags;
 use std::collections::{HashMap, HashSet};
@@ -173,13 +173,15 @@ impl<'a> Walk<'a> {
             }
             let path = above.join(name);
             if let Some(target) = child.parent_of {
-                self.parent(target, above, name, &path, None);
+                self.parent(target, &path, None);
             }
             self.parents(child, &path);
         }
     }
 
-    fn parent(&self, target: usize, above: &RelPath, name: &Name, path: &RelPath, src: Option<&RelPath>) {
+    fn parent(&self, target: usize, path: &RelPath, src: Option<&RelPath>) {
+        let (Some(above), Some(name)) = (path.parent(), path.last()) else { return };
+        let (above, name) = (&above, &name);
         let plan = &self.verifier().plan.targets[target];
         let target = u32::try_from(target).unwrap_or(u32::MAX);
         let owner = self.of.keep.owner.are_kept().then_some((plan.parents.uid, plan.parents.gid));
@@ -270,12 +272,14 @@ impl<'a> Walk<'a> {
         if kind == Kind::File {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
             match self.of.source.open_strict(&entry.real, flags).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
-                Ok((stat, fd)) if stat.kind == Kind::File => self.file(&dir, &sides, &name, &fd, &stat, own),
+                Ok((stat, fd)) if stat.kind == Kind::File => {
+                    self.file(&Leaf { dir: &dir, sides: &sides, name: &name, own }, &fd, &stat)
+                }
                 Ok(_) => failed("open the entry", Errno::STALE),
                 Err(errno) => failed("open the entry", errno),
             }
         } else if last == name {
-            self.leaf(&dir, &sides, &name, kind, own);
+            self.leaf(&Leaf { dir: &dir, sides: &sides, name: &name, own }, kind);
         }
     }
 
@@ -302,7 +306,9 @@ impl<'a> Walk<'a> {
         let Some(at) = dir.cursor else { return HashSet::new() };
         let plan = &self.verifier().plan;
         let left_out = |(name, child): (&Name, usize)| {
-            let enters = |stat: &Stat| (self.of.cross_mounts || !stat.mount_root) && !self.is_excluded(dir, name, true);
+            let enters = |stat: &Stat| {
+                (self.of.cross_mounts || !stat.mount_root) && !self.is_excluded(dir, name, Kind::Directory)
+            };
             let inner = self.index.inner(plan, child, &dir.path.join(name), || dir.src.stat_at(name), enters);
             match inner {
                 Inner::Way(below) | Inner::WayInPlaceOfEntry(below) | Inner::WayInPlaceOfSymlink(below) => {
@@ -321,7 +327,7 @@ impl<'a> Walk<'a> {
         let plan = &self.verifier().plan;
         let path = above.join(name);
         let src = source_on_the_way(&plan.targets[below.0].entries[below.1], &path);
-        self.parent(below.0, above, name, &path, Some(&src));
+        self.parent(below.0, &path, Some(&src));
         for (name, child, step) in self.index.steps(plan, at, &path) {
             if let Step::Way(below) = step {
                 self.on_the_way(below, child, &path, name);
@@ -335,25 +341,26 @@ impl<'a> Walk<'a> {
             if self.verifier().stop.is_set() {
                 return;
             }
-            if !self.is_excluded(dir, &name, false) && !is_temporary(&name) {
-                self.leaf(dir, &sides, &name, kind, Explicit::default());
+            if !self.is_excluded(dir, &name, kind) && !is_temporary(&name) {
+                self.leaf(&Leaf { dir, sides: &sides, name: &name, own: Explicit::default() }, kind);
             }
         }
     }
 
-    fn is_excluded(&self, dir: &Dir, name: &Name, is_dir: bool) -> bool {
+    fn is_excluded(&self, dir: &Dir, name: &Name, kind: Kind) -> bool {
         let target = &self.verifier().plan.targets[dir.target as usize];
-        !target.excluded.is_empty() && target.excludes(&dir.path.join(name), is_dir)
+        !target.excluded.is_empty() && target.excludes(&dir.path.join(name), kind == Kind::Directory)
     }
 
     fn extra(&self, dir: &Dir, dst: &TargetDir, known: &HashSet<Name>) {
         let verifier = self.verifier();
         let mut found = ExtraNames::default();
-        let read = dst.stat().and_then(|above| {
+        let read = dst.stat().and_then(|stat| {
+            let listed = Listed { dir: dst, stat: &stat, path: &dir.path, target: dir.target };
             read_batches(dst, BATCH, |batch| {
                 for entry in batch {
                     let ours = known.contains(&entry.name) || self.landings.contains(&dir.path.join(&entry.name));
-                    if !ours && verifier.is_unplanned(dst, &above, &dir.path, dir.target, &entry) {
+                    if !ours && verifier.is_unplanned(&listed, &entry) {
                         found.add(entry.name);
                     }
                 }
@@ -399,12 +406,14 @@ impl<'a> Walk<'a> {
         let of_row = self.recorded(Some(row.dir).filter(|dir| *dir >= 0), name);
         // What was never finished has nothing to be held against but the backup.
         let recorded = of_row.as_ref().filter(|row| matches!(row.state, State::Done | State::Bad));
-        let looked = verifier.entry(&CheckedDir::of(dst), above, name, &row, recorded);
+        let (checked, path) = (CheckedDir::of(dst), above.join(name));
+        let subject = Subject { dir: &checked, path: &path, name, row: &row };
+        let looked = verifier.entry(&subject, recorded);
         let (found, seen) = match looked {
             Looked::Unreachable(problem) => {
                 let mut found = vec![problem];
                 if found.iter().any(|problem| problem.kind == ProblemKind::Missing) {
-                    self.tell_gone(&above.join(name), of_row, &mut found);
+                    self.tell_gone(&path, of_row, &mut found);
                 }
                 (found, None)
             }
@@ -443,7 +452,7 @@ impl Visitor for Walk<'_> {
     }
 
     fn enter<'s>(&'s self, _: Worker<'_, 's>, above: &Arc<Dir>, name: &Name) -> Option<Arc<Dir>> {
-        if self.is_stopped() || self.is_excluded(above, name, true) {
+        if self.is_stopped() || self.is_excluded(above, name, Kind::Directory) {
             return None;
         }
         let sides = self.sides(above)?;

@@ -26,10 +26,11 @@ impl Verifier {
             return;
         }
         let read = parent.open_dir(name).and_then(|dir| {
-            let (above, mut found) = (dir.stat()?, ExtraNames::default());
+            let (stat, mut found) = (dir.stat()?, ExtraNames::default());
+            let listed = Listed { dir: &dir, stat: &stat, path, target: row.target };
             read_batches(&dir, 512, |batch| {
                 for entry in batch {
-                    if self.is_extra(&dir, &above, id, path, row.target, &entry) {
+                    if self.is_extra(&listed, id, &entry) {
                         found.add(entry.name);
                     }
                 }
@@ -58,21 +59,14 @@ impl Verifier {
         at
     }
 
-    fn is_extra(&self, dir: &TargetDir, above: &Stat, id: i64, path: &RelPath, target: u32, entry: &DirEntry) -> bool {
-        self.ask(|reader| reader.knows(id, &entry.name)) == Some(false)
-            && self.is_unplanned(dir, above, path, target, entry)
+    fn is_extra(&self, listed: &Listed<'_>, id: i64, entry: &DirEntry) -> bool {
+        self.ask(|reader| reader.knows(id, &entry.name)) == Some(false) && self.is_unplanned(listed, entry)
     }
 
-    /// True for a name in `path` that no run of this plan could have left there.
-    pub(crate) fn is_unplanned(
-        &self,
-        dir: &TargetDir,
-        above: &Stat,
-        path: &RelPath,
-        target: u32,
-        entry: &DirEntry,
-    ) -> bool {
-        if self.is_ours(above, entry) {
+    /// True for a name that no run of this plan could have left there.
+    pub(crate) fn is_unplanned(&self, listed: &Listed<'_>, entry: &DirEntry) -> bool {
+        let Listed { dir, stat, path, target } = *listed;
+        if self.is_ours(stat, entry) {
             return false;
         }
         if is_temporary(&entry.name) {
@@ -100,6 +94,17 @@ impl Verifier {
         let made = above.mount_root && [STATE_DIR.as_bytes(), LOST_AND_FOUND].contains(&entry.name.as_bytes());
         made || self.state == Some((above.dev, entry.ino))
     }
+}
+
+/// A directory of the target whose names are looked through.
+#[derive(Clone, Copy)]
+pub(crate) struct Listed<'a> {
+    pub(crate) dir: &'a TargetDir,
+    /// Of the directory.
+    pub(crate) stat: &'a Stat,
+    pub(crate) path: &'a RelPath,
+    /// Index of the plan's target.
+    pub(crate) target: u32,
 }
 
 /// The extra names of one directory.

@@ -1,7 +1,6 @@
 //! Large files by chunks: read a few at a time, and the bad ones named.
 
-use super::Verifier;
-use crate::base::path::RelPath;
+use super::{Subject, Verifier};
 use crate::engine::content::digest::{CHUNK, ChunkValue, chunks_of, merge};
 use crate::engine::content::medium::{ReadError, Reading};
 use crate::engine::events::kind::ProblemKind;
@@ -41,11 +40,11 @@ impl Verifier {
     pub(super) fn compare_chunks(
         &self,
         reading: &Reading,
-        path: &RelPath,
-        row: &Row,
+        subject: &Subject<'_>,
         standing: Standing,
         expected: &[ChunkValue],
     ) -> Result<Option<Problem>, ReadError> {
+        let Subject { path, row, .. } = *subject;
         let next = AtomicUsize::new(0);
         let bad = Mutex::new(Bad::default());
         let serve = || {

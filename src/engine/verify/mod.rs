@@ -114,6 +114,16 @@ pub struct Verifier {
     pub readers: Mutex<Vec<Reader>>,
 }
 
+/// An entry of the target, and the row that it is held against.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    /// Its directory.
+    pub(crate) dir: &'a CheckedDir<'a>,
+    pub(crate) path: &'a RelPath,
+    pub(crate) name: &'a Name,
+    pub(crate) row: &'a Row,
+}
+
 /// What came of looking at one entry.
 pub(crate) enum Looked {
     /// It was verified before and has not changed since.
@@ -236,7 +246,10 @@ impl Verifier {
             }
             let Ok(name) = Name::new(&row.name) else { continue };
             let looked = match &place {
-                Ok(place) => self.entry(place, path, &name, &row, Some(&row)),
+                Ok(dir) => {
+                    let path = path.join(&name);
+                    self.entry(&Subject { dir, path: &path, name: &name, row: &row }, Some(&row))
+                }
                 Err(errno) => Looked::Unreachable(unreachable(&path.join(&name), **errno)),
             };
             let key = |ino, ctime| Seen { dir: row.dir, name: row.name.clone(), ino, ctime };
@@ -307,40 +320,33 @@ impl Verifier {
 
     /// All differences of one entry from `row`, which the journal recorded or which
     /// the source shall have; `recorded` is the former, where there is one.
-    pub(crate) fn entry(
-        &self,
-        place: &CheckedDir<'_>,
-        parent: &RelPath,
-        name: &Name,
-        row: &Row,
-        recorded: Option<&Row>,
-    ) -> Looked {
-        let path = parent.join(name);
-        let stat = match place.dir.stat_at(name) {
+    pub(crate) fn entry(&self, subject: &Subject<'_>, recorded: Option<&Row>) -> Looked {
+        let Subject { dir: checked, path, name, row } = *subject;
+        let stat = match checked.dir.stat_at(name) {
             Ok(stat) => stat,
-            Err(errno) => return Looked::Unreachable(unreachable(&path, errno)),
+            Err(errno) => return Looked::Unreachable(unreachable(path, errno)),
         };
         if let Scope::Since(since) = self.scope
             && !since.asks_for(row, &stat)
         {
             // It is as it was, and so is what it has lost.
-            self.tell_unpreserved(&path, row, stat.dev);
+            self.tell_unpreserved(path, row, stat.dev);
             return Looked::LeftOut;
         }
         let standing = match recorded {
-            Some(recorded) if recorded.still_damaged(&stat, place.disk) => Standing::AsRecorded,
-            Some(recorded) => recorded.standing(&stat, place.disk),
+            Some(recorded) if recorded.still_damaged(&stat, checked.disk) => Standing::AsRecorded,
+            Some(recorded) => recorded.standing(&stat, checked.disk),
             None => Standing::AsRecorded,
         };
         if let (Some(recorded), Standing::Changed) = (recorded, standing) {
-            return Looked::At { stat, standing, found: vec![changed(&path, recorded, &stat)] };
+            return Looked::At { stat, standing, found: vec![changed(path, recorded, &stat)] };
         }
-        let mut found = differences(place, &path, name, row, &stat);
+        let mut found = differences(checked, path, name, row, &stat);
         without_moved_times(&mut found, standing, recorded.unwrap_or(row));
         let look_inside = self.depth == Depth::Content && row.size == stat.size;
         let is_file = stat.kind == row.kind() && stat.kind == Kind::File;
         if is_file && look_inside && !(row.alias && self.is_vouched_for(row)) {
-            match self.content(place, &path, name, row, standing) {
+            match self.content(subject, standing) {
                 Ok(problem) => found.extend(problem),
                 Err(ReadError::Stopped) => return Looked::Stopped,
                 Err(ReadError::Failed(operation, errno)) => {
@@ -348,11 +354,11 @@ impl Verifier {
                 }
             }
         }
-        self.tell_unpreserved(&path, row, stat.dev);
+        self.tell_unpreserved(path, row, stat.dev);
         let touched = recorded.filter(|_| standing == Standing::Touched);
         let is_other = |p: &Problem| matches!(p.kind, ProblemKind::Content | ProblemKind::Target | ProblemKind::Type);
         if let Some(recorded) = touched.filter(|_| found.iter().any(is_other)) {
-            let found = vec![changed(&path, recorded, &stat)];
+            let found = vec![changed(path, recorded, &stat)];
             return Looked::At { stat, standing: Standing::Changed, found };
         }
         Looked::At { stat, standing, found }
@@ -375,18 +381,12 @@ impl Verifier {
         }
     }
 
-    fn content(
-        &self,
-        place: &CheckedDir<'_>,
-        path: &RelPath,
-        name: &Name,
-        row: &Row,
-        standing: Standing,
-    ) -> Result<Option<Problem>, ReadError> {
+    fn content(&self, subject: &Subject<'_>, standing: Standing) -> Result<Option<Problem>, ReadError> {
+        let Subject { dir: checked, path, name, row } = *subject;
         let Some(digest) = row.digest else { return Ok(None) };
-        let reading = Reading::open(place.dir, name)?;
+        let reading = Reading::open(checked.dir, name)?;
         let found = match self.chunks_of(row) {
-            Some(chunks) => self.compare_chunks(&reading, path, row, standing, &chunks),
+            Some(chunks) => self.compare_chunks(&reading, subject, standing, &chunks),
             None => reading.digest(digest.algorithm, &self.rate_limit).map(|found| {
                 let hex = |bytes: &[u8; 32]| format!("BLAKE3 {}", blake3::Hash::from_bytes(*bytes).to_hex());
                 (found != digest).then(|| {
@@ -394,7 +394,7 @@ impl Verifier {
                 })
             }),
         };
-        let bytes = reading.finish(place.backing, &self.medium);
+        let bytes = reading.finish(checked.backing, &self.medium);
         if let Some(tally) = self.counters.targets.get(row.target as usize) {
             add(&tally.verified_bytes, bytes);
         }
