@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::directories::Directories;
 use super::file::Files;
+use super::filling::Contents;
 use super::immutable::ImmutableFlags;
 use super::large::ChunkedFiles;
 use super::leaf::Leaves;
@@ -135,13 +136,14 @@ fn leaves(
     let (flags, directories) = (|| Arc::clone(&directories.flags), || Arc::clone(directories));
     let proof = Arc::new(SourceProof { cx: cx(), source: source(), rules: rules() });
     let chunked = ChunkedFiles { cx: cx(), source: source(), flags: flags() };
+    let contents = Contents { cx: cx(), source: source(), chunked };
     let files = Arc::new(Files {
         cx: cx(),
         source: source(),
         rules: rules(),
         directories: directories(),
         flags: flags(),
-        chunked,
+        contents,
     });
     let special = Arc::new(SpecialFiles {
         cx: cx(),

@@ -1,0 +1,247 @@
+//! A file's content on its way: copied, and copied again until the source holds still.
+
+use super::context::Context;
+use super::data::{self, FillFailure, Filled};
+use super::job::{FileJob, OpenSource};
+use super::large::{ChunkedFiles, Values, is_chunked};
+use super::settled::{QUIET, SourceLook, TICK, look, until_settled};
+use super::source::SourceTree;
+use crate::base::path::RelPath;
+use crate::engine::content::reread;
+use crate::engine::driver::Driver;
+use crate::engine::events::counters::add;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::journal::epoch::Permit;
+use crate::engine::meta::{self, Attributes};
+use crate::sys::stat::{Stat, stat_fd};
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, file};
+use rustix::fd::AsFd;
+use std::sync::Arc;
+
+/// A source that changes while it is read is read this often.
+const ATTEMPTS: u32 = 3;
+
+/// Fills new files.
+pub(super) struct Contents {
+    pub(super) cx: Arc<Context>,
+    pub(super) source: Arc<SourceTree>,
+    pub(super) chunked: ChunkedFiles,
+}
+
+/// What came of filling a file.
+pub(super) enum Filling {
+    Done(Box<StillContent>),
+    /// The run is ending; the chunks that are there stay for the next one.
+    Unfinished,
+    /// Nothing to keep; a problem says why, or the run is ending.
+    Nothing,
+}
+
+/// A source that holds still, and what was read from it.
+pub(super) struct StillContent {
+    pub(super) stat: Stat,
+    pub(super) attributes: Attributes,
+    pub(super) filled: Filled,
+}
+
+/// What may still be of use to a file that is filled for the first time.
+struct Chunks<'a> {
+    /// Those that the target has.
+    values: Values,
+    /// For the bytes of a file that is copied as a whole.
+    permit: &'a mut Option<Permit>,
+}
+
+/// One reading of the source, when it has ended.
+struct Attempt {
+    number: u32,
+    /// What the source looked like before.
+    before: Stat,
+    /// It looks the same afterwards.
+    still: bool,
+    /// Room that replacements had made before.
+    made: u64,
+}
+
+impl Contents {
+    /// Copies the content until the source holds still.
+    pub(super) fn fill(&self, job: FileJob<'_>, values: Values, permit: &mut Option<Permit>) -> Filling {
+        self.until_still(job, Chunks { values, permit }).unwrap_or_else(|ended| ended)
+    }
+
+    /// An error is what came of it before the content was there.
+    fn until_still(&self, job: FileJob<'_>, mut chunks: Chunks<'_>) -> Result<Filling, Filling> {
+        let FileJob { entry, source, created } = job;
+        let driver = self.source.drivers.of(source.stat.dev, &source.fd);
+        let mut seen = self.look(job, source.stat)?;
+        if !seen.stat.unchanged_since(&source.stat) {
+            // The chunks are those of what it was when it was opened.
+            if created.mended {
+                return Err(self.never_still(entry.node().target, entry.path(), 1));
+            }
+            chunks.values.clear();
+            // A half that was taken up again holds another state.
+            if is_chunked(&source.stat) {
+                self.truncated(job, self.chunked.empty(entry, created))?;
+            }
+        }
+        let mut number = 1;
+        loop {
+            let made = self.cx.submit.room_made();
+            // Read before the content: if the ctime still stands afterwards, they belong together.
+            let attributes = self.source.attributes_of(entry, Holder::file(&source.fd), &seen.stat);
+            if number == 1 && !created.mended {
+                meta::apply_at_creation(&created.fd, attributes.flags, entry.node().handed);
+            }
+            let (filled, twice) = self.read(job, &seen, &driver, &mut chunks)?;
+            let after = stat_fd(&source.fd).map_err(|errno| self.unreadable(job, errno))?;
+            let attempt = Attempt { number, before: seen.stat, still: after.unchanged_since(&seen.stat), made };
+            let again = match filled {
+                Ok(filled) if attempt.still => {
+                    add(&self.source.drivers.read_twice, u64::from(twice && seen.settled));
+                    return Ok(Filling::Done(Box::new(StillContent { stat: seen.stat, attributes, filled })));
+                }
+                Ok(_) => number < ATTEMPTS,
+                Err(failure) => self.is_worth_another(job, &attempt, failure)?,
+            };
+            // What is mended must not become a mixture of two states of the source.
+            if !again || created.mended {
+                return Err(self.never_still(entry.node().target, entry.path(), number));
+            }
+            let chunked = is_chunked(&seen.stat);
+            let emptied = if chunked { self.chunked.empty(entry, created) } else { file::set_size(&created.fd, 0) };
+            self.truncated(job, emptied)?;
+            // As it was opened: the next attempt may see it larger, or with holes.
+            file::set_direct(&source.fd, false).map_err(|errno| self.unreadable(job, errno))?;
+            seen = self.look(job, after)?;
+            number += 1;
+        }
+    }
+
+    /// Reads and writes everything once, or reads it a second time where one reading may deceive;
+    /// true when it has.
+    fn read(
+        &self,
+        job: FileJob<'_>,
+        seen: &SourceLook,
+        driver: &Driver,
+        chunks: &mut Chunks<'_>,
+    ) -> Result<(Result<Filled, FillFailure>, bool), Filling> {
+        let FileJob { source, created, .. } = job;
+        let before = &seen.stat;
+        // Pages of the cache may be older than the stat.
+        if driver.may_cache() {
+            file::evict(&source.fd).map_err(|errno| self.unreadable(job, errno))?;
+        }
+        let filled = if is_chunked(before) {
+            // One that grew to this size must not hold what its chunks wait for.
+            drop(chunks.permit.take());
+            self.chunked.fill(job, before, std::mem::take(&mut chunks.values))
+        } else {
+            data::fill(source.fd.as_fd(), before, created.fd.as_fd(), &self.cx.rate_limit)
+        };
+        let twice = !seen.settled || driver.may_hide_changes(before);
+        let filled = if twice { self.read_again(source, before, filled) } else { filled };
+        let filled = if driver.is_fuse() { ends_as_said(source, before, filled) } else { filled };
+        // A write that is under way shows as one change at its beginning; the next one tells.
+        let quiet = if driver.may_cache() { QUIET } else { TICK };
+        if let Some(left) = until_settled(before, quiet).filter(|_| filled.is_ok()) {
+            std::thread::sleep(left);
+        }
+        Ok((filled, twice))
+    }
+
+    /// Whether a failed attempt is to be followed by another one; an error says that it is not,
+    /// and what stays of it.
+    fn is_worth_another(&self, job: FileJob<'_>, attempt: &Attempt, failure: FillFailure) -> Result<bool, Filling> {
+        let FileJob { entry, created, .. } = job;
+        let target = entry.node().target;
+        let Attempt { number, before, still, made } = *attempt;
+        let chunked = is_chunked(&before);
+        let keep_chunks = |keep| if keep { Filling::Unfinished } else { Filling::Nothing };
+        match failure {
+            FillFailure::Stopped => Err(keep_chunks(chunked && still)),
+            // Replacements that were not in place yet took their room twice.
+            FillFailure::Write(errno) if !created.mended && still && self.cx.submit.makes_room(errno, made) => Ok(true),
+            FillFailure::Write(errno) => {
+                self.cx.target_failed(target, entry.path(), "write", errno);
+                Err(keep_chunks(chunked && still && self.cx.stop.is_set()))
+            }
+            FillFailure::Read(errno) if still => {
+                let mut problem = Problem::failed(entry.path(), ProblemKind::Unreadable, "read the source", errno);
+                if chunked && !created.mended {
+                    problem.message.push_str(
+                        "; what could be read stays under its name, unfinished and 0600, and the next run goes on with it",
+                    );
+                }
+                self.cx.problem(target, problem);
+                // What could be read of a large file need not be read again.
+                Err(keep_chunks(chunked))
+            }
+            FillFailure::Length if still && number == ATTEMPTS => {
+                let message = format!(
+                    "the source's file system says that it has {} bytes, and reading gives fewer or more; not copied",
+                    before.size
+                );
+                self.cx.problem(target, Problem::new(entry.path(), ProblemKind::Unreadable, message));
+                Err(Filling::Nothing)
+            }
+            FillFailure::Read(_) | FillFailure::Length | FillFailure::Differs => Ok(number < ATTEMPTS),
+        }
+    }
+
+    fn look(&self, job: FileJob<'_>, stat: Stat) -> Result<SourceLook, Filling> {
+        look(job.source, stat).map_err(|errno| self.unreadable(job, errno))
+    }
+
+    fn unreadable(&self, job: FileJob<'_>, errno: Errno) -> Filling {
+        let problem = Problem::failed(job.entry.path(), ProblemKind::Unreadable, "look at again", errno);
+        self.cx.problem(job.entry.node().target, problem);
+        Filling::Nothing
+    }
+
+    fn truncated(&self, job: FileJob<'_>, result: Result<(), Errno>) -> Result<(), Filling> {
+        result.map_err(|errno| {
+            self.cx.target_failed(job.entry.node().target, job.entry.path(), "truncate", errno);
+            Filling::Nothing
+        })
+    }
+
+    /// Reads the source a second time; it counts as changed when that gives other bytes.
+    fn read_again(
+        &self,
+        source: &OpenSource,
+        stat: &Stat,
+        filled: Result<Filled, FillFailure>,
+    ) -> Result<Filled, FillFailure> {
+        let filled = filled?;
+        // The first reading may have gone past the cache, block by block.
+        file::set_direct(&source.fd, false).map_err(FillFailure::Read)?;
+        match reread::digest(source.fd.as_fd(), stat, reread::CachedPages::MayBeOld, &self.cx.rate_limit)
+            .map_err(FillFailure::Read)?
+        {
+            Some(digest) if digest == filled.digest => Ok(filled),
+            Some(_) => Err(FillFailure::Differs),
+            None => Err(FillFailure::Stopped),
+        }
+    }
+
+    fn never_still(&self, target: u32, path: RelPath, attempts: u32) -> Filling {
+        let message = format!(
+            "the source changed while it was read ({attempts} times) and was not copied; \
+             stop what writes to it, or mount the backup read-only, and run again"
+        );
+        self.cx.problem(target, Problem::new(path, ProblemKind::ChangedSource, message));
+        Filling::Nothing
+    }
+}
+
+fn ends_as_said(source: &OpenSource, stat: &Stat, filled: Result<Filled, FillFailure>) -> Result<Filled, FillFailure> {
+    let filled = filled?;
+    match reread::ends_as_said(source.fd.as_fd(), stat).map_err(FillFailure::Read)? {
+        true => Ok(filled),
+        false => Err(FillFailure::Length),
+    }
+}
