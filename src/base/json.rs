@@ -10,3 +10,15 @@ pub(crate) fn exact(path: &RelPath) -> Option<String> {
     let plain = text.is_ok_and(|t| !t.chars().any(|c| is_unprintable(c) || c == '\\'));
     (!plain).then(|| BASE64.encode(&[b"/", path.as_bytes()].concat()))
 }
+
+/// JSON text for a terminal or a file: what is unprintable in its strings is written as escapes.
+pub fn text(value: &serde_json::Value) -> String {
+    let text = format!("{value:#}\n");
+    // JSON escapes all of it that lies below U+0020; the rest can only stand in strings, and has four digits.
+    let escape = |c: char| if is_hidden(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
+    if text.contains(is_hidden) { text.chars().map(escape).collect() } else { text }
+}
+
+fn is_hidden(c: char) -> bool {
+    c != '\n' && is_unprintable(c)
+}

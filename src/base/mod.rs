@@ -2,7 +2,6 @@
 
 pub mod clock;
 pub mod crash_damage;
-pub mod exit;
 pub mod human;
 pub mod json;
 pub mod path;

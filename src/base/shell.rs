@@ -1,15 +1,6 @@
 //! Words and command lines fit to be pasted into a shell.
 
 use super::path::is_unprintable;
-use std::os::unix::ffi::OsStrExt;
-
-/// The command that runs the same job again; `--restart` is left out, because it
-/// would throw away what is done.
-#[must_use]
-pub fn this_command() -> String {
-    let words = std::env::args_os().filter(|argument| argument != "--restart");
-    words.map(|argument| word(argument.as_bytes())).collect::<Vec<_>>().join(" ")
-}
 
 /// One word of a command. Bytes that are not plain text, or that a terminal does not show
 /// as they are, are written as bash and zsh read them: `$'…'`.

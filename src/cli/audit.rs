@@ -1,8 +1,9 @@
 //! `persistcp audit`.
 
-use super::{Color, Format, fail, migrate, print, print_text};
-use crate::base::exit::Exit;
-use crate::engine::report::json_text;
+use super::exit::Exit;
+use super::output::{Color, Format, fail, print, print_text};
+use super::resolve::resolve;
+use crate::base::json;
 use crate::engine::tree::descriptors::{threads, usual_threads};
 use crate::engine::tree::walk::Means;
 use crate::nixos::audit::{self, Listing};
@@ -42,7 +43,7 @@ impl AuditArgs {
         let open_files = sys::filesystem::raise_open_files();
         let means = Means::new(open_files, threads(open_files, self.threads.map_or_else(usual_threads, usize::from)));
         let overrides = plan::Overrides { source: self.source, root: self.root, exclude: Vec::new() };
-        let resolved = match migrate::resolve(&self.plan, &overrides, plan::Backup::Needed, self.color.on()) {
+        let resolved = match resolve(&self.plan, &overrides, plan::Backup::Needed, self.color.on()) {
             Ok(resolved) => resolved,
             Err((message, exit)) => return fail(&message, exit),
         };
@@ -54,10 +55,10 @@ impl AuditArgs {
         let printed = match (self.suggest, self.format) {
             (true, _) => print_text(&audit::suggest(&audit)),
             (false, Format::Text) => print_text(&audit::text(&audit)),
-            (false, Format::Json) => print(&json_text(&audit::json(&audit))),
+            (false, Format::Json) => print(&json::text(&audit::json(&audit))),
         };
         match printed {
-            Exit::Ok => audit.exit(),
+            Exit::Ok => audit.outcome().into(),
             exit => exit,
         }
     }

@@ -1,10 +1,11 @@
 //! `persistcp check`.
 
-use super::{Color, Format, fail, print, print_text};
-use crate::base::exit::Exit;
-use crate::engine::report::json_text;
+use super::exit::Exit;
+use super::output::{Color, Format, fail, print, print_text};
+use super::resolve::failed;
+use crate::base::json;
 use crate::nixos::check::table::Paint;
-use crate::nixos::check::{self, Booted, table};
+use crate::nixos::check::{self, Booted, CheckError, table};
 use crate::plan::Overrides;
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -44,16 +45,20 @@ impl CheckArgs {
             Runs::Yes => Some(Booted::Yes),
             Runs::No => Some(Booted::No),
         };
-        let found = match check::look(&self.plan, &overrides, booted, self.color.on()) {
+        let found = match check::look(&self.plan, &overrides, booted) {
             Ok(found) => found,
-            Err((message, exit)) => return fail(&message, exit),
+            Err(CheckError::Plan(error)) => {
+                let (message, exit) = failed(&error, self.color.on());
+                return fail(&message, exit);
+            }
+            Err(error @ CheckError::Root { .. }) => return fail(&format!("refused: {error}"), Exit::Refused),
         };
         let printed = match self.format {
             Format::Text => {
                 print_text(&table::text(&found, if self.color.on_stdout() { Paint::Colored } else { Paint::Plain }))
             }
-            Format::Json => print(&json_text(&table::json(&found))),
+            Format::Json => print(&json::text(&table::json(&found))),
         };
-        printed.max(found.exit())
+        printed.max(found.outcome().into())
     }
 }

@@ -1,7 +1,7 @@
 //! `persistcp plan export`.
 
-use super::{Color, fail, print};
-use crate::base::exit::Exit;
+use super::exit::Exit;
+use super::output::{Color, fail, print};
 use crate::nixos::export::{Form, Note};
 use crate::plan::{Overrides, Plan, ResolveError};
 use crate::sys::output::Existing;

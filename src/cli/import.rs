@@ -1,7 +1,7 @@
 //! `persistcp plan import` and `persistcp plan nix-expr`.
 
-use super::{fail, print};
-use crate::base::exit::Exit;
+use super::exit::Exit;
+use super::output::{fail, print};
 use crate::base::path::RelPath;
 use crate::nixos::import::{Heading, ImportError, Imported, JsonFile, NixFile, Person, Weight};
 use crate::nixos::nix_expr::Configuration;

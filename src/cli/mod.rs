@@ -1,26 +1,27 @@
-//! The command line: the only module that knows its parser.
+//! The command line: what was typed, what a person reads, and how a process ends.
 
 mod audit;
 mod check;
+mod exit;
 mod export;
 mod import;
-mod migrate;
+mod output;
 mod past_report;
 mod plan;
-mod progress;
 mod report;
 mod report_text;
+mod resolve;
 mod run;
 
-use crate::base::exit::Exit;
-use crate::base::path::printable;
+pub use exit::Exit;
+
 use audit::AuditArgs;
 use check::CheckArgs;
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
+use output::{fail, print};
 use plan::PlanCommand;
 use report::ReportArgs;
 use run::RunArgs;
-use std::io::{IsTerminal, Write};
 
 /// Moves declared paths of a backup tree to a new disk: fast, whole, verified
 /// from the medium, and resumable.
@@ -57,40 +58,6 @@ enum Command {
     Man,
 }
 
-/// How what a command found is shown.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Color {
-    Auto,
-    Always,
-    Never,
-}
-
-impl Color {
-    /// For what goes to stderr.
-    fn on(self) -> bool {
-        self.shown_by(&std::io::stderr())
-    }
-
-    /// For what goes to stdout.
-    fn on_stdout(self) -> bool {
-        self.shown_by(&std::io::stdout())
-    }
-
-    fn shown_by(self, stream: &impl IsTerminal) -> bool {
-        match self {
-            Self::Auto => stream.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-            Self::Always => true,
-            Self::Never => false,
-        }
-    }
-}
-
 /// Reads the command line, does what it says, and tells how it ended.
 #[must_use]
 pub fn main() -> Exit {
@@ -121,26 +88,4 @@ pub fn main() -> Exit {
             }
         }
     }
-}
-
-/// Prints to stdout; a reader that closed the pipe has seen enough.
-pub(crate) fn print(text: &str) -> Exit {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => Exit::Ok,
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
-        Err(error) => fail(&format!("stdout: {error}"), Exit::Problems),
-    }
-}
-
-/// The same for people: names from disks and plans cannot steer the terminal.
-pub(crate) fn print_text(text: &str) -> Exit {
-    print(&printable(text))
-}
-
-/// Prints a message to stderr and gives the exit status back.
-pub(crate) fn fail(message: &str, exit: Exit) -> Exit {
-    // With stderr closed there is nowhere left to say it; the status still does.
-    writeln!(std::io::stderr(), "persistcp: {}", printable(message)).ok();
-    exit
 }

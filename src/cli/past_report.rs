@@ -1,21 +1,19 @@
 //! `persistcp report`: what the journal knows of past runs and of the target.
 //! Takes no lock and writes nothing.
 
-use super::{fail, print_text};
-use crate::base::exit::Exit;
+use super::exit::Exit;
+use super::output::{fail, print_text};
+use super::report_text;
 use crate::engine::journal::{JournalError, Location, PastRun, Reader};
 use crate::engine::{manifest, report};
 use serde_json::{Value, json};
 use std::io::{BufWriter, ErrorKind, Write};
 
-/// What is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// The last reports, for people.
+/// What is shown: the last reports for people, those and each entry as JSON lines, or lines for `b3sum --check`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ReportFormat {
     Text,
-    /// The reports, then each entry, as JSON lines.
     Json,
-    /// Lines for `b3sum --check`.
     B3sum,
 }
 
@@ -47,7 +45,7 @@ const NAMED: u64 = 50;
 
 /// Shows what the journal at `location` has.
 #[must_use]
-pub(super) fn show(location: &Location, form: Form, chosen: Chosen) -> Exit {
+pub(super) fn show(location: &Location, form: ReportFormat, chosen: Chosen) -> Exit {
     let reader = match location.read() {
         Ok(Some(reader)) => reader,
         Ok(None) => {
@@ -58,11 +56,11 @@ pub(super) fn show(location: &Location, form: Form, chosen: Chosen) -> Exit {
         Err(error) => return fail(&error.to_string(), Exit::Refused),
     };
     let shown = match (form, chosen) {
-        (Form::B3sum, _) => check_lines(&reader),
+        (ReportFormat::B3sum, _) => check_lines(&reader),
         (_, Chosen::List) => list(&reader, form),
         (_, Chosen::Run(id)) => one(&reader, form, id),
-        (Form::Text, Chosen::Last) => text(&reader),
-        (Form::Json, Chosen::Last) => json_lines(&reader),
+        (ReportFormat::Text, Chosen::Last) => text(&reader),
+        (ReportFormat::Json, Chosen::Last) => json_lines(&reader),
     };
     shown.unwrap_or_else(|error| fail(&error.to_string(), Exit::Problems))
 }
@@ -116,16 +114,16 @@ fn tell(reader: &Reader, run: &PastRun) -> Result<Exit, JournalError> {
     };
     let what = if run.kind == "copy" { "copy" } else { "verification" };
     print_text(&format!("run {}, {what}, of {} to {}\n", run.id, run.started, run.ended.as_deref().unwrap_or("?")));
-    Ok(print_text(&super::report_text::text(&report)))
+    Ok(print_text(&report_text::text(&report)))
 }
 
 fn parse(reader: &Reader, run: &PastRun) -> Result<Option<Value>, JournalError> {
     Ok(reader.report_of(run.id)?.and_then(|report| serde_json::from_str(&report).ok()))
 }
 
-fn list(reader: &Reader, form: Form) -> Result<Exit, JournalError> {
+fn list(reader: &Reader, form: ReportFormat) -> Result<Exit, JournalError> {
     for run in reader.runs()? {
-        let line = if form == Form::Json {
+        let line = if form == ReportFormat::Json {
             summary(&run).to_string()
         } else {
             let end = run.ended.as_ref().map_or("has no end".into(), |ended| format!("to {ended}"));
@@ -150,11 +148,11 @@ fn summary(run: &PastRun) -> Value {
     })
 }
 
-fn one(reader: &Reader, form: Form, id: i64) -> Result<Exit, JournalError> {
+fn one(reader: &Reader, form: ReportFormat, id: i64) -> Result<Exit, JournalError> {
     let Some(run) = reader.runs()?.into_iter().find(|run| run.id == id) else {
         return Ok(fail(&format!("the journal has no run {id}; --run list shows all"), Exit::Problems));
     };
-    if form != Form::Json {
+    if form != ReportFormat::Json {
         return tell(reader, &run);
     }
     let mut line = summary(&run);

@@ -1,10 +1,11 @@
 //! `persistcp plan …`.
 
+use super::exit::Exit;
 use super::export::ExportArgs;
 use super::import::{ImportArgs, NixExprArgs};
-use super::{Color, fail, migrate, print, print_text};
-use crate::base::exit::Exit;
-use crate::engine::report::json_text;
+use super::output::{Color, fail, print, print_text};
+use super::resolve::resolve;
+use crate::base::json;
 use crate::plan;
 use clap::{Subcommand, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -24,8 +25,8 @@ pub(super) enum PlanCommand {
         /// The plan file
         plan: PathBuf,
         /// As a table or as JSON
-        #[arg(long, value_enum, default_value_t = Format::Table)]
-        format: Format,
+        #[arg(long, value_enum, default_value_t = PlanFormat::Table)]
+        format: PlanFormat,
         /// Another backup tree than the plan's
         #[arg(long, value_name = "DIR")]
         source: Option<PathBuf>,
@@ -45,7 +46,7 @@ pub(super) enum PlanCommand {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Format {
+pub(super) enum PlanFormat {
     Table,
     Json,
 }
@@ -67,11 +68,11 @@ impl PlanCommand {
     }
 }
 
-fn show(file: &Path, format: Format, overrides: plan::Overrides, color: Color) -> Exit {
-    match migrate::resolve(file, &overrides, plan::Backup::Needed, color.on()) {
+fn show(file: &Path, format: PlanFormat, overrides: plan::Overrides, color: Color) -> Exit {
+    match resolve(file, &overrides, plan::Backup::Needed, color.on()) {
         Ok(resolved) => match format {
-            Format::Table => print_text(&plan::table(&resolved)),
-            Format::Json => print(&json_text(&plan::json(&resolved))),
+            PlanFormat::Table => print_text(&plan::table(&resolved)),
+            PlanFormat::Json => print(&json::text(&plan::json(&resolved))),
         },
         Err((message, exit)) => fail(&message, exit),
     }

@@ -1,13 +1,14 @@
 //! `persistcp report`.
 
-use super::past_report::{Chosen, Form};
-use super::{Color, fail, migrate, past_report};
-use crate::base::exit::Exit;
+use super::exit::Exit;
+use super::output::{Color, fail};
+use super::past_report;
+use super::past_report::{Chosen, ReportFormat};
+use super::resolve::resolve;
 use crate::base::path;
 use crate::engine::journal::Location;
 use crate::engine::preflight::{self, Allow};
 use crate::plan;
-use clap::ValueEnum;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -37,20 +38,8 @@ pub(super) struct ReportArgs {
     color: Color,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ReportFormat {
-    Text,
-    Json,
-    B3sum,
-}
-
 impl ReportArgs {
     pub(super) fn show(self) -> Exit {
-        let form = match self.format {
-            ReportFormat::Text => Form::Text,
-            ReportFormat::Json => Form::Json,
-            ReportFormat::B3sum => Form::B3sum,
-        };
         let location = match (self.plan, self.name, self.state) {
             (None, Some(name), Some(state)) => match path::Name::new(name.as_bytes()) {
                 Ok(_) => Location::new(state, &name),
@@ -58,7 +47,7 @@ impl ReportArgs {
             },
             (Some(file), _, state) => {
                 let overrides = plan::Overrides { root: self.root, ..plan::Overrides::default() };
-                match migrate::resolve(&file, &overrides, plan::Backup::IfThere, self.color.on()) {
+                match resolve(&file, &overrides, plan::Backup::IfThere, self.color.on()) {
                     Ok(resolved) => match preflight::journal_of(&resolved, &Allow { state, ..Allow::default() }) {
                         Ok(location) => location,
                         Err(refusals) => return fail(&refusals.join("\n"), Exit::Refused),
@@ -69,6 +58,6 @@ impl ReportArgs {
             // The parser demands one of them.
             _ => return fail("report needs --plan FILE, or --state DIR and --name NAME", Exit::Usage),
         };
-        past_report::show(&location, form, self.run.unwrap_or(Chosen::Last))
+        past_report::show(&location, self.format, self.run.unwrap_or(Chosen::Last))
     }
 }

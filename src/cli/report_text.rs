@@ -1,11 +1,10 @@
 //! The report for a tired person: the verdict first, then each target, then
 //! every problem, then what is next.
 
-use crate::base::exit::Exit;
 use crate::base::human::{bytes, count, duration, rate};
 use crate::engine::content::medium::Medium;
 use crate::engine::fixup::Settled;
-use crate::engine::report::{Report, Totals};
+use crate::engine::report::{Outcome, Report, Totals};
 use std::fmt::Write;
 
 /// Problems that are shown; the JSON report has more.
@@ -27,7 +26,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     for reason in &report.reason {
         writeln!(out, "  {reason}")?;
     }
-    if report.outcome == Exit::Refused {
+    if report.outcome == Outcome::Refused {
         return Ok(());
     }
     writeln!(out)?;
@@ -75,17 +74,17 @@ fn verdict(report: &Report) -> String {
     let problems = report.problem_count;
     let s = if problems == 1 { "" } else { "s" };
     match report.outcome {
-        Exit::Ok if report.totals.copied == 0 && report.totals.skipped > 0 => {
+        Outcome::Done if report.totals.copied == 0 && report.totals.skipped > 0 => {
             format!(
                 "{plan}: nothing to copy; all {} entries were finished by an earlier run",
                 count(report.totals.skipped)
             )
         }
-        Exit::Ok => format!("{plan}: done, no problems"),
-        Exit::Problems => format!("{plan}: finished with {problems} problem{s}"),
-        Exit::Interrupted if problems > 0 => format!("{plan}: STOPPED EARLY, {problems} problem{s} so far"),
-        Exit::Interrupted => format!("{plan}: STOPPED EARLY"),
-        Exit::Refused | Exit::Usage => format!("{plan}: refused, nothing was written"),
+        Outcome::Done => format!("{plan}: done, no problems"),
+        Outcome::Problems => format!("{plan}: finished with {problems} problem{s}"),
+        Outcome::Stopped if problems > 0 => format!("{plan}: STOPPED EARLY, {problems} problem{s} so far"),
+        Outcome::Stopped => format!("{plan}: STOPPED EARLY"),
+        Outcome::Refused => format!("{plan}: refused, nothing was written"),
     }
 }
 
@@ -142,8 +141,8 @@ fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
 
 fn next(out: &mut String, report: &Report) -> std::fmt::Result {
     match report.outcome {
-        Exit::Ok => writeln!(out, "\nnext: the same command with --verify-only proves it again at any time"),
-        Exit::Interrupted => match &report.resume {
+        Outcome::Done => writeln!(out, "\nnext: the same command with --verify-only proves it again at any time"),
+        Outcome::Stopped => match &report.resume {
             Some(command) => writeln!(out, "\nnext: what is done is kept; go on with\n  {command}"),
             None => Ok(()),
         },

@@ -26,7 +26,7 @@ mod tests;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use names::PlanName;
 pub use resolve::{Backup, Overrides, ResolveError};
-pub use show::{drift, id_conflict_words, json, table};
+pub use show::{drift, json, table};
 
 use crate::base::path::RelPath;
 use crate::engine::mapping::mode::Mode;

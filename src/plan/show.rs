@@ -2,7 +2,7 @@
 
 use crate::base::json::exact;
 use crate::engine::mapping::mode::Mode;
-use crate::engine::mapping::model::{Attrs, Drift, Entry, EntryKind, IdConflict, Mapping, Presence};
+use crate::engine::mapping::model::{Attrs, Drift, Entry, EntryKind, Mapping, Presence};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -77,7 +77,7 @@ pub fn table(plan: &Mapping) -> String {
     }
     out.push_str(&drift(&plan.drift));
     for conflict in &plan.id_conflicts {
-        writeln!(out, "warning: {}", id_conflict_words(conflict)).ok();
+        writeln!(out, "warning: {}", conflict.words()).ok();
     }
     for warning in plan.id_warnings.iter().chain(&plan.id_notes) {
         writeln!(out, "warning: {warning}").ok();
@@ -102,17 +102,6 @@ pub fn drift(ids: &[Drift]) -> String {
         writeln!(out, "  {kind:<6} {:<20} {:>6}  {:>6}", d.name, d.backup, d.target).ok();
     }
     out
-}
-
-/// Says that a number changes hands.
-#[must_use]
-pub fn id_conflict_words(conflict: &IdConflict) -> String {
-    let IdConflict { kind, id, backup, target } = conflict;
-    let kind = kind.word();
-    format!(
-        "the {kind} number {id} is `{backup}` in the backup and `{target}` on the target, which knows no `{backup}`: \
-         what such files there are become `{target}`'s; a number in the plan's [ids] and --remap-ids keep them apart"
-    )
 }
 
 /// The resolved plan as JSON: `{version, name, source, root, targets: [{name,

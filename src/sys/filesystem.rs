@@ -194,6 +194,12 @@ impl SyncFd {
     }
 }
 
+/// The soft limit of open files (getrlimit(2)).
+#[must_use]
+pub fn open_files() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20)
+}
+
 /// Raises the soft limit of open files to the hard one and returns it (getrlimit(2)).
 #[must_use]
 pub fn raise_open_files() -> u64 {

@@ -50,7 +50,7 @@ enum Message {
     Volume(i64, String),
     Forget(RelPath),
     RunStarted { kind: RunKind, started: String, tool: String },
-    Copying { command: String, expected: u64 },
+    Copying { command: Option<String>, expected: u64 },
     Copied { at: String },
     Problems(Vec<Problem>),
     RunEnded { ended: String, outcome: &'static str, report: String },
@@ -306,7 +306,7 @@ impl WriterHandle {
 
     /// Records that the run begins to copy: `expected` entries, and the command that goes on
     /// should it not come to its end.
-    pub fn copying(&self, command: String, expected: u64) {
+    pub fn copying(&self, command: Option<String>, expected: u64) {
         self.send(Message::Copying { command, expected });
     }
 

@@ -1,6 +1,7 @@
 //! What goes where, in numbers and without patterns.
 
 pub mod explicit;
+pub mod ids;
 pub(crate) mod index;
 pub mod layout;
 pub mod mode;

@@ -1,5 +1,6 @@
 //! The plan with names turned into numbers and globs into paths.
 
+pub use super::ids::{Drift, IdConflict, IdKind};
 use super::mode::Mode;
 use super::renumber::Renumbering;
 use crate::base::path::{Name, RelPath};
@@ -345,54 +346,4 @@ pub struct Fixup {
     pub dir_mode: Option<Mode>,
     /// Mode of every regular file below (only with `recursive`).
     pub file_mode: Option<Mode>,
-}
-
-/// Whether an id belongs to a user or to a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum IdKind {
-    /// A user.
-    User,
-    /// A group.
-    Group,
-}
-
-impl IdKind {
-    /// What a person calls it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Group => "group",
-        }
-    }
-}
-
-/// One name that has two numbers.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-pub struct Drift {
-    /// User or group.
-    pub kind: IdKind,
-    /// The name.
-    pub name: String,
-    /// Its number in the backup.
-    pub backup: u32,
-    /// Its number on the target.
-    pub target: u32,
-    /// Files got the target's number (`--remap-ids`); else they keep the backup's.
-    #[serde(default)]
-    pub remapped: bool,
-}
-
-/// A number whose name in the backup is unknown on the target, where it is another's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdConflict {
-    /// User or group.
-    pub kind: IdKind,
-    /// The number.
-    pub id: u32,
-    /// Its name in the backup.
-    pub backup: String,
-    /// Its name on the target.
-    pub target: String,
 }

@@ -1,7 +1,7 @@
 //! Names that have one number in the backup and another on the target, and what
 //! `--remap-ids` makes of the backup's numbers.
 
-use super::model::{Drift, IdConflict, IdKind};
+use super::ids::{Drift, IdConflict, IdKind};
 use crate::base::path::RelPath;
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -2,7 +2,7 @@
 //! told by file system and path in it, so that a bind mount, a subvolume, the layers of an
 //! overlay and a directory that a FUSE driver shows elsewhere are known for what they are.
 
-use super::Refusals;
+use super::allow::Refusals;
 use crate::base::path::{Name, RelPath, escape};
 use crate::engine::mapping::model::{Entry, Mapping, Presence};
 use crate::sys::dir::open_target;

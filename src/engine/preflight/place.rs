@@ -1,6 +1,6 @@
 //! Where a target will be written, and why not there.
 
-use super::{Allow, Refusals};
+use super::allow::{Allow, Refusals};
 use crate::base::path::RelPath;
 use crate::engine::journal::STATE_DIR;
 use crate::engine::mapping::model::{Mapping, Target};
@@ -34,7 +34,7 @@ pub(super) fn places(plan: &Mapping, refusals: &mut Refusals) -> Vec<Option<Plac
     found
 }
 
-pub(super) fn place(plan: &Mapping, target: &Target) -> Result<Place, String> {
+fn place(plan: &Mapping, target: &Target) -> Result<Place, String> {
     let shown = plan.root.display();
     let mut dir = open_target(&plan.root, &RelPath::root())
         .map_err(|e| format!("the root {shown} cannot be opened: {}; mount the new disk there", errno_words(e)))?;
@@ -63,6 +63,18 @@ pub(super) fn place(plan: &Mapping, target: &Target) -> Result<Place, String> {
         existing: existing.clone(),
         dir,
     })
+}
+
+/// The device number that each target lies on, or why it cannot be told.
+#[must_use]
+pub fn devices(plan: &Mapping) -> Vec<Result<u64, String>> {
+    plan.targets.iter().map(|target| place(plan, target).map(|place| place.dev)).collect()
+}
+
+/// The device number of the file system that a target lies on, and what it has.
+#[must_use]
+pub fn room(plan: &Mapping, target: &Target) -> Option<(u64, Space)> {
+    place(plan, target).ok().map(|place| (place.dev, place.space))
 }
 
 impl Place {

@@ -1,6 +1,6 @@
 //! May `--remap-ids` do what it is asked to?
 
-use super::Refusals;
+use super::allow::Refusals;
 use crate::base::path::RelPath;
 use crate::engine::mapping::index::Index;
 use crate::engine::mapping::model::Mapping;

@@ -1,6 +1,6 @@
 //! The report as JSON, schema version 1.
 
-use super::{Report, Totals};
+use super::data::{Report, Totals};
 use crate::base::json::exact;
 use crate::engine::events::problem::Problem;
 use serde_json::{Map, Value, json};

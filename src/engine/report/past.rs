@@ -1,7 +1,7 @@
 //! A report back from its JSON, as the journal keeps it.
 
-use super::{Absent, Report, TargetReport, Totals};
-use crate::base::exit::Exit;
+use super::data::{Absent, Outcome, Report, TargetReport, Totals};
+use super::json::VERSION;
 use crate::base::path::RelPath;
 use crate::engine::content::medium::Medium;
 use crate::engine::events::kind::ProblemKind;
@@ -56,12 +56,11 @@ struct StoredProblem {
 #[must_use]
 pub fn from_json(value: Value) -> Option<Report> {
     let stored: Stored = serde_json::from_value(value).ok()?;
-    if stored.version != crate::engine::report::json::VERSION {
+    if stored.version != VERSION {
         return None;
     }
-    let outcomes = [Exit::Ok, Exit::Problems, Exit::Refused, Exit::Interrupted];
     Some(Report {
-        outcome: outcomes.into_iter().find(|exit| exit.word() == stored.outcome)?,
+        outcome: Outcome::from_word(&stored.outcome)?,
         plan: stored.plan,
         source: stored.source,
         root: stored.root,

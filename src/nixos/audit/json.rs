@@ -43,7 +43,7 @@ pub fn json(audit: &Audit) -> Value {
         "plan": plan.name,
         "source": plan.source.to_string_lossy(),
         "root": plan.root.to_string_lossy(),
-        "outcome": audit.exit().word(),
+        "outcome": audit.outcome().word(),
         "absent": absent.collect::<Vec<_>>(),
         "links": links(audit),
         "findings": audit.findings.iter().map(finding).collect::<Vec<_>>(),

@@ -25,9 +25,9 @@ pub use sum::Total;
 pub use tally::{Area, LeftOut, Listing, Standings};
 pub use text::text;
 
-use crate::base::exit::Exit;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Entry, EntryKind, Mapping, Need, Presence, Target};
+use crate::engine::report::Outcome;
 use crate::engine::tree::node::ENTRY;
 use crate::engine::tree::walk::{Means, Start, walk};
 use crate::sys::dir::SourceDir;
@@ -158,9 +158,9 @@ impl Audit {
         absent
     }
 
-    /// 0 when nothing of weight would be lost, else 1.
+    /// Done when nothing of weight would be lost, else problems.
     #[must_use]
-    pub fn exit(&self) -> Exit {
+    pub fn outcome(&self) -> Outcome {
         let weighs = |entry: &Entry| match entry.presence {
             Presence::Present => false,
             // The copy refuses or fails on these whatever the need is.
@@ -169,7 +169,7 @@ impl Audit {
         };
         let lost = self.findings.iter().any(|finding| finding.severity >= Severity::High);
         let lacks = self.absent().iter().any(|(_, entry)| weighs(entry));
-        if lost || lacks || self.unread_count > 0 { Exit::Problems } else { Exit::Ok }
+        if lost || lacks || self.unread_count > 0 { Outcome::Problems } else { Outcome::Done }
     }
 
     /// How many findings have this severity.

@@ -33,11 +33,11 @@ pub mod table;
 pub use context::Booted;
 pub use row::{Mend, Row, Status};
 
-use crate::base::exit::Exit;
 use crate::engine::mapping::model::Mapping;
+use crate::engine::report::Outcome;
 use crate::plan::{Backup, Overrides, Plan, ResolveError};
-use crate::sys::errno_words;
 use crate::sys::root::Root;
+use crate::sys::{Errno, errno_words};
 use context::{Context, Numbers};
 use std::path::{Path, PathBuf};
 
@@ -63,8 +63,8 @@ impl Table {
 
     /// Problems when something fails.
     #[must_use]
-    pub fn exit(&self) -> Exit {
-        if self.count(Status::Fail) == 0 { Exit::Ok } else { Exit::Problems }
+    pub fn outcome(&self) -> Outcome {
+        if self.count(Status::Fail) == 0 { Outcome::Done } else { Outcome::Problems }
     }
 }
 
@@ -89,22 +89,36 @@ const CHECKS: [(&str, Check); 15] = [
     ("fixups", fixups::check),
 ];
 
+/// Why there is no table.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// The plan is wrong, or its root cannot be opened.
+    #[error(transparent)]
+    Plan(#[from] ResolveError),
+    /// The root cannot be looked at.
+    #[error("the root {}: {}", .path.display(), errno_words(*.errno))]
+    Root {
+        /// As the plan or the caller names it.
+        path: PathBuf,
+        /// Why.
+        errno: Errno,
+    },
+}
+
 /// Looks at the root of the plan in `file`. `booted` is `None` when the root decides: `/` is.
-/// An error comes with its exit status.
-pub fn look(file: &Path, overrides: &Overrides, booted: Option<Booted>, color: bool) -> Result<Table, (String, Exit)> {
-    let read = || Plan::read(file).map_err(|errors| (errors.render(color), Exit::Usage));
+pub fn look(file: &Path, overrides: &Overrides, booted: Option<Booted>) -> Result<Table, CheckError> {
+    let read = || Plan::read(file).map_err(ResolveError::Plan);
     let plan = read()?;
     let names = plan.names();
     let (plan, numbers) = match plan.resolve(overrides, Backup::Outcome) {
         Ok(plan) => (plan, Numbers::Known),
         // A damaged map, or a name that no map has: that is for a row to say.
-        Err(ResolveError::IdMap(_) | ResolveError::Plan(_)) => (
-            read()?.without_lookups().resolve(overrides, Backup::Outcome).map_err(|e| refused(&e, color))?,
-            Numbers::UnpreservedSet,
-        ),
-        Err(error) => return Err(refused(&error, color)),
+        Err(ResolveError::IdMap(_) | ResolveError::Plan(_)) => {
+            (read()?.without_lookups().resolve(overrides, Backup::Outcome)?, Numbers::UnpreservedSet)
+        }
+        Err(error) => return Err(error.into()),
     };
-    let cannot = |errno| (format!("refused: the root {}: {}", plan.root.display(), errno_words(errno)), Exit::Refused);
+    let cannot = |errno| CheckError::Root { path: plan.root.clone(), errno };
     let root = Root::open(&plan.root).map_err(cannot)?;
     let booted = match booted {
         Some(booted) => booted,
@@ -114,16 +128,8 @@ pub fn look(file: &Path, overrides: &Overrides, booted: Option<Booted>, color: b
     Ok(table(Context::new(plan, names, numbers, booted, root)))
 }
 
-fn refused(error: &ResolveError, color: bool) -> (String, Exit) {
-    match error {
-        ResolveError::Plan(errors) => (errors.render(color), Exit::Usage),
-        ResolveError::IdMap(_) => (error.to_string(), Exit::Usage),
-        ResolveError::Source { .. } | ResolveError::Root { .. } => (format!("refused: {error}"), Exit::Refused),
-    }
-}
-
 /// True when the root is that of this process.
-fn is_own(root: &Root) -> Result<bool, crate::sys::Errno> {
+fn is_own(root: &Root) -> Result<bool, Errno> {
     let own = Root::open(Path::new("/"))?;
     let (own, root) = (crate::sys::stat::stat_fd(&own)?, crate::sys::stat::stat_fd(root)?);
     Ok((own.dev, own.ino) == (root.dev, root.ino))

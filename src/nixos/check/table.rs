@@ -87,7 +87,7 @@ pub fn json(table: &Table) -> Value {
         "plan": table.plan,
         "root": table.root.to_string_lossy(),
         "booted": table.booted == Booted::Yes,
-        "outcome": table.exit().word(),
+        "outcome": table.outcome().word(),
         "counts": {
             "pass": table.count(Status::Pass),
             "warn": table.count(Status::Warn),

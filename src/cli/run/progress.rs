@@ -3,6 +3,7 @@
 
 use crate::base::human::{bytes, count, duration};
 use crate::engine::events::counters::Counters;
+use crate::engine::run::Phase;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
@@ -24,33 +25,19 @@ pub(super) enum Style {
     None,
 }
 
-/// What the run is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum Phase {
-    /// Looking at the source; nothing is counted.
-    Survey,
-    /// Copying and making durable.
-    Copy,
-    /// Reading back.
-    Verify,
+fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Preflight => "survey",
+        Phase::Copy => "copy",
+        Phase::Verify => "verify",
+    }
 }
 
-impl Phase {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Survey => "survey",
-            Self::Copy => "copy",
-            Self::Verify => "verify",
-        }
-    }
-
-    fn from_number(number: u8) -> Self {
-        match number {
-            0 => Self::Survey,
-            1 => Self::Copy,
-            _ => Self::Verify,
-        }
+fn from_number(number: u8) -> Phase {
+    match number {
+        0 => Phase::Preflight,
+        1 => Phase::Copy,
+        _ => Phase::Verify,
     }
 }
 
@@ -74,7 +61,7 @@ struct Standing {
 impl Standing {
     fn of(counters: &Counters, phase: Phase) -> Self {
         match phase {
-            Phase::Survey => Self::default(),
+            Phase::Preflight => Self::default(),
             Phase::Copy => Self {
                 bytes: counters.durable_bytes.load(Relaxed)
                     + counters.sum(|t| &t.skipped_bytes)
@@ -102,7 +89,7 @@ impl Progress {
             Style::Auto => Style::Plain,
             other => other,
         };
-        let phase = Arc::new(AtomicU8::new(Phase::Survey as u8));
+        let phase = Arc::new(AtomicU8::new(Phase::Preflight as u8));
         let over = Arc::new(AtomicBool::new(false));
         let teller =
             Teller { style, counters: Arc::clone(counters), phase: Arc::clone(&phase), over: Arc::clone(&over) };
@@ -149,13 +136,13 @@ impl Teller {
             Style::Json => Duration::from_secs(1),
             _ => Duration::from_secs(5),
         };
-        let mut phase = Phase::Survey;
+        let mut phase = Phase::Preflight;
         let mut began = Instant::now();
         let mut bar = None;
         loop {
             std::thread::park_timeout(every);
             let over = self.over.load(Relaxed);
-            let now = Phase::from_number(self.phase.load(Relaxed));
+            let now = from_number(self.phase.load(Relaxed));
             if now != phase || over {
                 self.tell(phase, began, &mut bar, true);
                 bar = None;
@@ -169,7 +156,7 @@ impl Teller {
     }
 
     fn tell(&self, phase: Phase, began: Instant, bar: &mut Option<ProgressBar>, last: bool) {
-        if phase == Phase::Survey {
+        if phase == Phase::Preflight {
             return;
         }
         let at = Standing::of(&self.counters, phase);
@@ -190,7 +177,7 @@ impl Teller {
             }
             Style::Json => self.line(
                 &serde_json::json!({
-                    "phase": phase.word(), "bytes": at.bytes, "total_bytes": at.total_bytes,
+                    "phase": word(phase), "bytes": at.bytes, "total_bytes": at.total_bytes,
                     "entries": at.entries, "total_entries": at.total_entries, "seconds": seconds, "end": last,
                 })
                 .to_string(),
@@ -200,10 +187,10 @@ impl Teller {
                 let left = at.total_bytes.saturating_sub(at.bytes) as f64 / rate.max(1.0);
                 let eta =
                     if last || at.bytes == 0 { String::new() } else { format!(", about {} left", duration(left)) };
-                let word = if phase == Phase::Copy { "durable" } else { "verified" };
+                let done = if phase == Phase::Copy { "durable" } else { "verified" };
                 self.line(&format!(
-                    "{}: {} of {} {word}, {} of {} entries, {}{eta}",
-                    phase.word(),
+                    "{}: {} of {} {done}, {} of {} entries, {}{eta}",
+                    word(phase),
                     bytes(at.bytes),
                     bytes(at.total_bytes),
                     count(at.entries),
@@ -227,6 +214,6 @@ fn new_bar(phase: Phase) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
-    bar.set_prefix(phase.word());
+    bar.set_prefix(word(phase));
     bar
 }

@@ -1,70 +1,72 @@
-//! What `--repair` found before the copy, and what the copy made of it.
+//! What a repair found before the copy, and what the copy made of it.
 
-use super::Job;
-use super::stages::Run;
+use super::observer::Phase;
+use super::shared::Shared;
+use crate::engine::context::RunContext;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::events::unpreserved::Disk;
-use crate::engine::journal::{Journal, Reader, Standing, State, Writer};
-use crate::engine::verify::{Depth, Scope};
+use crate::engine::journal::{Reader, Standing, State};
+use crate::engine::mapping::model::Mapping;
+use crate::engine::verify::{Depth, Mend, Scope};
 use crate::sys::dir::open_target;
 use std::sync::Arc;
 
 /// The problems of the first look.
 pub(super) struct Repair {
     found: Arc<Problems>,
-    depth: Depth,
-    overwrite: bool,
 }
 
 impl Repair {
     /// Verifies everything. What differs is marked, so that the copy brings it again.
-    pub(super) fn find(job: &Job, run: &Run, journal: &Journal, writer: &Writer) -> Self {
+    pub(super) fn find(run: &Shared<'_>) -> Self {
+        run.enter(Phase::Verify);
         let found = Arc::new(Problems::default());
-        let depth = job.verify.depth();
-        run.verify(job, journal, writer, (depth, Scope::All), &found);
-        writer.handle().flush();
-        Self { found, depth, overwrite: job.allow.overwrite }
+        let mend = if run.options.allow.overwrite { Mend::Everything } else { Mend::Attributes };
+        run.verify(&RunContext { problems: Arc::clone(&found), ..run.context.clone() }, Scope::All, mend);
+        run.context.writer.flush();
+        Self { found }
     }
 
     /// What is whole and verified by now is noted as repaired; the rest is a problem
     /// of the run.
-    pub(super) fn settle(self, run: &Run, journal: &Journal, writer: &Writer) {
-        writer.handle().flush();
+    pub(super) fn settle(self, run: &Shared<'_>) {
+        let RunContext { mapping, journal, writer, problems, .. } = &run.context;
+        writer.flush();
         let reader = journal.reader().ok();
         let (found, count, notes) = self.found.take();
-        notes.into_iter().for_each(|note| run.problems.note(note));
+        notes.into_iter().for_each(|note| problems.note(note));
         let (mut shown, mut repaired) = (0, 0);
         for problem in found {
             shown += problem.count;
             if problem.unpreserved().is_some() {
                 // What a file system cannot hold was counted again by the copy.
             } else if problem.kind == ProblemKind::ChangedTarget
-                && !self.overwrite
-                && !reader.as_ref().is_some_and(|reader| stands_as_recorded(run, reader, &problem))
+                && !run.options.allow.overwrite
+                && !reader.as_ref().is_some_and(|reader| stands_as_recorded(mapping, reader, &problem))
             {
                 // Kept: the copy has found the same.
-                run.problems.add(problem);
-            } else if reader.as_ref().is_some_and(|reader| is_whole(reader, &problem, self.depth)) {
+                problems.add(problem);
+            } else if reader.as_ref().is_some_and(|reader| is_whole(reader, &problem, run.options.depth())) {
                 repaired += problem.count;
-                run.problems.note(format!("repaired: {}: {}", problem.path, problem.message));
+                problems.note(format!("repaired: {}: {}", problem.path, problem.message));
             } else {
-                run.problems.add(problem);
+                problems.add(problem);
             }
         }
         if count > shown {
-            run.problems.note(format!("{} further problems were found before the copy", count - shown));
+            problems.note(format!("{} further problems were found before the copy", count - shown));
         }
         if repaired > 0 {
-            run.problems.note(format!("{repaired} differences were repaired"));
+            problems.note(format!("{repaired} differences were repaired"));
         }
     }
 }
 
 /// True when the entry is what its row says: what an interrupted run had left was taken over.
-fn stands_as_recorded(run: &Run, reader: &Reader, problem: &Problem) -> bool {
+fn stands_as_recorded(mapping: &Mapping, reader: &Reader, problem: &Problem) -> bool {
     let (Some(parent), Some(name)) = (problem.path.parent(), problem.path.last()) else { return false };
-    let stat = open_target(&run.plan.root, &parent).and_then(|dir| dir.stat_at(&name));
+    let stat = open_target(&mapping.root, &parent).and_then(|dir| dir.stat_at(&name));
     let row = reader.find_path(&problem.path).ok().flatten();
     row.zip(stat.ok()).is_some_and(|(row, stat)| {
         let disk = Disk { dev: stat.dev, bare: false };

@@ -1,18 +1,23 @@
 //! A run: `persistcp --plan …`.
 
-use super::migrate::{Against, Job, Mode, VerifyDepth};
+use super::job::Job;
 use super::progress::Style;
-use super::{Color, fail, migrate};
-use crate::base::exit::Exit;
+use super::start::start;
+use crate::base::shell;
+use crate::cli::exit::Exit;
+use crate::cli::output::{Color, fail};
 use crate::engine::events::rate_limit::Rate;
 use crate::engine::preflight::Allow;
+use crate::engine::run::{Against, Options, Task};
 use crate::engine::tree::descriptors::{threads, usual_threads};
-use crate::engine::verify::{Scope, Since};
+use crate::engine::verify::{Depth, Since};
+use crate::nixos::store_db;
 use crate::{plan, sys};
 use clap::ValueEnum;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Verify {
     Content,
     Metadata,
@@ -28,7 +33,7 @@ enum Reference {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct RunArgs {
+pub(crate) struct RunArgs {
     /// The plan to carry out; the same command again resumes it
     #[arg(long, value_name = "FILE", required = true)]
     plan: Option<PathBuf>,
@@ -116,25 +121,38 @@ pub(super) struct RunArgs {
 }
 
 impl RunArgs {
-    pub(super) fn start(self) -> Exit {
-        // The parser demands it; a missing plan is a usage error all the same.
-        let Some(file) = self.plan else { return fail("a run needs --plan FILE", Exit::Usage) };
+    pub(crate) fn start(self) -> Exit {
+        match self.job() {
+            Ok(job) => start(&job),
+            Err(wrong) => fail(wrong, Exit::Usage),
+        }
+    }
+
+    /// What the words mean, or why they mean nothing together.
+    fn job(self) -> Result<Job, &'static str> {
         if self.since.is_some() && self.against == Reference::Source {
-            return fail("--since asks what the journal recorded; --against source compares everything", Exit::Usage);
+            return Err("--since asks what the journal recorded; --against source compares everything");
         }
         if self.remap_ids && self.verify_only && self.against == Reference::Manifest {
-            return fail(
-                "the manifest holds the numbers that were given; --remap-ids needs --against source",
-                Exit::Usage,
-            );
+            return Err("the manifest holds the numbers that were given; --remap-ids needs --against source");
         }
-        if matches!(self.verify, Verify::None) && (self.verify_only || self.repair) {
-            return fail("--verify none leaves nothing to do for --verify-only and --repair", Exit::Usage);
+        if self.verify == Verify::None && (self.verify_only || self.repair) {
+            return Err("--verify none leaves nothing to do for --verify-only and --repair");
         }
+        let task = match (self.verify_only, self.repair, self.against) {
+            (true, _, Reference::Manifest) => Task::Verify(Against::Manifest { since: self.since }),
+            (true, _, Reference::Source) => Task::Verify(Against::Source),
+            (_, true, _) => Task::Repair,
+            _ => Task::Copy,
+        };
         let open_files = sys::filesystem::raise_open_files();
-        migrate::start(Job {
-            file,
-            overrides: plan::Overrides { source: self.source, root: self.root, exclude: self.exclude },
+        let options = Options {
+            task,
+            verify: match self.verify {
+                Verify::Content => Some(Depth::Content),
+                Verify::Metadata => Some(Depth::Metadata),
+                Verify::None => None,
+            },
             allow: Allow {
                 missing: self.allow_missing,
                 nonempty: self.allow_nonempty,
@@ -146,26 +164,19 @@ impl RunArgs {
                 cross_mounts: self.cross_mounts,
                 state: self.state,
             },
-            mode: match (self.dry_run, self.verify_only, self.repair) {
-                (true, ..) => Mode::DryRun,
-                (_, true, _) => Mode::VerifyOnly,
-                (.., true) => Mode::Repair,
-                _ => Mode::Migrate,
-            },
-            scope: self.since.map_or(Scope::All, Scope::Since),
-            against: match self.against {
-                Reference::Manifest => Against::Manifest,
-                Reference::Source => Against::Source,
-            },
-            verify: match self.verify {
-                Verify::Content => VerifyDepth::Content,
-                Verify::Metadata => VerifyDepth::Metadata,
-                Verify::None => VerifyDepth::None,
-            },
             atime: self.atime,
             threads: threads(open_files, self.threads.map_or_else(usual_threads, usize::from)),
             open_files,
-            bwlimit: self.bwlimit,
+            rate: self.bwlimit,
+            look: store_db::look,
+            command: Some(this_command()),
+        };
+        Ok(Job {
+            // The parser demands it; a missing plan is a usage error all the same.
+            file: self.plan.ok_or("a run needs --plan FILE")?,
+            overrides: plan::Overrides { source: self.source, root: self.root, exclude: self.exclude },
+            dry_run: self.dry_run,
+            options,
             report: self.report,
             progress: if self.quiet { Style::None } else { self.progress },
             color: self.color.on(),
@@ -173,4 +184,11 @@ impl RunArgs {
             quiet: self.quiet,
         })
     }
+}
+
+/// The command that runs the same job again; `--restart` is left out, because it
+/// would throw away what is done.
+fn this_command() -> String {
+    let words = std::env::args_os().filter(|argument| argument != "--restart");
+    words.map(|argument| shell::word(argument.as_bytes())).collect::<Vec<_>>().join(" ")
 }

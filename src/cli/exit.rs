@@ -1,5 +1,7 @@
 //! The exit status, as scripts see it.
 
+use crate::engine::report::Outcome;
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
@@ -15,16 +17,13 @@ pub enum Exit {
     Interrupted = 4,
 }
 
-impl Exit {
-    /// The word that the report uses.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Problems => "problems",
-            Self::Usage => "usage",
-            Self::Refused => "refused",
-            Self::Interrupted => "interrupted",
+impl From<Outcome> for Exit {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::Ok,
+            Outcome::Problems => Self::Problems,
+            Outcome::Refused => Self::Refused,
+            Outcome::Stopped => Self::Interrupted,
         }
     }
 }

@@ -1,0 +1,62 @@
+//! What all commands print with, and how they end.
+
+use super::exit::Exit;
+use crate::base::path::printable;
+use clap::ValueEnum;
+use std::io::{IsTerminal, Write};
+
+/// How what a command found is shown.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// For what goes to stderr.
+    pub(super) fn on(self) -> bool {
+        self.shown_by(&std::io::stderr())
+    }
+
+    /// For what goes to stdout.
+    pub(super) fn on_stdout(self) -> bool {
+        self.shown_by(&std::io::stdout())
+    }
+
+    fn shown_by(self, stream: &impl IsTerminal) -> bool {
+        match self {
+            Self::Auto => stream.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            Self::Always => true,
+            Self::Never => false,
+        }
+    }
+}
+
+/// Prints to stdout; a reader that closed the pipe has seen enough.
+pub(super) fn print(text: &str) -> Exit {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Exit::Ok,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Ok,
+        Err(error) => fail(&format!("stdout: {error}"), Exit::Problems),
+    }
+}
+
+/// The same for people: names from disks and plans cannot steer the terminal.
+pub(super) fn print_text(text: &str) -> Exit {
+    print(&printable(text))
+}
+
+/// Prints a message to stderr and gives the exit status back.
+pub(super) fn fail(message: &str, exit: Exit) -> Exit {
+    // With stderr closed there is nowhere left to say it; the status still does.
+    writeln!(std::io::stderr(), "persistcp: {}", printable(message)).ok();
+    exit
+}

@@ -1,0 +1,35 @@
+//! The handles that all stages of a run share.
+
+use super::events::counters::Counters;
+use super::events::problem::Problems;
+use super::events::rate_limit::RateLimit;
+use super::events::stop::{Reason, Stop};
+use super::journal::{Journal, JournalError, WriterHandle};
+use super::mapping::model::Mapping;
+use std::sync::Arc;
+
+/// Cheap to clone; every clone speaks of the same run.
+#[derive(Clone, Debug)]
+pub struct RunContext {
+    /// What goes where.
+    pub mapping: Arc<Mapping>,
+    /// Held for the whole run.
+    pub journal: Arc<Journal>,
+    /// Where it is written. The run cannot end while somebody holds this.
+    pub writer: WriterHandle,
+    /// Where numbers go.
+    pub counters: Arc<Counters>,
+    /// Where failures go.
+    pub problems: Arc<Problems>,
+    /// How to end early.
+    pub stop: Stop,
+    /// How fast bytes may move; copying and reading back share one limit.
+    pub rate_limit: RateLimit,
+}
+
+impl RunContext {
+    /// A journal that cannot be read ends the run.
+    pub fn heed<T>(&self, done: Result<T, JournalError>) -> Option<T> {
+        done.map_err(|error| self.stop.set(Reason::Fatal(error.to_string()))).ok()
+    }
+}

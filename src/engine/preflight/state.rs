@@ -1,0 +1,48 @@
+//! Where the journal is.
+
+use super::allow::{Allow, Refusals};
+use super::place::{Place, places};
+use crate::engine::journal::{Location, STATE_DIR};
+use crate::engine::mapping::model::Mapping;
+use crate::sys::root::real_path;
+use crate::sys::{Errno, Op, errno_words, retry};
+use std::path::PathBuf;
+
+/// The journal's place, for runs that only read it.
+pub fn journal_of(plan: &Mapping, allow: &Allow) -> Result<Location, Refusals> {
+    let mut refusals = Vec::new();
+    let places = places(plan, &mut refusals);
+    if refusals.is_empty() || allow.state.is_some() {
+        location(plan, allow, &places).map_err(|refusal| vec![refusal])
+    } else {
+        // Elsewhere there may be another journal, or none.
+        Err(refusals)
+    }
+}
+
+/// Where the journal is: `--state`, or the usual place.
+pub(super) fn location(plan: &Mapping, allow: &Allow, places: &[Option<Place>]) -> Result<Location, String> {
+    let directory = match &allow.state {
+        Some(state) => state.clone(),
+        None => usual_state(plan, places)?,
+    };
+    Ok(Location::new(directory, &plan.name))
+}
+
+/// `.persistcp` at the top of the first target's file system, as far as that lies below
+/// the root; else at the root.
+pub(super) fn usual_state(plan: &Mapping, places: &[Option<Place>]) -> Result<PathBuf, String> {
+    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
+    let root = match retry(Op::Open, || rustix::fs::open(&plan.root, flags, rustix::fs::Mode::empty())) {
+        Ok(fd) => real_path(&fd),
+        // A root that is not there has been refused, or was opened when its places were looked at.
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(plan.root.clone()),
+        Err(errno) => Err(errno),
+    };
+    // Another place would be another journal, which knows nothing of what was copied.
+    let root = root.map_err(|e| format!("the root {} cannot be looked at: {}", plan.root.display(), errno_words(e)))?;
+    let first = places.iter().flatten().next();
+    let point = first.and_then(|p| p.mount.as_ref()).map(|m| m.point.clone());
+    let above = point.filter(|point| point.starts_with(&root)).unwrap_or(root);
+    Ok(above.join(STATE_DIR))
+}

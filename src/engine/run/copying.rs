@@ -1,0 +1,212 @@
+//! The copy, what comes before it and what after it.
+
+use super::observer::Phase;
+use super::options::Task;
+use super::shared::Shared;
+use crate::base::clock;
+use crate::base::path::RelPath;
+use crate::engine::context::RunContext;
+use crate::engine::copy::{self, Engine, FixupsChanged, History, Parts};
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::events::stop::Reason;
+use crate::engine::groups::Groups;
+use crate::engine::journal::epoch::{Epochs, FileSystems, Surroundings};
+use crate::engine::journal::{JournalError, RunKind};
+use crate::engine::meta::Keep;
+use crate::engine::{completeness, leftovers, preflight};
+use crate::sys::filesystem::may_chown;
+use crate::sys::root::Root;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What a run that copies needs beyond what all runs share.
+pub(super) struct Copying {
+    pub(super) source: Arc<Root>,
+    /// Which names are links of one another.
+    pub(super) groups: Arc<Groups>,
+    /// For each target, whether an earlier run had anything to copy there.
+    pub(super) known: Vec<bool>,
+    /// Something may be on the target that an interrupted run left.
+    pub(super) leftovers: bool,
+    /// The device number of each target at the beginning, or why that could not be told.
+    pub(super) devices: Vec<Result<u64, String>>,
+    pub(super) file_systems: Arc<FileSystems>,
+}
+
+impl Copying {
+    pub(super) fn announce(&self, run: &Shared<'_>) {
+        // A repair only looks at first: stopped by then, it has left no copy unfinished.
+        run.announce(if run.options.task == Task::Repair { RunKind::Verify } else { RunKind::Copy });
+        run.context.heed(keep_atimes(run));
+        keep_ids(run);
+        if !may_chown() {
+            // The kernel hides them from everybody else, so none of them can be named.
+            let note = "only root sees trusted.* attributes: if the source has any, they were not copied";
+            run.context.problems.note(note.into());
+        }
+    }
+
+    /// Removes what interrupted runs left, if the last one has not said that there is nothing.
+    pub(super) fn clear_leftovers(&mut self, run: &Shared<'_>) {
+        let RunContext { mapping, journal, writer, problems, stop, .. } = &run.context;
+        if self.leftovers && !stop.is_set() {
+            let cleared = run.context.heed(leftovers::clear(mapping, journal, writer, problems, stop));
+            self.leftovers = cleared.is_none_or(|all_gone| !all_gone);
+        }
+    }
+
+    /// Tells the next run whether it has to look for leftovers of this one: a failed
+    /// operation on the target may have left a temporary name.
+    pub(super) fn settle_leftovers(&self, run: &Shared<'_>) {
+        if !self.leftovers && !run.is_stopped() && !run.context.problems.has(ProblemKind::Io) {
+            run.context.writer.no_leftovers();
+        }
+    }
+
+    /// What is not mounted any more has lost nothing: instead of a problem for each entry
+    /// the run ends.
+    pub(super) fn heed_mounts(&self, run: &Shared<'_>) {
+        let mapping = &run.context.mapping;
+        for ((target, before), now) in mapping.targets.iter().zip(&self.devices).zip(preflight::devices(mapping)) {
+            let Ok(before) = before else { continue };
+            let why = match now {
+                Ok(now) if now == *before => continue,
+                Ok(_) => String::new(),
+                Err(why) => format!(" ({why})"),
+            };
+            run.context.stop.set(Reason::Fatal(format!(
+                "the target {}{} is not mounted any more, or something else is mounted over it{why}; \
+                 mount it as before, then run the same command again",
+                mapping.root.display(),
+                target.to
+            )));
+        }
+    }
+
+    /// Copies, and returns when the last epoch is sealed. Gives the fixups that
+    /// the copy has put on something.
+    pub(super) fn copy(&self, run: &Shared<'_>) -> FixupsChanged {
+        run.enter(Phase::Copy);
+        let context = &run.context;
+        let epochs = Epochs::start(Surroundings {
+            file_systems: Arc::clone(&self.file_systems),
+            journal: context.writer.clone(),
+            counters: Arc::clone(&context.counters),
+            problems: Arc::clone(&context.problems),
+            stop: context.stop.clone(),
+        });
+        let epochs = match epochs {
+            Ok(epochs) => epochs,
+            Err(error) => {
+                context.stop.set(Reason::Fatal(format!("cannot start a thread: {error}")));
+                return FixupsChanged::new();
+            }
+        };
+        let engine = Engine::new(Parts {
+            plan: Arc::clone(&context.mapping),
+            source: Arc::clone(&self.source),
+            journal: Arc::clone(&context.journal),
+            file_systems: Arc::clone(&self.file_systems),
+            submit: epochs.submit(),
+            writer: context.writer.clone(),
+            counters: Arc::clone(&context.counters),
+            problems: Arc::clone(&context.problems),
+            stop: context.stop.clone(),
+            rate_limit: context.rate_limit.clone(),
+            groups: Arc::clone(&self.groups),
+            options: self.options(run),
+        });
+        let copied = engine.map_err(|e| e.to_string()).and_then(|engine| engine.run(|| begin(run)));
+        epochs.finish(&context.stop);
+        copied.unwrap_or_else(|error| {
+            context.stop.set(Reason::Fatal(error));
+            FixupsChanged::new()
+        })
+    }
+
+    fn options(&self, run: &Shared<'_>) -> copy::Options {
+        let options = run.options;
+        copy::Options {
+            keep: Keep { owner: run.owners(), atime: options.atime },
+            cross_mounts: options.allow.cross_mounts,
+            overwrite: options.allow.overwrite,
+            histories: self.histories(run),
+            threads: options.threads,
+            open_files: options.open_files,
+        }
+    }
+
+    fn histories(&self, run: &Shared<'_>) -> Vec<History> {
+        let past = run.context.journal.past();
+        let history = |known: &bool| History {
+            first: !known || !past.ended,
+            began: past.began,
+            interrupted: past.interrupted,
+            restarted: run.options.allow.restart || past.restarted,
+        };
+        self.known.iter().map(history).collect()
+    }
+
+    /// The copy has come to its end, unless the run was stopped. What verification finds,
+    /// every later one finds again.
+    pub(super) fn end(&self, run: &Shared<'_>) {
+        run.undeclared();
+        let RunContext { mapping, journal, writer, problems, stop, .. } = &run.context;
+        if !stop.is_set() {
+            run.context.heed(leftovers::clear_unfinished(mapping, journal, writer, problems));
+        }
+        if !stop.is_set() {
+            problems.record_waiting();
+            writer.flush();
+            run.context.heed(completeness::entries(journal, problems));
+        }
+        problems.end_record();
+        if !stop.is_set() {
+            writer.copied(clock::now().rfc3339());
+        }
+    }
+}
+
+/// The threads that copy are there: from here on the run copies, and what it cannot copy or keep is recorded.
+fn begin(run: &Shared<'_>) {
+    let RunContext { journal, writer, counters, problems, stop, .. } = &run.context;
+    if stop.is_set() {
+        return;
+    }
+    let past = journal.past();
+    if past.began.is_none() && !past.ended {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        writer.meta("began", format!("{}.{:09}", now.as_secs(), now.subsec_nanos()));
+    }
+    writer.copying(run.options.command.clone(), counters.expected_entries.load(Relaxed));
+    let handle = writer.clone();
+    problems.begin_record(move |problems| handle.problems(problems));
+}
+
+/// Rows do not hold access times: what an earlier run finished without them is
+/// not told from what has them, so a later wish for them is said to be unmet.
+fn keep_atimes(run: &Shared<'_>) -> Result<(), JournalError> {
+    let RunContext { journal, writer, problems, .. } = &run.context;
+    let wanted = run.options.atime;
+    let kept = !journal.resumed() || journal.reader()?.meta("atime")?.as_deref() == Some("kept");
+    writer.meta("atime", if wanted && kept { "kept" } else { "not kept" }.into());
+    if wanted && !kept {
+        let message = "entries that earlier runs finished without --atime are left as they are; \
+                       --restart copies them again";
+        problems.add(Problem::new(RelPath::root(), ProblemKind::Atime, message));
+    }
+    Ok(())
+}
+
+/// Records that owners get the target's numbers, and says so where only an earlier run was asked to.
+fn keep_ids(run: &Shared<'_>) {
+    let allow = &run.options.allow;
+    if run.remap_ids && !allow.no_owner {
+        run.context.writer.remaps_ids();
+    }
+    if run.remap_ids && !allow.remap_ids && !run.context.mapping.drift.is_empty() {
+        let note = "owners get the target's numbers, as an earlier run with --remap-ids began; --restart begins anew";
+        run.context.problems.note(note.into());
+    }
+}

@@ -1,0 +1,53 @@
+//! The corrections after the copy, made durable and recorded.
+
+use super::copying::Copying;
+use super::options::Task;
+use super::shared::Shared;
+use crate::engine::context::RunContext;
+use crate::engine::events::stop::Reason;
+use crate::engine::fixup;
+use crate::engine::journal::Reader;
+use crate::sys::errno_words;
+
+impl Copying {
+    /// Applies the fixups, and records what they changed once that is durable.
+    pub(super) fn fix_up(&self, run: &Shared<'_>, by_copy: &[bool]) -> Vec<fixup::Outcome> {
+        let RunContext { journal, writer, stop, .. } = &run.context;
+        if stop.is_set() {
+            return Vec::new();
+        }
+        writer.flush();
+        let Some(reader) = run.context.heed(journal.reader()) else { return Vec::new() };
+        let applied = fixup::apply(means(run, &reader), by_copy);
+        if let Err(errno) = self.file_systems.sync_all() {
+            let words = errno_words(errno);
+            stop.set(Reason::Fatal(format!("the fixups could not be made durable (syncfs: {words})")));
+        }
+        if !stop.is_set() {
+            writer.fixed(applied.fixed);
+            writer.meta(fixup::FIXED, applied.paths);
+        }
+        applied.outcomes
+    }
+}
+
+impl Shared<'_> {
+    /// Reports fixups that do not hold.
+    pub(super) fn check_fixups(&self) {
+        if !self.is_stopped()
+            && let Some(reader) = self.context.heed(self.context.journal.reader())
+        {
+            fixup::check(means(self, &reader));
+        }
+    }
+}
+
+fn means<'a>(run: &'a Shared<'_>, reader: &'a Reader) -> fixup::Means<'a> {
+    fixup::Means {
+        plan: &run.context.mapping,
+        owners: !run.options.allow.no_owner,
+        repair: run.options.task == Task::Repair,
+        journal: Some(reader),
+        problems: &run.context.problems,
+    }
+}

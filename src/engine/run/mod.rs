@@ -1,0 +1,103 @@
+//! A run from top to bottom: preflight, copy, durable, journal, verify, fixup, report.
+//!
+//! It knows no plan file, no terminal and no signal; it prints nothing and never ends the
+//! process. What it found is its [`Report`], and what kept it from starting a [`Refused`].
+
+mod copying;
+mod fixups;
+mod observer;
+mod open;
+mod options;
+mod refused;
+mod repair;
+mod shared;
+mod verifying;
+
+pub use super::events::stop::Stop;
+pub use super::mapping::model::Mapping;
+pub use super::preflight::Allow;
+pub use super::report::Report;
+pub use observer::{Observer, Phase};
+pub use options::{Against, Options, Task};
+pub use refused::Refused;
+
+use copying::Copying;
+use open::Work;
+use repair::Repair;
+use shared::Shared;
+
+/// Does what `options` say with `mapping`, and returns when it is done, or `stop` has ended it.
+pub fn run(mapping: Mapping, options: &Options, observer: &dyn Observer, stop: &Stop) -> Result<Report, Refused> {
+    Ok(begin(mapping, options, observer, stop)?.finish())
+}
+
+/// The same up to where something is written beside the journal: whoever wants to measure
+/// the work alone begins here.
+pub fn begin<'a>(
+    mapping: Mapping,
+    options: &'a Options,
+    observer: &'a dyn Observer,
+    stop: &Stop,
+) -> Result<Begun<'a>, Refused> {
+    observer.entered(Phase::Preflight);
+    let (shared, work) = match options.task {
+        Task::Copy | Task::Repair => open::to_copy(mapping, options, observer, stop),
+        Task::Verify(against) => {
+            open::to_verify(mapping, options, observer, stop).map(|run| (run, Work::Verify(against)))
+        }
+    }?;
+    Ok(Begun { shared, work })
+}
+
+/// A run that was not refused, with its journal open.
+pub struct Begun<'a> {
+    shared: Shared<'a>,
+    work: Work,
+}
+
+impl Begun<'_> {
+    /// Does the rest.
+    #[must_use]
+    pub fn finish(self) -> Report {
+        match self.work {
+            Work::Copy(copying) => copy(self.shared, copying),
+            Work::Verify(against) => verify(self.shared, against),
+        }
+    }
+}
+
+fn copy(run: Shared<'_>, mut copying: Copying) -> Report {
+    copying.announce(&run);
+    copying.clear_leftovers(&run);
+    let repair = (run.options.task == Task::Repair).then(|| Repair::find(&run));
+
+    // Returns when the last epoch is durable and in the journal.
+    let fixed_by_copy = copying.copy(&run);
+    copying.heed_mounts(&run);
+    copying.end(&run);
+
+    let medium = run.verify_copied();
+    copying.heed_mounts(&run);
+    let fixups = copying.fix_up(&run, &fixed_by_copy);
+    if let Some(repair) = repair {
+        repair.settle(&run);
+    }
+    copying.settle_leftovers(&run);
+    let shortage = run.shortage();
+    let mut report = run.report(medium, fixups);
+    report.reason.extend(shortage);
+    run.end(report)
+}
+
+fn verify(run: Shared<'_>, against: Against) -> Report {
+    run.announce_verification();
+    run.incomplete();
+    let medium = match against {
+        Against::Manifest { since } => run.verify_all(since),
+        Against::Source => run.compare(),
+    };
+    run.check_fixups();
+    run.nothing_verified();
+    let report = run.report(medium, Vec::new());
+    run.end(report)
+}

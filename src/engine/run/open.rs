@@ -1,0 +1,178 @@
+//! From a mapping to a run whose journal is open. Nothing else has been written by then.
+
+use super::copying::Copying;
+use super::observer::Observer;
+use super::options::{Against, Options, Task};
+use super::refused::Refused;
+use super::shared::{Began, Shared};
+use crate::engine::context::RunContext;
+use crate::engine::events::counters::Counters;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::{Problem, Problems};
+use crate::engine::events::rate_limit::RateLimit;
+use crate::engine::events::stop::Stop;
+use crate::engine::journal::{Declared, Journal, JournalError, Location, Writer};
+use crate::engine::mapping::model::{Entry, EntryKind, Mapping, Presence, Target};
+use crate::engine::preflight::{self, ClearedParts, Purpose};
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, stat_fd};
+use rustix::fs::OFlags;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// What a run does, with what that alone needs.
+pub(super) enum Work {
+    Copy(Copying),
+    Verify(Against),
+}
+
+/// Where a run gathers what it finds, before there is a journal.
+struct Found {
+    counters: Arc<Counters>,
+    problems: Arc<Problems>,
+    began: Began,
+}
+
+impl Found {
+    /// Begins with what the mapping itself says.
+    fn of(mapping: &Mapping) -> Self {
+        let problems = Arc::new(Problems::default());
+        declared_problems(mapping, &problems);
+        mapping.left_out().iter().for_each(|left_out| problems.note(left_out.words()));
+        Self { counters: Arc::new(Counters::new(mapping.targets.len())), problems, began: Began::now() }
+    }
+}
+
+pub(super) fn to_copy<'a>(
+    mapping: Mapping,
+    options: &'a Options,
+    observer: &'a dyn Observer,
+    stop: &Stop,
+) -> Result<(Shared<'a>, Work), Refused> {
+    if options.task == Task::Repair {
+        something_to_repair(&mapping, options)?;
+    }
+    let cleared = preflight::check(mapping, &options.allow, options.means(), Purpose::Copy, options.look);
+    let ClearedParts { mapping, source, size, journal, notes, remap_ids, groups, known } =
+        cleared.map_err(Refused::Preflight)?.into_parts();
+    let Found { counters, problems, began } = Found::of(&mapping);
+    notes.into_iter().for_each(|note| problems.note(note));
+    add_left_out(&mapping, &source, &problems);
+    observer.started(&counters);
+    let journal = Journal::open(journal, options.allow.restart).map_err(Refused::Journal)?;
+    let devices = preflight::devices(&mapping);
+    let (entries, bytes) = size.sums();
+    counters.expected_entries.store(entries, Relaxed);
+    counters.expected_bytes.store(bytes, Relaxed);
+    let (names, leftovers) = declare(&mapping, &journal).map_err(Refused::Unrecorded)?;
+    let writer = Writer::start(&journal, stop.clone()).map_err(Refused::Unrecorded)?;
+    let context = RunContext {
+        mapping: Arc::new(mapping),
+        journal: Arc::new(journal),
+        writer: writer.handle(),
+        counters,
+        problems,
+        stop: stop.clone(),
+        rate_limit: RateLimit::new(stop.clone(), options.rate),
+    };
+    let copying = Copying { source, groups, known, leftovers, devices, file_systems: Arc::default() };
+    Ok((Shared { options, observer, context, writer, names, remap_ids, began }, Work::Copy(copying)))
+}
+
+pub(super) fn to_verify<'a>(
+    mapping: Mapping,
+    options: &'a Options,
+    observer: &'a dyn Observer,
+    stop: &Stop,
+) -> Result<Shared<'a>, Refused> {
+    let refuse = |error: JournalError| Refused::Preflight(vec![error.to_string()]);
+    let location = preflight::journal_of(&mapping, &options.allow).map_err(Refused::Preflight)?;
+    if !location.exists().map_err(refuse)? {
+        return Err(unrecorded(&location));
+    }
+    let Found { counters, problems, began } = Found::of(&mapping);
+    let remap_ids = location.remapped_ids().map_err(refuse)? || options.allow.remap_ids;
+    observer.started(&counters);
+    let (journal, names) = Journal::open_to_verify(location, &target_names(&mapping)).map_err(refuse)?;
+    let writer = Writer::start_to_verify(&journal, stop.clone()).map_err(refuse)?;
+    let context = RunContext {
+        mapping: Arc::new(mapping),
+        journal: Arc::new(journal),
+        writer: writer.handle(),
+        counters,
+        problems,
+        stop: stop.clone(),
+        rate_limit: RateLimit::new(stop.clone(), options.rate),
+    };
+    Ok(Shared { options, observer, context, writer, names, remap_ids, began })
+}
+
+/// A repair cannot start where what is there is recorded nowhere.
+fn something_to_repair(mapping: &Mapping, options: &Options) -> Result<(), Refused> {
+    let location = preflight::journal_of(mapping, &options.allow).map_err(Refused::Preflight)?;
+    // A damaged journal is preflight's to report.
+    if location.exists().unwrap_or(true) { Ok(()) } else { Err(unrecorded(&location)) }
+}
+
+fn unrecorded(location: &Location) -> Refused {
+    Refused::Preflight(vec![format!(
+        "there is no journal of this plan at {}; run the plan first, or name its place with --state",
+        location.database().display()
+    )])
+}
+
+/// Entries that cannot be copied as they are declared, and damaged id maps.
+fn declared_problems(mapping: &Mapping, problems: &Problems) {
+    for target in &mapping.targets {
+        for entry in &target.entries {
+            entry.link_note().into_iter().for_each(|note| problems.note(note));
+            let (kind, message) = match &entry.presence {
+                Presence::Present | Presence::Absent => continue,
+                Presence::WrongKind { found } => {
+                    (ProblemKind::Type, format!("{found} in the backup, not what the plan declares; not copied"))
+                }
+                Presence::Unreadable { why } => (ProblemKind::Unreadable, format!("open the entry: {why}")),
+            };
+            let problem = Problem::new(entry.dst.clone(), kind, message);
+            problems.add(problem.in_target(&target.name));
+        }
+    }
+    for warning in &mapping.id_warnings {
+        let problem = Problem::new(Default::default(), ProblemKind::IdMap, warning.clone());
+        problems.add(problem.about(warning.as_bytes()));
+    }
+}
+
+/// Entries of which the patterns leave nothing.
+pub(super) fn add_left_out(mapping: &Mapping, source: &Root, problems: &Problems) {
+    for problem in preflight::left_out(mapping, source) {
+        problems.add(problem);
+    }
+}
+
+fn target_names(mapping: &Mapping) -> Vec<String> {
+    mapping.targets.iter().map(|target| target.name.clone()).collect()
+}
+
+/// Records the mapping before anything is copied. Gives the targets' names by the journal's
+/// numbers, and whether an interrupted run may have left something.
+fn declare(mapping: &Mapping, journal: &Journal) -> Result<(Vec<String>, bool), JournalError> {
+    let entries = mapping.targets.iter().flat_map(|t| t.entries.iter().map(move |e| (t, e)));
+    let source = Root::open(&mapping.source).ok();
+    // Sockets are not copied, wherever they are.
+    let is_socket = |entry: &Entry| {
+        let found = source.as_ref().and_then(|source| source.open_in(&entry.src, OFlags::PATH).ok());
+        entry.kind != EntryKind::Directory
+            && found.and_then(|fd| stat_fd(fd).ok()).is_some_and(|stat| stat.kind == Kind::Socket)
+    };
+    let declared = |(t, e): (&Target, &Entry)| Declared {
+        target: t.name.clone(),
+        src: e.src.clone(),
+        dst: e.dst.clone(),
+        need: e.need,
+        present: e.presence != Presence::Absent && !is_socket(e),
+    };
+    let entries: Vec<Declared> = entries.map(declared).collect();
+    let leftovers = journal.expect_leftovers()?;
+    Ok((journal.declare(&target_names(mapping), &entries)?, leftovers))
+}

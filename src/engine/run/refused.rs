@@ -1,0 +1,18 @@
+//! A run that did not take place.
+
+use crate::engine::journal::JournalError;
+use crate::engine::preflight::Refusals;
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Nothing was written; each reason is a sentence or two, the last one advice.
+    #[error("{}", .0.join("\n"))]
+    Preflight(Refusals),
+    /// The journal cannot be opened; nothing was copied.
+    #[error(transparent)]
+    Journal(JournalError),
+    /// The journal takes no rows; nothing was copied.
+    #[error(transparent)]
+    Unrecorded(JournalError),
+}

@@ -1,0 +1,147 @@
+//! What all stages of one run share, and its end.
+
+use super::observer::{Observer, Phase};
+use super::options::{Options, Task};
+use crate::base::clock::{self, Moment};
+use crate::engine::content::medium::Medium;
+use crate::engine::context::RunContext;
+use crate::engine::events::stop::Reason;
+use crate::engine::journal::{RunKind, Writer};
+use crate::engine::mapping::model::{Drift, IdConflict};
+use crate::engine::meta::Owners;
+use crate::engine::report::{Outcome, Report};
+use crate::engine::{disk_full, fixup, report, undeclared};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One run.
+pub(super) struct Shared<'a> {
+    pub(super) options: &'a Options,
+    pub(super) observer: &'a dyn Observer,
+    pub(super) context: RunContext,
+    pub(super) writer: Writer,
+    /// Names of the targets by the journal's numbers: the mapping's, then those that it no longer has.
+    pub(super) names: Vec<String>,
+    /// Owners get the target's numbers: by this run's wish or an earlier one's.
+    pub(super) remap_ids: bool,
+    pub(super) began: Began,
+}
+
+/// When a run began.
+pub(super) struct Began {
+    at: Moment,
+    clock: Instant,
+}
+
+impl Began {
+    pub(super) fn now() -> Self {
+        Self { at: clock::now(), clock: Instant::now() }
+    }
+}
+
+impl Shared<'_> {
+    pub(super) fn is_stopped(&self) -> bool {
+        self.context.stop.is_set()
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        self.observer.entered(phase);
+    }
+
+    /// Begins the record of the run.
+    pub(super) fn announce(&self, kind: RunKind) {
+        let RunContext { mapping, writer, .. } = &self.context;
+        writer.meta("plan", mapping.name.clone());
+        // A plan that verifies alone need not name one.
+        if !mapping.source.as_os_str().is_empty() {
+            writer.meta("source", mapping.source.to_string_lossy().into_owned());
+        }
+        writer.meta("root", mapping.root.to_string_lossy().into_owned());
+        writer.run_started(kind, self.began.at.rfc3339(), concat!("persistcp ", env!("CARGO_PKG_VERSION")).into());
+    }
+
+    pub(super) fn owners(&self) -> Owners {
+        if self.options.allow.no_owner {
+            Owners::Left
+        } else if self.remap_ids {
+            Owners::Renumbered(Arc::new(self.context.mapping.renumbering.clone()))
+        } else {
+            Owners::Kept
+        }
+    }
+
+    pub(super) fn undeclared(&self) {
+        if !self.is_stopped() {
+            let RunContext { mapping, journal, writer, problems, .. } = &self.context;
+            self.context.heed(undeclared::report(mapping, journal, writer, problems));
+        }
+    }
+
+    /// How much room is missing, when that is why the run stopped.
+    pub(super) fn shortage(&self) -> Option<String> {
+        let Some(Reason::Full(_, full)) = self.context.stop.reason() else { return None };
+        let RunContext { mapping, journal, writer, .. } = &self.context;
+        writer.flush();
+        disk_full::words(mapping, full, journal, self.options.means(), self.options.allow.cross_mounts)
+    }
+
+    pub(super) fn report(&self, medium: Option<Medium>, fixups: Vec<fixup::Outcome>) -> Report {
+        let RunContext { mapping, counters, problems, stop, .. } = &self.context;
+        let (problems, problem_count, mut notes) = problems.take();
+        notes.extend(mapping.id_conflicts.iter().map(IdConflict::words));
+        notes.extend(mapping.id_notes.iter().cloned());
+        let (totals, targets) = report::totals(mapping, counters, &problems, self.began.clock.elapsed().as_secs_f64());
+        let (outcome, reason) = match stop.reason() {
+            Some(Reason::Signal) => (Outcome::Stopped, vec!["a signal asked to stop".to_string()]),
+            Some(Reason::Fatal(why) | Reason::Full(why, _)) => (Outcome::Stopped, vec![why]),
+            None if problem_count > 0 => (Outcome::Problems, Vec::new()),
+            None => (Outcome::Done, Vec::new()),
+        };
+        let verifies = matches!(self.options.task, Task::Verify(_));
+        Report {
+            plan: mapping.name.clone(),
+            source: mapping.source.to_string_lossy().into_owned(),
+            root: mapping.root.to_string_lossy().into_owned(),
+            started: self.began.at.rfc3339(),
+            ended: clock::now().rfc3339(),
+            outcome,
+            reason,
+            totals,
+            targets,
+            medium,
+            problems,
+            problem_count,
+            notes,
+            absent: if verifies { Vec::new() } else { report::absent(mapping) },
+            fixups,
+            ids: mapping.drift.iter().map(|drift| Drift { remapped: self.remap_ids, ..drift.clone() }).collect(),
+            resume: self.options.command.clone().filter(|_| outcome == Outcome::Stopped),
+        }
+    }
+
+    /// Records the report and ends the journal.
+    pub(super) fn end(self, mut report: Report) -> Report {
+        self.context.problems.end_record();
+        let json = report::json(&report);
+        self.context.writer.run_ended(report.ended.clone(), report.outcome.word(), json.to_string());
+        let Self { context, writer, options, .. } = self;
+        // The writer ends with its last handle, and the lock is to be held until then.
+        let RunContext { writer: handle, journal, .. } = context;
+        drop(handle);
+        match writer.finish() {
+            Ok(None) => {}
+            Ok(Some(why)) => {
+                report.notes.push(format!("the journal cannot be written ({why}): what was verified is not recorded"));
+            }
+            Err(error) => {
+                report.outcome = Outcome::Stopped;
+                if !report.reason.contains(&error.to_string()) {
+                    report.reason.push(error.to_string());
+                }
+                report.resume = report.resume.or_else(|| options.command.clone());
+            }
+        }
+        drop(journal);
+        report
+    }
+}

@@ -1,0 +1,129 @@
+//! Reading the target back, against the journal or against the source.
+
+use super::observer::Phase;
+use super::open::add_left_out;
+use super::shared::Shared;
+use crate::base::human::count;
+use crate::base::path::RelPath;
+use crate::engine::against::Comparison;
+use crate::engine::completeness;
+use crate::engine::content::medium::{Medium, WorstMedium};
+use crate::engine::context::RunContext;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::events::stop::Reason;
+use crate::engine::groups::Groups;
+use crate::engine::journal::RunKind;
+use crate::engine::meta::Keep;
+use crate::engine::verify::{Mend, Scope, Since, Verifier};
+use crate::sys::errno_words;
+use crate::sys::root::Root;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+
+impl Shared<'_> {
+    /// Begins the record of a run that only verifies.
+    pub(super) fn announce_verification(&self) {
+        self.announce(RunKind::Verify);
+        self.enter(Phase::Verify);
+        self.undeclared();
+    }
+
+    /// Verifies what was copied and not verified since, if that is wanted.
+    pub(super) fn verify_copied(&self) -> Option<Medium> {
+        if self.is_stopped() || self.options.verify.is_none() {
+            return None;
+        }
+        self.enter(Phase::Verify);
+        self.verify(&self.context, Scope::Unverified, Mend::Damage)
+    }
+
+    /// Verifies all that the journal lists.
+    pub(super) fn verify_all(&self, since: Option<Since>) -> Option<Medium> {
+        self.verify(&self.context, since.map_or(Scope::All, Scope::Since), Mend::Damage)
+    }
+
+    /// Verifies what the journal lists; differences go to the problems of `context`.
+    pub(super) fn verify(&self, context: &RunContext, scope: Scope, mend: Mend) -> Option<Medium> {
+        let verifier = self.verifier(context, scope, mend)?;
+        context.heed(verifier.run(&context.journal));
+        let left_out = verifier.left_out.into_inner();
+        if left_out > 0 {
+            context.problems.note(format!(
+                "{} entries were verified before and have not changed since; --since left them out",
+                count(left_out)
+            ));
+        }
+        verifier.medium.get()
+    }
+
+    /// Compares the target with the source itself.
+    pub(super) fn compare(&self) -> Option<Medium> {
+        let RunContext { mapping, journal, problems, stop, .. } = &self.context;
+        let options = self.options;
+        let verifier = self.verifier(&self.context, Scope::All, Mend::Damage)?;
+        let source = match Root::open(&mapping.source) {
+            Ok(source) => Arc::new(source),
+            Err(errno) => {
+                let (source, words) = (mapping.source.display(), errno_words(errno));
+                stop.set(Reason::Fatal(format!("the source {source} cannot be opened: {words}")));
+                return None;
+            }
+        };
+        add_left_out(mapping, &source, problems);
+        let (cross_mounts, owners) = (options.allow.cross_mounts, !options.allow.no_owner);
+        let groups = Groups::of(mapping, &source, options.means(), cross_mounts, owners);
+        let groups = groups.unwrap_or_else(|contradictions| {
+            // A run would be refused for them.
+            for words in contradictions {
+                problems.add(Problem::new(RelPath::root(), ProblemKind::Fixup, words));
+            }
+            Groups::default()
+        });
+        let comparison = Comparison {
+            groups: &groups,
+            verifier: &verifier,
+            source: &source,
+            keep: Keep { owner: self.owners(), atime: false },
+            cross_mounts,
+            means: options.means(),
+        };
+        self.context.heed(comparison.run(journal));
+        verifier.medium.get()
+    }
+
+    fn verifier(&self, context: &RunContext, scope: Scope, mend: Mend) -> Option<Verifier> {
+        let owned = context.heed(context.journal.declared())?;
+        Some(Verifier {
+            plan: Arc::clone(&context.mapping),
+            targets: self.names.clone(),
+            owned: owned.into_iter().map(|entry| entry.dst).collect(),
+            state: Some(context.heed(context.journal.directory_id())?),
+            depth: self.options.depth(),
+            scope,
+            mend,
+            left_out: AtomicU64::default(),
+            threads: self.options.threads,
+            counters: Arc::clone(&context.counters),
+            problems: Arc::clone(&context.problems),
+            stop: context.stop.clone(),
+            rate_limit: context.rate_limit.clone(),
+            journal: context.writer.clone(),
+            medium: WorstMedium::default(),
+            readers: Mutex::default(),
+        })
+    }
+
+    /// Reports what the rows do not: a copy that is not whole.
+    pub(super) fn incomplete(&self) {
+        let RunContext { mapping, journal, problems, .. } = &self.context;
+        self.context.heed(completeness::report(mapping, &self.names, journal, problems));
+    }
+
+    /// Reports that nothing was verified, where nothing else says why.
+    pub(super) fn nothing_verified(&self) {
+        if !self.is_stopped() {
+            self.context.heed(completeness::nothing(&self.context.journal, &self.context.problems));
+        }
+    }
+}
