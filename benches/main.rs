@@ -20,7 +20,7 @@ mod verify;
 mod walk;
 
 fn main() {
-    let work = kit::begin();
+    let work = kit::work();
     divan::main();
     work.close().expect("the directory of the benches to be removed");
 }

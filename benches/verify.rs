@@ -1,16 +1,17 @@
 //! Reading back from the medium, past the page cache, and comparing with the journal.
 
-use crate::kit::{Run, Tree, target};
+use crate::kit::{Tree, finish, options, start, target};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
+use persistcp::engine::run::{Against, Task};
+use persistcp::engine::verify::Depth;
 
 fn read_back(bencher: Bencher<'_, '_>, files: usize, size: usize) {
-    let tree = Tree::new(files, size);
-    let target = target();
-    Run::start(&tree, &target).copy();
-    let run = Run::start(&tree, &target);
-    bencher.bench_local(|| {
-        assert_eq!(run.verify().sum(|tally| &tally.verified_bytes), (files * size) as u64);
+    let (tree, target) = (Tree::new(files, size), target());
+    finish(start(&tree, &target, &options(Task::Copy, None)));
+    let options = options(Task::Verify(Against::Manifest { since: None }), Some(Depth::Content));
+    bencher.with_inputs(|| start(&tree, &target, &options)).bench_local_values(|run| {
+        assert_eq!(finish(run).verified_bytes, (files * size) as u64);
     });
 }
 

@@ -1,11 +1,11 @@
 //! Reading a tree of 20 000 names: as the copier does, and as the survey does.
 
-use crate::kit::{IN_A_DIRECTORY, Tree, at_work, target};
+use crate::kit::{IN_A_DIRECTORY, Tree, options, target};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use persistcp::base::path::RelPath;
+use persistcp::engine::run::Task;
 use persistcp::engine::survey;
-use persistcp::engine::tree::walk::Means;
 use persistcp::sys::Errno;
 use persistcp::sys::dir::{SourceDir, read_batches};
 use persistcp::sys::root::Root;
@@ -14,8 +14,7 @@ use rustix::fs::OFlags;
 use std::sync::Arc;
 
 const FILES: usize = 20_000;
-/// The directories, and the entry itself.
-const DIRECTORIES: usize = FILES / IN_A_DIRECTORY + 1;
+const DIRECTORIES: usize = FILES / IN_A_DIRECTORY;
 
 /// What the engine reads at once.
 const BATCH: usize = 2048;
@@ -71,12 +70,12 @@ fn batches_and_stat(bencher: Bencher<'_, '_>) {
 #[divan::bench(sample_count = 50)]
 fn survey(bencher: Bencher<'_, '_>) {
     let tree = Tree::new(FILES, 0);
-    let plan = tree.plan(&target());
+    let mapping = tree.mapping(&target());
     let root = Arc::new(Root::open(&tree.source()).expect("the source"));
-    let (threads, open_files) = at_work();
-    let means = Means::new(open_files, threads);
+    let means = options(Task::Copy, None).means();
     bencher.counter(ItemsCount::new(FILES)).bench_local(|| {
-        let surveys = survey::survey(&plan, &root, means, false);
-        assert_eq!(surveys[0].entries, (FILES + DIRECTORIES) as u64);
+        let surveys = survey::survey(&mapping, &root, means, false);
+        // The entry itself as well.
+        assert_eq!(surveys[0].entries, (FILES + DIRECTORIES + 1) as u64);
     });
 }

@@ -11,6 +11,29 @@
 //! | [`engine`] | trees: copies, makes durable, records, verifies |
 //! | [`sys`] | system calls, a thin typed function each |
 //! | [`base`] | paths as bytes, time, sizes, shell words |
+//!
+//! The engine is a library, of which the command line is one user. It needs no plan file:
+//!
+//! ```
+//! use persistcp::engine::run::{Allow, Mapping, Options, Stop, run};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let place = tempfile::tempdir()?;
+//! # let (photos, disk) = (place.path().join("photos"), place.path().join("disk"));
+//! # std::fs::create_dir(&photos)?;
+//! # std::fs::create_dir(&disk)?;
+//! # std::fs::write(photos.join("one"), "1")?;
+//! let mapping = Mapping::directory("photos", &photos, &disk.join("photos"))?;
+//! // Without these, run as root and to a mount of its own.
+//! let allow = Allow { volatile: true, no_owner: true, ..Allow::default() };
+//! let options = Options { allow, ..Options::default() };
+//! let report = run(mapping, &options, &(), &Stop::default())?;
+//! let totals = &report.totals;
+//! println!("{} copied, {} verified, {} problems", totals.copied, totals.verified, report.problem_count);
+//! # assert_eq!((totals.copied, totals.verified, report.problem_count), (2, 2, 0));
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod base;
 pub mod cli;

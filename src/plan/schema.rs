@@ -4,7 +4,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::value::Errors;
 use super::{EntryDraft, FixupDraft, Parents, Plan, TargetDraft, conflicts, expand, spelling};
 use crate::base::path::RelPath;
-use crate::engine::mapping::model::{EntryKind, Need};
+use crate::engine::mapping::model::{EntryKind, Mapping, Need};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -96,8 +96,7 @@ fn version(value: Option<&Value<'_>>, errors: &mut Errors) {
 
 /// The name becomes a file name, so it is held to what needs no quoting.
 fn check_name(name: &str, span: Range<usize>, errors: &mut Errors) -> String {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(fine) || name.len() > 100 {
+    if !Mapping::is_name(name) {
         errors.add(
             span,
             format!("`{}` cannot name the state", crate::base::path::escape(name.as_bytes())),

@@ -1,5 +1,6 @@
 //! What goes where, in numbers and without patterns.
 
+pub mod directory;
 pub mod explicit;
 pub mod ids;
 pub(crate) mod index;
