@@ -17,6 +17,7 @@ use super::source::SourceTree;
 use super::source_proof::SourceProof;
 use super::special::SpecialFiles;
 use super::takeover::Takeover;
+use crate::engine::context::RunContext;
 use crate::engine::driver::Drivers;
 use crate::engine::journal::JournalError;
 use crate::engine::mapping::index::Index;
@@ -46,27 +47,28 @@ pub struct Engine {
 impl Engine {
     /// Prepares a copy; nothing is read or written yet.
     pub fn new(parts: Parts) -> Result<Self, JournalError> {
-        let reader = parts.journal.reader()?;
+        let RunContext { mapping, journal, writer, counters, problems, stop, rate_limit } = parts.context;
+        let reader = journal.reader()?;
         let (last, recorded) = (reader.last_id()?, reader.volumes()?);
-        let state = parts.journal.directory_id()?;
+        let state = journal.directory_id()?;
         let open = descriptors::share(parts.options.open_files, parts.options.threads);
         let cx = Arc::new(Context {
-            records: Records::new(parts.journal, parts.stop.clone()),
-            plan: parts.plan,
+            records: Records::new(journal, stop.clone()),
+            plan: mapping,
             options: parts.options,
             submit: parts.submit,
             file_systems: parts.file_systems,
-            counters: parts.counters,
-            problems: parts.problems,
-            stop: parts.stop,
-            rate_limit: parts.rate_limit,
+            counters,
+            problems,
+            stop,
+            rate_limit,
         });
         let source = Arc::new(SourceTree {
             cx: Arc::clone(&cx),
             drivers: Drivers::new(&parts.source),
             root: parts.source,
             volumes: Volumes::new(recorded),
-            writer: parts.writer,
+            writer,
             budget: FdBudget::new(open.directories),
         });
         let rules = Arc::new(Rules::new(&cx, parts.groups));

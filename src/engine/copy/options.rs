@@ -1,13 +1,8 @@
 //! What the copier is given.
 
-use crate::engine::events::counters::Counters;
-use crate::engine::events::problem::Problems;
-use crate::engine::events::rate_limit::RateLimit;
-use crate::engine::events::stop::Stop;
+use crate::engine::context::RunContext;
 use crate::engine::groups::Groups;
 use crate::engine::journal::epoch::{FileSystems, Submit};
-use crate::engine::journal::{Journal, WriterHandle};
-use crate::engine::mapping::model::Mapping;
 use crate::engine::meta::Keep;
 use crate::sys::root::Root;
 use crate::sys::stat::Time;
@@ -46,26 +41,14 @@ pub struct History {
 
 /// What the copier is given.
 pub struct Parts {
-    /// What to copy.
-    pub plan: Arc<Mapping>,
+    /// What all stages of the run share.
+    pub context: RunContext,
     /// The backup tree.
     pub source: Arc<Root>,
-    /// Held for the whole run.
-    pub journal: Arc<Journal>,
     /// File systems and their syncfs descriptors.
     pub file_systems: Arc<FileSystems>,
     /// Where finished entries go.
     pub submit: Submit,
-    /// Where numbers go.
-    pub counters: Arc<Counters>,
-    /// Where the source's file systems are recorded.
-    pub writer: WriterHandle,
-    /// Where failures go.
-    pub problems: Arc<Problems>,
-    /// How to end early.
-    pub stop: Stop,
-    /// How fast bytes may move.
-    pub rate_limit: RateLimit,
     /// Which names are links of one another.
     pub groups: Arc<Groups>,
     /// How to work.

@@ -104,16 +104,10 @@ impl Copying {
             }
         };
         let engine = Engine::new(Parts {
-            plan: Arc::clone(&context.mapping),
+            context: context.clone(),
             source: Arc::clone(&self.source),
-            journal: Arc::clone(&context.journal),
             file_systems: Arc::clone(&self.file_systems),
             submit: epochs.submit(),
-            writer: context.writer.clone(),
-            counters: Arc::clone(&context.counters),
-            problems: Arc::clone(&context.problems),
-            stop: context.stop.clone(),
-            rate_limit: context.rate_limit.clone(),
             groups: Arc::clone(&self.groups),
             options: self.options(run),
         });
