@@ -187,7 +187,7 @@ impl Visitor<'_> {
             let above = |fixup: &Fixup| path.strip_prefix(&fixup.path).is_some_and(|below| !below.is_root());
             if self.plan.fixups.iter().any(|fixup| fixup.recursive && above(fixup))
                 || self.index.is_in_inner_entry(entry, &below)
-                || self.plan.targets[t].leaves_out_below_entry(path, false)
+                || self.plan.targets[t].leaves_out_below_entry(path, Kind::File)
             {
                 continue;
             }
@@ -218,7 +218,7 @@ impl Visitor<'_> {
             let stat = dir.stat().ok()?;
             let cursor = self.index.find(&entry.src.join_path(&below));
             let is_other = self.index.is_in_inner_entry(entry, &below)
-                || !below.is_root() && self.plan.targets[t].leaves_out_below_entry(&dst, true);
+                || !below.is_root() && self.plan.targets[t].leaves_out_below_entry(&dst, Kind::Directory);
             let covering = Covering::of(self.plan, &dst);
             let place = At { dst, target: t, share: self.shares[t][e], cursor, covering };
             (!is_other).then_some(Start { path, dir, stat, place })
@@ -251,7 +251,7 @@ impl Visitor<'_> {
             return;
         };
         // Set-ID bits that one mode asks for and the other keeps may come to differ.
-        let bits = |mode: Change| format!("{:04o}", mode.of(stat.mode & !SET_ID, false));
+        let bits = |mode: Change| format!("{:04o}", mode.of(stat.mode & !SET_ID, Kind::File));
         for (what, had, new) in [
             ("owner", had.uid.map(|id| id.to_string()), new.uid.map(|id| id.to_string())),
             ("group", had.gid.map(|id| id.to_string()), new.gid.map(|id| id.to_string())),
@@ -295,7 +295,7 @@ impl Visit for Visitor<'_> {
         }
         let cursor = above.cursor.and_then(|at| self.index.child(at, name));
         let dst = above.dst.join(name);
-        let is_excluded = || self.plan.targets[above.target].excludes(&dst, is_dir);
+        let is_excluded = || self.plan.targets[above.target].excludes(&dst, stat.kind);
         if self.index.is_out(cursor, stat, self.cross_mounts, is_excluded) {
             return None;
         }

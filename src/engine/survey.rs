@@ -211,7 +211,7 @@ impl Visit for Visitor<'_> {
         let path = || above.path.join(name);
         let index = &self.walks.index;
         let cursor = above.cursor.and_then(|at| index.child(at, name));
-        let is_excluded = || self.target.excludes_in_source(&above.path, name, is_dir);
+        let is_excluded = || self.target.excludes_in_source(&above.path, name, stat.kind);
         if index.is_out(cursor, stat, self.walks.cross_mounts, is_excluded) {
             return None;
         }

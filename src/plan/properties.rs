@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::engine::mapping::model::{EntryKind, Need};
+use crate::sys::stat::Kind;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::option;
 use proptest::prelude::*;
@@ -342,7 +343,7 @@ proptest! {
     #[test]
     fn modes_as_text(text in "[ugoarwxstX=+,0-9-]{0,8}|.*", mode in 0..=0o7777_u32) {
         if let Ok(read) = Mode::parse(&text) {
-            prop_assert!(read.change().of(mode, false) <= 0o7777);
+            prop_assert!(read.change().of(mode, Kind::File) <= 0o7777);
             prop_assert_eq!(Mode::parse(&read.to_string()), Ok(read));
         }
         prop_assert_eq!(Mode::parse(&format!("{mode:04o}")), Ok(Mode::octal(mode)));

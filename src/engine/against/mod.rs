@@ -349,7 +349,7 @@ impl<'a> Walk<'a> {
 
     fn is_excluded(&self, dir: &Dir, name: &Name, kind: Kind) -> bool {
         let target = &self.verifier().plan.targets[dir.target as usize];
-        !target.excluded.is_empty() && target.excludes(&dir.path.join(name), kind == Kind::Directory)
+        !target.excluded.is_empty() && target.excludes(&dir.path.join(name), kind)
     }
 
     fn extra(&self, dir: &Dir, dst: &TargetDir, known: &HashSet<Name>) {

@@ -33,7 +33,7 @@ impl Rules {
     pub(super) fn would_exclude(&self, dir: &OpenDir, name: &Name, kind: Kind) -> bool {
         let target = &self.cx.plan.targets[dir.node.target as usize];
         // The path is put together only where it can matter.
-        !target.excluded.is_empty() && target.excludes(&dir.node.path().join(name), kind == Kind::Directory)
+        !target.excluded.is_empty() && target.excludes(&dir.node.path().join(name), kind)
     }
 
     /// The same, and counts it.

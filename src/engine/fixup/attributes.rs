@@ -20,5 +20,5 @@ pub(super) fn wanted(stat: &Stat, said: Explicit, owners: bool) -> Attributes {
     let given = owner != (stat.uid, stat.gid) && lends_rights(stat.kind);
     let had = if given { stat.mode & !SET_ID } else { stat.mode };
     let mode = said.mode.filter(|_| stat.kind != Kind::Symlink);
-    (owner, mode.map_or(had, |mode| mode.of(had, stat.kind == Kind::Directory)))
+    (owner, mode.map_or(had, |mode| mode.of(had, stat.kind)))
 }

@@ -46,7 +46,7 @@ pub(crate) struct Brought<'p> {
 impl Brought<'_> {
     /// True when a pattern leaves it, or a directory on the way to it, out.
     pub(crate) fn is_left_out(&self) -> bool {
-        self.target.leaves_out_below_entry(&self.dst, false)
+        self.target.leaves_out_below_entry(&self.dst, Kind::File)
     }
 }
 

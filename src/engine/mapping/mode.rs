@@ -1,5 +1,6 @@
 //! File modes as a plan writes them: bits, or a change of the bits that an inode has.
 
+use crate::sys::stat::Kind;
 use std::fmt;
 
 /// A mode of the plan, with its text.
@@ -86,17 +87,20 @@ impl Change {
 
     /// What an inode with the mode `bits` gets.
     #[must_use]
-    pub fn of(self, bits: u32, is_directory: bool) -> u32 {
+    pub fn of(self, bits: u32, kind: Kind) -> u32 {
         let had = u16::try_from(bits & 0o7777).unwrap_or_default();
-        let Case { keep, set } = self.0[if is_directory { DIRECTORY } else { case_of(had) }];
+        let Case { keep, set } = self.0[if kind == Kind::Directory { DIRECTORY } else { case_of(had) }];
         u32::from(had & keep | set)
     }
 
     /// The bits of a new directory, if they do not hang on what it had before.
     #[must_use]
     pub fn absolute(self) -> Option<u32> {
-        let bits = self.of(0, true);
-        (self.of(0o1777, true) == bits && self.of(0, false) == bits && self.of(0o7777, false) == bits).then_some(bits)
+        let bits = self.of(0, Kind::Directory);
+        (self.of(0o1777, Kind::Directory) == bits
+            && self.of(0, Kind::File) == bits
+            && self.of(0o7777, Kind::File) == bits)
+            .then_some(bits)
     }
 
     /// This change and then `later`.
@@ -192,8 +196,8 @@ impl Clause {
 mod tests {
     use super::*;
 
-    fn of(text: &str, bits: u32, is_directory: bool) -> u32 {
-        Mode::parse(text).expect(text).change().of(bits, is_directory)
+    fn of(text: &str, bits: u32, kind: Kind) -> u32 {
+        Mode::parse(text).expect(text).change().of(bits, kind)
     }
 
     #[test]
@@ -214,7 +218,11 @@ mod tests {
             ("u+x,g+X", 0o600, 0o710, 0o710),
             ("u-x,g+X", 0o700, 0o600, 0o610),
         ] {
-            assert_eq!((of(text, had, false), of(text, had, true)), (file, directory), "{text} of {had:04o}");
+            assert_eq!(
+                (of(text, had, Kind::File), of(text, had, Kind::Directory)),
+                (file, directory),
+                "{text} of {had:04o}"
+            );
         }
     }
 
@@ -222,9 +230,9 @@ mod tests {
     fn every_mode_holds_once_it_is_set() {
         for text in ["u=rwx,go-w", "a+X", "u-x,g+X", "g-x,o+X", "o+X,g-x", "a-x,u+X", "go=rX,u-w"] {
             for bits in 0..=0o7777 {
-                for is_directory in [false, true] {
-                    let set = of(text, bits, is_directory);
-                    assert_eq!(of(text, set, is_directory), set, "{text} of {bits:04o}");
+                for kind in [Kind::File, Kind::Directory] {
+                    let set = of(text, bits, kind);
+                    assert_eq!(of(text, set, kind), set, "{text} of {bits:04o}");
                 }
             }
         }
@@ -237,9 +245,9 @@ mod tests {
             let change = |text| Mode::parse(text).expect(text).change();
             let both = change(first).then(change(second));
             for bits in 0..=0o7777 {
-                for is_directory in [false, true] {
-                    let apart = of(second, of(first, bits, is_directory), is_directory);
-                    assert_eq!(both.of(bits, is_directory), apart, "{first}, then {second}, of {bits:04o}");
+                for kind in [Kind::File, Kind::Directory] {
+                    let apart = of(second, of(first, bits, kind), kind);
+                    assert_eq!(both.of(bits, kind), apart, "{first}, then {second}, of {bits:04o}");
                 }
             }
         }

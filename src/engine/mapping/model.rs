@@ -4,6 +4,7 @@ pub use super::ids::{Drift, IdConflict, IdKind};
 use super::mode::Mode;
 use super::renumber::Renumbering;
 use crate::base::path::{Name, RelPath};
+use crate::sys::stat::Kind;
 use globset::GlobMatcher;
 use ignore::gitignore::Gitignore;
 use std::collections::HashMap;
@@ -93,8 +94,8 @@ impl Mapping {
         let left_out = |(_, inner): (&Target, &Entry)| {
             let (target, outer) = outer(inner)?;
             let place = outer.dst.join_path(&inner.src.strip_prefix(&outer.src)?);
-            let is_dir = inner.kind == EntryKind::Directory;
-            (place != inner.dst && !target.leaves_out_below_entry(&place, is_dir))
+            let kind = if inner.kind == EntryKind::Directory { Kind::Directory } else { Kind::File };
+            (place != inner.dst && !target.leaves_out_below_entry(&place, kind))
                 .then(|| LeftOut { place, declared: inner.dst.clone() })
         };
         present().filter_map(left_out).collect()
@@ -127,27 +128,29 @@ pub struct Target {
 impl Target {
     /// True when a pattern leaves out `path`, which lies below the root.
     #[must_use]
-    pub fn excludes(&self, path: &RelPath, is_dir: bool) -> bool {
-        self.leaves_out(&self.to, path, is_dir)
+    pub fn excludes(&self, path: &RelPath, kind: Kind) -> bool {
+        self.leaves_out(&self.to, path, kind)
     }
 
-    fn leaves_out(&self, above: &RelPath, path: &RelPath, is_dir: bool) -> bool {
+    fn leaves_out(&self, above: &RelPath, path: &RelPath, kind: Kind) -> bool {
         !self.excluded.is_empty()
-            && path.strip_prefix(above).is_some_and(|below| self.excluded.matched(below.as_path(), is_dir).is_ignore())
+            && path
+                .strip_prefix(above)
+                .is_some_and(|below| self.excluded.matched(below.as_path(), kind == Kind::Directory).is_ignore())
     }
 
     /// The same for `name` in a directory of the backup.
     #[must_use]
-    pub fn excludes_in_source(&self, above: &RelPath, name: &Name, is_dir: bool) -> bool {
+    pub fn excludes_in_source(&self, above: &RelPath, name: &Name, kind: Kind) -> bool {
         // The path is put together only where it can matter.
-        !self.excluded.is_empty() && self.leaves_out(&self.from, &above.join(name), is_dir)
+        !self.excluded.is_empty() && self.leaves_out(&self.from, &above.join(name), kind)
     }
 
     /// The pattern that leaves out `path` of the backup.
     #[must_use]
-    pub fn pattern_over(&self, path: &RelPath, is_dir: bool) -> Option<&str> {
+    pub fn pattern_over(&self, path: &RelPath, kind: Kind) -> Option<&str> {
         let below = path.strip_prefix(&self.from)?;
-        match self.excluded.matched(below.as_path(), is_dir) {
+        match self.excluded.matched(below.as_path(), kind == Kind::Directory) {
             ignore::Match::Ignore(glob) => Some(glob.original()),
             _ => None,
         }
@@ -156,24 +159,24 @@ impl Target {
     /// The same for a path that was not come to through its directories: a pattern that
     /// leaves out one of them, below the entry that is nearest above, leaves it out as well.
     #[must_use]
-    pub fn leaves_out_below_entry(&self, path: &RelPath, is_dir: bool) -> bool {
+    pub fn leaves_out_below_entry(&self, path: &RelPath, kind: Kind) -> bool {
         let above = self.entries.iter().map(|e| &e.dst).filter(|dst| path.strip_prefix(dst).is_some());
-        self.leaves_out_below(above.max_by_key(|dst| dst.depth()), path, is_dir)
+        self.leaves_out_below(above.max_by_key(|dst| dst.depth()), path, kind)
     }
 
     /// The same where the entry's destination is known.
     #[must_use]
-    pub fn leaves_out_below(&self, entry: Option<&RelPath>, path: &RelPath, is_dir: bool) -> bool {
+    pub fn leaves_out_below(&self, entry: Option<&RelPath>, path: &RelPath, kind: Kind) -> bool {
         if self.excluded.is_empty() {
             return false;
         }
         let top = entry.map_or(0, RelPath::depth);
-        let mut at = Some((path.clone(), is_dir));
-        while let Some((path, is_dir)) = at.filter(|(path, _)| path.depth() > top) {
-            if self.excludes(&path, is_dir) {
+        let mut at = Some((path.clone(), kind));
+        while let Some((path, kind)) = at.filter(|(path, _)| path.depth() > top) {
+            if self.excludes(&path, kind) {
                 return true;
             }
-            at = path.parent().map(|path| (path, true));
+            at = path.parent().map(|path| (path, Kind::Directory));
         }
         false
     }

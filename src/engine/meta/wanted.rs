@@ -142,7 +142,7 @@ impl Wanted {
     /// gets none of the rights that the inode lends out, but for set-ID bits that a mode of the plan asks for.
     pub fn override_with(&mut self, explicit: Explicit) {
         let Explicit { uid, gid, mode } = explicit;
-        let is_directory = self.kind == Kind::Directory;
+        let kind = self.kind;
         let before = self.owner;
         if let Some(owner) = &mut self.owner {
             *owner = (uid.unwrap_or(owner.0), gid.unwrap_or(owner.1));
@@ -150,14 +150,14 @@ impl Wanted {
         if self.owner != before && lends_rights(self.kind) {
             let kept = self.mode & (!SET_ID | self.rights.asked);
             let capability = self.xattrs.as_mut().is_some_and(|xattrs| xattrs.remove(CAPABILITY));
-            let shown = |bits| mode.map_or(bits, |mode| mode.of(bits, is_directory));
+            let shown = |bits| mode.map_or(bits, |mode| mode.of(bits, kind));
             self.rights.taken |= capability || shown(kept) != shown(self.mode);
             self.mode = kept;
         }
         if let Some(change) = mode.filter(|_| self.kind != Kind::Symlink) {
             // A bit that stays as it was is not asked for.
-            self.rights.asked = change.of(self.rights.asked, is_directory) & SET_ID;
-            let mode = change.of(self.mode, is_directory);
+            self.rights.asked = change.of(self.rights.asked, kind) & SET_ID;
+            let mode = change.of(self.mode, kind);
             self.mode = mode;
             // Else the ACL would first widen what the mode then narrows.
             if let Some(xattrs) = &mut self.xattrs {

@@ -92,7 +92,7 @@ impl Search<'_> {
         }
         let kind = entry.kind.or_else(|| stat_at(dir, &entry.name).ok().map(|stat| stat.kind));
         let is_dir = kind == Some(Kind::Directory);
-        if let Some(pattern) = self.target.pattern_over(&src, is_dir) {
+        if let Some(pattern) = self.target.pattern_over(&src, kind.unwrap_or(Kind::File)) {
             if !self.is_named_by(pattern, &src) {
                 self.pattern.get_or_insert_with(|| pattern.to_string());
             }

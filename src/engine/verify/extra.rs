@@ -79,10 +79,10 @@ impl Verifier {
         let Some(kind) = entry.kind.or_else(|| dir.stat_at(&entry.name).ok().map(|stat| stat.kind)) else {
             return false;
         };
-        let excluded = self.plan.targets.get(target as usize).is_some_and(|target| {
-            let (owner, is_dir) = (self.owner(path), kind == Kind::Directory);
-            target.leaves_out_below(owner.as_ref(), &path.join(&entry.name), is_dir)
-        });
+        let excluded =
+            self.plan.targets.get(target as usize).is_some_and(|target| {
+                target.leaves_out_below(self.owner(path).as_ref(), &path.join(&entry.name), kind)
+            });
         // What the run could not put there has a problem already, whatever stands in its place.
         kind != Kind::Socket
             && !excluded

@@ -81,7 +81,7 @@ impl Given<'_> {
         match &above.status {
             Status::Declared(target) => {
                 let excluded = self.side == Side::Backup
-                    && self.plan.targets[*target].excludes_in_source(&above.path, name, is_dir);
+                    && self.plan.targets[*target].excludes_in_source(&above.path, name, stat.kind);
                 return if excluded { Verdict::LeftOut(Reason::Excluded) } else { Verdict::Declared(*target) };
             }
             Status::LeftOut(reason) => return Verdict::LeftOut(*reason),

@@ -4,6 +4,7 @@ use super::context::{Context, Numbers, rel};
 use crate::base::path::{RelPath, escape};
 use crate::engine::mapping::model::{Entry, IdKind, Target};
 use crate::nixos::homes;
+use crate::sys::stat::Kind;
 
 /// One home.
 pub(super) struct Home {
@@ -68,7 +69,7 @@ fn home(context: &Context, target: &Target, live: RelPath, stored: RelPath, entr
     for fixup in context.plan.fixups.iter().filter(|f| f.path == home.stored) {
         home.uid = fixup.uid.or(home.uid);
         home.gid = fixup.gid.or(home.gid);
-        home.mode = fixup.mode.as_ref().map_or(home.mode, |mode| mode.change().of(home.mode, true));
+        home.mode = fixup.mode.as_ref().map_or(home.mode, |mode| mode.change().of(home.mode, Kind::Directory));
     }
     home
 }

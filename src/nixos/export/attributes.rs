@@ -9,6 +9,7 @@ use crate::engine::mapping::mode::{Change, Mode};
 use crate::engine::mapping::model::{EntryKind, IdKind};
 use crate::engine::meta::{SET_ID, lends_rights};
 use crate::plan::{FixupDraft, IdRef, IdValue};
+use crate::sys::stat::Kind;
 
 /// What the plan itself says of one path.
 #[derive(Default)]
@@ -57,7 +58,10 @@ impl<'p> Planned<'p> {
     ) -> Option<u32> {
         let change = self.mode?;
         let bits = match seen {
-            Some(seen) => Some(change.of(seen, kind != EntryKind::File)),
+            Some(seen) => {
+                let kind = if kind == EntryKind::File { Kind::File } else { Kind::Directory };
+                Some(change.of(seen, kind))
+            }
             None => change.absolute(),
         };
         if bits.is_none() {

@@ -3,6 +3,7 @@
 use super::note::Note;
 use crate::base::path::RelPath;
 use crate::engine::mapping::mode;
+use crate::sys::stat;
 use std::collections::BTreeMap;
 
 /// Everything that was read, before it is put in order.
@@ -99,7 +100,7 @@ impl Mode {
     /// bits: in a plan it changes what the backup has.
     pub(super) fn new(text: &str) -> Option<Self> {
         let change = mode::Mode::parse(text).ok()?.change();
-        let bits = change.of(0o777, true);
+        let bits = change.of(0o777, stat::Kind::Directory);
         let octal = text.bytes().all(|b| b.is_ascii_digit());
         let named = text.split(',').all(|clause| clause.starts_with(['u', 'g', 'o', 'a']));
         let text =

@@ -4,6 +4,7 @@ use super::*;
 use crate::engine::mapping::mode::Mode;
 use crate::engine::mapping::model::EntryKind;
 use crate::plan::{EntryDraft, IdRef, IdValue, TargetDraft};
+use crate::sys::stat::Kind;
 use proptest::collection::btree_map;
 use proptest::option;
 use proptest::prelude::*;
@@ -67,8 +68,11 @@ fn lists(paths: &BTreeMap<String, Declared>, above: &str, home: Option<&str>) ->
 
 fn row(path: &str, declared: &Declared, above: &str, storage: &str, own: &[&str; 2]) -> Row {
     let other = |name: &Option<String>, own: &str| name.clone().filter(|name| declared.directory && name != own);
-    let bits =
-        declared.mode.as_deref().and_then(|mode| Mode::parse(mode).ok()).map(|mode| mode.change().of(0o777, true));
+    let bits = declared
+        .mode
+        .as_deref()
+        .and_then(|mode| Mode::parse(mode).ok())
+        .map(|mode| mode.change().of(0o777, Kind::Directory));
     (
         format!("{above}/{path}"),
         format!("{storage}{above}/{path}"),
