@@ -1,9 +1,11 @@
 //! Reading, writing and changing open files.
 
 use super::dir::timestamps;
+use super::raw::as_file;
 use super::stat::Time;
 use super::xattr::{Holder, proc_path};
 use super::{Errno, Op, retry, transfer};
+use filetime::{FileTime, set_file_handle_times};
 use rustix::fd::AsFd;
 use rustix::fs::{Advice, AtFlags, FallocateFlags, Gid, Mode, OFlags, SeekFrom, Uid};
 use rustix::io::{IoSliceMut, ReadWriteFlags};
@@ -131,10 +133,18 @@ pub fn chmod(holder: Holder<'_>, mode: u32) -> Result<(), Errno> {
 
 /// Access (if given) and modification time (futimens(3), utimensat(2)).
 pub fn set_times(holder: Holder<'_>, atime: Option<Time>, mtime: Time) -> Result<(), Errno> {
-    let times = timestamps(atime, mtime);
+    // The first second of all has no opposite, which filetime would take.
+    let first = [atime, Some(mtime)].into_iter().flatten().any(|time| time.sec == i64::MIN);
     match holder {
-        Holder::File(fd) => retry(Op::Utimens, || rustix::fs::futimens(fd, &times)),
-        Holder::Handle(fd) => retry(Op::Utimens, || rustix::fs::utimensat(fd, c"", &times, AtFlags::EMPTY_PATH)),
+        Holder::File(fd) if !first => retry(Op::Utimens, || {
+            let time = |time: Time| FileTime::from_unix_time(time.sec, time.nsec);
+            let set = set_file_handle_times(&as_file(fd), atime.map(time), Some(time(mtime)));
+            set.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
+        }),
+        Holder::File(fd) => retry(Op::Utimens, || rustix::fs::futimens(fd, &timestamps(atime, mtime))),
+        Holder::Handle(fd) => {
+            retry(Op::Utimens, || rustix::fs::utimensat(fd, c"", &timestamps(atime, mtime), AtFlags::EMPTY_PATH))
+        }
     }
 }
 
@@ -149,4 +159,25 @@ pub fn lock_holder(fd: impl AsFd) -> Result<Option<i32>, Errno> {
     let wanted = Flock::from(FlockType::WriteLock);
     let held = retry(Op::Fcntl, || fcntl_getlk(fd.as_fd(), &wanted))?;
     Ok(held.filter(|lock| lock.typ != FlockType::Unlocked).map(|lock| Pid::as_raw(lock.pid)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::stat::stat_fd;
+
+    #[test]
+    fn times_before_and_long_after_the_epoch_arrive_to_the_nanosecond() {
+        // tmpfs keeps all 64 bits of the seconds.
+        let file = tempfile::NamedTempFile::new_in("/dev/shm").expect("a temporary file");
+        for sec in [i64::MIN, -1, 0, 1 << 40, i64::MAX] {
+            let time = Time { sec, nsec: 999_999_999 };
+            set_times(Holder::file(file.as_file()), Some(time), time).expect("set the times");
+            let stat = stat_fd(file.as_file()).expect("stat");
+            assert_eq!((stat.atime, stat.mtime), (time, time));
+            set_times(Holder::file(file.as_file()), None, Time { sec: 7, nsec: 1 }).expect("set one time");
+            let stat = stat_fd(file.as_file()).expect("stat");
+            assert_eq!((stat.atime, stat.mtime), (time, Time { sec: 7, nsec: 1 }));
+        }
+    }
 }

@@ -5,9 +5,22 @@ use super::{Errno, Op, retry};
 use rustix::fd::AsFd;
 use rustix::fs::IFlags;
 
-/// A set of `FS_*_FL` bits (linux/fs.h).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Flags(u32);
+bitflags::bitflags! {
+    /// A set of `FS_*_FL` bits (linux/fs.h), those without a name here among them.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Flags: u32 {
+        /// What a user can ask for, and the two that show that a copy is less than
+        /// its source (encrypted, verity); layout bits such as `e` are not among them.
+        const MEANT = 0x6093_ccff;
+        /// Immutable and append-only: they forbid everything else, so they come last.
+        const IMMUTABLE_OR_APPEND = 0x30;
+        /// No copy-on-write, compression and its opposite: they only work on a file without content.
+        const AT_CREATION = 0x0080_0404;
+        /// Names without case: only for an empty directory.
+        const CASEFOLD = 0x4000_0000;
+        const _ = !0;
+    }
+}
 
 /// Bit and letter, as in chattr(1).
 const LETTERS: [(u32, char); 18] = [
@@ -32,77 +45,29 @@ const LETTERS: [(u32, char); 18] = [
 ];
 
 impl Flags {
-    /// No flags.
-    pub const NONE: Self = Self(0);
-    /// What a user can ask for, and the two that show that a copy is less than
-    /// its source (encrypted, verity); layout bits such as `e` are not among them.
-    pub const MEANT: Self = Self(0x6093_ccff);
-    /// Immutable and append-only: they forbid everything else, so they come last.
-    pub const IMMUTABLE_OR_APPEND: Self = Self(0x30);
-    /// No copy-on-write, compression and its opposite: they only work on a file without content.
-    pub const AT_CREATION: Self = Self(0x0080_0404);
-    /// Names without case: only for an empty directory.
-    pub const CASEFOLD: Self = Self(0x4000_0000);
-
-    /// The bits, as the journal stores them.
-    #[must_use]
-    pub const fn bits(self) -> u32 {
-        self.0
-    }
-
-    /// Any bits.
-    #[must_use]
-    pub const fn from_bits(bits: u32) -> Self {
-        Self(bits)
-    }
-
-    /// True when there are none.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Those in both.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    /// Those in either.
-    #[must_use]
-    pub const fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Those not in `other`.
-    #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
     /// Each flag on its own.
     pub fn each(self) -> impl Iterator<Item = Self> {
-        (0..32).map(|bit| Self(1 << bit)).filter(move |flag| self.0 & flag.0 != 0)
+        (0..32).map(|bit| Self::from_bits_retain(1 << bit)).filter(move |flag| self.intersects(*flag))
     }
 }
 
 impl std::fmt::Display for Flags {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("+")?;
-        LETTERS.iter().filter(|(bit, _)| self.0 & bit != 0).try_for_each(|(_, letter)| write!(f, "{letter}"))
+        LETTERS.iter().filter(|(bit, _)| self.bits() & bit != 0).try_for_each(|(_, letter)| write!(f, "{letter}"))
     }
 }
 
 /// The flags of an open file or directory (`FS_IOC_GETFLAGS`, ioctl_iflags(2)).
 /// `ENOTTY` or `EOPNOTSUPP` where the file system has none.
 pub fn get(fd: impl AsFd) -> Result<Flags, Errno> {
-    retry(Op::GetFlags, || rustix::fs::ioctl_getflags(fd.as_fd())).map(|flags| Flags(flags.bits()))
+    retry(Op::GetFlags, || rustix::fs::ioctl_getflags(fd.as_fd())).map(|flags| Flags::from_bits_retain(flags.bits()))
 }
 
 /// Sets the flags (`FS_IOC_SETFLAGS`). `EOPNOTSUPP` for a flag that the file
 /// system does not know, `EPERM` for immutable and append-only without `CAP_LINUX_IMMUTABLE`.
 pub fn set(fd: impl AsFd, flags: Flags) -> Result<(), Errno> {
-    retry(Op::SetFlags, || rustix::fs::ioctl_setflags(fd.as_fd(), IFlags::from_bits_retain(flags.0)))
+    retry(Op::SetFlags, || rustix::fs::ioctl_setflags(fd.as_fd(), IFlags::from_bits_retain(flags.bits())))
 }
 
 /// The project id, for quotas (`FS_IOC_FSGETXATTR`).
@@ -130,6 +95,6 @@ mod tests {
     fn letters_as_lsattr_shows_them() {
         assert_eq!(Flags::IMMUTABLE_OR_APPEND.to_string(), "+ia");
         assert_eq!(Flags::AT_CREATION.to_string(), "+cmC");
-        assert_eq!(Flags::MEANT.0, LETTERS.iter().fold(0, |all, (bit, _)| all | bit));
+        assert_eq!(Flags::MEANT.bits(), LETTERS.iter().fold(0, |all, (bit, _)| all | bit));
     }
 }

@@ -2,7 +2,9 @@
 
 use super::fault::Fault;
 use super::{Errno, Op, fault, retry};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::fs::File;
+use std::mem::ManuallyDrop;
 
 /// Closes a file and reports what close(2) says: some file systems report a
 /// failed write only here.
@@ -21,6 +23,15 @@ pub fn close(fd: OwnedFd) -> Result<(), Errno> {
         Ok(()) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(errno),
     }
+}
+
+/// A descriptor as the standard library's file, for crates that know nothing else. It is
+/// not closed with it.
+#[expect(unsafe_code, reason = "a File is made of a raw descriptor")]
+pub(super) fn as_file(fd: BorrowedFd<'_>) -> ManuallyDrop<File> {
+    // SAFETY: the file is never dropped, so the borrowed descriptor stays its owner's to close;
+    // every caller uses it up while it holds `fd`.
+    ManuallyDrop::new(unsafe { File::from_raw_fd(fd.as_raw_fd()) })
 }
 
 /// `struct fsxattr` of linux/fs.h.

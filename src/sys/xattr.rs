@@ -2,9 +2,10 @@
 //! are `system.posix_acl_access` and `system.posix_acl_default`.
 
 use super::{Errno, Op, retry};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd};
-use rustix::fs::XattrFlags;
-use std::ffi::{CStr, CString};
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::ffi::{CStr, CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use xattr::FileExt;
 
 /// Where attributes are read or written.
 #[derive(Clone, Copy, Debug)]
@@ -35,83 +36,75 @@ impl<'fd> Holder<'fd> {
     }
 }
 
+/// Where the xattr crate, which knows paths and open files, finds what a handle holds.
+fn through_proc(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
 /// The path of a descriptor in procfs.
 #[must_use]
 pub(crate) fn proc_path(fd: BorrowedFd<'_>) -> CString {
-    CString::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default()
+    CString::new(through_proc(fd)).unwrap_or_default()
 }
 
-/// The largest list or value of Linux (`XATTR_LIST_MAX`, `XATTR_SIZE_MAX`), in bytes.
-const MAX: usize = 65_536;
+/// A descriptor as the xattr crate takes it.
+struct Open<'fd>(BorrowedFd<'fd>);
+
+impl AsRawFd for Open<'_> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl FileExt for Open<'_> {}
+
+/// The errno of an error that the xattr crate passes on from the kernel.
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::INVAL)
+}
 
 /// The names of all attributes that the caller may see. Empty where the file
 /// system has no attributes at all (`EOPNOTSUPP`).
 pub fn list(holder: Holder<'_>) -> Result<Vec<CString>, Errno> {
-    let mut buffer = [0_u8; 1024];
-    let mut large = Vec::new();
-    let once = |space: &mut [u8]| match holder {
-        Holder::File(fd) => retry(Op::ListXattr, || rustix::fs::flistxattr(fd, &mut *space)),
-        Holder::Handle(fd) => {
-            let path = proc_path(fd);
-            retry(Op::ListXattr, || rustix::fs::listxattr(path.as_c_str(), &mut *space))
-        }
-    };
-    let bytes = match once(&mut buffer) {
-        Ok(length) => &buffer[..length],
+    let listed = retry(Op::ListXattr, || match holder {
+        Holder::File(fd) => Open(fd).list_xattr().map_err(|error| errno(&error)),
+        Holder::Handle(fd) => xattr::list_deref(through_proc(fd)).map_err(|error| errno(&error)),
+    });
+    let names = match listed {
+        Ok(names) => names.map(std::os::unix::ffi::OsStringExt::into_vec),
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
-        Err(Errno::RANGE) => {
-            large.resize(MAX, 0);
-            let length = once(&mut large)?;
-            &large[..length]
-        }
         Err(errno) => return Err(errno),
     };
     // XFS lists its ACLs a second time, in its own format and under its own names.
-    let names = bytes.split(|b| *b == 0).filter(|n| !n.is_empty() && !n.starts_with(b"trusted.SGI_ACL_"));
-    Ok(names.filter_map(|n| CString::new(n).ok()).collect())
+    let names = names.filter(|name| !name.is_empty() && !name.starts_with(b"trusted.SGI_ACL_"));
+    Ok(names.filter_map(|name| CString::new(name).ok()).collect())
 }
 
 /// The value of one attribute. `ENODATA` when it does not exist.
 pub fn get(holder: Holder<'_>, name: &CStr) -> Result<Vec<u8>, Errno> {
-    let mut buffer = [0_u8; 1024];
-    let once = |space: &mut [u8]| match holder {
-        Holder::File(fd) => retry(Op::GetXattr, || rustix::fs::fgetxattr(fd, name, &mut *space)),
-        Holder::Handle(fd) => {
-            let path = proc_path(fd);
-            retry(Op::GetXattr, || rustix::fs::getxattr(path.as_c_str(), name, &mut *space))
-        }
-    };
-    match once(&mut buffer) {
-        Ok(length) => Ok(buffer[..length].to_vec()),
-        Err(Errno::RANGE) => {
-            let mut large = vec![0; MAX];
-            let length = once(&mut large)?;
-            // A row keeps it until its epoch is recorded: no more than it takes.
-            Ok(large[..length].to_vec())
-        }
-        Err(errno) => Err(errno),
-    }
+    let name = OsStr::from_bytes(name.to_bytes());
+    let value = retry(Op::GetXattr, || match holder {
+        Holder::File(fd) => Open(fd).get_xattr(name).map_err(|error| errno(&error)),
+        Holder::Handle(fd) => xattr::get_deref(through_proc(fd), name).map_err(|error| errno(&error)),
+    });
+    value?.ok_or(Errno::NODATA)
 }
 
 /// Sets or replaces one attribute. `EOPNOTSUPP` where the file system or the
 /// namespace has none, `ENOSPC` or `E2BIG` where it does not fit.
 pub fn set(holder: Holder<'_>, name: &CStr, value: &[u8]) -> Result<(), Errno> {
-    match holder {
-        Holder::File(fd) => retry(Op::SetXattr, || rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty())),
-        Holder::Handle(fd) => {
-            let path = proc_path(fd);
-            retry(Op::SetXattr, || rustix::fs::setxattr(path.as_c_str(), name, value, XattrFlags::empty()))
-        }
-    }
+    let name = OsStr::from_bytes(name.to_bytes());
+    retry(Op::SetXattr, || match holder {
+        Holder::File(fd) => Open(fd).set_xattr(name, value).map_err(|error| errno(&error)),
+        Holder::Handle(fd) => xattr::set_deref(through_proc(fd), name, value).map_err(|error| errno(&error)),
+    })
 }
 
 /// Removes one attribute. `ENODATA` when it does not exist.
 pub fn remove(holder: Holder<'_>, name: &CStr) -> Result<(), Errno> {
-    match holder {
-        Holder::File(fd) => retry(Op::RemoveXattr, || rustix::fs::fremovexattr(fd, name)),
-        Holder::Handle(fd) => {
-            let path = proc_path(fd);
-            retry(Op::RemoveXattr, || rustix::fs::removexattr(path.as_c_str(), name))
-        }
-    }
+    let name = OsStr::from_bytes(name.to_bytes());
+    retry(Op::RemoveXattr, || match holder {
+        Holder::File(fd) => Open(fd).remove_xattr(name).map_err(|error| errno(&error)),
+        Holder::Handle(fd) => xattr::remove_deref(through_proc(fd), name).map_err(|error| errno(&error)),
+    })
 }

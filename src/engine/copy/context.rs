@@ -79,7 +79,7 @@ impl Context {
         applied.problems.into_iter().for_each(|p| self.problem(node.target, p));
         wanted.lost = applied.lost;
         wanted.given_up = applied.given_up;
-        wanted.flags = wanted.flags.without(applied.given_up);
+        wanted.flags = wanted.flags.difference(applied.given_up);
         applied.stat.map(|stat| AppliedMetadata { stat, whole })
     }
 }

@@ -50,7 +50,7 @@ impl ImmutableFlags {
                 let set = self.cx.open_target(&parent).and_then(|dir| self.set_on(&dir, &name, row, &path));
                 // Gone, or another type: verification says so, or nobody asks for it any more.
                 let Err(errno) = set.or_else(|e| if leads_nowhere(e) { Ok(()) } else { Err(e) }) else { continue };
-                for flag in wanted.and(Flags::IMMUTABLE_OR_APPEND).each().map(|flag| flag.to_string()) {
+                for flag in wanted.intersection(Flags::IMMUTABLE_OR_APPEND).each().map(|flag| flag.to_string()) {
                     let failed = Problem::failed(path.clone(), ProblemKind::Flags, &format!("set flag {flag}"), errno);
                     self.cx.problem(target, failed.about(flag.as_bytes()));
                 }
@@ -59,7 +59,7 @@ impl ImmutableFlags {
     }
 
     fn set_on(&self, dir: &TargetDir, name: &Name, mut row: Row, path: &RelPath) -> Result<(), Errno> {
-        let wanted = row.wanted.flags.and(Flags::IMMUTABLE_OR_APPEND);
+        let wanted = row.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND);
         let fd = open(dir, name, row.kind())?;
         // Another inode was put there: verification says so.
         if stat_fd(&fd)?.ino != row.dst_ino {
@@ -67,16 +67,16 @@ impl ImmutableFlags {
         }
         let (file_system, disk) = self.cx.file_system(dir)?;
         let set = flags::get(&fd).and_then(|now| {
-            let missing = !wanted.without(now).is_empty();
-            if missing { flags::set(&fd, now.or(wanted)) } else { Err(Errno::ALREADY) }
+            let missing = !wanted.difference(now).is_empty();
+            if missing { flags::set(&fd, now.union(wanted)) } else { Err(Errno::ALREADY) }
         });
         match set {
             Ok(()) => row.dst_ctime = stat_fd(&fd)?.ctime,
             Err(Errno::ALREADY) => return Ok(()),
             Err(errno) if disk.cannot(errno) => {
                 row.wanted.lost.insert(Unpreserved::Flags);
-                row.wanted.given_up = row.wanted.given_up.or(wanted);
-                row.wanted.flags = row.wanted.flags.without(Flags::IMMUTABLE_OR_APPEND);
+                row.wanted.given_up = row.wanted.given_up.union(wanted);
+                row.wanted.flags = row.wanted.flags.difference(Flags::IMMUTABLE_OR_APPEND);
                 let problem = Problem::failed(path.clone(), ProblemKind::Flags, "set flags", errno);
                 self.cx.problem(row.target, problem.of_disk(disk.dev, Unpreserved::Flags));
             }
@@ -108,9 +108,9 @@ impl ImmutableFlags {
 /// earlier run of this plan set them; anybody else's stay.
 pub(super) fn lift(fd: impl AsFd, stat: &Stat, row: Option<&Row>) -> Result<(), Errno> {
     let ours =
-        row.is_some_and(|row| row.dst_ino == stat.ino && !row.wanted.flags.and(Flags::IMMUTABLE_OR_APPEND).is_empty());
+        row.is_some_and(|row| row.dst_ino == stat.ino && !row.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).is_empty());
     if ours && stat.is_immutable_or_append() {
-        flags::get(fd.as_fd()).and_then(|now| flags::set(fd, now.without(Flags::IMMUTABLE_OR_APPEND)))?;
+        flags::get(fd.as_fd()).and_then(|now| flags::set(fd, now.difference(Flags::IMMUTABLE_OR_APPEND)))?;
     }
     Ok(())
 }

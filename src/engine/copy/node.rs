@@ -91,15 +91,16 @@ impl DirNode {
         if let Some(parent) = &new.parent {
             parent.hold();
         }
-        let above = new.parent.as_ref().map_or(Flags::NONE, |parent| parent.handed);
+        let above = new.parent.as_ref().map_or(Flags::empty(), |parent| parent.handed);
         let own = match &new.post_visit {
-            PostVisit::Apply(metadata) => {
-                metadata.prior.as_ref().map_or(Flags::NONE, |p| p.wanted.flags.without(Flags::IMMUTABLE_OR_APPEND))
-            }
-            PostVisit::Nothing => Flags::NONE,
+            PostVisit::Apply(metadata) => metadata
+                .prior
+                .as_ref()
+                .map_or(Flags::empty(), |p| p.wanted.flags.difference(Flags::IMMUTABLE_OR_APPEND)),
+            PostVisit::Nothing => Flags::empty(),
         };
         Ok(Arc::new(Self {
-            handed: above.or(own),
+            handed: above.union(own),
             parent: new.parent,
             name: new.name,
             id: new.id,

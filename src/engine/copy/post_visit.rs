@@ -62,7 +62,7 @@ impl Directories {
         let tally = self.cx.tally(node.target);
         let mut now = dir.stat()?;
         if let Some(prior) = &metadata.prior
-            && !prior.wanted.flags.and(Flags::IMMUTABLE_OR_APPEND).is_empty()
+            && !prior.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).is_empty()
         {
             // Lifting the immutable flag, which comes back at the end of the run, has moved it.
             now.ctime = prior.dst_ctime;

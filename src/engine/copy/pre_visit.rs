@@ -61,7 +61,7 @@ struct FoundDir<'a> {
 
 /// The backup has something at the very place of this run's journal.
 pub(crate) fn reserved(path: RelPath) -> Problem {
-    let message = "this run's journal is here, and what the backup has under this name was not copied over it; post_visit it \
+    let message = "this run's journal is here, and what the backup has under this name was not copied over it; leave it \
                    out (`exclude`), or keep the journal elsewhere (--state)";
     Problem::new(path, ProblemKind::Unsupported, message)
 }

@@ -170,7 +170,7 @@ struct Witness<'a> {
 /// True when what the source asks for is what the row was made with, but for flags that the
 /// target's file system does not know.
 fn is_wanted_still(now: &Wanted, then: &Wanted) -> bool {
-    let given_up = then.lost.contains(Unpreserved::Flags) && then.flags.without(now.flags).is_empty();
+    let given_up = then.lost.contains(Unpreserved::Flags) && then.flags.difference(now.flags).is_empty();
     (now.mode, now.owner, now.mtime, now.project) == (then.mode, then.owner, then.mtime, then.project)
         && now.xattrs == then.xattrs
         && (now.flags == then.flags || given_up)

@@ -144,7 +144,7 @@ impl Takeover {
         let found = differences(&checked, &path, name, &row, there);
         // A run that was cut off had lifted its flags to replace it, or this one has by another name.
         let lifted = |p: &Problem| {
-            let flags = row.wanted.flags.and(Flags::IMMUTABLE_OR_APPEND).each().map(|flag| flag.to_string());
+            let flags = row.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).each().map(|flag| flag.to_string());
             p.kind == ProblemKind::Flags && flags.into_iter().any(|flag| p.attribute.as_deref() == Some(flag.as_str()))
         };
         let by_us = self.cx.history(node.target).interrupted || row.nlink > 1;

@@ -57,7 +57,7 @@ pub fn apply(holder: Holder<'_>, wanted: &Wanted, around: Surroundings, path: im
         full: None,
         owned: true,
         unkept: None,
-        given_up: Flags::NONE,
+        given_up: Flags::empty(),
     };
     applier.announced();
     applier.owner();
@@ -185,37 +185,37 @@ impl Applier<'_> {
         {
             self.failed(Unpreserved::Project, b"", &format!("set project id {}", self.wanted.project), errno);
         }
-        let wanted = self.wanted.flags.without(Flags::IMMUTABLE_OR_APPEND);
-        let handed = self.handed.without(self.wanted.flags);
+        let wanted = self.wanted.flags.difference(Flags::IMMUTABLE_OR_APPEND);
+        let handed = self.handed.difference(self.wanted.flags);
         if wanted.is_empty() && handed.is_empty() {
             return;
         }
         let mut now = match flags::get(fd) {
             Ok(now) => now,
             Err(errno) => {
-                self.given_up = if self.disk.cannot(errno) { wanted } else { Flags::NONE };
+                self.given_up = if self.disk.cannot(errno) { wanted } else { Flags::empty() };
                 return self.failed(Unpreserved::Flags, b"", "read the flags of the copy", errno);
             }
         };
-        if !now.and(handed).is_empty() {
-            match flags::set(fd, now.without(handed)) {
-                Ok(()) => now = now.without(handed),
+        if !now.intersection(handed).is_empty() {
+            match flags::set(fd, now.difference(handed)) {
+                Ok(()) => now = now.difference(handed),
                 Err(errno) => self.failed(Unpreserved::Flags, b"", "clear the flags", errno),
             }
         }
         let mut why = Errno::OPNOTSUPP;
-        if !wanted.without(now).is_empty() && flags::set(fd, now.or(wanted)).is_err() {
+        if !wanted.difference(now).is_empty() && flags::set(fd, now.union(wanted)).is_err() {
             // One that the file system does not know must not cost the others.
-            for flag in wanted.without(now).each() {
-                match flags::set(fd, now.or(flag)) {
-                    Ok(()) => now = now.or(flag),
+            for flag in wanted.difference(now).each() {
+                match flags::set(fd, now.union(flag)) {
+                    Ok(()) => now = now.union(flag),
                     Err(errno) => why = errno,
                 }
             }
         }
         // Some are accepted and dropped without a word.
         let missing = match flags::get(fd) {
-            Ok(now) => wanted.without(now),
+            Ok(now) => wanted.difference(now),
             Err(errno) => return self.failed(Unpreserved::Flags, b"", "read the flags of the copy", errno),
         };
         // Some file systems say so of a flag that they do not know.
@@ -342,15 +342,15 @@ impl Applier<'_> {
 /// `wanted`, and none of those `handed` down. What fails here is found and
 /// reported by [`apply`].
 pub fn apply_at_creation(fd: impl rustix::fd::AsFd, wanted: Flags, handed: Flags) {
-    let wanted = wanted.and(Flags::AT_CREATION);
-    let handed = handed.and(Flags::AT_CREATION).without(wanted);
-    if !wanted.or(handed).is_empty()
+    let wanted = wanted.intersection(Flags::AT_CREATION);
+    let handed = handed.intersection(Flags::AT_CREATION).difference(wanted);
+    if !wanted.union(handed).is_empty()
         && let Ok(mut now) = flags::get(fd.as_fd())
     {
-        let losing = now.and(handed).each().map(|flag| (flag, Flags::NONE));
-        let taking = wanted.without(now).each().map(|flag| (Flags::NONE, flag));
+        let losing = now.intersection(handed).each().map(|flag| (flag, Flags::empty()));
+        let taking = wanted.difference(now).each().map(|flag| (Flags::empty(), flag));
         for (loses, takes) in losing.chain(taking) {
-            let then = now.without(loses).or(takes);
+            let then = now.difference(loses).union(takes);
             if flags::set(fd.as_fd(), then).is_ok() {
                 now = then;
             }

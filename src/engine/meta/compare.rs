@@ -51,7 +51,7 @@ pub fn compare(path: &RelPath, wanted: &Wanted, actual: Actual<'_>) -> Vec<Probl
         differs(ProblemKind::Project, wanted.project.to_string(), project.to_string());
     }
     if let Some(flags) = actual.flags {
-        found.extend(wanted.flags.without(flags).each().map(|flag| {
+        found.extend(wanted.flags.difference(flags).each().map(|flag| {
             let flag = flag.to_string();
             Problem::differs(path.clone(), ProblemKind::Flags, flag.clone(), "none").about(flag.as_bytes())
         }));

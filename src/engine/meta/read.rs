@@ -112,7 +112,7 @@ impl Attributes {
             return (attributes, unread);
         }
         match flags::get(fd) {
-            Ok(flags) => attributes.flags = flags.and(Flags::MEANT),
+            Ok(flags) => attributes.flags = flags.intersection(Flags::MEANT),
             Err(errno) if is_absent(errno) => return (attributes, unread),
             Err(errno) => or_none(Question::Flags, "read flags".into(), errno),
         }

@@ -77,7 +77,7 @@ impl Wanted {
             mtime: Some(stat.mtime),
             xattrs: Some(attributes.xattrs),
             flags: attributes.flags,
-            given_up: Flags::NONE,
+            given_up: Flags::empty(),
             project: attributes.project,
             lost,
             rights: Rights::default(),
@@ -98,8 +98,8 @@ impl Wanted {
             atime: None,
             mtime: None,
             xattrs: None,
-            flags: Flags::NONE,
-            given_up: Flags::NONE,
+            flags: Flags::empty(),
+            given_up: Flags::empty(),
             project: 0,
             lost: UnpreservedSet::default(),
             rights: Rights::default(),
@@ -119,10 +119,10 @@ impl Wanted {
         }
         if prior.lost.contains(Unpreserved::Flags) {
             // A row of an older release does not say which.
-            let old = prior.given_up.is_empty() && prior.flags.without(self.flags).is_empty();
-            let given_up = if old { self.flags.without(prior.flags) } else { prior.given_up };
-            self.given_up = self.flags.and(given_up);
-            self.flags = self.flags.without(given_up);
+            let old = prior.given_up.is_empty() && prior.flags.difference(self.flags).is_empty();
+            let given_up = if old { self.flags.difference(prior.flags) } else { prior.given_up };
+            self.given_up = self.flags.intersection(given_up);
+            self.flags = self.flags.difference(given_up);
         }
     }
 
