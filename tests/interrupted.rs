@@ -423,3 +423,86 @@ fn small_files_that_no_record_knows_are_replaced_where_there_is_room_for_each_on
     assert!(std::fs::read_dir(world.target().join("d")).unwrap().count() > 40);
     goes_on(&world, &plan, &snapshot::take(&world.data()), "a kill before the first epoch");
 }
+
+#[test]
+fn a_kill_leaves_no_directory_above_the_target_closed() {
+    need_root!();
+    for (call, n) in
+        [("mkdirat", 2), ("mkdirat", 3), ("fsetxattr", 1), ("fsetxattr", 2), ("utimensat", 1), ("fchmod", 1)]
+    {
+        let world = World::ext4(64);
+        world.file("a/f", "x");
+        let plan = world.plan_text(&format!(
+            "version = 1\nname = \"t\"\nsource = {:?}\nroot = {:?}\n[[map]]\nfrom = \"/a\"\nto = \"/persist/home/u/deep\"\n",
+            world.source, world.root
+        ));
+        kill_at(&plan, call, n);
+        run(&plan, &[]).exits(0);
+        for path in ["home", "home/u"] {
+            let mode = std::fs::metadata(world.persist.join(path)).unwrap().mode() & 0o7777;
+            assert_eq!(mode, 0o755, "{path} after {call} {n}");
+        }
+        run(&plan, &["--verify-only"]).exits(0);
+    }
+}
+
+#[test]
+fn a_symlink_that_somebody_has_changed_after_a_kill_is_kept() {
+    need_root!();
+    let world = World::ext4(64);
+    std::fs::create_dir(world.data()).unwrap();
+    std::os::unix::fs::symlink("old", world.data().join("link")).unwrap();
+    for name in ["a", "b", "c"] {
+        world.file(&format!("data/{name}"), name);
+    }
+    let plan = world.plan("");
+    kill_at(&plan, "syncfs", 1);
+    let link = world.target().join("link");
+    std::fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink("new", &link).unwrap();
+    for _ in 0..2 {
+        let ran = run(&plan, &[]).exits(1);
+        assert_eq!(ran.problems(), [("changed-target".to_string(), "/persist/data/link".to_string())], "{ran}");
+    }
+    assert_eq!(std::fs::read_link(&link).unwrap().to_str(), Some("new"));
+}
+
+#[test]
+fn a_kill_while_another_type_takes_a_directorys_place_is_taken_up() {
+    need_root!();
+    for (call, n) in
+        [("utimensat", 1), ("fchmod", 1), ("fchmod", 2), ("symlinkat", 1), ("symlinkat", 2), ("openat", 40)]
+    {
+        let world = World::ext4(64);
+        for name in ["file", "link"] {
+            std::fs::create_dir_all(world.data().join(name)).unwrap();
+        }
+        let plan = world.plan("");
+        run(&plan, &[]).exits(0);
+        for name in ["file", "link"] {
+            std::fs::remove_dir(world.data().join(name)).unwrap();
+        }
+        world.file("data/file", "a file now");
+        std::os::unix::fs::symlink("file", world.data().join("link")).unwrap();
+        kill_at(&plan, call, n);
+        let ran = run(&plan, &[]).exits(0);
+        assert!(
+            snapshot::diff(&snapshot::take(&world.data()), &snapshot::take(&world.target())).is_empty(),
+            "{call} {n}\n{ran}"
+        );
+        run(&plan, &["--verify-only"]).exits(0);
+    }
+}
+
+#[test]
+fn what_a_kill_left_is_taken_over_after_a_restart() {
+    need_root!();
+    let world = World::ext4(64);
+    for i in 0..300 {
+        world.file(&format!("data/{i}"), i.to_string());
+    }
+    let plan = world.plan("");
+    kill_at(&plan, "fchmod", 4);
+    run(&plan, &["--restart"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}

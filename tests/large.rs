@@ -217,3 +217,14 @@ fn a_half_of_another_state_of_the_source_gives_its_room_to_the_new_copy() {
     run(&plan, &[]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
 }
+
+#[test]
+fn a_killed_copy_goes_on_where_xfs_has_room_for_it_once() {
+    need_root!();
+    let world = World::new("xfs", 700, &[]);
+    fill(&world.file("data/large", ""), 26 * CHUNK);
+    let plan = world.plan("");
+    killed_midway(&world, &plan);
+    run(&plan, &[]).exits(0).says("went on after");
+    snapshot::assert_same(&world.data(), &world.target());
+}

@@ -389,3 +389,127 @@ fn what_is_written_while_its_replacement_is_made_is_kept() {
     assert!(ran.stdout.contains("changed-target"), "{ran}");
     assert_eq!(std::fs::read_to_string(world.target().join("large")).unwrap(), NEW);
 }
+
+#[test]
+fn a_fixup_over_what_somebody_has_changed_does_not_make_it_ours() {
+    need_root!();
+    let world = World::ext4(64);
+    for name in ["dated", "undated"] {
+        world.file(&format!("data/{name}"), "old-old");
+    }
+    symlink("here", world.data().join("link")).unwrap();
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    for name in ["dated", "undated"] {
+        let path = world.target().join(name);
+        let before = std::fs::metadata(&path).unwrap().modified().unwrap();
+        std::fs::write(&path, "NEW-NEW").unwrap();
+        if name == "undated" {
+            std::fs::File::options().write(true).open(&path).unwrap().set_modified(before).unwrap();
+        }
+    }
+    std::fs::remove_file(world.target().join("link")).unwrap();
+    symlink("elsewhere", world.target().join("link")).unwrap();
+    let kept = ["dated", "link", "undated"].map(|name| ("changed-target".to_string(), name.to_string()));
+    for owner in [1000, 1001] {
+        world.plan(&format!("[[fixup]]\npath = \"/persist/data\"\nowner = {owner}\nrecursive = true\n"));
+        for args in [&[][..], &[], &["--verify-only"], &["--repair"], &[]] {
+            let ran = run(&plan, args).exits(1);
+            assert_eq!(kinds(&ran), kept, "{owner} {args:?}\n{ran}");
+        }
+    }
+    for name in ["dated", "undated"] {
+        assert_eq!(std::fs::read_to_string(world.target().join(name)).unwrap(), "NEW-NEW");
+    }
+}
+
+#[test]
+fn what_a_restart_has_kept_is_kept_by_the_runs_after_it() {
+    need_root!();
+    let world = World::ext4(64);
+    world.file("data/f", "old");
+    symlink("here", world.data().join("link")).unwrap();
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    std::fs::write(world.target().join("f"), NEW).unwrap();
+    std::fs::remove_file(world.target().join("link")).unwrap();
+    symlink("elsewhere", world.target().join("link")).unwrap();
+    for args in [&["--restart"][..], &[], &["--repair"], &[]] {
+        let ran = run(&plan, args).exits(1);
+        let kept = ["f", "link"].map(|name| ("changed-target".to_string(), name.to_string()));
+        assert_eq!(kinds(&ran), kept, "{args:?}\n{ran}");
+    }
+    assert_eq!(std::fs::read_to_string(world.target().join("f")).unwrap(), NEW);
+}
+
+#[test]
+fn a_changed_inode_is_found_under_each_name_that_it_has_left() {
+    need_root!();
+    for removed in ["a", "b"] {
+        let world = World::ext4(64);
+        std::fs::hard_link(world.file("data/a", "old-old"), world.data().join("b")).unwrap();
+        let plan = world.plan("");
+        run(&plan, &[]).exits(0);
+        let left = world.target().join(if removed == "a" { "b" } else { "a" });
+        let before = std::fs::metadata(&left).unwrap().modified().unwrap();
+        std::fs::write(&left, "NEW-NEW").unwrap();
+        std::fs::File::options().write(true).open(&left).unwrap().set_modified(before).unwrap();
+        std::fs::remove_file(world.target().join(removed)).unwrap();
+        let name = left.file_name().unwrap().to_str().unwrap().to_string();
+        for args in [
+            &[][..],
+            &["--verify-only"],
+            &["--verify-only", "--against", "source"],
+            &["--repair"],
+            &["--verify-only"],
+            &["--repair"],
+        ] {
+            let ran = run(&plan, args).exits(1);
+            assert!(kinds(&ran).contains(&("changed-target".to_string(), name.clone())), "{removed} {args:?}\n{ran}");
+        }
+        assert_eq!(std::fs::read_to_string(&left).unwrap(), "NEW-NEW", "{removed}");
+    }
+}
+
+#[test]
+fn a_directory_with_moved_times_makes_way_for_what_took_its_place_in_the_source() {
+    need_root!();
+    let world = World::ext4(64);
+    for name in ["file", "link"] {
+        std::fs::create_dir_all(world.data().join(name)).unwrap();
+    }
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    for name in ["file", "link"] {
+        std::fs::write(world.target().join(name).join("swap"), "").unwrap();
+        std::fs::remove_file(world.target().join(name).join("swap")).unwrap();
+        std::fs::remove_dir(world.data().join(name)).unwrap();
+    }
+    world.file("data/file", "a file now");
+    symlink("file", world.data().join("link")).unwrap();
+    run(&plan, &[]).exits(0);
+    run(&plan, &["--verify-only"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn what_could_not_be_replaced_is_still_ours_to_replace() {
+    need_root!();
+    let world = World::ext4(64);
+    world.file("data/f", "one");
+    world.file("data/g", "two");
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    let source = world.file("data/f", "another");
+    let stuck = world.target().join("f");
+    sh!("chattr", "+i", &stuck);
+    for args in [&[][..], &["--verify-only"], &[]] {
+        let ran = run(&plan, args).exits(1);
+        assert!(kinds(&ran).iter().any(|(kind, path)| kind == "io" && path == "f"), "{args:?}\n{ran}");
+    }
+    sh!("chattr", "-i", &stuck);
+    run(&plan, &["--verify-only"]).exits(1);
+    run(&plan, &[]).exits(0);
+    run(&plan, &["--verify-only"]).exits(0);
+    assert_eq!(std::fs::read(&stuck).unwrap(), std::fs::read(source).unwrap());
+}

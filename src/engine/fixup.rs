@@ -209,7 +209,8 @@ impl Pass<'_> {
             match result.and_then(|()| dir.stat_at(name)) {
                 Ok(now) if wanted == has(&now) => {
                     self.changed += 1;
-                    self.fixed.extend(row.map(|row| Fixed::new(&row, &now)));
+                    let disk = Disk { dev: stat.dev, bare: false };
+                    self.fixed.extend(row.map(|row| Fixed::new(&row, row.standing(stat, disk), &now)));
                     if mode.is_none() && wanted.1 != stat.mode {
                         self.means.problems.note_each(Rights::WORDS, path.clone());
                     }

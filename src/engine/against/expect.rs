@@ -8,8 +8,8 @@ use crate::engine::copy::{KnownContent, key_of};
 use crate::engine::driver::missing_subvolume;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
-use crate::engine::events::unpreserved::Unpreserved;
-use crate::engine::journal::{Proof, Row, SourceId, State};
+use crate::engine::events::unpreserved::{Disk, Unpreserved};
+use crate::engine::journal::{Proof, Row, SourceId, Standing, State};
 use crate::engine::mapping::explicit::{self, Explicit};
 use crate::engine::meta::{Rights, Wanted};
 use crate::engine::verify::Depth;
@@ -104,6 +104,12 @@ impl Walk<'_> {
                 if is_linked { *linked.entry((stat.dev, stat.ino, seen.share)).or_insert(ino) } else { ino }
             }
         };
+        // One whose inode was touched is read under each of its names.
+        let is_untouched = |row: &Row| {
+            let there = dst.stat_at(name);
+            there.is_ok_and(|there| row.standing(&there, Disk { dev: there.dev, bare: false }) == Standing::AsRecorded)
+        };
+        let is_vouched_for = |row: &Row| row.alias && is_untouched(row) && self.verifier().is_vouched_for(row);
         Row {
             dir: seen.dir.unwrap_or(-1),
             name: name.as_bytes().to_vec(),
@@ -117,7 +123,7 @@ impl Walk<'_> {
             dst_ino,
             dst_ctime: Time::default(),
             allocated: recorded.as_ref().map_or(stat.allocated, |row| row.allocated),
-            alias: is_linked && recorded.as_ref().is_some_and(|row| row.alias && self.verifier().is_vouched_for(row)),
+            alias: is_linked && recorded.as_ref().is_some_and(is_vouched_for),
             digest: None,
             link: None,
             wanted,

@@ -107,8 +107,9 @@ impl ImmutableFlags {
 /// Lifts the flags from an entry that must be replaced or filled, if an
 /// earlier run of this plan set them; anybody else's stay.
 pub(super) fn lift(fd: impl AsFd, stat: &Stat, row: Option<&Row>) -> Result<(), Errno> {
-    let ours =
-        row.is_some_and(|row| row.dst_ino == stat.ino && !row.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).is_empty());
+    let ours = row.is_some_and(|row| {
+        row.dst_ino == stat.ino && !row.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).is_empty()
+    });
     if ours && stat.is_immutable_or_append() {
         flags::get(fd.as_fd()).and_then(|now| flags::set(fd, now.difference(Flags::IMMUTABLE_OR_APPEND)))?;
     }

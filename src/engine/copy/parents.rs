@@ -9,7 +9,9 @@ use super::entry::{Entry, Override, TargetName};
 use super::job::OpenSource;
 use super::node::{DirNode, NewNode};
 use super::open_dir::{OpenDir, SourcePosition};
+use super::options::History;
 use super::pre_visit::{NewDirectory, News, NodeParts};
+use super::trust::is_skeleton;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::counters::add;
 use crate::engine::events::kind::ProblemKind;
@@ -21,12 +23,12 @@ use crate::engine::mapping::index::EntryIndex;
 use crate::engine::mapping::layout::DstNode;
 use crate::engine::mapping::model::{Attrs, Target};
 use crate::engine::meta::Wanted;
-use crate::engine::meta::mark::Mark;
+use crate::engine::meta::mark::{Mark, Was};
 use crate::engine::tree::node::{ENTRY, SourceNode};
 use crate::engine::tree::scheduler::{self, Worker};
-use crate::sys::dir::{SourceDir, open_target};
+use crate::sys::dir::{SourceDir, TargetDir, open_target};
 use crate::sys::root::Root;
-use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::stat::{Kind, Stat, Time, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words};
 use rustix::fd::OwnedFd;
@@ -99,6 +101,8 @@ impl Engine {
             Ok(_) if self.cx.records.prior(above, name).is_some_and(|row| row.state != State::Ancestor) => {
                 self.make_ancestor(at)
             }
+            // One that a run was making when it was cut off.
+            Ok(dir) if self.is_half_made(at, &dir) => self.make_ancestor(at),
             Ok(dir) => {
                 let known = self.cx.records.prior(above, name).and_then(|row| row.id);
                 let id = known.unwrap_or_else(|| self.directories.new_id());
@@ -115,6 +119,16 @@ impl Engine {
                 None
             }
         }
+    }
+
+    /// True for a directory with the mark of a new one, or that came since the first run began
+    /// and holds nothing: the mark comes after the directory.
+    fn is_half_made(&self, at: TargetName<'_>, dir: &TargetDir) -> bool {
+        let Ok(stat) = dir.stat() else { return false };
+        let History { interrupted, began, .. } = self.cx.history(at.target);
+        let since = |began: Time| stat.btime.is_some_and(|btime| btime >= began);
+        matches!(self.directories.mark_of(dir, &stat, None, || at.path()), Ok(Mark::Ours(Was::Created)))
+            || interrupted && began.is_some_and(since) && is_skeleton(dir)
     }
 
     fn make_ancestor(&self, at: TargetName<'_>) -> Option<Arc<DirNode>> {

@@ -95,7 +95,9 @@ impl Directories {
                 failed("another took the place of the new directory", Errno::STALE);
                 return None;
             }
-            if above.guard != Guard::Kept && new.wanted.owner.is_some() && !above.disk.bare {
+            // Nothing else tells a later run that a directory above `to` is not the user's.
+            let is_ancestor = !new.counted;
+            if (is_ancestor || above.guard != Guard::Kept) && new.wanted.owner.is_some() && !above.disk.bare {
                 unmarked = !self.mark_created(&opened, &at.path());
                 mark = if unmarked { Mark::None } else { Mark::Ours(Was::Created) };
             }

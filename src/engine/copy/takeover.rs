@@ -18,15 +18,15 @@ use super::evidence::SourceAccess;
 use super::node::DirNode;
 use super::precedence::{Judgement, Precedence, altered, found, gone};
 use super::source_proof::SourceProof;
-use crate::engine::compare::differences::{CheckedDir, differences, has_same_content, seen};
+use crate::engine::compare::differences::{CheckedDir, differences, has_same_content, seen, without_moved_times};
 use crate::engine::content::medium::ReadError;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, Standing, State};
-use crate::sys::effective_ids;
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
+use crate::sys::{effective_ids, file};
 use std::sync::Arc;
 
 /// Tells what is to be done with a name.
@@ -64,7 +64,7 @@ impl Takeover {
                 // The content of a linked inode is verified under one name, which may have been found bad.
                 let vouched = !row.alias
                     || entry.reader.and_then(|reader| self.cx.records.ask(reader.vouched_for(&row))).unwrap_or(false);
-                match (self.judge_finished(at, row, there.as_ref(), stat), there) {
+                match (self.judge_finished(entry, row, there.as_ref(), stat), there) {
                     (Recorded::As(row), Some(there)) if vouched => {
                         match self.proof.current(entry, stat, *row, access) {
                             Some(row) => Judgement::Finished(Box::new(row), there),
@@ -80,25 +80,28 @@ impl Takeover {
                 _ => Judgement::Copy(there),
             },
             None => match &there {
-                Some(there) => self.judge_unrecorded(at, there, stat),
+                Some(there) => self.judge_unrecorded(entry, there, stat),
                 None => Judgement::Copy(None),
             },
         }
     }
 
     /// Judges what a finished or damaged row speaks of.
-    fn judge_finished(&self, at: TargetName<'_>, row: Row, there: Option<&Stat>, source: &Stat) -> Recorded {
-        let node = at.above;
+    fn judge_finished(&self, entry: &Entry<'_>, row: Row, there: Option<&Stat>, source: &Stat) -> Recorded {
+        let (node, at) = (entry.node(), entry.at());
+        // A run that was cut off may have removed the empty directory to make way for another type.
+        let made_way =
+            row.kind() == Kind::Directory && source.kind != Kind::Directory && self.cx.history(node.target).interrupted;
         let Some(there) = there else {
             // What `--repair` found gone it has marked to be copied.
-            if row.state == State::Bad {
+            if row.state == State::Bad || made_way {
                 return Recorded::Replaceable;
             }
             self.cx.problem(node.target, gone(at.path()));
             return Recorded::Kept;
         };
-        let replaceable =
-            row.still_damaged(there, node.disk) || row.state == State::Bad && self.may_be_left(node, there, source);
+        let replaceable = row.still_damaged(there, node.disk)
+            || (row.state == State::Bad || made_way) && self.may_be_left(entry, there, source);
         if replaceable {
             return Recorded::Replaceable;
         }
@@ -141,7 +144,8 @@ impl Takeover {
                 return Recorded::Kept;
             }
         }
-        let found = differences(&checked, &path, name, &row, there);
+        let mut found = differences(&checked, &path, name, &row, there);
+        without_moved_times(&mut found, Standing::Touched, &row);
         // A run that was cut off had lifted its flags to replace it, or this one has by another name.
         let lifted = |p: &Problem| {
             let flags = row.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).each().map(|flag| flag.to_string());
@@ -162,11 +166,11 @@ impl Takeover {
     }
 
     /// Judges something that no run of this plan has recorded.
-    fn judge_unrecorded(&self, at: TargetName<'_>, there: &Stat, source: &Stat) -> Judgement {
-        let node = at.above;
-        let same = is_alike(there, source) && there.mtime == source.mtime;
+    fn judge_unrecorded(&self, entry: &Entry<'_>, there: &Stat, source: &Stat) -> Judgement {
+        let at = entry.at();
+        let same = is_alike(there, source) && there.mtime == source.mtime && leads_where_it_shall(entry, there);
         // An empty directory makes way; one with content is a problem of its own.
-        if same || there.kind == Kind::Directory || self.may_be_left(node, there, source) {
+        if same || there.kind == Kind::Directory || self.may_be_left(entry, there, source) {
             return Judgement::Copy(Some(*there));
         }
         if self.precedence.is_replaceable(at, there, Some(source)) {
@@ -179,16 +183,18 @@ impl Takeover {
             seen(there),
             seen(source)
         );
-        self.cx.problem(node.target, problem);
+        self.cx.problem(at.target, problem);
         Judgement::Kept
     }
 
     /// True for what the last run, which was cut off, may have left unrecorded: not finished, or
     /// finished, on a file system that may round times.
-    fn may_be_left(&self, node: &DirNode, there: &Stat, source: &Stat) -> bool {
+    fn may_be_left(&self, entry: &Entry<'_>, there: &Stat, source: &Stat) -> bool {
+        let node = entry.node();
         let close = there.mtime.sec.abs_diff(source.mtime.sec) <= 2;
         self.cx.history(node.target).interrupted
             && (is_alike(there, source) && close || is_leftover(there, source, node.disk.bare))
+            && leads_where_it_shall(entry, there)
     }
 }
 
@@ -225,6 +231,17 @@ fn is_takeover(row: &Row, there: &Stat, source: &Stat, node: &DirNode) -> bool {
         State::Partial | State::Replacing => Some(there.mtime) <= row.wanted.mtime.max(Some(source.mtime)),
         State::Open | State::Ancestor | State::Done | State::Bad => true,
     }
+}
+
+/// True unless a symlink stands there with another text than the source's: a symlink is made
+/// with its text, so none of ours ever had another.
+fn leads_where_it_shall(entry: &Entry<'_>, there: &Stat) -> bool {
+    if there.kind != Kind::Symlink {
+        return true;
+    }
+    let wanted = entry.dir.src.open_handle(entry.in_source()).and_then(file::read_link);
+    let found = entry.node().open().and_then(|target| target.read_link(entry.name));
+    matches!((wanted, found), (Ok(wanted), Ok(found)) if wanted == found)
 }
 
 /// True for the same type and size.

@@ -540,7 +540,10 @@ fn put_in_place(with: &Surroundings, replacing: Vec<Written>) -> Option<Vec<Writ
         let (Some(replace), Record::Row(row)) = (item.replace.take(), &mut item.record) else { continue };
         match replace.put_in_place(row) {
             Ok(()) => renamed.push(Written { bytes: 0, permit: None, ..item }),
-            Err(errno) => drop(with.problems.add(replace.failed(errno))),
+            Err(errno) => {
+                with.journal.not_replaced(row.dir, row.name.clone());
+                with.problems.add(replace.failed(errno));
+            }
         }
     }
     Some(renamed)

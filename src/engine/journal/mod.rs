@@ -159,6 +159,8 @@ impl Journal {
     pub fn open(location: Location, restart: bool) -> Result<Self, JournalError> {
         let dir = Arc::new(StateDir::make(&location.directory)?);
         let lock = lock::take(&dir, &location.lock(), &location.directory.join(location.lock()))?;
+        // What the older journal says of its last run is as true of what that left on the target.
+        let interrupted = restart && was_interrupted(&location);
         if restart {
             set_aside(&location, &dir)?;
         }
@@ -188,7 +190,13 @@ impl Journal {
         }
         let resumed = has_rows(&connection).map_err(wrap)?;
         let mut past = past(&connection, resumed).map_err(wrap)?;
-        past.restarted = !past.ended && location.was_set_aside_in(&dir)?;
+        let aside = location.was_set_aside_in(&dir)?;
+        past.restarted = !past.ended && aside;
+        past.interrupted |= interrupted;
+        if aside {
+            // Runs that the older journal knew had written before.
+            past.began = None;
+        }
         Ok(Self { location, held: Held::new(&dir), access: Access::Write, resumed, past, _lock: Some(lock) })
     }
 
@@ -367,6 +375,12 @@ fn create(connection: &Connection) -> Result<(), rusqlite::Error> {
         schema::VERSION,
         schema::CREATE
     ))
+}
+
+/// Whether the last run that a journal knows was stopped or killed; no for one that cannot be read.
+fn was_interrupted(location: &Location) -> bool {
+    let Ok(Some((connection, _held))) = location.open_read_only() else { return false };
+    has_rows(&connection).and_then(|resumed| past(&connection, resumed)).is_ok_and(|past| past.interrupted)
 }
 
 /// Keeps the old database beside the new one: `--restart` loses nothing.

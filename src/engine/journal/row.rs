@@ -224,7 +224,7 @@ impl Row {
             && (lost(Unpreserved::Mtime) || self.wanted.mtime.is_none_or(|t| t == stat.mtime))
             && (lost(Unpreserved::Mode) || stat.kind == Kind::Symlink || self.wanted.mode == stat.mode)
             && (lost(Unpreserved::Owner) || self.wanted.owner.is_none_or(|o| o == (stat.uid, stat.gid)))
-            && (self.dst_ctime == stat.ctime || self.nlink > 1 && self.verified.is_none())
+            && (self.dst_ctime == stat.ctime || self.nlink > 1 && self.verified.is_none() && self.state != State::Bad)
     }
 
     /// True when nothing at all has happened to the inode since the row was written: what it

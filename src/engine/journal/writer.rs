@@ -3,7 +3,7 @@
 use super::connect::Held;
 use super::epoch::Durable;
 use super::error::{errno_of, trouble_words, unwritable};
-use super::row::{Chunk, Record, Row, State};
+use super::row::{Chunk, Record, Row, Standing, State};
 use super::schema::COLUMNS;
 use super::{Journal, JournalError};
 use crate::base::path::RelPath;
@@ -44,6 +44,7 @@ enum Message {
     Verified { at: i64, seen: Vec<Seen> },
     Bad(Vec<Seen>),
     Replacing(Vec<Row>),
+    NotReplaced { dir: i64, name: Vec<u8> },
     Fixed(Vec<Fixed>),
     BadChunks { dir: i64, name: Vec<u8>, indices: Vec<u64> },
     Meta(&'static str, String),
@@ -98,10 +99,12 @@ pub struct Fixed {
 }
 
 impl Fixed {
-    /// `row`, whose inode looks like `now`.
+    /// `row`, whose inode looked like `before` and looks like `now`. The ctime of one that
+    /// somebody had changed stays the recorded one: it is all that tells of the change.
     #[must_use]
-    pub fn new(row: &Row, now: &Stat) -> Self {
-        let seen = Seen { dir: row.dir, name: row.name.clone(), ino: now.ino, ctime: now.ctime };
+    pub fn new(row: &Row, before: Standing, now: &Stat) -> Self {
+        let ctime = if before == Standing::AsRecorded { now.ctime } else { row.dst_ctime };
+        let seen = Seen { dir: row.dir, name: row.name.clone(), ino: now.ino, ctime };
         Self { seen, owner: (now.uid, now.gid), mode: now.mode }
     }
 }
@@ -261,6 +264,11 @@ impl WriterHandle {
         self.send(Message::Bad(seen));
     }
 
+    /// What was to be renamed over `name` in the directory `dir` was not.
+    pub fn not_replaced(&self, dir: i64, name: Vec<u8>) {
+        self.send(Message::NotReplaced { dir, name });
+    }
+
     /// Records, on the medium, the rows of inodes that are about to be renamed over
     /// what earlier rows describe.
     ///
@@ -353,6 +361,7 @@ fn serve(connection: &mut Connection, receiver: &Receiver<Message>, log: &mut Lo
             Message::Bad(seen) => update(connection, "verified = NULL, state = 3", "state IN (1, 3)", &seen)?,
             Message::Fixed(all) => fixed(connection, &all)?,
             Message::Replacing(rows) => replacing(connection, rows)?,
+            Message::NotReplaced { dir, name } => not_replaced(connection, dir, &name)?,
             Message::BadChunks { dir, name, indices } => {
                 let transaction = connection.transaction()?;
                 for index in indices {
@@ -442,8 +451,16 @@ fn update(connection: &mut Connection, set: &str, states: &str, seen: &[Seen]) -
 /// leave rows that speak of other inodes.
 fn replacing(connection: &mut Connection, rows: Vec<Row>) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "synchronous", "full")?;
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS temp.replaced AS SELECT * FROM main.item WHERE 0; DELETE FROM temp.replaced",
+    )?;
     let transaction = connection.transaction()?;
     {
+        let mut keep = transaction
+            .prepare_cached("INSERT INTO temp.replaced SELECT * FROM main.item WHERE dir = ?1 AND name = ?2")?;
+        for row in &rows {
+            keep.execute((row.dir, &row.name))?;
+        }
         let mut statement = insertion(&transaction)?;
         for row in rows {
             insert(&mut statement, &Row { state: State::Replacing, ..row })?;
@@ -451,6 +468,19 @@ fn replacing(connection: &mut Connection, rows: Vec<Row>) -> Result<(), rusqlite
     }
     transaction.commit()?;
     connection.pragma_update(None, "synchronous", "normal")
+}
+
+/// The row of what stands there still comes back: the new one speaks of an inode that never got there.
+fn not_replaced(connection: &mut Connection, dir: i64, name: &[u8]) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    transaction.execute(
+        &format!("DELETE FROM item WHERE dir = ?1 AND name = ?2 AND state = {}", State::Replacing.number()),
+        (dir, name),
+    )?;
+    transaction.execute("DELETE FROM chunk WHERE dir = ?1 AND name = ?2", (dir, name))?;
+    transaction
+        .execute("INSERT OR IGNORE INTO item SELECT * FROM temp.replaced WHERE dir = ?1 AND name = ?2", (dir, name))?;
+    transaction.commit()
 }
 
 fn fixed(connection: &mut Connection, all: &[Fixed]) -> Result<(), rusqlite::Error> {

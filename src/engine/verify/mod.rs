@@ -345,7 +345,9 @@ impl Verifier {
         without_moved_times(&mut found, standing, recorded.unwrap_or(row));
         let look_inside = self.depth == Depth::Content && row.size == stat.size;
         let is_file = stat.kind == row.kind() && stat.kind == Kind::File;
-        if is_file && look_inside && !(row.alias && self.is_vouched_for(row)) {
+        // What was done to the inode since, by any of its names, only its content tells.
+        let vouched = row.alias && standing == Standing::AsRecorded && self.is_vouched_for(row);
+        if is_file && look_inside && !vouched {
             match self.content(subject, standing) {
                 Ok(problem) => found.extend(problem),
                 Err(ReadError::Stopped) => return Looked::Stopped,
