@@ -20,6 +20,7 @@ pub mod meta;
 pub mod preflight;
 pub mod report;
 pub mod run;
+mod selection;
 pub mod survey;
 pub mod tree;
 pub mod undeclared;

@@ -12,6 +12,7 @@ use crate::engine::events::unpreserved::{Disk, Unpreserved};
 use crate::engine::journal::{Proof, Row, SourceId, Standing, State};
 use crate::engine::mapping::explicit::{self, Explicit};
 use crate::engine::meta::{Rights, Wanted};
+use crate::engine::selection::Sink;
 use crate::engine::verify::Depth;
 use crate::sys::dir::{SourceDir, TargetDir};
 use crate::sys::root::Root;
@@ -237,13 +238,17 @@ impl Walk<'_> {
 
     /// True for a mount that was not to be entered; says so.
     pub(super) fn is_barred(&self, dir: &Dir, path: &RelPath, fd: impl AsFd, stat: &Stat) -> bool {
-        if !stat.mount_root || self.of.cross_mounts {
-            return false;
+        let barred = self.selection().bars(stat);
+        if barred {
+            self.report_mount(dir, path, fd, stat);
         }
+        barred
+    }
+
+    pub(super) fn report_mount(&self, dir: &Dir, path: &RelPath, fd: impl AsFd, stat: &Stat) {
         match not_entered(path.clone(), fd, stat, dir.dev) {
             NotEntered::Problem(problem) => self.verifier().problem(dir.target, problem),
             NotEntered::Note(note) => self.verifier().problems.note(note),
         }
-        true
     }
 }

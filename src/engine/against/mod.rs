@@ -8,10 +8,10 @@
 
 mod alike;
 mod expect;
+mod sink;
 
 use super::compare::differences::{CheckedDir, unreachable};
 use super::copy::parents::source_of_parent;
-use super::copy::reserved;
 use super::driver::Drivers;
 use super::events::counters::add;
 use super::events::kind::ProblemKind;
@@ -20,24 +20,24 @@ use super::events::stop::Reason;
 use super::groups::{Groups, Key};
 use super::journal::{self, Journal, JournalError, Row, State};
 use super::mapping::explicit::Explicit;
-use super::mapping::index::{EntryIndex, Index, Inner, Step, source_on_the_way};
+use super::mapping::index::{EntryIndex, Index, Step, source_on_the_way};
 use super::mapping::layout::DstNode;
 use super::mapping::model::{Entry, Presence};
 use super::mapping::{explicit, layout};
 use super::meta::{Keep, Wanted};
+use super::selection::Below;
 use super::tree::budget::FdBudget;
 use super::tree::node::{ENTRY, SourceNode, TargetNode};
-use super::tree::scheduler::{self, BATCH, Tasks, Visitor, Worker};
-use super::tree::temporary::is_temporary;
+use super::tree::scheduler::{self, BATCH, Tasks, Worker};
 use super::tree::walk::Means;
 use super::verify::extra::{ExtraNames, Listed};
 use super::verify::{Looked, Subject, Verifier};
 use super::volume::Volumes;
 use crate::base::path::{Name, RelPath};
 use crate::sys::Errno;
-use crate::sys::dir::{DirEntry, SourceDir, TargetDir, open_target, read_batches};
+use crate::sys::dir::{SourceDir, TargetDir, open_target, read_batches};
 use crate::sys::root::Root;
-use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::xattr::Holder;
 use alike::Alike;
 use expect::{Leaf, Seen};
@@ -104,14 +104,6 @@ impl Drop for Dir {
 struct Sides {
     src: Arc<SourceDir>,
     dst: Arc<TargetDir>,
-}
-
-/// What is remembered of a directory while it is read.
-struct Reading {
-    /// Names that are compared by themselves.
-    declared: HashSet<Name>,
-    /// All others.
-    known: HashSet<Name>,
 }
 
 impl Comparison<'_> {
@@ -300,56 +292,18 @@ impl<'a> Walk<'a> {
         Some(Sides { src, dst })
     }
 
-    /// Names in `dir` that are entries of their own, compared by themselves where they go, or
-    /// have to be directories on the way to such: the walk of `dir` leaves them out.
-    fn declared(&self, dir: &Dir) -> HashSet<Name> {
-        let Some(at) = dir.cursor else { return HashSet::new() };
-        let plan = &self.verifier().plan;
-        let left_out = |(name, child): (&Name, usize)| {
-            let enters = |stat: &Stat| {
-                (self.of.cross_mounts || !stat.mount_root) && !self.is_excluded(dir, name, Kind::Directory)
-            };
-            let inner = self.index.inner(plan, child, &dir.path.join(name), || dir.src.stat_at(name), enters);
-            match inner {
-                Inner::Way(below) | Inner::WayInPlaceOfEntry(below) | Inner::WayInPlaceOfSymlink(below) => {
-                    self.on_the_way(below, child, &dir.path, name);
-                }
-                Inner::Walked | Inner::Elsewhere | Inner::Entry(_) => {}
-            }
-            inner.is_left_out().then(|| name.clone())
-        };
-        self.index.children(at).filter_map(left_out).collect()
-    }
-
     /// Compares a directory that the walk does not enter, and those between it and the entries
     /// below, as a copier makes them.
-    fn on_the_way(&self, below: EntryIndex, at: usize, above: &RelPath, name: &Name) {
+    fn on_the_way(&self, Below { entry: (t, e), at }: Below, above: &RelPath, name: &Name) {
         let plan = &self.verifier().plan;
         let path = above.join(name);
-        let src = source_on_the_way(&plan.targets[below.0].entries[below.1], &path);
-        self.parent(below.0, &path, Some(&src));
+        let src = source_on_the_way(&plan.targets[t].entries[e], &path);
+        self.parent(t, &path, Some(&src));
         for (name, child, step) in self.index.steps(plan, at, &path) {
-            if let Step::Way(below) = step {
-                self.on_the_way(below, child, &path, name);
+            if let Step::Way(entry) = step {
+                self.on_the_way(Below { entry, at: child }, &path, name);
             }
         }
-    }
-
-    fn names(&self, dir: &Dir, names: Vec<(Name, Kind)>) {
-        let Some(sides) = self.sides(dir) else { return };
-        for (name, kind) in names {
-            if self.verifier().stop.is_set() {
-                return;
-            }
-            if !self.is_excluded(dir, &name, kind) && !is_temporary(&name) {
-                self.leaf(&Leaf { dir, sides: &sides, name: &name, own: Explicit::default() }, kind);
-            }
-        }
-    }
-
-    fn is_excluded(&self, dir: &Dir, name: &Name, kind: Kind) -> bool {
-        let target = &self.verifier().plan.targets[dir.target as usize];
-        !target.excluded.is_empty() && target.excludes(&dir.path.join(name), kind)
     }
 
     fn extra(&self, dir: &Dir, dst: &TargetDir, known: &HashSet<Name>) {
@@ -431,102 +385,5 @@ impl<'a> Walk<'a> {
             verifier.journal.bad(vec![seen]);
         }
         found.into_iter().for_each(|problem| verifier.problem(row.target, problem));
-    }
-}
-
-impl Visitor for Walk<'_> {
-    type Dir = Dir;
-    type Handle = SourceDir;
-    type Reading = Reading;
-
-    fn tasks(&self) -> &Tasks {
-        &self.tasks
-    }
-
-    fn is_stopped(&self) -> bool {
-        self.verifier().stop.is_set()
-    }
-
-    fn open(&self, dir: &Dir) -> Result<Arc<SourceDir>, Errno> {
-        dir.src.open()
-    }
-
-    fn enter<'s>(&'s self, _: Worker<'_, 's>, above: &Arc<Dir>, name: &Name) -> Option<Arc<Dir>> {
-        if self.is_stopped() || self.is_excluded(above, name, Kind::Directory) {
-            return None;
-        }
-        let sides = self.sides(above)?;
-        let path = above.path.join(name);
-        let (src, stat) = match sides.src.open_dir(name).and_then(|src| src.stat().map(|stat| (src, stat))) {
-            Ok(opened) => opened,
-            Err(errno) => {
-                self.unreadable(above.target, path, "open the directory", errno);
-                return None;
-            }
-        };
-        if self.is_barred(above, &path, &src, &stat) {
-            return None;
-        }
-        // The journal is no copy of what the backup has under its name.
-        let there = sides.dst.stat_at(name).ok().map(|there| (there.dev, there.ino));
-        if there.is_some() && there == self.verifier().state {
-            self.verifier().problem(above.target, reserved(path));
-            return None;
-        }
-        let seen = Seen {
-            name,
-            path: &path,
-            target: above.target,
-            dir: above.id,
-            share: above.share,
-            stat: &stat,
-            holder: Holder::file(&src),
-            near: None,
-            own: Explicit::default(),
-        };
-        let id = self.directory(&seen, &above.path, &sides.dst);
-        // Where there is no such directory, that is reported already.
-        let (dst, there) = sides.dst.open_dir(name).and_then(|dst| dst.stat().map(|stat| (dst, stat))).ok()?;
-        Some(Arc::new(Dir {
-            src: SourceNode::below(&above.src, name, src, &stat),
-            dst: TargetNode::below(&above.dst, name, dst, &there),
-            path,
-            target: above.target,
-            id,
-            cursor: above.cursor.and_then(|at| self.index.child(at, name)),
-            share: above.share,
-            dev: stat.dev,
-        }))
-    }
-
-    fn pre_visit<'s>(&'s self, _: Worker<'_, 's>, dir: &Arc<Dir>) -> Reading {
-        Reading { declared: self.declared(dir), known: HashSet::new() }
-    }
-
-    fn sort(&self, dir: &Dir, reading: &mut Reading, entry: &DirEntry) -> Option<Kind> {
-        if reading.declared.contains(&entry.name) {
-            return None;
-        }
-        reading.known.insert(entry.name.clone());
-        let kind = entry.kind.map_or_else(|| dir.src.stat_at(&entry.name).map(|stat| stat.kind), Ok);
-        let failed = |errno| self.unreadable(dir.target, dir.path.join(&entry.name), "look at", errno);
-        kind.map_err(failed).ok()
-    }
-
-    fn leaves<'s>(&'s self, _: Worker<'_, 's>, dir: &Arc<Dir>, names: Vec<(Name, Kind)>) {
-        self.names(dir, names);
-    }
-
-    /// Looks for names that the backup does not have.
-    fn was_read(&self, dir: &Dir, reading: Reading, result: Result<(), Errno>) {
-        match result {
-            Ok(()) if self.is_stopped() => {}
-            Ok(()) => {
-                if let Ok(dst) = dir.dst.open() {
-                    self.extra(dir, &dst, &reading.known);
-                }
-            }
-            Err(errno) => self.unreadable(dir.target, dir.path.clone(), "read the directory", errno),
-        }
     }
 }

@@ -4,49 +4,40 @@
 use super::engine::Engine;
 use super::entry::TargetName;
 use super::node::DirNode;
-use super::open_dir::OpenDir;
 use crate::base::path::Name;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
-use crate::engine::mapping::index::{EntryIndex, Inner, Step, source_on_the_way};
+use crate::engine::mapping::index::{Inner, Step, source_on_the_way};
+use crate::engine::selection::Below;
 use crate::engine::tree::scheduler::Worker;
-use crate::sys::stat::{Kind, Stat};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Engine {
-    /// Starts the entries of the plan in `dir`, and those below it behind what the walk does
-    /// not enter: a pattern, a symlink, a mount. Gives the names that the walk leaves out.
-    pub(super) fn copy_declared<'s>(&'s self, worker: Worker<'_, 's>, dir: &Arc<OpenDir>) -> BTreeSet<Name> {
-        let mut left_out = BTreeSet::new();
-        let Some(at) = dir.position.cursor else { return left_out };
-        let here = dir.node.path();
-        for (name, child) in self.index.children(at) {
-            let enters =
-                |stat: &Stat| !self.source.is_barred(stat) && !self.rules.would_exclude(dir, name, Kind::Directory);
-            let looked = || dir.src.stat_at(name);
-            let inner = self.index.inner(&self.cx.plan, child, &here.join(name), looked, enters);
-            if inner.is_left_out() {
-                left_out.insert(name.clone());
+    /// Starts the entries of the plan at or below `name`, whose node is `at`: one that has its
+    /// place here, or those behind what the walk does not enter.
+    pub(super) fn copy_inner<'s>(
+        &'s self,
+        worker: Worker<'_, 's>,
+        inner: Inner,
+        at: usize,
+        (above, name): (&Arc<DirNode>, &Name),
+    ) {
+        match inner {
+            Inner::Walked | Inner::Elsewhere => {}
+            Inner::Entry(entry) => self.copy_entry(worker, entry, above, name),
+            Inner::Way(entry) | Inner::WayInPlaceOfEntry(entry) => {
+                self.copy_on_the_way(worker, Below { entry, at }, above, name);
             }
-            match inner {
-                Inner::Walked | Inner::Elsewhere => {}
-                Inner::Entry(entry) => self.copy_entry(worker, entry, &dir.node, name),
-                Inner::Way(entry) | Inner::WayInPlaceOfEntry(entry) => {
-                    self.copy_on_the_way(worker, Below { entry, at: child }, &dir.node, name);
-                }
-                Inner::WayInPlaceOfSymlink(entry) => {
-                    self.cx.problems.note(format!(
-                        "{}: a symlink in the backup; it becomes a directory, because the plan declares {}",
-                        here.join(name),
-                        self.cx.plan.targets[entry.0].entries[entry.1].dst
-                    ));
-                    self.copy_on_the_way(worker, Below { entry, at: child }, &dir.node, name);
-                }
+            Inner::WayInPlaceOfSymlink(entry) => {
+                self.cx.problems.note(format!(
+                    "{}: a symlink in the backup; it becomes a directory, because the plan declares {}",
+                    above.path().join(name),
+                    self.cx.plan.targets[entry.0].entries[entry.1].dst
+                ));
+                self.copy_on_the_way(worker, Below { entry, at }, above, name);
             }
         }
-        left_out
     }
 
     /// Makes the directory `name`, which the walk does not enter, and what lies between it and
@@ -88,13 +79,4 @@ impl Engine {
             }
         }
     }
-}
-
-/// What the plan declares below a name.
-#[derive(Clone, Copy)]
-pub(super) struct Below {
-    /// An entry there.
-    pub(super) entry: EntryIndex,
-    /// The name's node in the tree of sources.
-    pub(super) at: usize,
 }

@@ -1,7 +1,6 @@
 //! From the root down to the entries: directories on the way, their parents'
 //! metadata, and the start of each entry's walk.
 
-use super::declared::Below;
 use super::dir::Subtree;
 use super::dir_metadata::PostVisit;
 use super::engine::Engine;
@@ -24,6 +23,7 @@ use crate::engine::mapping::layout::DstNode;
 use crate::engine::mapping::model::{Attrs, Target};
 use crate::engine::meta::Wanted;
 use crate::engine::meta::mark::{Mark, Was};
+use crate::engine::selection::Below;
 use crate::engine::tree::node::{ENTRY, SourceNode};
 use crate::engine::tree::scheduler::{self, Worker};
 use crate::sys::dir::{SourceDir, TargetDir, open_target};

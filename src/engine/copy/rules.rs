@@ -3,13 +3,11 @@
 use super::context::Context;
 use super::entry::Entry;
 use super::node::DirNode;
-use super::open_dir::OpenDir;
 use crate::base::path::Name;
-use crate::engine::events::counters::add;
 use crate::engine::groups::Groups;
 use crate::engine::mapping::explicit::Explicit;
 use crate::engine::meta::Wanted;
-use crate::sys::stat::{Kind, Stat};
+use crate::sys::stat::Stat;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -27,22 +25,6 @@ impl Rules {
     pub(super) fn new(cx: &Arc<Context>, groups: Arc<Groups>) -> Self {
         let fixups_changed = cx.plan.fixups.iter().map(|_| AtomicBool::new(false)).collect();
         Self { cx: Arc::clone(cx), groups, fixups_changed }
-    }
-
-    /// True when a pattern leaves `name` out.
-    pub(super) fn would_exclude(&self, dir: &OpenDir, name: &Name, kind: Kind) -> bool {
-        let target = &self.cx.plan.targets[dir.node.target as usize];
-        // The path is put together only where it can matter.
-        !target.excluded.is_empty() && target.excludes(&dir.node.path().join(name), kind)
-    }
-
-    /// The same, and counts it.
-    pub(super) fn is_excluded(&self, dir: &OpenDir, name: &Name, kind: Kind) -> bool {
-        let excluded = self.would_exclude(dir, name, kind);
-        if excluded {
-            add(&self.cx.tally(dir.node.target).excluded, 1);
-        }
-        excluded
     }
 
     /// Puts what the plan says over `wanted`, which goes to `name` in `above`, so that

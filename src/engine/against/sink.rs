@@ -1,0 +1,110 @@
+//! What the comparison does with what the plan selects.
+
+use super::expect::{Leaf, Seen};
+use super::{Dir, Walk};
+use crate::base::path::{Name, RelPath};
+use crate::engine::copy::reserved;
+use crate::engine::mapping::explicit::Explicit;
+use crate::engine::mapping::index::Inner;
+use crate::engine::selection::{Below, Leaves, Position, Selected, Selection, Sink};
+use crate::engine::tree::node::{SourceNode, TargetNode};
+use crate::engine::tree::scheduler::Worker;
+use crate::sys::Errno;
+use crate::sys::dir::SourceDir;
+use crate::sys::stat::Stat;
+use crate::sys::xattr::Holder;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+impl Sink for Walk<'_> {
+    type Dir = Dir;
+    /// Names that the backup has.
+    type Seen = HashSet<Name>;
+
+    fn selection(&self) -> Selection<'_> {
+        let (tasks, index) = (&self.tasks, &self.index);
+        let (plan, stop) = (&*self.verifier().plan, &self.verifier().stop);
+        Selection { plan, index, tasks, stop, cross_mounts: self.of.cross_mounts }
+    }
+
+    fn position<'d>(&self, dir: &'d Dir) -> Position<'d> {
+        Position { src: &dir.src, cursor: dir.cursor, target: dir.target }
+    }
+
+    fn path(&self, dir: &Dir) -> RelPath {
+        dir.path.clone()
+    }
+
+    /// An entry is compared by itself, where it goes.
+    fn inner<'s>(&'s self, _: Worker<'_, 's>, inner: Inner, at: usize, (dir, name): (&Arc<Dir>, &Name)) {
+        match inner {
+            Inner::Way(entry) | Inner::WayInPlaceOfEntry(entry) | Inner::WayInPlaceOfSymlink(entry) => {
+                self.on_the_way(Below { entry, at }, &dir.path, name);
+            }
+            Inner::Walked | Inner::Elsewhere | Inner::Entry(_) => {}
+        }
+    }
+
+    fn leaves(&self, dir: &Arc<Dir>, names: Leaves<'_, Self>) {
+        let Some(sides) = self.sides(dir) else { return };
+        for (name, kind) in names {
+            self.leaf(&Leaf { dir, sides: &sides, name: &name, own: Explicit::default() }, kind);
+        }
+    }
+
+    fn subtree(&self, above: &Arc<Dir>, name: &Name, found: Selected) -> Option<Arc<Dir>> {
+        let Selected { src, stat, cursor } = found;
+        let there = above.dst.open().ok()?;
+        let path = above.path.join(name);
+        // The journal is no copy of what the backup has under its name.
+        let inode = there.stat_at(name).ok().map(|there| (there.dev, there.ino));
+        if inode.is_some() && inode == self.verifier().state {
+            self.verifier().problem(above.target, reserved(path));
+            return None;
+        }
+        let seen = Seen {
+            name,
+            path: &path,
+            target: above.target,
+            dir: above.id,
+            share: above.share,
+            stat: &stat,
+            holder: Holder::file(&src),
+            near: None,
+            own: Explicit::default(),
+        };
+        let id = self.directory(&seen, &above.path, &there);
+        // Where there is no such directory, that is reported already.
+        let (dst, there) = there.open_dir(name).and_then(|dst| dst.stat().map(|stat| (dst, stat))).ok()?;
+        Some(Arc::new(Dir {
+            src: SourceNode::below(&above.src, name, src, &stat),
+            dst: TargetNode::below(&above.dst, name, dst, &there),
+            path,
+            target: above.target,
+            id,
+            cursor,
+            share: above.share,
+            dev: stat.dev,
+        }))
+    }
+
+    fn mount(&self, dir: &Dir, name: &Name, (src, stat): (&SourceDir, &Stat)) {
+        self.report_mount(dir, &dir.path.join(name), src, stat);
+    }
+
+    fn failed(&self, dir: &Dir, name: Option<&Name>, (operation, errno): (&'static str, Errno)) {
+        let path = name.map_or_else(|| dir.path.clone(), |name| dir.path.join(name));
+        self.unreadable(dir.target, path, operation, errno);
+    }
+
+    fn saw(&self, seen: &mut HashSet<Name>, name: &Name) {
+        seen.insert(name.clone());
+    }
+
+    /// Looks for names that the backup does not have.
+    fn saw_all(&self, dir: &Dir, seen: HashSet<Name>) {
+        if let Ok(dst) = dir.dst.open() {
+            self.extra(dir, &dst, &seen);
+        }
+    }
+}

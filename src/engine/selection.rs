@@ -1,0 +1,237 @@
+//! The walk of the backup as the plan selects it. What a name is to the plan (its kind, a
+//! pattern's, a mount, an entry of its own, a reserved name) is decided here alone, for two
+//! sinks: the copier writes what it is given, the comparison holds it against the target.
+
+use super::events::stop::Stop;
+use super::mapping::index::{EntryIndex, Index, Inner, Meets};
+use super::mapping::model::Mapping;
+use super::tree::node::SourceNode;
+use super::tree::scheduler::{Tasks, Visitor, Worker};
+use super::tree::temporary::is_temporary;
+use crate::base::path::{Name, RelPath};
+use crate::sys::Errno;
+use crate::sys::dir::{DirEntry, SourceDir};
+use crate::sys::stat::{Kind, Stat};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What a walk knows of the plan.
+#[derive(Clone, Copy)]
+pub(crate) struct Selection<'a> {
+    pub(crate) plan: &'a Mapping,
+    pub(crate) index: &'a Index,
+    pub(crate) tasks: &'a Tasks,
+    pub(crate) stop: &'a Stop,
+    pub(crate) cross_mounts: bool,
+}
+
+impl Selection<'_> {
+    /// True for the root of a mount that is not to be entered.
+    pub(crate) const fn bars(&self, stat: &Stat) -> bool {
+        stat.mount_root && !self.cross_mounts
+    }
+}
+
+/// Where in the plan a directory is.
+#[derive(Clone, Copy)]
+pub(crate) struct Position<'d> {
+    pub(crate) src: &'d Arc<SourceNode>,
+    /// Its node in the plan's tree of sources; `None` off every entry's path.
+    pub(crate) cursor: Option<usize>,
+    /// The target of the plan that it counts for.
+    pub(crate) target: u32,
+}
+
+/// What the plan declares below a name.
+#[derive(Clone, Copy)]
+pub(crate) struct Below {
+    /// An entry there.
+    pub(crate) entry: EntryIndex,
+    /// The name's node in the tree of sources.
+    pub(crate) at: usize,
+}
+
+/// A directory of the backup that is a part of what is walked.
+pub(crate) struct Selected {
+    pub(crate) src: SourceDir,
+    pub(crate) stat: Stat,
+    pub(crate) cursor: Option<usize>,
+}
+
+/// What is done with what the plan selects.
+pub(crate) trait Sink: Sync {
+    /// A directory of the backup and its place on the target.
+    type Dir: Send + Sync;
+    /// What is remembered of the names of a directory.
+    type Seen: Default;
+
+    fn selection(&self) -> Selection<'_>;
+    fn position<'d>(&self, dir: &'d Self::Dir) -> Position<'d>;
+    /// The place of a directory, below the root.
+    fn path(&self, dir: &Self::Dir) -> RelPath;
+
+    /// What lies at or below `name` is not, or not alone, what the walk of the directory gives.
+    fn inner<'s>(&'s self, worker: Worker<'_, 's>, inner: Inner, at: usize, place: (&Arc<Self::Dir>, &Name));
+    /// A directory on the way to entries cannot be opened.
+    fn unopened<'s>(&'s self, _: Worker<'_, 's>, _: Below, _: (&Arc<Self::Dir>, &Name)) {}
+
+    /// Names that are not directories.
+    fn leaves(&self, dir: &Arc<Self::Dir>, names: Leaves<'_, Self>)
+    where
+        Self: Sized;
+    /// A directory; comes back when it is to be entered, held once.
+    fn subtree(&self, above: &Arc<Self::Dir>, name: &Name, found: Selected) -> Option<Arc<Self::Dir>>;
+
+    /// A pattern leaves a name out.
+    fn excluded(&self, _: &Self::Dir) {}
+    /// The name is one of those that unfinished copies have.
+    fn reserved(&self, _: &Self::Dir, _: &Name) {}
+    /// A mount that is not to be entered.
+    fn mount(&self, dir: &Self::Dir, name: &Name, opened: (&SourceDir, &Stat));
+    /// The directory, or `name` in it, could not be read.
+    fn failed(&self, dir: &Self::Dir, name: Option<&Name>, what: (&'static str, Errno));
+
+    /// A name of the directory that is no entry of its own.
+    fn saw(&self, _: &mut Self::Seen, _: &Name) {}
+    /// All names of the directory were seen.
+    fn saw_all(&self, _: &Self::Dir, _: Self::Seen) {}
+
+    /// As [`Visitor::hold`].
+    fn hold(&self, _: &Self::Dir) {}
+    /// As [`Visitor::let_go`].
+    fn let_go(&self, _: &Arc<Self::Dir>) {}
+}
+
+/// Those of a task's names that the plan selects, as long as the run goes on.
+pub(crate) struct Leaves<'a, S: Sink> {
+    sink: &'a S,
+    dir: &'a S::Dir,
+    names: std::vec::IntoIter<(Name, Kind)>,
+}
+
+impl<S: Sink> Iterator for Leaves<'_, S> {
+    type Item = (Name, Kind);
+
+    fn next(&mut self) -> Option<(Name, Kind)> {
+        for (name, kind) in self.names.by_ref() {
+            if self.sink.selection().stop.is_set() {
+                return None;
+            }
+            if is_excluded(self.sink, self.dir, &name, kind) {
+                self.sink.excluded(self.dir);
+            } else if is_temporary(&name) {
+                self.sink.reserved(self.dir, &name);
+            } else {
+                return Some((name, kind));
+            }
+        }
+        None
+    }
+}
+
+/// True when a pattern leaves `name` out.
+fn is_excluded<S: Sink>(sink: &S, dir: &S::Dir, name: &Name, kind: Kind) -> bool {
+    let target = &sink.selection().plan.targets[sink.position(dir).target as usize];
+    // The path is put together only where it can matter.
+    !target.excluded.is_empty() && target.excludes(&sink.path(dir).join(name), kind)
+}
+
+impl<S: Sink> Visitor for S {
+    type Dir = S::Dir;
+    type Handle = SourceDir;
+    /// Names that the walk leaves out, and what the sink remembers of the others.
+    type Reading = (BTreeSet<Name>, S::Seen);
+
+    fn tasks(&self) -> &Tasks {
+        self.selection().tasks
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.selection().stop.is_set()
+    }
+
+    fn open(&self, dir: &S::Dir) -> Result<Arc<SourceDir>, Errno> {
+        self.position(dir).src.open()
+    }
+
+    fn enter<'s>(&'s self, worker: Worker<'_, 's>, above: &Arc<S::Dir>, name: &Name) -> Option<Arc<S::Dir>> {
+        let selection = self.selection();
+        if selection.stop.is_set() {
+            return None;
+        }
+        if is_excluded(self, above, name, Kind::Directory) {
+            self.excluded(above);
+            return None;
+        }
+        let Position { src, cursor, .. } = self.position(above);
+        let cursor = cursor.and_then(|at| selection.index.child(at, name));
+        match src.open_dir(name).and_then(|src| src.stat().map(|stat| (src, stat))) {
+            Ok((src, stat)) if selection.bars(&stat) => {
+                self.mount(above, name, (&src, &stat));
+                None
+            }
+            Ok((src, stat)) => self.subtree(above, name, Selected { src, stat, cursor }),
+            Err(errno) => {
+                self.failed(above, Some(name), ("open the directory", errno));
+                // Its own names may be out of reach, and not what the plan declares below them.
+                if let Some(at) = cursor
+                    && let Meets::OnTheWay(entry) =
+                        selection.index.meets(selection.plan, at, &self.path(above).join(name))
+                {
+                    self.unopened(worker, Below { entry, at }, (above, name));
+                }
+                None
+            }
+        }
+    }
+
+    fn pre_visit<'s>(&'s self, worker: Worker<'_, 's>, dir: &Arc<S::Dir>) -> Self::Reading {
+        let (mut left_out, Selection { plan, index, .. }) = (BTreeSet::new(), self.selection());
+        let Position { src, cursor, .. } = self.position(dir);
+        if let Some(at) = cursor {
+            let here = self.path(dir);
+            for (name, child) in index.children(at) {
+                let enters =
+                    |stat: &Stat| !self.selection().bars(stat) && !is_excluded(self, dir, name, Kind::Directory);
+                let inner = index.inner(plan, child, &here.join(name), || src.stat_at(name), enters);
+                if inner.is_left_out() {
+                    left_out.insert(name.clone());
+                }
+                if inner != Inner::Walked {
+                    self.inner(worker, inner, child, (dir, name));
+                }
+            }
+        }
+        (left_out, S::Seen::default())
+    }
+
+    fn sort(&self, dir: &S::Dir, (left_out, seen): &mut Self::Reading, entry: &DirEntry) -> Option<Kind> {
+        if left_out.contains(&entry.name) {
+            return None;
+        }
+        self.saw(seen, &entry.name);
+        let looked = || self.position(dir).src.stat_at(&entry.name).map(|stat| stat.kind);
+        let kind = entry.kind.map_or_else(looked, Ok);
+        kind.map_err(|errno| self.failed(dir, Some(&entry.name), ("look at", errno))).ok()
+    }
+
+    fn leaves<'s>(&'s self, _: Worker<'_, 's>, dir: &Arc<S::Dir>, names: Vec<(Name, Kind)>) {
+        Sink::leaves(self, dir, Leaves { sink: self, dir, names: names.into_iter() });
+    }
+
+    fn was_read(&self, dir: &S::Dir, (_, seen): Self::Reading, result: Result<(), Errno>) {
+        match result {
+            Ok(()) if self.is_stopped() => {}
+            Ok(()) => self.saw_all(dir, seen),
+            Err(errno) => self.failed(dir, None, ("read the directory", errno)),
+        }
+    }
+
+    fn hold(&self, dir: &S::Dir) {
+        Sink::hold(self, dir);
+    }
+
+    fn let_go(&self, dir: &Arc<S::Dir>) {
+        Sink::let_go(self, dir);
+    }
+}
