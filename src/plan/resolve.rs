@@ -146,7 +146,6 @@ impl Plan {
         let asked = self.targets.iter().flat_map(|t| t.entries.iter().map(move |e| asked(t, e))).collect();
         Ok(Mapping {
             name: self.name,
-            file: self.file,
             source: path,
             root,
             targets,

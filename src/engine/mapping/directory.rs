@@ -63,7 +63,6 @@ impl Mapping {
         };
         Ok(Self {
             name: name.to_string(),
-            file: Default::default(),
             source: from,
             root: root.to_path_buf(),
             targets: vec![target],

@@ -1,4 +1,5 @@
-//! The plan with names turned into numbers and globs into paths.
+//! What goes where: a plan with its names turned into numbers and its globs into paths, or
+//! what a caller of the library made without one.
 
 pub use super::ids::{Drift, IdConflict, IdKind};
 use super::mode::Mode;
@@ -10,14 +11,12 @@ use ignore::gitignore::Gitignore;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// A plan that names no user, no glob and no default any more.
+/// Names no user, no glob and no default any more.
 #[derive(Debug)]
 pub struct Mapping {
     /// Names the state; also the stem of the journal's file. ASCII letters,
     /// digits, `.`, `_` and `-` only, and it does not start with a dot.
     pub name: String,
-    /// The plan file as the user gave it, for the command that resumes.
-    pub file: PathBuf,
     /// The backup tree.
     pub source: PathBuf,
     /// What stands before every destination.

@@ -16,6 +16,7 @@ use crate::sys::stat::{Stat, stat_fd};
 use crate::sys::{Errno, file, filesystem, leads_nowhere, mounts};
 use rustix::fs::OFlags;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// Whether the system below the root runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +36,20 @@ pub(super) enum Numbers {
     UnpreservedSet,
 }
 
+/// What the plan file says beyond what it resolves to.
+pub(super) struct PlanFile {
+    /// As the user gave it, for the commands that bring something back.
+    pub(super) path: PathBuf,
+    pub(super) names: Vec<PlanName>,
+    pub(super) numbers: Numbers,
+}
+
 /// Shared by all checks, read only.
 pub(super) struct Context {
     pub(super) root: Root,
     pub(super) plan: Mapping,
     index: Index,
-    pub(super) names: Vec<PlanName>,
-    pub(super) numbers: Numbers,
+    pub(super) file: PlanFile,
     pub(super) booted: Booted,
     /// An error where `/proc` is not mounted.
     pub(super) mounts: Result<Vec<Mount>, Errno>,
@@ -67,13 +75,12 @@ pub(super) fn rel(text: &str) -> RelPath {
 }
 
 impl Context {
-    pub(super) fn new(plan: Mapping, names: Vec<PlanName>, numbers: Numbers, booted: Booted, root: Root) -> Self {
+    pub(super) fn new(plan: Mapping, file: PlanFile, booted: Booted, root: Root) -> Self {
         let mut context = Self {
             root,
             index: Index::new(&plan),
             plan,
-            names,
-            numbers,
+            file,
             booted,
             mounts: mounts::table(),
             ids: IdFiles::default(),
@@ -168,7 +175,7 @@ impl Context {
 
     /// The command that runs the plan on this root.
     pub(super) fn run_plan(&self, options: &str) -> String {
-        let words = [&self.plan.file, &self.plan.root].map(|path| shell::word(path.as_os_str().as_bytes()));
+        let words = [&self.file.path, &self.plan.root].map(|path| shell::word(path.as_os_str().as_bytes()));
         format!("persistcp --plan {} --root {}{options}", words[0], words[1])
     }
 
@@ -186,7 +193,7 @@ impl Context {
 
     /// The number of a user or group on the new system.
     pub(super) fn number(&self, kind: crate::engine::mapping::model::IdKind, name: &str) -> Option<u32> {
-        let own = self.names.iter().find(|n| n.kind == kind && n.name == name).and_then(|n| n.number);
+        let own = self.file.names.iter().find(|n| n.kind == kind && n.name == name).and_then(|n| n.number);
         own.or_else(|| self.ids.number(kind, name))
     }
 }

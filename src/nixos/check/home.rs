@@ -63,7 +63,10 @@ fn home(context: &Context, target: &Target, live: RelPath, stored: RelPath, entr
     let mut home = Home { user, live, stored, uid: None, gid: None, mode: 0o700, entries: vec![entry.dst.clone()] };
     home.uid = if home.live == rel("root") { Some(0) } else { context.number(IdKind::User, &home.user) };
     // Root as the owner of new parents in a home is what a plan has that says nothing.
-    if target.from.strip_prefix(&home.live).is_some() && target.parents.uid != 0 && context.numbers == Numbers::Known {
+    if target.from.strip_prefix(&home.live).is_some()
+        && target.parents.uid != 0
+        && context.file.numbers == Numbers::Known
+    {
         (home.uid, home.gid) = (Some(target.parents.uid), Some(target.parents.gid));
     }
     for fixup in context.plan.fixups.iter().filter(|f| f.path == home.stored) {

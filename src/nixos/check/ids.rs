@@ -74,7 +74,7 @@ fn is_list(bytes: &[u8]) -> bool {
 fn names(context: &Context) -> Vec<Row> {
     const ID: &str = "id-name";
     let mut rows = Vec::new();
-    for wanted in &context.names {
+    for wanted in &context.file.names {
         let word = wanted.kind.word();
         let (id, map, key) = match wanted.kind {
             IdKind::User => ("uid", "uid-map", "users.users"),
@@ -101,7 +101,7 @@ fn names(context: &Context) -> Vec<Row> {
                     format!("{word} {name} is not in the map: the new system may give it another number than {plan}");
                 Row::warn(ID, &path, why).advise(format!("set {key}.{name}.{id} = {plan}"))
             }
-            (None, None) if context.numbers == Numbers::Known => {
+            (None, None) if context.file.numbers == Numbers::Known => {
                 let why =
                     format!("{word} {name} is not in the map: only what is absent needs it, or the backup knows it");
                 Row::skip(ID, &path, why)
@@ -161,7 +161,7 @@ fn id_conflicts(context: &Context) -> Vec<Row> {
 fn is_known(context: &Context, kind: IdKind, id: u32) -> bool {
     // systemd gives these to services for as long as they run.
     let dynamic = (61_184..=65_519).contains(&id);
-    let by_plan = context.names.iter().any(|name| name.kind == kind && name.number == Some(id));
+    let by_plan = context.file.names.iter().any(|name| name.kind == kind && name.number == Some(id));
     // What a damaged map held nobody knows.
     id == 0
         || dynamic

@@ -38,7 +38,7 @@ use crate::engine::report::Outcome;
 use crate::plan::{Backup, Overrides, Plan, ResolveError};
 use crate::sys::root::Root;
 use crate::sys::{Errno, errno_words};
-use context::{Context, Numbers};
+use context::{Context, Numbers, PlanFile};
 use std::path::{Path, PathBuf};
 
 /// The table.
@@ -125,7 +125,8 @@ pub fn look(file: &Path, overrides: &Overrides, booted: Option<Booted>) -> Resul
         None if is_own(&root).map_err(cannot)? => Booted::Yes,
         None => Booted::No,
     };
-    Ok(table(Context::new(plan, names, numbers, booted, root)))
+    let file = PlanFile { path: file.to_path_buf(), names, numbers };
+    Ok(table(Context::new(plan, file, booted, root)))
 }
 
 /// True when the root is that of this process.

@@ -42,7 +42,6 @@ fn target(excluded: Gitignore, entries: Vec<Entry>) -> Target {
 fn mapping(targets: Vec<Target>) -> Mapping {
     Mapping {
         name: "plan".into(),
-        file: PathBuf::new(),
         source: PathBuf::new(),
         root: PathBuf::new(),
         targets,
