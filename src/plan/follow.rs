@@ -1,5 +1,5 @@
 //! Symlinks at an entry of the plan and on the way to it: what becomes of them is decided
-//! here, once, and carried in the [`Entry`](super::model::Entry).
+//! here, once, and carried in the [`Entry`](crate::engine::mapping::model::Entry).
 
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{EntryKind, Link, Presence};
