@@ -78,10 +78,10 @@ impl Walk<'_> {
             self.verifier().problem(target, missing_subvolume(path.clone()));
             wanted.mtime = None;
         }
-        wanted.override_with(explicit::of_path(&self.verifier().plan, path, wanted.kind));
+        wanted.override_with(explicit::of_path(&self.verifier().run.mapping, path, wanted.kind));
         wanted.override_with(self.of.groups.say(stat, seen.share));
         if wanted.rights.taken {
-            self.verifier().problems.note_each(Rights::WORDS, path.clone());
+            self.verifier().run.problems.note_each(Rights::WORDS, path.clone());
         }
         let recorded = self.recorded(seen.dir, name);
         if let Some(row) = &recorded {
@@ -209,7 +209,7 @@ impl Walk<'_> {
         let same_size = sides.dst.stat_at(name).is_ok_and(|there| there.size == stat.size);
         if self.verifier().depth == Depth::Content && !row.alias && same_size {
             let driver = self.drivers.of(stat.dev, fd);
-            match reread::digest(fd.as_fd(), stat, driver.cached_pages(), &self.verifier().rate_limit) {
+            match reread::digest(fd.as_fd(), stat, driver.cached_pages(), &self.verifier().run.rate_limit) {
                 Ok(digest) => row.digest = digest,
                 Err(errno) => return self.unreadable(dir.target, path, "read the source", errno),
             }
@@ -248,7 +248,7 @@ impl Walk<'_> {
     pub(super) fn report_mount(&self, dir: &Dir, path: &RelPath, fd: impl AsFd, stat: &Stat) {
         match not_entered(path.clone(), fd, stat, dir.dev) {
             NotEntered::Problem(problem) => self.verifier().problem(dir.target, problem),
-            NotEntered::Note(note) => self.verifier().problems.note(note),
+            NotEntered::Note(note) => self.verifier().run.problems.note(note),
         }
     }
 }

@@ -110,7 +110,7 @@ impl Comparison<'_> {
     /// Compares every entry of the plan.
     pub fn run(&self, journal: &Journal) -> Result<(), JournalError> {
         let reader = self.verifier.prepare(journal)?;
-        let plan = &self.verifier.plan;
+        let plan = &self.verifier.run.mapping;
         let mut landings = HashSet::new();
         for entry in plan.targets.iter().flat_map(|t| &t.entries) {
             let mut at = Some(entry.dst.clone());
@@ -138,10 +138,10 @@ impl Comparison<'_> {
                 walk.entries(scope);
             }),
             Err(error) => {
-                self.verifier.stop.set(Reason::Fatal(error));
+                self.verifier.run.stop.set(Reason::Fatal(error));
             }
         }
-        walk.drivers.notes().into_iter().for_each(|note| self.verifier.problems.note(note));
+        walk.drivers.notes().into_iter().for_each(|note| self.verifier.run.problems.note(note));
         walk.alike.problems().into_iter().for_each(|(target, problem)| self.verifier.problem(target, problem));
         self.verifier.groups(&reader)
     }
@@ -174,11 +174,11 @@ impl<'a> Walk<'a> {
     fn parent(&self, target: usize, path: &RelPath, src: Option<&RelPath>) {
         let (Some(above), Some(name)) = (path.parent(), path.last()) else { return };
         let (above, name) = (&above, &name);
-        let plan = &self.verifier().plan.targets[target];
+        let plan = &self.verifier().run.mapping.targets[target];
         let target = u32::try_from(target).unwrap_or(u32::MAX);
         let owner = self.of.keep.owner.are_kept().then_some((plan.parents.uid, plan.parents.gid));
         let mut plain = Wanted::plain_directory(plan.parents.mode, owner);
-        let dst = match open_target(&self.verifier().plan.root, above) {
+        let dst = match open_target(&self.verifier().run.mapping.root, above) {
             Ok(dst) => dst,
             Err(errno) => return self.not_there(target, path, errno),
         };
@@ -189,7 +189,7 @@ impl<'a> Walk<'a> {
                 self.expected(&Seen { name, path, target, dir, share, stat: &stat, holder, near: None, own }, &dst)
             }
             Ok(None) => {
-                plain.override_with(explicit::of_path(&self.verifier().plan, path, Kind::Directory));
+                plain.override_with(explicit::of_path(&self.verifier().run.mapping, path, Kind::Directory));
                 // What an earlier run recorded of such a parent is all there is.
                 match self.recorded(self.id_of(above), name) {
                     Some(row) => {
@@ -205,7 +205,7 @@ impl<'a> Walk<'a> {
     }
 
     fn entries<'s>(&'s self, scope: &Scope<'s>) {
-        let plan = &self.verifier().plan;
+        let plan = &self.verifier().run.mapping;
         for (t, target) in plan.targets.iter().enumerate() {
             for (e, entry) in target.entries.iter().enumerate().filter(|(_, e)| e.presence == Presence::Present) {
                 scope.spawn(move |scope| self.entry(Worker::new(scope), (t, e), entry));
@@ -223,7 +223,7 @@ impl<'a> Walk<'a> {
             Err(errno) => return failed("open the entry", errno),
         };
         let own = entry.explicit();
-        let dst = match open_target(&self.verifier().plan.root, &above) {
+        let dst = match open_target(&self.verifier().run.mapping.root, &above) {
             Ok(dst) => dst,
             Err(errno) => return self.not_there(target, &entry.dst, errno),
         };
@@ -276,7 +276,7 @@ impl<'a> Walk<'a> {
     }
 
     fn on_target(&self, path: &RelPath, dir: TargetDir) -> Result<Arc<TargetNode>, Errno> {
-        TargetNode::top(&self.verifier().plan.root, path, dir, &self.target_budget)
+        TargetNode::top(&self.verifier().run.mapping.root, path, dir, &self.target_budget)
     }
 
     fn sides(&self, dir: &Dir) -> Option<Sides> {
@@ -295,7 +295,7 @@ impl<'a> Walk<'a> {
     /// Compares a directory that the walk does not enter, and those between it and the entries
     /// below, as a copier makes them.
     fn on_the_way(&self, Below { entry: (t, e), at }: Below, above: &RelPath, name: &Name) {
-        let plan = &self.verifier().plan;
+        let plan = &self.verifier().run.mapping;
         let path = above.join(name);
         let src = source_on_the_way(&plan.targets[t].entries[e], &path);
         self.parent(t, &path, Some(&src));
@@ -378,11 +378,11 @@ impl<'a> Walk<'a> {
             }
             Looked::LeftOut | Looked::Stopped => return,
         };
-        if let Some(tally) = verifier.counters.targets.get(row.target as usize) {
+        if let Some(tally) = verifier.run.counters.targets.get(row.target as usize) {
             add(&tally.verified, 1);
         }
         if let Some(seen) = seen {
-            verifier.journal.bad(vec![seen]);
+            verifier.run.writer.bad(vec![seen]);
         }
         found.into_iter().for_each(|problem| verifier.problem(row.target, problem));
     }

@@ -23,7 +23,7 @@ impl Sink for Walk<'_> {
 
     fn selection(&self) -> Selection<'_> {
         let (tasks, index) = (&self.tasks, &self.index);
-        let (plan, stop) = (&*self.verifier().plan, &self.verifier().stop);
+        let (plan, stop) = (&*self.verifier().run.mapping, &self.verifier().run.stop);
         Selection { plan, index, tasks, stop, cross_mounts: self.of.cross_mounts }
     }
 

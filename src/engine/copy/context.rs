@@ -5,13 +5,9 @@ use super::node::DirNode;
 use super::options::{History, Options};
 use super::records::Records;
 use crate::base::path::RelPath;
-use crate::engine::events::counters::Counters;
-use crate::engine::events::problem::Problems;
-use crate::engine::events::rate_limit::RateLimit;
-use crate::engine::events::stop::Stop;
+use crate::engine::context::RunContext;
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::epoch::{FileSystems, Submit};
-use crate::engine::mapping::model::Mapping;
 use crate::engine::meta::mark::Binding;
 use crate::engine::meta::{self, Wanted};
 use crate::sys::Errno;
@@ -22,16 +18,13 @@ use std::sync::Arc;
 
 /// Shared by all parts.
 pub(super) struct Context {
-    pub(super) plan: Arc<Mapping>,
+    /// What all stages of the run share.
+    pub(super) run: RunContext,
     pub(super) options: Options,
     pub(super) records: Records,
     /// Where finished entries go.
     pub(super) submit: Submit,
     pub(super) file_systems: Arc<FileSystems>,
-    pub(super) counters: Arc<Counters>,
-    pub(super) problems: Arc<Problems>,
-    pub(super) stop: Stop,
-    pub(super) rate_limit: RateLimit,
 }
 
 /// An inode with its metadata.
@@ -49,7 +42,7 @@ impl Context {
 
     /// What an inode at `path` is marked with.
     pub(super) fn binding(&self, path: &RelPath) -> Binding {
-        Binding::new(&self.plan.name, path)
+        Binding::new(&self.run.mapping.name, path)
     }
 
     /// The index and the abilities of the file system that holds `dir`.
@@ -61,7 +54,7 @@ impl Context {
 
     /// Opens a directory of the target by its path below the root, name by name.
     pub(super) fn open_target(&self, path: &RelPath) -> Result<TargetDir, Errno> {
-        crate::sys::dir::open_target(&self.plan.root, path)
+        crate::sys::dir::open_target(&self.run.mapping.root, path)
     }
 
     /// Gives its metadata to the directory of `node` itself or an entry in it, reports what it did

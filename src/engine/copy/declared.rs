@@ -30,10 +30,10 @@ impl Engine {
                 self.copy_on_the_way(worker, Below { entry, at }, above, name);
             }
             Inner::WayInPlaceOfSymlink(entry) => {
-                self.cx.problems.note(format!(
+                self.cx.run.problems.note(format!(
                     "{}: a symlink in the backup; it becomes a directory, because the plan declares {}",
                     above.path().join(name),
-                    self.cx.plan.targets[entry.0].entries[entry.1].dst
+                    self.cx.run.mapping.targets[entry.0].entries[entry.1].dst
                 ));
                 self.copy_on_the_way(worker, Below { entry, at }, above, name);
             }
@@ -50,10 +50,10 @@ impl Engine {
         name: &Name,
     ) {
         let path = above.path().join(name);
-        let source = source_on_the_way(&self.cx.plan.targets[t].entries[e], &path);
+        let source = source_on_the_way(&self.cx.run.mapping.targets[t].entries[e], &path);
         let target = u32::try_from(t).unwrap_or(u32::MAX);
         let Some(node) = self.parent(TargetName { above, name, target }, Some(&source)) else { return };
-        for (name, child, step) in self.index.steps(&self.cx.plan, at, &path) {
+        for (name, child, step) in self.index.steps(&self.cx.run.mapping, at, &path) {
             match step {
                 Step::Entry(entry) => self.copy_entry(worker, entry, &node, name),
                 Step::Way(entry) => self.copy_on_the_way(worker, Below { entry, at: child }, &node, name),
@@ -66,13 +66,14 @@ impl Engine {
     pub(super) fn report_unreached(&self) {
         let entries = self
             .cx
-            .plan
+            .run
+            .mapping
             .targets
             .iter()
             .enumerate()
             .flat_map(|(t, target)| target.entries.iter().enumerate().map(move |(e, entry)| (t, e, entry)));
         for (t, e, entry) in entries {
-            if self.nested[t][e] && !self.visited[t][e].load(Ordering::Relaxed) && !self.cx.stop.is_set() {
+            if self.nested[t][e] && !self.visited[t][e].load(Ordering::Relaxed) && !self.cx.run.stop.is_set() {
                 let message = "not copied: a directory above it could not be entered or made, as its own problem says";
                 let problem = Problem::new(entry.dst.clone(), ProblemKind::Io, message);
                 self.cx.problem(u32::try_from(t).unwrap_or(u32::MAX), problem);

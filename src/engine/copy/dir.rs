@@ -38,7 +38,7 @@ impl Sink for Engine {
     type Seen = ();
 
     fn selection(&self) -> Selection<'_> {
-        let (plan, stop) = (&*self.cx.plan, &self.cx.stop);
+        let (plan, stop) = (&*self.cx.run.mapping, &self.cx.run.stop);
         let cross_mounts = self.cx.options.cross_mounts;
         Selection { plan, index: &self.index, tasks: &self.tasks, stop, cross_mounts }
     }

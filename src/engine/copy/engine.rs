@@ -17,7 +17,6 @@ use super::source::SourceTree;
 use super::source_proof::SourceProof;
 use super::special::SpecialFiles;
 use super::takeover::Takeover;
-use crate::engine::context::RunContext;
 use crate::engine::driver::Drivers;
 use crate::engine::journal::JournalError;
 use crate::engine::mapping::index::Index;
@@ -47,28 +46,23 @@ pub struct Engine {
 impl Engine {
     /// Prepares a copy; nothing is read or written yet.
     pub fn new(parts: Parts) -> Result<Self, JournalError> {
-        let RunContext { mapping, journal, writer, counters, problems, stop, rate_limit } = parts.context;
-        let reader = journal.reader()?;
+        let run = parts.context;
+        let reader = run.journal.reader()?;
         let (last, recorded) = (reader.last_id()?, reader.volumes()?);
-        let state = journal.directory_id()?;
+        let state = run.journal.directory_id()?;
         let open = descriptors::share(parts.options.open_files, parts.options.threads);
         let cx = Arc::new(Context {
-            records: Records::new(journal, stop.clone()),
-            plan: mapping,
+            records: Records::new(&run),
+            run,
             options: parts.options,
             submit: parts.submit,
             file_systems: parts.file_systems,
-            counters,
-            problems,
-            stop,
-            rate_limit,
         });
         let source = Arc::new(SourceTree {
             cx: Arc::clone(&cx),
             drivers: Drivers::new(&parts.source),
             root: parts.source,
             volumes: Volumes::new(recorded),
-            writer,
             budget: FdBudget::new(open.directories),
         });
         let rules = Arc::new(Rules::new(&cx, parts.groups));
@@ -85,14 +79,14 @@ impl Engine {
             next_id: AtomicI64::new(last + 1),
             state,
         });
-        let index = Index::new(&cx.plan);
+        let index = Index::new(&cx.run.mapping);
         let visited = |target: &crate::engine::mapping::model::Target| {
             target.entries.iter().map(|_| AtomicBool::new(false)).collect()
         };
         Ok(Self {
             tasks: Tasks::new(open.inline),
-            visited: cx.plan.targets.iter().map(visited).collect(),
-            nested: index.nested(&cx.plan),
+            visited: cx.run.mapping.targets.iter().map(visited).collect(),
+            nested: index.nested(&cx.run.mapping),
             index,
             leaves: leaves(&source, &rules, &directories, precedence),
             cx,
@@ -109,14 +103,14 @@ impl Engine {
         let pool = pool::start(self.cx.options.threads, "copy")?;
         begin();
         pool.scope(|scope| {
-            let layout = destinations(&self.cx.plan, |(t, e)| !self.nested[t][e]);
+            let layout = destinations(&self.cx.run.mapping, |(t, e)| !self.nested[t][e]);
             self.build(Worker::new(scope), &layout);
         });
         self.report_unreached();
         self.cx.submit.flush();
         self.directories.post_visit_late();
         self.flags.set_all();
-        let problems = &self.cx.problems;
+        let problems = &self.cx.run.problems;
         self.source.drivers.notes().into_iter().for_each(|note| problems.note(note));
         self.source.drivers.contradictions().into_iter().for_each(|problem| {
             problems.add(problem);

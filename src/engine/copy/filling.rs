@@ -140,7 +140,7 @@ impl Contents {
             drop(chunks.permit.take());
             self.chunked.fill(job, before, std::mem::take(&mut chunks.values))
         } else {
-            data::fill(source.fd.as_fd(), before, created.fd.as_fd(), &self.cx.rate_limit)
+            data::fill(source.fd.as_fd(), before, created.fd.as_fd(), &self.cx.run.rate_limit)
         };
         let twice = !seen.settled || driver.may_hide_changes(before);
         let filled = if twice { self.read_again(source, before, filled) } else { filled };
@@ -167,7 +167,7 @@ impl Contents {
             FillFailure::Write(errno) if !created.mended && still && self.cx.submit.makes_room(errno, made) => Ok(true),
             FillFailure::Write(errno) => {
                 self.cx.target_failed(target, entry.path(), "write", errno);
-                Err(keep_chunks(chunked && still && self.cx.stop.is_set()))
+                Err(keep_chunks(chunked && still && self.cx.run.stop.is_set()))
             }
             FillFailure::Read(errno) if still => {
                 let mut problem = Problem::failed(entry.path(), ProblemKind::Unreadable, "read the source", errno);
@@ -219,7 +219,7 @@ impl Contents {
         let filled = filled?;
         // The first reading may have gone past the cache, block by block.
         file::set_direct(&source.fd, false).map_err(FillFailure::Read)?;
-        match reread::digest(source.fd.as_fd(), stat, reread::CachedPages::MayBeOld, &self.cx.rate_limit)
+        match reread::digest(source.fd.as_fd(), stat, reread::CachedPages::MayBeOld, &self.cx.run.rate_limit)
             .map_err(FillFailure::Read)?
         {
             Some(digest) if digest == filled.digest => Ok(filled),

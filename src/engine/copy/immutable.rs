@@ -32,11 +32,11 @@ impl ImmutableFlags {
 
     /// Sets the flags on every finished entry that shall have them.
     pub(super) fn set_all(&self) {
-        if self.cx.stop.is_set() {
+        if self.cx.run.stop.is_set() {
             return;
         }
         self.cx.submit.flush();
-        let Some(reader) = self.cx.records.ask(self.cx.records.journal.reader()) else { return };
+        let Some(reader) = self.cx.records.ask(self.cx.run.journal.reader()) else { return };
         let mut after = (-1, Vec::new());
         while let Some(page) = self.cx.records.ask(reader.immutable_page((after.0, &after.1), PAGE)) {
             let Some(last) = page.last() else { return };

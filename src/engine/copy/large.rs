@@ -103,7 +103,7 @@ impl ChunkedFiles {
         let created = self.reopen(parent, entry, &row)?;
         let at = created.temporary.as_ref().unwrap_or(name);
         let holds = |(index, value): &(u64, ChunkValue)| {
-            read_chunk(parent, at, *index, stat.size, &self.cx.rate_limit).is_ok_and(|found| found == *value)
+            read_chunk(parent, at, *index, stat.size, &self.cx.run.rate_limit).is_ok_and(|found| found == *value)
         };
         let proof = row.source_proof(stat, &volume);
         let recorded = chunks.len();
@@ -112,7 +112,8 @@ impl ChunkedFiles {
             if self.source.drivers.of(stat.dev, &source.fd).may_cache() {
                 file::evict(&source.fd).ok()?;
             }
-            let same = |index| reread::chunk(source.fd.as_fd(), index, stat.size, &self.cx.rate_limit).ok().flatten();
+            let same =
+                |index| reread::chunk(source.fd.as_fd(), index, stat.size, &self.cx.run.rate_limit).ok().flatten();
             chunks.retain(|(index, value)| same(*index) == Some(*value));
         }
         // A finished file is not mended into another state of its source.
@@ -124,7 +125,7 @@ impl ChunkedFiles {
             return emptied.then(|| (created, Values::new()));
         }
         if created.mended {
-            self.cx.records.ask(self.cx.records.journal.begin_mending(node.id, name))?;
+            self.cx.records.ask(self.cx.run.journal.begin_mending(node.id, name))?;
         }
         let mut values = vec![None; usize::try_from(chunks_of(stat.size)).ok()?];
         for (index, value) in &chunks {
@@ -139,10 +140,7 @@ impl ChunkedFiles {
     pub(super) fn empty(&self, entry: &Entry<'_>, created: &Created) -> Result<(), Errno> {
         self.cx.submit.flush();
         // A journal that fails has ended the run by then.
-        self.cx
-            .records
-            .ask(self.cx.records.journal.forget_chunks(entry.node().id, entry.name))
-            .ok_or(Errno::CANCELED)?;
+        self.cx.records.ask(self.cx.run.journal.forget_chunks(entry.node().id, entry.name)).ok_or(Errno::CANCELED)?;
         file::set_size(&created.fd, 0)
     }
 
@@ -306,7 +304,7 @@ impl ChunkWork<'_> {
                 target: self.target,
                 buffer,
                 hasher: ChunkHasher::new(index),
-                rate_limit: &self.cx.rate_limit,
+                rate_limit: &self.cx.run.rate_limit,
                 written: 0,
                 hole: None,
                 direct: self.direct,

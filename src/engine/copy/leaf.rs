@@ -128,7 +128,7 @@ impl Leaves {
                 let own = Override { stands, ..entry.own };
                 self.linked.copy(Waiter { known, own, ..waiter });
             }
-            None if self.cx.stop.is_set() => {}
+            None if self.cx.run.stop.is_set() => {}
             None => {
                 let entry = entry.with(Override { stands, ..self.unmatched(entry) });
                 match stat.kind {
@@ -169,7 +169,7 @@ impl Leaves {
         match stat.kind {
             Kind::Socket => {
                 add(&tally.sockets, 1);
-                self.cx.problems.note(format!("socket not copied: {}", entry.path()));
+                self.cx.run.problems.note(format!("socket not copied: {}", entry.path()));
                 return;
             }
             Kind::Symlink => add(&tally.symlinks, 1),

@@ -69,7 +69,7 @@ impl LinkedNames {
         let mut work = vec![LinkWork::Claim(waiter)];
         while let Some(next) = work.pop() {
             let claim = match next {
-                LinkWork::Claim(waiter) if self.cx.stop.is_set() => {
+                LinkWork::Claim(waiter) if self.cx.run.stop.is_set() => {
                     self.directories.release(Arc::clone(&waiter.dir.node));
                     continue;
                 }
@@ -92,7 +92,7 @@ impl LinkedNames {
                     self.directories.release(Arc::clone(&waiter.dir.node));
                 }
                 Claim::Link(waiter, copied) => {
-                    if !self.cx.stop.is_set() {
+                    if !self.cx.run.stop.is_set() {
                         self.link(&waiter, &copied);
                     }
                     self.directories.release(Arc::clone(&waiter.dir.node));
@@ -168,13 +168,13 @@ impl LinkedNames {
         }
         let parent = self.cx.records.ask(reader.path_of(row.dir))?;
         let name = Name::new(&row.name).ok()?;
-        if self.rules.groups.share_of(&self.cx.plan, &parent.join(&name)) != waiter.dir.position.share {
+        if self.rules.groups.share_of(&self.cx.run.mapping, &parent.join(&name)) != waiter.dir.position.share {
             return None;
         }
         let dir = self.cx.open_target(&parent).ok()?;
         let (target, (_, disk)) = (dir.stat_at(&name).ok()?, self.cx.file_system(&dir).ok()?);
         let checked = CheckedDir::on(&dir, disk);
-        let limit = &self.cx.rate_limit;
+        let limit = &self.cx.run.rate_limit;
         let same = is_the_same(&checked, &parent.join(&name), (&row, &target), limit);
         same.then(|| Copied { at: CopiedAt::Path(parent), name, row: Arc::new(Row { dst_ino: target.ino, ..row }) })
     }
@@ -287,7 +287,7 @@ impl LinkedNames {
             drop(further);
             return self.link(waiter, &next);
         }
-        self.cx.problems.note(format!(
+        self.cx.run.problems.note(format!(
             "{}: its inode has all the hard links that the target's file system allows; \
              from here on they go to a second copy",
             waiter.dir.node.path().join(&waiter.name)

@@ -42,7 +42,7 @@ impl Engine {
         if layout.children.is_empty() {
             return;
         }
-        let opened = open_target(&self.cx.plan.root, &RelPath::root()).and_then(|dir| {
+        let opened = open_target(&self.cx.run.mapping.root, &RelPath::root()).and_then(|dir| {
             let (file_system, disk) = self.cx.file_system(&dir)?;
             let new = NewNode {
                 parent: None,
@@ -52,7 +52,7 @@ impl Engine {
                 file_system,
                 disk,
                 fresh: false,
-                covering: Covering::of(&self.cx.plan, &RelPath::root()),
+                covering: Covering::of(&self.cx.run.mapping, &RelPath::root()),
                 post_visit: PostVisit::Nothing,
                 mark: Mark::None,
             };
@@ -64,15 +64,15 @@ impl Engine {
                 self.directories.release(root);
             }
             Err(errno) => {
-                let root = self.cx.plan.root.display();
-                self.cx.stop.set(Reason::Fatal(format!("{root}: open: {}", errno_words(errno))));
+                let root = self.cx.run.mapping.root.display();
+                self.cx.run.stop.set(Reason::Fatal(format!("{root}: open: {}", errno_words(errno))));
             }
         }
     }
 
     fn build_below<'s>(&'s self, worker: Worker<'_, 's>, layout: &DstNode, above: &Arc<DirNode>) {
         for (name, child) in &layout.children {
-            if self.cx.stop.is_set() {
+            if self.cx.run.stop.is_set() {
                 return;
             }
             // Entries below an entry are seen to by its walk.
@@ -142,7 +142,7 @@ impl Engine {
     /// `from` and `to` do not tell.
     pub(super) fn parent(&self, at: TargetName<'_>, src: Option<&RelPath>) -> Option<Arc<DirNode>> {
         let index = at.target;
-        let plan = &self.cx.plan.targets[index as usize];
+        let plan = &self.cx.run.mapping.targets[index as usize];
         let path = at.path();
         let (mut wanted, id) = match source_of_parent(&self.source.root, plan, &path, src) {
             Ok(Some((fd, stat))) => {
@@ -179,7 +179,7 @@ impl Engine {
         above: &Arc<DirNode>,
         name: &Name,
     ) {
-        let entry = &self.cx.plan.targets[t].entries[e];
+        let entry = &self.cx.run.mapping.targets[t].entries[e];
         self.visited[t][e].store(true, Ordering::Relaxed);
         let target = number(t);
         let failed = |operation, errno| {
@@ -197,7 +197,7 @@ impl Engine {
                 Err(errno) => {
                     failed("open the entry", errno);
                     if let Some(at) = self.index.find(&entry.src)
-                        && let Some(below) = self.index.first_below(&self.cx.plan, at, &entry.dst)
+                        && let Some(below) = self.index.first_below(&self.cx.run.mapping, at, &entry.dst)
                     {
                         self.copy_on_the_way(worker, Below { entry: below, at }, above, name);
                     }
@@ -219,7 +219,7 @@ impl Engine {
     }
 
     fn copy_entry_leaf(&self, (t, e): EntryIndex, above: &Arc<DirNode>, name: &Name, kind: Kind) {
-        let entry = &self.cx.plan.targets[t].entries[e];
+        let entry = &self.cx.run.mapping.targets[t].entries[e];
         let target = number(t);
         let failed = |operation, errno| {
             self.cx.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));

@@ -43,7 +43,7 @@ impl Directories {
 
     fn post_visit(&self, node: &DirNode) {
         // A directory that was not finished keeps 0700 and its open row.
-        if self.cx.stop.is_set() {
+        if self.cx.run.stop.is_set() {
             return;
         }
         let PostVisit::Apply(metadata) = &node.post_visit else { return };

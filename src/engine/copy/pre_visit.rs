@@ -194,7 +194,7 @@ impl Directories {
         let found = dir.stat_at(name)?;
         self.flags.lift_at(&dir, above.id, name)?;
         dir.unlink(name)?;
-        self.cx.problems.note(format!(
+        self.cx.run.problems.note(format!(
             "{}: {} was replaced by a directory",
             above.path().join(name),
             found.kind.words()
@@ -209,9 +209,9 @@ impl Directories {
         let stat = opened.stat()?;
         let (file_system, disk) = self.cx.file_system(&opened)?;
         let state = if matches!(post_visit, PostVisit::Nothing) { State::Ancestor } else { State::Open };
-        let covering = match self.cx.plan.fixups.as_slice() {
+        let covering = match self.cx.run.mapping.fixups.as_slice() {
             [] => Covering::default(),
-            _ => Covering::of(&self.cx.plan, &above.path().join(name)),
+            _ => Covering::of(&self.cx.run.mapping, &above.path().join(name)),
         };
         let new = NewNode {
             parent: Some(Arc::clone(above)),

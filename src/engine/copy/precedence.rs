@@ -46,7 +46,7 @@ impl Precedence {
         let replaceable = self.cx.options.overwrite || first && !newer;
         if replaceable {
             let path = at.path();
-            self.cx.problems.note(format!("{path}: {} that no run of this plan wrote was replaced", seen(there)));
+            self.cx.run.problems.note(format!("{path}: {} that no run of this plan wrote was replaced", seen(there)));
         }
         replaceable
     }
@@ -75,6 +75,7 @@ impl Precedence {
             if there.kind != Kind::Directory {
                 let what = seen(there);
                 self.cx
+                    .run
                     .problems
                     .note(format!("{path}: {what}, which somebody had changed on the target, was replaced"));
             }

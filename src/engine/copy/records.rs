@@ -3,6 +3,7 @@
 
 use super::node::DirNode;
 use crate::base::path::Name;
+use crate::engine::context::RunContext;
 use crate::engine::events::stop::{Reason, Stop};
 use crate::engine::journal::{Journal, JournalError, Reader, Row};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The journal and its idle connections.
 pub(super) struct Records {
-    pub(super) journal: Arc<Journal>,
+    journal: Arc<Journal>,
     idle: Mutex<Vec<Reader>>,
     /// This run has left groups of hard links to the journal.
     has_groups: AtomicBool,
@@ -18,7 +19,8 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn new(journal: Arc<Journal>, stop: Stop) -> Self {
+    pub(super) fn new(run: &RunContext) -> Self {
+        let (journal, stop) = (Arc::clone(&run.journal), run.stop.clone());
         Self { journal, idle: Mutex::default(), has_groups: AtomicBool::new(false), stop }
     }
 

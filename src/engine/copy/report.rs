@@ -15,7 +15,7 @@ use crate::sys::{Errno, errno_words};
 
 impl Context {
     pub(super) fn tally(&self, target: u32) -> &Tally {
-        &self.counters.targets[target as usize]
+        &self.run.counters.targets[target as usize]
     }
 
     /// Counts a regular file of the source.
@@ -37,10 +37,10 @@ impl Context {
 
     pub(super) fn problem(&self, target: u32, mut problem: Problem) {
         // Rows of an edited plan can name a target that it no longer has.
-        if let Some(known) = self.plan.targets.get(target as usize) {
+        if let Some(known) = self.run.mapping.targets.get(target as usize) {
             problem.target.clone_from(&known.name);
         }
-        self.problems.add(problem);
+        self.run.problems.add(problem);
     }
 
     /// A file system as a whole that cannot hold `loss`: said once, counted for each.
@@ -51,7 +51,7 @@ impl Context {
     /// Says that the plan's owner gets no rights that the source lends out.
     pub(super) fn note_rights(&self, wanted: &Wanted, path: impl Fn() -> RelPath) {
         if wanted.rights.taken {
-            self.problems.note_each(Rights::WORDS, path());
+            self.run.problems.note_each(Rights::WORDS, path());
         }
     }
 
@@ -102,7 +102,7 @@ impl Context {
             }
         };
         let words = format!("{path}: {operation}: {}; {advice}, then run the same command again", errno_words(errno));
-        self.stop.set(match errno {
+        self.run.stop.set(match errno {
             Errno::NOSPC => Reason::Full(words, Full::Target(target)),
             Errno::DQUOT => Reason::Full(words, Full::Quota(target)),
             _ => Reason::Fatal(words),

@@ -23,7 +23,7 @@ pub(super) struct Rules {
 
 impl Rules {
     pub(super) fn new(cx: &Arc<Context>, groups: Arc<Groups>) -> Self {
-        let fixups_changed = cx.plan.fixups.iter().map(|_| AtomicBool::new(false)).collect();
+        let fixups_changed = cx.run.mapping.fixups.iter().map(|_| AtomicBool::new(false)).collect();
         Self { cx: Arc::clone(cx), groups, fixups_changed }
     }
 
@@ -37,7 +37,7 @@ impl Rules {
         name: &Name,
     ) -> Option<usize> {
         wanted.override_with(explicit);
-        let (said, last) = above.covering.say(&self.cx.plan, name, wanted.kind);
+        let (said, last) = above.covering.say(&self.cx.run.mapping, name, wanted.kind);
         let before = (wanted.owner, wanted.mode);
         wanted.override_with(said);
         last.filter(|_| before != (wanted.owner, wanted.mode))

@@ -13,7 +13,7 @@ use crate::engine::content::reread;
 use crate::engine::driver::Drivers;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
-use crate::engine::journal::{Row, WriterHandle};
+use crate::engine::journal::Row;
 use crate::engine::meta::{Attributes, mark};
 use crate::engine::tree::budget::FdBudget;
 use crate::engine::volume::{Volume, Volumes};
@@ -31,8 +31,6 @@ pub(super) struct SourceTree {
     pub(super) root: Arc<Root>,
     pub(super) drivers: Drivers,
     pub(super) volumes: Volumes,
-    /// Where its file systems are recorded.
-    pub(super) writer: WriterHandle,
     /// Of descriptors of its directories.
     pub(super) budget: Arc<FdBudget>,
 }
@@ -50,7 +48,7 @@ impl SourceTree {
         let (attributes, problems) = self.drivers.attributes(holder, stat, near, &path);
         problems.into_iter().for_each(|problem| self.cx.problem(target, problem));
         if attributes.marked {
-            self.cx.problems.note(format!(
+            self.cx.run.problems.note(format!(
                 "{}: the source is itself an unfinished copy of persistcp here; its mark ({}) is not copied",
                 path(),
                 mark::NAME.to_string_lossy()
@@ -66,7 +64,7 @@ impl SourceTree {
 
     /// The file system with device number `dev`, of which `open` gives a descriptor.
     pub(super) fn volume<F: AsFd>(&self, dev: u64, open: impl FnOnce() -> Result<F, Errno>) -> Arc<Volume> {
-        self.volumes.of(dev, open, |id, key| self.writer.volume(id, key.to_string()))
+        self.volumes.of(dev, open, |id, key| self.cx.run.writer.volume(id, key.to_string()))
     }
 
     /// The file system of an entry of `dir`, of which `open` gives a descriptor.
@@ -98,13 +96,13 @@ impl SourceTree {
     pub(super) fn skip_mount(&self, dir: &OpenDir, name: &Name, fd: impl AsFd, stat: &Stat) {
         match not_entered(dir.node.path().join(name), fd, stat, dir.dev) {
             NotEntered::Problem(problem) => self.cx.problem(dir.node.target, problem),
-            NotEntered::Note(note) => self.cx.problems.note(note),
+            NotEntered::Note(note) => self.cx.run.problems.note(note),
         }
     }
 
     /// A subvolume is data of the same file system, though its device number differs.
     pub(super) fn note_subvolume(&self, path: &RelPath, fd: impl AsFd, stat: &Stat) {
-        self.cx.problems.note(subvolume_note(path, fd, stat));
+        self.cx.run.problems.note(subvolume_note(path, fd, stat));
     }
 
     /// An entry that an earlier run finished is skipped, but not what it lost. Of an inode
@@ -127,7 +125,7 @@ impl SourceTree {
         match stat.kind {
             Kind::File => {
                 let pages = self.drivers.of(stat.dev, fd).cached_pages();
-                let digest = reread::digest(fd, stat, pages, &self.cx.rate_limit).ok().flatten()?;
+                let digest = reread::digest(fd, stat, pages, &self.cx.run.rate_limit).ok().flatten()?;
                 stat_fd(fd).is_ok_and(|now| now.unchanged_since(stat)).then_some(KnownContent::Digest(digest))
             }
             Kind::Symlink => read_link(fd).ok().map(KnownContent::Text),

@@ -55,7 +55,7 @@ impl SourceProof {
     /// this one does not, or the other way round: the source's attributes, when the row has
     /// an ACL of which that could be true.
     fn named_acls(&self, entry: &Entry<'_>, stat: &Stat, row: &Row) -> Option<Attributes> {
-        let xattrs = row.wanted.xattrs.as_ref().filter(|_| !self.cx.plan.drift.is_empty())?;
+        let xattrs = row.wanted.xattrs.as_ref().filter(|_| !self.cx.run.mapping.drift.is_empty())?;
         if !xattrs.have_named_acls() || row.wanted.lost.contains(Unpreserved::Acl) {
             return None;
         }
@@ -151,7 +151,7 @@ impl SourceProof {
             _ if known.is_some() => known.is_some_and(|content| content.is_of(row)),
             (Kind::File, Some(digest)) => {
                 let pages = self.source.drivers.of(stat.dev, holder.fd()).cached_pages();
-                let found = reread::digest_as(digest.algorithm, holder.fd(), stat, pages, &self.cx.rate_limit);
+                let found = reread::digest_as(digest.algorithm, holder.fd(), stat, pages, &self.cx.run.rate_limit);
                 found.is_ok_and(|found| found == Some(digest))
             }
             (Kind::File, None) => false,

@@ -133,7 +133,7 @@ impl Takeover {
         if is_device && there.rdev != row.rdev {
             return kept(self.precedence.keep_changed(at, &row, there));
         }
-        match has_same_content(&checked, name, &row, &self.cx.rate_limit) {
+        match has_same_content(&checked, name, &row, &self.cx.run.rate_limit) {
             // Its run could not give it all, and what it gave is there.
             Ok(true) if row.source.is_none() => return Recorded::Replaceable,
             Ok(true) => {}

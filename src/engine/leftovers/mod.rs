@@ -10,10 +10,10 @@
 mod traces;
 mod walk;
 
+use super::context::RunContext;
 use super::events::kind::ProblemKind;
-use super::events::problem::{Problem, Problems};
-use super::events::stop::Stop;
-use super::journal::{Journal, JournalError, Row, WriterHandle};
+use super::events::problem::Problem;
+use super::journal::{JournalError, Row};
 use super::mapping::model::Mapping;
 use super::tree::temporary::temporary_name;
 use crate::base::human;
@@ -26,19 +26,14 @@ use walk::LeftoverWalk;
 
 /// Removes all that, before anything is copied: the room may be needed. False when
 /// something of it could not be removed or is not known to be ours.
-pub fn clear(
-    plan: &Mapping,
-    journal: &Journal,
-    writer: &WriterHandle,
-    problems: &Problems,
-    stop: &Stop,
-) -> Result<bool, JournalError> {
-    clear_unfinished(plan, journal, writer, problems)?;
+pub fn clear(run: &RunContext) -> Result<bool, JournalError> {
+    clear_unfinished(run)?;
+    let RunContext { journal, problems, .. } = run;
     let mut places = journal.declared()?;
     places.extend(journal.undeclared()?);
     places.sort_by(|a, b| a.dst.as_bytes().cmp(b.dst.as_bytes()));
     let reader = journal.reader()?;
-    let mut walk = LeftoverWalk::new(plan, &reader, journal.directory_id()?, problems, stop);
+    let mut walk = LeftoverWalk::new(run, &reader, journal.directory_id()?);
     let mut outer: Vec<RelPath> = Vec::new();
     for place in places {
         if outer.iter().any(|dst| place.dst.strip_prefix(dst).is_some()) {
@@ -61,12 +56,8 @@ pub fn clear(
 /// Removes unfinished copies of large files that no run will finish: their source
 /// is gone, or left out by now. Only for a run that was not stopped: what it did not
 /// finish, nobody asks for.
-pub fn clear_unfinished(
-    plan: &Mapping,
-    journal: &Journal,
-    writer: &WriterHandle,
-    problems: &Problems,
-) -> Result<(), JournalError> {
+pub fn clear_unfinished(run: &RunContext) -> Result<(), JournalError> {
+    let RunContext { mapping: plan, journal, writer, problems, .. } = run;
     let reader = journal.reader()?;
     for row in reader.partial()? {
         let (parent, Ok(name)) = (reader.path_of(row.dir)?, Name::new(&row.name)) else { continue };

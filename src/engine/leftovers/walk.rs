@@ -3,11 +3,10 @@
 use super::traces::{is_as_created, is_in_source, unlink_keeping_times};
 use crate::base::human;
 use crate::base::path::{Name, RelPath};
+use crate::engine::context::RunContext;
 use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::problem::{Problem, Problems};
-use crate::engine::events::stop::Stop;
+use crate::engine::events::problem::Problem;
 use crate::engine::journal::{JournalError, Reader, State};
-use crate::engine::mapping::model::Mapping;
 use crate::engine::meta::mark::{self, Binding, Mark};
 use crate::engine::tree::temporary::{is_temporary, temporary_name};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
@@ -31,39 +30,31 @@ pub(super) struct LeftoverCount {
 }
 
 pub(super) struct LeftoverWalk<'a> {
-    plan: &'a Mapping,
+    run: &'a RunContext,
     reader: &'a Reader,
     state: (u64, u64),
-    problems: &'a Problems,
-    stop: &'a Stop,
     pub(super) found: LeftoverCount,
     /// Directories too deep to be entered from the one above.
     waiting: Vec<RelPath>,
 }
 
 impl<'a> LeftoverWalk<'a> {
-    pub(super) fn new(
-        plan: &'a Mapping,
-        reader: &'a Reader,
-        state: (u64, u64),
-        problems: &'a Problems,
-        stop: &'a Stop,
-    ) -> Self {
+    pub(super) fn new(run: &'a RunContext, reader: &'a Reader, state: (u64, u64)) -> Self {
         let found = LeftoverCount { names: 0, first: None, all_gone: true };
-        Self { plan, reader, state, problems, stop, found, waiting: Vec::new() }
+        Self { run, reader, state, found, waiting: Vec::new() }
     }
 
     /// The destination of an entry: its own temporary name, and everything below it.
     pub(super) fn entry(&mut self, dst: &RelPath) -> Result<(), JournalError> {
         if let (Some(above), Some(name)) = (dst.parent(), dst.last()) {
-            match open_target(&self.plan.root, &above) {
+            match open_target(&self.run.mapping.root, &above) {
                 Ok(dir) => self.temporary(&dir, &above, &temporary_name(&name), Some(&name))?,
                 Err(errno) => self.unreadable(&above, errno),
             }
         }
         self.waiting.push(dst.clone());
         while let Some(path) = self.waiting.pop() {
-            match open_target(&self.plan.root, &path) {
+            match open_target(&self.run.mapping.root, &path) {
                 Ok(dir) => self.directory(&dir, &path, 0)?,
                 Err(errno) => self.unreadable(&path, errno),
             }
@@ -80,7 +71,7 @@ impl<'a> LeftoverWalk<'a> {
 
     fn failed(&mut self, path: RelPath, operation: &str, errno: Errno) {
         self.found.all_gone = false;
-        self.problems.add(Problem::failed(path, ProblemKind::Io, operation, errno));
+        self.run.problems.add(Problem::failed(path, ProblemKind::Io, operation, errno));
     }
 
     fn directory(&mut self, dir: &TargetDir, path: &RelPath, depth: u32) -> Result<(), JournalError> {
@@ -108,7 +99,7 @@ impl<'a> LeftoverWalk<'a> {
                     halves.push(entry.name);
                 }
             }
-            !self.stop.is_set()
+            !self.run.stop.is_set()
         });
         if let Err(errno) = read {
             self.unreadable(path, errno);
@@ -122,7 +113,7 @@ impl<'a> LeftoverWalk<'a> {
             }
         }
         for name in below {
-            if self.stop.is_set() {
+            if self.run.stop.is_set() {
                 return Ok(());
             }
             let child = path.join(&name);
@@ -151,7 +142,7 @@ impl<'a> LeftoverWalk<'a> {
             }
         };
         // From the start again.
-        let read = open_target(&self.plan.root, path).and_then(|dir| {
+        let read = open_target(&self.run.mapping.root, path).and_then(|dir| {
             read_batches(&dir, 1024, |batch| {
                 batch.into_iter().for_each(|entry| see(entry.name));
                 true
@@ -198,7 +189,7 @@ impl<'a> LeftoverWalk<'a> {
                 stat.kind.words(),
                 stat.uid
             );
-            self.problems.add(Problem::new(path, ProblemKind::Extra, message));
+            self.run.problems.add(Problem::new(path, ProblemKind::Extra, message));
             return Ok(());
         }
         match unlink_keeping_times(dir, temporary) {
@@ -216,7 +207,7 @@ impl<'a> LeftoverWalk<'a> {
         let row = self.reader.find_path(path)?;
         let Some(row) = row.filter(|row| row.is_resumable() && row.dst_ino == stat.ino) else { return Ok(false) };
         if row.state == State::Replacing {
-            if !is_in_source(self.plan, path) {
+            if !is_in_source(&self.run.mapping, path) {
                 return Ok(false);
             }
             // Nothing but this walk finds it if its source is gone by the next run.
@@ -237,7 +228,7 @@ impl<'a> LeftoverWalk<'a> {
                 return Ok(());
             }
         };
-        let bound = || Binding::new(&self.plan.name, &path);
+        let bound = || Binding::new(&self.run.mapping.name, &path);
         let mark = dir.open_file(name, OFlags::empty()).and_then(|file| mark::read(Holder::file(&file), bound));
         match mark {
             Ok(Mark::Ours(_)) => {}
@@ -251,7 +242,7 @@ impl<'a> LeftoverWalk<'a> {
             return Ok(());
         }
         match unlink_keeping_times(dir, name) {
-            Ok(()) => self.problems.note(format!(
+            Ok(()) => self.run.problems.note(format!(
                 "{path}: the half of it that an interrupted run left and no record knows was removed ({})",
                 human::bytes(stat.allocated)
             )),

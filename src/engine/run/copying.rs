@@ -49,9 +49,8 @@ impl Copying {
 
     /// Removes what interrupted runs left, if the last one has not said that there is nothing.
     pub(super) fn clear_leftovers(&mut self, run: &Shared<'_>) {
-        let RunContext { mapping, journal, writer, problems, stop, .. } = &run.context;
-        if self.leftovers && !stop.is_set() {
-            let cleared = run.context.heed(leftovers::clear(mapping, journal, writer, problems, stop));
+        if self.leftovers && !run.context.stop.is_set() {
+            let cleared = run.context.heed(leftovers::clear(&run.context));
             self.leftovers = cleared.is_none_or(|all_gone| !all_gone);
         }
     }
@@ -146,9 +145,9 @@ impl Copying {
     /// every later one finds again.
     pub(super) fn end(&self, run: &Shared<'_>) {
         run.undeclared();
-        let RunContext { mapping, journal, writer, problems, stop, .. } = &run.context;
+        let RunContext { journal, writer, problems, stop, .. } = &run.context;
         if !stop.is_set() {
-            run.context.heed(leftovers::clear_unfinished(mapping, journal, writer, problems));
+            run.context.heed(leftovers::clear_unfinished(&run.context));
         }
         if !stop.is_set() {
             problems.record_waiting();

@@ -95,7 +95,7 @@ impl Shared<'_> {
     fn verifier(&self, context: &RunContext, scope: Scope, mend: Mend) -> Option<Verifier> {
         let owned = context.heed(context.journal.declared())?;
         Some(Verifier {
-            plan: Arc::clone(&context.mapping),
+            run: context.clone(),
             targets: self.names.clone(),
             owned: owned.into_iter().map(|entry| entry.dst).collect(),
             state: Some(context.heed(context.journal.directory_id())?),
@@ -104,11 +104,6 @@ impl Shared<'_> {
             mend,
             left_out: AtomicU64::default(),
             threads: self.options.threads,
-            counters: Arc::clone(&context.counters),
-            problems: Arc::clone(&context.problems),
-            stop: context.stop.clone(),
-            rate_limit: context.rate_limit.clone(),
-            journal: context.writer.clone(),
             medium: WorstMedium::default(),
             readers: Mutex::default(),
         })

@@ -34,7 +34,7 @@ impl Verifier {
                         found.add(entry.name);
                     }
                 }
-                !self.stop.is_set()
+                !self.run.stop.is_set()
             })?;
             Ok(found)
         });
@@ -70,7 +70,7 @@ impl Verifier {
             return false;
         }
         if is_temporary(&entry.name) {
-            self.problems.note(format!(
+            self.run.problems.note(format!(
                 "{}: what an interrupted run left; the run that copies its file removes it",
                 path.join(&entry.name)
             ));
@@ -80,7 +80,7 @@ impl Verifier {
             return false;
         };
         let excluded =
-            self.plan.targets.get(target as usize).is_some_and(|target| {
+            self.run.mapping.targets.get(target as usize).is_some_and(|target| {
                 target.leaves_out_below(self.owner(path).as_ref(), &path.join(&entry.name), kind)
             });
         // What the run could not put there has a problem already, whatever stands in its place.

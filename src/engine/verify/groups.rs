@@ -17,8 +17,8 @@ impl Verifier {
     /// Reports the names that lost their links, and marks them, so that the next run links
     /// them again.
     pub(crate) fn groups(&self, reader: &Reader) -> Result<(), JournalError> {
-        self.journal.flush();
-        let shares = Groups::of_shares(&self.plan);
+        self.run.writer.flush();
+        let shares = Groups::of_shares(&self.run.mapping);
         reader.split_groups(|members| {
             let mut placed = Vec::new();
             for member in members {
@@ -33,7 +33,7 @@ impl Verifier {
                     // As this verification saw it.
                     let Ok(name) = Name::new(&member.name) else { continue };
                     let ctime = reader.find(member.dir, &name)?.map(|row| row.dst_ctime).unwrap_or_default();
-                    self.journal.bad(vec![Seen { dir: member.dir, name: member.name, ino: member.dst_ino, ctime }]);
+                    self.run.writer.bad(vec![Seen { dir: member.dir, name: member.name, ino: member.dst_ino, ctime }]);
                 }
             }
             Ok(())
@@ -43,8 +43,8 @@ impl Verifier {
     /// The share of a path: names in different ones are copied apart. Without the backup it is
     /// not known which entries lead to the same place; then each is one.
     fn share(&self, shares: &Groups, path: &RelPath) -> LinkShare {
-        if self.plan.targets.iter().any(|target| !target.entries.is_empty()) {
-            return LinkShare::Number(shares.share_of(&self.plan, path));
+        if self.run.mapping.targets.iter().any(|target| !target.entries.is_empty()) {
+            return LinkShare::Number(shares.share_of(&self.run.mapping, path));
         }
         let mut at = Some(path.clone());
         while let Some(above) = at {

@@ -51,7 +51,7 @@ impl Verifier {
             loop {
                 let at = next.fetch_add(1, Relaxed);
                 let Some(value) = expected.get(at) else { return };
-                let found = reading.chunk(at as u64, &self.rate_limit);
+                let found = reading.chunk(at as u64, &self.run.rate_limit);
                 let mut bad = bad.lock().unwrap_or_else(PoisonError::into_inner);
                 match found {
                     Ok(found) if found == *value => {}
@@ -94,7 +94,7 @@ impl Verifier {
             shown.join(", ")
         );
         if self.mend.covers(standing) {
-            self.journal.bad_chunks(row.dir, row.name.clone(), bad);
+            self.run.writer.bad_chunks(row.dir, row.name.clone(), bad);
         }
         Ok(Some(Problem::new(path.clone(), ProblemKind::Content, message)))
     }

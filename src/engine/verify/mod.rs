@@ -14,13 +14,12 @@ use super::compare::differences::{CheckedDir, changed, differences, unreachable,
 use super::content::digest::chunks_of;
 use super::content::medium::Reading;
 use super::content::medium::{ReadError, WorstMedium};
-use super::events::counters::{Counters, add};
+use super::context::RunContext;
+use super::events::counters::add;
 use super::events::kind::ProblemKind;
-use super::events::problem::{Problem, Problems};
-use super::events::rate_limit::RateLimit;
+use super::events::problem::Problem;
 use super::events::stop::{Reason, Stop};
-use super::journal::{Journal, JournalError, Reader, Row, Seen, Standing, State, WriterHandle};
-use super::mapping::model::Mapping;
+use super::journal::{Journal, JournalError, Reader, Row, Seen, Standing, State};
 use crate::base::clock;
 use crate::base::path::{Name, RelPath};
 use crate::sys::dir::open_target;
@@ -28,7 +27,7 @@ use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// What verification looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -80,8 +79,9 @@ impl Mend {
 
 /// Everything that verification needs.
 pub struct Verifier {
-    /// The plan; its entries are not asked for, the journal's are.
-    pub plan: Arc<Mapping>,
+    /// What all stages of the run share. The entries of its mapping are not asked for, the
+    /// journal's are.
+    pub run: RunContext,
     /// Names of the targets by the journal's numbers, the plan's first.
     pub targets: Vec<String>,
     /// Destinations of the declared entries: at and below them every name is the plan's.
@@ -98,16 +98,6 @@ pub struct Verifier {
     pub left_out: AtomicU64,
     /// Threads.
     pub threads: usize,
-    /// Where numbers go.
-    pub counters: Arc<Counters>,
-    /// Where differences go.
-    pub problems: Arc<Problems>,
-    /// How to end early.
-    pub stop: Stop,
-    /// How fast bytes may be read.
-    pub rate_limit: RateLimit,
-    /// Where the results are recorded.
-    pub journal: WriterHandle,
     /// How the medium was read.
     pub medium: WorstMedium,
     /// Connections for the chunks of large files, one for each thread at most.
@@ -151,7 +141,7 @@ impl Verifier {
     pub fn run(&self, journal: &Journal) -> Result<(), JournalError> {
         let reader = self.prepare(journal)?;
         // After a run with nothing to do, a second scan of the whole journal would find nothing either.
-        if self.scope == Scope::Unverified && self.counters.verify_entries.load(Ordering::Relaxed) == 0 {
+        if self.scope == Scope::Unverified && self.run.counters.verify_entries.load(Ordering::Relaxed) == 0 {
             return Ok(());
         }
         // The queue bounds the rows in memory, whatever the number of files.
@@ -162,7 +152,7 @@ impl Verifier {
                 let receiver = receiver.clone();
                 let serve = move || {
                     for (path, batch) in receiver {
-                        if !self.stop.is_set() {
+                        if !self.run.stop.is_set() {
                             self.batch(&path, batch);
                         }
                     }
@@ -181,14 +171,14 @@ impl Verifier {
 
     /// Opens the connections and tells the counters how much there is to do.
     pub(crate) fn prepare(&self, journal: &Journal) -> Result<Reader, JournalError> {
-        self.journal.flush();
+        self.run.writer.flush();
         let reader = journal.reader()?;
         for _ in 0..self.threads {
             self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(journal.reader()?);
         }
         let (entries, bytes) = reader.verify_load(self.scope == Scope::Unverified)?;
-        self.counters.verify_entries.store(entries, Ordering::Relaxed);
-        self.counters.verify_bytes.store(bytes, Ordering::Relaxed);
+        self.run.counters.verify_entries.store(entries, Ordering::Relaxed);
+        self.run.counters.verify_bytes.store(bytes, Ordering::Relaxed);
         Ok(reader)
     }
 
@@ -219,7 +209,7 @@ impl Verifier {
                     place = (dir, reader.path_of(dir)?);
                 }
                 batch.rows.sort_unstable_by_key(|row| row.dst_ino);
-                if self.stop.is_set() {
+                if self.run.stop.is_set() {
                     return Ok(());
                 }
                 match &sender {
@@ -234,14 +224,14 @@ impl Verifier {
     fn batch(&self, path: &RelPath, batch: Batch) {
         debug_assert!(batch.rows.iter().all(|row| row.dir == batch.dir), "one directory");
         let (mut good, mut bad) = (Vec::new(), Vec::new());
-        let opened = open_target(&self.plan.root, path);
+        let opened = open_target(&self.run.mapping.root, path);
         // The row of a directory that is gone says so for all that was in it.
         if opened.as_ref().is_err_and(|errno| leads_nowhere(*errno)) && self.is_recorded(batch.dir) {
             return;
         }
         let place = opened.as_ref().map(CheckedDir::of);
         for row in batch.rows {
-            if self.stop.is_set() {
+            if self.run.stop.is_set() {
                 break;
             }
             let Ok(name) = Name::new(&row.name) else { continue };
@@ -276,13 +266,13 @@ impl Verifier {
                 Looked::At { stat, standing, found } => {
                     if standing == Standing::Changed && self.mend.covers(standing) && row.has_chunks() {
                         // None of them stands for what is there.
-                        self.journal.bad_chunks(row.dir, row.name.clone(), (0..chunks_of(row.size)).collect());
+                        self.run.writer.bad_chunks(row.dir, row.name.clone(), (0..chunks_of(row.size)).collect());
                     }
                     bad.extend(self.mend.covers(standing).then(|| key(stat.ino, stat.ctime)));
                     found
                 }
             };
-            if let Some(tally) = self.counters.targets.get(row.target as usize) {
+            if let Some(tally) = self.run.counters.targets.get(row.target as usize) {
                 add(&tally.verified, 1);
             }
             if let Ok(dir) = &opened
@@ -293,10 +283,10 @@ impl Verifier {
             found.into_iter().for_each(|problem| self.problem(row.target, problem));
         }
         if !good.is_empty() {
-            self.journal.verified(clock::now().unix(), good);
+            self.run.writer.verified(clock::now().unix(), good);
         }
         if !bad.is_empty() {
-            self.journal.bad(bad);
+            self.run.writer.bad(bad);
         }
     }
 
@@ -307,7 +297,7 @@ impl Verifier {
     }
 
     pub(crate) fn problem(&self, target: u32, problem: Problem) {
-        self.problems.add(problem.in_target(self.targets.get(target as usize).map_or("", String::as_str)));
+        self.run.problems.add(problem.in_target(self.targets.get(target as usize).map_or("", String::as_str)));
     }
 
     /// Asks the journal through a connection of the pool. One that cannot be read ends the run.
@@ -315,7 +305,7 @@ impl Verifier {
         let reader = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         let answer = question(&reader);
         self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
-        answer.map_err(|error| stop_on(&error, &self.stop)).ok()
+        answer.map_err(|error| stop_on(&error, &self.run.stop)).ok()
     }
 
     /// All differences of one entry from `row`, which the journal recorded or which
@@ -389,7 +379,7 @@ impl Verifier {
         let reading = Reading::open(checked.dir, name)?;
         let found = match self.chunks_of(row) {
             Some(chunks) => self.compare_chunks(&reading, subject, standing, &chunks),
-            None => reading.digest(digest.algorithm, &self.rate_limit).map(|found| {
+            None => reading.digest(digest.algorithm, &self.run.rate_limit).map(|found| {
                 let hex = |bytes: &[u8; 32]| format!("BLAKE3 {}", blake3::Hash::from_bytes(*bytes).to_hex());
                 (found != digest).then(|| {
                     Problem::differs(path.clone(), ProblemKind::Content, hex(&digest.bytes), hex(&found.bytes))
@@ -397,7 +387,7 @@ impl Verifier {
             }),
         };
         let bytes = reading.finish(checked.backing, &self.medium);
-        if let Some(tally) = self.counters.targets.get(row.target as usize) {
+        if let Some(tally) = self.run.counters.targets.get(row.target as usize) {
             add(&tally.verified_bytes, bytes);
         }
         found
