@@ -1,6 +1,8 @@
 //! Copies trees, makes them durable, records and verifies them. Knows no plan file,
 //! no terminal and no signal.
 
+#![deny(clippy::exit, clippy::print_stderr, clippy::print_stdout)]
+
 pub mod against;
 pub mod compare;
 pub mod completeness;

@@ -11,6 +11,8 @@ mod options;
 mod refused;
 mod repair;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod verifying;
 
 pub use super::events::stop::Stop;
