@@ -2,11 +2,11 @@
 
 use crate::kit::attach::Attached;
 use crate::kit::disk::World;
-use crate::kit::run::{finish, run, spawn};
+use crate::kit::held::Held;
+use crate::kit::run::run;
 use crate::kit::{need_root, sh, snapshot};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 /// Flips a byte below the file system, in the one block that holds `pattern`.
 pub(crate) fn damage(image: &Path, pattern: &[u8]) {
@@ -82,24 +82,19 @@ fn a_target_that_turns_read_only_ends_the_run_and_goes_on_when_mended() {
     need_root!();
     let world = World::ext4(256);
     sh!("mount", "-o", "remount,errors=remount-ro", world.persist);
-    for i in 0..12_000 {
+    for i in 0..3000 {
         world.file(&format!("data/{}/{i}", i % 37), vec![1; i % 9000]);
     }
     let state = world.path().join("state");
     let args = ["--threads", "1", "--state", state.to_str().unwrap()];
     let plan = world.plan("");
-    let child = spawn(&plan, &args);
-    let limit = Instant::now() + Duration::from_secs(60);
-    while !world.target().join("0").exists() {
-        assert!(Instant::now() < limit, "the run never began");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    let held = Held::at("create:1000", &plan, &args);
     // What the kernel does when it finds the file system damaged.
     let device = std::process::Command::new("findmnt").args(["-no", "SOURCE"]).arg(&world.persist).output().unwrap();
     let device = String::from_utf8(device.stdout).unwrap();
     let name = device.trim().strip_prefix("/dev/").unwrap();
     std::fs::write(format!("/sys/fs/ext4/{name}/trigger_fs_error"), "test").unwrap();
-    finish(child, "run on a target that turns read-only".into()).exits(4).says("ead-only").says("--plan");
+    held.finish("run on a target that turns read-only").exits(4).says("ead-only").says("--plan");
     sh!("umount", world.persist);
     // e2fsck answers 1 when it has mended something.
     let image = world.path().join("image");

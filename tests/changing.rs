@@ -1,15 +1,15 @@
 //! A source that changes while it is read.
 
 use crate::kit::disk::World;
-use crate::kit::run::{Ran, finish, run, spawn};
+use crate::kit::held::Held;
+use crate::kit::run::{Ran, run};
 use crate::kit::{need_root, snapshot};
 use filetime::FileTime;
-use rustix::process::{Pid, Signal, kill_process};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Below the size from which on files go by chunks: how far the copy is shows in its size.
 const SIZE: u64 = 60 << 20;
@@ -21,20 +21,11 @@ fn large(world: &World, size: u64) -> PathBuf {
 
 /// Runs, holds the run while it is in the midst of the large file, and lets `change` happen.
 fn changed_meanwhile(world: &World, change: impl Fn()) -> Ran {
-    let plan = world.plan("");
-    let child = spawn(&plan, &["--threads", "1"]);
-    let pid = Pid::from_child(&child);
-    let size = || std::fs::metadata(world.target().join("log")).map_or(0, |meta| meta.size());
-    let limit = Instant::now() + Duration::from_secs(60);
-    while size() < 1 << 20 {
-        assert!(Instant::now() < limit, "the run never came to the file");
-        std::thread::sleep(Duration::from_micros(200));
-    }
-    kill_process(pid, Signal::STOP).unwrap();
-    assert!(size() < SIZE, "the run was past the file before it was held; the file must be larger");
+    let held = Held::at("write:20", &world.plan(""), &["--threads", "1"]);
+    let size = std::fs::metadata(world.target().join("log")).map_or(0, |meta| meta.size());
+    assert!((1 << 20..SIZE).contains(&size), "it is not in the midst of the file, but at {size}");
     change();
-    kill_process(pid, Signal::CONT).unwrap();
-    finish(child, "run on a changing source".into())
+    held.finish("run on a changing source")
 }
 
 /// Does `change` over and over during a run.
@@ -49,7 +40,8 @@ fn changing_all_the_time(world: &World, change: impl Fn() + Send + 'static) -> R
             }
         }
     });
-    let ran = run(&world.plan(""), &[]);
+    // Not too quick for the writer.
+    let ran = run(&world.plan(""), &["--bwlimit", "200M"]);
     over.store(true, Ordering::Relaxed);
     writer.join().unwrap();
     ran

@@ -181,7 +181,8 @@ fn a_file_that_grows_while_it_is_copied_is_reported() {
             }
         }
     });
-    let ran = run(&world.plan(""), &[]);
+    // Not too quick for the writer.
+    let ran = run(&world.plan(""), &["--bwlimit", "200M"]);
     over.store(true, std::sync::atomic::Ordering::Relaxed);
     writer.join().unwrap();
     let ran = ran.exits(1);

@@ -3,6 +3,7 @@
 
 use crate::kit::attach::{Attached, make_image};
 use crate::kit::disk::World;
+use crate::kit::held::Held;
 use crate::kit::random::{Random, from_env};
 use crate::kit::run::{finish, run, spawn, wait, wrapped};
 use crate::kit::snapshot::{self, Snapshot};
@@ -262,17 +263,12 @@ fn a_half_that_no_record_knows_gives_its_room_back() {
     }
 }
 
-/// Kills runs until one has left a half that takes the whole room.
+/// Kills a run that has written more than half of a file.
 fn kill_at_half(world: &World, plan: &Path, name: &str, mib: usize) {
-    let there = |name: &str| world.target().join(name).metadata().map_or(0, |m| m.blocks() * 512);
-    let mut child = spawn(plan, &["--state", world.persist.join(".persistcp").to_str().unwrap()]);
-    let limit = Instant::now() + Duration::from_secs(60);
-    while there(name) < (mib * MIB) as u64 / 2 && Instant::now() < limit {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(there(name) >= (mib * MIB) as u64 / 2, "there is no half");
+    let state = world.persist.join(".persistcp");
+    Held::at(&format!("write:{}", mib * 2 / 3), plan, &["--state", state.to_str().unwrap()]).kill();
+    let there = world.target().join(name).metadata().map_or(0, |m| m.blocks() * 512);
+    assert!(there >= (mib * MIB) as u64 / 2, "there is no half, but {there} bytes");
 }
 
 #[test]

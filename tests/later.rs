@@ -2,6 +2,7 @@
 
 use crate::kit::damage::flip;
 use crate::kit::disk::World;
+use crate::kit::held::Held;
 use crate::kit::run::{Ran, run, spawn};
 use crate::kit::{need_root, sh, snapshot};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -233,18 +234,10 @@ fn what_somebody_writes_after_a_kill_of_the_first_run_is_kept() {
     need_root!();
     let world = World::ext4(200);
     (0..200).for_each(|n| drop(world.file(&format!("data/f{n}"), vec![7; 8000])));
-    world.file("data/large", vec![1; 60 << 20]);
     let plan = world.plan("");
-    let mut child = spawn(&plan, &["--bwlimit", "20M"]);
-    let written = || (0..200).map(|n| world.target().join(format!("f{n}"))).find(|f| is_finished(f));
-    let file = loop {
-        if let Some(file) = written() {
-            break file;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    };
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let held = Held::at("create:100", &plan, &["--threads", "1"]);
+    let file = (0..200).map(|n| world.target().join(format!("f{n}"))).find(|f| is_finished(f)).unwrap();
+    held.kill();
     std::fs::write(&file, NEW).unwrap();
     run(&plan, &[]).exits(1).says("changed-target");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), NEW);
@@ -382,10 +375,9 @@ fn what_is_written_while_its_replacement_is_made_is_kept() {
     need_root!();
     let (world, plan) = copied();
     world.file("data/large", vec![4; 70 << 20]);
-    let child = spawn(&plan, &["--bwlimit", "20M"]);
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    let held = Held::at("write:20", &plan, &["--threads", "1"]);
     std::fs::write(world.target().join("large"), NEW).unwrap();
-    let ran = crate::kit::run::finish(child, "a slow run".into()).exits(1);
+    let ran = held.finish("a run that replaces a large file").exits(1);
     assert!(ran.stdout.contains("changed-target"), "{ran}");
     assert_eq!(std::fs::read_to_string(world.target().join("large")).unwrap(), NEW);
 }

@@ -1,8 +1,10 @@
 //! The same command again: nothing to do, or what is left.
 
 use crate::kit::disk::World;
+use crate::kit::held::Held;
 use crate::kit::run::{run, spawn, wait, wrapped};
 use crate::kit::{need_root, sh, snapshot, strace};
+use rustix::process::Signal;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
@@ -14,16 +16,6 @@ pub(crate) fn many(world: &World, files: usize) {
             std::fs::create_dir_all(other.parent().unwrap()).unwrap();
             std::fs::hard_link(world.data().join(format!("{}/{i}", i % 37)), other).unwrap();
         }
-    }
-}
-
-/// Waits until preflight is over and the run holds its lock.
-pub(crate) fn started(world: &World) {
-    let lock = world.persist.join(".persistcp/t.lock");
-    let limit = std::time::Instant::now() + Duration::from_secs(60);
-    while !std::fs::read_to_string(&lock).is_ok_and(|text| text.contains("pid")) {
-        assert!(std::time::Instant::now() < limit, "the run never took its lock");
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -102,18 +94,11 @@ fn killed_at_random_it_goes_on_to_the_same_tree() {
 fn a_signal_ends_the_epoch_and_prints_the_command_that_goes_on() {
     need_root!();
     let world = World::ext4(256);
-    many(&world, 12_000);
+    many(&world, 2000);
     let plan = world.plan("");
-    let child = spawn(&plan, &["--threads", "1"]);
-    started(&world);
-    std::thread::sleep(Duration::from_millis(300));
-    let pid = rustix::process::Pid::from_child(&child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let ran = crate::kit::run::finish(child, "interrupted run".into());
-    if ran.status == Some(0) {
-        panic!("the run was over before the signal; the tree must be larger\n{ran}");
-    }
-    ran.exits(4).says("STOPPED EARLY").says("--plan");
+    let mut held = Held::at("create:1000", &plan, &["--threads", "1"]);
+    held.ask_to_stop(Signal::INT);
+    held.finish("interrupted run").exits(4).says("STOPPED EARLY").says("--plan");
     let end = run(&plan, &[]).exits(0);
     assert!(end.total("skipped") > 0, "what the first run finished is kept\n{end}");
     snapshot::assert_same(&world.data(), &world.target());
@@ -123,15 +108,11 @@ fn a_signal_ends_the_epoch_and_prints_the_command_that_goes_on() {
 fn a_second_run_beside_the_first_is_refused() {
     need_root!();
     let world = World::ext4(256);
-    many(&world, 6000);
+    many(&world, 300);
     let plan = world.plan("");
-    let mut child = spawn(&plan, &["--threads", "1"]);
-    started(&world);
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::STOP).unwrap();
-    let second = run(&plan, &[]);
-    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::CONT).unwrap();
-    child.wait().unwrap();
-    second.exits(3).says("another run of this plan is alive").says("pid");
+    let held = Held::at("create:100", &plan, &["--threads", "1"]);
+    run(&plan, &[]).exits(3).says("another run of this plan is alive").says("pid");
+    held.finish("the first run").exits(0);
 }
 
 #[test]

@@ -2,9 +2,10 @@
 //! looks works all the same, and nobody is told to throw the manifest away.
 
 use crate::kit::disk::World;
-use crate::kit::run::{Ran, finish, plain, run, spawn};
+use crate::kit::held::Held;
+use crate::kit::run::{Ran, plain, run};
 use crate::kit::{need_root, sh, snapshot};
-use crate::resume::{many, started};
+use crate::resume::many;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -68,16 +69,12 @@ fn a_read_only_target_is_verified_reported_and_planned() {
 fn a_log_that_a_kill_left_on_a_disk_that_is_read_only_by_now_is_read_as_well() {
     need_root!();
     let world = World::ext4(256);
-    many(&world, 8000);
+    many(&world, 4000);
     let plan = world.plan("");
-    let mut child = spawn(&plan, &["--threads", "1"]);
-    started(&world);
+    let mut held = Held::at("create:3900", &plan, &["--threads", "1"]);
     let log = world.persist.join(".persistcp/t.sqlite-wal");
-    while !std::fs::metadata(&log).is_ok_and(|stat| stat.len() > 600_000) {
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    held.wait_for("much is recorded", |_| std::fs::metadata(&log).is_ok_and(|stat| stat.len() > 600_000));
+    held.kill();
     sh!("mount", "-o", "remount,ro", world.persist);
     let ran = run(&plan, &["--verify-only"]).keeps_the_manifest().says(UNRECORDED);
     assert!(ran.total("verified") > 0, "{ran}");
@@ -121,16 +118,11 @@ fn a_full_target_is_verified_reported_and_planned() {
 fn a_disk_that_is_shut_down_in_the_midst_ends_the_run_with_words() {
     need_root!();
     let world = World::new("xfs", 320, &[]);
-    many(&world, 8000);
+    many(&world, 4000);
     let plan = world.plan("");
-    let child = spawn(&plan, &["--threads", "4"]);
-    started(&world);
-    while !world.target().join("5").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let held = Held::at("create:2000", &plan, &["--threads", "4"]);
     sh!("xfs_io", "-x", "-c", "shutdown", world.persist);
-    finish(child, "run on a disk that is shut down".into()).exits(4).keeps_the_manifest().says("nput/output error");
+    held.finish("run on a disk that is shut down").exits(4).keeps_the_manifest().says("nput/output error");
     for args in [&["--verify-only"][..], &["--dry-run"], &[]] {
         let ran = run(&plan, args).keeps_the_manifest();
         assert!(matches!(ran.status, Some(3 | 4)), "{ran}");
@@ -146,15 +138,11 @@ fn a_disk_that_is_shut_down_in_the_midst_ends_the_run_with_words() {
 fn a_target_that_is_unmounted_in_the_midst_ends_the_run_with_words() {
     need_root!();
     let world = World::ext4(256);
-    many(&world, 8000);
+    many(&world, 4000);
     let plan = world.plan("");
-    let child = spawn(&plan, &["--threads", "2"]);
-    started(&world);
-    while !world.target().join("5").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
+    let held = Held::at("create:1000", &plan, &["--threads", "2"]);
     sh!("umount", "-l", world.persist);
-    let ran = finish(child, "run whose target is unmounted".into()).exits(4).keeps_the_manifest();
+    let ran = held.finish("run whose target is unmounted").exits(4).keeps_the_manifest();
     let ran = ran.says("is not mounted any more");
     assert!(!ran.stdout.contains("is gone from the target"), "{ran}");
     assert_eq!(std::fs::read_dir(&world.persist).unwrap().count(), 0, "nothing below the mount point");

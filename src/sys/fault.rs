@@ -1,57 +1,71 @@
-//! The one place where a system call can be made to fail, for tests.
+//! The one place where a system call can be made to fail, or to wait, for tests.
 //!
-//! Only builds with `debug_assertions` have it; in a release [`next`] answers
+//! Only builds with `debug_assertions` have it; in a release `next` answers
 //! `None` and costs nothing. `PERSISTCP_FAULT` steers it:
 //!
 //! | value | effect |
 //! |---|---|
 //! | `write:17:EIO` | the 17th call of that kind in the process fails, once |
 //! | `read:3:short` | the third read moves fewer bytes than asked for |
+//! | `create:9:hold=FILE` | the ninth call makes `FILE`; it and those after it are done when that is gone again |
 //! | `count:FILE` | nothing fails; `FILE` says at the end how many calls of each kind there were |
 
-use super::Errno;
+use rustix::io::Errno;
 
-/// A kind of system call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each is named after its call, or after what it asks for")]
-pub enum Op {
-    Open,
-    Create,
-    Mkdir,
-    Mknod,
-    Symlink,
-    Link,
-    Rename,
-    Unlink,
-    Rmdir,
-    Read,
-    Write,
-    Stat,
-    Getdents,
-    Readlink,
-    Chown,
-    Chmod,
-    Utimens,
-    ListXattr,
-    GetXattr,
-    SetXattr,
-    RemoveXattr,
-    GetFlags,
-    SetFlags,
-    GetProject,
-    SetProject,
-    Truncate,
-    Fallocate,
-    SeekData,
-    Syncfs,
-    Close,
-    Statfs,
-    Fcntl,
-    Flock,
+/// Declares the kinds of system calls, each with its name in `PERSISTCP_FAULT`.
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $op:ident = $name:literal,)*) => {
+        /// A kind of system call.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(missing_docs, reason = "each is named after its call, or after what it asks for")]
+        pub enum Op {
+            $($(#[$doc])* $op,)*
+        }
+
+        /// In the order of their numbers.
+        #[cfg(debug_assertions)]
+        const NAMES: &[(Op, &str)] = &[$((Op::$op, $name),)*];
+    };
+}
+
+kinds! {
+    Open = "open",
+    Create = "create",
+    Mkdir = "mkdir",
+    Mknod = "mknod",
+    Symlink = "symlink",
+    Link = "link",
+    Rename = "rename",
+    Unlink = "unlink",
+    Rmdir = "rmdir",
+    Read = "read",
+    Write = "write",
+    Stat = "stat",
+    Getdents = "getdents",
+    Readlink = "readlink",
+    Chown = "chown",
+    Chmod = "chmod",
+    Utimens = "utimens",
+    ListXattr = "listxattr",
+    GetXattr = "getxattr",
+    SetXattr = "setxattr",
+    RemoveXattr = "removexattr",
+    GetFlags = "getflags",
+    SetFlags = "setflags",
+    GetProject = "getproject",
+    SetProject = "setproject",
+    Truncate = "truncate",
+    Fallocate = "fallocate",
+    SeekData = "seekdata",
+    Syncfs = "syncfs",
+    Close = "close",
+    Statfs = "statfs",
+    Fcntl = "fcntl",
+    Flock = "flock",
     /// fadvise(2): costs only speed.
-    Advise,
+    Advise = "advise",
     /// preadv2(2) of one byte that asks whether it is cached.
-    Probe,
+    Probe = "probe",
 }
 
 /// What a call does instead of what it was asked.
@@ -93,48 +107,12 @@ pub(super) use inject::next;
 
 #[cfg(debug_assertions)]
 mod inject {
-    use super::{Errno, Fault, Op};
+    use super::{Errno, Fault, NAMES, Op};
     use std::io::Write;
+    use std::path::{Path, PathBuf};
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
-    const NAMES: [(Op, &str); 35] = [
-        (Op::Open, "open"),
-        (Op::Create, "create"),
-        (Op::Mkdir, "mkdir"),
-        (Op::Mknod, "mknod"),
-        (Op::Symlink, "symlink"),
-        (Op::Link, "link"),
-        (Op::Rename, "rename"),
-        (Op::Unlink, "unlink"),
-        (Op::Rmdir, "rmdir"),
-        (Op::Read, "read"),
-        (Op::Write, "write"),
-        (Op::Stat, "stat"),
-        (Op::Getdents, "getdents"),
-        (Op::Readlink, "readlink"),
-        (Op::Chown, "chown"),
-        (Op::Chmod, "chmod"),
-        (Op::Utimens, "utimens"),
-        (Op::ListXattr, "listxattr"),
-        (Op::GetXattr, "getxattr"),
-        (Op::SetXattr, "setxattr"),
-        (Op::RemoveXattr, "removexattr"),
-        (Op::GetFlags, "getflags"),
-        (Op::SetFlags, "setflags"),
-        (Op::GetProject, "getproject"),
-        (Op::SetProject, "setproject"),
-        (Op::Truncate, "truncate"),
-        (Op::Fallocate, "fallocate"),
-        (Op::SeekData, "seekdata"),
-        (Op::Syncfs, "syncfs"),
-        (Op::Close, "close"),
-        (Op::Statfs, "statfs"),
-        (Op::Fcntl, "fcntl"),
-        (Op::Flock, "flock"),
-        (Op::Advise, "advise"),
-        (Op::Probe, "probe"),
-    ];
+    use std::time::Duration;
 
     static CALLS: [AtomicU64; NAMES.len()] = [const { AtomicU64::new(0) }; NAMES.len()];
 
@@ -142,6 +120,7 @@ mod inject {
         Nothing,
         Count(std::ffi::OsString),
         Fail { op: Op, nth: u64, fault: Fault, text: String },
+        Hold { op: Op, nth: u64, file: PathBuf },
     }
 
     fn wish() -> &'static Wish {
@@ -157,9 +136,12 @@ mod inject {
     }
 
     fn parse(text: &str) -> Option<Wish> {
-        let mut parts = text.split(':');
-        let (op, nth, fault) = (parts.next()?, parts.next()?, parts.next()?);
+        let mut parts = text.splitn(3, ':');
+        let (op, nth, fault) = (parts.next()?, parts.next()?.parse().ok()?, parts.next()?);
         let op = NAMES.iter().find(|(_, name)| *name == op)?.0;
+        if let Some(file) = fault.strip_prefix("hold=") {
+            return Some(Wish::Hold { op, nth, file: file.into() });
+        }
         let fault = match fault {
             "short" => Fault::Short,
             "EINTR" => Fault::Fails(Errno::INTR),
@@ -169,7 +151,17 @@ mod inject {
             "EMFILE" => Fault::Fails(Errno::MFILE),
             _ => return None,
         };
-        Some(Wish::Fail { op, nth: nth.parse().ok()?, fault, text: text.to_string() })
+        Some(Wish::Fail { op, nth, fault, text: text.to_string() })
+    }
+
+    /// Waits until somebody removes `file`, which the `first` call to come here makes.
+    fn hold(file: &Path, first: bool) {
+        if first && let Err(error) = std::fs::write(file, "") {
+            panic!("{}: {error}", file.display());
+        }
+        while file.symlink_metadata().is_ok() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Counts a call of kind `op`, and says what is to become of it.
@@ -181,6 +173,10 @@ mod inject {
                 // Where nobody listens the run fails all the same.
                 writeln!(std::io::stderr(), "fault injected: {text}\n{trace}").ok();
                 Some(*fault)
+            }
+            Wish::Hold { op: wished, nth, file } if *wished == op && *nth <= call => {
+                hold(file, *nth == call);
+                None
             }
             _ => None,
         }
@@ -200,9 +196,8 @@ mod inject {
         use super::*;
 
         #[test]
-        fn every_kind_has_a_place_and_a_name_of_its_own() {
-            for (at, (op, name)) in NAMES.iter().enumerate() {
-                assert_eq!(*op as usize, at, "{name}");
+        fn every_kind_has_a_name_of_its_own() {
+            for (_, name) in NAMES {
                 assert_eq!(NAMES.iter().filter(|(_, other)| other == name).count(), 1, "{name}");
             }
         }
@@ -210,7 +205,10 @@ mod inject {
         #[test]
         fn only_what_names_a_call_and_an_error_is_a_fault() {
             assert!(matches!(parse("write:17:EIO"), Some(Wish::Fail { op: Op::Write, nth: 17, .. })));
-            for text in ["", "write", "write:x:EIO", "write:1:EWHAT", "writ:1:EIO"] {
+            assert!(
+                matches!(parse("read:3:hold=/a:b"), Some(Wish::Hold { op: Op::Read, nth: 3, file }) if file == Path::new("/a:b"))
+            );
+            for text in ["", "write", "write:x:EIO", "write:1:EWHAT", "writ:1:EIO", "write:1:hold"] {
                 assert!(parse(text).is_none(), "{text}");
             }
         }

@@ -8,6 +8,7 @@ pub(crate) mod damage;
 pub(crate) mod disk;
 pub(crate) mod dress;
 pub(crate) mod faulty;
+pub(crate) mod held;
 pub(crate) mod journal;
 pub(crate) mod mount;
 pub(crate) mod nar;
