@@ -162,11 +162,8 @@ fn a_journal_of_the_release_before_is_migrated_by_a_run_and_goes_on() {
     run(&plan, &["--repair"]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
     assert_eq!(version(&journal), 3);
-    let connection = rusqlite::Connection::open(&journal).unwrap();
-    let mut runs = connection.prepare("SELECT kind FROM run ORDER BY id").unwrap();
-    let kinds = runs.query_map([], |row| row.get(0)).unwrap().collect::<Result<Vec<String>, _>>().unwrap();
-    assert_eq!(kinds, ["copy", "verify", "copy"]);
-    drop(runs);
-    drop(connection);
+    let runs = plain(&["report", "--run", "list", "--plan", plan.to_str().unwrap()].map(OsStr::new)).exits(0).stdout;
+    let kinds = ["copy", "verify", "copy"];
+    assert!(runs.lines().count() == 3 && runs.lines().zip(kinds).all(|(run, kind)| run.contains(kind)), "{runs}");
     run(&plan, &[]).exits(0).says("nothing to copy");
 }

@@ -4,7 +4,7 @@
 use crate::kit::disk::World;
 use crate::kit::random::{Random, from_env};
 use crate::kit::run::{run, spawn};
-use crate::kit::{need_root, sh, snapshot};
+use crate::kit::{journal, need_root, sh, snapshot};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Child;
@@ -13,6 +13,7 @@ use std::time::Duration;
 /// What an epoch holds at most before it is sealed: half of the bytes that may be
 /// written and not durable yet. One is filled while another is sealed.
 const EPOCH: u64 = 256 << 20;
+const CHUNK: u64 = 16 << 20;
 /// The journal's own writing, and blocks of directories and inodes.
 const OTHER: u64 = 64 << 20;
 
@@ -53,16 +54,14 @@ fn written(child: &Child) -> u64 {
 /// Bytes that the journal calls durable: finished files and chunks of those that are not
 /// finished, or not in their place.
 fn recorded(world: &World) -> u64 {
-    let journal = world.persist.join(".persistcp/t.sqlite");
-    if !journal.exists() {
-        return 0;
-    }
-    let connection = rusqlite::Connection::open(journal).unwrap();
-    let sum = "SELECT (SELECT coalesce(sum(size), 0) FROM item WHERE kind = 'f' AND state = 1 AND alias = 0) \
-               + (SELECT coalesce(sum(min(16777216, size - idx * 16777216)), 0) \
-                  FROM chunk JOIN item USING(dir, name) WHERE state = 4)";
-    // A kill before the tables are made leaves none.
-    connection.query_row(sum, [], |row| row.get::<_, i64>(0)).map_or(0, |n| n as u64)
+    let Some(reader) = journal::reader(&world.persist.join(".persistcp")) else { return 0 };
+    let files =
+        journal::done(&reader).into_iter().map(|(_, row)| row).filter(|row| journal::is_file(row) && !row.alias);
+    let unfinished = reader.partial().unwrap().into_iter().map(|row| {
+        let chunks = reader.chunks(row.dir, &row.name).unwrap();
+        chunks.iter().map(|(index, _)| CHUNK.min(row.size - index * CHUNK)).sum::<u64>()
+    });
+    files.map(|row| row.size).sum::<u64>() + unfinished.sum::<u64>()
 }
 
 /// Waits for the end of a run; its status, and what it had written.

@@ -2,12 +2,14 @@
 
 use crate::kit::damage::flip;
 use crate::kit::disk::World;
-use crate::kit::run::{run, spawn, wait, wrapped};
+use crate::kit::held::Held;
+use crate::kit::run::{run, wait, wrapped};
 use crate::kit::strace::killing;
-use crate::kit::{need_root, snapshot};
+use crate::kit::{journal, need_root, snapshot};
+use persistcp::base::path::RelPath;
+use persistcp::engine::journal::Row;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 const CHUNK: u64 = 16 << 20;
 
@@ -24,28 +26,24 @@ fn fill(path: &Path, size: u64) {
     }
 }
 
+/// The row of `data/large`, and the indices of its chunks that the journal has.
+fn recorded(world: &World) -> Option<(Row, Vec<u64>)> {
+    let reader = journal::reader(&world.persist.join(".persistcp"))?;
+    let row = reader.find_path(&RelPath::new(b"persist/data/large").unwrap()).unwrap()?;
+    let chunks = reader.chunks(row.dir, &row.name).unwrap();
+    Some((row, chunks.into_iter().map(|(index, _)| index).collect()))
+}
+
 fn chunk_rows(world: &World) -> u64 {
-    let Some((_scratch, connection)) = crate::kit::journal::copy(world) else { return 0 };
-    connection.query_row("SELECT count(*) FROM chunk", [], |row| row.get::<_, i64>(0)).map_or(0, |n| n as u64)
+    recorded(world).map_or(0, |(_, chunks)| chunks.len() as u64)
 }
 
 /// Kills a run as soon as the journal has some of the chunks; how many it has then.
 fn killed_midway(world: &World, plan: &Path) -> u64 {
-    let mut child = spawn(plan, &["--threads", "2"]);
-    let limit = Instant::now() + Duration::from_secs(60);
-    while chunk_rows(world) < 2 {
-        assert!(child.try_wait().unwrap().is_none(), "the run was over before it could be killed");
-        assert!(Instant::now() < limit, "no chunk was ever recorded");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let mut held = Held::at("write:200", plan, &["--threads", "2"]);
+    held.wait_for("chunks are recorded", |_| chunk_rows(world) >= 2);
+    held.kill();
     chunk_rows(world)
-}
-
-fn digest(world: &World) -> Vec<u8> {
-    let connection = rusqlite::Connection::open(world.persist.join(".persistcp/t.sqlite")).unwrap();
-    connection.query_row("SELECT digest FROM item WHERE name = CAST('large' AS BLOB)", [], |row| row.get(0)).unwrap()
 }
 
 #[test]
@@ -64,7 +62,8 @@ fn a_killed_copy_goes_on_at_its_first_missing_chunk() {
     assert_eq!(ran.total("copied_bytes"), size - rows * CHUNK, "nothing is copied twice\n{ran}");
     snapshot::assert_same(&world.data(), &world.target());
     let standard = blake3::Hasher::new().update_reader(std::fs::File::open(&large).unwrap()).unwrap().finalize();
-    assert_eq!(digest(&world), standard.as_bytes(), "the digest is the one that b3sum prints");
+    let digest = recorded(&world).unwrap().0.digest.unwrap().bytes;
+    assert_eq!(&digest, standard.as_bytes(), "the digest is the one that b3sum prints");
     assert_eq!(run(&plan, &[]).exits(0).total("copied"), 0);
 }
 
@@ -121,11 +120,9 @@ fn a_recorded_chunk_that_is_not_there_is_not_trusted() {
     fill(&large, 30 * CHUNK);
     let plan = world.plan("");
     let rows = killed_midway(&world, &plan);
-    let connection = rusqlite::Connection::open(world.persist.join(".persistcp/t.sqlite")).unwrap();
-    let last: i64 = connection.query_row("SELECT max(idx) FROM chunk", [], |row| row.get(0)).unwrap();
-    drop(connection);
+    let last = recorded(&world).unwrap().1.into_iter().max().unwrap();
     let half = std::fs::OpenOptions::new().write(true).open(world.target().join("large")).unwrap();
-    half.write_all_at(b"not what was copied", last as u64 * CHUNK + 77).unwrap();
+    half.write_all_at(b"not what was copied", last * CHUNK + 77).unwrap();
     half.sync_all().unwrap();
     let ran = run(&plan, &[]).exits(0);
     assert!(rows > 0 && ran.total("reused_bytes") == 0, "{ran}");

@@ -4,7 +4,7 @@
 use crate::kit::attach::{Attached, make_image};
 use crate::kit::disk::World;
 use crate::kit::run::{Ran, run};
-use crate::kit::{need_root, sh, snapshot};
+use crate::kit::{journal, need_root, sh, snapshot};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -175,12 +175,11 @@ fn a_quota_stops_says_how_much_it_must_be_raised_and_goes_on() {
 
 /// Files that the journal has as done.
 fn done(state: &Path) -> BTreeSet<String> {
-    let journal = std::fs::read_dir(state).unwrap().map(|e| e.unwrap().path());
-    let journal = journal.into_iter().find(|p| p.extension().is_some_and(|e| e == "sqlite" || e == "db")).unwrap();
-    let connection = rusqlite::Connection::open(journal).unwrap();
-    let mut statement = connection.prepare("SELECT name FROM item WHERE state = 1 AND kind = 'f'").unwrap();
-    let names = statement.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap();
-    names.map(|name| String::from_utf8(name.unwrap()).unwrap()).collect()
+    let rows = journal::done(&journal::reader(state).unwrap());
+    rows.into_iter()
+        .filter(|(_, row)| journal::is_file(row))
+        .map(|(_, row)| String::from_utf8(row.name).unwrap())
+        .collect()
 }
 
 #[test]

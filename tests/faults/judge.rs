@@ -3,10 +3,13 @@
 use super::Case;
 use crate::kit::disk::World;
 use crate::kit::run::Ran;
-use crate::kit::snapshot;
-use std::collections::BTreeMap;
+use crate::kit::{journal, snapshot};
+use persistcp::engine::journal::{Reader, Row};
+use persistcp::sys::stat::Kind;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Calls whose failure costs nothing that was promised.
 const ADVISORY: [(&str, &str); 2] = [
@@ -108,98 +111,60 @@ fn is_absorbed(case: &Case, stderr: &str) -> bool {
 
 /// Rows of the journal that say more than the target has.
 fn false_claims(world: &World) -> Vec<String> {
-    let journal = world.persist.join(".persistcp/t.sqlite");
-    let Ok(connection) = rusqlite::Connection::open(journal) else { return Vec::new() };
     // A run that failed before it made the tables claims nothing.
-    let Ok(mut statement) = connection.prepare("SELECT dir, name, id, state, kind, digest, dst_ino FROM item") else {
-        return Vec::new();
-    };
-    let rows = statement.query_map([], |row| {
-        Ok(Item {
-            dir: row.get(0)?,
-            name: row.get(1)?,
-            id: row.get(2)?,
-            state: row.get(3)?,
-            kind: row.get(4)?,
-            digest: row.get(5)?,
-            ino: row.get(6)?,
-        })
-    });
-    let items: Vec<Item> = rows.unwrap().map(Result::unwrap).collect();
-    let directories: BTreeMap<i64, &Item> = items.iter().filter_map(|item| Some((item.id?, item))).collect();
+    let Some(reader) = journal::reader(&world.persist.join(".persistcp")) else { return Vec::new() };
     let mut wrong = Vec::new();
-    for item in &items {
-        let path = item.path(&world.root, &directories);
-        if item.state == 1
-            && let Err(why) = item.is_there(&path)
-        {
+    for (path, row) in journal::done(&reader) {
+        let path = world.root.join(OsStr::from_bytes(path.as_bytes()));
+        if let Err(why) = is_there(&row, &path) {
             wrong.push(format!("{} is marked done: {why}", path.display()));
         }
-        if item.state == 4 {
-            wrong.extend(false_chunks(&connection, item, path.parent().unwrap()));
-        }
+    }
+    for row in reader.partial().unwrap() {
+        let above = reader.path_of(row.dir).unwrap();
+        wrong.extend(false_chunks(&reader, &row, &world.root.join(OsStr::from_bytes(above.as_bytes()))));
     }
     wrong
 }
 
-struct Item {
-    dir: i64,
-    name: Vec<u8>,
-    id: Option<i64>,
-    state: i64,
-    kind: String,
-    digest: Option<Vec<u8>>,
-    ino: i64,
-}
-
-impl Item {
-    fn path(&self, root: &Path, directories: &BTreeMap<i64, &Item>) -> PathBuf {
-        let above = directories.get(&self.dir).map_or_else(|| root.to_path_buf(), |d| d.path(root, directories));
-        above.join(std::str::from_utf8(&self.name).unwrap())
+fn is_there(row: &Row, path: &Path) -> Result<(), String> {
+    use std::os::unix::fs::FileTypeExt;
+    let now = path.symlink_metadata().map_err(|e| e.to_string())?;
+    let kind = match now.file_type() {
+        t if t.is_file() => Kind::File,
+        t if t.is_dir() => Kind::Directory,
+        t if t.is_symlink() => Kind::Symlink,
+        t if t.is_fifo() => Kind::Fifo,
+        t => return Err(format!("it is {t:?}")),
+    };
+    if kind != row.kind() {
+        return Err(format!("it is {kind:?}, not {:?}", row.kind()));
     }
-
-    fn is_there(&self, path: &Path) -> Result<(), String> {
-        use std::os::unix::fs::FileTypeExt;
-        let now = path.symlink_metadata().map_err(|e| e.to_string())?;
-        let kind = match now.file_type() {
-            t if t.is_file() => "f",
-            t if t.is_dir() => "d",
-            t if t.is_symlink() => "l",
-            t if t.is_fifo() => "p",
-            _ => "?",
-        };
-        if kind != self.kind {
-            return Err(format!("it is {kind}, not {}", self.kind));
+    if kind == Kind::File {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(std::fs::File::open(path).unwrap()).unwrap();
+        if row.digest.map(|digest| digest.bytes) != Some(*hasher.finalize().as_bytes()) {
+            return Err("its content is another".to_string());
         }
-        if kind == "f" {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update_reader(std::fs::File::open(path).unwrap()).unwrap();
-            if self.digest.as_deref() != Some(hasher.finalize().as_bytes()) {
-                return Err("its content is another".to_string());
-            }
-        }
-        Ok(())
     }
+    Ok(())
 }
 
 /// The chunks of an unfinished file, which has its own name or a temporary one.
-fn false_chunks(connection: &rusqlite::Connection, item: &Item, above: &Path) -> Vec<String> {
+fn false_chunks(reader: &Reader, row: &Row, above: &Path) -> Vec<String> {
     use blake3::hazmat::HasherExt;
     use std::os::unix::fs::FileExt;
     const CHUNK: u64 = 16 << 20;
     let mut entries = std::fs::read_dir(above).unwrap().map(Result::unwrap);
-    let Some(entry) = entries.find(|e| e.metadata().unwrap().ino() == item.ino as u64) else {
+    let Some(entry) = entries.find(|e| e.metadata().unwrap().ino() == row.dst_ino) else {
         // The row alone promises nothing.
         return Vec::new();
     };
     let file = std::fs::File::open(entry.path()).unwrap();
     let size = file.metadata().unwrap().len();
-    let mut statement = connection.prepare("SELECT idx, value FROM chunk WHERE dir = ?1 AND name = ?2").unwrap();
-    let rows = statement.query_map((item.dir, &item.name), |row| Ok((row.get(0)?, row.get(1)?)));
-    let chunks: Vec<(i64, Vec<u8>)> = rows.unwrap().map(Result::unwrap).collect();
     let mut wrong = Vec::new();
-    for (index, value) in chunks {
-        let from = index as u64 * CHUNK;
+    for (index, value) in reader.chunks(row.dir, &row.name).unwrap() {
+        let from = index * CHUNK;
         if from >= size {
             wrong.push(format!(
                 "chunk {index} of {} is marked done, and the file ends before it",
@@ -210,7 +175,7 @@ fn false_chunks(connection: &rusqlite::Connection, item: &Item, above: &Path) ->
         let mut bytes = vec![0; CHUNK.min(size - from) as usize];
         file.read_exact_at(&mut bytes, from).unwrap();
         let found = blake3::Hasher::new().set_input_offset(from).update(&bytes).finalize_non_root();
-        if found.as_slice() != value {
+        if found != value {
             wrong.push(format!("chunk {index} of {} is marked done, and is another", entry.path().display()));
         }
     }

@@ -1,16 +1,29 @@
-//! The journal as it is on the disk, also while a run holds it locked.
+//! What the journal says, while a run is alive as well: the library reads it without a lock.
 
-use super::disk::World;
-use rusqlite::Connection;
+use persistcp::base::path::RelPath;
+use persistcp::engine::journal::{Location, Reader, Row, State};
+use persistcp::engine::manifest;
+use persistcp::sys::stat::Kind;
+use std::path::Path;
 
-/// A copy of the journal with its log, opened; looking at it changes nothing.
-pub(crate) fn copy(world: &World) -> Option<(tempfile::TempDir, Connection)> {
-    let scratch = tempfile::TempDir::new_in(world.path()).unwrap();
-    let state = world.persist.join(".persistcp");
-    for name in ["t.sqlite", "t.sqlite-wal"] {
-        // The log ends, and begins, at any time.
-        std::fs::copy(state.join(name), scratch.path().join(name)).ok();
-    }
-    let connection = Connection::open(scratch.path().join("t.sqlite")).ok()?;
-    Some((scratch, connection))
+/// Of the plan `t` in `state`; `None` before a run has made the tables.
+pub(crate) fn reader(state: &Path) -> Option<Reader> {
+    Location::new(state.to_path_buf(), "t").read().unwrap()
+}
+
+/// The finished entries.
+pub(crate) fn done(reader: &Reader) -> Vec<(RelPath, Row)> {
+    let mut done = Vec::new();
+    let take = |path, row: Row| {
+        if row.state == State::Done {
+            done.push((path, row));
+        }
+        true
+    };
+    manifest::each(reader, take).unwrap();
+    done
+}
+
+pub(crate) fn is_file(row: &Row) -> bool {
+    row.kind() == Kind::File
 }
