@@ -1,7 +1,9 @@
 //! What is copied while a system call fails: small trees that make every kind of call.
 
+use crate::kit::attach::Attached;
 use crate::kit::disk::World;
 use crate::kit::dress::{ACCESS, DEFAULT, acl, add_flags, capability, drop_flags, mode, node};
+use crate::kit::sh;
 use rustix::fs::{FileType, IFlags};
 use std::os::unix::fs::{FileExt, chown, symlink};
 use std::path::Path;
@@ -17,15 +19,36 @@ pub(super) enum Scene {
     Again,
     /// Files without holes that go past the page cache.
     Dense,
+    /// Inodes of a project of quotas, on file systems that know such.
+    Project,
 }
 
 impl Scene {
+    /// Its disks: the target's, and the source's where it needs one of its own.
+    pub(super) fn world(self) -> (World, Option<Attached>) {
+        if self != Self::Project {
+            return (World::ext4(400), None);
+        }
+        let world = World::new("xfs", 320, &[]);
+        let source = Attached::fresh("xfs", 320, &world.path().join("source.img"), &world.data());
+        (world, Some(source))
+    }
+
     /// Makes the source.
     pub(super) fn plant(self, world: &World) {
         if self == Self::Dense {
             for (name, size) in [("chunked", 64 * MIB + 5), ("direct", 32 * MIB + 4100)] {
                 let bytes: Vec<u8> = (0..size).map(|i| (i / 4096 + i) as u8).collect();
                 world.file(&format!("data/{name}"), bytes);
+            }
+            return;
+        }
+        if self == Self::Project {
+            for name in ["data/f", "data/dir/g", "data/dir/of-none"] {
+                world.file(name, name);
+            }
+            for name in ["f", "dir", "dir/g"] {
+                sh!("chattr", "-p", "4711", world.data().join(name));
             }
             return;
         }
@@ -72,7 +95,7 @@ impl Scene {
                 std::fs::write(world.target().join("symlink"), "old").unwrap();
                 xattr::set(world.target().join("dir"), DEFAULT, &acl(7, &[(77, 7)], 5, &[], 0)).unwrap();
             }
-            Self::Dense => clear(world),
+            Self::Dense | Self::Project => clear(world),
         }
     }
 }
