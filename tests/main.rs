@@ -38,6 +38,7 @@ mod journal;
 mod kills;
 mod large;
 mod later;
+mod layers;
 mod limits;
 mod manifest;
 mod matrix;
