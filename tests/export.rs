@@ -2,7 +2,7 @@
 
 use crate::kit::disk::World;
 use crate::kit::run::{Ran, plain};
-use crate::kit::{need_root, sh, snapshot};
+use crate::kit::{have_tools, need_root, need_tools, sh, snapshot};
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -29,15 +29,6 @@ fn plan(world: &World, targets: &str) -> PathBuf {
 
 fn mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
-/// Whether `program` can be run; says so loudly when not.
-fn have(program: &str) -> bool {
-    let found = Command::new(program).arg("--version").output().is_ok();
-    if !found {
-        eprintln!("SKIPPED: {program} is not on PATH");
-    }
-    found
 }
 
 fn nix_files(dir: &Path) -> Vec<PathBuf> {
@@ -72,7 +63,7 @@ fn every_nix_file_of_the_worked_example_parses() {
     for file in &files {
         parses(&std::fs::read_to_string(file).unwrap());
     }
-    if have("nix-instantiate") {
+    if have_tools(&["nix-instantiate"]) {
         for file in &files {
             sh!("nix-instantiate", "--parse", file);
         }
@@ -216,9 +207,7 @@ fn the_output_can_be_a_file() {
 #[test]
 fn tmpfiles_makes_the_directories_and_opens_none() {
     need_root!();
-    if !have("systemd-tmpfiles") {
-        return;
-    }
+    need_tools!("systemd-tmpfiles");
     let world = World::plain();
     for dir in ["var/lib/a b%\"c\\\\d", "home/s/.ssh"] {
         world.file(&format!("{}/f", dir.replace("\\\\", "\\")), "x");
@@ -269,9 +258,7 @@ fn hostile(world: &World) -> PathBuf {
 #[test]
 fn the_rsync_script_copies_what_the_plan_declares() {
     need_root!();
-    if !have("rsync") {
-        return;
-    }
+    need_tools!("rsync");
     let world = World::plain();
     let plan = hostile(&world);
     let script = world.path().join("copy.sh");

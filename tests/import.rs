@@ -1,6 +1,7 @@
 //! `plan import` and `plan nix-expr`: from Nix to a plan.
 
 use crate::kit::disk::World;
+use crate::kit::need_tools;
 use crate::kit::run::{Ran, plain};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
@@ -162,10 +163,7 @@ fn a_projected_configuration_becomes_a_plan() {
 
 #[test]
 fn an_evaluator_makes_that_projection() {
-    if Command::new("nix-instantiate").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: needs nix-instantiate on PATH: an_evaluator_makes_that_projection");
-        return;
-    }
+    need_tools!("nix-instantiate");
     let world = World::plain();
     let expression = plain(&["plan", "nix-expr"].map(OsStr::new)).exits(0).stdout;
     for (mock, _) in MOCKS {

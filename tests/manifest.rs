@@ -2,8 +2,8 @@
 
 use crate::kit::attach::Attached;
 use crate::kit::disk::World;
-use crate::kit::need_root;
 use crate::kit::run::{Ran, plain, run};
+use crate::kit::{need_root, need_tools};
 use std::ffi::OsStr;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
@@ -55,14 +55,13 @@ fn b3sum_lines_name_every_file_with_its_digest() {
         let content = std::fs::read(world.root.join(name)).unwrap();
         assert_eq!(hash, blake3::hash(&content).to_hex().as_str(), "{line}");
     }
-    let check = Command::new("b3sum").args(["--check", "-"]).current_dir(&world.root).stdin(Stdio::piped()).spawn();
-    match check {
-        Ok(mut child) => {
-            child.stdin.take().unwrap().write_all(ran.stdout.as_bytes()).unwrap();
-            assert!(child.wait().unwrap().success(), "b3sum --check\n{ran}");
-        }
-        Err(error) => eprintln!("NOT CHECKED with the real b3sum: {error}"),
-    }
+    need_tools!("b3sum");
+    // Debian's release does not know an escaped carriage return yet.
+    let known = ran.stdout.split_inclusive('\n').filter(|line| !line.contains("\\r")).collect::<String>();
+    let mut b3sum = Command::new("b3sum");
+    let mut b3sum = b3sum.args(["--check", "-"]).current_dir(&world.root).stdin(Stdio::piped()).spawn().unwrap();
+    b3sum.stdin.take().unwrap().write_all(known.as_bytes()).unwrap();
+    assert!(b3sum.wait().unwrap().success(), "b3sum --check\n{ran}");
 }
 
 #[test]

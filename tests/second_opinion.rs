@@ -3,7 +3,7 @@
 use crate::kit::attributes::everything;
 use crate::kit::disk::World;
 use crate::kit::run::run;
-use crate::kit::{need_root, sh};
+use crate::kit::{need_root, need_tools, sh};
 use std::process::Command;
 
 /// What rsync would change to make the target the source.
@@ -12,7 +12,7 @@ fn rsync(world: &World) -> String {
     command.args(["-aHAXS", "--dry-run", "--itemize-changes", "--delete"]);
     // Sockets are not copied, and XFS shows each ACL a second time under a name of its own.
     command.args(["--exclude=/socket", "--filter=-x trusted.SGI_ACL_*"]);
-    let out = command.arg(world.data().join("")).arg(world.target().join("")).output().expect("rsync is installed");
+    let out = command.arg(world.data().join("")).arg(world.target().join("")).output().unwrap();
     assert!(out.status.success(), "{command:?}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
@@ -26,24 +26,28 @@ fn leaves_nothing_to_do(world: &World) {
 #[test]
 fn rsync_finds_nothing_to_do_on_ext4() {
     need_root!();
+    need_tools!("rsync");
     leaves_nothing_to_do(&World::ext4(64));
 }
 
 #[test]
 fn rsync_finds_nothing_to_do_on_xfs() {
     need_root!();
+    need_tools!("rsync");
     leaves_nothing_to_do(&World::new("xfs", 320, &[]));
 }
 
 #[test]
 fn rsync_finds_nothing_to_do_on_btrfs() {
     need_root!();
+    need_tools!("rsync");
     leaves_nothing_to_do(&World::new("btrfs", 160, &[]));
 }
 
 #[test]
 fn rsync_would_notice() {
     need_root!();
+    need_tools!("rsync");
     let world = World::ext4(64);
     leaves_nothing_to_do(&world);
     let at = |name: &str| world.target().join(name);

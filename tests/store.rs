@@ -2,7 +2,7 @@
 
 use crate::kit::disk::World;
 use crate::kit::run::{Ran, faulty, run};
-use crate::kit::{nar, need_root, sh, snapshot};
+use crate::kit::{nar, need_root, need_tools, sh, snapshot};
 use rusqlite::Connection;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -124,10 +124,7 @@ fn a_store_arrives_with_its_links_its_times_and_valid_paths() {
 #[test]
 fn nix_finds_the_copy_of_its_store_whole() {
     need_root!();
-    if Command::new("nix-store").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: needs nix-store: nix_finds_the_copy_of_its_store_whole");
-        return;
-    }
+    need_tools!("nix-store");
     let machine = machine();
     let home = tempfile::TempDir::new().unwrap();
     std::fs::write(home.path().join("nix.conf"), "build-users-group =\n").unwrap();

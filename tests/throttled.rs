@@ -3,6 +3,7 @@
 use crate::kit::disk::World;
 use crate::kit::need_root;
 use crate::kit::run::{plain, run};
+use crate::kit::skip::skip;
 use rustix::fs::{major, minor, stat};
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
@@ -48,8 +49,7 @@ fn progress_on_a_slow_disk_shows_what_it_has_and_does_not_hang_at_the_end() {
     }
     let plan = world.plan("");
     let Some(slow) = Slow::new(&world, 24 * MIB) else {
-        eprintln!("SKIPPED: no cgroup v1 blkio controller to slow a disk down with");
-        return;
+        return skip("cgroup v1's blkio controller");
     };
     let before = slow.written();
     let mut child = Command::new(env!("CARGO_BIN_EXE_persistcp"))

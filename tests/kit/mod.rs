@@ -21,47 +21,35 @@ pub(crate) mod recorder;
 pub(crate) mod rights;
 pub(crate) mod run;
 pub(crate) mod secrets;
+pub(crate) mod skip;
 pub(crate) mod snapshot;
 pub(crate) mod strace;
 pub(crate) mod tree;
 
-use std::io::Write;
+use skip::skip;
 
-/// True when root-only tests can run. Says why when not, and counts the skip
-/// where `PERSISTCP_SKIPS` names a file: CI fails on a skip as root.
-pub(crate) fn have_root(test: &str) -> bool {
-    if rustix::process::geteuid().is_root() {
-        return true;
+/// True when root-only tests can run.
+pub(crate) fn have_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        skip("root");
     }
-    eprintln!("SKIPPED: needs root to mount: {test}");
-    skipped(test);
-    false
+    is_root
 }
 
-/// True when all of these programs are installed; the same where they are not.
-pub(crate) fn have_tools(test: &str, tools: &[&str]) -> bool {
+/// True when all of these programs are installed.
+pub(crate) fn have_tools(tools: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_there = |tool: &str| std::env::split_paths(&path).any(|dir| dir.join(tool).exists());
     let missing: Vec<_> = tools.iter().filter(|tool| !is_there(tool)).collect();
-    if missing.is_empty() {
-        return true;
-    }
-    eprintln!("SKIPPED: {missing:?} not installed: {test}");
-    skipped(test);
-    false
-}
-
-fn skipped(test: &str) {
-    if let Some(file) = std::env::var_os("PERSISTCP_SKIPS") {
-        let mut list = std::fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
-        writeln!(list, "{test}").unwrap();
-    }
+    missing.iter().for_each(|tool| skip(&format!("the program {tool}")));
+    missing.is_empty()
 }
 
 /// Leaves the test, loudly, when it cannot run.
 macro_rules! need_root {
     () => {
-        if !crate::kit::have_root(std::thread::current().name().unwrap_or("a test")) {
+        if !crate::kit::have_root() {
             return;
         }
     };
@@ -71,7 +59,7 @@ pub(crate) use need_root;
 /// Leaves the test, loudly, when one of these programs is not installed.
 macro_rules! need_tools {
     ($($tool:expr),+) => {
-        if !crate::kit::have_tools(std::thread::current().name().unwrap_or("a test"), &[$($tool),+]) {
+        if !crate::kit::have_tools(&[$($tool),+]) {
             return;
         }
     };

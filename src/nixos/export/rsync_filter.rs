@@ -43,6 +43,10 @@ fn forms(body: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/kit/skip.rs"]
+mod skip;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -123,10 +127,7 @@ mod tests {
             let filters = rules(&patterns).0.into_iter().map(|rule| format!("--filter={rule}"));
             let mut rsync = std::process::Command::new("rsync");
             rsync.args(["-rn", "--out-format=%n"]).args(filters).arg(&from).arg(&to);
-            let Ok(out) = rsync.output() else {
-                eprintln!("SKIPPED: rsync is not on PATH");
-                return;
-            };
+            let Ok(out) = rsync.output() else { return skip::skip("the program rsync") };
             let listed = String::from_utf8_lossy(&out.stdout).into_owned();
             let mut found: Vec<&str> = listed.lines().filter(|line| !line.ends_with('/')).collect();
             let mut wanted = kept(&patterns);
