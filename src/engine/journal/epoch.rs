@@ -1,7 +1,7 @@
 //! Epochs: entries are durable only after a syncfs that began after they were
 //! written and whose descriptor was opened before.
 //!
-//! [`Durable`] has a private field and one maker, [`Epoch::seal`]; the journal
+//! [`Durable`] has a private field and one maker, `Epoch::seal`; the journal
 //! accepts nothing else. After a failed syncfs the epoch is void: none of its
 //! entries is recorded, and the run stops, because the kernel reports a lost
 //! page once and then forgets it.
@@ -130,7 +130,7 @@ pub struct Replace {
     pub stands: Option<Stat>,
 }
 
-/// Entries that the medium has. Only [`Epoch::seal`] makes one.
+/// Entries that the medium has. Only `Epoch::seal` makes one.
 #[derive(Debug)]
 pub struct Durable {
     records: Vec<Record>,

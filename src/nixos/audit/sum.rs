@@ -13,7 +13,7 @@ pub(super) struct Sum {
     newest: AtomicI64,
 }
 
-/// A [`Sum`] that was read.
+/// A `Sum` that was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Total {
     /// Everything but directories.

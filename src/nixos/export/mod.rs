@@ -1,7 +1,7 @@
 //! A plan in the words of other tools: persistence lists of two Nix modules,
 //! tmpfiles.d lines, JSON, a script that runs rsync.
 //!
-//! [`declared::Declared`] is what all of them read. The backup need not be there;
+//! `declared::Declared` is what all of them read. The backup need not be there;
 //! what only it could tell is then said once, and a table stands in for modes.
 
 mod attributes;

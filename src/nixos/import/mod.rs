@@ -1,7 +1,7 @@
 //! A plan made from what a Nix configuration declares.
 //!
 //! [`from_json`] reads the evaluator's output, [`from_nix`] the literals of a module.
-//! Both give a [`declared::Declaration`]; [`arrange`] puts it in the plan's order and
+//! Both give a `declared::Declaration`; `arrange` puts it in the plan's order and
 //! [`write`] makes TOML of it. What the plan cannot say becomes a [`Note`]: a comment
 //! in the plan, and nothing is dropped without one.
 
