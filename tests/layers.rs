@@ -279,10 +279,15 @@ fn src() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
-fn source() -> Source {
+/// Every module's file below `src/`, and its text.
+pub(crate) fn source_texts() -> Vec<(String, String)> {
     let mut files = Vec::new();
     texts(&src(), "", &mut files);
-    Source::new(&files)
+    files
+}
+
+fn source() -> Source {
+    Source::new(&source_texts())
 }
 
 #[test]

@@ -171,7 +171,9 @@ mod inject {
             Wish::Fail { op: wished, nth, fault, text } if *wished == op && *nth == call => {
                 let trace = std::backtrace::Backtrace::capture();
                 // Where nobody listens the run fails all the same.
-                writeln!(std::io::stderr(), "fault injected: {text}\n{trace}").ok();
+                let made = [Op::Create, Op::Mkdir].iter().any(|op| CALLS[*op as usize].load(Relaxed) > 0);
+                let when = if made { "" } else { " before anything was made" };
+                writeln!(std::io::stderr(), "fault injected: {text}{when}\n{trace}").ok();
                 Some(*fault)
             }
             Wish::Hold { op: wished, nth, file } if *wished == op && *nth <= call => {
