@@ -180,7 +180,8 @@ impl Case {
     }
 
     /// Owner and mode that the plan gives `dst`, as far as it speaks of it.
-    fn said(&self, dst: &str, src: &str, entry: &Entry, mode: u32, is_dir: bool) -> (Option<u32>, Option<u32>) {
+    fn said(&self, dst: &str, src: &str, entry: &Entry, stat: &std::fs::Metadata) -> (Option<u32>, Option<u32>) {
+        let (mode, is_dir) = (stat.mode() & 0o7777, stat.is_dir());
         let own = entry.src == src;
         let mut owner = entry.owner.filter(|_| own);
         let mut said = entry.mode.filter(|_| own).map(|text| changed(mode, Some(text)));
@@ -205,7 +206,7 @@ impl Case {
         let mut groups: BTreeMap<u64, String> = BTreeMap::new();
         for (dst, (src, entry)) in &places {
             let stat = stat(src);
-            let (owner, mode) = self.said(dst, src, entry, stat.mode() & 0o7777, stat.is_dir());
+            let (owner, mode) = self.said(dst, src, entry, &stat);
             let word = words.entry(stat.ino()).or_default();
             *word = (owner.or(word.0), mode.or(word.1));
             groups.entry(stat.ino()).or_insert_with(|| dst.clone());

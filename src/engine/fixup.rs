@@ -159,7 +159,7 @@ impl Pass<'_> {
             }
         };
         let (said, _) = Covering::of(self.means.plan, &parent).say(self.means.plan, &name, stat.kind);
-        self.settle(&dir, &name, path, &stat, said);
+        self.settle(&dir, path, &stat, said);
         if self.fixup.recursive && stat.kind == Kind::Directory {
             self.below();
         }
@@ -183,7 +183,7 @@ impl Pass<'_> {
             for met in met {
                 match met {
                     Met::Other { dir, name, path, said } => match dir.stat_at(&name) {
-                        Ok(stat) => self.settle(&dir, &name, &path, &stat, said),
+                        Ok(stat) => self.settle(&dir, &path, &stat, said),
                         Err(errno) => self.fail(&path, format!("fixup: {}", errno_words(errno))),
                     },
                     Met::Failed(path, message) => self.fail(&path, message),
@@ -192,12 +192,13 @@ impl Pass<'_> {
         });
     }
 
-    fn settle(&mut self, dir: &TargetDir, name: &Name, path: &RelPath, stat: &Stat, said: Explicit) {
+    fn settle(&mut self, dir: &TargetDir, path: &RelPath, stat: &Stat, said: Explicit) {
         let mode = said.mode.filter(|_| stat.kind != Kind::Symlink);
         let wanted = attributes::wanted(stat, said, self.means.owners);
         if wanted == has(stat) {
             return;
         }
+        let Some(name) = path.last() else { return };
         let row = self.row(path);
         let recorded = match &row {
             Some(row) => Some((row.wanted.owner.unwrap_or(wanted.0), row.wanted.mode)),
@@ -205,8 +206,8 @@ impl Pass<'_> {
         };
         let altered = !self.means.repair && recorded == Some(wanted);
         if self.write && !altered {
-            let result = change(dir, name, stat, wanted.0, wanted.1);
-            match result.and_then(|()| dir.stat_at(name)) {
+            let result = change(dir, &name, stat, wanted.0, wanted.1);
+            match result.and_then(|()| dir.stat_at(&name)) {
                 Ok(now) if wanted == has(&now) => {
                     self.changed += 1;
                     let disk = Disk { dev: stat.dev, bare: false };

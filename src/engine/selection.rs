@@ -193,7 +193,8 @@ impl<S: Sink> Visitor for S {
             for (name, child) in index.children(at) {
                 let enters =
                     |stat: &Stat| !self.selection().bars(stat) && !is_excluded(self, dir, name, Kind::Directory);
-                let inner = index.inner(plan, child, &here.join(name), || src.stat_at(name), enters);
+                let meets = index.meets(plan, child, &here.join(name));
+                let inner = Inner::of(meets, || src.stat_at(name), enters);
                 if inner.is_left_out() {
                     left_out.insert(name.clone());
                 }

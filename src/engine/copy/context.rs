@@ -66,7 +66,7 @@ impl Context {
         wanted: &mut Wanted,
         path: impl Fn() -> RelPath,
     ) -> Result<AppliedMetadata, Errno> {
-        let around = meta::Surroundings { disk: node.disk, handed: node.handed };
+        let around = meta::InodeContext { disk: node.disk, handed: node.handed };
         let applied = meta::apply(holder, wanted, around, path);
         let whole = applied.problems.iter().all(|problem| problem.unpreserved().is_some());
         applied.problems.into_iter().for_each(|p| self.problem(node.target, p));

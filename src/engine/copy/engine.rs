@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::directories::Directories;
-use super::file::Files;
+use super::file::RegularFiles;
 use super::filling::Contents;
 use super::immutable::ImmutableFlags;
 use super::large::ChunkedFiles;
@@ -133,7 +133,7 @@ fn leaves(
     let proof = Arc::new(SourceProof { cx: cx(), source: source(), rules: rules() });
     let chunked = ChunkedFiles { cx: cx(), source: source(), flags: flags() };
     let contents = Contents { cx: cx(), source: source(), chunked };
-    let files = Arc::new(Files {
+    let files = Arc::new(RegularFiles {
         cx: cx(),
         source: source(),
         rules: rules(),

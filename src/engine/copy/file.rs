@@ -34,7 +34,7 @@ use std::sync::Arc;
 const MARKED: u64 = 1 << 20;
 
 /// Copies regular files.
-pub(super) struct Files {
+pub(super) struct RegularFiles {
     pub(super) cx: Arc<Context>,
     pub(super) source: Arc<SourceTree>,
     pub(super) rules: Arc<Rules>,
@@ -43,7 +43,7 @@ pub(super) struct Files {
     pub(super) contents: Contents,
 }
 
-impl Files {
+impl RegularFiles {
     /// Copies the open `source`, whatever its links.
     pub(super) fn copy(&self, entry: &Entry<'_>, source: &OpenSource) -> CopyResult {
         let (node, name, mut own) = (entry.node(), entry.name, entry.own);

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::directories::Directories;
 use super::entry::{Entry, Override};
 use super::evidence::SourceAccess;
-use super::file::Files;
+use super::file::RegularFiles;
 use super::job::OpenSource;
 use super::link::Waiter;
 use super::linked::LinkedNames;
@@ -27,7 +27,7 @@ pub(super) struct Leaves {
     pub(super) source: Arc<SourceTree>,
     pub(super) directories: Arc<Directories>,
     pub(super) takeover: Takeover,
-    pub(super) files: Arc<Files>,
+    pub(super) files: Arc<RegularFiles>,
     pub(super) special: Arc<SpecialFiles>,
     pub(super) linked: LinkedNames,
 }

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::create::make_beside;
 use super::directories::Directories;
 use super::entry::{Entry, Override};
-use super::file::Files;
+use super::file::RegularFiles;
 use super::immutable::ImmutableFlags;
 use super::link::{Claim, Copied, CopiedAt, CopyResult, Links, Waiter};
 use super::node::DirNode;
@@ -36,7 +36,7 @@ pub(super) struct LinkedNames {
     pub(super) directories: Arc<Directories>,
     pub(super) flags: Arc<ImmutableFlags>,
     pub(super) proof: Arc<SourceProof>,
-    pub(super) files: Arc<Files>,
+    pub(super) files: Arc<RegularFiles>,
     pub(super) special: Arc<SpecialFiles>,
     pub(super) links: Links,
 }

@@ -14,7 +14,7 @@
 //! | `Takeover` | what stands under a name, against what was recorded | `takeover`, `precedence` |
 //! | `SourceProof` | whether the source is still what was copied | `source_proof`, `evidence` |
 //! | `Leaves` | skips, links or copies what is no directory | `leaf` |
-//! | `Files`, `SpecialFiles` | copy one inode each | `file`, `special`, `job`, `create`, `hand_in` |
+//! | `RegularFiles`, `SpecialFiles` | copy one inode each | `file`, `special`, `job`, `create`, `hand_in` |
 //! | `Contents`, `ChunkedFiles` | a file's content, until its source holds still | `filling`, `settled`, `data`, `large` |
 //! | `LinkedNames` | names of inodes that have several | `linked`, `link` |
 //! | `ImmutableFlags` | flags that come last | `immutable` |

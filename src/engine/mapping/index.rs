@@ -88,6 +88,26 @@ pub(crate) enum Inner {
 }
 
 impl Inner {
+    /// What becomes of a name that `meets` this, whose `stat` is asked where it matters.
+    /// `enters` tells whether the walk enters a directory of that stat.
+    pub(crate) fn of(
+        meets: Meets,
+        stat: impl FnOnce() -> Result<Stat, Errno>,
+        enters: impl FnOnce(&Stat) -> bool,
+    ) -> Self {
+        match meets {
+            Meets::Nothing => Self::Walked,
+            Meets::Entry(entry) => Self::Entry(entry),
+            Meets::Elsewhere { below: None } => Self::Elsewhere,
+            Meets::Elsewhere { below: Some(below) } => Self::WayInPlaceOfEntry(below),
+            Meets::OnTheWay(below) => match stat() {
+                Ok(stat) if stat.kind == Kind::Symlink => Self::WayInPlaceOfSymlink(below),
+                Ok(stat) if stat.kind == Kind::Directory && enters(&stat) => Self::Walked,
+                _ => Self::Way(below),
+            },
+        }
+    }
+
     /// True when the walk leaves the name out.
     pub(crate) const fn is_left_out(self) -> bool {
         !matches!(self, Self::Walked | Self::Way(_))
@@ -227,29 +247,6 @@ impl Index {
         is_excluded: impl FnOnce() -> bool,
     ) -> bool {
         at.is_some_and(|at| self.entry(at).is_some()) || is_excluded() || stat.mount_root && !cross_mounts
-    }
-
-    /// What becomes of the node `at`, which the walk of a directory meets at the place `dst`.
-    /// `enters` tells whether the walk enters a directory of that stat.
-    pub(crate) fn inner(
-        &self,
-        plan: &Mapping,
-        at: usize,
-        dst: &RelPath,
-        stat: impl FnOnce() -> Result<Stat, Errno>,
-        enters: impl FnOnce(&Stat) -> bool,
-    ) -> Inner {
-        match self.meets(plan, at, dst) {
-            Meets::Nothing => Inner::Walked,
-            Meets::Entry(entry) => Inner::Entry(entry),
-            Meets::Elsewhere { below: None } => Inner::Elsewhere,
-            Meets::Elsewhere { below: Some(below) } => Inner::WayInPlaceOfEntry(below),
-            Meets::OnTheWay(below) => match stat() {
-                Ok(stat) if stat.kind == Kind::Symlink => Inner::WayInPlaceOfSymlink(below),
-                Ok(stat) if stat.kind == Kind::Directory && enters(&stat) => Inner::Walked,
-                _ => Inner::Way(below),
-            },
-        }
     }
 
     /// What lies in the directory `dst`, which the walk does not enter, on the way to entries

@@ -34,7 +34,7 @@ pub struct Applied {
 
 /// Where the inode lies.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings {
+pub struct InodeContext {
     /// Its file system.
     pub disk: Disk,
     /// Flags that it has from its directory or from an earlier run, and keeps only if wanted.
@@ -43,8 +43,8 @@ pub struct Surroundings {
 
 /// Gives its metadata to the inode behind `holder`. A directory's children must be complete:
 /// they would move its times. FIFOs, device nodes and symlinks come as handles.
-pub fn apply(holder: Holder<'_>, wanted: &Wanted, around: Surroundings, path: impl Fn() -> RelPath) -> Applied {
-    let Surroundings { disk, handed } = around;
+pub fn apply(holder: Holder<'_>, wanted: &Wanted, around: InodeContext, path: impl Fn() -> RelPath) -> Applied {
+    let InodeContext { disk, handed } = around;
     let (problems, lost) = (Vec::new(), wanted.lost);
     let mut applier = Applier {
         holder,

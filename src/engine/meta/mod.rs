@@ -9,7 +9,7 @@ mod read;
 mod wanted;
 mod xattrs;
 
-pub use apply::{Applied, Surroundings, apply, apply_at_creation};
+pub use apply::{Applied, InodeContext, apply, apply_at_creation};
 pub use compare::{Actual, compare};
 pub use keep::{Keep, Owners};
 pub use read::{Attributes, Question, UnreadAttribute, narrowed};

@@ -174,7 +174,7 @@ impl Visit for Collapse<'_> {
             Status::Open(..) | Status::Part(_) => self.given.knowledge.step(&above.active, name, is_dir),
             Status::Declared(_) | Status::LeftOut(_) => Step::default(),
         };
-        let verdict = self.given.judge(above, dir, (name, stat), cover, &step);
+        let verdict = self.given.judge(above, dir, (name, stat), (cover, &step));
         let path = || above.path.join(name);
         let bytes = self.linked.bytes(stat);
         let standing = match verdict {

@@ -60,8 +60,7 @@ impl Given<'_> {
         above: &Here,
         dir: &SourceDir,
         (name, stat): (&Name, &Stat),
-        cover: Option<At>,
-        step: &Step,
+        (cover, step): (Option<At>, &Step),
     ) -> Verdict {
         let is_dir = stat.kind == Kind::Directory;
         let meaning = |rule: usize| self.knowledge.rule(rule).meaning;

@@ -145,7 +145,7 @@ impl Script {
         self.put("fi".into());
         for item in &area.items {
             let draft = item.draft;
-            let commands = self.commands(declared, draft.owner.as_ref(), draft.group.as_ref(), &item.stored, "-h ");
+            let commands = self.commands(declared, (draft.owner.as_ref(), draft.group.as_ref()), &item.stored, "-h ");
             let mode = draft.mode.as_ref().map(|mode| format!("chmod {mode}"));
             for command in commands.into_iter().chain(mode) {
                 self.put(format!("fix {} {command}", word(item.stored.as_bytes())));
@@ -157,8 +157,7 @@ impl Script {
     fn commands(
         &mut self,
         declared: &Declared<'_>,
-        owner: Option<&IdRef>,
-        group: Option<&IdRef>,
+        (owner, group): (Option<&IdRef>, Option<&IdRef>),
         path: &RelPath,
         how: &str,
     ) -> Option<String> {
@@ -184,7 +183,7 @@ impl Script {
 
     fn fixup(&mut self, declared: &Declared<'_>, fixup: &FixupDraft) {
         let how = if fixup.recursive { "-hR " } else { "-h " };
-        let chown = self.commands(declared, fixup.owner.as_ref(), fixup.group.as_ref(), &fixup.path, how);
+        let chown = self.commands(declared, (fixup.owner.as_ref(), fixup.group.as_ref()), &fixup.path, how);
         let below = |mode: Option<&Mode>, kind: char| {
             mode.map(|mode| format!("sh -c 'find \"$1\" -mindepth 1 -type {kind} -exec chmod {mode} {{}} +' sh"))
         };
