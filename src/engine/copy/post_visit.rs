@@ -5,11 +5,11 @@ use super::context::AppliedMetadata;
 use super::dir_metadata::{DirMetadata, PostVisit};
 use super::directories::Directories;
 use super::node::DirNode;
-use crate::base::path::RelPath;
+use crate::engine::compare::recorded::has_wanted;
 use crate::engine::events::counters::add;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, State};
-use crate::engine::meta::{self, Actual, Wanted, mark};
+use crate::engine::meta::{Wanted, mark};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::flags::Flags;
@@ -73,7 +73,7 @@ impl Directories {
             // Closed to be filled, its row says that it is open, whatever its stat says.
             && !node.is_closed()
             && prior.target_unchanged(&now, node.disk)
-            && has_metadata(&node.path(), &metadata.wanted, &now, prior)
+            && has_wanted(prior, &node.path(), &metadata.wanted, &now)
         {
             if metadata.counted {
                 add(&tally.skipped, 1);
@@ -120,17 +120,6 @@ impl Directories {
         self.cx.submit.send(Written::row(Row { wanted, source, ..row }, node.file_system));
         Ok(())
     }
-}
-
-/// True when the earlier run gave the directory all that it shall have, but for
-/// what its file system cannot hold.
-fn has_metadata(path: &RelPath, wanted: &Wanted, now: &Stat, prior: &Row) -> bool {
-    let had = &prior.wanted;
-    let mut wanted = wanted.clone();
-    wanted.give_up(had);
-    let actual = Actual { stat: now, xattrs: prior.xattrs(), flags: Some(had.flags), project: Some(had.project) };
-    // The comparison lets further flags pass; one that the source has no more must go.
-    had.flags == wanted.flags && meta::compare(path, &wanted, actual).iter().all(|p| p.is_known(had.lost))
 }
 
 pub(super) fn directory_row(node: &DirNode, state: State, stat: &Stat) -> Row {

@@ -11,6 +11,7 @@ use super::evidence::{KnownContent, SourceAccess};
 use super::link::Waiter;
 use super::rules::Rules;
 use super::source::SourceTree;
+use crate::engine::compare::recorded::{Known, is_wanted};
 use crate::engine::content::reread;
 use crate::engine::events::counters::add;
 use crate::engine::events::unpreserved::Unpreserved;
@@ -36,15 +37,12 @@ impl SourceProof {
             return None;
         }
         // The plan may ask for another owner or mode than when the row was written.
-        let (attributes, has_acls) = match self.named_acls(entry, stat, &row) {
-            Some(attributes) => (attributes, true),
-            None => (Attributes::default(), false),
+        let (attributes, known) = match self.named_acls(entry, stat, &row) {
+            Some(attributes) => (attributes, Known::Acls),
+            None => (Attributes::default(), Known::Stat),
         };
-        let mut wanted = Wanted::from_source(stat, attributes, &self.cx.options.keep);
-        self.rules.put_over_leaf(&mut wanted, entry, stat);
-        let current = (wanted.owner, wanted.mode) == (row.wanted.owner, row.wanted.mode)
-            && (!has_acls || wanted.xattrs.iter().zip(&row.wanted.xattrs).all(|(now, then)| now.same_acls(then)));
-        if !current {
+        let wanted = self.wanted(entry, stat, attributes);
+        if !is_wanted(&row, &wanted, known) {
             return None;
         }
         self.cx.note_rights(&wanted, || entry.path());
@@ -66,10 +64,15 @@ impl SourceProof {
     /// True when the row of another name of the same inode has the owner and mode that this
     /// name shall have: an earlier run may have had another plan, or other numbers.
     pub(super) fn plan_stands(&self, waiter: &Waiter, row: &Row) -> bool {
-        let stat = &waiter.stat;
-        let mut wanted = Wanted::from_source(stat, Attributes::default(), &self.cx.options.keep);
-        self.rules.put_over_leaf(&mut wanted, &waiter.entry(), stat);
-        (wanted.owner, wanted.mode) == (row.wanted.owner, row.wanted.mode)
+        let wanted = self.wanted(&waiter.entry(), &waiter.stat, Attributes::default());
+        is_wanted(row, &wanted, Known::Stat)
+    }
+
+    /// What the entry shall have, by the source and the plan.
+    fn wanted(&self, entry: &Entry<'_>, stat: &Stat, attributes: Attributes) -> Wanted {
+        let mut wanted = Wanted::from_source(stat, attributes, &self.cx.options.keep);
+        self.rules.put_over_leaf(&mut wanted, entry, stat);
+        wanted
     }
 
     /// `row`, when the entry with `stat` is what it was made from; it may have got another
@@ -142,9 +145,7 @@ impl SourceProof {
         if !problems.is_empty() {
             return false;
         }
-        let mut wanted = Wanted::from_source(stat, attributes, &self.cx.options.keep);
-        self.rules.put_over_leaf(&mut wanted, entry, stat);
-        if !is_wanted_still(&wanted, &row.wanted) {
+        if !is_wanted(row, &self.wanted(entry, stat, attributes), Known::All) {
             return false;
         }
         let same = match (stat.kind, row.digest) {
@@ -165,13 +166,4 @@ impl SourceProof {
 struct Witness<'a> {
     holder: Holder<'a>,
     known: Option<&'a KnownContent>,
-}
-
-/// True when what the source asks for is what the row was made with, but for flags that the
-/// target's file system does not know.
-fn is_wanted_still(now: &Wanted, then: &Wanted) -> bool {
-    let given_up = then.lost.contains(Unpreserved::Flags) && then.flags.difference(now.flags).is_empty();
-    (now.mode, now.owner, now.mtime, now.project) == (then.mode, then.owner, then.mtime, then.project)
-        && now.xattrs == then.xattrs
-        && (now.flags == then.flags || given_up)
 }

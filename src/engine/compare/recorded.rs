@@ -1,0 +1,47 @@
+//! Holds what a row was made with against what the source and the plan ask for by now. Another
+//! plan, other numbers or another source since then show here, and nowhere else.
+
+use crate::base::path::RelPath;
+use crate::engine::events::unpreserved::Unpreserved;
+use crate::engine::journal::Row;
+use crate::engine::meta::{self, Actual, Wanted};
+use crate::sys::stat::Stat;
+
+/// How much of what is wanted by now is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// What a stat says, and the plan over it: owner and mode.
+    Stat,
+    /// That, and the ACLs.
+    Acls,
+    /// Everything.
+    All,
+}
+
+/// True when `row` was made with what is wanted by now, as far as that is known, but for flags
+/// that the target's file system does not know.
+pub(crate) fn is_wanted(row: &Row, now: &Wanted, known: Known) -> bool {
+    let then = &row.wanted;
+    let stat = (now.owner, now.mode) == (then.owner, then.mode);
+    stat && match known {
+        Known::Stat => true,
+        Known::Acls => now.xattrs.iter().zip(&then.xattrs).all(|(now, then)| now.same_acls(then)),
+        Known::All => {
+            let given_up = then.lost.contains(Unpreserved::Flags) && then.flags.difference(now.flags).is_empty();
+            (now.mtime, now.project) == (then.mtime, then.project)
+                && now.xattrs == then.xattrs
+                && (now.flags == then.flags || given_up)
+        }
+    }
+}
+
+/// True when the directory with the stat `found`, which is as `row` left it, has all that it
+/// shall have, but for what its file system cannot hold.
+pub(crate) fn has_wanted(row: &Row, path: &RelPath, now: &Wanted, found: &Stat) -> bool {
+    let then = &row.wanted;
+    let mut now = now.clone();
+    now.give_up(then);
+    let actual = Actual { stat: found, xattrs: row.xattrs(), flags: Some(then.flags), project: Some(then.project) };
+    // The comparison lets further flags pass; one that the source has no more must go.
+    then.flags == now.flags && meta::compare(path, &now, actual).iter().all(|problem| problem.is_known(then.lost))
+}
