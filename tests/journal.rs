@@ -163,9 +163,25 @@ fn a_journal_of_the_release_before_is_migrated_by_a_run_and_goes_on() {
     assert_eq!(version(&journal), 2);
     run(&plan, &["--repair"]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
-    assert_eq!(version(&journal), 3);
+    assert_eq!(version(&journal), 4);
     let runs = plain(&["report", "--run", "list", "--plan", plan.to_str().unwrap()].map(OsStr::new)).exits(0).stdout;
     let kinds = ["copy", "verify", "copy"];
     assert!(runs.lines().count() == 3 && runs.lines().zip(kinds).all(|(run, kind)| run.contains(kind)), "{runs}");
     run(&plan, &[]).exits(0).says("nothing to copy");
+}
+
+#[test]
+fn what_a_journal_of_version_3_could_not_copy_is_told_as_it_was_recorded() {
+    need_root!();
+    let (_world, plan, journal) = copied();
+    let connection = rusqlite::Connection::open(&journal).unwrap();
+    let old = "ALTER TABLE problem DROP COLUMN op; ALTER TABLE problem DROP COLUMN errno;
+               INSERT INTO problem VALUES(CAST('persist/data/lost' AS BLOB), 'unreadable', '', 'data', \
+                 'open the source: Permission denied', NULL, NULL, 0, 1);
+               PRAGMA user_version = 3;";
+    connection.execute_batch(old).unwrap();
+    drop(connection);
+    let ran = run(&plan, &["--verify-only"]).exits(1).says("open the source: Permission denied");
+    assert_eq!(ran.problems(), [("unreadable".into(), "/persist/data/lost".into())]);
+    assert_eq!(version(&journal), 4);
 }

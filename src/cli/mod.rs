@@ -12,6 +12,7 @@ mod report;
 mod report_text;
 mod resolve;
 mod run;
+mod words;
 
 pub use exit::Exit;
 

@@ -2,6 +2,7 @@
 //! every problem, then what is next.
 
 use crate::base::human::{bytes, count, duration, rate};
+use crate::cli::words::problem::message;
 use crate::engine::content::medium::Medium;
 use crate::engine::fixup::Settled;
 use crate::engine::report::{Outcome, Report, Totals};
@@ -123,7 +124,7 @@ fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
     for problem in report.problems.iter().take(SHOWN) {
         let kind = problem.kind.word();
         let about = problem.attribute.as_ref().map(|a| format!(" {a}")).unwrap_or_default();
-        write!(out, "  {}: {kind}{about}: {}", problem.path, problem.message)?;
+        write!(out, "  {}: {kind}{about}: {}", problem.path, message(problem))?;
         match problem.unpreserved() {
             Some(unpreserved) if problem.count > 1 => {
                 writeln!(out, " ({} on {} entries, this is the first)", unpreserved.words(), count(problem.count))?;

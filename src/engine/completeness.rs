@@ -7,8 +7,8 @@ use super::events::kind::ProblemKind;
 use super::events::problem::{Problem, Problems};
 use super::journal::{Declared, Journal, JournalError, PastRun, Reader};
 use super::mapping::model::{Mapping, Need};
-use crate::base::human::count;
 use crate::base::path::{Name, RelPath};
+use crate::engine::events::detail::{CopyCut, Detail};
 use crate::sys::leads_nowhere;
 use crate::sys::root::Root;
 use rustix::fs::OFlags;
@@ -21,9 +21,9 @@ const NAMED: u32 = 16;
 pub fn report(plan: &Mapping, targets: &[String], journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
     let reader = journal.reader()?;
     match reader.last_copy()? {
-        None => unfinished(problems, RelPath::root(), "no run of this plan has copied anything; run it first".into()),
+        None => unfinished(problems, RelPath::root(), Detail::NothingCopied),
         Some(run) if run.copied.is_none() => {
-            unfinished(problems, RelPath::root(), words(&run, reader.verify_load(false)?.0));
+            unfinished(problems, RelPath::root(), cut(run, reader.verify_load(false)?.0));
         }
         Some(_) => {}
     }
@@ -47,8 +47,7 @@ pub fn report(plan: &Mapping, targets: &[String], journal: &Journal, problems: &
 /// Reports that there was nothing to verify, where nothing else says why.
 pub fn nothing(journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
     if problems.count() == 0 && journal.reader()?.verify_load(false)?.0 == 0 {
-        let message = "nothing was verified: no run of this plan has copied anything that it declares";
-        unfinished(problems, RelPath::root(), message.into());
+        unfinished(problems, RelPath::root(), Detail::NothingVerified);
     }
     Ok(())
 }
@@ -61,8 +60,7 @@ pub fn entries(journal: &Journal, problems: &Problems) -> Result<(), JournalErro
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.need));
     for entry in entries.into_iter().filter(|entry| entry.present) {
         if reader.find_path(&entry.dst)?.is_none() && !reader.has_problem(&entry.dst)? {
-            let message = "the plan declares it, and it was not copied; run the plan again";
-            missing(problems, entry.dst, entry.need, &entry.target, message);
+            missing(problems, entry.dst, &entry.target, Detail::NotCopied(entry.need));
         }
     }
     Ok(())
@@ -85,33 +83,29 @@ fn asked(plan: &Mapping, declared: &[Declared], problems: &Problems) {
         // What the backup lacks as well, a run would list.
         let optional = asked.need < Need::Required && asked.pattern.is_none() && is_absent(&asked.src);
         if !known && !optional {
-            let message = "the plan declares it, and no run has looked for it yet; run the plan";
-            missing(problems, asked.dst.clone(), asked.need, &asked.target, message);
+            missing(problems, asked.dst.clone(), &asked.target, Detail::NotLookedFor(asked.need));
         }
     }
 }
 
-fn missing(problems: &Problems, path: RelPath, need: Need, target: &str, message: &str) {
-    let message = format!("{}: {message}", need.word());
-    problems.add(Problem::new(path, ProblemKind::Missing, message).in_target(target));
+fn missing(problems: &Problems, path: RelPath, target: &str, detail: Detail) {
+    problems.add(Problem::new(path, ProblemKind::Missing, detail).in_target(target));
 }
 
-fn unfinished(problems: &Problems, path: RelPath, message: String) {
-    problems.add(Problem::new(path, ProblemKind::Unfinished, message));
+fn unfinished(problems: &Problems, path: RelPath, detail: Detail) {
+    problems.add(Problem::new(path, ProblemKind::Unfinished, detail));
 }
 
 /// How the run that came to no end began, how far it came, and what goes on with it.
-fn words(run: &PastRun, finished: u64) -> String {
-    let how = if run.ended.is_some() { "was stopped early" } else { "has no end: it was killed, or the power went" };
-    // The source may have grown since it was counted.
-    let expected = run.expected.filter(|expected| *expected > finished);
-    let expected = expected.map(|expected| format!(" of {}", count(expected))).unwrap_or_default();
-    let command = run.command.as_deref().unwrap_or("the same command without --verify-only");
-    format!(
-        "the copy is not finished: the run that began {} {how}; {}{expected} entries are finished; go on with: {command}",
-        run.started,
-        count(finished)
-    )
+fn cut(run: PastRun, finished: u64) -> Detail {
+    Detail::CopyCut(Box::new(CopyCut {
+        began: run.started,
+        stopped: run.ended.is_some(),
+        finished,
+        // The source may have grown since it was counted.
+        expected: run.expected.filter(|expected| *expected > finished),
+        command: run.command,
+    }))
 }
 
 /// Reports rows of unfinished directories and large files, unless a problem with just their
@@ -122,8 +116,8 @@ fn rows(reader: &Reader, targets: &[String], problems: &Problems) -> Result<(), 
         let Ok(name) = Name::new(&row.name) else { continue };
         let path = reader.path_of(row.dir)?.join(&name);
         if !reader.has_problem(&path)? {
-            let message = "its copy is not finished: run the same command without --verify-only";
-            problems.add(Problem::new(path, ProblemKind::Missing, message).in_target(target(row.target)));
+            problems
+                .add(Problem::new(path, ProblemKind::Missing, Detail::FileUnfinished).in_target(target(row.target)));
         }
     }
     let (rows, all) = reader.open_directories(NAMED + 1)?;
@@ -135,12 +129,9 @@ fn rows(reader: &Reader, targets: &[String], problems: &Problems) -> Result<(), 
         }
         let rest = all - u64::from(NAMED).min(all);
         let problem = if at < NAMED {
-            let message =
-                "the directory is not finished: entries of it may be missing, and it has not its mode and times";
-            Problem::new(path, ProblemKind::Unfinished, message)
+            Problem::new(path, ProblemKind::Unfinished, Detail::DirectoryUnfinished)
         } else {
-            let message = format!("{} more directories are not finished, this is the first", count(rest));
-            Problem::new(path, ProblemKind::Unfinished, message).counting(rest)
+            Problem::new(path, ProblemKind::Unfinished, Detail::DirectoriesUnfinished(rest)).counting(rest)
         };
         problems.add(problem.in_target(target(row.target)));
     }

@@ -11,6 +11,7 @@ mod below;
 
 use super::copy::altered;
 use super::events::kind::ProblemKind;
+use super::events::operation::Operation;
 use super::events::problem::{Problem, Problems};
 use super::events::unpreserved::Disk;
 use super::journal::{Fixed, Reader, Row, Standing, State};
@@ -18,6 +19,7 @@ use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::model::{Fixup, Mapping};
 use super::meta::Rights;
 use crate::base::path::{Name, RelPath};
+use crate::engine::events::detail::Detail;
 use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
@@ -154,7 +156,7 @@ impl Pass<'_> {
         let (dir, stat) = match opened {
             Ok(opened) => opened,
             Err(errno) => {
-                self.fail(path, format!("fixup: {}", errno_words(errno)));
+                self.failed(path, Operation::FixUp, errno);
                 return Err("not there".into());
             }
         };
@@ -178,15 +180,16 @@ impl Pass<'_> {
         std::thread::scope(|threads| {
             let walk = std::thread::Builder::new().name("fixups".into());
             if let Err(error) = walk.spawn_scoped(threads, move || below.run(path)) {
-                self.fail(path, format!("fixup: cannot start a thread: {error}"));
+                let detail = Detail::Told(format!("fixup: cannot start a thread: {error}"));
+                self.fail(Problem::new(path.clone(), ProblemKind::Fixup, detail));
             }
             for met in met {
                 match met {
                     Met::Other { dir, name, path, said } => match dir.stat_at(&name) {
                         Ok(stat) => self.settle(&dir, &path, &stat, said),
-                        Err(errno) => self.fail(&path, format!("fixup: {}", errno_words(errno))),
+                        Err(errno) => self.failed(&path, Operation::FixUp, errno),
                     },
-                    Met::Failed(path, message) => self.fail(&path, message),
+                    Met::Failed(problem) => self.fail(problem),
                 }
             }
         });
@@ -216,8 +219,14 @@ impl Pass<'_> {
                         self.means.problems.note_each(Rights::WORDS, path.clone());
                     }
                 }
-                Ok(now) => self.fail(path, format!("fixup did not hold: {}", words(has(&now)))),
-                Err(errno) => self.fail(path, format!("fixup: {}", errno_words(errno))),
+                Ok(now) => {
+                    self.fail(Problem::new(
+                        path.clone(),
+                        ProblemKind::Fixup,
+                        Detail::FixupUndone((now.uid, now.gid), now.mode),
+                    ));
+                }
+                Err(errno) => self.failed(path, Operation::FixUp, errno),
             }
         } else if altered && self.write {
             self.failed = true;
@@ -257,9 +266,13 @@ impl Pass<'_> {
         }
     }
 
-    fn fail(&mut self, path: &RelPath, message: String) {
+    fn failed(&mut self, path: &RelPath, op: Operation, errno: Errno) {
+        self.fail(Problem::failed(path.clone(), ProblemKind::Fixup, op, errno));
+    }
+
+    fn fail(&mut self, problem: Problem) {
         self.failed = true;
-        self.means.problems.add(Problem::new(path.clone(), ProblemKind::Fixup, message));
+        self.means.problems.add(problem);
     }
 }
 

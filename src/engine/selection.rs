@@ -9,6 +9,7 @@ use super::tree::node::SourceNode;
 use super::tree::scheduler::{Tasks, Visitor, Worker};
 use super::tree::temporary::is_temporary;
 use crate::base::path::{Name, RelPath};
+use crate::engine::events::operation::Operation;
 use crate::sys::Errno;
 use crate::sys::dir::{DirEntry, SourceDir};
 use crate::sys::stat::{Kind, Stat};
@@ -89,7 +90,7 @@ pub(crate) trait Sink: Sync {
     /// A mount that is not to be entered.
     fn mount(&self, dir: &Self::Dir, name: &Name, opened: (&SourceDir, &Stat));
     /// The directory, or `name` in it, could not be read.
-    fn failed(&self, dir: &Self::Dir, name: Option<&Name>, what: (&'static str, Errno));
+    fn failed(&self, dir: &Self::Dir, name: Option<&Name>, what: (Operation, Errno));
 
     /// A name of the directory that is no entry of its own.
     fn saw(&self, _: &mut Self::Seen, _: &Name) {}
@@ -172,7 +173,7 @@ impl<S: Sink> Visitor for S {
             }
             Ok((src, stat)) => self.subtree(above, name, Selected { src, stat, cursor }),
             Err(errno) => {
-                self.failed(above, Some(name), ("open the directory", errno));
+                self.failed(above, Some(name), (Operation::OpenDirectory, errno));
                 // Its own names may be out of reach, and not what the plan declares below them.
                 if let Some(at) = cursor
                     && let Meets::OnTheWay(entry) =
@@ -213,7 +214,7 @@ impl<S: Sink> Visitor for S {
         self.saw(seen, &entry.name);
         let looked = || self.position(dir).src.stat_at(&entry.name).map(|stat| stat.kind);
         let kind = entry.kind.map_or_else(looked, Ok);
-        kind.map_err(|errno| self.failed(dir, Some(&entry.name), ("look at", errno))).ok()
+        kind.map_err(|errno| self.failed(dir, Some(&entry.name), (Operation::Stat, errno))).ok()
     }
 
     fn leaves<'s>(&'s self, _: Worker<'_, 's>, dir: &Arc<S::Dir>, names: Vec<(Name, Kind)>) {
@@ -224,7 +225,7 @@ impl<S: Sink> Visitor for S {
         match result {
             Ok(()) if self.is_stopped() => {}
             Ok(()) => self.saw_all(dir, seen),
-            Err(errno) => self.failed(dir, None, ("read the directory", errno)),
+            Err(errno) => self.failed(dir, None, (Operation::ReadDirectory, errno)),
         }
     }
 

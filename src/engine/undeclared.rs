@@ -6,6 +6,7 @@ use super::events::problem::{Problem, Problems};
 use super::journal::{Journal, JournalError, WriterHandle};
 use super::mapping::model::Mapping;
 use crate::base::path::RelPath;
+use crate::engine::events::detail::Detail;
 use crate::sys::Errno;
 use crate::sys::dir::open_target;
 
@@ -26,9 +27,7 @@ pub fn report(
             writer.forget(old.dst);
             continue;
         }
-        let message = "an earlier run copied it and the plan no longer declares it; it stays as it is: \
-                       remove it, or put the entry back";
-        problems.add(Problem::new(old.dst, ProblemKind::Extra, message).in_target(&old.target));
+        problems.add(Problem::new(old.dst, ProblemKind::Extra, Detail::NoLongerDeclared).in_target(&old.target));
     }
     writer.flush();
     Ok(())

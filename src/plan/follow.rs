@@ -5,7 +5,7 @@ use crate::base::path::RelPath;
 use crate::engine::mapping::model::{EntryKind, Link, Presence};
 use crate::sys::root::{Root, real_path};
 use crate::sys::stat::{Kind, stat_fd};
-use crate::sys::{Errno, errno_words, file, leads_nowhere};
+use crate::sys::{Errno, file, leads_nowhere};
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use std::os::unix::ffi::OsStrExt;
@@ -29,7 +29,7 @@ const HANDLE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW);
 pub(super) fn look(root: &Root, from: &RelPath, path: &RelPath, kind: EntryKind, follow: Option<bool>) -> Found {
     Search { root, from, path, kind, follow }.look().unwrap_or_else(|errno| {
         let absent = leads_nowhere(errno);
-        let presence = if absent { Presence::Absent } else { Presence::Unreadable { why: errno_words(errno) } };
+        let presence = if absent { Presence::Absent } else { Presence::Unreadable { errno } };
         Found { presence, real: path.clone(), link: None, out: None }
     })
 }

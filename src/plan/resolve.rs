@@ -220,7 +220,7 @@ impl Resolver<'_> {
                 }
                 Err(errno) => {
                     let mut unreadable = self.bare(draft, entry, entry.path.clone());
-                    unreadable.presence = Presence::Unreadable { why: errno_words(errno) };
+                    unreadable.presence = Presence::Unreadable { errno };
                     entries.push(unreadable);
                 }
             }
@@ -362,7 +362,7 @@ fn presence(root: &Root, path: &RelPath, kind: EntryKind) -> Presence {
             }
             Kind::Symlink
         }
-        Err(errno) => return Presence::Unreadable { why: errno_words(errno) },
+        Err(errno) => return Presence::Unreadable { errno },
     };
     match (kind, found) {
         (EntryKind::Directory, Kind::Directory) | (EntryKind::Tree, _) => Presence::Present,

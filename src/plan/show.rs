@@ -3,6 +3,7 @@
 use crate::base::json::exact;
 use crate::engine::mapping::mode::Mode;
 use crate::engine::mapping::model::{Attrs, Drift, Entry, EntryKind, Mapping, Presence};
+use crate::sys::errno_words;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
@@ -11,7 +12,7 @@ fn presence(entry: &Entry) -> String {
         Presence::Present => "present".into(),
         Presence::Absent => "ABSENT".into(),
         Presence::WrongKind { found } => format!("WRONG KIND: {found}"),
-        Presence::Unreadable { why } => format!("UNREADABLE: {why}"),
+        Presence::Unreadable { errno } => format!("UNREADABLE: {}", errno_words(*errno)),
     }
 }
 

@@ -5,6 +5,7 @@
 //! operation. Nothing above this module calls `rustix` on its own.
 
 pub mod dir;
+mod errno;
 pub mod fault;
 pub mod file;
 pub mod filesystem;
@@ -19,6 +20,7 @@ pub(crate) mod sqlite;
 pub mod stat;
 pub mod xattr;
 
+pub use errno::{errno_from_name, errno_name};
 pub(crate) use fault::Op;
 use fault::{Fault, shortened};
 pub use rustix::io::Errno;

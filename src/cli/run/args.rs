@@ -6,6 +6,7 @@ use super::start::start;
 use crate::base::shell;
 use crate::cli::exit::Exit;
 use crate::cli::output::{Color, fail};
+use crate::cli::words::WORDS;
 use crate::engine::events::rate_limit::Rate;
 use crate::engine::preflight::Allow;
 use crate::engine::run::{Against, Options, Task};
@@ -169,6 +170,7 @@ impl RunArgs {
             open_files,
             rate: self.bwlimit,
             look: store_db::look,
+            words: WORDS,
             command: Some(this_command()),
         };
         Ok(Job {

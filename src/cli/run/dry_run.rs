@@ -4,6 +4,7 @@ use super::job::Job;
 use crate::base::human;
 use crate::cli::exit::Exit;
 use crate::cli::output::{fail, print_text};
+use crate::cli::words::problem::message;
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::stop::Stop;
 use crate::engine::journal::JournalError;
@@ -31,7 +32,7 @@ pub(super) fn dry_run(job: &Job, mapping: Mapping) -> Result<Exit, Refusals> {
         ));
     }
     for problem in preflight::left_out(mapping, source) {
-        out.push_str(&format!("problem: {}: {}\n", problem.path, problem.message));
+        out.push_str(&format!("problem: {}: {}\n", problem.path, message(&problem)));
     }
     match changed_since(job, &cleared) {
         Ok(words) => out.push_str(&words),
@@ -55,7 +56,7 @@ fn changed_since(job: &Job, cleared: &Cleared) -> Result<String, JournalError> {
         count += 1;
         if count <= NAMED {
             let kind = problem.kind.word();
-            listed.push_str(&format!("  {}: {kind}: {}\n", problem.path, problem.message));
+            listed.push_str(&format!("  {}: {kind}: {}\n", problem.path, message(&problem)));
         }
     })?;
     if count == 0 {

@@ -6,7 +6,9 @@ use crate::engine::content::reread;
 use crate::engine::copy::mount::{NotEntered, not_entered};
 use crate::engine::copy::{KnownContent, key_of};
 use crate::engine::driver::missing_subvolume;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::{Disk, Unpreserved};
 use crate::engine::journal::{Proof, Row, SourceId, Standing, State};
@@ -152,13 +154,13 @@ impl Walk<'_> {
                     }
                 }
                 Ok(_) => self.changed(dir.target, path),
-                Err(errno) => unreadable("open the source", errno),
+                Err(errno) => unreadable(Operation::OpenSource, errno),
             }
             return;
         }
         let (stat, handle) = match sides.src.open_handle(name).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
             Ok(opened) => opened,
-            Err(errno) => return unreadable("look at", errno),
+            Err(errno) => return unreadable(Operation::Stat, errno),
         };
         if stat.kind == Kind::Socket || self.is_barred(dir, &path, &handle, &stat) {
             return;
@@ -169,7 +171,7 @@ impl Walk<'_> {
         let link = match stat.kind {
             Kind::Symlink => match file::read_link(&handle) {
                 Ok(text) => Some(text),
-                Err(errno) => return unreadable("read the symlink", errno),
+                Err(errno) => return unreadable(Operation::ReadSymlink, errno),
             },
             _ => None,
         };
@@ -211,7 +213,7 @@ impl Walk<'_> {
             let driver = self.drivers.of(stat.dev, fd);
             match reread::digest(fd.as_fd(), stat, driver.cached_pages(), &self.verifier().run.rate_limit) {
                 Ok(digest) => row.digest = digest,
-                Err(errno) => return self.unreadable(dir.target, path, "read the source", errno),
+                Err(errno) => return self.unreadable(dir.target, path, Operation::ReadSource, errno),
             }
             if !stat_fd(fd).is_ok_and(|now| now.unchanged_since(stat)) {
                 return self.changed(dir.target, path);
@@ -232,8 +234,7 @@ impl Walk<'_> {
     }
 
     fn changed(&self, target: u32, path: RelPath) {
-        let message = "the source changed while it was compared; stop what writes to it and verify again";
-        self.verifier().problem(target, Problem::new(path, ProblemKind::ChangedSource, message));
+        self.verifier().problem(target, Problem::new(path, ProblemKind::ChangedSource, Detail::ChangedWhileCompared));
     }
 
     /// True for a mount that was not to be entered; says so.

@@ -34,6 +34,8 @@ use super::verify::extra::{ExtraNames, Listed};
 use super::verify::{Looked, Subject, Verifier};
 use super::volume::Volumes;
 use crate::base::path::{Name, RelPath};
+use crate::engine::events::detail::{Detail, List};
+use crate::engine::events::operation::Operation;
 use crate::sys::Errno;
 use crate::sys::dir::{SourceDir, TargetDir, open_target, read_batches};
 use crate::sys::root::Root;
@@ -152,7 +154,7 @@ impl<'a> Walk<'a> {
         self.of.verifier
     }
 
-    fn unreadable(&self, target: u32, path: RelPath, operation: &str, errno: Errno) {
+    fn unreadable(&self, target: u32, path: RelPath, operation: Operation, errno: Errno) {
         self.verifier().problem(target, Problem::failed(path, ProblemKind::Unreadable, operation, errno));
     }
 
@@ -199,7 +201,7 @@ impl<'a> Walk<'a> {
                     None => return,
                 }
             }
-            Err(errno) => return self.unreadable(target, path.clone(), "look at the parent", errno),
+            Err(errno) => return self.unreadable(target, path.clone(), Operation::StatParent, errno),
         };
         self.look(&dst, above, name, row);
     }
@@ -220,7 +222,7 @@ impl<'a> Walk<'a> {
         let handle = self.of.source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW);
         let kind = match handle.and_then(stat_fd) {
             Ok(stat) => stat.kind,
-            Err(errno) => return failed("open the entry", errno),
+            Err(errno) => return failed(Operation::OpenEntry, errno),
         };
         let own = entry.explicit();
         let dst = match open_target(&self.verifier().run.mapping.root, &above) {
@@ -244,7 +246,7 @@ impl<'a> Walk<'a> {
                     let dir = Dir { src, dst, path, target, id, cursor, share, dev: stat.dev };
                     scheduler::start(self, worker, Arc::new(dir));
                 }
-                Err(errno) => failed("open the entry", errno),
+                Err(errno) => failed(Operation::OpenEntry, errno),
             }
             return;
         }
@@ -252,7 +254,7 @@ impl<'a> Walk<'a> {
         let opened = self.of.source.open_strict(&parent, ENTRY).and_then(|fd| Ok((stat_fd(&fd)?, fd)));
         let (stat, src) = match opened {
             Ok((stat, fd)) => (stat, SourceDir::from_fd(fd)),
-            Err(errno) => return failed("open the directory", errno),
+            Err(errno) => return failed(Operation::OpenDirectory, errno),
         };
         let src = SourceNode::entry(self.of.source, &parent, src, &stat, &self.source_budget);
         let dst = match self.on_target(&above, dst) {
@@ -267,8 +269,8 @@ impl<'a> Walk<'a> {
                 Ok((stat, fd)) if stat.kind == Kind::File => {
                     self.file(&Leaf { dir: &dir, sides: &sides, name: &name, own }, &fd, &stat)
                 }
-                Ok(_) => failed("open the entry", Errno::STALE),
-                Err(errno) => failed("open the entry", errno),
+                Ok(_) => failed(Operation::OpenEntry, Errno::STALE),
+                Err(errno) => failed(Operation::OpenEntry, errno),
             }
         } else if last == name {
             self.leaf(&Leaf { dir: &dir, sides: &sides, name: &name, own }, kind);
@@ -283,7 +285,7 @@ impl<'a> Walk<'a> {
         let src = match dir.src.open() {
             Ok(src) => src,
             Err(errno) => {
-                self.unreadable(dir.target, dir.path.clone(), "open the directory", errno);
+                self.unreadable(dir.target, dir.path.clone(), Operation::OpenDirectory, errno);
                 return None;
             }
         };
@@ -322,9 +324,9 @@ impl<'a> Walk<'a> {
             })
         });
         match read {
-            Ok(()) => found.problems(&dir.path, "the backup").into_iter().for_each(|p| verifier.problem(dir.target, p)),
+            Ok(()) => found.problems(&dir.path, List::Backup).into_iter().for_each(|p| verifier.problem(dir.target, p)),
             Err(errno) => {
-                let problem = Problem::failed(dir.path.clone(), ProblemKind::Io, "read the directory", errno);
+                let problem = Problem::failed(dir.path.clone(), ProblemKind::Io, Operation::ReadDirectory, errno);
                 verifier.problem(dir.target, problem);
             }
         }
@@ -350,7 +352,7 @@ impl<'a> Walk<'a> {
             found.retain(|problem| problem.kind != ProblemKind::Missing);
         }
         for problem in found.iter_mut().filter(|problem| problem.kind == ProblemKind::Missing) {
-            problem.message = "the backup has it, and it was never copied; run the plan again".into();
+            problem.detail = Detail::NeverCopied;
         }
     }
 

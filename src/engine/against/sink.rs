@@ -4,6 +4,7 @@ use super::expect::{Leaf, Seen};
 use super::{Dir, Walk};
 use crate::base::path::{Name, RelPath};
 use crate::engine::copy::reserved;
+use crate::engine::events::operation::Operation;
 use crate::engine::mapping::explicit::Explicit;
 use crate::engine::mapping::index::Inner;
 use crate::engine::selection::{Below, Leaves, Position, Selected, Selection, Sink};
@@ -92,7 +93,7 @@ impl Sink for Walk<'_> {
         self.report_mount(dir, &dir.path.join(name), src, stat);
     }
 
-    fn failed(&self, dir: &Dir, name: Option<&Name>, (operation, errno): (&'static str, Errno)) {
+    fn failed(&self, dir: &Dir, name: Option<&Name>, (operation, errno): (Operation, Errno)) {
         let path = name.map_or_else(|| dir.path.clone(), |name| dir.path.join(name));
         self.unreadable(dir.target, path, operation, errno);
     }

@@ -5,7 +5,9 @@ use crate::base::clock::Moment;
 use crate::base::human;
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::medium::{Backing, ReadError, Reading};
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::unpreserved::{Disk, Unpreserved};
@@ -62,7 +64,7 @@ pub(crate) fn differences(
         project: attributes.as_ref().and_then(|a| a.1).map(|a| a.1),
     };
     let mut found = meta::compare(path, &row.wanted, actual);
-    found.extend(unread.map(|errno| Problem::failed(path.clone(), ProblemKind::Io, "read attributes", errno)));
+    found.extend(unread.map(|errno| Problem::failed(path.clone(), ProblemKind::Io, Operation::ListXattrs, errno)));
     if stat.kind == row.kind() {
         found.extend(compare_rest(checked, path, name, row, stat));
     }
@@ -97,7 +99,7 @@ pub(crate) fn has_same_content(
         }
         (Kind::Symlink, _) => match checked.dir.read_link(name) {
             Ok(text) => Ok(row.link.as_deref() == Some(text.as_slice())),
-            Err(errno) => Err(ReadError::Failed("read the symlink", errno)),
+            Err(errno) => Err(ReadError::Failed(Operation::ReadSymlink, errno)),
         },
         _ => Ok(true),
     }
@@ -107,24 +109,15 @@ pub(crate) fn has_same_content(
 pub(crate) fn changed(path: &RelPath, row: &Row, stat: &Stat) -> Problem {
     let expected = sized(row.kind(), row.size, row.wanted.mtime);
     let mut problem = Problem::differs(path.clone(), ProblemKind::ChangedTarget, expected, seen(stat));
-    problem.message = format!(
-        "somebody has changed it on the target since it was copied: copied {}, found {}; it stays as it is, and \
-         --overwrite replaces it",
-        problem.expected.as_deref().unwrap_or_default(),
-        problem.found.as_deref().unwrap_or_default()
-    );
+    problem.detail = Detail::ChangedSinceCopied;
     problem.told_by_row()
 }
 
 /// What was copied and cannot be found on the target, or not be opened.
 pub(crate) fn unreachable(path: &RelPath, errno: Errno) -> Problem {
     match errno {
-        Errno::NOENT | Errno::NOTDIR => Problem::new(
-            path.clone(),
-            ProblemKind::Missing,
-            "it was copied and is gone from the target; --repair copies it again",
-        ),
-        _ => Problem::failed(path.clone(), ProblemKind::Io, "open on the target", errno),
+        Errno::NOENT | Errno::NOTDIR => Problem::new(path.clone(), ProblemKind::Missing, Detail::Gone),
+        _ => Problem::failed(path.clone(), ProblemKind::Io, Operation::OpenTarget, errno),
     }
 }
 
@@ -193,7 +186,7 @@ fn compare_rest(checked: &CheckedDir<'_>, path: &RelPath, name: &Name, row: &Row
             let shown = |text: &[u8]| crate::base::path::escape(text).into_owned();
             match checked.dir.read_link(name) {
                 Ok(text) => differs(ProblemKind::Target, shown(row.link.as_deref().unwrap_or_default()), shown(&text)),
-                Err(errno) => found.push(Problem::failed(path.clone(), ProblemKind::Io, "read the symlink", errno)),
+                Err(errno) => found.push(Problem::failed(path.clone(), ProblemKind::Io, Operation::ReadSymlink, errno)),
             }
         }
         _ => {}

@@ -3,6 +3,7 @@
 use super::buffer::with_buffer;
 use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, Digest, Sink, chunks_of};
 use crate::base::path::Name;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::rate_limit::RateLimit;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Kind, stat_fd};
@@ -55,7 +56,7 @@ pub(crate) enum Backing {
 
 /// Why a file could not be read back.
 pub(crate) enum ReadError {
-    Failed(&'static str, Errno),
+    Failed(Operation, Errno),
     Stopped,
 }
 
@@ -75,12 +76,12 @@ impl Reading {
     /// extents are served from the cache even with `O_DIRECT`.
     pub(crate) fn open(dir: &TargetDir, name: &Name) -> Result<Self, ReadError> {
         let failed = |operation| move |errno| ReadError::Failed(operation, errno);
-        let (fd, direct) = open(dir, name).map_err(failed("open"))?;
-        let stat = stat_fd(&fd).map_err(failed("look at"))?;
+        let (fd, direct) = open(dir, name).map_err(failed(Operation::Open))?;
+        let stat = stat_fd(&fd).map_err(failed(Operation::Stat))?;
         if stat.kind != Kind::File {
-            return Err(ReadError::Failed("read", Errno::INVAL));
+            return Err(ReadError::Failed(Operation::Read, Errno::INVAL));
         }
-        file::evict(&fd).map_err(failed("evict from the page cache"))?;
+        file::evict(&fd).map_err(failed(Operation::Evict))?;
         let (size, sparse) = (stat.size, stat.allocated < stat.size);
         let (used, read) = (WorstMedium::default(), AtomicU64::new(0));
         Ok(Self { fd, size, sparse, direct: AtomicBool::new(direct), used, read })
@@ -115,7 +116,7 @@ impl Reading {
     fn range(&self, mut at: u64, end: u64, sink: &mut impl Sink, rate_limit: &RateLimit) -> Result<(), ReadError> {
         while at < end {
             let (from, to) = if self.sparse {
-                match file::next_data(&self.fd, at).map_err(|errno| ReadError::Failed("find data", errno))? {
+                match file::next_data(&self.fd, at).map_err(|errno| ReadError::Failed(Operation::FindData, errno))? {
                     Some((from, to)) => (from.min(end), to.min(end)),
                     None => (end, end),
                 }
@@ -164,10 +165,10 @@ impl Reading {
                 }
                 Err(Errno::INVAL) if direct => {
                     // Not at this offset or size: the rest goes through an evicted cache.
-                    file::set_direct(&self.fd, false).map_err(|errno| ReadError::Failed("read", errno))?;
+                    file::set_direct(&self.fd, false).map_err(|errno| ReadError::Failed(Operation::Read, errno))?;
                     self.direct.store(false, Ordering::Relaxed);
                 }
-                Err(errno) => return Err(ReadError::Failed("read", errno)),
+                Err(errno) => return Err(ReadError::Failed(Operation::Read, errno)),
             }
         }
         Ok(at)
@@ -184,7 +185,7 @@ pub(crate) fn read_chunk(
 ) -> Result<ChunkValue, ReadError> {
     let reading = Reading::open(dir, name)?;
     if reading.size != size || index >= chunks_of(size) {
-        return Err(ReadError::Failed("read", Errno::INVAL));
+        return Err(ReadError::Failed(Operation::Read, Errno::INVAL));
     }
     reading.chunk(index, rate_limit)
 }

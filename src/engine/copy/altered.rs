@@ -9,6 +9,7 @@ use super::node::DirNode;
 use super::precedence::{Judgement, altered, found, gone};
 use crate::engine::compare::differences::{CheckedDir, differences};
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, Standing, State};
 use crate::engine::meta::{Attributes, Keep, Owners, Wanted, mark};
@@ -58,7 +59,7 @@ impl Directories {
         let parent = match above.open() {
             Ok(parent) => parent,
             Err(errno) => {
-                self.cx.target_failed(row.target, path, "open the directory above", errno);
+                self.cx.target_failed(row.target, path, Operation::OpenParent, errno);
                 return None;
             }
         };
@@ -70,7 +71,7 @@ impl Directories {
         }
         let (attributes, unread) = Attributes::read(Holder::file(opened), stat);
         if let Some(unread) = unread.first() {
-            self.cx.target_failed(row.target, path, &unread.operation, unread.errno);
+            self.cx.target_failed(row.target, path, unread.operation.clone(), unread.errno);
             return None;
         }
         for problem in differs {
@@ -87,7 +88,7 @@ impl Directories {
         let there = match above.open().and_then(|dir| found(dir.stat_at(name))) {
             Ok(there) => there,
             Err(errno) => {
-                self.cx.target_failed(target, at.path(), "look at", errno);
+                self.cx.target_failed(target, at.path(), Operation::Stat, errno);
                 return false;
             }
         };

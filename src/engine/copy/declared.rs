@@ -5,6 +5,7 @@ use super::engine::Engine;
 use super::entry::TargetName;
 use super::node::DirNode;
 use crate::base::path::Name;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::mapping::index::{Inner, Step, source_on_the_way};
@@ -74,8 +75,7 @@ impl Engine {
             .flat_map(|(t, target)| target.entries.iter().enumerate().map(move |(e, entry)| (t, e, entry)));
         for (t, e, entry) in entries {
             if self.nested[t][e] && !self.visited[t][e].load(Ordering::Relaxed) && !self.cx.run.stop.is_set() {
-                let message = "not copied: a directory above it could not be entered or made, as its own problem says";
-                let problem = Problem::new(entry.dst.clone(), ProblemKind::Io, message);
+                let problem = Problem::new(entry.dst.clone(), ProblemKind::Io, Detail::NotReached);
                 self.cx.problem(u32::try_from(t).unwrap_or(u32::MAX), problem);
             }
         }

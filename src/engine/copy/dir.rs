@@ -8,7 +8,9 @@ use super::records::HeldReader;
 use crate::base::path::{Name, RelPath};
 use crate::engine::driver::missing_subvolume;
 use crate::engine::events::counters::add;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::SourceId;
 use crate::engine::mapping::explicit::Explicit;
@@ -84,8 +86,7 @@ impl Sink for Engine {
     }
 
     fn reserved(&self, dir: &OpenDir, name: &Name) {
-        let message = "the name is reserved for unfinished copies; rename it in the backup";
-        let problem = Problem::new(dir.node.path().join(name), ProblemKind::Unsupported, message);
+        let problem = Problem::new(dir.node.path().join(name), ProblemKind::Unsupported, Detail::NameReserved);
         self.cx.problem(dir.node.target, problem);
     }
 
@@ -93,7 +94,7 @@ impl Sink for Engine {
         self.source.skip_mount(dir, name, src, stat);
     }
 
-    fn failed(&self, dir: &OpenDir, name: Option<&Name>, (operation, errno): (&'static str, Errno)) {
+    fn failed(&self, dir: &OpenDir, name: Option<&Name>, (operation, errno): (Operation, Errno)) {
         let path = name.map_or_else(|| dir.node.path(), |name| dir.node.path().join(name));
         self.cx.problem(dir.node.target, Problem::failed(path, ProblemKind::Unreadable, operation, errno));
     }
@@ -117,7 +118,8 @@ impl Engine {
         let attributes = match src.open() {
             Ok(src) => self.source.attributes(target, (Holder::file(&src), &stat), || Root::again(&*src).ok(), path),
             Err(errno) => {
-                self.cx.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "open the directory", errno));
+                self.cx
+                    .problem(target, Problem::failed(path(), ProblemKind::Unreadable, Operation::OpenDirectory, errno));
                 return None;
             }
         };

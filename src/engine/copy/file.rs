@@ -16,6 +16,7 @@ use super::rules::Rules;
 use super::source::SourceTree;
 use crate::base::path::Name;
 use crate::engine::events::counters::add;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::{Permit, Written};
 use crate::engine::journal::{Row, SourceId, State};
@@ -50,7 +51,7 @@ impl RegularFiles {
         let Ok(parent) = self
             .directories
             .open_to_fill(node)
-            .map_err(|e| self.cx.target_failed(node.target, node.path(), "open the directory", e))
+            .map_err(|e| self.cx.target_failed(node.target, node.path(), Operation::OpenDirectory, e))
         else {
             return CopyResult::Failed;
         };
@@ -68,7 +69,7 @@ impl RegularFiles {
             }) {
                 Ok(created) => (created, Values::new()),
                 Err(errno) => {
-                    self.cx.target_failed(node.target, entry.path(), "create the file", errno);
+                    self.cx.target_failed(node.target, entry.path(), Operation::CreateFile, errno);
                     return CopyResult::Failed;
                 }
             },
@@ -83,7 +84,7 @@ impl RegularFiles {
                         .lift_at(&parent, node.id, name)
                         .and_then(|()| look_again(&parent, name, &mut own.stands))
                 {
-                    self.cx.target_failed(node.target, entry.path(), "lift the flags", errno);
+                    self.cx.target_failed(node.target, entry.path(), Operation::LiftFlags, errno);
                     // What stays is 0600, and the next attempt finds it by its name.
                     parent.unlink(temporary).ok();
                     return CopyResult::Failed;
@@ -132,7 +133,7 @@ impl RegularFiles {
         let AppliedMetadata { stat: target, whole } = match applied.and_then(unmarked) {
             Ok(applied) => applied,
             Err(errno) => {
-                self.cx.target_failed(node.target, path(), "finish the copy", errno);
+                self.cx.target_failed(node.target, path(), Operation::FinishCopy, errno);
                 return CopyResult::Failed;
             }
         };
@@ -143,7 +144,7 @@ impl RegularFiles {
         self.cx.note_rights(&wanted, path);
         fixup.into_iter().for_each(|f| self.rules.fixup_changed(f));
         if let Err(errno) = close(done.created.fd) {
-            self.cx.target_failed(node.target, path(), "close", errno);
+            self.cx.target_failed(node.target, path(), Operation::Close, errno);
             return CopyResult::Failed;
         }
         let index = entry.target();

@@ -10,7 +10,10 @@ use crate::base::path::RelPath;
 use crate::engine::content::reread;
 use crate::engine::driver::Driver;
 use crate::engine::events::counters::add;
+use crate::engine::events::detail::Advice;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::epoch::Permit;
 use crate::engine::meta::{self, Attributes};
@@ -166,26 +169,23 @@ impl Contents {
             // Replacements that were not in place yet took their room twice.
             FillFailure::Write(errno) if !created.mended && still && self.cx.submit.makes_room(errno, made) => Ok(true),
             FillFailure::Write(errno) => {
-                self.cx.target_failed(target, entry.path(), "write", errno);
+                self.cx.target_failed(target, entry.path(), Operation::Write, errno);
                 Err(keep_chunks(chunked && still && self.cx.run.stop.is_set()))
             }
             FillFailure::Read(errno) if still => {
-                let mut problem = Problem::failed(entry.path(), ProblemKind::Unreadable, "read the source", errno);
+                let mut problem = Problem::failed(entry.path(), ProblemKind::Unreadable, Operation::ReadSource, errno);
                 if chunked && !created.mended {
-                    problem.message.push_str(
-                        "; what could be read stays under its name, unfinished and 0600, and the next run goes on with it",
-                    );
+                    problem.advice = Some(Advice::GoesOn);
                 }
                 self.cx.problem(target, problem);
                 // What could be read of a large file need not be read again.
                 Err(keep_chunks(chunked))
             }
             FillFailure::Length if still && number == ATTEMPTS => {
-                let message = format!(
-                    "the source's file system says that it has {} bytes, and reading gives fewer or more; not copied",
-                    before.size
+                self.cx.problem(
+                    target,
+                    Problem::new(entry.path(), ProblemKind::Unreadable, Detail::WrongLength(before.size)),
                 );
-                self.cx.problem(target, Problem::new(entry.path(), ProblemKind::Unreadable, message));
                 Err(Filling::Nothing)
             }
             FillFailure::Read(_) | FillFailure::Length | FillFailure::Differs => Ok(number < ATTEMPTS),
@@ -197,14 +197,14 @@ impl Contents {
     }
 
     fn unreadable(&self, job: FileJob<'_>, errno: Errno) -> Filling {
-        let problem = Problem::failed(job.entry.path(), ProblemKind::Unreadable, "look at again", errno);
+        let problem = Problem::failed(job.entry.path(), ProblemKind::Unreadable, Operation::StatAgain, errno);
         self.cx.problem(job.entry.node().target, problem);
         Filling::Nothing
     }
 
     fn truncated(&self, job: FileJob<'_>, result: Result<(), Errno>) -> Result<(), Filling> {
         result.map_err(|errno| {
-            self.cx.target_failed(job.entry.node().target, job.entry.path(), "truncate", errno);
+            self.cx.target_failed(job.entry.node().target, job.entry.path(), Operation::Truncate, errno);
             Filling::Nothing
         })
     }
@@ -229,11 +229,7 @@ impl Contents {
     }
 
     fn never_still(&self, target: u32, path: RelPath, attempts: u32) -> Filling {
-        let message = format!(
-            "the source changed while it was read ({attempts} times) and was not copied; \
-             stop what writes to it, or mount the backup read-only, and run again"
-        );
-        self.cx.problem(target, Problem::new(path, ProblemKind::ChangedSource, message));
+        self.cx.problem(target, Problem::new(path, ProblemKind::ChangedSource, Detail::ChangedWhileRead(attempts)));
         Filling::Nothing
     }
 }

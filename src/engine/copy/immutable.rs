@@ -5,6 +5,7 @@
 use super::context::Context;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::Row;
@@ -50,9 +51,9 @@ impl ImmutableFlags {
                 let set = self.cx.open_target(&parent).and_then(|dir| self.set_on(&dir, &name, row, &path));
                 // Gone, or another type: verification says so, or nobody asks for it any more.
                 let Err(errno) = set.or_else(|e| if leads_nowhere(e) { Ok(()) } else { Err(e) }) else { continue };
-                for flag in wanted.intersection(Flags::IMMUTABLE_OR_APPEND).each().map(|flag| flag.to_string()) {
-                    let failed = Problem::failed(path.clone(), ProblemKind::Flags, &format!("set flag {flag}"), errno);
-                    self.cx.problem(target, failed.about(flag.as_bytes()));
+                for flag in wanted.intersection(Flags::IMMUTABLE_OR_APPEND).each() {
+                    let failed = Problem::failed(path.clone(), ProblemKind::Flags, Operation::SetFlags(flag), errno);
+                    self.cx.problem(target, failed.about(flag.to_string().as_bytes()));
                 }
             }
         }
@@ -77,7 +78,7 @@ impl ImmutableFlags {
                 row.wanted.lost.insert(Unpreserved::Flags);
                 row.wanted.given_up = row.wanted.given_up.union(wanted);
                 row.wanted.flags = row.wanted.flags.difference(Flags::IMMUTABLE_OR_APPEND);
-                let problem = Problem::failed(path.clone(), ProblemKind::Flags, "set flags", errno);
+                let problem = Problem::failed(path.clone(), ProblemKind::Flags, Operation::SetFlags(wanted), errno);
                 self.cx.problem(row.target, problem.of_disk(disk.dev, Unpreserved::Flags));
             }
             Err(errno) => return Err(errno),

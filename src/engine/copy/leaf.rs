@@ -14,7 +14,9 @@ use super::source::SourceTree;
 use super::special::SpecialFiles;
 use super::takeover::Takeover;
 use crate::engine::events::counters::add;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::sys::Errno;
 use crate::sys::stat::{Kind, Stat};
@@ -46,10 +48,10 @@ impl Leaves {
         match dir.src.stat_at(name) {
             Ok(stat) if self.source.is_barred(&stat) => match dir.src.open_handle(name) {
                 Ok(fd) => self.source.skip_mount(dir, entry.name, &fd, &stat),
-                Err(errno) => failed("open the mount", errno),
+                Err(errno) => failed(Operation::OpenMount, errno),
             },
             Ok(stat) => self.copy_other(entry, &stat),
-            Err(errno) => failed("look at", errno),
+            Err(errno) => failed(Operation::Stat, errno),
         }
     }
 
@@ -146,9 +148,7 @@ impl Leaves {
     /// What a name gets whose content had to be read to tell which others are links of it, and
     /// could not be.
     fn unmatched(&self, entry: &Entry<'_>) -> Override {
-        let message = "it has further names, and could not be read to tell which; it has a copy with an inode of its own, \
-                       until the next run";
-        self.cx.problem(entry.target(), Problem::new(entry.path(), ProblemKind::Link, message));
+        self.cx.problem(entry.target(), Problem::new(entry.path(), ProblemKind::Link, Detail::NamesUnread));
         Override { stopgap: true, ..entry.own }
     }
 
@@ -175,8 +175,7 @@ impl Leaves {
             Kind::Symlink => add(&tally.symlinks, 1),
             Kind::Fifo | Kind::CharDevice | Kind::BlockDevice => add(&tally.special, 1),
             Kind::File | Kind::Directory => {
-                let message = format!("the source changed: {} took the entry's place", stat.kind.words());
-                let problem = Problem::new(entry.path(), ProblemKind::ChangedSource, message);
+                let problem = Problem::new(entry.path(), ProblemKind::ChangedSource, Detail::EntryReplaced(stat.kind));
                 self.cx.problem(entry.node().target, problem);
                 return;
             }

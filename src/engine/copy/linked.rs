@@ -16,15 +16,17 @@ use super::special::SpecialFiles;
 use crate::base::path::{Name, RelPath};
 use crate::engine::compare::differences::{CheckedDir, differences, has_same_content};
 use crate::engine::events::counters::add;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Reader, Row, Standing};
+use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Kind, Stat};
-use crate::sys::{Errno, errno_words};
 use rustix::fd::AsFd;
 use std::sync::{Arc, PoisonError};
 
@@ -190,11 +192,9 @@ impl LinkedNames {
         if let Some(now) = now.filter(|now| now.is_of(&copied.row)) {
             return self.link_same(&now, copied);
         }
-        let message = "the source changed between two names of this inode; it has a copy with an inode of its own \
-                       instead, until the next run";
         let path = waiter.dir.node.path().join(&waiter.name);
         let target = waiter.own.target_in(&waiter.dir.node);
-        self.cx.problem(target, Problem::new(path, ProblemKind::Link, message));
+        self.cx.problem(target, Problem::new(path, ProblemKind::Link, Detail::NamesDiffer));
         drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own }));
     }
 
@@ -204,9 +204,7 @@ impl LinkedNames {
         let target = waiter.own.target_in(&dir.node);
         let tally = self.cx.tally(target);
         if !self.proof.plan_stands(waiter, &copied.row) {
-            let message = "it became a name of an inode of which the plan says something by another name while the run \
-                           looked; it has a copy of its own until the next run";
-            self.cx.problem(target, Problem::new(path(), ProblemKind::ChangedSource, message));
+            self.cx.problem(target, Problem::new(path(), ProblemKind::ChangedSource, Detail::BecameName));
             return drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own }));
         }
         let known = waiter.known.as_deref().cloned();
@@ -240,16 +238,16 @@ impl LinkedNames {
                 };
             }
             (Err(errno @ (Errno::ISDIR | Errno::NOTUNIQ)), _) => {
-                return self.cx.target_failed(dir.node.target, path(), "link", errno);
+                return self.cx.target_failed(dir.node.target, path(), Operation::Link, errno);
             }
             (Err(Errno::MLINK), Some(known)) => return self.keep_apart(waiter, known),
             (Err(Errno::MLINK), None) => return self.link_further(waiter, copied),
             (Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)), _) => {
-                return self.cx.target_failed(dir.node.target, path(), "link", errno);
+                return self.cx.target_failed(dir.node.target, path(), Operation::Link, errno);
             }
             (Err(errno), known) => {
-                let mut problem = Problem::lost(path(), Unpreserved::Apart, dir.node.disk.dev);
-                problem.message = format!("link: {}; {}", errno_words(errno), problem.message);
+                let problem =
+                    Problem::lost(path(), Unpreserved::Apart, dir.node.disk.dev).because(Operation::Link, errno);
                 self.cx.problem(dir.node.target, problem);
                 match known {
                     Some(known) => {

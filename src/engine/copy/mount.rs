@@ -2,6 +2,7 @@
 
 use crate::base::human;
 use crate::base::path::RelPath;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::survey::weigh;
@@ -35,8 +36,7 @@ pub(crate) fn not_entered(path: RelPath, fd: impl AsFd, stat: &Stat, above: u64)
         let note = format!("{path}: a mounted view ({size}) was not entered; its layers are copied");
         return NotEntered::Note(note);
     }
-    let message = format!("a mount inside the source ({size}) was not entered; --cross-mounts copies it as well");
-    NotEntered::Problem(Problem::new(path, ProblemKind::Mount, message))
+    NotEntered::Problem(Problem::new(path, ProblemKind::Mount, Detail::NotEntered(size)))
 }
 
 /// A subvolume is data of the same file system, though its device number differs.

@@ -13,7 +13,9 @@ use super::pre_visit::{NewDirectory, News, NodeParts};
 use super::trust::is_skeleton;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::counters::add;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::Reason;
 use crate::engine::journal::{SourceId, State};
@@ -110,12 +112,12 @@ impl Engine {
                 let parts = NodeParts { id, fresh: false, post_visit: PostVisit::Nothing, mark: Mark::None, news };
                 self.directories
                     .node(at, dir, parts)
-                    .map_err(|e| self.cx.target_failed(target, at.path(), "look at", e))
+                    .map_err(|e| self.cx.target_failed(target, at.path(), Operation::Stat, e))
                     .ok()
             }
             Err(Errno::NOENT) => self.make_ancestor(at),
             Err(errno) => {
-                self.cx.target_failed(target, at.path(), "open the directory", errno);
+                self.cx.target_failed(target, at.path(), Operation::OpenDirectory, errno);
                 None
             }
         }
@@ -157,7 +159,7 @@ impl Engine {
             }
             Ok(None) => (self.plain(plan.parents), None),
             Err(errno) => {
-                self.cx.problem(index, Problem::failed(path, ProblemKind::Unreadable, "look at the parent", errno));
+                self.cx.problem(index, Problem::failed(path, ProblemKind::Unreadable, Operation::StatParent, errno));
                 (self.plain(plan.parents), None)
             }
         };
@@ -188,14 +190,14 @@ impl Engine {
         let handle = self.source.root.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW);
         let kind = match handle.and_then(stat_fd) {
             Ok(stat) => stat.kind,
-            Err(errno) => return failed("open the entry", errno),
+            Err(errno) => return failed(Operation::OpenEntry, errno),
         };
         if kind == Kind::Directory {
             let opened = self.source.root.open_strict(&entry.real, ENTRY);
             let src = match opened {
                 Ok(fd) => SourceDir::from_fd(fd),
                 Err(errno) => {
-                    failed("open the entry", errno);
+                    failed(Operation::OpenEntry, errno);
                     if let Some(at) = self.index.find(&entry.src)
                         && let Some(below) = self.index.first_below(&self.cx.run.mapping, at, &entry.dst)
                     {
@@ -206,7 +208,7 @@ impl Engine {
             };
             let stat = match src.stat() {
                 Ok(stat) => stat,
-                Err(errno) => return failed("look at the entry", errno),
+                Err(errno) => return failed(Operation::StatEntry, errno),
             };
             let src = SourceNode::entry(&self.source.root, &entry.real, src, &stat, &self.source.budget);
             let position =
@@ -228,7 +230,7 @@ impl Engine {
         let opened = self.source.root.open_strict(&parent, ENTRY);
         let (src, stat) = match opened.and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
             Ok((stat, fd)) => (SourceDir::from_fd(fd), stat),
-            Err(errno) => return failed("open the directory", errno),
+            Err(errno) => return failed(Operation::OpenDirectory, errno),
         };
         let src = SourceNode::entry(&self.source.root, &parent, src, &stat, &self.source.budget);
         let volume = self.source.volume(stat.dev, || src.open());
@@ -251,15 +253,16 @@ impl Engine {
                 Ok(source) if source.stat.kind == Kind::File => {
                     self.leaves.copy_regular(&leaf, &source, None);
                 }
-                Ok(_) => failed("open the entry", Errno::STALE),
-                Err(errno) => failed("open the entry", errno),
+                Ok(_) => failed(Operation::OpenEntry, Errno::STALE),
+                Err(errno) => failed(Operation::OpenEntry, errno),
             }
         } else if &last == name {
             self.leaves.copy(&leaf, kind);
         } else {
-            let words = kind.words();
-            let message = format!("a map can rename a directory or a regular file, not {words}; not copied");
-            self.cx.problem(target, Problem::new(entry.dst.clone(), ProblemKind::Unsupported, message));
+            self.cx.problem(
+                target,
+                Problem::new(entry.dst.clone(), ProblemKind::Unsupported, Detail::NotRenamed(kind.words())),
+            );
         }
         if let Some(reader) = reader {
             self.cx.records.give_back(reader);

@@ -7,6 +7,7 @@ use super::directories::Directories;
 use super::node::DirNode;
 use crate::engine::compare::recorded::has_wanted;
 use crate::engine::events::counters::add;
+use crate::engine::events::operation::Operation;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, State};
 use crate::engine::meta::{Wanted, mark};
@@ -50,11 +51,11 @@ impl Directories {
         let path = || node.path();
         let dir = match node.open() {
             Ok(dir) => dir,
-            Err(errno) => return self.cx.target_failed(node.target, path(), "open the finished directory", errno),
+            Err(errno) => return self.cx.target_failed(node.target, path(), Operation::OpenFinished, errno),
         };
         let result = self.apply_to_directory(node, metadata, &dir);
         if let Err(errno) = result {
-            self.cx.target_failed(node.target, path(), "finish the directory", errno);
+            self.cx.target_failed(node.target, path(), Operation::FinishDirectory, errno);
         }
     }
 

@@ -11,7 +11,9 @@ use super::node::{DirNode, NewNode};
 use super::post_visit::directory_row;
 use super::trust::{is_skeleton, may_apply};
 use crate::base::path::{Name, RelPath};
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, SourceId, State};
@@ -61,9 +63,7 @@ struct FoundDir<'a> {
 
 /// The backup has something at the very place of this run's journal.
 pub(crate) fn reserved(path: RelPath) -> Problem {
-    let message = "this run's journal is here, and what the backup has under this name was not copied over it; leave it \
-                   out (`exclude`), or keep the journal elsewhere (--state)";
-    Problem::new(path, ProblemKind::Unsupported, message)
+    Problem::new(path, ProblemKind::Unsupported, Detail::StateReserved)
 }
 
 impl Directories {
@@ -75,13 +75,13 @@ impl Directories {
         if !above.fresh && !self.may_enter(at, row.as_ref()) {
             return None;
         }
-        let found = self.find_or_make(above, name).map_err(|errno| failed("create the directory", errno));
+        let found = self.find_or_make(above, name).map_err(|errno| failed(Operation::CreateDirectory, errno));
         let (opened, fresh) = found.ok()?;
         let recorded = row.filter(|row| row.id.is_some());
         // Made anew, it keeps its id: what the journal lists in it is copied again, and must not be orphaned.
         let id = recorded.as_ref().and_then(|row| row.id).unwrap_or_else(|| self.new_id());
         let prior = recorded.filter(|_| !fresh);
-        let stat = opened.stat().map_err(|errno| failed("look at", errno)).ok()?;
+        let stat = opened.stat().map_err(|errno| failed(Operation::Stat, errno)).ok()?;
         if self.state == (stat.dev, stat.ino) {
             self.cx.problem(target, reserved(at.path()));
             return None;
@@ -92,7 +92,7 @@ impl Directories {
         if fresh {
             // Only in an ancestor that others may write in could somebody put it there.
             if self.cx.options.keep.owner.are_kept() && !above.disk.bare && !is_as_created(&stat) {
-                failed("another took the place of the new directory", Errno::STALE);
+                failed(Operation::CheckDirectory, Errno::STALE);
                 return None;
             }
             // Nothing else tells a later run that a directory above `to` is not the user's.
@@ -103,14 +103,12 @@ impl Directories {
             }
         } else {
             let found = self.mark_of(&opened, &stat, prior.as_ref(), || at.path());
-            mark = found.map_err(|errno| failed("read its mark", errno)).ok()?;
+            mark = found.map_err(|errno| failed(Operation::ReadMark, errno)).ok()?;
             if !self.may_apply(at, &FoundDir { opened: &opened, stat: &stat, mark }, &new.wanted, prior.as_ref()) {
-                let message = format!(
-                    "a directory of user {} and mode {:04o} stands there, not one of this plan's, and others may have put \
-                     it there; look at it, move it away and run again",
-                    stat.uid, stat.mode
+                self.cx.problem(
+                    target,
+                    Problem::new(at.path(), ProblemKind::Owner, Detail::ForeignDirectory(stat.uid, stat.mode)),
                 );
-                self.cx.problem(target, Problem::new(at.path(), ProblemKind::Owner, message));
                 return None;
             }
             // What is marked for this name an earlier run was filling.
@@ -121,7 +119,7 @@ impl Directories {
                     DirJudgement::Altered(found) => altered = Some(found),
                 }
             }
-            lift(&opened, &stat, prior.as_ref()).map_err(|errno| failed("lift the flags", errno)).ok()?;
+            lift(&opened, &stat, prior.as_ref()).map_err(|errno| failed(Operation::LiftFlags, errno)).ok()?;
         }
         if fresh {
             // What the backup does not have gets no attributes, and inherits none either.
@@ -139,7 +137,7 @@ impl Directories {
         }));
         let news = if known { News::Recorded } else { News::Announce };
         let node = self.node(at, opened, NodeParts { id, fresh, post_visit, mark, news });
-        let node = node.map_err(|e| failed("look at", e)).ok()?;
+        let node = node.map_err(|e| failed(Operation::Stat, e)).ok()?;
         if unmarked {
             // Its row says what it is, before anything is made in it.
             self.cx.submit.flush();

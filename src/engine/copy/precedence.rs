@@ -6,6 +6,7 @@ use super::entry::TargetName;
 use super::options::History;
 use crate::base::path::RelPath;
 use crate::engine::compare::differences::{changed, seen};
+use crate::engine::events::detail::{Advice, Detail};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::Row;
@@ -57,11 +58,7 @@ impl Precedence {
         if !replaceable {
             let mut problem =
                 Problem::differs(at.path(), ProblemKind::ChangedTarget, Kind::Directory.words(), seen(there));
-            problem.message = format!(
-                "no run of this plan has recorded what stands here: {}; the backup has a directory; it stays as it \
-                 is, and --overwrite replaces it",
-                seen(there)
-            );
+            problem.detail = Detail::Unrecorded;
             self.cx.problem(at.target, problem);
         }
         replaceable
@@ -96,12 +93,11 @@ pub(super) fn found(stat: Result<Stat, Errno>) -> Result<Option<Stat>, Errno> {
 
 /// What was copied and has been removed since.
 pub(super) fn gone(path: RelPath) -> Problem {
-    let message = "it was copied and is gone from the target; --repair copies it again";
-    Problem::new(path, ProblemKind::Missing, message).told_by_row()
+    Problem::new(path, ProblemKind::Missing, Detail::Gone).told_by_row()
 }
 
 /// What somebody has changed beside the content.
 pub(crate) fn altered(mut problem: Problem) -> Problem {
-    problem.message.push_str("; somebody has changed it on the target, and --repair puts it right");
+    problem.advice = Some(Advice::Repair);
     problem.told_by_row()
 }

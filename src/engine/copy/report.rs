@@ -4,14 +4,16 @@ use super::context::Context;
 use super::node::DirNode;
 use crate::base::path::RelPath;
 use crate::engine::events::counters::{Tally, add};
+use crate::engine::events::detail::{Advice, Detail};
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
-use crate::engine::events::stop::{Full, Reason};
+use crate::engine::events::stop::{FailedCall, Full, Reason};
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::meta::{Rights, Wanted};
 use crate::engine::tree::temporary::temporary_name;
+use crate::sys::Errno;
 use crate::sys::stat::{Kind, Stat};
-use crate::sys::{Errno, errno_words};
 
 impl Context {
     pub(super) fn tally(&self, target: u32) -> &Tally {
@@ -57,42 +59,34 @@ impl Context {
 
     /// A failure on the write side: a full or dying disk ends the run, the rest
     /// is one problem.
-    pub(super) fn target_failed(&self, target: u32, path: RelPath, operation: &str, errno: Errno) {
-        let advice = match errno {
+    pub(super) fn target_failed(&self, target: u32, path: RelPath, operation: Operation, errno: Errno) {
+        let full = match errno {
             // These two from `make_beside` only: no call of the write side answers so otherwise.
             Errno::ISDIR => {
                 let mut problem = Problem::differs(path, ProblemKind::Type, "no directory", Kind::Directory.words());
-                problem.message =
-                    "a directory with content stands in the place of this entry; move it away and run again".into();
+                problem.detail = Detail::DirectoryInPlace;
                 return self.problem(target, problem);
             }
             Errno::NOTUNIQ => {
-                let message = "another name in this directory is the same to the target's file system, which tells \
-                               names apart by less than their bytes (case, normalisation); rename one in the backup";
-                return self.problem(target, Problem::new(path, ProblemKind::Unsupported, message));
+                return self.problem(target, Problem::new(path, ProblemKind::Unsupported, Detail::NameTaken));
             }
             // From `make_beside` as well: a directory has the temporary name.
             Errno::EXIST => {
                 let temporary = path.last().map(|name| temporary_name(&name).to_string()).unwrap_or_default();
-                let message = format!(
-                    "a directory stands beside it as {temporary}, the name that its copy needs until it is durable; \
-                     look at it, move it away and run again"
-                );
-                return self.problem(target, Problem::new(path, ProblemKind::Type, message));
+                return self.problem(target, Problem::new(path, ProblemKind::Type, Detail::TemporaryTaken(temporary)));
             }
-            Errno::NOSPC => "make room on the target",
-            Errno::DQUOT => "raise the quota on the target",
-            Errno::ROFS => "the target turned read-only: look at dmesg, check the disk, mount it read-write",
-            Errno::MFILE | Errno::NFILE => "raise the limit of open files (ulimit -n) or use fewer --threads",
-            Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG if operation.starts_with("create") => {
+            Errno::NOSPC => Some(Full::Target(target)),
+            Errno::DQUOT => Some(Full::Quota(target)),
+            Errno::ROFS | Errno::MFILE | Errno::NFILE => None,
+            Errno::INVAL | Errno::ILSEQ | Errno::NAMETOOLONG if operation.creates() => {
                 let mut problem = Problem::failed(path, ProblemKind::Unsupported, operation, errno);
-                problem.message.push_str("; the target's file system does not take this name");
+                problem.advice = Some(Advice::RenameInSource);
                 self.problem(target, problem);
                 return;
             }
             Errno::FBIG => {
                 let mut problem = Problem::failed(path, ProblemKind::Unsupported, operation, errno);
-                problem.message.push_str("; the target's file system holds no file of this size, or the limit of file sizes (ulimit -f) is lower");
+                problem.advice = Some(Advice::TooLarge);
                 self.problem(target, problem);
                 return;
             }
@@ -101,11 +95,6 @@ impl Context {
                 return;
             }
         };
-        let words = format!("{path}: {operation}: {}; {advice}, then run the same command again", errno_words(errno));
-        self.run.stop.set(match errno {
-            Errno::NOSPC => Reason::Full(words, Full::Target(target)),
-            Errno::DQUOT => Reason::Full(words, Full::Quota(target)),
-            _ => Reason::Fatal(words),
-        });
+        self.run.stop.set(Reason::Failed(FailedCall { path, op: operation, errno }, full));
     }
 }

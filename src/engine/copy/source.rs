@@ -11,7 +11,9 @@ use super::open_dir::OpenDir;
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::reread;
 use crate::engine::driver::Drivers;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::Row;
 use crate::engine::meta::{Attributes, mark};
@@ -142,16 +144,19 @@ impl SourceTree {
         match opened {
             Ok(source) if source.stat.kind == Kind::File => Some(source),
             Ok(source) => {
-                let message = format!("the source changed: {} took the file's place", source.stat.kind.words());
-                self.cx.problem(target, Problem::new(path(), ProblemKind::ChangedSource, message));
+                self.cx.problem(
+                    target,
+                    Problem::new(path(), ProblemKind::ChangedSource, Detail::FileReplaced(source.stat.kind)),
+                );
                 None
             }
             Err(errno @ (Errno::NOENT | Errno::LOOP | Errno::NXIO)) => {
-                self.cx.problem(target, Problem::failed(path(), ProblemKind::ChangedSource, "open the source", errno));
+                self.cx
+                    .problem(target, Problem::failed(path(), ProblemKind::ChangedSource, Operation::OpenSource, errno));
                 None
             }
             Err(errno) => {
-                self.cx.problem(target, Problem::failed(path(), ProblemKind::Unreadable, "open the source", errno));
+                self.cx.problem(target, Problem::failed(path(), ProblemKind::Unreadable, Operation::OpenSource, errno));
                 None
             }
         }

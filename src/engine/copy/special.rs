@@ -12,6 +12,7 @@ use super::source::SourceTree;
 use crate::base::path::Name;
 use crate::engine::events::counters::add;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::Written;
@@ -45,11 +46,11 @@ impl SpecialFiles {
         let (stat, handle) = match source {
             Ok((now, handle)) if now.kind == stat.kind => (now, handle),
             Ok(_) => {
-                unreadable("the source changed", Errno::STALE);
+                unreadable(Operation::Recheck, Errno::STALE);
                 return CopyResult::Failed;
             }
             Err(errno) => {
-                unreadable("open the source", errno);
+                unreadable(Operation::OpenSource, errno);
                 return CopyResult::Failed;
             }
         };
@@ -58,7 +59,7 @@ impl SpecialFiles {
             Kind::Symlink => match file::read_link(&handle) {
                 Ok(text) => Some(text),
                 Err(errno) => {
-                    unreadable("read the symlink", errno);
+                    unreadable(Operation::ReadSymlink, errno);
                     return CopyResult::Failed;
                 }
             },
@@ -71,7 +72,7 @@ impl SpecialFiles {
                 return CopyResult::Failed;
             }
             Err(errno) => {
-                self.cx.target_failed(node.target, path(), &format!("create {}", stat.kind.words()), errno);
+                self.cx.target_failed(node.target, path(), Operation::CreateNode(stat.kind), errno);
                 return CopyResult::Failed;
             }
         };
@@ -89,7 +90,7 @@ impl SpecialFiles {
             match self.cx.apply_metadata(node, Holder::handle(&made), &mut wanted, path) {
                 Ok(applied) => applied,
                 Err(errno) => {
-                    self.cx.target_failed(node.target, path(), "finish the copy", errno);
+                    self.cx.target_failed(node.target, path(), Operation::FinishCopy, errno);
                     return CopyResult::Failed;
                 }
             };

@@ -20,7 +20,9 @@ use super::precedence::{Judgement, Precedence, altered, found, gone};
 use super::source_proof::SourceProof;
 use crate::engine::compare::differences::{CheckedDir, differences, has_same_content, seen, without_moved_times};
 use crate::engine::content::medium::ReadError;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, Standing, State};
@@ -47,7 +49,7 @@ impl Takeover {
         let there = match node.open().and_then(|target| found(target.stat_at(name))) {
             Ok(there) => there,
             Err(errno) => {
-                self.cx.target_failed(node.target, at.path(), "look at", errno);
+                self.cx.target_failed(node.target, at.path(), Operation::Stat, errno);
                 return Judgement::Kept;
             }
         };
@@ -124,7 +126,7 @@ impl Takeover {
         let target = match node.open() {
             Ok(target) => target,
             Err(errno) => {
-                self.cx.target_failed(node.target, path, "open its directory", errno);
+                self.cx.target_failed(node.target, path, Operation::OpenParent, errno);
                 return Recorded::Kept;
             }
         };
@@ -177,12 +179,7 @@ impl Takeover {
             return Judgement::Copy(Some(*there));
         }
         let mut problem = Problem::differs(at.path(), ProblemKind::ChangedTarget, seen(source), seen(there));
-        problem.message = format!(
-            "no run of this plan has recorded what stands here: {}; the backup has {}; it stays as it is, and \
-             --overwrite replaces it",
-            seen(there),
-            seen(source)
-        );
+        problem.detail = Detail::Unrecorded;
         self.cx.problem(at.target, problem);
         Judgement::Kept
     }

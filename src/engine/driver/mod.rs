@@ -14,6 +14,7 @@ use super::events::unpreserved::Unpreserved;
 use super::meta::{self, Attributes, Question, UnreadAttribute, Xattrs};
 use crate::base::human;
 use crate::base::path::RelPath;
+use crate::engine::events::detail::Detail;
 use crate::sys::filesystem::space;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, Time};
@@ -182,16 +183,12 @@ impl Drivers {
             }
             attributes.unread = true;
             attributes.acl_unread |= matches!(unread.question, Question::Xattrs | Question::Value { acl: true });
-            problems.push(Problem::failed(path(), ProblemKind::Unreadable, &unread.operation, unread.errno));
+            problems.push(Problem::failed(path(), ProblemKind::Unreadable, unread.operation, unread.errno));
         }
         if let Some(mode) = meta::narrowed(stat, &attributes) {
             let mut problem =
                 Problem::differs(path(), ProblemKind::Mode, format!("{:04o}", stat.mode), format!("{mode:04o}"));
-            problem.message = format!(
-                "its ACL could not be read, and without it {:04o} could let more users in: unless the plan gives it a \
-                 mode it gets {mode:04o}",
-                stat.mode
-            );
+            problem.detail = Detail::AclUnread(stat.mode, mode);
             problems.push(problem);
         }
         self.see(&attributes.xattrs, path);
@@ -255,13 +252,8 @@ impl Drivers {
         let mut late: Vec<_> = known.values().flat_map(|driver| std::mem::take(&mut *lock(&driver.late))).collect();
         late.sort_unstable();
         let problem = |(question, count): (Question, u64)| {
-            let message = format!(
-                "{} gave an error when asked for {}, as every other inode did by then; later ones answered, so these have \
-                 lost theirs; run again with --restart",
-                entries(count),
-                question.words()
-            );
-            Problem::new(RelPath::root(), ProblemKind::Unreadable, message).about(question.words().as_bytes())
+            let detail = Detail::AnsweredLater(count, question.words());
+            Problem::new(RelPath::root(), ProblemKind::Unreadable, detail).about(question.words().as_bytes())
         };
         late.into_iter().map(problem).collect()
     }
@@ -274,9 +266,7 @@ impl Drivers {
 
 /// Names the subvolume that [`Drivers::is_empty_subvolume`] found missing.
 pub(crate) fn missing_subvolume(path: RelPath) -> Problem {
-    let message = "a btrfs snapshot has an empty directory in the place of a subvolume of the original: what was in it is \
-                   not in this backup; copy it from a snapshot of its own";
-    Problem::new(path, ProblemKind::Missing, message)
+    Problem::new(path, ProblemKind::Missing, Detail::SubvolumeMissing)
 }
 
 fn entries(count: u64) -> String {

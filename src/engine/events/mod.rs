@@ -1,8 +1,11 @@
 //! What a run tells and is told: problems, losses, counters, the stop flag, the rate limit.
 
 pub mod counters;
+pub mod detail;
 pub mod kind;
+pub mod operation;
 pub mod problem;
 pub mod rate_limit;
 pub mod stop;
 pub mod unpreserved;
+pub mod words;

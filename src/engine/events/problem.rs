@@ -1,9 +1,11 @@
 //! What went wrong with one path, and the one place that collects it.
 
+use super::detail::{Advice, Detail};
 use super::kind::ProblemKind;
+use super::operation::Operation;
 use super::unpreserved::{Unpreserved, UnpreservedSet};
 use crate::base::path::{RelPath, escape};
-use crate::sys::{Errno, errno_words};
+use crate::sys::Errno;
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -20,12 +22,18 @@ pub struct Problem {
     pub kind: ProblemKind,
     /// The attribute, for xattrs and flags.
     pub attribute: Option<String>,
+    /// What was tried, of a call that failed.
+    pub op: Option<Operation>,
+    /// What the kernel answered.
+    pub errno: Option<Errno>,
     /// What it should be.
     pub expected: Option<String>,
     /// What it is.
     pub found: Option<String>,
-    /// One line for a person: operation, reason, what to do.
-    pub message: String,
+    /// The same more exactly.
+    pub detail: Detail,
+    /// What helps.
+    pub advice: Option<Advice>,
     /// How many entries it concerns; `path` is the first of them.
     pub count: u64,
     /// What the file system cannot hold, and its device number.
@@ -35,61 +43,43 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem with a message and nothing else.
+    /// A problem of which its detail says all.
     #[must_use]
-    pub fn new(path: RelPath, kind: ProblemKind, message: impl Into<String>) -> Self {
+    pub fn new(path: RelPath, kind: ProblemKind, detail: Detail) -> Self {
         Self {
             path,
             target: String::new(),
             kind,
             attribute: None,
+            op: None,
+            errno: None,
             expected: None,
             found: None,
-            message: message.into(),
+            detail,
+            advice: None,
             count: 1,
             unpreserved: None,
             told_by_row: false,
         }
     }
 
-    /// A system call that failed: `operation` reads like "open for reading".
+    /// A call that failed.
     #[must_use]
-    pub fn failed(path: RelPath, kind: ProblemKind, operation: &str, errno: Errno) -> Self {
-        Self::new(path, kind, format!("{operation}: {}", errno_words(errno)))
+    pub fn failed(path: RelPath, kind: ProblemKind, op: Operation, errno: Errno) -> Self {
+        Self::new(path, kind, Detail::Failed).because(op, errno)
     }
 
     /// A comparison that failed.
     #[must_use]
     pub fn differs(path: RelPath, kind: ProblemKind, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        let (expected, found) = (expected.into(), found.into());
-        let message = format!("expected {expected}, found {found}");
-        Self { expected: Some(expected), found: Some(found), ..Self::new(path, kind, message) }
+        let (expected, found) = (Some(expected.into()), Some(found.into()));
+        Self { expected, found, ..Self::new(path, kind, Detail::Differs) }
     }
 
     /// Something that an earlier run, or the choice of options, has given up already.
     #[must_use]
     pub fn lost(path: RelPath, unpreserved: Unpreserved, dev: u64) -> Self {
-        let message = match unpreserved {
-            Unpreserved::SetId => "set-user-ID and set-group-ID are dropped where the owner is not kept".to_string(),
-            Unpreserved::Name => {
-                "it keeps its number, which belongs to another name on the target (see the ids): give the \
-                           name of the backup a number in the plan's [ids] and run again"
-                    .to_string()
-            }
-            Unpreserved::SpecialFlags => format!("{} cannot be set", unpreserved.words()),
-            Unpreserved::UntoldXattrs | Unpreserved::UntoldFlags | Unpreserved::UntoldProject => format!(
-                "whichever inode is asked for {0}, the source's file system answers with an error: none were copied; \
-                 mount it with another driver if it has {0} that matter",
-                unpreserved.words()
-            ),
-            Unpreserved::Apart => {
-                "the hard link to its other names was refused; it has a copy with an inode of its own \
-                            instead, until a run can make the link"
-                    .to_string()
-            }
-            _ => format!("the target's file system cannot hold {}", unpreserved.words()),
-        };
-        Self::new(path, unpreserved.kind(), message).of_disk(dev, unpreserved)
+        Self::new(path, unpreserved.kind(), Detail::Unpreserved(unpreserved)).of_disk(dev, unpreserved)
     }
 
     /// Says that the file system `dev` is at fault; of what none of its inodes can get,
@@ -129,6 +119,20 @@ impl Problem {
     #[must_use]
     pub fn told_by_row(mut self) -> Self {
         self.told_by_row = true;
+        self
+    }
+
+    /// Names the call that it comes of, and its answer.
+    #[must_use]
+    pub fn because(mut self, op: Operation, errno: Errno) -> Self {
+        (self.op, self.errno) = (Some(op), Some(errno));
+        self
+    }
+
+    /// Says what helps.
+    #[must_use]
+    pub fn advising(mut self, advice: Advice) -> Self {
+        self.advice = Some(advice);
         self
     }
 
@@ -315,9 +319,13 @@ mod tests {
     fn the_same_problem_counts_once() {
         let problems = Problems::default();
         let path = RelPath::new(b"a").expect("valid");
-        assert!(problems.add(Problem::failed(path.clone(), ProblemKind::Xattr, "set", Errno::PERM).about(b"user.a")));
-        assert!(!problems.add(Problem::failed(path.clone(), ProblemKind::Xattr, "set", Errno::PERM).about(b"user.a")));
-        assert!(problems.add(Problem::failed(path, ProblemKind::Xattr, "set", Errno::PERM).about(b"user.b")));
+        let failed = |name: &[u8]| {
+            let op = Operation::SetXattr(name.into());
+            Problem::failed(path.clone(), ProblemKind::Xattr, op, Errno::PERM).about(name)
+        };
+        assert!(problems.add(failed(b"user.a")));
+        assert!(!problems.add(failed(b"user.a")));
+        assert!(problems.add(failed(b"user.b")));
         assert_eq!(problems.count(), 2);
     }
 
@@ -330,11 +338,5 @@ mod tests {
         let (kept, count, _) = problems.take();
         assert_eq!((kept.len(), kept[0].count, count), (1, 3, 3));
         assert_eq!(kept[0].path, RelPath::new(b"a").expect("valid"));
-    }
-
-    #[test]
-    fn messages_have_words_not_numbers() {
-        let problem = Problem::failed(RelPath::root(), ProblemKind::Io, "write", Errno::NOSPC);
-        assert_eq!(problem.message, "write: No space left on device");
     }
 }

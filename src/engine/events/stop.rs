@@ -1,5 +1,8 @@
 //! The one way to end a run early: every loop of the engine asks here.
 
+use super::operation::Operation;
+use crate::base::path::RelPath;
+use crate::sys::Errno;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,8 +13,23 @@ pub enum Reason {
     Signal,
     /// Going on is useless or unsafe: a failed syncfs, a dying disk, a journal that cannot be written.
     Fatal(String),
+    /// The same of a call on the target, and what is full where it says so.
+    Failed(FailedCall, Option<Full>),
+    /// syncfs(2) failed on the target, and what is full where it says so.
+    NotDurable(Errno, Option<Full>),
     /// There is no room any more, in the words of whoever found out.
     Full(String, Full),
+}
+
+/// A call on the target that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailedCall {
+    /// Below the root of the target.
+    pub path: RelPath,
+    /// What was tried.
+    pub op: Operation,
+    /// The answer.
+    pub errno: Errno,
 }
 
 /// What is full.
@@ -47,7 +65,11 @@ impl Stop {
     pub fn set(&self, reason: Reason) -> bool {
         let mut kept = self.0.reason.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*kept, &reason) {
-            (None, _) | (Some(Reason::Signal), Reason::Fatal(_) | Reason::Full(..)) => *kept = Some(reason),
+            (None, _)
+            | (
+                Some(Reason::Signal),
+                Reason::Fatal(_) | Reason::Failed(..) | Reason::NotDurable(..) | Reason::Full(..),
+            ) => *kept = Some(reason),
             _ => {}
         }
         !self.0.flag.swap(true, Ordering::Relaxed)

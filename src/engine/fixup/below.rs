@@ -3,15 +3,19 @@
 
 use super::attributes::{has, wanted};
 use crate::base::path::{Name, RelPath};
+use crate::engine::events::detail::Detail;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
+use crate::engine::events::problem::Problem;
 use crate::engine::mapping::explicit::{Covering, Explicit};
 use crate::engine::mapping::model::Mapping;
 use crate::engine::tree::budget::FdBudget;
 use crate::engine::tree::node::TargetNode;
 use crate::engine::tree::pool;
 use crate::engine::tree::scheduler::{self, Tasks, Visitor, Worker};
+use crate::sys::Errno;
 use crate::sys::dir::{DirEntry, TargetDir, open_target};
 use crate::sys::stat::{Kind, Stat};
-use crate::sys::{Errno, errno_words};
 use crossbeam_channel::Sender;
 use std::sync::Arc;
 
@@ -25,7 +29,7 @@ pub(super) enum Met {
     /// An inode that is not as the fixups want it.
     Other { dir: Arc<TargetDir>, name: Name, path: RelPath, said: Explicit },
     /// What could not be looked at, and why.
-    Failed(RelPath, String),
+    Failed(Problem),
 }
 
 /// A walk below a recursive fixup.
@@ -58,7 +62,13 @@ impl<'a> Below<'a> {
     pub(super) fn run(&self, path: &RelPath) {
         let pool = match pool::start(THREADS, "fixup") {
             Ok(pool) => pool,
-            Err(error) => return self.send(Met::Failed(path.clone(), format!("fixup: {error}"))),
+            Err(error) => {
+                return self.send(Met::Failed(Problem::new(
+                    path.clone(),
+                    ProblemKind::Fixup,
+                    Detail::Told(format!("fixup: {error}")),
+                )));
+            }
         };
         let root = &self.plan.root;
         let opened = open_target(root, path);
@@ -82,7 +92,7 @@ impl<'a> Below<'a> {
     }
 
     fn failed(&self, path: RelPath, errno: Errno) {
-        self.send(Met::Failed(path, format!("fixup: {}", errno_words(errno))));
+        self.send(Met::Failed(Problem::failed(path, ProblemKind::Fixup, Operation::FixUp, errno)));
     }
 
     fn stat(&self, above: &FixedDir, dir: &TargetDir, name: &Name) -> Option<Stat> {
@@ -153,7 +163,8 @@ impl Visitor for Below<'_> {
 
     fn was_read(&self, dir: &FixedDir, (): (), result: Result<(), Errno>) {
         if let Err(errno) = result {
-            self.send(Met::Failed(dir.path.clone(), format!("fixup: read: {}", errno_words(errno))));
+            let problem = Problem::failed(dir.path.clone(), ProblemKind::Fixup, Operation::ReadForFixup, errno);
+            self.send(Met::Failed(problem));
         }
     }
 }

@@ -9,14 +9,16 @@
 use super::{Record, Row, WriterHandle};
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::counters::{Counters, add};
+use crate::engine::events::detail::{Advice, Detail};
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::events::stop::{Full, Reason, Stop};
 use crate::engine::events::unpreserved::Disk;
+use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::filesystem::{SyncFd, space};
 use crate::sys::stat::Stat;
-use crate::sys::{Errno, errno_words};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rustix::fd::AsFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -198,14 +200,15 @@ impl Replace {
         // A leftover is recognised by its name and removed by the next run.
         self.dir.open().and_then(|dir| dir.unlink(&self.temporary)).ok();
         if errno == Errno::EXIST {
-            let message = "somebody has changed it on the target while its copy was made; it stays as it is, and \
-                           --overwrite replaces it";
-            return Problem::new(self.dir.path().join(&self.name), ProblemKind::ChangedTarget, message);
+            return Problem::new(
+                self.dir.path().join(&self.name),
+                ProblemKind::ChangedTarget,
+                Detail::ChangedWhileCopied,
+            );
         }
-        let mut problem =
-            Problem::failed(self.dir.path().join(&self.name), ProblemKind::Io, "replace the existing entry", errno);
+        let mut problem = Problem::failed(self.dir.path().join(&self.name), ProblemKind::Io, Operation::Replace, errno);
         if errno == Errno::PERM {
-            problem.message.push_str("; if it is immutable (lsattr), chattr -ia it and run again");
+            problem.advice = Some(Advice::LiftImmutable);
         }
         problem
     }
@@ -511,16 +514,12 @@ fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> 
             put_in_place(with, sealed.replacing)
         }
         Err(errno) => {
-            let words = format!(
-                "the target could not be made durable (syncfs: {}); nothing of this epoch is marked done: \
-                 check the disk (dmesg, smartctl, free space), then run the same command again",
-                errno_words(errno)
-            );
-            with.stop.set(match errno {
-                Errno::NOSPC => Reason::Full(words, Full::Target(target)),
-                Errno::DQUOT => Reason::Full(words, Full::Quota(target)),
-                _ => Reason::Fatal(words),
-            });
+            let full = match errno {
+                Errno::NOSPC => Some(Full::Target(target)),
+                Errno::DQUOT => Some(Full::Quota(target)),
+                _ => None,
+            };
+            with.stop.set(Reason::NotDurable(errno, full));
             None
         }
     }

@@ -3,9 +3,12 @@
 
 use super::{JournalError, Reader};
 use crate::base::path::RelPath;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::UnpreservedSet;
+use crate::sys::errno_from_name;
 use rusqlite::{OptionalExtension, Row};
 
 /// One run of the plan.
@@ -72,17 +75,19 @@ impl Reader {
     pub fn each_problem(&self, mut each: impl FnMut(Problem)) -> Result<(), JournalError> {
         let mut ask = || {
             let mut statement = self.connection().prepare(
-                "SELECT path, kind, attribute, target, message, expected, found, lost FROM problem ORDER BY path",
+                "SELECT path, kind, attribute, target, message, expected, found, lost, op, errno FROM problem ORDER BY path",
             )?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
                 // A kind of a later release.
                 let Some(kind) = ProblemKind::from_word(&row.get::<_, String>(1)?) else { continue };
                 let path = RelPath::new(&row.get::<_, Vec<u8>>(0)?).unwrap_or_default();
-                let mut problem = Problem::new(path, kind, row.get::<_, String>(4)?);
+                let mut problem = Problem::new(path, kind, Detail::Told(row.get(4)?));
                 problem.target = row.get(3)?;
                 problem.attribute = Some(row.get::<_, String>(2)?).filter(|attribute| !attribute.is_empty());
                 (problem.expected, problem.found) = (row.get(5)?, row.get(6)?);
+                problem.op = row.get::<_, Option<String>>(8)?.and_then(|word| Operation::recorded(&word));
+                problem.errno = row.get::<_, Option<String>>(9)?.and_then(|name| errno_from_name(&name));
                 let lost = UnpreservedSet::from_bits(row.get(7)?).each().next();
                 each(lost.into_iter().fold(problem, |problem, unpreserved| problem.of_disk(0, unpreserved)));
             }

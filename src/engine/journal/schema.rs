@@ -5,7 +5,7 @@ use rusqlite::Connection;
 /// "pcpj": tells the journal from any other SQLite file.
 pub(super) const APPLICATION_ID: i32 = 0x7063_706a;
 /// Raised with every change that an older persistcp could not read.
-pub(super) const VERSION: i32 = 3;
+pub(super) const VERSION: i32 = 4;
 /// The oldest version that [`migrate`] brings to [`VERSION`].
 pub(super) const OLDEST: i32 = 2;
 
@@ -18,6 +18,7 @@ CREATE TABLE run(
 CREATE TABLE problem(
   path BLOB NOT NULL, kind TEXT NOT NULL, attribute TEXT NOT NULL, target TEXT NOT NULL,
   message TEXT NOT NULL, expected TEXT, found TEXT, lost INTEGER NOT NULL, run INTEGER NOT NULL,
+  op TEXT, errno TEXT,
   PRIMARY KEY(path, kind, attribute)) WITHOUT ROWID;
 CREATE TABLE volume(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 CREATE TABLE target(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
@@ -57,7 +58,8 @@ CREATE VIEW manifest AS
 ";
 
 /// Each step brings a journal one version further.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
 ALTER TABLE run ADD COLUMN kind TEXT NOT NULL DEFAULT 'copy';
 UPDATE run SET kind = 'verify' WHERE report ->> '$.totals.entries' = 0 AND outcome <> 'interrupted';
 ALTER TABLE run ADD COLUMN command TEXT;
@@ -82,7 +84,12 @@ ALTER TABLE item RENAME COLUMN src_dev TO src_volume;
 UPDATE item SET src_volume = NULL;
 DROP INDEX item_link;
 CREATE INDEX item_link ON item(src_ino, alias) WHERE nlink > 1 AND kind <> 'd';
-"];
+",
+    "
+ALTER TABLE problem ADD COLUMN op TEXT;
+ALTER TABLE problem ADD COLUMN errno TEXT;
+",
+];
 
 /// Brings a journal of an older release, from [`OLDEST`] on, to [`VERSION`], in one transaction.
 pub(super) fn migrate(connection: &Connection, from: i32) -> Result<(), rusqlite::Error> {

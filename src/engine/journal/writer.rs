@@ -8,9 +8,11 @@ use super::schema::COLUMNS;
 use super::{Journal, JournalError};
 use crate::base::path::RelPath;
 use crate::engine::content::digest::Algorithm;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::{Full, Reason, Stop};
 use crate::sys::Errno;
+use crate::sys::errno_name;
 use crate::sys::stat::{Kind, Stat, Time};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rusqlite::{CachedStatement, Connection, Transaction, params};
@@ -53,7 +55,7 @@ enum Message {
     RunStarted { kind: RunKind, started: String, tool: String },
     Copying { command: Option<String>, expected: u64 },
     Copied { at: String },
-    Problems(Vec<Problem>),
+    Problems(Vec<(String, Problem)>),
     RunEnded { ended: String, outcome: &'static str, report: String },
     Flush(Sender<()>),
 }
@@ -325,7 +327,7 @@ impl WriterHandle {
     }
 
     /// Records what this run could not copy or keep.
-    pub fn problems(&self, problems: Vec<Problem>) {
+    pub fn problems(&self, problems: Vec<(String, Problem)>) {
         self.send(Message::Problems(problems));
     }
 
@@ -409,24 +411,26 @@ fn serve(connection: &mut Connection, receiver: &Receiver<Message>, log: &mut Lo
     log.end(connection)
 }
 
-fn keep(connection: &mut Connection, problems: &[Problem], run: Option<i64>) -> Result<(), rusqlite::Error> {
+fn keep(connection: &mut Connection, problems: &[(String, Problem)], run: Option<i64>) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
         let mut statement = transaction.prepare_cached(
-            "INSERT OR REPLACE INTO problem(path, kind, attribute, target, message, expected, found, lost, run) \
-             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT OR REPLACE INTO problem(path, kind, attribute, target, message, expected, found, lost, run, op, errno) \
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?;
-        for problem in problems {
+        for (message, problem) in problems {
             statement.execute(params![
                 problem.path.as_bytes(),
                 problem.kind.word(),
                 problem.attribute.as_deref().unwrap_or_default(),
                 problem.target,
-                problem.message,
+                message,
                 problem.expected,
                 problem.found,
                 problem.unpreserved().map_or(0, crate::engine::events::unpreserved::Unpreserved::bit),
                 run,
+                problem.op.as_ref().map(Operation::word),
+                problem.errno.map(errno_name),
             ])?;
         }
     }

@@ -18,6 +18,8 @@ use super::mapping::model::Mapping;
 use super::tree::temporary::temporary_name;
 use crate::base::human;
 use crate::base::path::{Name, RelPath};
+use crate::engine::events::detail::Advice;
+use crate::engine::events::operation::Operation;
 use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::stat::{Kind, Time};
 use crate::sys::{Errno, leads_nowhere};
@@ -84,9 +86,9 @@ pub fn clear_unfinished(run: &RunContext) -> Result<(), JournalError> {
             Err(errno) if leads_nowhere(errno) => {}
             Err(errno) => {
                 // The row stays, so that the next run tries again.
-                let what = "remove the unfinished copy of an earlier run";
+                let what = Operation::RemoveUnfinished;
                 let mut problem = Problem::failed(path, ProblemKind::Io, what, errno);
-                problem.message.push_str("; its source is gone and it may be torn: look at it and remove it");
+                problem.advice = Some(Advice::RemoveTorn);
                 problems.add(problem);
                 continue;
             }

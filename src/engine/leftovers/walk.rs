@@ -4,7 +4,9 @@ use super::traces::{is_as_created, is_in_source, unlink_keeping_times};
 use crate::base::human;
 use crate::base::path::{Name, RelPath};
 use crate::engine::context::RunContext;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{JournalError, Reader, State};
 use crate::engine::meta::mark::{self, Binding, Mark};
@@ -65,11 +67,11 @@ impl<'a> LeftoverWalk<'a> {
     /// What is not there holds nothing; in what we may not read we have made nothing.
     fn unreadable(&mut self, path: &RelPath, errno: Errno) {
         if !leads_nowhere(errno) && errno != Errno::ACCESS {
-            self.failed(path.clone(), "look for what an interrupted run left", errno);
+            self.failed(path.clone(), Operation::FindLeftovers, errno);
         }
     }
 
-    fn failed(&mut self, path: RelPath, operation: &str, errno: Errno) {
+    fn failed(&mut self, path: RelPath, operation: Operation, errno: Errno) {
         self.found.all_gone = false;
         self.run.problems.add(Problem::failed(path, ProblemKind::Io, operation, errno));
     }
@@ -183,13 +185,11 @@ impl<'a> LeftoverWalk<'a> {
         let removable = !matches!(stat.kind, Kind::Directory | Kind::Socket);
         if !removable || name.is_none() && !is_as_created(&stat) {
             self.found.all_gone = false;
-            let message = format!(
-                "{} of user {} has a name that is reserved for unfinished copies, and nothing shows that a run of this \
-                 plan made it; it stays as it is: look at it, and remove or rename it",
-                stat.kind.words(),
-                stat.uid
-            );
-            self.run.problems.add(Problem::new(path, ProblemKind::Extra, message));
+            self.run.problems.add(Problem::new(
+                path,
+                ProblemKind::Extra,
+                Detail::ForeignTemporary(stat.kind, stat.uid),
+            ));
             return Ok(());
         }
         match unlink_keeping_times(dir, temporary) {
@@ -197,7 +197,7 @@ impl<'a> LeftoverWalk<'a> {
                 self.found.names += 1;
                 self.found.first.get_or_insert(path);
             }
-            Err(errno) => self.failed(path, "remove what an interrupted run left", errno),
+            Err(errno) => self.failed(path, Operation::RemoveLeftover, errno),
         }
         Ok(())
     }
@@ -246,7 +246,7 @@ impl<'a> LeftoverWalk<'a> {
                 "{path}: the half of it that an interrupted run left and no record knows was removed ({})",
                 human::bytes(stat.allocated)
             )),
-            Err(errno) => self.failed(path, "remove the half that an interrupted run left", errno),
+            Err(errno) => self.failed(path, Operation::RemoveHalf, errno),
         }
         Ok(())
     }

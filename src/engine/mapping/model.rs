@@ -5,6 +5,7 @@ pub use super::ids::{Drift, IdConflict, IdKind};
 use super::mode::Mode;
 use super::renumber::Renumbering;
 use crate::base::path::{Name, RelPath};
+use crate::sys::Errno;
 use crate::sys::stat::Kind;
 use globset::GlobMatcher;
 use ignore::gitignore::Gitignore;
@@ -280,10 +281,10 @@ pub enum Presence {
         /// For example "a regular file".
         found: &'static str,
     },
-    /// It could not be looked at; the words of the error.
+    /// It could not be looked at.
     Unreadable {
-        /// For example "Permission denied".
-        why: String,
+        /// What the kernel answered.
+        errno: Errno,
     },
 }
 

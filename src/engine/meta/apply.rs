@@ -9,8 +9,10 @@ use super::acl::Acl;
 use super::mark;
 use super::wanted::Wanted;
 use super::xattrs::ACL_ACCESS;
-use crate::base::path::{RelPath, escape};
+use crate::base::path::RelPath;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::{Disk, Unpreserved, UnpreservedSet};
 use crate::sys::filesystem::space;
@@ -96,7 +98,7 @@ impl Applier<'_> {
         }
     }
 
-    fn failed(&mut self, unpreserved: Unpreserved, about: &[u8], operation: &str, errno: Errno) {
+    fn failed(&mut self, unpreserved: Unpreserved, about: &[u8], operation: Operation, errno: Errno) {
         if errno == Errno::DQUOT || errno == Errno::NOSPC && self.is_full() {
             self.full = Some(errno);
             return;
@@ -121,7 +123,7 @@ impl Applier<'_> {
         let Some((uid, gid)) = self.wanted.owner else { return };
         if let Err(errno) = file::chown(self.holder, uid, gid) {
             self.owned = false;
-            self.failed(Unpreserved::Owner, b"", &format!("set owner {uid}:{gid}"), errno);
+            self.failed(Unpreserved::Owner, b"", Operation::SetOwner(uid, gid), errno);
         }
     }
 
@@ -139,7 +141,7 @@ impl Applier<'_> {
                     }
                 }
             }
-            Err(errno) => self.failed(Unpreserved::Other, b"", "list attributes", errno),
+            Err(errno) => self.failed(Unpreserved::Other, b"", Operation::ListXattrs, errno),
         }
         for (name, value) in wanted.iter().filter(|(n, _)| n.as_bytes() != ACL_ACCESS) {
             // A failure is a problem of its own; nothing else depends on it.
@@ -154,12 +156,7 @@ impl Applier<'_> {
             Err(_) if name.to_bytes().starts_with(b"security.") => {}
             Err(errno) => {
                 let name = name.to_bytes();
-                self.failed(
-                    Unpreserved::of_xattr(name),
-                    name,
-                    &format!("remove the inherited {}", escape(name)),
-                    errno,
-                );
+                self.failed(Unpreserved::of_xattr(name), name, Operation::RemoveXattr(name.into()), errno);
             }
         }
     }
@@ -172,7 +169,7 @@ impl Applier<'_> {
         }
         let Err(errno) = set else { return true };
         let name = name.to_bytes();
-        self.failed(Unpreserved::of_xattr(name), name, &format!("set {}", escape(name)), errno);
+        self.failed(Unpreserved::of_xattr(name), name, Operation::SetXattr(name.into()), errno);
         false
     }
 
@@ -183,7 +180,7 @@ impl Applier<'_> {
         if self.wanted.project != 0
             && let Err(errno) = flags::set_project(fd, self.wanted.project)
         {
-            self.failed(Unpreserved::Project, b"", &format!("set project id {}", self.wanted.project), errno);
+            self.failed(Unpreserved::Project, b"", Operation::SetProject(self.wanted.project), errno);
         }
         let wanted = self.wanted.flags.difference(Flags::IMMUTABLE_OR_APPEND);
         let handed = self.handed.difference(self.wanted.flags);
@@ -194,13 +191,13 @@ impl Applier<'_> {
             Ok(now) => now,
             Err(errno) => {
                 self.given_up = if self.disk.cannot(errno) { wanted } else { Flags::empty() };
-                return self.failed(Unpreserved::Flags, b"", "read the flags of the copy", errno);
+                return self.failed(Unpreserved::Flags, b"", Operation::ReadTargetFlags, errno);
             }
         };
         if !now.intersection(handed).is_empty() {
             match flags::set(fd, now.difference(handed)) {
                 Ok(()) => now = now.difference(handed),
-                Err(errno) => self.failed(Unpreserved::Flags, b"", "clear the flags", errno),
+                Err(errno) => self.failed(Unpreserved::Flags, b"", Operation::ClearFlags, errno),
             }
         }
         let mut why = Errno::OPNOTSUPP;
@@ -216,22 +213,16 @@ impl Applier<'_> {
         // Some are accepted and dropped without a word.
         let missing = match flags::get(fd) {
             Ok(now) => wanted.difference(now),
-            Err(errno) => return self.failed(Unpreserved::Flags, b"", "read the flags of the copy", errno),
+            Err(errno) => return self.failed(Unpreserved::Flags, b"", Operation::ReadTargetFlags, errno),
         };
         // Some file systems say so of a flag that they do not know.
         let why = if why == Errno::INVAL { Errno::OPNOTSUPP } else { why };
         if !missing.is_empty() && self.disk.cannot(why) {
             self.given_up = missing;
-            return self.failed(
-                Unpreserved::Flags,
-                missing.to_string().as_bytes(),
-                &format!("set flags {missing}"),
-                why,
-            );
+            return self.failed(Unpreserved::Flags, missing.to_string().as_bytes(), Operation::SetFlags(missing), why);
         }
         for flag in missing.each() {
-            let flag = flag.to_string();
-            self.failed(Unpreserved::Flags, flag.as_bytes(), &format!("set flag {flag}"), why);
+            self.failed(Unpreserved::Flags, flag.to_string().as_bytes(), Operation::SetFlags(flag), why);
         }
     }
 
@@ -241,7 +232,7 @@ impl Applier<'_> {
         let both = || stat_fd(self.holder.fd()).ok().map(|stat| stat.atime);
         let atime = self.wanted.atime.or_else(|| self.disk.bare.then(both).flatten());
         if let Err(errno) = file::set_times(self.holder, atime, mtime) {
-            self.failed(Unpreserved::Mtime, b"", "set times", errno);
+            self.failed(Unpreserved::Mtime, b"", Operation::SetTimes, errno);
         }
     }
 
@@ -252,7 +243,7 @@ impl Applier<'_> {
             if self.wanted.mode & 0o1000 != 0
                 && let Err(errno) = file::chmod(self.holder, 0o1700)
             {
-                self.failed(Unpreserved::Mode, b"", "set the sticky bit", errno);
+                self.failed(Unpreserved::Mode, b"", Operation::SetSticky, errno);
             }
             if !self.set(c"system.posix_acl_access", value) {
                 self.unkept = Acl::parse(value);
@@ -264,7 +255,7 @@ impl Applier<'_> {
         }
         let mode = self.reachable_mode();
         if let Err(errno) = file::chmod(self.holder, mode) {
-            self.failed(Unpreserved::Mode, b"", &format!("set mode {mode:04o}"), errno);
+            self.failed(Unpreserved::Mode, b"", Operation::SetMode(mode), errno);
         }
     }
 
@@ -288,12 +279,9 @@ impl Applier<'_> {
             if self.wanted.kind != Kind::Symlink {
                 let mode = self.reachable_mode();
                 if mode & 0o7000 != self.wanted.mode & 0o7000 {
-                    let mut message =
-                        "the owner could not be set, so its set-user-ID and set-group-ID bits were not".to_string();
-                    if mode & 0o777 != self.wanted.mode & 0o777 {
-                        message.push_str(&format!("; nor could its ACL, so it has {mode:04o}"));
-                    }
-                    let problem = Problem::new((self.path)(), ProblemKind::Mode, message);
+                    let narrowed = mode & 0o777 != self.wanted.mode & 0o777;
+                    let detail = Detail::SetIdDropped(narrowed.then_some(mode));
+                    let problem = Problem::new((self.path)(), ProblemKind::Mode, detail);
                     self.follows(Unpreserved::Owner, Unpreserved::Mode, problem);
                 } else if mode != self.wanted.mode {
                     self.narrowed(mode);
@@ -307,8 +295,7 @@ impl Applier<'_> {
 
     /// The mode is less than the source's because its ACL could not be kept.
     fn narrowed(&mut self, mode: u32) {
-        let message = format!("without its ACL, {:04o} would let more users in; it has {mode:04o}", self.wanted.mode);
-        let problem = Problem::new((self.path)(), ProblemKind::Mode, message);
+        let problem = Problem::new((self.path)(), ProblemKind::Mode, Detail::ModeNarrowed(self.wanted.mode, mode));
         self.follows(Unpreserved::Acl, Unpreserved::Mode, problem);
     }
 

@@ -1,7 +1,7 @@
 //! Reads what statx(2) does not say of an inode.
 
 use super::xattrs::{ACL_ACCESS, Xattrs};
-use crate::base::path::escape;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::unpreserved::UnpreservedSet;
 use crate::sys::flags::{Flags, is_absent};
 use crate::sys::stat::{Kind, Stat};
@@ -48,8 +48,8 @@ pub enum Question {
 pub struct UnreadAttribute {
     /// What was asked.
     pub question: Question,
-    /// The same in words.
-    pub operation: String,
+    /// The call that asked.
+    pub operation: Operation,
     /// The answer.
     pub errno: Errno,
 }
@@ -92,8 +92,7 @@ impl Attributes {
     /// Reads them all; what cannot be read is named and taken for none.
     pub fn read(holder: Holder<'_>, stat: &Stat) -> (Self, Vec<UnreadAttribute>) {
         let mut unread = Vec::new();
-        let mut or_none =
-            |question, operation: String, errno| unread.push(UnreadAttribute { question, operation, errno });
+        let mut or_none = |question, operation, errno| unread.push(UnreadAttribute { question, operation, errno });
         let mut attributes = Self::default();
         match Xattrs::read_each(holder) {
             Ok((xattrs, failed)) => {
@@ -101,10 +100,10 @@ impl Attributes {
                 attributes.marked = attributes.xattrs.take_mark();
                 for (name, errno) in failed {
                     let acl = name.as_bytes() == ACL_ACCESS;
-                    or_none(Question::Value { acl }, format!("read {}", escape(name.as_bytes())), errno);
+                    or_none(Question::Value { acl }, Operation::ReadXattr(name.as_bytes().into()), errno);
                 }
             }
-            Err(errno) => or_none(Question::Xattrs, "read attributes".into(), errno),
+            Err(errno) => or_none(Question::Xattrs, Operation::ListXattrs, errno),
         }
         // Only an open file or directory answers; of the others the kernel shows no flags but these three.
         let Holder::File(fd) = holder else { return (attributes, unread) };
@@ -114,12 +113,12 @@ impl Attributes {
         match flags::get(fd) {
             Ok(flags) => attributes.flags = flags.intersection(Flags::MEANT),
             Err(errno) if is_absent(errno) => return (attributes, unread),
-            Err(errno) => or_none(Question::Flags, "read flags".into(), errno),
+            Err(errno) => or_none(Question::Flags, Operation::ReadFlags, errno),
         }
         match flags::project(fd) {
             Ok(project) => attributes.project = project,
             Err(errno) if is_absent(errno) => {}
-            Err(errno) => or_none(Question::Project, "read the project id".into(), errno),
+            Err(errno) => or_none(Question::Project, Operation::ReadProject, errno),
         }
         (attributes, unread)
     }

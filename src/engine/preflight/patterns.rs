@@ -2,6 +2,7 @@
 //! it was meant to be must not look like a copy that is done.
 
 use crate::base::path::RelPath;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::mapping::model::{Entry, Mapping, Presence, Target};
@@ -30,11 +31,8 @@ pub fn left_out(plan: &Mapping, source: &Root) -> Vec<Problem> {
             let mut search = Search { target, entry, declared: &declared, pattern: None };
             // What cannot be read is the copy's to report.
             if let (Ok(false), Some(pattern)) = (search.finds_something(source), search.pattern) {
-                let message = format!(
-                    "everything in it is left out by patterns, the first is `{pattern}`; mend the pattern, or take the \
-                     entry out of the plan"
-                );
-                let problem = Problem::new(entry.dst.clone(), ProblemKind::Excluded, message);
+                let problem =
+                    Problem::new(entry.dst.clone(), ProblemKind::Excluded, Detail::AllExcluded(pattern.to_string()));
                 found.push(problem.in_target(&target.name));
             }
         }

@@ -1,16 +1,17 @@
-//! The report as JSON, schema version 1.
+//! The report as JSON, schema version 2.
 
 use super::data::{Report, Totals};
 use crate::base::json::exact;
 use crate::engine::events::problem::Problem;
+use crate::sys::errno_name;
 use serde_json::{Map, Value, json};
 
 /// The version of the schema in `docs/report.md`.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
-/// The whole report.
+/// The whole report; `message` says a problem in words.
 #[must_use]
-pub fn json(report: &Report) -> Value {
+pub fn json(report: &Report, message: fn(&Problem) -> String) -> Value {
     json!({
         "version": VERSION,
         "tool": concat!("persistcp ", env!("CARGO_PKG_VERSION")),
@@ -31,7 +32,7 @@ pub fn json(report: &Report) -> Value {
         }).collect::<Vec<_>>(),
         "medium": report.medium,
         "problem_count": report.problem_count,
-        "problems": report.problems.iter().map(problem).collect::<Vec<_>>(),
+        "problems": report.problems.iter().map(|one| problem(one, message(one))).collect::<Vec<_>>(),
         "notes": report.notes,
         "absent": report.absent,
         "fixups": report.fixups,
@@ -47,17 +48,19 @@ fn totals(totals: &Totals) -> Map<String, Value> {
     }
 }
 
-fn problem(problem: &Problem) -> Value {
+fn problem(problem: &Problem, message: String) -> Value {
     let mut value = json!({
         "path": problem.path.to_string(),
         "target": problem.target,
         "kind": problem.kind,
-        "message": problem.message,
+        "message": message,
         "count": problem.count,
     });
     let parts = [
         ("path_bytes", exact(&problem.path)),
         ("attribute", problem.attribute.clone()),
+        ("op", problem.op.as_ref().map(|op| op.word().to_string())),
+        ("errno", problem.errno.map(errno_name)),
         ("expected", problem.expected.clone()),
         ("found", problem.found.clone()),
     ];
@@ -67,4 +70,22 @@ fn problem(problem: &Problem) -> Value {
         }
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::path::RelPath;
+    use crate::engine::events::kind::ProblemKind;
+    use crate::engine::events::operation::Operation;
+    use crate::sys::Errno;
+
+    #[test]
+    fn a_failed_call_names_what_was_tried_and_the_answer() {
+        let failed = Problem::failed(RelPath::root(), ProblemKind::Io, Operation::Write, Errno::NOSPC);
+        let value = problem(&failed, String::new());
+        assert_eq!((&value["op"], &value["errno"]), (&json!("write"), &json!("ENOSPC")));
+        let other = problem(&Problem::differs(RelPath::root(), ProblemKind::Mode, "0600", "0644"), String::new());
+        assert_eq!((other.get("op"), other.get("errno")), (None, None));
+    }
 }

@@ -4,6 +4,7 @@ use super::data::{Absent, Outcome, Report, TargetReport, Totals};
 use super::json::VERSION;
 use crate::base::path::RelPath;
 use crate::engine::content::medium::Medium;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::fixup;
@@ -52,11 +53,11 @@ struct StoredProblem {
     count: u64,
 }
 
-/// The report in `value`; `None` for one of another version.
+/// The report in `value`; `None` for one of a later version. Version 1 has neither `op` nor `errno`.
 #[must_use]
 pub fn from_json(value: Value) -> Option<Report> {
     let stored: Stored = serde_json::from_value(value).ok()?;
-    if stored.version != VERSION {
+    if !(1..=VERSION).contains(&stored.version) {
         return None;
     }
     Some(Report {
@@ -91,7 +92,31 @@ fn problem(stored: StoredProblem) -> Problem {
     if stored.count > 1 && stored.kind != ProblemKind::Extra {
         message.push_str(&format!(" ({} entries, this is the first)", stored.count));
     }
-    let mut problem = Problem::new(path, stored.kind, message).in_target(&stored.target).counting(stored.count);
+    let mut problem =
+        Problem::new(path, stored.kind, Detail::Told(message)).in_target(&stored.target).counting(stored.count);
     problem.attribute = stored.attribute;
     problem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn report(version: u32, problem: &Value) -> Value {
+        json!({
+            "version": version, "plan": "p", "source": "/s", "root": "/r", "started": "", "ended": "", "outcome": "problems",
+            "reason": [], "totals": {}, "targets": [], "medium": null, "problem_count": 1, "problems": [problem],
+            "notes": [], "absent": [], "fixups": [], "ids": [], "resume": null,
+        })
+    }
+
+    #[test]
+    fn a_report_of_version_1_is_read_as_it_was_written() {
+        let old =
+            json!({"path": "/a", "target": "t", "kind": "io", "message": "write: No space left on device", "count": 1});
+        let read = from_json(report(1, &old)).expect("version 1 is known");
+        assert_eq!(read.problems[0].detail, Detail::Told("write: No space left on device".into()));
+        assert!(from_json(report(VERSION + 1, &old)).is_none());
+    }
 }

@@ -7,6 +7,7 @@ use crate::base::clock;
 use crate::base::path::RelPath;
 use crate::engine::context::RunContext;
 use crate::engine::copy::{self, Engine, FixupsChanged, History, Parts};
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::Reason;
@@ -173,8 +174,10 @@ fn begin(run: &Shared<'_>) {
         writer.meta("began", format!("{}.{:09}", now.as_secs(), now.subsec_nanos()));
     }
     writer.copying(run.options.command.clone(), counters.expected_entries.load(Relaxed));
-    let handle = writer.clone();
-    problems.begin_record(move |problems| handle.problems(problems));
+    let (handle, words) = (writer.clone(), run.options.words.problem);
+    problems.begin_record(move |problems| {
+        handle.problems(problems.into_iter().map(|problem| (words(&problem), problem)).collect());
+    });
 }
 
 /// Rows do not hold access times: what an earlier run finished without them is
@@ -185,9 +188,7 @@ fn keep_atimes(run: &Shared<'_>) -> Result<(), JournalError> {
     let kept = !journal.resumed() || journal.reader()?.meta("atime")?.as_deref() == Some("kept");
     writer.meta("atime", if wanted && kept { "kept" } else { "not kept" }.into());
     if wanted && !kept {
-        let message = "entries that earlier runs finished without --atime are left as they are; \
-                       --restart copies them again";
-        problems.add(Problem::new(RelPath::root(), ProblemKind::Atime, message));
+        problems.add(Problem::new(RelPath::root(), ProblemKind::Atime, Detail::AtimesLeft));
     }
     Ok(())
 }

@@ -7,7 +7,9 @@ use super::refused::Refused;
 use super::shared::{Began, Shared};
 use crate::engine::context::RunContext;
 use crate::engine::events::counters::Counters;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::stop::Stop;
@@ -126,19 +128,19 @@ fn declared_problems(mapping: &Mapping, problems: &Problems) {
     for target in &mapping.targets {
         for entry in &target.entries {
             entry.link_note().into_iter().for_each(|note| problems.note(note));
-            let (kind, message) = match &entry.presence {
+            let path = entry.dst.clone();
+            let problem = match &entry.presence {
                 Presence::Present | Presence::Absent => continue,
-                Presence::WrongKind { found } => {
-                    (ProblemKind::Type, format!("{found} in the backup, not what the plan declares; not copied"))
+                Presence::WrongKind { found } => Problem::new(path, ProblemKind::Type, Detail::NotAsDeclared(found)),
+                Presence::Unreadable { errno } => {
+                    Problem::failed(path, ProblemKind::Unreadable, Operation::OpenEntry, *errno)
                 }
-                Presence::Unreadable { why } => (ProblemKind::Unreadable, format!("open the entry: {why}")),
             };
-            let problem = Problem::new(entry.dst.clone(), kind, message);
             problems.add(problem.in_target(&target.name));
         }
     }
     for warning in &mapping.id_warnings {
-        let problem = Problem::new(Default::default(), ProblemKind::IdMap, warning.clone());
+        let problem = Problem::new(Default::default(), ProblemKind::IdMap, Detail::Told(warning.clone()));
         problems.add(problem.about(warning.as_bytes()));
     }
 }

@@ -1,6 +1,7 @@
 //! What a run is to do, with everything built: no flag, no word that is still to be parsed.
 
 use crate::engine::events::rate_limit::Rate;
+use crate::engine::events::words::Words;
 use crate::engine::preflight::{Allow, Look};
 use crate::engine::tree::descriptors::{threads, usual_threads};
 use crate::engine::tree::walk::Means;
@@ -49,6 +50,8 @@ pub struct Options {
     pub rate: Option<Rate>,
     /// What else to look for in the source before anything is written.
     pub look: Look,
+    /// How the report and the journal say what is wrong.
+    pub words: Words,
     /// How the same run is started again, for the journal and for the report of one that was stopped.
     pub command: Option<String>,
 }
@@ -66,6 +69,7 @@ impl Default for Options {
             open_files,
             rate: None,
             look: |_, _| None,
+            words: Words::default(),
             command: None,
         }
     }

@@ -49,7 +49,7 @@ impl Repair {
                 problems.add(problem);
             } else if reader.as_ref().is_some_and(|reader| is_whole(reader, &problem, run.options.depth())) {
                 repaired += problem.count;
-                problems.note(format!("repaired: {}: {}", problem.path, problem.message));
+                problems.note(format!("repaired: {}: {}", problem.path, (run.options.words.problem)(&problem)));
             } else {
                 problems.add(problem);
             }

@@ -79,7 +79,11 @@ impl Shared<'_> {
 
     /// How much room is missing, when that is why the run stopped.
     pub(super) fn shortage(&self) -> Option<String> {
-        let Some(Reason::Full(_, full)) = self.context.stop.reason() else { return None };
+        let Some(Reason::Full(_, full) | Reason::Failed(_, Some(full)) | Reason::NotDurable(_, Some(full))) =
+            self.context.stop.reason()
+        else {
+            return None;
+        };
         let RunContext { mapping, journal, writer, .. } = &self.context;
         writer.flush();
         disk_full::words(mapping, full, journal, self.options.means(), self.options.allow.cross_mounts)
@@ -92,8 +96,7 @@ impl Shared<'_> {
         notes.extend(mapping.id_notes.iter().cloned());
         let (totals, targets) = report::totals(mapping, counters, &problems, self.began.clock.elapsed().as_secs_f64());
         let (outcome, reason) = match stop.reason() {
-            Some(Reason::Signal) => (Outcome::Stopped, vec!["a signal asked to stop".to_string()]),
-            Some(Reason::Fatal(why) | Reason::Full(why, _)) => (Outcome::Stopped, vec![why]),
+            Some(reason) => (Outcome::Stopped, vec![(self.options.words.reason)(&reason)]),
             None if problem_count > 0 => (Outcome::Problems, Vec::new()),
             None => (Outcome::Done, Vec::new()),
         };
@@ -122,7 +125,7 @@ impl Shared<'_> {
     /// Records the report and ends the journal.
     pub(super) fn end(self, mut report: Report) -> Report {
         self.context.problems.end_record();
-        let json = report::json(&report);
+        let json = report::json(&report, self.options.words.problem);
         self.context.writer.run_ended(report.ended.clone(), report.outcome.word(), json.to_string());
         let Self { context, writer, options, .. } = self;
         // The writer ends with its last handle, and the lock is to be held until then.

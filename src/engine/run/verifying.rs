@@ -9,6 +9,7 @@ use crate::engine::against::Comparison;
 use crate::engine::completeness;
 use crate::engine::content::medium::{Medium, WorstMedium};
 use crate::engine::context::RunContext;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::Reason;
@@ -76,7 +77,7 @@ impl Shared<'_> {
         let groups = groups.unwrap_or_else(|contradictions| {
             // A run would be refused for them.
             for words in contradictions {
-                problems.add(Problem::new(RelPath::root(), ProblemKind::Fixup, words));
+                problems.add(Problem::new(RelPath::root(), ProblemKind::Fixup, Detail::Told(words)));
             }
             Groups::default()
         });

@@ -6,7 +6,9 @@
 
 use super::Verifier;
 use crate::base::path::{Name, RelPath};
+use crate::engine::events::detail::{Detail, List};
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{Row, STATE_DIR, State};
 use crate::engine::tree::temporary::is_temporary;
@@ -40,12 +42,15 @@ impl Verifier {
         });
         match read {
             Ok(found) => {
-                found.problems(path, "the manifest").into_iter().for_each(|problem| self.problem(row.target, problem))
+                found.problems(path, List::Manifest).into_iter().for_each(|problem| self.problem(row.target, problem))
             }
             // Reported as missing or of another type already.
             Err(errno) if leads_nowhere(errno) => {}
             Err(errno) => {
-                self.problem(row.target, Problem::failed(path.clone(), ProblemKind::Io, "read the directory", errno));
+                self.problem(
+                    row.target,
+                    Problem::failed(path.clone(), ProblemKind::Io, Operation::ReadDirectory, errno),
+                );
             }
         }
     }
@@ -123,17 +128,15 @@ impl ExtraNames {
     }
 
     /// One problem for each name, and one for all beyond [`NAMED`].
-    pub(crate) fn problems(self, path: &RelPath, list: &str) -> Vec<Problem> {
+    pub(crate) fn problems(self, path: &RelPath, list: List) -> Vec<Problem> {
         let (named, count) = (usize::try_from(NAMED).unwrap_or(usize::MAX), self.count);
         let problem = |(at, name): (usize, &Name)| {
             let path = path.join(name);
             if at < named {
-                let message = format!("it is not in {list}; it stays as it is");
-                return Problem::new(path, ProblemKind::Extra, message);
+                return Problem::new(path, ProblemKind::Extra, Detail::Unlisted(list));
             }
             let rest = count - NAMED;
-            let message = format!("{rest} more names in this directory are not in {list}, this is the first");
-            Problem::new(path, ProblemKind::Extra, message).counting(rest)
+            Problem::new(path, ProblemKind::Extra, Detail::UnlistedToo(rest, list)).counting(rest)
         };
         self.first.iter().enumerate().map(problem).collect()
     }

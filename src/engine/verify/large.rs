@@ -3,10 +3,12 @@
 use super::{Subject, Verifier};
 use crate::engine::content::digest::{CHUNK, ChunkValue, chunks_of, merge};
 use crate::engine::content::medium::{ReadError, Reading};
+use crate::engine::events::detail::{BadChunks, Detail};
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{Row, Standing};
-use crate::sys::{Errno, errno_words};
+use crate::sys::Errno;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,7 +22,7 @@ const NAMED: usize = 4;
 struct Bad {
     chunks: Vec<u64>,
     stopped: bool,
-    failure: Option<(&'static str, Errno)>,
+    failure: Option<(Operation, Errno)>,
 }
 
 impl Verifier {
@@ -83,19 +85,12 @@ impl Verifier {
         }
         bad.sort_unstable();
         let count = chunks_of(row.size);
-        let shown: Vec<String> =
-            bad.iter().take(NAMED).map(|i| format!("{}-{}", i * CHUNK, row.size.min((i + 1) * CHUNK) - 1)).collect();
-        let more = if bad.len() > NAMED { ", …" } else { "" };
-        let why =
-            failure.map(|(operation, errno)| format!(" ({operation}: {})", errno_words(errno))).unwrap_or_default();
-        let message = format!(
-            "{} of {count} chunks differ from the source (bytes {}{more}){why}; the next run copies only these again",
-            bad.len(),
-            shown.join(", ")
-        );
+        let range = |i: &u64| (i * CHUNK, row.size.min((i + 1) * CHUNK) - 1);
+        let ranges = bad.iter().take(NAMED).map(range).collect();
+        let found = BadChunks { bad: bad.len(), of: count, ranges, failure };
         if self.mend.covers(standing) {
             self.run.writer.bad_chunks(row.dir, row.name.clone(), bad);
         }
-        Ok(Some(Problem::new(path.clone(), ProblemKind::Content, message)))
+        Ok(Some(Problem::new(path.clone(), ProblemKind::Content, Detail::BadChunks(Box::new(found)))))
     }
 }

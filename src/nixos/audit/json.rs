@@ -5,6 +5,7 @@ use crate::base::clock::Moment;
 use crate::base::json::exact;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::Presence;
+use crate::sys::errno_words;
 use serde_json::{Value, json};
 
 /// The version of the schema in `docs/audit.md`.
@@ -18,7 +19,7 @@ pub fn json(audit: &Audit) -> Value {
         let (how, detail) = match &entry.presence {
             Presence::Present | Presence::Absent => ("absent", None),
             Presence::WrongKind { found } => ("wrong-kind", Some((*found).to_string())),
-            Presence::Unreadable { why } => ("unreadable", Some(why.clone())),
+            Presence::Unreadable { errno } => ("unreadable", Some(errno_words(*errno))),
         };
         let rest = json!({"target": target.name, "need": entry.need, "how": how, "detail": detail});
         at(&entry.src, rest)

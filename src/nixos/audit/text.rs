@@ -5,6 +5,7 @@ use super::{Audit, Finding, Listing, OnTarget, Seen, Total, What};
 use crate::base::clock::Moment;
 use crate::base::human::{bytes, count};
 use crate::engine::mapping::model::{Entry, Presence};
+use crate::sys::errno_words;
 use std::fmt::{Result, Write};
 
 /// The whole audit; the last line is its summary.
@@ -52,7 +53,7 @@ fn absent(out: &mut String, audit: &Audit) -> Result {
         write!(out, "  {need:<11}  {}", entry.src)?;
         match &entry.presence {
             Presence::WrongKind { found } => write!(out, ": it is {found}, not what the plan declares")?,
-            Presence::Unreadable { why } => write!(out, ": {why}")?,
+            Presence::Unreadable { errno } => write!(out, ": {}", errno_words(*errno))?,
             Presence::Present | Presence::Absent => {}
         }
         writeln!(out, " ({})", target.name)?;

@@ -5,6 +5,7 @@ use super::mismatch::{Boot, Found, Stays, To, at_boot};
 use super::row::Row;
 use crate::base::path::{RelPath, escape};
 use crate::engine::mapping::model::{Entry, EntryKind, Need, Presence};
+use crate::sys::errno_words;
 use crate::sys::stat::Kind;
 use crate::sys::{Errno, leads_nowhere};
 
@@ -17,8 +18,9 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
 fn one(context: &Context, entry: &Entry) -> Row {
     let path = &entry.dst;
     // A pattern whose directory could not be read.
-    if let Presence::Unreadable { why } = &entry.presence {
-        return Row::fail(ID, path, format!("cannot be looked at: {why}")).advise("run the check as root");
+    if let Presence::Unreadable { errno } = &entry.presence {
+        return Row::fail(ID, path, format!("cannot be looked at: {}", errno_words(*errno)))
+            .advise("run the check as root");
     }
     let found = match found(context, path) {
         Ok(found) => found,

@@ -2,8 +2,9 @@
 
 use super::context::Context;
 use super::row::Row;
-use crate::engine::events::problem::Problems;
+use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::fixup;
+use crate::sys::errno_words;
 
 pub(super) fn check(context: &Context) -> Vec<Row> {
     const ID: &str = "fixup";
@@ -16,7 +17,7 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
         .into_iter()
         // A home has a row that knows more.
         .filter(|problem| !is_home(&problem.path))
-        .map(|problem| Row::fail(ID, &problem.path, problem.message).run(context.run_plan(" --repair")))
+        .map(|problem| Row::fail(ID, &problem.path, words(&problem)).run(context.run_plan(" --repair")))
         .collect();
     for fixup in context.plan.fixups.iter().filter(|fixup| !is_home(&fixup.path) || fixup.recursive) {
         if !rows.iter().any(|row| row.path.strip_prefix(&fixup.path).is_some()) {
@@ -24,4 +25,12 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
         }
     }
     rows
+}
+
+fn words(problem: &Problem) -> String {
+    match (problem.errno, &problem.expected, &problem.found) {
+        (Some(errno), ..) => format!("fixup: {}", errno_words(errno)),
+        (None, Some(expected), Some(found)) => format!("expected {expected}, found {found}"),
+        (None, ..) => "fixup did not hold".into(),
+    }
 }

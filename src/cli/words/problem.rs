@@ -1,0 +1,234 @@
+//! What is wrong with a path, and what helps.
+
+use super::operation;
+use crate::base::human::count;
+use crate::engine::events::detail::{Advice, BadChunks, CopyCut, Detail, List};
+use crate::engine::events::operation::Operation;
+use crate::engine::events::problem::Problem;
+use crate::engine::events::unpreserved::Unpreserved;
+use crate::sys::{Errno, errno_words};
+
+/// One line: what was tried, why it failed, what to do.
+pub(in crate::cli) fn message(problem: &Problem) -> String {
+    let mut words = detail(problem);
+    if let Some(advice) = problem.advice {
+        words.push_str("; ");
+        words.push_str(advice_words(advice));
+    }
+    words
+}
+
+fn failed(op: &Operation, errno: Errno) -> String {
+    format!("{}: {}", operation::words(op), errno_words(errno))
+}
+
+fn detail(problem: &Problem) -> String {
+    let expected = problem.expected.as_deref().unwrap_or_default();
+    let found = problem.found.as_deref().unwrap_or_default();
+    let call = || problem.op.as_ref().zip(problem.errno).map(|(op, errno)| failed(op, errno));
+    match &problem.detail {
+        Detail::Failed => call().unwrap_or_default(),
+        Detail::Differs => format!("expected {expected}, found {found}"),
+        Detail::Unpreserved(what) => match call() {
+            Some(call) => format!("{call}; {}", unpreserved(*what)),
+            None => unpreserved(*what),
+        },
+        Detail::Told(words) => words.clone(),
+        Detail::CopyCut(run) => cut(run),
+        Detail::NotCopied(need) => {
+            format!("{}: the plan declares it, and it was not copied; run the plan again", need.word())
+        }
+        Detail::NotAsDeclared(found) => format!("{found} in the backup, not what the plan declares; not copied"),
+        Detail::AtimesLeft => {
+            "entries that earlier runs finished without --atime are left as they are; --restart copies them again".into()
+        }
+        Detail::NotLookedFor(need) => {
+            format!("{}: the plan declares it, and no run has looked for it yet; run the plan", need.word())
+        }
+        Detail::DirectoriesUnfinished(rest) => {
+            format!("{} more directories are not finished, this is the first", count(*rest))
+        }
+        Detail::Unlisted(list) => format!("it is not in {}; it stays as it is", list_words(*list)),
+        Detail::UnlistedToo(rest, list) => {
+            format!("{rest} more names in this directory are not in {}, this is the first", list_words(*list))
+        }
+        Detail::AclUnread(mode, narrowed) => format!(
+            "its ACL could not be read, and without it {mode:04o} could let more users in: unless the plan gives it a mode \
+             it gets {narrowed:04o}"
+        ),
+        Detail::AnsweredLater(entries, asked) => format!(
+            "{} gave an error when asked for {asked}, as every other inode did by then; later ones answered, so these have \
+             lost theirs; run again with --restart",
+            if *entries == 1 { "1 entry".into() } else { format!("{} entries", count(*entries)) }
+        ),
+        Detail::EntryReplaced(kind) => format!("the source changed: {} took the entry's place", kind.words()),
+        Detail::FileReplaced(kind) => format!("the source changed: {} took the file's place", kind.words()),
+        Detail::ChangedWhileRead(attempts) => format!(
+            "the source changed while it was read ({attempts} times) and was not copied; stop what writes to it, or mount \
+             the backup read-only, and run again"
+        ),
+        Detail::WrongLength(size) => {
+            format!(
+                "the source's file system says that it has {size} bytes, and reading gives fewer or more; not copied"
+            )
+        }
+        Detail::NotEntered(size) => {
+            format!("a mount inside the source ({size}) was not entered; --cross-mounts copies it as well")
+        }
+        Detail::AllExcluded(pattern) => format!(
+            "everything in it is left out by patterns, the first is `{pattern}`; mend the pattern, or take the entry out of \
+             the plan"
+        ),
+        Detail::NotRenamed(kind) => format!("a map can rename a directory or a regular file, not {kind}; not copied"),
+        Detail::ChangedSinceCopied => format!(
+            "somebody has changed it on the target since it was copied: copied {expected}, found {found}; it stays as it \
+             is, and --overwrite replaces it"
+        ),
+        Detail::Unrecorded => format!(
+            "no run of this plan has recorded what stands here: {found}; the backup has {expected}; it stays as it is, and \
+             --overwrite replaces it"
+        ),
+        Detail::ForeignDirectory(uid, mode) => format!(
+            "a directory of user {uid} and mode {mode:04o} stands there, not one of this plan's, and others may have put it \
+             there; look at it, move it away and run again"
+        ),
+        Detail::TemporaryTaken(name) => format!(
+            "a directory stands beside it as {name}, the name that its copy needs until it is durable; look at it, move it \
+             away and run again"
+        ),
+        Detail::ForeignTemporary(kind, uid) => format!(
+            "{} of user {uid} has a name that is reserved for unfinished copies, and nothing shows that a run of this plan \
+             made it; it stays as it is: look at it, and remove or rename it",
+            kind.words()
+        ),
+        Detail::BadChunks(bad) => chunks(bad),
+        Detail::SetIdDropped(mode) => {
+            let acl = mode.map(|mode| format!("; nor could its ACL, so it has {mode:04o}")).unwrap_or_default();
+            format!("the owner could not be set, so its set-user-ID and set-group-ID bits were not{acl}")
+        }
+        Detail::ModeNarrowed(wanted, mode) => {
+            format!("without its ACL, {wanted:04o} would let more users in; it has {mode:04o}")
+        }
+        Detail::FixupUndone((uid, gid), mode) => format!("fixup did not hold: {uid}:{gid} {mode:04o}"),
+        Detail::NothingCopied => "no run of this plan has copied anything; run it first".into(),
+        Detail::NothingVerified => "nothing was verified: no run of this plan has copied anything that it declares".into(),
+        Detail::FileUnfinished => "its copy is not finished: run the same command without --verify-only".into(),
+        Detail::DirectoryUnfinished => "the directory is not finished: entries of it may be missing, and it has not its mode and times".into(),
+        Detail::Gone => "it was copied and is gone from the target; --repair copies it again".into(),
+        Detail::NeverCopied => "the backup has it, and it was never copied; run the plan again".into(),
+        Detail::NoLongerDeclared => "an earlier run copied it and the plan no longer declares it; it stays as it is: remove it, or put the entry back".into(),
+        Detail::SubvolumeMissing => "a btrfs snapshot has an empty directory in the place of a subvolume of the original: what was in it is not in \
+             this backup; copy it from a snapshot of its own".into(),
+        Detail::NamesDiffer => "the source changed between two names of this inode; it has a copy with an inode of its own instead, until the \
+             next run".into(),
+        Detail::BecameName => "it became a name of an inode of which the plan says something by another name while the run looked; it has a \
+             copy of its own until the next run".into(),
+        Detail::NamesUnread => "it has further names, and could not be read to tell which; it has a copy with an inode of its own, until the \
+             next run".into(),
+        Detail::ChangedWhileCompared => "the source changed while it was compared; stop what writes to it and verify again".into(),
+        Detail::NotReached => "not copied: a directory above it could not be entered or made, as its own problem says".into(),
+        Detail::NameReserved => "the name is reserved for unfinished copies; rename it in the backup".into(),
+        Detail::StateReserved => "this run's journal is here, and what the backup has under this name was not copied over it; leave it out \
+             (`exclude`), or keep the journal elsewhere (--state)".into(),
+        Detail::ChangedWhileCopied => "somebody has changed it on the target while its copy was made; it stays as it is, and --overwrite replaces it".into(),
+        Detail::DirectoryInPlace => "a directory with content stands in the place of this entry; move it away and run again".into(),
+        Detail::NameTaken => "another name in this directory is the same to the target's file system, which tells names apart by less than \
+             their bytes (case, normalisation); rename one in the backup".into(),
+    }
+}
+
+fn advice_words(advice: Advice) -> &'static str {
+    match advice {
+        Advice::LiftImmutable => "if it is immutable (lsattr), chattr -ia it and run again",
+        Advice::RemoveTorn => "its source is gone and it may be torn: look at it and remove it",
+        Advice::RenameInSource => "the target's file system does not take this name",
+        Advice::TooLarge => {
+            "the target's file system holds no file of this size, or the limit of file sizes (ulimit -f) is lower"
+        }
+        Advice::GoesOn => {
+            "what could be read stays under its name, unfinished and 0600, and the next run goes on with it"
+        }
+        Advice::Repair => "somebody has changed it on the target, and --repair puts it right",
+    }
+}
+
+fn unpreserved(unpreserved: Unpreserved) -> String {
+    let what = unpreserved.words();
+    match unpreserved {
+        Unpreserved::SetId => "set-user-ID and set-group-ID are dropped where the owner is not kept".into(),
+        Unpreserved::Name => {
+            "it keeps its number, which belongs to another name on the target (see the ids): give the name \
+                              of the backup a number in the plan's [ids] and run again"
+                .into()
+        }
+        Unpreserved::SpecialFlags => format!("{what} cannot be set"),
+        Unpreserved::UntoldXattrs | Unpreserved::UntoldFlags | Unpreserved::UntoldProject => format!(
+            "whichever inode is asked for {what}, the source's file system answers with an error: none were copied; mount \
+             it with another driver if it has {what} that matter"
+        ),
+        Unpreserved::Apart => {
+            "the hard link to its other names was refused; it has a copy with an inode of its own instead, \
+                               until a run can make the link"
+                .into()
+        }
+        _ => format!("the target's file system cannot hold {what}"),
+    }
+}
+
+fn list_words(list: List) -> &'static str {
+    match list {
+        List::Manifest => "the manifest",
+        List::Backup => "the backup",
+    }
+}
+
+fn cut(run: &CopyCut) -> String {
+    let how = if run.stopped { "was stopped early" } else { "has no end: it was killed, or the power went" };
+    let expected = run.expected.map(|expected| format!(" of {}", count(expected))).unwrap_or_default();
+    let command = run.command.as_deref().unwrap_or("the same command without --verify-only");
+    format!(
+        "the copy is not finished: the run that began {} {how}; {}{expected} entries are finished; go on with: {command}",
+        run.began,
+        count(run.finished)
+    )
+}
+
+fn chunks(bad: &BadChunks) -> String {
+    let ranges: Vec<_> = bad.ranges.iter().map(|(from, to)| format!("{from}-{to}")).collect();
+    let more = if bad.bad > ranges.len() { ", …" } else { "" };
+    let why = bad.failure.as_ref().map(|(op, errno)| format!(" ({})", failed(op, *errno))).unwrap_or_default();
+    format!(
+        "{} of {} chunks differ from the source (bytes {}{more}){why}; the next run copies only these again",
+        bad.bad,
+        bad.of,
+        ranges.join(", ")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::path::RelPath;
+    use crate::engine::events::kind::ProblemKind;
+
+    #[test]
+    fn messages_have_words_not_numbers() {
+        let problem = Problem::failed(RelPath::root(), ProblemKind::Io, Operation::Write, Errno::NOSPC);
+        assert_eq!(message(&problem), "write: No space left on device");
+        let advised = problem.advising(Advice::RenameInSource);
+        assert_eq!(
+            message(&advised),
+            "write: No space left on device; the target's file system does not take this name"
+        );
+    }
+
+    #[test]
+    fn a_refused_link_says_why() {
+        let path = RelPath::root();
+        let words = message(&Problem::lost(path, Unpreserved::Apart, 0).because(Operation::Link, Errno::PERM));
+        assert!(
+            words.starts_with("link: Operation not permitted; the hard link to its other names was refused;"),
+            "{words}"
+        );
+    }
+}

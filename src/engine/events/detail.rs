@@ -1,0 +1,166 @@
+//! What is wrong with a path, and what helps, as data: the command line says it in words.
+
+use super::operation::Operation;
+use super::unpreserved::Unpreserved;
+use crate::engine::mapping::model::Need;
+use crate::sys::Errno;
+use crate::sys::stat::Kind;
+
+/// What is wrong, beyond the kind of the problem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// A call failed: `op` and `errno` of the problem.
+    Failed,
+    /// `expected` and `found` of the problem.
+    Differs,
+    /// A file system does not hold this, or does not tell it.
+    Unpreserved(Unpreserved),
+    /// In the words in which it was recorded, or in which its finder gave it.
+    Told(String),
+
+    /// No run of the plan has copied anything.
+    NothingCopied,
+    /// There was nothing to verify.
+    NothingVerified,
+    /// The last run that copied did not come to its end.
+    CopyCut(Box<CopyCut>),
+    /// The plan declares it, and it was not copied.
+    NotCopied(Need),
+    /// The plan declares it, and no run has looked for it.
+    NotLookedFor(Need),
+    /// The backup has this, not what the plan declares.
+    NotAsDeclared(&'static str),
+    /// Earlier runs finished entries without their access times.
+    AtimesLeft,
+    /// The copy of a large file is not finished.
+    FileUnfinished,
+    /// A directory is not finished.
+    DirectoryUnfinished,
+    /// So many more are not finished.
+    DirectoriesUnfinished(u64),
+    /// It was copied and is not there.
+    Gone,
+    /// The backup has it, and no run has copied it.
+    NeverCopied,
+    /// The plan no longer declares it.
+    NoLongerDeclared,
+    /// It is not in this list.
+    Unlisted(List),
+    /// So many more names of its directory are not.
+    UnlistedToo(u64, List),
+
+    /// A btrfs snapshot has an empty directory for a subvolume.
+    SubvolumeMissing,
+    /// Its ACL could not be read, so its mode becomes the second.
+    AclUnread(u32, u32),
+    /// So many entries answered with an error, before later ones answered.
+    AnsweredLater(u64, &'static str),
+    /// The source changed between two names of an inode.
+    NamesDiffer,
+    /// It became a name of an inode of which the plan says something by another name.
+    BecameName,
+    /// Its further names are not known, as it could not be read.
+    NamesUnread,
+    /// Something of this kind took the place of an entry of the source.
+    EntryReplaced(Kind),
+    /// Something of this kind took the place of a file of the source.
+    FileReplaced(Kind),
+    /// The source changed while it was read, this many times.
+    ChangedWhileRead(u32),
+    /// The source changed while it was compared.
+    ChangedWhileCompared,
+    /// Reading gives another length than the source's file system says.
+    WrongLength(u64),
+    /// A mount in the source was not entered; how large it is.
+    NotEntered(String),
+    /// Patterns leave out all of it; the first of them.
+    AllExcluded(String),
+    /// A map cannot rename this.
+    NotRenamed(&'static str),
+    /// A directory above could not be entered or made.
+    NotReached,
+    /// The name is reserved for unfinished copies.
+    NameReserved,
+    /// The name is reserved for the state.
+    StateReserved,
+
+    /// Somebody changed it since it was copied; `expected` and `found` of the problem.
+    ChangedSinceCopied,
+    /// Somebody changed it while its copy was made.
+    ChangedWhileCopied,
+    /// No run has recorded what is there; `expected` (what the backup has) and `found` of the problem.
+    Unrecorded,
+    /// A directory of this user and mode is there, which no run of the plan made.
+    ForeignDirectory(u32, u32),
+    /// A directory with content is in the place of another kind of entry.
+    DirectoryInPlace,
+    /// The target's file system takes two names for one.
+    NameTaken,
+    /// A directory has this temporary name.
+    TemporaryTaken(String),
+    /// Something of this kind and user has a temporary name and is not known to be of a run.
+    ForeignTemporary(Kind, u32),
+
+    /// These ranges of a large file differ.
+    BadChunks(Box<BadChunks>),
+    /// The owner could not be set, so the set-ID bits were not; its mode, where the ACL was not kept either.
+    SetIdDropped(Option<u32>),
+    /// Without its ACL the first mode would let more users in; it has the second.
+    ModeNarrowed(u32, u32),
+    /// A fixup was applied, and the inode has this owner and mode.
+    FixupUndone((u32, u32), u32),
+}
+
+/// How the run that came to no end began, how far it came, and what goes on with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CopyCut {
+    /// When it began, RFC 3339.
+    pub began: String,
+    /// It ended by itself; otherwise it was killed.
+    pub stopped: bool,
+    /// Entries that are finished.
+    pub finished: u64,
+    /// Entries that it had to see to, where that is more.
+    pub expected: Option<u64>,
+    /// The command that goes on.
+    pub command: Option<String>,
+}
+
+/// The chunks of a large file that differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadChunks {
+    /// How many.
+    pub bad: usize,
+    /// Of so many.
+    pub of: u64,
+    /// The first bytes and the last of the first few.
+    pub ranges: Vec<(u64, u64)>,
+    /// Why some could not be read.
+    pub failure: Option<(Operation, Errno)>,
+}
+
+/// What a name on the target was looked for in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// The journal.
+    Manifest,
+    /// The source.
+    Backup,
+}
+
+/// What helps, beyond what the detail asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// It may be immutable.
+    LiftImmutable,
+    /// It may be torn.
+    RemoveTorn,
+    /// Rename it in the source: the target does not take the name.
+    RenameInSource,
+    /// The file is too large for the target, or for a limit.
+    TooLarge,
+    /// The next run goes on with what could be read.
+    GoesOn,
+    /// Somebody changed it, and a repair puts it right.
+    Repair,
+}

@@ -1,0 +1,28 @@
+//! Sentences for the two formats that keep them: the report, and the journal's `problem`
+//! table. The engine makes none; whoever calls it hands in how its data is said.
+
+use super::problem::Problem;
+use super::stop::Reason;
+use crate::sys::errno_name;
+
+/// How the engine's data is said.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// What is wrong with a path, and what helps.
+    pub problem: fn(&Problem) -> String,
+    /// Why a run ended early.
+    pub reason: fn(&Reason) -> String,
+}
+
+impl Default for Words {
+    /// For callers that read the data: names alone.
+    fn default() -> Self {
+        Self { problem: plain_problem, reason: |reason| format!("{reason:?}") }
+    }
+}
+
+fn plain_problem(problem: &Problem) -> String {
+    let op = problem.op.as_ref().map(|op| op.word().to_string());
+    let parts = [Some(problem.kind.word()), op, problem.errno.map(errno_name)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
