@@ -17,7 +17,7 @@ use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, SourceId, State};
-use crate::engine::meta::Wanted;
+use crate::engine::meta::{Attributes, Wanted};
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, file};
@@ -33,38 +33,22 @@ pub(super) struct SpecialFiles {
     pub(super) flags: Arc<ImmutableFlags>,
 }
 
+/// A symlink, FIFO or device node of the source, held by a handle.
+struct SpecialSource {
+    stat: Stat,
+    handle: OwnedFd,
+    attributes: Attributes,
+    /// A symlink's text.
+    link: Option<Vec<u8>>,
+}
+
 impl SpecialFiles {
     /// Makes a symlink, FIFO or device node; none of them is ever opened.
     pub(super) fn copy(&self, entry: &Entry<'_>, stat: &Stat) -> CopyResult {
         let (dir, node, name, own) = (entry.dir, entry.node(), entry.name, entry.own);
         let path = || entry.path();
-        let unreadable = |operation, errno| {
-            self.cx.problem(node.target, Problem::failed(path(), ProblemKind::Unreadable, operation, errno));
-        };
-        // From here on the handle is the source: the name may mean something else by now.
-        let source = dir.src.open_handle(entry.in_source()).and_then(|handle| Ok((stat_fd(&handle)?, handle)));
-        let (stat, handle) = match source {
-            Ok((now, handle)) if now.kind == stat.kind => (now, handle),
-            Ok(_) => {
-                unreadable(Operation::Recheck, Errno::STALE);
-                return CopyResult::Failed;
-            }
-            Err(errno) => {
-                unreadable(Operation::OpenSource, errno);
-                return CopyResult::Failed;
-            }
-        };
-        let attributes = self.source.attributes_of(entry, Holder::handle(&handle), &stat);
-        let link = match stat.kind {
-            Kind::Symlink => match file::read_link(&handle) {
-                Ok(text) => Some(text),
-                Err(errno) => {
-                    unreadable(Operation::ReadSymlink, errno);
-                    return CopyResult::Failed;
-                }
-            },
-            _ => None,
-        };
+        let Some(source) = self.open(entry, stat) else { return CopyResult::Failed };
+        let SpecialSource { stat, handle, attributes, link } = source;
         let (made, temporary) = match self.make(entry, &stat, link.as_deref()) {
             Ok(made) => made,
             Err(errno) if node.disk.cannot(errno) => {
@@ -117,6 +101,40 @@ impl SpecialFiles {
         };
         let replace = temporary.map(|temporary| node.replacing(temporary, name, own.stands));
         hand_in(&self.cx.submit, entry, Written::row(row, node.file_system).replacing(replace))
+    }
+
+    /// Holds an entry of the source of the same kind as `stat`, and reads what it is. A problem
+    /// is reported and gives `None`.
+    fn open(&self, entry: &Entry<'_>, stat: &Stat) -> Option<SpecialSource> {
+        let unreadable = |operation, errno| {
+            self.cx
+                .problem(entry.node().target, Problem::failed(entry.path(), ProblemKind::Unreadable, operation, errno));
+        };
+        // From here on the handle is the source: the name may mean something else by now.
+        let source = entry.dir.src.open_handle(entry.in_source()).and_then(|handle| Ok((stat_fd(&handle)?, handle)));
+        let (stat, handle) = match source {
+            Ok((now, handle)) if now.kind == stat.kind => (now, handle),
+            Ok(_) => {
+                unreadable(Operation::Recheck, Errno::STALE);
+                return None;
+            }
+            Err(errno) => {
+                unreadable(Operation::OpenSource, errno);
+                return None;
+            }
+        };
+        let attributes = self.source.attributes_of(entry, Holder::handle(&handle), &stat);
+        let link = match stat.kind {
+            Kind::Symlink => match file::read_link(&handle) {
+                Ok(text) => Some(text),
+                Err(errno) => {
+                    unreadable(Operation::ReadSymlink, errno);
+                    return None;
+                }
+            },
+            _ => None,
+        };
+        Some(SpecialSource { stat, handle, attributes, link })
     }
 
     /// Makes the node under its name, or under a temporary one if that is taken,
