@@ -12,14 +12,10 @@ const LAYERS: [&str; 6] = ["cli", "nixos", "plan", "engine", "sys", "base"];
 const FOLDERS: [&str; 2] = ["engine", "nixos"];
 
 /// Folders in which so many files may still import each other in a circle. Never raise one.
-const CIRCLES: [(&str, usize); 13] = [
-    ("cli", 13),
+const CIRCLES: [(&str, usize); 9] = [
+    ("cli", 10),
     ("engine/against", 2),
-    ("engine/copy", 14),
     ("engine/journal", 8),
-    ("engine/mapping", 2),
-    ("engine/preflight", 3),
-    ("engine/report", 3),
     ("nixos/audit", 7),
     ("nixos/audit/knowledge", 3),
     ("nixos/check", 5),
@@ -315,12 +311,16 @@ fn no_folders_of_a_layer_import_each_other_in_a_circle() {
 
 #[test]
 fn no_further_files_import_each_other_in_a_circle() {
+    let allowed = |folder: &str| CIRCLES.iter().find(|(name, _)| *name == folder).map_or(0, |(_, most)| *most);
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for circle in source().file_cycles() {
-        found.entry(common_folder(&circle)).or_default().extend(circle);
+        // A circle that has shrunk may lie deeper.
+        let folder = common_folder(&circle);
+        let listed = Path::new(&folder).ancestors().filter_map(Path::to_str).find(|folder| allowed(folder) > 0);
+        found.entry(listed.unwrap_or(&folder).to_string()).or_default().extend(circle);
     }
     for (folder, files) in found {
-        let allowed = CIRCLES.iter().find(|(name, _)| *name == folder).map_or(0, |(_, most)| *most);
+        let allowed = allowed(&folder);
         assert!(files.len() <= allowed, "{folder}: {allowed} files may be in circles: {files:#?}");
         if files.len() < allowed {
             println!("{folder}: {} instead of {allowed} files are in circles; lower the number", files.len());
