@@ -4,6 +4,7 @@
 //! returns the kernel's error number unchanged; the caller adds path and
 //! operation. Nothing above this module calls `rustix` on its own.
 
+pub(crate) mod at;
 pub mod dir;
 mod errno;
 pub mod fault;

@@ -1,12 +1,13 @@
 //! Connections to a journal's database: of the run that writes it, and of what only reads.
 
+use super::error::JournalError;
+use super::schema;
 use super::state_dir::StateDir;
-use super::{JournalError, schema};
 use crate::sys::sqlite::{READING, WRITING, register};
 use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use rustix::fd::OwnedFd;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

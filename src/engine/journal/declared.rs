@@ -3,7 +3,10 @@
 //! was copied where, and a target that a crash left without any row is still
 //! known as this plan's.
 
-use super::{Journal, JournalError, Location, WriterHandle};
+use super::database::Journal;
+use super::error::JournalError;
+use super::location::Location;
+use super::writer::WriterHandle;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::Need;
 use rusqlite::{Connection, OptionalExtension, Transaction};
@@ -146,36 +149,4 @@ fn select(connection: &Connection, filter: &str) -> Result<Vec<Declared>, rusqli
         })
     })?;
     rows.collect()
-}
-
-/// Forgets an entry and every row at and below its destination.
-pub(super) fn forget(connection: &mut Connection, dst: &RelPath) -> Result<(), rusqlite::Error> {
-    let transaction = connection.transaction()?;
-    if let (Some(parent), Some(last)) = (dst.parent(), dst.last()) {
-        let mut dir = Some(0_i64);
-        for name in parent.names() {
-            let Some(above) = dir else { break };
-            let mut statement = transaction.prepare_cached("SELECT id FROM item WHERE dir = ?1 AND name = ?2")?;
-            dir = match statement.query_row((above, name.as_bytes()), |row| row.get(0)) {
-                Err(rusqlite::Error::QueryReturnedNoRows) => None,
-                found => found?,
-            };
-        }
-        if let Some(dir) = dir {
-            // Chunks first: the directories' ids are in the rows of `item`.
-            for table in ["chunk", "item"] {
-                transaction.execute(
-                    &format!(
-                        "WITH RECURSIVE below(id) AS (
-                           SELECT id FROM item WHERE dir = ?1 AND name = ?2 AND id IS NOT NULL
-                           UNION ALL SELECT item.id FROM item JOIN below ON item.dir = below.id WHERE item.id IS NOT NULL)
-                         DELETE FROM {table} WHERE dir IN below OR dir = ?1 AND name = ?2"
-                    ),
-                    (dir, last.as_bytes()),
-                )?;
-            }
-        }
-    }
-    transaction.execute("DELETE FROM entry WHERE dst = ?1 AND declared = 0", [dst.as_bytes()])?;
-    transaction.commit()
 }

@@ -1,9 +1,9 @@
 //! Why a journal cannot be used, and the way out of each kind of trouble.
 
+use crate::sys::at::open_file;
 use crate::sys::file::read_once;
-use crate::sys::{Errno, Op, errno_words, retry};
+use crate::sys::{Errno, errno_words};
 use rusqlite::{Connection, Error, ErrorCode, ffi};
-use rustix::fs::{Mode, OFlags};
 use std::path::{Path, PathBuf};
 
 /// Why the journal cannot be used. Each message ends with the way out.
@@ -174,9 +174,8 @@ pub(super) fn errno_of(error: &Error, connection: &Connection) -> Option<Errno> 
 
 /// Why the file at `path` cannot be read to its end, if it cannot.
 fn unreadable(path: &str) -> Option<Errno> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut buffer = vec![0; 1 << 20];
-    let read = retry(Op::Open, || rustix::fs::open(path, flags, Mode::empty())).and_then(|file| {
+    let read = open_file(path).and_then(|file| {
         let mut at = 0;
         loop {
             match read_once(&file, &mut buffer, at)? {

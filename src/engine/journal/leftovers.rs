@@ -1,6 +1,8 @@
 //! Whether a run may have left something on the target that no row names.
 
-use super::{Journal, JournalError, WriterHandle};
+use super::database::Journal;
+use super::error::JournalError;
+use super::writer::WriterHandle;
 use rusqlite::{Connection, OptionalExtension};
 
 const LEFTOVERS: &str = "leftovers";

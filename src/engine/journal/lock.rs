@@ -1,12 +1,12 @@
 //! The lock of a plan's run: flock(2) on a file that says who holds it.
 
-use super::JournalError;
+use super::error::JournalError;
 use super::state_dir::StateDir;
 use crate::base::path::escape;
-use crate::sys::{Errno, Op, retry};
-use rustix::fd::OwnedFd;
-use rustix::fs::{FlockOperation, OFlags};
+use crate::sys::Errno;
+use crate::sys::at::{Lock, Opening, try_lock};
 use std::io::{Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 /// Bytes of the lock file that are shown.
@@ -19,7 +19,7 @@ pub(super) fn holder(dir: &StateDir, name: &str, path: &Path) -> Result<Option<S
     }
     let fail = |operation| move |errno| JournalError::File { path: path.to_path_buf(), operation, errno };
     let fd = open_present(dir, name).map_err(fail("open the lock"))?;
-    match seize(&fd) {
+    match try_lock(&fd, Lock::Exclusive) {
         Ok(()) => Ok(None),
         Err(Errno::WOULDBLOCK) => Ok(Some(text(fd))),
         Err(errno) => Err(fail("ask for the lock")(errno)),
@@ -30,7 +30,7 @@ pub(super) fn holder(dir: &StateDir, name: &str, path: &Path) -> Result<Option<S
 pub(super) fn take(dir: &StateDir, name: &str, path: &Path) -> Result<std::fs::File, JournalError> {
     let fail = |operation| move |errno| JournalError::File { path: path.to_path_buf(), operation, errno };
     dir.look(name)?;
-    let fd = dir.open_file(name, OFlags::RDWR | OFlags::CREATE).map_err(fail("open the lock"))?;
+    let fd = dir.open_file(name, Opening::Make).map_err(fail("open the lock"))?;
     let mut file = std::fs::File::from(seized(fd, path)?);
     let text = format!("pid {}, started {}\n", std::process::id(), crate::base::clock::now().rfc3339());
     // Over what is there: on a full disk its block is not given up for one that cannot be had.
@@ -54,18 +54,14 @@ pub(super) fn take_unwritten(dir: &StateDir, name: &str, path: &Path) -> Result<
 }
 
 fn open_present(dir: &StateDir, name: &str) -> Result<OwnedFd, Errno> {
-    match dir.open_file(name, OFlags::RDWR) {
-        Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => dir.open_file(name, OFlags::RDONLY),
+    match dir.open_file(name, Opening::Write) {
+        Err(Errno::ROFS | Errno::ACCESS | Errno::PERM) => dir.open_file(name, Opening::Read),
         opened => opened,
     }
 }
 
-fn seize(fd: &OwnedFd) -> Result<(), Errno> {
-    retry(Op::Flock, || rustix::fs::flock(fd, FlockOperation::NonBlockingLockExclusive))
-}
-
 fn seized(fd: OwnedFd, path: &Path) -> Result<OwnedFd, JournalError> {
-    match seize(&fd) {
+    match try_lock(&fd, Lock::Exclusive) {
         Ok(()) => Ok(fd),
         Err(Errno::WOULDBLOCK) => Err(JournalError::Locked { path: path.into(), holder: text(fd) }),
         Err(errno) => Err(JournalError::File { path: path.into(), operation: "take the lock", errno }),

@@ -1,7 +1,8 @@
 //! What the journal knows of earlier runs: when they ran, how they ended, and what
 //! they could not copy or keep.
 
-use super::{JournalError, Reader};
+use super::error::JournalError;
+use super::reader::Reader;
 use crate::base::path::RelPath;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
@@ -9,7 +10,37 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::UnpreservedSet;
 use crate::sys::errno_from_name;
-use rusqlite::{OptionalExtension, Row};
+use crate::sys::stat::Time;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+/// How the copying runs of a plan ended so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Past {
+    /// When the first one began to write.
+    pub began: Option<Time>,
+    /// At least one came to its end, with or without problems.
+    pub ended: bool,
+    /// The last one was stopped or killed: what it had not recorded may stand on the target.
+    pub interrupted: bool,
+    /// What an older journal knew was set aside by `--restart`, and no run has come to its end since.
+    pub restarted: bool,
+}
+
+/// Asks how they ended; `resumed` when there are rows.
+pub(super) fn past(connection: &Connection, resumed: bool) -> Result<Past, rusqlite::Error> {
+    let mut statement = connection
+        .prepare("SELECT coalesce(outcome IN ('ok', 'problems'), 0) FROM run WHERE kind = 'copy' ORDER BY id")?;
+    let ends: Vec<bool> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let began = connection.query_row("SELECT value FROM meta WHERE key = 'began'", [], |row| row.get::<_, String>(0));
+    let began = began.optional()?.and_then(|text| {
+        let (sec, nsec) = text.split_once('.')?;
+        Some(Time { sec: sec.parse().ok()?, nsec: nsec.parse().ok()? })
+    });
+    // A first run that ended before it copied anything has left nothing.
+    let wrote = began.is_some() || ends.contains(&true) || resumed;
+    let ended = ends.contains(&true);
+    Ok(Past { began, ended, interrupted: wrote && ends.last() == Some(&false), restarted: false })
+}
 
 /// One run of the plan.
 #[derive(Clone, Debug)]

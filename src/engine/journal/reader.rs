@@ -1,7 +1,7 @@
 //! Questions to the journal.
 
-use super::JournalError;
 use super::connect::Held;
+use super::error::JournalError;
 use super::row::{Member, Row, SourceId, State};
 use super::schema::COLUMNS;
 use crate::base::path::{Name, RelPath};

@@ -57,6 +57,14 @@ CREATE VIEW manifest AS
     FROM item JOIN path ON item.dir = path.id;
 ";
 
+/// Makes the tables of a new journal, in one transaction with its numbers.
+pub(super) fn create(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.execute_batch(&format!(
+        "BEGIN; PRAGMA application_id = {}; PRAGMA user_version = {}; {} COMMIT;",
+        APPLICATION_ID, VERSION, CREATE
+    ))
+}
+
 /// Each step brings a journal one version further.
 const STEPS: [&str; 2] = [
     "

@@ -4,18 +4,17 @@
 //! his own where a journal is expected. So nothing in it is opened before its owner and
 //! mode are known, and everything is opened through its descriptor.
 
-use super::JournalError;
+use super::error::JournalError;
+use crate::sys::at::{self, Lock, Opening};
 use crate::sys::dir::read_batches;
 use crate::sys::filesystem::space;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::{Holder, proc_path};
-use crate::sys::{Errno, Op, effective_ids, file, retry};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use crate::sys::{Errno, effective_ids, file};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Write permission of the group and of others.
 const OTHERS_WRITE: u32 = 0o022;
 /// How long a reader waits for a run that folds its log.
@@ -35,7 +34,7 @@ pub(super) struct StateDir {
 impl StateDir {
     /// Opens it; `None` where there is none.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, JournalError> {
-        match retry(Op::Open, || rustix::fs::open(path, DIRECTORY, Mode::empty())) {
+        match at::open_dir(path) {
             Ok(fd) => Self::trusted(fd, path).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => Self::no_directory(path),
@@ -46,7 +45,7 @@ impl StateDir {
     /// Opens it, and makes it first if need be; closes it to others.
     pub(super) fn make(path: &Path) -> Result<Self, JournalError> {
         let fail = |operation| move |errno| JournalError::File { path: path.to_path_buf(), operation, errno };
-        match retry(Op::Mkdir, || rustix::fs::mkdir(path, Mode::from_raw_mode(0o700))) {
+        match at::make_dir(path) {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(fail("create the directory")(errno)),
         }
@@ -60,12 +59,12 @@ impl StateDir {
     /// A path whose end, or whose way, is no directory.
     fn no_directory(path: &Path) -> Result<Option<Self>, JournalError> {
         let fail = |errno| JournalError::File { path: path.into(), operation: "look at", errno };
-        match retry(Op::Stat, || rustix::fs::statat(rustix::fs::CWD, path, AtFlags::SYMLINK_NOFOLLOW)) {
-            Ok(_) => Err(JournalError::Untrusted {
+        match at::exists(path) {
+            Ok(true) => Err(JournalError::Untrusted {
                 path: path.into(),
                 what: "a directory is expected there, not a symlink or a file".into(),
             }),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Ok(false) => Ok(None),
             Err(errno) => Err(fail(errno)),
         }
     }
@@ -91,9 +90,7 @@ impl StateDir {
     /// A file in it as it is; `None` where there is none. Only a regular file that is ours passes.
     pub(super) fn look(&self, name: &str) -> Result<Option<Stat>, JournalError> {
         let path = self.path.join(name);
-        let handle = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let opened = retry(Op::Open, || rustix::fs::openat(&self.fd, name, handle, Mode::empty()));
-        let stat = match opened.and_then(stat_fd) {
+        let stat = match at::stat(&self.fd, name) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(None),
             Err(errno) => return Err(JournalError::File { path, operation: "look at", errno }),
@@ -106,15 +103,13 @@ impl StateDir {
     }
 
     /// Opens a file in it, 0600 where it is made.
-    pub(super) fn open_file(&self, name: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let op = if flags.contains(OFlags::CREATE) { Op::Create } else { Op::Open };
-        retry(op, || rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(0o600)))
+    pub(super) fn open_file(&self, name: &str, opening: Opening) -> Result<OwnedFd, Errno> {
+        at::open(&self.fd, name, opening)
     }
 
     /// Renames a file in it.
     pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), Errno> {
-        retry(Op::Rename, || rustix::fs::renameat(&self.fd, from, &self.fd, to))
+        at::rename(&self.fd, from, to)
     }
 
     /// True when a name in it begins so.
@@ -156,7 +151,7 @@ impl StateDir {
         let lock = self.again()?;
         let until = Instant::now() + PATIENCE;
         loop {
-            match retry(Op::Flock, || rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared)) {
+            match at::try_lock(&lock, Lock::Shared) {
                 Ok(()) => return Ok(Some(lock)),
                 Err(Errno::WOULDBLOCK) if Instant::now() >= until => {
                     return Err(JournalError::Busy { path: self.path.clone() });
@@ -173,7 +168,7 @@ impl StateDir {
     /// For the writer: the lock that keeps readers out, `None` while one is reading.
     pub(super) fn fold_log(&self) -> Result<Option<OwnedFd>, JournalError> {
         let lock = self.again()?;
-        match retry(Op::Flock, || rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)) {
+        match at::try_lock(&lock, Lock::Exclusive) {
             Ok(()) => Ok(Some(lock)),
             Err(Errno::WOULDBLOCK) => Ok(None),
             // Without such locks nobody reads by them.
@@ -184,9 +179,11 @@ impl StateDir {
 
     /// A description of its own: locks belong to those.
     fn again(&self) -> Result<OwnedFd, JournalError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        retry(Op::Open, || rustix::fs::openat(&self.fd, ".", flags, Mode::empty()))
-            .map_err(|errno| JournalError::File { path: self.path.clone(), operation: "open the directory", errno })
+        at::reopen(&self.fd).map_err(|errno| JournalError::File {
+            path: self.path.clone(),
+            operation: "open the directory",
+            errno,
+        })
     }
 }
 

@@ -1,0 +1,21 @@
+//! Epochs: entries are durable only after a syncfs that began after they were
+//! written and whose descriptor was opened before.
+//!
+//! [`Durable`] has a private field and one maker, `Epoch::seal`; the journal
+//! accepts nothing else. After a failed syncfs the epoch is void: none of its
+//! entries is recorded, and the run stops, because the kernel reports a lost
+//! page once and then forgets it.
+
+mod file_systems;
+mod gate;
+pub(super) mod seal;
+mod submit;
+mod thread;
+mod written;
+
+pub use file_systems::FileSystems;
+pub use gate::{Gate, Permit};
+pub use seal::Durable;
+pub use submit::Submit;
+pub use thread::{Epochs, Surroundings};
+pub use written::{Directory, Replace, Written};

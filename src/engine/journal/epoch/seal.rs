@@ -1,0 +1,69 @@
+//! From written to durable: the one syncfs that stands behind every finished row.
+
+use super::file_systems::FileSystems;
+use super::gate::Permit;
+use super::written::Written;
+use crate::engine::journal::row::Record;
+use crate::sys::Errno;
+
+/// Entries that the medium has. Only `Epoch::seal` makes one.
+#[derive(Debug)]
+pub struct Durable {
+    records: Vec<Record>,
+    /// Held until the records are in the journal.
+    memory: Vec<Permit>,
+}
+
+impl Durable {
+    /// What may now be recorded.
+    #[must_use]
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+}
+
+/// Entries that are synced together.
+#[derive(Debug, Default)]
+pub(super) struct Epoch {
+    pub(super) items: Vec<Written>,
+    pub(super) bytes: u64,
+    /// Of its large rows.
+    pub(super) memory: u64,
+}
+
+/// What an epoch leaves: what may be recorded, and replacements that are durable under
+/// their temporary names.
+pub(super) struct Sealed {
+    pub(super) durable: Durable,
+    pub(super) replacing: Vec<Written>,
+}
+
+impl Epoch {
+    pub(super) fn push(&mut self, item: Written) {
+        self.bytes += item.bytes;
+        self.memory += item.memory.as_ref().map_or(0, Permit::bytes);
+        self.items.push(item);
+    }
+
+    /// Syncs every file system of the epoch.
+    pub(super) fn seal(self, file_systems: &FileSystems) -> Result<Sealed, Errno> {
+        let mut indices: Vec<usize> = self.items.iter().map(|i| i.file_system).collect();
+        indices.sort_unstable();
+        indices.dedup();
+        for index in indices {
+            // An index only comes from the same table, which never shrinks.
+            file_systems.get(index).ok_or(Errno::BADF)?.sync()?;
+        }
+        let durable = Durable { records: Vec::with_capacity(self.items.len()), memory: Vec::new() };
+        let mut sealed = Sealed { durable, replacing: Vec::new() };
+        for item in self.items {
+            if item.replace.is_some() {
+                sealed.replacing.push(item);
+            } else {
+                sealed.durable.records.push(item.record);
+                sealed.durable.memory.extend(item.memory);
+            }
+        }
+        Ok(sealed)
+    }
+}

@@ -1,0 +1,97 @@
+//! How workers hand in what they have written.
+
+use super::gate::Gate;
+use super::written::Written;
+use crate::engine::journal::row::Record;
+use crate::sys::Errno;
+use crossbeam_channel::{Sender, bounded};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Rows of more bytes than this have a share of [`ROWS`].
+const LARGE_ROW: u64 = 512;
+/// Bytes that large rows, those with attributes, may take between the copy and the journal.
+pub(super) const ROWS: u64 = 64 << 20;
+
+/// What workers send.
+#[derive(Debug)]
+pub(super) enum Message {
+    Item(Box<Written>),
+    Flush(Sender<()>),
+}
+
+/// What workers hold to hand in entries.
+#[derive(Clone, Debug)]
+pub struct Submit {
+    sender: Sender<Message>,
+    /// Bounds the dirty bytes.
+    pub gate: Arc<Gate>,
+    /// Bounds the bytes of large rows.
+    memory: Arc<Gate>,
+    replacing: Arc<Replacing>,
+}
+
+/// What takes its room twice until it is put in the place of what it replaces.
+#[derive(Debug, Default)]
+struct Replacing {
+    /// Entries that were handed in since [`Submit::makes_room`] has waited for all before them.
+    waiting: AtomicUsize,
+    /// How often it has.
+    made: Mutex<u64>,
+}
+
+impl Submit {
+    pub(super) fn new(sender: Sender<Message>, gate: Arc<Gate>) -> Self {
+        Self { sender, gate, memory: Gate::new(ROWS), replacing: Arc::default() }
+    }
+
+    /// Bounds the bytes of large rows.
+    pub(super) fn memory(&self) -> &Arc<Gate> {
+        &self.memory
+    }
+
+    /// Hands in an entry; waits while an epoch is being sealed and the queue is full.
+    pub fn send(&self, mut written: Written) {
+        if written.replace.is_some() {
+            self.replacing.waiting.fetch_add(1, Relaxed);
+        }
+        let bytes = match &written.record {
+            Record::Row(row) => row.heap_bytes(),
+            Record::Chunk(_) => 0,
+        };
+        if bytes > LARGE_ROW {
+            written.memory = Some(self.memory.share(bytes));
+        }
+        // The thread ends only when all senders are gone.
+        drop(self.sender.send(Message::Item(Box::new(written))));
+    }
+
+    /// How often room was made, to be asked before something is written.
+    #[must_use]
+    pub fn room_made(&self) -> u64 {
+        *self.replacing.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After `ENOSPC` or `EDQUOT`: puts all that waits for it in the place of what it
+    /// replaces. True when that has given room back since [`Self::room_made`] said `before`.
+    pub fn makes_room(&self, errno: Errno, before: u64) -> bool {
+        if !matches!(errno, Errno::NOSPC | Errno::DQUOT) {
+            return false;
+        }
+        let mut made = self.replacing.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if *made == before && self.replacing.waiting.swap(0, Relaxed) > 0 {
+            self.flush();
+            *made += 1;
+        }
+        *made != before
+    }
+
+    /// Waits until everything handed in before is durable, in its place and in the journal.
+    pub fn flush(&self) {
+        let (sender, receiver) = bounded(1);
+        if self.sender.send(Message::Flush(sender)).is_ok() {
+            // A thread that ended has nothing left to seal.
+            receiver.recv().ok();
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The thread that seals epochs, and puts what replaces something in its place.
+
+use super::file_systems::FileSystems;
+use super::gate::Gate;
+use super::seal::Epoch;
+use super::submit::{Message, ROWS, Submit};
+use super::written::Written;
+use crate::engine::events::counters::{Counters, add};
+use crate::engine::events::problem::Problems;
+use crate::engine::events::stop::{Full, Reason, Stop};
+use crate::engine::journal::row::Record;
+use crate::engine::journal::writer::WriterHandle;
+use crate::sys::Errno;
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The thread that seals epochs.
+#[derive(Debug)]
+pub struct Epochs {
+    submit: Submit,
+    thread: std::thread::JoinHandle<()>,
+}
+
+/// What the thread works with.
+pub struct Surroundings {
+    /// The file systems written to.
+    pub file_systems: Arc<FileSystems>,
+    /// Where durable rows go.
+    pub journal: WriterHandle,
+    /// Where the numbers go.
+    pub counters: Arc<Counters>,
+    /// Where failures of single entries go.
+    pub problems: Arc<Problems>,
+    /// How the run ends after a failed syncfs.
+    pub stop: Stop,
+}
+
+impl Epochs {
+    /// Starts the thread.
+    pub fn start(with: Surroundings) -> std::io::Result<Self> {
+        let (sender, receiver) = bounded(4096);
+        let submit = Submit::new(sender, Gate::new(FIRST_DIRTY));
+        let thread = std::thread::Builder::new().name("epochs".into()).spawn({
+            let (gate, memory) = (Arc::clone(&submit.gate), Arc::clone(submit.memory()));
+            move || serve(&with, &receiver, &gate, &memory)
+        })?;
+        Ok(Self { submit, thread })
+    }
+
+    /// A sender for the workers.
+    #[must_use]
+    pub fn submit(&self) -> Submit {
+        self.submit.clone()
+    }
+
+    /// Seals what is left and waits. All [`Submit`]s must be gone.
+    pub fn finish(self, stop: &Stop) {
+        drop(self.submit);
+        if self.thread.join().is_err() {
+            stop.set(Reason::Fatal(
+                "the thread that makes entries durable panicked; what it had is not recorded".into(),
+            ));
+        }
+    }
+}
+
+/// The first bound of the dirty bytes.
+const FIRST_DIRTY: u64 = 128 << 20;
+/// An epoch is sealed at the latest this long after its first entry.
+const LONGEST: Duration = Duration::from_secs(1);
+/// More entries than this are not kept in memory.
+const MOST_ITEMS: usize = 16_384;
+
+fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate, memory: &Gate) {
+    let mut epoch = Epoch::default();
+    let mut began = Instant::now();
+    let mut void = false;
+    loop {
+        let mut flushed = None;
+        let (mut ended, mut quiet) = (false, false);
+        match receiver.recv_timeout(Duration::from_millis(20)) {
+            Ok(Message::Item(item)) => {
+                if epoch.items.is_empty() {
+                    began = Instant::now();
+                }
+                if !void {
+                    epoch.push(*item);
+                }
+            }
+            Ok(Message::Flush(done)) => flushed = Some(done),
+            Err(RecvTimeoutError::Timeout) => quiet = true,
+            Err(RecvTimeoutError::Disconnected) => ended = true,
+        }
+        let full = epoch.bytes >= gate.limit() / 2 || epoch.items.len() >= MOST_ITEMS || epoch.memory >= ROWS / 4;
+        // Whoever waits for room gets it from a whole epoch; from less only when nothing comes any
+        // more. A flush for each chunk of a large file would cost more than the chunk.
+        let starved = quiet && (gate.is_wanted() || memory.is_wanted());
+        let mut due = full || starved || began.elapsed() >= LONGEST;
+        // Replacements come back for an epoch of their own, so the end may take two.
+        while !epoch.items.is_empty() && (due || ended || flushed.is_some()) {
+            due = false;
+            began = Instant::now();
+            match seal(with, std::mem::take(&mut epoch), gate) {
+                Some(renamed) => renamed.into_iter().for_each(|item| epoch.push(item)),
+                None => void = true,
+            }
+        }
+        if let Some(done) = flushed {
+            with.journal.flush();
+            // Whoever asked may have given up.
+            done.send(()).ok();
+        }
+        if ended {
+            return;
+        }
+    }
+}
+
+/// Seals one epoch; `None` when syncfs failed.
+fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> {
+    let bytes = epoch.bytes;
+    let target = epoch.items.iter().find_map(Written::target).unwrap_or(0);
+    let started = Instant::now();
+    // Permits are given back only now that their bytes are no longer dirty.
+    match epoch.seal(&with.file_systems) {
+        Ok(sealed) => {
+            gate.adapt(bytes, started.elapsed());
+            add(&with.counters.durable_bytes, bytes);
+            let rows = sealed.durable.records().iter().filter(|record| matches!(record, Record::Row(_))).count();
+            add(&with.counters.durable_entries, rows as u64);
+            if !sealed.durable.records().is_empty() {
+                with.journal.commit(sealed.durable);
+            }
+            put_in_place(with, sealed.replacing)
+        }
+        Err(errno) => {
+            let full = match errno {
+                Errno::NOSPC => Some(Full::Target(target)),
+                Errno::DQUOT => Some(Full::Quota(target)),
+                _ => None,
+            };
+            with.stop.set(Reason::NotDurable(errno, full));
+            None
+        }
+    }
+}
+
+/// Puts durable replacements in their place, once the journal has their rows: what an
+/// earlier run finished under these names ends with the renames, whatever becomes of those.
+/// The rows of their directories are recorded by then. `None` when the journal takes nothing.
+fn put_in_place(with: &Surroundings, replacing: Vec<Written>) -> Option<Vec<Written>> {
+    let rows: Vec<_> = replacing.iter().filter_map(Written::replacing_row).collect();
+    if !rows.is_empty() && !with.journal.replacing(rows) {
+        // The writer has said why, and stopped the run.
+        return None;
+    }
+    let mut renamed = Vec::with_capacity(replacing.len());
+    for mut item in replacing {
+        let (Some(replace), Record::Row(row)) = (item.replace.take(), &mut item.record) else { continue };
+        match replace.put_in_place(row) {
+            Ok(()) => renamed.push(Written { bytes: 0, permit: None, ..item }),
+            Err(errno) => {
+                with.journal.not_replaced(row.dir, row.name.clone());
+                with.problems.add(replace.failed(errno));
+            }
+        }
+    }
+    Some(renamed)
+}

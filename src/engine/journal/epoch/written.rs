@@ -1,0 +1,140 @@
+//! What is written and not yet durable.
+
+use super::gate::Permit;
+use crate::base::path::{Name, RelPath};
+use crate::engine::events::detail::{Advice, Detail};
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
+use crate::engine::events::problem::Problem;
+use crate::engine::journal::row::{Record, Row};
+use crate::sys::Errno;
+use crate::sys::dir::TargetDir;
+use crate::sys::stat::Stat;
+use std::sync::Arc;
+
+/// An entry whose every system call has succeeded, waiting for the medium.
+#[derive(Debug)]
+pub struct Written {
+    /// What the journal will say.
+    pub record: Record,
+    /// Index of its file system.
+    pub file_system: usize,
+    /// Data bytes, for progress.
+    pub bytes: u64,
+    /// To be put in the place of an existing entry once durable.
+    pub replace: Option<Replace>,
+    /// Its share of the dirty bytes, given back when the epoch is sealed.
+    pub permit: Option<Permit>,
+    /// Its share of the memory for large rows, given back when the journal has it.
+    pub memory: Option<Permit>,
+}
+
+impl Written {
+    /// An entry that adds nothing to the dirty bytes.
+    #[must_use]
+    pub fn row(row: Row, file_system: usize) -> Self {
+        Self { record: Record::Row(Box::new(row)), file_system, bytes: 0, replace: None, permit: None, memory: None }
+    }
+
+    /// Index of the plan's target, where the record says it.
+    pub(super) fn target(&self) -> Option<u32> {
+        match &self.record {
+            Record::Row(row) => Some(row.target),
+            Record::Chunk(_) => None,
+        }
+    }
+
+    /// Its row, if it will take the place of something else.
+    pub(super) fn replacing_row(&self) -> Option<Row> {
+        match (&self.replace, &self.record) {
+            // The new inode's ctime is not known before the rename; the older one's tells it from any change.
+            (Some(replace), Record::Row(row)) => {
+                let dst_ctime = replace.stands.map(|stands| stands.ctime).unwrap_or_default();
+                Some(Row { dst_ctime, ..(**row).clone() })
+            }
+            _ => None,
+        }
+    }
+
+    /// It is to be put in the place of something else.
+    #[must_use]
+    pub fn replacing(self, replace: Option<Replace>) -> Self {
+        Self { replace, ..self }
+    }
+}
+
+/// A directory of the target that can open itself again.
+pub trait Directory: std::fmt::Debug + Send + Sync {
+    /// A descriptor of it; `ESTALE` when another directory stands there.
+    fn open(&self) -> Result<Arc<TargetDir>, Errno>;
+    /// Its path below the root.
+    fn path(&self) -> RelPath;
+}
+
+/// A finished file under a temporary name. It keeps its directory unfinished.
+#[derive(Debug)]
+pub struct Replace {
+    /// The directory of both names.
+    pub dir: Arc<dyn Directory>,
+    /// The temporary name.
+    pub temporary: Name,
+    /// The name that it gets.
+    pub name: Name,
+    /// What had that name when it was judged, and alone may be replaced.
+    pub stands: Option<Stat>,
+}
+
+impl Replace {
+    /// Takes the temporary name away and says what stands in the way.
+    pub(super) fn failed(&self, errno: Errno) -> Problem {
+        // A leftover is recognised by its name and removed by the next run.
+        self.dir.open().and_then(|dir| dir.unlink(&self.temporary)).ok();
+        if errno == Errno::EXIST {
+            return Problem::new(
+                self.dir.path().join(&self.name),
+                ProblemKind::ChangedTarget,
+                Detail::ChangedWhileCopied,
+            );
+        }
+        let mut problem = Problem::failed(self.dir.path().join(&self.name), ProblemKind::Io, Operation::Replace, errno);
+        if errno == Errno::PERM {
+            problem.advice = Some(Advice::LiftImmutable);
+        }
+        problem
+    }
+
+    /// Renames it, and puts the inode's new ctime into `row`.
+    pub(super) fn put_in_place(&self, row: &mut Row) -> Result<(), Errno> {
+        let dir = self.dir.open()?;
+        match (dir.stat_at(&self.name), &self.stands) {
+            (Err(Errno::NOENT), _) => {}
+            (Ok(now), Some(then)) if is_same(&now, then) => {}
+            // Somebody is at work there: what is newer is not overwritten.
+            (Ok(_), _) => return Err(Errno::EXIST),
+            (Err(errno), _) => return Err(errno),
+        }
+        dir.rename(&self.temporary, &self.name)?;
+        let stat = dir.stat_at(&self.name)?;
+        if stat.ino != row.dst_ino {
+            // Somebody who may write here swapped the names meanwhile.
+            return Err(Errno::STALE);
+        }
+        if stat.nlink > 1 {
+            // Between two names of one inode rename(2) does nothing, and says that it has.
+            match dir.unlink(&self.temporary) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        // The rename moves the ctime that a resume compares.
+        row.dst_ctime = stat.ctime;
+        Ok(())
+    }
+}
+
+/// True when nobody has changed the content since. Other names of the inode may have come
+/// or gone, and flags of ours may have been lifted.
+fn is_same(now: &Stat, then: &Stat) -> bool {
+    (now.kind, now.ino, now.size, now.mtime) == (then.kind, then.ino, then.size, then.mtime)
+        && (now.ctime == then.ctime || then.nlink > 1 || now.nlink != then.nlink || then.is_immutable_or_append())
+}

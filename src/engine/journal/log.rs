@@ -1,0 +1,66 @@
+//! The write-ahead log beside the database.
+
+use super::connect::Held;
+use super::database::Journal;
+use rusqlite::Connection;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+/// The write-ahead log, which this thread alone folds into the database. A process that
+/// reads relies on what it has found there, so that is done under the directory's lock,
+/// which is kept until the log is empty: from then on it only grows.
+pub(super) struct Log {
+    held: Held,
+    file: String,
+    exclusive: Option<OwnedFd>,
+}
+
+/// Bytes of the log from which it is folded: readers look through all of it.
+const LONG: u64 = 40 << 20;
+/// How long a connection waits for another one of the process.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The same for folding, which the next commit tries again.
+const BRIEFLY: Duration = Duration::from_millis(200);
+
+impl Log {
+    pub(super) fn of(journal: &Journal) -> Self {
+        Self { held: journal.held.clone(), file: format!("{}-wal", journal.location.file()), exclusive: None }
+    }
+
+    /// Takes the lock unless a process is reading; what cannot be found out is tried again.
+    fn seize(&mut self) -> bool {
+        if self.exclusive.is_none() {
+            self.exclusive = self.held.dir.fold_log().ok().flatten();
+        }
+        self.exclusive.is_some()
+    }
+
+    pub(super) fn fold_if_long(&mut self, connection: &Connection) -> Result<(), rusqlite::Error> {
+        let size = self.held.dir.look(&self.file).ok().flatten().map_or(0, |stat| stat.size);
+        if size < LONG || !self.seize() {
+            return Ok(());
+        }
+        connection.busy_timeout(BRIEFLY)?;
+        let folded = self.fold(connection);
+        connection.busy_timeout(PATIENCE)?;
+        // Otherwise the log has it all; where the disk takes nothing the next commit fails and says so.
+        if folded.is_ok_and(|done| done) {
+            self.exclusive = None;
+        }
+        Ok(())
+    }
+
+    /// True when the log is empty.
+    fn fold(&self, connection: &Connection) -> Result<bool, rusqlite::Error> {
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)).map(|busy| busy == 0)
+    }
+
+    /// Folds it at the end, so that what is left is one file.
+    pub(super) fn end(&mut self, connection: &mut Connection) -> Result<(), rusqlite::Error> {
+        if self.seize() && self.fold(connection)? {
+            // Closed by its last connection it is removed as well.
+            connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+        }
+        Ok(())
+    }
+}

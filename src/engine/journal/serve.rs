@@ -1,0 +1,245 @@
+//! The writer's thread at work: each message is a transaction.
+
+use super::epoch::seal::Durable;
+use super::forget::forget;
+use super::log::Log;
+use super::message::{Fixed, Message, RunKind, Seen};
+use super::row::{Chunk, Record, Row, State};
+use super::schema::COLUMNS;
+use crate::engine::content::digest::Algorithm;
+use crate::engine::events::operation::Operation;
+use crate::engine::events::problem::Problem;
+use crate::sys::errno_name;
+use crate::sys::stat::Kind;
+use crossbeam_channel::Receiver;
+use rusqlite::{CachedStatement, Connection, Transaction, params};
+
+/// Does what it is told until all handles are gone.
+pub(super) fn serve(
+    connection: &mut Connection,
+    receiver: &Receiver<Message>,
+    log: &mut Log,
+) -> Result<(), rusqlite::Error> {
+    let mut run = None;
+    while let Ok(message) = receiver.recv() {
+        let asks = matches!(message, Message::Flush(_));
+        match message {
+            Message::Commit(durable) => commit(connection, durable)?,
+            Message::Verified { at, seen } => {
+                update(connection, &format!("verified = {at}, state = 1"), "state IN (1, 3)", &seen)?;
+            }
+            // What no run has finished was never called done; an unfinished large file keeps its chunks.
+            Message::Bad(seen) => update(connection, "verified = NULL, state = 3", "state IN (1, 3)", &seen)?,
+            Message::Fixed(all) => fixed(connection, &all)?,
+            Message::Replacing(rows) => replacing(connection, rows)?,
+            Message::NotReplaced { dir, name } => not_replaced(connection, dir, &name)?,
+            Message::BadChunks { dir, name, indices } => {
+                let transaction = connection.transaction()?;
+                for index in indices {
+                    let key = (dir, &name, index.cast_signed());
+                    transaction.execute("DELETE FROM chunk WHERE dir = ?1 AND name = ?2 AND idx = ?3", key)?;
+                }
+                transaction.commit()?;
+            }
+            Message::Meta(key, value) => {
+                connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)", (key, value))?;
+            }
+            Message::Volume(id, key) => {
+                connection.execute("INSERT OR IGNORE INTO volume(id, key) VALUES(?1, ?2)", (id, key))?;
+            }
+            Message::Forget(dst) => forget(connection, &dst)?,
+            // Whoever asked may have given up.
+            Message::Flush(done) => drop(done.send(())),
+            Message::RunStarted { kind, started, tool } => {
+                let values = (kind.word(), started, tool);
+                connection.execute("INSERT INTO run(kind, started, tool) VALUES(?1, ?2, ?3)", values)?;
+                run = Some(connection.last_insert_rowid());
+            }
+            Message::Copying { command, expected } => {
+                let values = (RunKind::Copy.word(), command, expected.cast_signed(), run);
+                connection.execute("UPDATE run SET kind = ?1, command = ?2, expected = ?3 WHERE id = ?4", values)?;
+            }
+            Message::Copied { at } => {
+                let transaction = connection.transaction()?;
+                transaction.execute("UPDATE run SET copied = ?1 WHERE id = ?2", (at, run))?;
+                transaction.execute("DELETE FROM problem WHERE run <> ?1", [run])?;
+                transaction.commit()?;
+            }
+            Message::Problems(problems) => keep(connection, &problems, run)?,
+            Message::RunEnded { ended, outcome, report } => {
+                connection.execute(
+                    "UPDATE run SET ended = ?1, outcome = ?2, report = ?3 WHERE id = ?4",
+                    (ended, outcome, report, run),
+                )?;
+            }
+        }
+        if !asks {
+            log.fold_if_long(connection)?;
+        }
+    }
+    log.end(connection)
+}
+
+fn keep(connection: &mut Connection, problems: &[(String, Problem)], run: Option<i64>) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare_cached(
+            "INSERT OR REPLACE INTO problem(path, kind, attribute, target, message, expected, found, lost, run, op, errno) \
+             VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        )?;
+        for (message, problem) in problems {
+            statement.execute(params![
+                problem.path.as_bytes(),
+                problem.kind.word(),
+                problem.attribute.as_deref().unwrap_or_default(),
+                problem.target,
+                message,
+                problem.expected,
+                problem.found,
+                problem.unpreserved().map_or(0, crate::engine::events::unpreserved::Unpreserved::bit),
+                run,
+                problem.op.as_ref().map(Operation::word),
+                problem.errno.map(errno_name),
+            ])?;
+        }
+    }
+    transaction.commit()
+}
+
+/// Updates the rows of `seen` that are in one of `states`, their inode number and ctime among the rest.
+fn update(connection: &mut Connection, set: &str, states: &str, seen: &[Seen]) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare_cached(&format!(
+            "UPDATE item SET {set}, dst_ino = ?1, dst_ctime = ?2, dst_ctime_ns = ?3 WHERE dir = ?4 AND name = ?5 AND {states}"
+        ))?;
+        for Seen { dir, name, ino, ctime } in seen {
+            statement.execute((ino.cast_signed(), ctime.sec, ctime.nsec, dir, name))?;
+        }
+    }
+    transaction.commit()
+}
+
+/// The renames come right after: a power cut that takes this back, but not them, would
+/// leave rows that speak of other inodes.
+fn replacing(connection: &mut Connection, rows: Vec<Row>) -> Result<(), rusqlite::Error> {
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS temp.replaced AS SELECT * FROM main.item WHERE 0; DELETE FROM temp.replaced",
+    )?;
+    let transaction = connection.transaction()?;
+    {
+        let mut keep = transaction
+            .prepare_cached("INSERT INTO temp.replaced SELECT * FROM main.item WHERE dir = ?1 AND name = ?2")?;
+        for row in &rows {
+            keep.execute((row.dir, &row.name))?;
+        }
+        let mut statement = insertion(&transaction)?;
+        for row in rows {
+            insert(&mut statement, &Row { state: State::Replacing, ..row })?;
+        }
+    }
+    transaction.commit()?;
+    connection.pragma_update(None, "synchronous", "normal")
+}
+
+/// The row of what stands there still comes back: the new one speaks of an inode that never got there.
+fn not_replaced(connection: &mut Connection, dir: i64, name: &[u8]) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    transaction.execute(
+        &format!("DELETE FROM item WHERE dir = ?1 AND name = ?2 AND state = {}", State::Replacing.number()),
+        (dir, name),
+    )?;
+    transaction.execute("DELETE FROM chunk WHERE dir = ?1 AND name = ?2", (dir, name))?;
+    transaction
+        .execute("INSERT OR IGNORE INTO item SELECT * FROM temp.replaced WHERE dir = ?1 AND name = ?2", (dir, name))?;
+    transaction.commit()
+}
+
+fn fixed(connection: &mut Connection, all: &[Fixed]) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare_cached(
+            "UPDATE item SET uid = iif(uid IS NULL, NULL, ?1), gid = iif(gid IS NULL, NULL, ?2), mode = ?3, \
+             dst_ctime = ?4, dst_ctime_ns = ?5 WHERE dir = ?6 AND name = ?7 AND dst_ino = ?8",
+        )?;
+        for Fixed { seen: Seen { dir, name, ino, ctime }, owner, mode } in all {
+            statement.execute((owner.0, owner.1, mode, ctime.sec, ctime.nsec, dir, name, ino.cast_signed()))?;
+        }
+    }
+    transaction.commit()
+}
+
+fn insertion<'t>(transaction: &'t Transaction<'_>) -> Result<CachedStatement<'t>, rusqlite::Error> {
+    let marks = (1..=32).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
+    transaction.prepare_cached(&format!("INSERT OR REPLACE INTO item({COLUMNS}) VALUES({marks})"))
+}
+
+fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = insertion(&transaction)?;
+        let mut chunk =
+            transaction.prepare_cached("INSERT OR REPLACE INTO chunk(dir, name, idx, value) VALUES(?1, ?2, ?3, ?4)")?;
+        let mut drop_chunks = transaction.prepare_cached("DELETE FROM chunk WHERE dir = ?1 AND name = ?2")?;
+        for record in durable.records() {
+            match record {
+                Record::Row(row) => {
+                    insert(&mut statement, row)?;
+                    // What lay there under this name before had other chunks.
+                    if row.kind() == Kind::File && !row.has_chunks() {
+                        drop_chunks.execute((row.dir, &row.name))?;
+                    }
+                }
+                Record::Chunk(Chunk { dir, name, index, value }) => {
+                    chunk.execute((dir, name, index.cast_signed(), value))?;
+                }
+            }
+        }
+    }
+    transaction.commit()
+}
+
+fn insert(statement: &mut CachedStatement<'_>, row: &Row) -> Result<(), rusqlite::Error> {
+    let owner = row.wanted.owner;
+    let mtime = row.wanted.mtime;
+    let source = row.source;
+    statement.execute(params![
+        row.dir,
+        row.name,
+        row.id,
+        row.target,
+        row.state.number(),
+        row.kind().letter(),
+        row.size.cast_signed(),
+        row.wanted.mode,
+        owner.map(|o| o.0),
+        owner.map(|o| o.1),
+        mtime.map(|t| t.sec),
+        mtime.map(|t| t.nsec),
+        row.rdev.cast_signed(),
+        row.nlink,
+        source.and_then(|s| s.volume),
+        source.map(|s| s.ino.cast_signed()),
+        source.map(|s| s.ctime.sec),
+        source.map(|s| s.ctime.nsec),
+        row.dst_ino.cast_signed(),
+        row.dst_ctime.sec,
+        row.dst_ctime.nsec,
+        row.alias,
+        row.digest.map(|d| match d.algorithm {
+            Algorithm::Blake3 => 0,
+            Algorithm::NonZeroChunks => 1,
+        }),
+        row.digest.map(|d| d.bytes),
+        row.link,
+        row.xattrs().map(crate::engine::meta::Xattrs::to_bytes),
+        row.wanted.flags.bits(),
+        row.wanted.project,
+        row.wanted.lost.bits(),
+        row.verified,
+        row.allocated.cast_signed(),
+        row.wanted.given_up.bits(),
+    ])?;
+    Ok(())
+}

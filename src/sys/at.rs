@@ -1,0 +1,99 @@
+//! Files of one directory by plain names, and a directory by its path: what the journal
+//! needs for its own.
+
+use super::stat::{Stat, stat_fd};
+use super::{Errno, Op, retry};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use std::path::Path;
+
+/// Permissions of a file that is made here, and of a directory.
+const FILE: Mode = Mode::from_raw_mode(0o600);
+const DIRECTORY: Mode = Mode::from_raw_mode(0o700);
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// To read.
+    Read,
+    /// To read and write.
+    Write,
+    /// The same; it is made where there is none.
+    Make,
+    /// The same; it must not be there (`EEXIST`).
+    MakeNew,
+}
+
+/// Opens the directory at `path`, whose last name is not followed: `ENOTDIR` or `ELOOP` for a symlink.
+pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    retry(Op::Open, || rustix::fs::open(path, flags, Mode::empty()))
+}
+
+/// Makes a directory that nobody else can enter (mkdir(2)).
+pub(crate) fn make_dir(path: &Path) -> Result<(), Errno> {
+    retry(Op::Mkdir, || rustix::fs::mkdir(path, DIRECTORY))
+}
+
+/// Whether anything has this path, without following it (lstat(2)).
+pub(crate) fn exists(path: &Path) -> Result<bool, Errno> {
+    match retry(Op::Stat, || rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)) {
+        Ok(_) => Ok(true),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Opens the file at `path` for reading, without following its last name.
+pub(crate) fn open_file(path: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    retry(Op::Open, || rustix::fs::open(path, flags, Mode::empty()))
+}
+
+/// The stat of an entry that is held by a handle first: neither followed nor opened.
+pub(crate) fn stat(dir: impl AsFd, name: &str) -> Result<Stat, Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    retry(Op::Open, || rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty())).and_then(stat_fd)
+}
+
+/// Opens a file of `dir`, 0600 where it is made. It never blocks on a FIFO and follows nothing.
+pub(crate) fn open(dir: impl AsFd, name: &str, opening: Opening) -> Result<OwnedFd, Errno> {
+    let (op, how) = match opening {
+        Opening::Read => (Op::Open, OFlags::RDONLY),
+        Opening::Write => (Op::Open, OFlags::RDWR),
+        Opening::Make => (Op::Create, OFlags::RDWR | OFlags::CREATE),
+        Opening::MakeNew => (Op::Create, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL),
+    };
+    let flags = how | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    retry(op, || rustix::fs::openat(dir.as_fd(), name, flags, FILE))
+}
+
+/// Renames a file within `dir` (rename(2)).
+pub(crate) fn rename(dir: impl AsFd, from: &str, to: &str) -> Result<(), Errno> {
+    retry(Op::Rename, || rustix::fs::renameat(dir.as_fd(), from, dir.as_fd(), to))
+}
+
+/// An open file description of its own for the directory `dir`.
+pub(crate) fn reopen(dir: impl AsFd) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    retry(Op::Open, || rustix::fs::openat(dir.as_fd(), ".", flags, Mode::empty()))
+}
+
+/// Whom a lock keeps out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Whoever wants it exclusively.
+    Shared,
+    /// Everybody else.
+    Exclusive,
+}
+
+/// Takes the lock of an open file description (flock(2)). `EWOULDBLOCK` while somebody
+/// else has one that excludes it.
+pub(crate) fn try_lock(fd: impl AsFd, lock: Lock) -> Result<(), Errno> {
+    let operation = match lock {
+        Lock::Shared => FlockOperation::NonBlockingLockShared,
+        Lock::Exclusive => FlockOperation::NonBlockingLockExclusive,
+    };
+    retry(Op::Flock, || rustix::fs::flock(fd.as_fd(), operation))
+}
