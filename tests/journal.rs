@@ -7,6 +7,7 @@ use crate::kit::run::{plain, run};
 use crate::kit::{need_root, sh, snapshot};
 use crate::resume::many;
 use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 fn copied() -> (World, PathBuf, PathBuf) {
@@ -108,23 +109,55 @@ fn flipped_bits_in_the_journal_never_pass_for_a_whole_copy() {
     println!("{refused} of 40 damaged journals were refused, the others did no harm");
 }
 
-/// The tree that `fixtures/journal/version-2.sqlite` tells of, as release 0.1.0 before version 3
-/// left it after a run and a verification.
-fn of_version_2() -> (World, PathBuf, PathBuf) {
-    let world = World::ext4(64);
+/// Puts `fixtures/journal/FIXTURE` where the journal of the plan lies.
+fn with_journal(world: &World, fixture: &str) -> (PathBuf, PathBuf) {
+    let state = world.persist.join(".persistcp");
+    std::fs::create_dir(&state).unwrap();
+    let journal = state.join("t.sqlite");
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journal").join(fixture), &journal)
+        .unwrap();
+    (world.plan(""), journal)
+}
+
+/// What both trees below have.
+fn common(world: &World) {
     let file = world.file("data/dir/file", "hello\n");
     std::fs::hard_link(file, world.data().join("dir/second")).unwrap();
     std::os::unix::fs::symlink("dir/file", world.data().join("link")).unwrap();
     let empty = world.file("data/empty", "");
     xattr::set(empty, "user.kept", b"value").unwrap();
     crate::kit::dress::node(&world.data().join("fifo"), rustix::fs::FileType::Fifo, 0);
+}
+
+/// The tree that `version-2.sqlite` tells of, as release 0.1.0 before version 3 left it after a
+/// run and a verification.
+fn of_version_2() -> (World, PathBuf, PathBuf) {
+    let world = World::ext4(64);
+    common(&world);
     world.file("data/wide", "lost\n");
-    let state = world.persist.join(".persistcp");
-    std::fs::create_dir(&state).unwrap();
-    let journal = state.join("t.sqlite");
-    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/journal/version-2.sqlite");
-    std::fs::copy(fixture, &journal).unwrap();
-    let plan = world.plan("");
+    let (plan, journal) = with_journal(&world, "version-2.sqlite");
+    (world, plan, journal)
+}
+
+/// The tree that `version-3.sqlite` tells of: a run was stopped when the target had all but the
+/// last chunk of `large` and the end of `data`, and verification has found `damaged` so since. The
+/// target has what that run finished, under inodes of its own.
+fn of_version_3() -> (World, PathBuf, PathBuf) {
+    let world = World::ext4(200);
+    common(&world);
+    world.file("data/damaged", "damaged\n");
+    for name in ["damaged", "dir/file", "empty", "fifo"] {
+        let mode = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(world.data().join(name), mode).unwrap();
+    }
+    for name in ["", "dir"] {
+        std::fs::set_permissions(world.data().join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    sh!("find", world.source, "-exec", "touch", "-h", "-d", "@1700000000", "{}", "+");
+    sh!("cp", "-a", world.data(), world.persist);
+    std::fs::File::create(world.data().join("large")).unwrap().set_len(80 << 20).unwrap();
+    sh!("touch", "-d", "@1700000000", world.data().join("large"), world.data());
+    let (plan, journal) = with_journal(&world, "version-3.sqlite");
     (world, plan, journal)
 }
 
@@ -184,4 +217,30 @@ fn what_a_journal_of_version_3_could_not_copy_is_told_as_it_was_recorded() {
     let ran = run(&plan, &["--verify-only"]).exits(1).says("open the source: Permission denied");
     assert_eq!(ran.problems(), [("unreadable".into(), "/persist/data/lost".into())]);
     assert_eq!(version(&journal), 4);
+}
+
+#[test]
+fn the_journal_of_a_stopped_run_of_version_3_is_reported_and_verified() {
+    need_root!();
+    let (_world, plan, journal) = of_version_3();
+    let report = ["report", "--plan", plan.to_str().unwrap()].map(OsStr::new);
+    plain(&report).exits(0).says("stopped");
+    let ran = run(&plan, &["--verify-only"]).exits(1);
+    let mut problems = ran.problems();
+    problems.sort();
+    let expected = [("missing", "/persist/data/large"), ("unfinished", "/"), ("unfinished", "/persist/data")];
+    assert_eq!(problems, expected.map(|(kind, path)| (kind.to_string(), path.to_string())), "{ran}");
+    assert_eq!(version(&journal), 4);
+}
+
+#[test]
+fn a_stopped_run_of_version_3_goes_on_with_what_is_missing() {
+    need_root!();
+    let (world, plan, _journal) = of_version_3();
+    let ran = run(&plan, &[]).exits(0);
+    // `large` is one hole, and `damaged` is taken for what the stopped run has left.
+    assert_eq!(ran.total("copied_bytes"), 8, "{ran}");
+    snapshot::assert_same(&world.data(), &world.target());
+    run(&plan, &["--verify-only"]).exits(0);
+    run(&plan, &[]).exits(0).says("nothing to copy");
 }
