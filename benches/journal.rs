@@ -8,7 +8,7 @@ use persistcp::engine::content::digest::{Algorithm, Digest};
 use persistcp::engine::events::counters::Counters;
 use persistcp::engine::events::stop::Stop;
 use persistcp::engine::journal::epoch::{Epochs, FileSystems, Surroundings, Written};
-use persistcp::engine::journal::{Journal, Location, Row, SourceId, State, Writer};
+use persistcp::engine::journal::{Inodes, Journal, Key, Location, Row, SourceId, Writer};
 use persistcp::engine::meta::{Attributes, Keep, Owners, Wanted};
 use persistcp::sys::root::Root;
 use persistcp::sys::stat::{Stat, stat_fd};
@@ -21,25 +21,13 @@ const ROWS: usize = 10_000;
 /// The row of a small file.
 fn row(number: usize, stat: &Stat) -> Row {
     let ino = stat.ino + number as u64;
-    Row {
-        dir: i64::try_from(1 + number / IN_A_DIRECTORY).expect("small"),
-        name: format!("file-{number}").into_bytes(),
-        id: None,
-        target: 0,
-        state: State::Done,
-        size: stat.size,
-        rdev: 0,
-        nlink: 1,
-        source: Some(SourceId { volume: Some(1), ino, ctime: stat.ctime }),
-        dst_ino: ino,
-        dst_ctime: stat.ctime,
-        allocated: stat.allocated,
-        alias: false,
-        digest: Some(Digest { algorithm: Algorithm::Blake3, bytes: *blake3::hash(&number.to_le_bytes()).as_bytes() }),
-        link: None,
-        wanted: Wanted::from_source(stat, Attributes::default(), &Keep { owner: Owners::Kept, atime: false }),
-        verified: None,
-    }
+    let inode = Stat { ino, nlink: 1, ..*stat };
+    let name = format!("file-{number}").into_bytes();
+    let key = Key { dir: i64::try_from(1 + number / IN_A_DIRECTORY).expect("small"), name: &name, target: 0 };
+    let id = Some(SourceId { volume: Some(1), ino, ctime: stat.ctime });
+    let wanted = Wanted::from_source(stat, Attributes::default(), &Keep { owner: Owners::Kept, atime: false });
+    let digest = Digest { algorithm: Algorithm::Blake3, bytes: *blake3::hash(&number.to_le_bytes()).as_bytes() };
+    Row::file(key, Inodes { source: &inode, id, target: &inode, wanted }, digest)
 }
 
 /// An empty journal with its threads.

@@ -78,7 +78,7 @@ pub fn entry(path: &RelPath, row: &Row, targets: &[String]) -> Value {
     match row.kind() {
         Kind::File => {
             put("size", json!(row.size));
-            put("allocated", json!(row.allocated));
+            put("allocated", json!(row.allocated()));
             let algorithm = row.digest.map(|digest| match digest.algorithm {
                 Algorithm::Blake3 => "blake3",
                 Algorithm::NonZeroChunks => "non-zero-chunks",

@@ -11,14 +11,14 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::{Disk, Unpreserved};
-use crate::engine::journal::{Proof, Row, SourceId, Standing, State};
+use crate::engine::journal::{Key, Proof, Row, SourceId, Standing};
 use crate::engine::mapping::explicit::{self, Explicit};
 use crate::engine::meta::{Rights, Wanted};
 use crate::engine::selection::Sink;
 use crate::engine::verify::Depth;
 use crate::sys::dir::{SourceDir, TargetDir};
 use crate::sys::root::Root;
-use crate::sys::stat::{Kind, Stat, Time, stat_fd};
+use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, file};
 use rustix::fd::{AsFd, OwnedFd};
@@ -99,39 +99,28 @@ impl Walk<'_> {
         let recorded = recorded.filter(same);
         // Elsewhere one number may stand for several inodes.
         let is_linked = stat.nlink > 1 && stat.kind != Kind::Directory && volume.proves_links();
-        let dst_ino = match &recorded {
-            Some(row) => row.dst_ino,
+        let key = Key { dir: seen.dir.unwrap_or(-1), name: name.as_bytes(), target };
+        let mut row = Row::expected(key, stat, SourceId::of(stat, &volume), wanted);
+        match &recorded {
+            Some(recorded) => {
+                // One whose inode was touched is read under each of its names.
+                let is_untouched = || {
+                    let there = dst.stat_at(name);
+                    there.is_ok_and(|there| {
+                        recorded.standing(&there, Disk { dev: there.dev, bare: false }) == Standing::AsRecorded
+                    })
+                };
+                row.alias = is_linked && recorded.alias && is_untouched() && self.verifier().is_vouched_for(recorded);
+                row = row.made_as(recorded);
+            }
             None => {
                 let ino = dst.stat_at(name).map_or(0, |there| there.ino);
                 let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
-                if is_linked { *linked.entry((stat.dev, stat.ino, seen.share)).or_insert(ino) } else { ino }
+                row.dst_ino =
+                    if is_linked { *linked.entry((stat.dev, stat.ino, seen.share)).or_insert(ino) } else { ino };
             }
-        };
-        // One whose inode was touched is read under each of its names.
-        let is_untouched = |row: &Row| {
-            let there = dst.stat_at(name);
-            there.is_ok_and(|there| row.standing(&there, Disk { dev: there.dev, bare: false }) == Standing::AsRecorded)
-        };
-        let is_vouched_for = |row: &Row| row.alias && is_untouched(row) && self.verifier().is_vouched_for(row);
-        Row {
-            dir: seen.dir.unwrap_or(-1),
-            name: name.as_bytes().to_vec(),
-            id: recorded.as_ref().and_then(|row| row.id),
-            target,
-            state: State::Done,
-            size: stat.size,
-            rdev: stat.rdev,
-            nlink: stat.nlink,
-            source: Some(SourceId::of(stat, &volume)),
-            dst_ino,
-            dst_ctime: Time::default(),
-            allocated: recorded.as_ref().map_or(stat.allocated, |row| row.allocated),
-            alias: is_linked && recorded.as_ref().is_some_and(is_vouched_for),
-            digest: None,
-            link: None,
-            wanted,
-            verified: None,
         }
+        row
     }
 
     /// Compares the metadata of a directory; gives its id in the journal.
@@ -187,7 +176,8 @@ impl Walk<'_> {
             near: Some(&sides.src),
             own,
         };
-        let row = Row { link, ..self.expected(&seen, &sides.dst) };
+        let mut row = self.expected(&seen, &sides.dst);
+        row.link = link;
         self.look(&sides.dst, &dir.path, name, row);
     }
 

@@ -194,9 +194,10 @@ impl<'a> Walk<'a> {
                 plain.override_with(explicit::of_path(&self.verifier().run.mapping, path, Kind::Directory));
                 // What an earlier run recorded of such a parent is all there is.
                 match self.recorded(self.id_of(above), name) {
-                    Some(row) => {
+                    Some(mut row) => {
                         plain.give_up(&row.wanted);
-                        Row { wanted: plain, ..row }
+                        row.wanted = plain;
+                        row
                     }
                     None => return,
                 }

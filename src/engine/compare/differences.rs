@@ -176,7 +176,7 @@ fn compare_rest(checked: &CheckedDir<'_>, path: &RelPath, name: &Name, row: &Row
             // Names of one inode would all say the same.
             if !row.alias && row.size == stat.size && row.is_dense(stat) {
                 let bytes = |n: u64| format!("{n} bytes on the medium");
-                differs(ProblemKind::Holes, bytes(row.allocated), bytes(stat.allocated));
+                differs(ProblemKind::Holes, bytes(row.allocated()), bytes(stat.allocated));
             }
         }
         Kind::CharDevice | Kind::BlockDevice => {

@@ -133,7 +133,8 @@ impl Directories {
     /// true when that is all there is to do.
     pub(super) fn settle_moved(&self, node: &DirNode, wanted: &Wanted, prior: &Row, dir: &TargetDir) -> bool {
         let (Ok(stat), Some(parent), Some(name)) = (stat_fd(dir), &node.parent, &node.name) else { return false };
-        let row = Row { wanted: wanted.clone(), dst_ino: stat.ino, dst_ctime: stat.ctime, ..prior.clone() };
+        let mut row = prior.clone();
+        (row.wanted, row.dst_ino, row.dst_ctime) = (wanted.clone(), stat.ino, stat.ctime);
         let Ok(above) = parent.open() else { return false };
         let place = CheckedDir::on(&above, node.disk);
         let differs = differences(&place, &node.path(), name, &row, &stat);

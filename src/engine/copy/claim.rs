@@ -46,8 +46,7 @@ impl Directories {
         };
         let reopen = || {
             if let Some(prior) = finished {
-                let row = Row { state: State::Open, verified: None, ..prior.clone() };
-                self.cx.submit.send(Written::row(row, node.file_system));
+                self.cx.submit.send(Written::row(prior.reopened(), node.file_system));
             }
         };
         let mut told = false;

@@ -19,7 +19,7 @@ use crate::engine::events::counters::add;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::{Permit, Written};
-use crate::engine::journal::{Row, SourceId, State};
+use crate::engine::journal::{Inodes, Key, Row, SourceId};
 use crate::engine::meta::mark::Was;
 use crate::engine::meta::{Wanted, mark};
 use crate::engine::volume::Volume;
@@ -151,25 +151,9 @@ impl RegularFiles {
         let tally = self.cx.tally(index);
         add(&tally.copied, 1);
         add(&tally.copied_bytes, filled.bytes);
-        let row = Row {
-            dir: node.id,
-            name: name.as_bytes().to_vec(),
-            id: None,
-            target: index,
-            state: State::Done,
-            size: source.size,
-            rdev: 0,
-            nlink: source.nlink,
-            source: id.filter(|_| whole && !own.stopgap),
-            dst_ino: target.ino,
-            dst_ctime: target.ctime,
-            allocated: target.allocated,
-            alias: false,
-            digest: Some(filled.digest),
-            link: None,
-            wanted,
-            verified: None,
-        };
+        let key = Key { dir: node.id, name: name.as_bytes(), target: index };
+        let id = id.filter(|_| whole && !own.stopgap);
+        let row = Row::file(key, Inodes { source: &source, id, target: &target, wanted }, filled.digest);
         let replace = done.created.temporary.map(|temporary| node.replacing(temporary, name, own.stands));
         let written = Written::row(row, node.file_system).replacing(replace);
         hand_in(&self.cx.submit, entry, Written { bytes: filled.pending, permit: done.permit, ..written })

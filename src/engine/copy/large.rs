@@ -20,7 +20,7 @@ use crate::engine::content::medium::read_chunk;
 use crate::engine::content::reread;
 use crate::engine::events::counters::add;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{CHUNKED, Chunk, Proof, Record, Row, SourceId, State};
+use crate::engine::journal::{CHUNKED, Chunk, Key, Proof, Row, SourceId, State};
 use crate::engine::meta::{Attributes, Wanted};
 use crate::engine::tree::temporary::temporary_name;
 use crate::sys::dir::TargetDir;
@@ -244,25 +244,9 @@ impl ChunkedFiles {
     /// earlier attempt counts.
     fn announce_unfinished(&self, job: FileJob<'_>, source: &Stat, id: SourceId, ino: u64) {
         let (node, name, stands) = (job.entry.node(), job.entry.name, job.created.stands);
-        let row = Row {
-            dir: node.id,
-            name: name.as_bytes().to_vec(),
-            id: None,
-            target: node.target,
-            state: State::Partial,
-            size: source.size,
-            rdev: 0,
-            nlink: source.nlink,
-            source: Some(id),
-            dst_ino: ino,
-            dst_ctime: stands.map(|stands| stands.ctime).unwrap_or_default(),
-            allocated: 0,
-            alias: false,
-            digest: None,
-            link: None,
-            wanted: Wanted::from_source(source, Attributes::default(), &self.cx.options.keep),
-            verified: None,
-        };
+        let key = Key { dir: node.id, name: name.as_bytes(), target: node.target };
+        let wanted = Wanted::from_source(source, Attributes::default(), &self.cx.options.keep);
+        let row = Row::unfinished(key, (source, id), wanted, ino, stands);
         self.cx.submit.send(Written::row(row, node.file_system));
     }
 }
@@ -327,15 +311,8 @@ impl ChunkWork<'_> {
         }
         drop(done);
         let node = self.node;
-        let chunk = Chunk { dir: node.id, name: self.name.as_bytes().to_vec(), index, value };
-        self.cx.submit.send(Written {
-            record: Record::Chunk(chunk),
-            file_system: node.file_system,
-            bytes: written,
-            replace: None,
-            permit: Some(permit),
-            memory: None,
-        });
+        let chunk = Chunk::new(node.id, self.name, index, value);
+        self.cx.submit.send(Written::chunk(chunk, node.file_system, written, permit));
         Ok(())
     }
 

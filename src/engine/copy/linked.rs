@@ -23,7 +23,7 @@ use crate::engine::events::problem::Problem;
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Reader, Row, Standing};
+use crate::engine::journal::{Key, Reader, Row, Standing};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Kind, Stat};
@@ -164,7 +164,7 @@ impl LinkedNames {
     }
 
     /// The copy of `row`, if `waiter` can be linked to it.
-    fn stands(&self, waiter: &Waiter, row: Row, reader: &Reader) -> Option<Copied> {
+    fn stands(&self, waiter: &Waiter, mut row: Row, reader: &Reader) -> Option<Copied> {
         if !self.proof.plan_stands(waiter, &row) || !self.proof.has_attributes_of(waiter, &row) {
             return None;
         }
@@ -178,7 +178,8 @@ impl LinkedNames {
         let checked = CheckedDir::on(&dir, disk);
         let limit = &self.cx.run.rate_limit;
         let same = is_the_same(&checked, &parent.join(&name), (&row, &target), limit);
-        same.then(|| Copied { at: CopiedAt::Path(parent), name, row: Arc::new(Row { dst_ino: target.ino, ..row }) })
+        row.dst_ino = target.ino;
+        same.then(|| Copied { at: CopiedAt::Path(parent), name, row: Arc::new(row) })
     }
 
     /// Gives the copied inode its next name, if it is one of the same source inode still;
@@ -260,15 +261,8 @@ impl LinkedNames {
                 return;
             }
         };
-        let row = Row {
-            dir: dir.node.id,
-            name: name.as_bytes().to_vec(),
-            target,
-            alias: true,
-            dst_ctime: stat.ctime,
-            verified: None,
-            ..(*copied.row).clone()
-        };
+        let key = Key { dir: dir.node.id, name: name.as_bytes(), target };
+        let row = copied.row.alias(key, stat.ctime);
         add(&tally.hardlinks, 1);
         add(&tally.copied, 1);
         let replace = temporary.map(|temporary| dir.node.replacing(temporary, name, waiter.own.stands));

@@ -9,12 +9,11 @@ use crate::engine::compare::recorded::has_wanted;
 use crate::engine::events::counters::add;
 use crate::engine::events::operation::Operation;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Row, State};
-use crate::engine::meta::{Wanted, mark};
+use crate::engine::journal::{Key, Row, State};
+use crate::engine::meta::mark;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::flags::Flags;
-use crate::sys::stat::{Stat, Time};
 use crate::sys::xattr::Holder;
 use std::sync::{Arc, PoisonError};
 
@@ -116,36 +115,18 @@ impl Directories {
             let same = metadata.prior.as_ref().is_some_and(|p| p.state == State::Done && p.source == metadata.source);
             add(if same { &tally.skipped } else { &tally.copied }, 1);
         }
-        let row = directory_row(node, State::Done, &stat);
-        let source = row.source.filter(|_| whole);
-        self.cx.submit.send(Written::row(Row { wanted, source, ..row }, node.file_system));
+        let source = metadata.source.filter(|_| whole);
+        let row = Row::directory(key_of(node), node.id, source, &stat, wanted);
+        self.cx.submit.send(Written::row(row, node.file_system));
         Ok(())
     }
 }
 
-pub(super) fn directory_row(node: &DirNode, state: State, stat: &Stat) -> Row {
-    let (wanted, source) = match &node.post_visit {
-        PostVisit::Apply(metadata) => (metadata.wanted.clone(), metadata.source),
-        PostVisit::Nothing => (Wanted::plain_directory(stat.mode, None), None),
-    };
-    Row {
-        dir: node.parent.as_ref().map_or(0, |p| p.id),
-        name: node.name.as_ref().map_or_else(Vec::new, |n| n.as_bytes().to_vec()),
-        id: Some(node.id),
+/// The name that a directory is recorded under.
+pub(super) fn key_of(node: &DirNode) -> Key<'_> {
+    Key {
+        dir: node.parent.as_ref().map_or(0, |parent| parent.id),
+        name: node.name.as_ref().map_or(&[], |name| name.as_bytes()),
         target: node.target,
-        state,
-        size: 0,
-        rdev: 0,
-        nlink: stat.nlink,
-        source,
-        dst_ino: stat.ino,
-        // An open directory's ctime is not known yet.
-        dst_ctime: if state == State::Done { stat.ctime } else { Time::default() },
-        allocated: stat.allocated,
-        alias: false,
-        digest: None,
-        link: None,
-        wanted,
-        verified: None,
     }
 }

@@ -8,7 +8,7 @@ use super::entry::TargetName;
 use super::guard::{Guard, is_as_created};
 use super::immutable::lift;
 use super::node::{DirNode, NewNode};
-use super::post_visit::directory_row;
+use super::post_visit::key_of;
 use super::trust::{is_skeleton, may_apply};
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::detail::Detail;
@@ -16,7 +16,7 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Row, SourceId, State};
+use crate::engine::journal::{Row, SourceId};
 use crate::engine::mapping::explicit::Covering;
 use crate::engine::meta::Wanted;
 use crate::engine::meta::mark::{Mark, Was};
@@ -206,7 +206,6 @@ impl Directories {
         let NodeParts { id, fresh, post_visit, mark, news } = parts;
         let stat = opened.stat()?;
         let (file_system, disk) = self.cx.file_system(&opened)?;
-        let state = if matches!(post_visit, PostVisit::Nothing) { State::Ancestor } else { State::Open };
         let covering = match self.cx.run.mapping.fixups.as_slice() {
             [] => Covering::default(),
             _ => Covering::of(&self.cx.run.mapping, &above.path().join(name)),
@@ -225,7 +224,13 @@ impl Directories {
         };
         let node = DirNode::new(new, opened, &self.budget)?;
         if news == News::Announce {
-            self.cx.submit.send(Written::row(directory_row(&node, state, &stat), file_system));
+            let row = match &node.post_visit {
+                PostVisit::Apply(metadata) => {
+                    Row::open_directory(key_of(&node), id, metadata.source, &stat, metadata.wanted.clone())
+                }
+                PostVisit::Nothing => Row::ancestor(key_of(&node), id, &stat),
+            };
+            self.cx.submit.send(Written::row(row, file_system));
         }
         Ok(node)
     }

@@ -110,11 +110,7 @@ impl SourceProof {
         if recorded && doubt != Some(Doubt::Numbers) {
             return Some(row);
         }
-        // Names that went from the source are on the target still, where each moves the ctime.
-        let nlink = row.nlink.max(stat.nlink);
-        // The name that its content was verified under may be of another inode by now.
-        let verified = row.verified.filter(|_| !row.alias);
-        let row = Row { source: Some(SourceId::of(stat, &volume)), nlink, alias: false, verified, ..row };
+        let row = row.made_from(SourceId::of(stat, &volume), stat.nlink);
         self.cx.submit.send(Written::row(row.clone(), entry.node().file_system));
         Some(row)
     }

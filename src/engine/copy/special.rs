@@ -16,7 +16,7 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Row, SourceId, State};
+use crate::engine::journal::{Inodes, Key, Row, SourceId};
 use crate::engine::meta::{Attributes, Wanted};
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
@@ -80,24 +80,12 @@ impl SpecialFiles {
             };
         let target = entry.target();
         add(&self.cx.tally(target).copied, 1);
-        let row = Row {
-            dir: node.id,
-            name: name.as_bytes().to_vec(),
-            id: None,
-            target,
-            state: State::Done,
-            size: stat.size,
-            rdev: stat.rdev,
-            nlink: stat.nlink,
-            source: id.filter(|_| whole && !own.stopgap),
-            dst_ino: made.ino,
-            dst_ctime: made.ctime,
-            allocated: made.allocated,
-            alias: false,
-            digest: None,
-            link,
-            wanted,
-            verified: None,
+        let key = Key { dir: node.id, name: name.as_bytes(), target };
+        let id = id.filter(|_| whole && !own.stopgap);
+        let inodes = Inodes { source: &stat, id, target: &made, wanted };
+        let row = match link {
+            Some(text) => Row::symlink(key, inodes, text),
+            None => Row::special(key, inodes),
         };
         let replace = temporary.map(|temporary| node.replacing(temporary, name, own.stands));
         hand_in(&self.cx.submit, entry, Written::row(row, node.file_system).replacing(replace))

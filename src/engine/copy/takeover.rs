@@ -159,7 +159,7 @@ impl Takeover {
         }
         if found.is_empty() {
             // The same in every respect, under another inode or ctime: recorded as it is by now.
-            let settled = Row { dst_ino: there.ino, dst_ctime: there.ctime, state: State::Done, ..row };
+            let settled = row.settled(there);
             self.cx.submit.send(Written::row(settled.clone(), node.file_system));
             return Recorded::As(Box::new(settled));
         }

@@ -2,6 +2,7 @@
 
 use super::connect::{self, Files, Held, Place};
 use super::error::JournalError;
+use super::item::PARTIAL;
 use super::location::{Location, set_aside};
 use super::past::{Past, past};
 use super::reader::Reader;
@@ -197,10 +198,8 @@ impl Journal {
         let connection = self.writable()?;
         let begin = || {
             connection.pragma_update(None, "synchronous", "full")?;
-            connection.execute(
-                "UPDATE item SET state = 4, verified = NULL WHERE dir = ?1 AND name = ?2",
-                (dir, name.as_bytes()),
-            )
+            let sql = format!("UPDATE item SET state = {PARTIAL}, verified = NULL WHERE dir = ?1 AND name = ?2");
+            connection.execute(&sql, (dir, name.as_bytes()))
         };
         begin().map(drop).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
     }

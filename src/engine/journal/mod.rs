@@ -1,7 +1,7 @@
 //! The journal: which entries are whole on the medium, and what they shall be.
 //!
 //! An SQLite database in WAL mode. Rows enter through one writer thread and only
-//! inside a [`Durable`](crate::engine::journal::epoch::Durable), which nothing but a successful
+//! inside a [`Durable`](epoch::Durable), which nothing but a successful
 //! syncfs makes. `synchronous=NORMAL` is enough: a commit that a power cut takes
 //! back means copying again, and a row can never be ahead of its data.
 //!
@@ -10,30 +10,43 @@
 //! database under the exclusive one: so neither waits for the other.
 
 mod connect;
+mod constructors;
 mod database;
 mod declared;
 pub mod epoch;
 mod error;
 mod forget;
+mod item;
 mod leftovers;
 mod location;
 mod lock;
 mod log;
+mod member;
 mod message;
 mod past;
 mod reader;
+mod record;
 mod row;
 mod schema;
+mod seen;
 mod serve;
+mod source;
+mod state;
 mod state_dir;
 mod writer;
 
+pub use constructors::{Inodes, Key};
 pub use database::Journal;
 pub use declared::Declared;
 pub use error::JournalError;
 pub use location::{Location, STATE_DIR};
-pub use message::{Fixed, RunKind, Seen};
+pub use member::Member;
+pub use message::RunKind;
 pub use past::PastRun;
 pub use reader::Reader;
-pub use row::{CHUNKED, Chunk, Doubt, Member, Proof, Record, Row, SourceId, Standing, State};
+pub use record::{Chunk, Record};
+pub use row::{CHUNKED, Row, Standing};
+pub use seen::{Fixed, Seen};
+pub use source::{Doubt, Proof, SourceId};
+pub use state::State;
 pub use writer::{Writer, WriterHandle};

@@ -2,15 +2,12 @@
 
 use super::connect::Held;
 use super::error::JournalError;
-use super::row::{Member, Row, SourceId, State};
-use super::schema::COLUMNS;
+use super::item::{DONE, OPEN, PARTIAL, decode, is_finished, is_immutable, is_linked, select};
+use super::member::Member;
+use super::row::Row;
 use crate::base::path::{Name, RelPath};
-use crate::engine::content::digest::{Algorithm, ChunkValue, Digest};
-use crate::engine::events::unpreserved::{Unpreserved, UnpreservedSet};
-use crate::engine::meta::{Rights, Wanted, Xattrs};
-use crate::sys::flags::Flags;
-use crate::sys::stat::{Kind, Time};
-use rusqlite::types::Type;
+use crate::engine::content::digest::ChunkValue;
+use crate::engine::events::unpreserved::Unpreserved;
 use rusqlite::{Connection, OptionalExtension};
 use std::path::PathBuf;
 
@@ -69,8 +66,7 @@ impl Reader {
     /// The row of `name` in the directory `dir`.
     pub fn find(&self, dir: i64, name: &Name) -> Result<Option<Row>, JournalError> {
         let ask = || {
-            let mut statement =
-                self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE dir = ?1 AND name = ?2"))?;
+            let mut statement = self.connection.prepare_cached(&select("WHERE dir = ?1 AND name = ?2"))?;
             statement.query_row((dir, name.as_bytes()), decode).optional()
         };
         self.wrap(ask())
@@ -90,10 +86,10 @@ impl Reader {
     /// Up to `limit` directories that no run has finished, and how many there are.
     pub fn open_directories(&self, limit: u32) -> Result<(Vec<Row>, u64), JournalError> {
         let ask = || {
-            let sql = format!("SELECT {COLUMNS} FROM item WHERE state = 0 ORDER BY dir, name LIMIT ?1");
+            let sql = select(&format!("WHERE state = {OPEN} ORDER BY dir, name LIMIT ?1"));
             let rows = self.connection.prepare(&sql)?.query_map([limit], decode)?.collect::<Result<_, _>>()?;
-            let count = "SELECT count(*) FROM item WHERE state = 0";
-            let count: i64 = self.connection.query_row(count, [], |row| row.get(0))?;
+            let count = format!("SELECT count(*) FROM item WHERE state = {OPEN}");
+            let count: i64 = self.connection.query_row(&count, [], |row| row.get(0))?;
             Ok((rows, count.cast_unsigned()))
         };
         self.wrap(ask())
@@ -102,8 +98,7 @@ impl Reader {
     /// The large files that no run has finished.
     pub fn partial(&self) -> Result<Vec<Row>, JournalError> {
         let ask = || {
-            let mut statement =
-                self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE state = 4"))?;
+            let mut statement = self.connection.prepare_cached(&select(&format!("WHERE state = {PARTIAL}")))?;
             statement.query_map([], decode)?.collect()
         };
         self.wrap(ask())
@@ -131,10 +126,11 @@ impl Reader {
     pub fn vouched_for(&self, row: &Row) -> Result<bool, JournalError> {
         let Some(source) = row.source else { return Ok(false) };
         let ask = || {
-            let mut statement = self.connection.prepare_cached(
-                "SELECT EXISTS(SELECT 1 FROM item WHERE src_ino = ?1 AND alias = 0 AND nlink > 1 AND kind <> 'd' \
-                 AND state = 1 AND dst_ino = ?2)",
-            )?;
+            let mut statement = self.connection.prepare_cached(&format!(
+                "SELECT EXISTS(SELECT 1 FROM item WHERE src_ino = ?1 AND alias = 0 AND {} AND state = {DONE} \
+                 AND dst_ino = ?2)",
+                is_linked()
+            ))?;
             statement.query_row((source.ino.cast_signed(), row.dst_ino.cast_signed()), |row| row.get(0))
         };
         self.wrap(ask())
@@ -169,11 +165,10 @@ impl Reader {
     /// copy that stands in for a link is not among them.
     pub fn find_linked(&self, ino: u64, wanted: impl Fn(&Row) -> bool) -> Result<Vec<Row>, JournalError> {
         let ask = || {
-            let mut statement = self.connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM item WHERE src_ino = ?1 AND alias = 0 AND nlink > 1 AND kind <> 'd' AND state = 1 \
-                 AND lost & {} = 0",
-                Unpreserved::Apart.bit()
-            ))?;
+            let (linked, apart) = (is_linked(), Unpreserved::Apart.bit());
+            let mut statement = self.connection.prepare_cached(&select(&format!(
+                "WHERE src_ino = ?1 AND alias = 0 AND {linked} AND state = {DONE} AND lost & {apart} = 0"
+            )))?;
             let rows = statement.query_map([ino.cast_signed()], decode)?;
             rows.filter(|row| row.as_ref().map_or(true, &wanted)).collect()
         };
@@ -187,16 +182,15 @@ impl Reader {
         mut each: impl FnMut(Vec<Member>) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
         let apart = Unpreserved::Links.bit() | Unpreserved::Apart.bit();
-        let linked = format!(
-            "FROM item WHERE nlink > 1 AND kind <> 'd' AND state IN (1, 3) AND src_volume IS NOT NULL AND lost & {apart} = 0"
-        );
-        let numbers = format!("SELECT src_ino {linked} GROUP BY src_ino HAVING count(DISTINCT dst_ino) > 1");
+        let linked =
+            format!("WHERE {} AND {} AND src_volume IS NOT NULL AND lost & {apart} = 0", is_linked(), is_finished());
+        let numbers = format!("SELECT src_ino FROM item {linked} GROUP BY src_ino HAVING count(DISTINCT dst_ino) > 1");
         let mut statement = self.wrap(self.connection.prepare_cached(&numbers))?;
         let mut numbers = self.wrap(statement.query([]))?;
         while let Some(number) = self.wrap(numbers.next())? {
             let ask = || {
                 let ino: i64 = number.get(0)?;
-                let sql = format!("SELECT {COLUMNS} {linked} AND src_ino = ?1");
+                let sql = select(&format!("{linked} AND src_ino = ?1"));
                 let mut statement = self.connection.prepare_cached(&sql)?;
                 statement.query_map([ino], decode)?.map(|row| row.map(Member::of)).collect()
             };
@@ -217,7 +211,7 @@ impl Reader {
     /// The row of the directory with this id.
     pub fn directory(&self, id: i64) -> Result<Option<Row>, JournalError> {
         let ask = || {
-            let mut statement = self.connection.prepare_cached(&format!("SELECT {COLUMNS} FROM item WHERE id = ?1"))?;
+            let mut statement = self.connection.prepare_cached(&select("WHERE id = ?1"))?;
             statement.query_row([id], decode).optional()
         };
         self.wrap(ask())
@@ -256,10 +250,10 @@ impl Reader {
     pub fn page(&self, after: (i64, &[u8]), unverified_only: bool, limit: u32) -> Result<Vec<Row>, JournalError> {
         let filter = if unverified_only { "AND verified IS NULL" } else { "" };
         let ask = || {
-            let mut statement = self.connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM item WHERE (dir, name) > (?1, ?2) AND state IN (1, 3) {filter} \
-                 ORDER BY dir, name LIMIT ?3"
-            ))?;
+            let finished = is_finished();
+            let mut statement = self.connection.prepare_cached(&select(&format!(
+                "WHERE (dir, name) > (?1, ?2) AND {finished} {filter} ORDER BY dir, name LIMIT ?3"
+            )))?;
             statement.query_map((after.0, after.1, limit), decode)?.collect()
         };
         self.wrap(ask())
@@ -269,10 +263,10 @@ impl Reader {
     /// immutable or append-only.
     pub fn immutable_page(&self, after: (i64, &[u8]), limit: u32) -> Result<Vec<Row>, JournalError> {
         let ask = || {
-            let mut statement = self.connection.prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM item WHERE (dir, name) > (?1, ?2) AND state = 1 AND flags & 48 <> 0 \
-                 ORDER BY dir, name LIMIT ?3"
-            ))?;
+            let immutable = is_immutable();
+            let mut statement = self.connection.prepare_cached(&select(&format!(
+                "WHERE (dir, name) > (?1, ?2) AND state = {DONE} AND {immutable} ORDER BY dir, name LIMIT ?3"
+            )))?;
             statement.query_map((after.0, after.1, limit), decode)?.collect()
         };
         self.wrap(ask())
@@ -285,7 +279,8 @@ impl Reader {
             self.connection.query_row(
                 &format!(
                     "SELECT count(*), coalesce(sum(CASE WHEN kind = 'f' AND alias = 0 THEN size ELSE 0 END), 0) \
-                     FROM item WHERE state IN (1, 3) {filter}"
+                     FROM item WHERE {} {filter}",
+                    is_finished()
                 ),
                 [],
                 |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned())),
@@ -319,65 +314,4 @@ impl Reader {
             || self.connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional();
         self.wrap(ask())
     }
-}
-
-fn damaged(column: usize, what: &'static str) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, what.into())
-}
-
-fn time(row: &rusqlite::Row<'_>, column: usize) -> Result<Option<Time>, rusqlite::Error> {
-    let (sec, nsec): (Option<i64>, Option<u32>) = (row.get(column)?, row.get(column + 1)?);
-    Ok(sec.zip(nsec).map(|(sec, nsec)| Time { sec, nsec }))
-}
-
-fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
-    let unsigned = |column| row.get::<_, i64>(column).map(i64::cast_unsigned);
-    let kind = Kind::from_letter(&row.get::<_, String>(5)?).ok_or_else(|| damaged(5, "unknown kind"))?;
-    let owner = row.get::<_, Option<u32>>(8)?.zip(row.get::<_, Option<u32>>(9)?);
-    let volume = row.get(14)?;
-    let source = match (row.get::<_, Option<i64>>(15)?, time(row, 16)?) {
-        (Some(ino), Some(ctime)) => Some(SourceId { volume, ino: ino.cast_unsigned(), ctime }),
-        _ => None,
-    };
-    let digest = match (row.get::<_, Option<i64>>(22)?, row.get::<_, Option<[u8; 32]>>(23)?) {
-        (Some(0), Some(bytes)) => Some(Digest { algorithm: Algorithm::Blake3, bytes }),
-        (Some(1), Some(bytes)) => Some(Digest { algorithm: Algorithm::NonZeroChunks, bytes }),
-        (None, None) => None,
-        _ => return Err(damaged(22, "unknown digest algorithm")),
-    };
-    let xattrs = match row.get::<_, Option<Vec<u8>>>(25)? {
-        None => None,
-        Some(bytes) => Some(Xattrs::from_bytes(&bytes).ok_or_else(|| damaged(25, "damaged attributes"))?),
-    };
-    Ok(Row {
-        dir: row.get(0)?,
-        name: row.get(1)?,
-        id: row.get(2)?,
-        target: row.get(3)?,
-        state: State::from_number(row.get(4)?).ok_or_else(|| damaged(4, "unknown state"))?,
-        size: unsigned(6)?,
-        rdev: unsigned(12)?,
-        nlink: row.get(13)?,
-        source,
-        dst_ino: unsigned(18)?,
-        dst_ctime: time(row, 19)?.ok_or_else(|| damaged(19, "no ctime"))?,
-        alias: row.get(21)?,
-        digest,
-        link: row.get(24)?,
-        wanted: Wanted {
-            kind,
-            mode: row.get(7)?,
-            owner,
-            atime: None,
-            mtime: time(row, 10)?,
-            xattrs,
-            flags: Flags::from_bits_retain(row.get(26)?),
-            given_up: Flags::from_bits_retain(row.get(31)?),
-            project: row.get(27)?,
-            lost: UnpreservedSet::from_bits(row.get(28)?),
-            rights: Rights::default(),
-        },
-        verified: row.get(29)?,
-        allocated: unsigned(30)?,
-    })
 }

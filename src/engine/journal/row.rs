@@ -1,11 +1,12 @@
 //! One line of the journal: an entry of the target, as it shall be.
 
-use crate::engine::content::digest::{Algorithm, ChunkValue, Digest};
+use super::source::{Doubt, Proof, SourceId};
+use super::state::State;
+use crate::engine::content::digest::{Algorithm, Digest};
 use crate::engine::events::unpreserved::{Disk, Unpreserved};
-use crate::engine::meta::{Attributes, Wanted, Xattrs};
+use crate::engine::meta::{Wanted, Xattrs};
 use crate::engine::volume::Volume;
 use crate::sys::stat::{Kind, Stat, Time};
-use std::sync::Arc;
 
 /// Files of at least this many bytes are copied in chunks, with a row for each.
 pub const CHUNKED: u64 = 64 << 20;
@@ -13,99 +14,7 @@ pub const CHUNKED: u64 = 64 << 20;
 /// Blocks of attributes and of the extent tree come and go without any hole being filled.
 const SLACK: u64 = 64 << 10;
 
-/// Where an entry stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// A directory that is being filled.
-    Open,
-    /// Whole on the medium.
-    Done,
-    /// A directory on the way to an entry that the plan does not own.
-    Ancestor,
-    /// Verification found it damaged, with the inode number and ctime of the row: it is
-    /// copied again, unless somebody has changed it since.
-    Bad,
-    /// A large file of which some chunks are on the medium; they have rows of their own. The
-    /// ctime is that of what it will replace.
-    Partial,
-    /// What another inode is about to replace by a rename: the row is that of the new one, but
-    /// for the ctime, which is that of the older one.
-    Replacing,
-}
-
-impl State {
-    pub(super) const fn number(self) -> i64 {
-        match self {
-            Self::Open => 0,
-            Self::Done => 1,
-            Self::Ancestor => 2,
-            Self::Bad => 3,
-            Self::Partial => 4,
-            Self::Replacing => 5,
-        }
-    }
-
-    pub(super) const fn from_number(number: i64) -> Option<Self> {
-        Some(match number {
-            0 => Self::Open,
-            1 => Self::Done,
-            2 => Self::Ancestor,
-            3 => Self::Bad,
-            4 => Self::Partial,
-            5 => Self::Replacing,
-            _ => return None,
-        })
-    }
-}
-
-/// The source inode that an entry was made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SourceId {
-    /// Its file system, by its number in the table `volume`; `None` in rows of a release
-    /// that did not record it.
-    pub volume: Option<i64>,
-    /// Inode number.
-    pub ino: u64,
-    /// Time of the last change of the inode.
-    pub ctime: Time,
-}
-
-impl SourceId {
-    /// The identity in the stat of an inode of `volume`.
-    #[must_use]
-    pub fn of(stat: &Stat, volume: &Volume) -> Self {
-        Self { volume: Some(volume.id), ino: stat.ino, ctime: stat.ctime }
-    }
-
-    /// The same, or none where the inode's attributes could not all be read: no later
-    /// run may take what was made of them for the whole.
-    #[must_use]
-    pub fn of_whole(stat: &Stat, volume: &Volume, attributes: &Attributes) -> Option<Self> {
-        (!attributes.unread).then(|| Self::of(stat, volume))
-    }
-}
-
-/// What a stat of the source tells of the entry that a row was made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proof {
-    /// It has not changed.
-    Holds,
-    /// Type, size and mtime are those of the row; whether the rest is, only reading it tells.
-    Unproven(Doubt),
-    /// It has changed, or it could not be read whole.
-    Changed,
-}
-
-/// Why a stat that looks the same proves nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
-    /// Nothing is known of the ctime of its file system.
-    Clock,
-    /// Another inode number, ctime or file system than the row's.
-    Numbers,
-}
-
-/// An entry of the target.
+/// An entry of the target. `constructors.rs` has the ways to make one.
 #[derive(Clone, Debug)]
 pub struct Row {
     /// The directory's id; 0 is the root.
@@ -131,7 +40,7 @@ pub struct Row {
     /// ctime on the target when it was finished or last verified.
     pub dst_ctime: Time,
     /// Allocated bytes on the target when it was finished.
-    pub allocated: u64,
+    pub(super) allocated: u64,
     /// Made by linking to an entry that has its own row.
     pub alias: bool,
     /// Of a regular file's content.
@@ -149,6 +58,12 @@ impl Row {
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.wanted.kind
+    }
+
+    /// Allocated bytes on the target when it was finished.
+    #[must_use]
+    pub fn allocated(&self) -> u64 {
+        self.allocated
     }
 
     /// Bytes of memory that it takes beyond its own size.
@@ -276,53 +191,4 @@ pub enum Standing {
     Touched,
     /// Another type, size or modification time.
     Changed,
-}
-
-/// A name of a linked source inode.
-#[derive(Clone, Debug)]
-pub struct Member {
-    /// The directory's id.
-    pub dir: i64,
-    /// The name in it.
-    pub name: Vec<u8>,
-    /// Index of the plan's target.
-    pub target: u32,
-    /// Inode number on the target.
-    pub dst_ino: u64,
-    /// Number of names that the source inode had.
-    pub nlink: u32,
-    /// What all names of its group have in common, and no other name: the source inode in one
-    /// state, and the owner and mode that the plan gives it.
-    pub group: Arc<[u8]>,
-}
-
-impl Member {
-    pub(super) fn of(row: Row) -> Self {
-        let mtime = row.wanted.mtime.map(|time| (time.sec, time.nsec));
-        let key = (row.source, row.size, row.rdev, mtime, row.wanted.mode, row.wanted.owner, row.digest, row.link);
-        let group = Arc::from(format!("{:?} {key:?}", row.wanted.kind).into_bytes());
-        Self { dir: row.dir, name: row.name, target: row.target, dst_ino: row.dst_ino, nlink: row.nlink, group }
-    }
-}
-
-/// One chunk of a large file that the target has.
-#[derive(Clone, Debug)]
-pub struct Chunk {
-    /// The directory's id.
-    pub dir: i64,
-    /// The file's name in it.
-    pub name: Vec<u8>,
-    /// Its place in the file, in chunks.
-    pub index: u64,
-    /// Its value.
-    pub value: ChunkValue,
-}
-
-/// What an epoch makes durable.
-#[derive(Clone, Debug)]
-pub enum Record {
-    /// An entry.
-    Row(Box<Row>),
-    /// A chunk of an entry that is not whole yet, or is mended.
-    Chunk(Chunk),
 }

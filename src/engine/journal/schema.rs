@@ -1,6 +1,12 @@
-//! The database's tables and version; `docs/journal.md` explains them.
+//! The database's tables, its version, and the way there from older ones; `docs/journal.md`
+//! explains them.
+//!
+//! The steps are our own: no release of `rusqlite_migration` takes the rusqlite that we have
+//! (2.6.0 wants 0.40; 1.0.1 takes any by its word, and does not compile with it), and
+//! two SQLite libraries cannot be linked into one program.
 
-use rusqlite::Connection;
+use super::item::{DEFINITIONS, PARTIAL, is_immutable, is_linked};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// "pcpj": tells the journal from any other SQLite file.
 pub(super) const APPLICATION_ID: i32 = 0x7063_706a;
@@ -9,7 +15,11 @@ pub(super) const VERSION: i32 = 4;
 /// The oldest version that [`migrate`] brings to [`VERSION`].
 pub(super) const OLDEST: i32 = 2;
 
-pub(super) const CREATE: &str = "
+/// The tables of [`VERSION`].
+fn tables() -> String {
+    let (linked, immutable) = (is_linked(), is_immutable());
+    format!(
+        "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE run(
   id INTEGER PRIMARY KEY,
@@ -25,26 +35,15 @@ CREATE TABLE target(id INTEGER PRIMARY KEY, name TEXT NOT NULL);
 CREATE TABLE entry(
   dst BLOB PRIMARY KEY, src BLOB NOT NULL, target TEXT NOT NULL, declared INTEGER NOT NULL,
   need TEXT NOT NULL, present INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE item(
-  dir INTEGER NOT NULL, name BLOB NOT NULL,
-  id INTEGER, target INTEGER NOT NULL, state INTEGER NOT NULL, kind TEXT NOT NULL,
-  size INTEGER NOT NULL, mode INTEGER NOT NULL, uid INTEGER, gid INTEGER,
-  mtime INTEGER, mtime_ns INTEGER, rdev INTEGER NOT NULL, nlink INTEGER NOT NULL,
-  src_volume INTEGER, src_ino INTEGER, src_ctime INTEGER, src_ctime_ns INTEGER,
-  dst_ino INTEGER NOT NULL, dst_ctime INTEGER NOT NULL, dst_ctime_ns INTEGER NOT NULL,
-  allocated INTEGER NOT NULL,
-  alias INTEGER NOT NULL, algorithm INTEGER, digest BLOB, link BLOB, xattrs BLOB,
-  flags INTEGER NOT NULL, given_up INTEGER NOT NULL, project INTEGER NOT NULL, lost INTEGER NOT NULL,
-  verified INTEGER,
-  PRIMARY KEY(dir, name)) WITHOUT ROWID;
+CREATE TABLE item({DEFINITIONS}PRIMARY KEY(dir, name)) WITHOUT ROWID;
 CREATE TABLE chunk(
   dir INTEGER NOT NULL, name BLOB NOT NULL, idx INTEGER NOT NULL, value BLOB NOT NULL,
   PRIMARY KEY(dir, name, idx)) WITHOUT ROWID;
 CREATE UNIQUE INDEX item_id ON item(id) WHERE id IS NOT NULL;
 CREATE INDEX item_directory ON item(dst_ino) WHERE id IS NOT NULL;
-CREATE INDEX item_link ON item(src_ino, alias) WHERE nlink > 1 AND kind <> 'd';
-CREATE INDEX item_sticky ON item(dir, name) WHERE flags & 48 <> 0;
-CREATE INDEX item_partial ON item(dir, name) WHERE state = 4;
+CREATE INDEX item_link ON item(src_ino, alias) WHERE {linked};
+CREATE INDEX item_sticky ON item(dir, name) WHERE {immutable};
+CREATE INDEX item_partial ON item(dir, name) WHERE state = {PARTIAL};
 CREATE VIEW manifest AS
   WITH RECURSIVE path(id, text) AS (
     SELECT 0, ''
@@ -55,17 +54,20 @@ CREATE VIEW manifest AS
          printf('%04o', item.mode) AS mode, item.uid, item.gid, item.mtime, item.mtime_ns,
          item.state, item.verified, lower(hex(item.digest)) AS blake3
     FROM item JOIN path ON item.dir = path.id;
-";
+"
+    )
+}
 
 /// Makes the tables of a new journal, in one transaction with its numbers.
 pub(super) fn create(connection: &Connection) -> Result<(), rusqlite::Error> {
+    let tables = tables();
     connection.execute_batch(&format!(
-        "BEGIN; PRAGMA application_id = {}; PRAGMA user_version = {}; {} COMMIT;",
-        APPLICATION_ID, VERSION, CREATE
+        "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {VERSION}; {tables} COMMIT;"
     ))
 }
 
-/// Each step brings a journal one version further.
+/// Each step brings a journal one version further. What a release has shipped is never edited:
+/// journals have gone through it.
 const STEPS: [&str; 2] = [
     "
 ALTER TABLE run ADD COLUMN kind TEXT NOT NULL DEFAULT 'copy';
@@ -102,10 +104,11 @@ ALTER TABLE problem ADD COLUMN errno TEXT;
 /// Brings a journal of an older release, from [`OLDEST`] on, to [`VERSION`], in one transaction.
 pub(super) fn migrate(connection: &Connection, from: i32) -> Result<(), rusqlite::Error> {
     let done = usize::try_from(from - OLDEST).unwrap_or(STEPS.len()).min(STEPS.len());
-    let steps = STEPS[done..].concat();
-    connection.execute_batch(&format!("BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;"))
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    STEPS[done..].iter().try_for_each(|step| transaction.execute_batch(step))?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
 }
 
-pub(super) const COLUMNS: &str = "dir, name, id, target, state, kind, size, mode, uid, gid, mtime, mtime_ns, rdev, nlink, \
-     src_volume, src_ino, src_ctime, src_ctime_ns, dst_ino, dst_ctime, dst_ctime_ns, alias, algorithm, digest, link, \
-     xattrs, flags, project, lost, verified, allocated, given_up";
+#[cfg(test)]
+mod tests;

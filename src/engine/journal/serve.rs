@@ -2,17 +2,19 @@
 
 use super::epoch::seal::Durable;
 use super::forget::forget;
+use super::item::{BAD, DONE, insert, insertion, is_finished};
 use super::log::Log;
-use super::message::{Fixed, Message, RunKind, Seen};
-use super::row::{Chunk, Record, Row, State};
-use super::schema::COLUMNS;
-use crate::engine::content::digest::Algorithm;
+use super::message::{Message, RunKind};
+use super::record::{Chunk, Record};
+use super::row::Row;
+use super::seen::{Fixed, Seen};
+use super::state::State;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::sys::errno_name;
 use crate::sys::stat::Kind;
 use crossbeam_channel::Receiver;
-use rusqlite::{CachedStatement, Connection, Transaction, params};
+use rusqlite::{Connection, params};
 
 /// Does what it is told until all handles are gone.
 pub(super) fn serve(
@@ -26,10 +28,10 @@ pub(super) fn serve(
         match message {
             Message::Commit(durable) => commit(connection, durable)?,
             Message::Verified { at, seen } => {
-                update(connection, &format!("verified = {at}, state = 1"), "state IN (1, 3)", &seen)?;
+                update(connection, &format!("verified = {at}, state = {DONE}"), &seen)?;
             }
             // What no run has finished was never called done; an unfinished large file keeps its chunks.
-            Message::Bad(seen) => update(connection, "verified = NULL, state = 3", "state IN (1, 3)", &seen)?,
+            Message::Bad(seen) => update(connection, &format!("verified = NULL, state = {BAD}"), &seen)?,
             Message::Fixed(all) => fixed(connection, &all)?,
             Message::Replacing(rows) => replacing(connection, rows)?,
             Message::NotReplaced { dir, name } => not_replaced(connection, dir, &name)?,
@@ -106,12 +108,14 @@ fn keep(connection: &mut Connection, problems: &[(String, Problem)], run: Option
     transaction.commit()
 }
 
-/// Updates the rows of `seen` that are in one of `states`, their inode number and ctime among the rest.
-fn update(connection: &mut Connection, set: &str, states: &str, seen: &[Seen]) -> Result<(), rusqlite::Error> {
+/// Updates the finished rows of `seen`, their inode number and ctime among the rest.
+fn update(connection: &mut Connection, set: &str, seen: &[Seen]) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
         let mut statement = transaction.prepare_cached(&format!(
-            "UPDATE item SET {set}, dst_ino = ?1, dst_ctime = ?2, dst_ctime_ns = ?3 WHERE dir = ?4 AND name = ?5 AND {states}"
+            "UPDATE item SET {set}, dst_ino = ?1, dst_ctime = ?2, dst_ctime_ns = ?3 \
+             WHERE dir = ?4 AND name = ?5 AND {}",
+            is_finished()
         ))?;
         for Seen { dir, name, ino, ctime } in seen {
             statement.execute((ino.cast_signed(), ctime.sec, ctime.nsec, dir, name))?;
@@ -135,8 +139,8 @@ fn replacing(connection: &mut Connection, rows: Vec<Row>) -> Result<(), rusqlite
             keep.execute((row.dir, &row.name))?;
         }
         let mut statement = insertion(&transaction)?;
-        for row in rows {
-            insert(&mut statement, &Row { state: State::Replacing, ..row })?;
+        for row in &rows {
+            insert(&mut statement, row, State::Replacing)?;
         }
     }
     transaction.commit()?;
@@ -170,11 +174,6 @@ fn fixed(connection: &mut Connection, all: &[Fixed]) -> Result<(), rusqlite::Err
     transaction.commit()
 }
 
-fn insertion<'t>(transaction: &'t Transaction<'_>) -> Result<CachedStatement<'t>, rusqlite::Error> {
-    let marks = (1..=32).map(|n| format!("?{n}")).collect::<Vec<_>>().join(", ");
-    transaction.prepare_cached(&format!("INSERT OR REPLACE INTO item({COLUMNS}) VALUES({marks})"))
-}
-
 fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
@@ -185,7 +184,7 @@ fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite:
         for record in durable.records() {
             match record {
                 Record::Row(row) => {
-                    insert(&mut statement, row)?;
+                    insert(&mut statement, row, row.state)?;
                     // What lay there under this name before had other chunks.
                     if row.kind() == Kind::File && !row.has_chunks() {
                         drop_chunks.execute((row.dir, &row.name))?;
@@ -198,48 +197,4 @@ fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite:
         }
     }
     transaction.commit()
-}
-
-fn insert(statement: &mut CachedStatement<'_>, row: &Row) -> Result<(), rusqlite::Error> {
-    let owner = row.wanted.owner;
-    let mtime = row.wanted.mtime;
-    let source = row.source;
-    statement.execute(params![
-        row.dir,
-        row.name,
-        row.id,
-        row.target,
-        row.state.number(),
-        row.kind().letter(),
-        row.size.cast_signed(),
-        row.wanted.mode,
-        owner.map(|o| o.0),
-        owner.map(|o| o.1),
-        mtime.map(|t| t.sec),
-        mtime.map(|t| t.nsec),
-        row.rdev.cast_signed(),
-        row.nlink,
-        source.and_then(|s| s.volume),
-        source.map(|s| s.ino.cast_signed()),
-        source.map(|s| s.ctime.sec),
-        source.map(|s| s.ctime.nsec),
-        row.dst_ino.cast_signed(),
-        row.dst_ctime.sec,
-        row.dst_ctime.nsec,
-        row.alias,
-        row.digest.map(|d| match d.algorithm {
-            Algorithm::Blake3 => 0,
-            Algorithm::NonZeroChunks => 1,
-        }),
-        row.digest.map(|d| d.bytes),
-        row.link,
-        row.xattrs().map(crate::engine::meta::Xattrs::to_bytes),
-        row.wanted.flags.bits(),
-        row.wanted.project,
-        row.wanted.lost.bits(),
-        row.verified,
-        row.allocated.cast_signed(),
-        row.wanted.given_up.bits(),
-    ])?;
-    Ok(())
 }

@@ -3,7 +3,7 @@
 use super::file_systems::FileSystems;
 use super::gate::Permit;
 use super::written::Written;
-use crate::engine::journal::row::Record;
+use crate::engine::journal::record::Record;
 use crate::sys::Errno;
 
 /// Entries that the medium has. Only `Epoch::seal` makes one.

@@ -2,7 +2,7 @@
 
 use super::gate::Gate;
 use super::written::Written;
-use crate::engine::journal::row::Record;
+use crate::engine::journal::record::Record;
 use crate::sys::Errno;
 use crossbeam_channel::{Sender, bounded};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -8,7 +8,7 @@ use super::written::Written;
 use crate::engine::events::counters::{Counters, add};
 use crate::engine::events::problem::Problems;
 use crate::engine::events::stop::{Full, Reason, Stop};
-use crate::engine::journal::row::Record;
+use crate::engine::journal::record::Record;
 use crate::engine::journal::writer::WriterHandle;
 use crate::sys::Errno;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};

@@ -6,7 +6,8 @@ use crate::engine::events::detail::{Advice, Detail};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
-use crate::engine::journal::row::{Record, Row};
+use crate::engine::journal::record::{Chunk, Record};
+use crate::engine::journal::row::Row;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::Stat;
@@ -34,6 +35,13 @@ impl Written {
     #[must_use]
     pub fn row(row: Row, file_system: usize) -> Self {
         Self { record: Record::Row(Box::new(row)), file_system, bytes: 0, replace: None, permit: None, memory: None }
+    }
+
+    /// A chunk whose `bytes` are written, with its share of the dirty ones.
+    #[must_use]
+    pub fn chunk(chunk: Chunk, file_system: usize, bytes: u64, permit: Permit) -> Self {
+        let (replace, permit, memory) = (None, Some(permit), None);
+        Self { record: Record::Chunk(chunk), file_system, bytes, replace, permit, memory }
     }
 
     /// Index of the plan's target, where the record says it.

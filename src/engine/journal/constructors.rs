@@ -1,0 +1,186 @@
+//! How rows come to be: a constructor for each kind of entry. So nothing but a file has a digest,
+//! nothing but a directory an id, and only chunks that are under way make an unfinished file.
+
+use super::row::Row;
+use super::source::SourceId;
+use super::state::State;
+use crate::engine::content::digest::Digest;
+use crate::engine::meta::Wanted;
+use crate::sys::stat::{Stat, Time};
+
+/// The name that a row is about.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// The directory's id; 0 is the root.
+    pub dir: i64,
+    /// The name in it.
+    pub name: &'a [u8],
+    /// Index of the plan's target.
+    pub target: u32,
+}
+
+/// An inode of the source, and the one that was made of it.
+#[derive(Debug)]
+pub struct Inodes<'a> {
+    /// As it was read.
+    pub source: &'a Stat,
+    /// `None` where it could not be read or kept whole: the next run copies it again.
+    pub id: Option<SourceId>,
+    /// The finished one.
+    pub target: &'a Stat,
+    /// What that shall have.
+    pub wanted: Wanted,
+}
+
+impl Row {
+    fn new(key: Key<'_>, state: State, source: Option<SourceId>, wanted: Wanted) -> Self {
+        Self {
+            dir: key.dir,
+            name: key.name.to_vec(),
+            id: None,
+            target: key.target,
+            state,
+            size: 0,
+            rdev: 0,
+            nlink: 1,
+            source,
+            dst_ino: 0,
+            dst_ctime: Time::default(),
+            allocated: 0,
+            alias: false,
+            digest: None,
+            link: None,
+            wanted,
+            verified: None,
+        }
+    }
+
+    fn finished(key: Key<'_>, inodes: Inodes<'_>) -> Self {
+        let Inodes { source, id, target, wanted } = inodes;
+        Self {
+            size: source.size,
+            nlink: source.nlink,
+            dst_ino: target.ino,
+            dst_ctime: target.ctime,
+            allocated: target.allocated,
+            ..Self::new(key, State::Done, id, wanted)
+        }
+    }
+
+    /// A finished regular file.
+    #[must_use]
+    pub fn file(key: Key<'_>, inodes: Inodes<'_>, digest: Digest) -> Self {
+        Self { digest: Some(digest), ..Self::finished(key, inodes) }
+    }
+
+    /// A finished symlink.
+    #[must_use]
+    pub fn symlink(key: Key<'_>, inodes: Inodes<'_>, text: Vec<u8>) -> Self {
+        Self { link: Some(text), ..Self::finished(key, inodes) }
+    }
+
+    /// A finished FIFO or device node.
+    #[must_use]
+    pub fn special(key: Key<'_>, inodes: Inodes<'_>) -> Self {
+        let rdev = inodes.source.rdev;
+        Self { rdev, ..Self::finished(key, inodes) }
+    }
+
+    /// A large file that is the inode `ino` and has not all its chunks yet. What it will replace,
+    /// if anything, is `stands`, whose ctime tells that from what comes there later.
+    #[must_use]
+    pub fn unfinished(
+        key: Key<'_>,
+        (source, id): (&Stat, SourceId),
+        wanted: Wanted,
+        ino: u64,
+        stands: Option<Stat>,
+    ) -> Self {
+        Self {
+            size: source.size,
+            nlink: source.nlink,
+            dst_ino: ino,
+            dst_ctime: stands.map(|stands| stands.ctime).unwrap_or_default(),
+            ..Self::new(key, State::Partial, Some(id), wanted)
+        }
+    }
+
+    /// The finished directory `id`, which looks like `found`.
+    #[must_use]
+    pub fn directory(key: Key<'_>, id: i64, source: Option<SourceId>, found: &Stat, wanted: Wanted) -> Self {
+        Self { state: State::Done, dst_ctime: found.ctime, ..Self::open_directory(key, id, source, found, wanted) }
+    }
+
+    /// The same while it is being filled: its ctime is not known yet.
+    #[must_use]
+    pub fn open_directory(key: Key<'_>, id: i64, source: Option<SourceId>, found: &Stat, wanted: Wanted) -> Self {
+        Self {
+            id: Some(id),
+            nlink: found.nlink,
+            dst_ino: found.ino,
+            allocated: found.allocated,
+            ..Self::new(key, State::Open, source, wanted)
+        }
+    }
+
+    /// A directory on the way to an entry that is not the plan's.
+    #[must_use]
+    pub fn ancestor(key: Key<'_>, id: i64, found: &Stat) -> Self {
+        let wanted = Wanted::plain_directory(found.mode, None);
+        Self { state: State::Ancestor, ..Self::open_directory(key, id, None, found, wanted) }
+    }
+
+    /// What an entry made from `source` would be; nothing is known of the target yet.
+    #[must_use]
+    pub fn expected(key: Key<'_>, source: &Stat, id: SourceId, wanted: Wanted) -> Self {
+        Self {
+            size: source.size,
+            rdev: source.rdev,
+            nlink: source.nlink,
+            allocated: source.allocated,
+            ..Self::new(key, State::Done, Some(id), wanted)
+        }
+    }
+
+    /// The same, made as `recorded` says.
+    #[must_use]
+    pub fn made_as(self, recorded: &Self) -> Self {
+        Self { id: recorded.id, dst_ino: recorded.dst_ino, allocated: recorded.allocated, ..self }
+    }
+
+    /// A further name of the inode, made by a link, which moved its ctime.
+    #[must_use]
+    pub fn alias(&self, key: Key<'_>, ctime: Time) -> Self {
+        Self {
+            dir: key.dir,
+            name: key.name.to_vec(),
+            target: key.target,
+            alias: true,
+            dst_ctime: ctime,
+            verified: None,
+            ..self.clone()
+        }
+    }
+
+    /// A finished directory that is about to be filled again.
+    #[must_use]
+    pub fn reopened(&self) -> Self {
+        Self { state: State::Open, verified: None, ..self.clone() }
+    }
+
+    /// The same entry, found whole under another inode or ctime.
+    #[must_use]
+    pub fn settled(self, found: &Stat) -> Self {
+        Self { dst_ino: found.ino, dst_ctime: found.ctime, state: State::Done, ..self }
+    }
+
+    /// The same entry, which was held against the inode `source` with `nlink` names.
+    #[must_use]
+    pub fn made_from(self, source: SourceId, nlink: u32) -> Self {
+        // Names that went from the source are on the target still, where each moves the ctime.
+        let nlink = self.nlink.max(nlink);
+        // The name that its content was verified under may be of another inode by now.
+        let verified = self.verified.filter(|_| !self.alias);
+        Self { source: Some(source), nlink, alias: false, verified, ..self }
+    }
+}

@@ -1,0 +1,40 @@
+//! What was looked at on the target, as rows are told of it.
+
+use super::row::{Row, Standing};
+use crate::sys::stat::{Stat, Time};
+
+/// An entry that was looked at, and the inode number and ctime that it had before: as
+/// long as those stand, nothing of it has changed.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The directory's id.
+    pub dir: i64,
+    /// The name in it.
+    pub name: Vec<u8>,
+    /// On the target.
+    pub ino: u64,
+    /// On the target.
+    pub ctime: Time,
+}
+
+/// A row whose inode has got another owner or mode after it was recorded.
+#[derive(Clone, Debug)]
+pub struct Fixed {
+    /// The key, and the inode as it is by now.
+    pub seen: Seen,
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// Twelve bits.
+    pub mode: u32,
+}
+
+impl Fixed {
+    /// `row`, whose inode looked like `before` and looks like `now`. The ctime of one that
+    /// somebody had changed stays the recorded one: it is all that tells of the change.
+    #[must_use]
+    pub fn new(row: &Row, before: Standing, now: &Stat) -> Self {
+        let ctime = if before == Standing::AsRecorded { now.ctime } else { row.dst_ctime };
+        let seen = Seen { dir: row.dir, name: row.name.clone(), ino: now.ino, ctime };
+        Self { seen, owner: (now.uid, now.gid), mode: now.mode }
+    }
+}

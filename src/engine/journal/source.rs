@@ -1,0 +1,52 @@
+//! Which state of the source an entry was made from.
+
+use crate::engine::meta::Attributes;
+use crate::engine::volume::Volume;
+use crate::sys::stat::{Stat, Time};
+
+/// The source inode that an entry was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceId {
+    /// Its file system, by its number in the table `volume`; `None` in rows of a release
+    /// that did not record it.
+    pub volume: Option<i64>,
+    /// Inode number.
+    pub ino: u64,
+    /// Time of the last change of the inode.
+    pub ctime: Time,
+}
+
+impl SourceId {
+    /// The identity in the stat of an inode of `volume`.
+    #[must_use]
+    pub fn of(stat: &Stat, volume: &Volume) -> Self {
+        Self { volume: Some(volume.id), ino: stat.ino, ctime: stat.ctime }
+    }
+
+    /// The same, or none where the inode's attributes could not all be read: no later
+    /// run may take what was made of them for the whole.
+    #[must_use]
+    pub fn of_whole(stat: &Stat, volume: &Volume, attributes: &Attributes) -> Option<Self> {
+        (!attributes.unread).then(|| Self::of(stat, volume))
+    }
+}
+
+/// What a stat of the source tells of the entry that a row was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// It has not changed.
+    Holds,
+    /// Type, size and mtime are those of the row; whether the rest is, only reading it tells.
+    Unproven(Doubt),
+    /// It has changed, or it could not be read whole.
+    Changed,
+}
+
+/// Why a stat that looks the same proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// Nothing is known of the ctime of its file system.
+    Clock,
+    /// Another inode number, ctime or file system than the row's.
+    Numbers,
+}
