@@ -1,13 +1,16 @@
 //! A journal that is damaged, foreign or of another version: a clear error, a way
 //! out, and nothing lost.
 
+use crate::kit::damage::flip;
 use crate::kit::disk::World;
 use crate::kit::random::Random;
-use crate::kit::run::{plain, run};
+use crate::kit::run::{faulty, plain, run};
 use crate::kit::{need_root, sh, snapshot};
 use crate::resume::many;
+use persistcp::base::path::RelPath;
+use persistcp::engine::journal::{Location, Row, State};
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 fn copied() -> (World, PathBuf, PathBuf) {
@@ -243,4 +246,77 @@ fn a_stopped_run_of_version_3_goes_on_with_what_is_missing() {
     snapshot::assert_same(&world.data(), &world.target());
     run(&plan, &["--verify-only"]).exits(0);
     run(&plan, &[]).exits(0).says("nothing to copy");
+}
+
+/// The row of /persist/data/NAME.
+fn row(world: &World, name: &str) -> Row {
+    let location = Location::new(world.persist.join(".persistcp"), "t");
+    let reader = location.read().unwrap().expect("a journal");
+    let path = RelPath::new(format!("persist/data/{name}").as_bytes()).unwrap();
+    reader.find_path(&path).unwrap().expect("a row")
+}
+
+/// A copied file, and what a row that is done says of it.
+fn one_file() -> (World, PathBuf, PathBuf) {
+    let world = World::ext4(64);
+    world.file("data/f", "content\n");
+    std::fs::set_permissions(world.data().join("f"), std::fs::Permissions::from_mode(0o644)).unwrap();
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    let file = world.target().join("f");
+    (world, plan, file)
+}
+
+fn chmod(file: &Path, mode: u32) {
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn is_recorded_as_it_is(world: &World, file: &Path) -> bool {
+    let (row, meta) = (row(world, "f"), std::fs::metadata(file).unwrap());
+    let ctime = (row.dst_ctime.sec, i64::from(row.dst_ctime.nsec));
+    row.state == State::Done && row.verified.is_some() && ctime == (meta.ctime(), meta.ctime_nsec())
+}
+
+#[test]
+fn a_mode_that_was_set_back_is_recorded_only_after_a_syncfs() {
+    need_root!();
+    let (world, plan, file) = one_file();
+    chmod(&file, 0o600);
+    run(&plan, &["--verify-only"]).exits(1);
+    chmod(&file, 0o644);
+    let ran = faulty(&plan, &["--verify-only"], "syncfs:1:EIO").exits(4).says("syncfs: Input/output error");
+    assert!(!is_recorded_as_it_is(&world, &file), "{ran}");
+    run(&plan, &["--verify-only"]).exits(0);
+    assert!(is_recorded_as_it_is(&world, &file));
+    // What has not changed since asks for none.
+    faulty(&plan, &["--verify-only"], "syncfs:1:EIO").exits(0);
+}
+
+#[test]
+fn a_mode_that_was_set_back_is_nothing_to_the_next_run() {
+    need_root!();
+    let (_world, plan, file) = one_file();
+    chmod(&file, 0o600);
+    run(&plan, &["--verify-only"]).exits(1);
+    chmod(&file, 0o644);
+    faulty(&plan, &["--verify-only"], "syncfs:1:EIO").exits(4);
+    let ran = run(&plan, &[]).exits(0);
+    assert_eq!((ran.total("copied"), ran.problems()), (0, Vec::new()), "{ran}");
+    run(&plan, &["--verify-only"]).exits(0);
+}
+
+#[test]
+fn what_was_damaged_and_is_whole_again_is_done_only_after_a_syncfs() {
+    need_root!();
+    let (world, plan, file) = one_file();
+    flip(&world, &file, 3);
+    run(&plan, &["--verify-only"]).exits(1);
+    assert_eq!(row(&world, "f").state, State::Bad);
+    flip(&world, &file, 3);
+    let ran = faulty(&plan, &["--verify-only"], "syncfs:1:EIO").exits(4);
+    assert_eq!(row(&world, "f").state, State::Bad, "{ran}");
+    run(&plan, &["--verify-only"]).exits(0);
+    assert!(is_recorded_as_it_is(&world, &file));
+    let ran = run(&plan, &[]).exits(0);
+    assert_eq!((ran.total("copied"), ran.problems()), (0, Vec::new()), "{ran}");
 }

@@ -1,5 +1,6 @@
 //! What the writer is told.
 
+use super::confirm::Confirmed;
 use super::epoch::seal::Durable;
 use super::row::Row;
 use super::seen::{Fixed, Seen};
@@ -31,6 +32,7 @@ impl RunKind {
 pub(super) enum Message {
     Commit(Durable),
     Verified { at: i64, seen: Vec<Seen> },
+    Confirmed(Confirmed),
     Bad(Vec<Seen>),
     Replacing(Vec<Row>),
     NotReplaced { dir: i64, name: Vec<u8> },

@@ -1,14 +1,15 @@
 //! The journal: which entries are whole on the medium, and what they shall be.
 //!
 //! An SQLite database in WAL mode. Rows enter through one writer thread and only
-//! inside a [`Durable`](epoch::Durable), which nothing but a successful
-//! syncfs makes. `synchronous=NORMAL` is enough: a commit that a power cut takes
+//! inside a [`Durable`](epoch::Durable), or become done by a [`Confirmed`]: nothing but a
+//! successful syncfs makes either. `synchronous=NORMAL` is enough: a commit that a power cut takes
 //! back means copying again, and a row can never be ahead of its data.
 //!
 //! The run that holds the lock is the only process that writes. Whoever only reads
 //! holds a shared flock(2) on the directory, and the writer folds its log into the
 //! database under the exclusive one: so neither waits for the other.
 
+mod confirm;
 mod connect;
 mod constructors;
 mod database;
@@ -35,6 +36,7 @@ mod state;
 mod state_dir;
 mod writer;
 
+pub use confirm::{Confirmed, Unconfirmed};
 pub use constructors::{Inodes, Key};
 pub use database::Journal;
 pub use declared::Declared;

@@ -101,6 +101,12 @@ impl Row {
         self.state == State::Partial || self.state == State::Replacing && self.has_chunks()
     }
 
+    /// True when it is done, and recorded with the inode and ctime of `stat`.
+    #[must_use]
+    pub fn is_done_as(&self, stat: &Stat) -> bool {
+        self.state == State::Done && (self.dst_ino, self.dst_ctime) == (stat.ino, stat.ctime)
+    }
+
     /// What `stat`, of an inode of `volume`, tells of the source that this row was made from.
     #[must_use]
     pub fn source_proof(&self, stat: &Stat, volume: &Volume) -> Proof {

@@ -1,5 +1,6 @@
 //! The writer's thread at work: each message is a transaction.
 
+use super::confirm::Confirmed;
 use super::epoch::seal::Durable;
 use super::forget::forget;
 use super::item::{BAD, DONE, insert, insertion, is_finished};
@@ -27,11 +28,9 @@ pub(super) fn serve(
         let asks = matches!(message, Message::Flush(_));
         match message {
             Message::Commit(durable) => commit(connection, durable)?,
-            Message::Verified { at, seen } => {
-                update(connection, &format!("verified = {at}, state = {DONE}"), &seen)?;
-            }
-            // What no run has finished was never called done; an unfinished large file keeps its chunks.
-            Message::Bad(seen) => update(connection, &format!("verified = NULL, state = {BAD}"), &seen)?,
+            Message::Verified { at, seen } => verified(connection, at, &seen)?,
+            Message::Confirmed(confirmed) => self::confirmed(connection, &confirmed)?,
+            Message::Bad(seen) => bad(connection, &seen)?,
             Message::Fixed(all) => fixed(connection, &all)?,
             Message::Replacing(rows) => replacing(connection, rows)?,
             Message::NotReplaced { dir, name } => not_replaced(connection, dir, &name)?,
@@ -108,12 +107,43 @@ fn keep(connection: &mut Connection, problems: &[(String, Problem)], run: Option
     transaction.commit()
 }
 
-/// Updates the finished rows of `seen`, their inode number and ctime among the rest.
-fn update(connection: &mut Connection, set: &str, seen: &[Seen]) -> Result<(), rusqlite::Error> {
+/// Stamps rows whose entries are as they were recorded. What has changed since, or was found
+/// bad, is none of these: its row changes by [`confirmed`] alone.
+fn verified(connection: &mut Connection, at: i64, seen: &[Seen]) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
         let mut statement = transaction.prepare_cached(&format!(
-            "UPDATE item SET {set}, dst_ino = ?1, dst_ctime = ?2, dst_ctime_ns = ?3 \
+            "UPDATE item SET verified = ?1 WHERE dir = ?2 AND name = ?3 AND state = {DONE} \
+             AND dst_ino = ?4 AND dst_ctime = ?5 AND dst_ctime_ns = ?6"
+        ))?;
+        for Seen { dir, name, ino, ctime } in seen {
+            statement.execute((at, dir, name, ino.cast_signed(), ctime.sec, ctime.nsec))?;
+        }
+    }
+    transaction.commit()
+}
+
+fn confirmed(connection: &mut Connection, confirmed: &Confirmed) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare_cached(&format!(
+            "UPDATE item SET verified = ?1, state = {DONE}, dst_ino = ?2, dst_ctime = ?3, dst_ctime_ns = ?4 \
+             WHERE dir = ?5 AND name = ?6 AND {}",
+            is_finished()
+        ))?;
+        for (at, Seen { dir, name, ino, ctime }) in confirmed.found() {
+            statement.execute((at, ino.cast_signed(), ctime.sec, ctime.nsec, dir, name))?;
+        }
+    }
+    transaction.commit()
+}
+
+/// What no run has finished was never called done; an unfinished large file keeps its chunks.
+fn bad(connection: &mut Connection, seen: &[Seen]) -> Result<(), rusqlite::Error> {
+    let transaction = connection.transaction()?;
+    {
+        let mut statement = transaction.prepare_cached(&format!(
+            "UPDATE item SET verified = NULL, state = {BAD}, dst_ino = ?1, dst_ctime = ?2, dst_ctime_ns = ?3 \
              WHERE dir = ?4 AND name = ?5 AND {}",
             is_finished()
         ))?;

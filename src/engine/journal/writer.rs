@@ -1,5 +1,6 @@
 //! The thread that writes the journal, and what others hold to send it records.
 
+use super::confirm::Confirmed;
 use super::database::Journal;
 use super::epoch::seal::Durable;
 use super::error::{JournalError, errno_of, trouble_words, unwritable};
@@ -106,14 +107,20 @@ impl Writer {
 }
 
 impl WriterHandle {
-    /// Records entries that the medium has: the only way to a done row.
+    /// Records entries that the medium has. This and [`Self::confirm`] are the only ways to a done row.
     pub fn commit(&self, durable: Durable) {
         self.send(Message::Commit(durable));
     }
 
-    /// Records that these were verified at `at` (seconds since the epoch).
+    /// Records that these were verified at `at` (seconds since the epoch), inode and ctime being
+    /// those of their rows.
     pub fn verified(&self, at: i64, seen: Vec<Seen>) {
         self.send(Message::Verified { at, seen });
+    }
+
+    /// Records that these were found whole, as they are by now, and that the medium has them so.
+    pub fn confirm(&self, confirmed: Confirmed) {
+        self.send(Message::Confirmed(confirmed));
     }
 
     /// Records that these are damaged: the next run copies them again, unless they have

@@ -14,7 +14,7 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::Reason;
 use crate::engine::groups::Groups;
-use crate::engine::journal::RunKind;
+use crate::engine::journal::{RunKind, Unconfirmed};
 use crate::engine::meta::Keep;
 use crate::engine::verify::{Mend, Scope, Since, Verifier};
 use crate::sys::errno_words;
@@ -106,6 +106,7 @@ impl Shared<'_> {
             left_out: AtomicU64::default(),
             threads: self.options.threads,
             medium: WorstMedium::default(),
+            unconfirmed: Unconfirmed::of(&context.journal),
             readers: Mutex::default(),
         })
     }

@@ -1,9 +1,11 @@
 //! Verification: every entry of the journal against the target, content from
 //! the medium and all metadata.
 
+mod confirm;
 pub(crate) mod extra;
 mod groups;
 mod large;
+mod moved;
 mod since;
 mod since_copied;
 
@@ -19,12 +21,13 @@ use super::events::counters::add;
 use super::events::kind::ProblemKind;
 use super::events::problem::Problem;
 use super::events::stop::{Reason, Stop};
-use super::journal::{Journal, JournalError, Reader, Row, Seen, Standing, State};
+use super::journal::{Journal, JournalError, Reader, Row, Seen, Standing, State, Unconfirmed};
 use crate::base::clock;
 use crate::base::path::{Name, RelPath};
 use crate::sys::dir::open_target;
 use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
+use moved::Moved;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -100,6 +103,8 @@ pub struct Verifier {
     pub threads: usize,
     /// How the medium was read.
     pub medium: WorstMedium,
+    /// What was found whole and is not recorded as it is by now.
+    pub unconfirmed: Unconfirmed,
     /// Connections for the chunks of large files, one for each thread at most.
     pub readers: Mutex<Vec<Reader>>,
 }
@@ -166,6 +171,9 @@ impl Verifier {
             // Consumed there: its end is what ends the threads. Where none can be started, this one does it all.
             self.feed(&reader, (started > 0).then_some(sender))
         })?;
+        if !self.run.stop.is_set() {
+            self.confirm();
+        }
         self.groups(&reader)
     }
 
@@ -223,7 +231,7 @@ impl Verifier {
 
     fn batch(&self, path: &RelPath, batch: Batch) {
         debug_assert!(batch.rows.iter().all(|row| row.dir == batch.dir), "one directory");
-        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        let (mut good, mut moved, mut bad) = (Vec::new(), Vec::new(), Vec::new());
         let opened = open_target(&self.run.mapping.root, path);
         // The row of a directory that is gone says so for all that was in it.
         if opened.as_ref().is_err_and(|errno| leads_nowhere(*errno)) && self.is_recorded(batch.dir) {
@@ -260,7 +268,12 @@ impl Verifier {
                     found
                 }
                 Looked::At { stat, found, .. } if found.is_empty() => {
-                    good.push(key(stat.ino, stat.ctime));
+                    let seen = key(stat.ino, stat.ctime);
+                    if row.is_done_as(&stat) {
+                        good.push(seen);
+                    } else {
+                        moved.push(Moved { dev: stat.dev, target: row.target, seen });
+                    }
                     found
                 }
                 Looked::At { stat, standing, found } => {
@@ -284,6 +297,9 @@ impl Verifier {
         }
         if !good.is_empty() {
             self.run.writer.verified(clock::now().unix(), good);
+        }
+        if let Ok(dir) = &opened {
+            self.confirm_later(dir, path, moved);
         }
         if !bad.is_empty() {
             self.run.writer.bad(bad);

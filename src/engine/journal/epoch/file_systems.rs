@@ -36,7 +36,15 @@ impl FileSystems {
         known.iter().try_for_each(|fd| fd.sync())
     }
 
-    pub(super) fn get(&self, index: usize) -> Option<Arc<SyncFd>> {
+    /// Syncs the file systems at `indices`.
+    pub(crate) fn sync(&self, mut indices: Vec<usize>) -> Result<(), Errno> {
+        indices.sort_unstable();
+        indices.dedup();
+        // An index only comes from this table, which never shrinks.
+        indices.into_iter().try_for_each(|index| self.get(index).ok_or(Errno::BADF)?.sync())
+    }
+
+    fn get(&self, index: usize) -> Option<Arc<SyncFd>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(index).map(|(_, fd)| Arc::clone(fd))
     }
 }

@@ -6,7 +6,7 @@
 //! entries is recorded, and the run stops, because the kernel reports a lost
 //! page once and then forgets it.
 
-mod file_systems;
+pub(super) mod file_systems;
 mod gate;
 pub(super) mod seal;
 mod submit;

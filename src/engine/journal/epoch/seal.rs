@@ -47,13 +47,7 @@ impl Epoch {
 
     /// Syncs every file system of the epoch.
     pub(super) fn seal(self, file_systems: &FileSystems) -> Result<Sealed, Errno> {
-        let mut indices: Vec<usize> = self.items.iter().map(|i| i.file_system).collect();
-        indices.sort_unstable();
-        indices.dedup();
-        for index in indices {
-            // An index only comes from the same table, which never shrinks.
-            file_systems.get(index).ok_or(Errno::BADF)?.sync()?;
-        }
+        file_systems.sync(self.items.iter().map(|item| item.file_system).collect())?;
         let durable = Durable { records: Vec::with_capacity(self.items.len()), memory: Vec::new() };
         let mut sealed = Sealed { durable, replacing: Vec::new() };
         for item in self.items {

@@ -1,0 +1,74 @@
+//! What verification found whole, though it was bad before or has changed since it was
+//! recorded, becomes done again.
+//!
+//! That it is whole may be true of the page cache alone: somebody has set a mode back a moment
+//! ago. So its row waits for a syncfs that begins after the look.
+
+use super::database::Journal;
+use super::epoch::file_systems::FileSystems;
+use super::seen::Seen;
+use crate::sys::Errno;
+use std::os::fd::AsFd;
+use std::sync::{Mutex, PoisonError};
+
+/// So many wait at most.
+const MOST: usize = 16_384;
+
+/// Entries that were found whole, and wait for a syncfs of their file systems.
+#[derive(Debug)]
+pub struct Unconfirmed {
+    file_systems: FileSystems,
+    waiting: Mutex<Vec<Found>>,
+    /// Nothing can be recorded of them.
+    idle: bool,
+}
+
+#[derive(Debug)]
+struct Found {
+    file_system: usize,
+    at: i64,
+    seen: Seen,
+}
+
+/// Entries that were found whole and that the medium has as they were found. Only
+/// [`Unconfirmed::sync`] makes one.
+#[derive(Debug)]
+pub struct Confirmed(Vec<(i64, Seen)>);
+
+impl Confirmed {
+    /// When each was looked at, and what it was.
+    pub(super) fn found(&self) -> &[(i64, Seen)] {
+        &self.0
+    }
+}
+
+impl Unconfirmed {
+    /// None wait yet. Those of a journal that cannot be written are not kept.
+    #[must_use]
+    pub fn of(journal: &Journal) -> Self {
+        let idle = journal.unwritable().is_some();
+        Self { file_systems: FileSystems::default(), waiting: Mutex::default(), idle }
+    }
+
+    /// Takes what was looked at at `at` on the file system with device number `dev`, of which
+    /// `dir` is a directory. True when it is time to sync.
+    pub fn add(&self, (dev, dir): (u64, impl AsFd), at: i64, seen: Vec<Seen>) -> Result<bool, Errno> {
+        if self.idle {
+            return Ok(false);
+        }
+        let file_system = self.file_systems.index(dev, dir)?;
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.extend(seen.into_iter().map(|seen| Found { file_system, at, seen }));
+        Ok(waiting.len() >= MOST)
+    }
+
+    /// Syncs the file systems of all that wait. `None` when nothing does.
+    pub fn sync(&self) -> Result<Option<Confirmed>, Errno> {
+        let found = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        if found.is_empty() {
+            return Ok(None);
+        }
+        self.file_systems.sync(found.iter().map(|found| found.file_system).collect())?;
+        Ok(Some(Confirmed(found.into_iter().map(|found| (found.at, found.seen)).collect())))
+    }
+}
