@@ -6,6 +6,10 @@ pub mod check;
 pub mod export;
 mod homes;
 pub mod import;
+mod known_paths;
 pub mod nix_expr;
 mod nix_text;
 pub mod store_db;
+
+#[cfg(test)]
+mod tests;

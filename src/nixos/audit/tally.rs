@@ -1,9 +1,9 @@
 //! The other side of the account: what was left out and why, and how large the
 //! places are that hold state.
 
-use super::knowledge::Reason;
 use super::sum::{Sum, Total};
 use crate::base::path::RelPath;
+use crate::nixos::known_paths::Reason;
 use crate::sys::stat::Stat;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

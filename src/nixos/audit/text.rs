@@ -1,10 +1,10 @@
 //! The audit for people.
 
-use super::knowledge::Severity;
 use super::{Audit, Finding, Listing, OnTarget, Seen, Total, What};
 use crate::base::clock::Moment;
 use crate::base::human::{bytes, count};
 use crate::engine::mapping::model::{Entry, Presence};
+use crate::nixos::known_paths::Severity;
 use crate::sys::errno_words;
 use std::fmt::{Result, Write};
 

@@ -12,7 +12,7 @@ mod lists;
 mod nix_document;
 mod place;
 mod preservation;
-mod private;
+pub(crate) mod private;
 mod rsync;
 mod rsync_filter;
 mod tmpfiles;

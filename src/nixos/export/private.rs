@@ -1,80 +1,21 @@
 //! Paths that are private on every machine: what stands in for the backup when
-//! it is not at hand. `docs/nix-export.md` shows the same tables.
+//! it is not at hand. `docs/nix-export.md` shows them.
 
 use super::place::Home;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::EntryKind;
+use crate::nixos::known_paths::Spot;
 use globset::GlobBuilder;
-
-/// Directories of the system, with the mode that their program gives them.
-const SYSTEM: &[(&str, u32)] = &[
-    ("/etc/NetworkManager/system-connections", 0o700),
-    ("/etc/wireguard", 0o700),
-    ("/var/lib/bluetooth", 0o700),
-    ("/var/lib/docker", 0o710),
-    ("/var/lib/fprint", 0o700),
-    ("/var/lib/iwd", 0o700),
-    ("/var/lib/private", 0o700),
-    ("/var/lib/tailscale", 0o700),
-];
-
-/// Directories of a home: 0700, as the home itself.
-const HOME: &[&str] = &[
-    ".aws",
-    ".config/Bitwarden",
-    ".config/BraveSoftware",
-    ".config/chromium",
-    ".config/gcloud",
-    ".config/google-chrome",
-    ".config/rclone",
-    ".config/sops/age",
-    ".gnupg",
-    ".kube",
-    ".local/share/keyrings",
-    ".local/share/kwalletd",
-    ".mozilla",
-    ".mozilla/firefox",
-    ".password-store",
-    ".pki",
-    ".ssh",
-    ".thunderbird",
-];
-
-/// Files, with their usual mode: those of a home by their path below it.
-const FILES: &[(&str, u32)] = &[
-    ("/etc/machine-id", 0o444),
-    ("/etc/shadow", 0o600),
-    ("/var/lib/systemd/random-seed", 0o600),
-    (".config/sops/age/keys.txt", 0o600),
-    (".git-credentials", 0o600),
-    (".netrc", 0o600),
-    (".pgpass", 0o600),
-    (".ssh/id_ed25519", 0o600),
-    (".ssh/id_rsa", 0o600),
-];
 
 /// The host keys that sshd makes when it has none.
 const HOST_KEYS: [&str; 4] =
     ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub", "ssh_host_rsa_key", "ssh_host_rsa_key.pub"];
 
 /// The usual mode of a well-known path.
-pub(super) fn usual_mode(path: &RelPath, kind: EntryKind) -> Option<u32> {
-    let home = Home::around(path);
-    let find = |table: &[(&str, u32)]| {
-        let matches = |known: &str| match (&home, known.strip_prefix('/')) {
-            (_, Some(known)) => known.as_bytes() == path.as_bytes(),
-            (Some(home), None) => known.as_bytes() == home.below.as_bytes(),
-            (None, None) => false,
-        };
-        table.iter().find(|(known, _)| matches(known)).map(|(_, mode)| *mode)
-    };
-    if kind == EntryKind::File {
-        let secret = || path.parent().is_some_and(|dir| dir.as_bytes() == b"etc/NetworkManager/system-connections");
-        return find(FILES).or_else(|| (host_key_type(path).is_some() || secret()).then_some(0o600));
-    }
-    let is_home = || Home::of(path).is_some_and(|home| home.below.is_root());
-    let private = |home: &Home| HOME.iter().any(|known| known.as_bytes() == home.below.as_bytes());
-    find(SYSTEM).or_else(|| (home.as_ref().is_some_and(private) || is_home()).then_some(0o700))
+pub(crate) fn usual_mode(path: &RelPath, kind: EntryKind) -> Option<u32> {
+    let is_home = kind != EntryKind::File && Home::of(path).is_some_and(|home| home.below.is_root());
+    let known = || Spot::of(path).known().and_then(|known| known.usual_mode(kind));
+    is_home.then_some(0o700).or_else(known)
 }
 
 /// The type of an SSH host key by its file's name; `None` for anything else, public keys among it.

@@ -9,7 +9,7 @@ mod arrange;
 mod declared;
 mod json;
 mod literals;
-mod need;
+pub(crate) mod need;
 mod note;
 mod write;
 

@@ -1,8 +1,9 @@
 //! The table as a machine: a walk carries the patterns that may still match and
 //! hands them one name at a time.
 
-use super::{Rule, rules, unit_rule};
+use super::rule::{Rule, rules};
 use crate::base::path::{Name, RelPath};
+use crate::nixos::known_paths::is_catch_all;
 use globset::{GlobBuilder, GlobMatcher};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
@@ -15,9 +16,6 @@ enum Part {
     /// The text's length tells the narrower of two that match.
     Glob(GlobMatcher, usize),
 }
-
-/// Globs that say no more than whether a name is hidden.
-const ANYTHING: [&str; 3] = ["*", ".*", "[!.]*"];
 
 impl Part {
     fn new(text: &str) -> Self {
@@ -43,7 +41,7 @@ impl Part {
     fn by(&self) -> By {
         match self {
             Self::Literal(_) => By::Name,
-            Self::Glob(glob, _) if ANYTHING.contains(&glob.glob().glob()) => By::Anything,
+            Self::Glob(glob, _) if is_catch_all(glob.glob().glob()) => By::Anything,
             Self::Glob(..) => By::Glob,
         }
     }
@@ -137,7 +135,7 @@ impl Knowledge {
         for path in units.keys().filter(|path| !texts.contains(&path.to_string())) {
             let parts = path.names().map(|name| Part::Literal(name.as_bytes().to_vec())).collect();
             knowledge.patterns.push(Pattern { parts, rule: knowledge.rules.len() });
-            knowledge.rules.push(unit_rule(path));
+            knowledge.rules.push(Rule::of_unit(path));
         }
         knowledge.units = units;
         knowledge

@@ -1,6 +1,7 @@
 //! The table as `docs/audit.md` shows it.
 
-use super::{Meaning, Reason, rules};
+use super::rule::rules;
+use crate::nixos::known_paths::{Meaning, Reason};
 use std::fmt::Write;
 
 /// Markdown: the rules of what is state, then those of what is left out.

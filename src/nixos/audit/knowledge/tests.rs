@@ -1,5 +1,6 @@
-use super::*;
-use crate::base::path::Name;
+use super::{By, Knowledge, rules};
+use crate::base::path::{Name, RelPath};
+use crate::nixos::known_paths::{Sort, all};
 
 fn say(path: &str) -> Option<(String, By)> {
     let knowledge = Knowledge::new(std::collections::BTreeMap::new());
@@ -35,7 +36,8 @@ fn no_pattern_stands_in_the_table_twice() {
         assert!(rule.at.starts_with(['/', '~']) || rule.at.starts_with("**/"), "{}", rule.at);
         assert!(!rule.why.contains('|') && !rule.why.ends_with('.'), "{}: {}", rule.at, rule.why);
     }
-    for (at, _) in system::ADVICE.iter().chain(home::ADVICE) {
-        assert!(seen.contains(*at), "advice for {at}, which is no rule");
+    for part in all().filter(|known| matches!(known.sort, Sort::Part(_))) {
+        assert!(seen.insert(part.at.to_string()), "{} twice", part.at);
+        assert!(part.advice.is_none(), "advice for {}, which is no rule", part.at);
     }
 }

@@ -9,10 +9,11 @@ mod host_keys;
 mod tests;
 
 use super::declared::{Authority, Declaration, Entry, Home, Kind, Mode, Told};
-use super::need::{self, Secrecy};
+use super::need::{Secrecy, need, secrecy};
 use super::note::Note;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::Need;
+use crate::nixos::known_paths::Spot;
 use accept::Accepted;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,8 +122,7 @@ fn too_open(entry: &Entry) -> Option<Note> {
         return None;
     }
     let bits = entry.mode.as_ref().map_or(usual_mode(entry), Mode::bits);
-    let (_, secrecy) = needed(entry);
-    (secrecy == Secrecy::Secret && bits & 0o077 != 0).then(|| {
+    (secrecy(&spot(entry)) == Secrecy::Secret && bits & 0o077 != 0).then(|| {
         let (origin, live) = (&entry.origin, &entry.live);
         let narrow = if entry.kind == Kind::Directory { "0700" } else { "0600" };
         Note::warning(format!(
@@ -132,10 +132,10 @@ fn too_open(entry: &Entry) -> Option<Note> {
     })
 }
 
-fn needed(entry: &Entry) -> (Need, Secrecy) {
+fn spot(entry: &Entry) -> Spot {
     match below_home(entry) {
-        Some((_, below)) => need::of(&below, true),
-        None => need::of(&entry.live, false),
+        Some((_, below)) => Spot::Home(below),
+        None => Spot::System(entry.live.clone()),
     }
 }
 
@@ -146,7 +146,7 @@ fn below_home(entry: &Entry) -> Option<(&Home, RelPath)> {
 
 /// Puts an entry under the two directories whose copies of each other it belongs to.
 fn place(entry: Entry, out: &mut Arranged) {
-    let (need, _) = needed(&entry);
+    let need = need(&spot(&entry));
     let home = below_home(&entry).map(|(home, below)| (home.clone(), below));
     let (from, below) = match &home {
         Some((home, below)) => (home.dir.clone(), below.clone()),

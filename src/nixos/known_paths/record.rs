@@ -1,0 +1,127 @@
+//! One record of the table.
+
+use super::words::{Class, Reason, Severity};
+use crate::engine::mapping::model::{EntryKind, Need};
+
+/// What is known of one path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    /// The pattern, as it is documented.
+    pub(crate) at: &'static str,
+    pub(crate) sort: Sort,
+    /// What to do when the audit finds it, where it is not just to declare the path.
+    pub(crate) advice: Option<&'static str>,
+    /// Who replaces the file by renaming a new one over it.
+    pub(super) replaced_by: Option<&'static str>,
+    usual: Option<Usual>,
+    absence: Absence,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sort {
+    /// State, with the reason why it looks so.
+    State(Severity, Class, &'static str),
+    /// No loss.
+    Leave(Reason),
+    /// Part of what another record names, or a directory that holds such: the audit
+    /// does not report it on its own. Without a severity it has that of the record around it.
+    Part(Option<Severity>),
+}
+
+/// The mode that a private path's program gives it.
+#[derive(Clone, Copy, Debug)]
+enum Usual {
+    Directory(u32),
+    File(u32),
+}
+
+/// Whether a declared path may be missing from a backup without the user's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Absence {
+    Refused,
+    /// Programs make it anew.
+    Allowed,
+}
+
+const fn known(at: &'static str, sort: Sort) -> Known {
+    Known { at, sort, advice: None, replaced_by: None, usual: None, absence: Absence::Refused }
+}
+
+pub(super) const fn state(at: &'static str, severity: Severity, class: Class, why: &'static str) -> Known {
+    known(at, Sort::State(severity, class, why))
+}
+
+pub(super) const fn part(at: &'static str) -> Known {
+    known(at, Sort::Part(None))
+}
+
+pub(super) const fn leave(at: &'static str, reason: Reason) -> Known {
+    let known = known(at, Sort::Leave(reason));
+    match reason {
+        Reason::Cache => known.may_be_absent(),
+        _ => known,
+    }
+}
+
+impl Known {
+    pub(super) const fn advice(mut self, advice: &'static str) -> Self {
+        self.advice = Some(advice);
+        self
+    }
+
+    pub(super) const fn needed(mut self, severity: Severity) -> Self {
+        self.sort = Sort::Part(Some(severity));
+        self
+    }
+
+    pub(super) const fn private_dir(mut self, mode: u32) -> Self {
+        self.usual = Some(Usual::Directory(mode));
+        self
+    }
+
+    pub(super) const fn private_file(mut self, mode: u32) -> Self {
+        self.usual = Some(Usual::File(mode));
+        self
+    }
+
+    pub(super) const fn replaced_by(mut self, who: &'static str) -> Self {
+        self.replaced_by = Some(who);
+        self
+    }
+
+    pub(super) const fn may_be_absent(mut self) -> Self {
+        self.absence = Absence::Allowed;
+        self
+    }
+
+    /// How much a plan needs it, by the severity of its loss; `None` where the record
+    /// around it says so. A path that somebody has declared is never needed less than
+    /// `required`, unless programs make it anew.
+    pub(crate) fn need(&self) -> Option<Need> {
+        let need = match self.sort {
+            Sort::State(severity, ..) | Sort::Part(Some(severity)) => severity.need(),
+            Sort::Leave(_) => Need::Optional,
+            Sort::Part(None) => return None,
+        };
+        Some(if self.absence == Absence::Allowed { need } else { need.max(Need::Required) })
+    }
+
+    /// The mode that its program gives it, if it is of this kind.
+    pub(crate) fn usual_mode(&self, kind: EntryKind) -> Option<u32> {
+        match (self.usual?, kind) {
+            (Usual::File(mode), EntryKind::File) => Some(mode),
+            (Usual::Directory(mode), EntryKind::Directory | EntryKind::Tree) => Some(mode),
+            _ => None,
+        }
+    }
+
+    /// Only its owner may read it.
+    pub(crate) const fn is_secret(&self) -> bool {
+        matches!(self.usual, Some(Usual::Directory(mode) | Usual::File(mode)) if mode & 0o077 == 0)
+    }
+
+    /// A directory of keys: what lies in it is secret as well.
+    pub(crate) const fn holds_secrets(&self) -> bool {
+        self.is_secret() && matches!(self.sort, Sort::State(_, Class::Keys, _))
+    }
+}
