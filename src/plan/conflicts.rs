@@ -1,6 +1,6 @@
 //! Destinations that collide. What lies in one another is preflight's question: only mounts tell.
 
-use super::Plan;
+use super::draft::Plan;
 use super::value::Errors;
 use crate::base::path::RelPath;
 use std::collections::HashMap;

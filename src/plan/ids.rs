@@ -5,8 +5,9 @@
 //! passwd and group, under the root and in each storage area; the backup's;
 //! NixOS's static ids.
 
+use super::draft::Plan;
 use super::id_file::{Names, parse_map, parse_table};
-use super::{Plan, static_ids};
+use super::static_ids;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Drift, IdConflict, IdKind};
 use crate::engine::mapping::renumber::{Both, Renumbering};

@@ -6,6 +6,7 @@
 
 mod conflicts;
 mod diagnostic;
+mod draft;
 pub(crate) mod expand;
 mod follow;
 pub(crate) mod id_file;
@@ -24,97 +25,8 @@ mod properties;
 mod tests;
 
 pub use diagnostic::{Diagnostic, Diagnostics};
+pub use draft::Plan;
+pub(crate) use draft::{EntryDraft, FixupDraft, IdRef, IdValue, TargetDraft};
 pub use names::PlanName;
 pub use resolve::{Backup, Overrides, ResolveError};
 pub use show::{drift, json, table};
-
-use crate::base::path::RelPath;
-use crate::engine::mapping::mode::Mode;
-use crate::engine::mapping::model::{EntryKind, IdKind, Need};
-use std::collections::BTreeMap;
-use std::ops::Range;
-use std::path::PathBuf;
-
-/// A plan as written: names and globs are not resolved yet.
-#[derive(Debug)]
-pub struct Plan {
-    pub(crate) file: PathBuf,
-    pub(crate) text: String,
-    pub(crate) name: String,
-    pub(crate) source: Option<PathBuf>,
-    pub(crate) root: PathBuf,
-    pub(crate) users: BTreeMap<String, u32>,
-    pub(crate) groups: BTreeMap<String, u32>,
-    pub(crate) targets: Vec<TargetDraft>,
-    pub(crate) fixups: Vec<FixupDraft>,
-}
-
-impl Plan {
-    /// The numbers that the plan itself gives.
-    fn ids(&self, kind: IdKind) -> &BTreeMap<String, u32> {
-        match kind {
-            IdKind::User => &self.users,
-            IdKind::Group => &self.groups,
-        }
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct TargetDraft {
-    pub(crate) span: Range<usize>,
-    pub(crate) name: String,
-    pub(crate) from: RelPath,
-    pub(crate) to: RelPath,
-    pub(crate) need: Need,
-    pub(crate) parents: Option<Parents>,
-    pub(crate) exclude: Vec<String>,
-    pub(crate) entries: Vec<EntryDraft>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Parents {
-    pub(crate) owner: Option<IdRef>,
-    pub(crate) group: Option<IdRef>,
-    /// There may be no inode to change: bits.
-    pub(crate) mode: Option<u32>,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) struct EntryDraft {
-    pub(crate) span: Range<usize>,
-    /// Relative to the target's `from`.
-    pub(crate) path: RelPath,
-    /// [`Self::path`] has components to expand.
-    pub(crate) is_glob: bool,
-    pub(crate) kind: EntryKind,
-    pub(crate) owner: Option<IdRef>,
-    pub(crate) group: Option<IdRef>,
-    pub(crate) mode: Option<Mode>,
-    pub(crate) need: Need,
-    /// Whether a symlink is followed, where the plan says so.
-    pub(crate) follow: Option<bool>,
-}
-
-#[derive(Debug)]
-pub(crate) struct FixupDraft {
-    pub(crate) path: RelPath,
-    pub(crate) owner: Option<IdRef>,
-    pub(crate) group: Option<IdRef>,
-    pub(crate) mode: Option<Mode>,
-    pub(crate) recursive: bool,
-    pub(crate) dir_mode: Option<Mode>,
-    pub(crate) file_mode: Option<Mode>,
-}
-
-/// A user or group in the plan.
-#[derive(Clone, Debug)]
-pub(crate) struct IdRef {
-    pub(crate) span: Range<usize>,
-    pub(crate) value: IdValue,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum IdValue {
-    Name(String),
-    Number(u32),
-}

@@ -1,6 +1,6 @@
 //! The users and groups that a plan speaks of, without asking anyone for their numbers.
 
-use super::{IdRef, IdValue, Plan};
+use super::draft::{IdRef, IdValue, Plan};
 use crate::engine::mapping::model::IdKind;
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! What holds for every plan, good or damaged.
 
 use super::*;
+use crate::engine::mapping::mode::Mode;
 use crate::engine::mapping::model::{EntryKind, Need};
 use crate::sys::stat::Kind;
 use proptest::collection::{btree_map, btree_set, vec};

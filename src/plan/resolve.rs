@@ -3,10 +3,11 @@
 
 use super::conflicts::Pair;
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::draft::{EntryDraft, IdRef, IdValue, Plan, TargetDraft};
 use super::follow::Found;
 use super::ids::Ids;
 use super::value::Errors;
-use super::{EntryDraft, IdRef, IdValue, Plan, TargetDraft, conflicts, expand, follow};
+use super::{conflicts, expand, follow};
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Asked, Attrs, Entry, EntryKind, Fixup, IdKind, Mapping, Presence, Target};
 use crate::sys::root::Root;
@@ -311,7 +312,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn fixup(&mut self, draft: &super::FixupDraft) -> Fixup {
+    fn fixup(&mut self, draft: &super::draft::FixupDraft) -> Fixup {
         Fixup {
             path: draft.path.clone(),
             uid: self.optional(IdKind::User, draft.owner.as_ref()),
@@ -340,7 +341,7 @@ impl Resolver<'_> {
 }
 
 /// True when the fixup changes something at or below `dst`.
-fn touches(fixup: &super::FixupDraft, dst: &RelPath) -> bool {
+fn touches(fixup: &super::draft::FixupDraft, dst: &RelPath) -> bool {
     fixup.path.strip_prefix(dst).is_some() || fixup.recursive && dst.strip_prefix(&fixup.path).is_some()
 }
 

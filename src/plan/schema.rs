@@ -1,8 +1,9 @@
 //! From TOML text to a [`Plan`]: every key of the format, each checked.
 
 use super::diagnostic::{Diagnostic, Diagnostics};
+use super::draft::{EntryDraft, FixupDraft, Parents, Plan, TargetDraft};
 use super::value::Errors;
-use super::{EntryDraft, FixupDraft, Parents, Plan, TargetDraft, conflicts, expand, spelling};
+use super::{conflicts, expand, spelling};
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{EntryKind, Mapping, Need};
 use std::collections::BTreeMap;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::engine::mapping::mode::Mode;
 use std::path::Path;
 
 fn errors(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! TOML values with their spans, read one by one; every mistake is collected.
 
 use super::diagnostic::Diagnostic;
-use super::{IdRef, IdValue};
+use super::draft::{IdRef, IdValue};
 use crate::base::path::{BadPath, RelPath};
 use crate::engine::mapping::mode::Mode;
 use crate::engine::mapping::model::Need;

@@ -3,14 +3,15 @@
 //! what the walk keeps grows with the directories that it is in, not with files.
 
 use super::boundary::stays_out;
-use super::coverage::At;
 use super::finding::{Finding, Live, Loose, What};
-use super::knowledge::{Active, Match, Reason, Step};
+use super::here::{Here, Status};
+use super::knowledge::{Match, Step};
 use super::sum::Linked;
 use super::tally::{Area, LeftOut, Line, Piles, Place, Standing, lock};
 use super::verdict::{Given, Side, Verdict};
 use crate::base::path::{Name, RelPath};
 use crate::engine::tree::walk::{Unread, Visit};
+use crate::nixos::known_paths::Reason;
 use crate::sys::dir::SourceDir;
 use crate::sys::errno_words;
 use crate::sys::stat::{Kind, Stat};
@@ -42,26 +43,6 @@ pub(super) struct Collapsed {
     pub(super) unread: Vec<(RelPath, String)>,
     pub(super) unread_count: u64,
     pub(super) links_counted_again: bool,
-}
-
-/// What a directory hands to its entries.
-pub(super) struct Here {
-    pub(super) path: RelPath,
-    cover: Option<At>,
-    active: Vec<Active>,
-    pub(super) status: Status,
-    place: Arc<Place>,
-    line: Option<Arc<Line>>,
-}
-
-pub(super) enum Status {
-    /// Looked into: each entry is judged on its own. What no rule names takes the rule from here.
-    Open(Option<Match>, Arc<Loose>),
-    /// The plan's, by this target.
-    Declared(usize),
-    /// Part of a finding.
-    Part(Arc<Live>),
-    LeftOut(Reason),
 }
 
 impl<'a> Collapse<'a> {

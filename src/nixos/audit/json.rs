@@ -1,6 +1,9 @@
 //! The audit as JSON, schema version 1.
 
-use super::{Audit, Finding, Listing, OnTarget, Seen, Standings, Total};
+use super::finding::Finding;
+use super::outcome::{Audit, OnTarget, Seen};
+use super::sum::Total;
+use super::tally::{Listing, Standings};
 use crate::base::clock::Moment;
 use crate::base::json::exact;
 use crate::base::path::RelPath;

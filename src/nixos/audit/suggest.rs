@@ -1,6 +1,7 @@
 //! The findings as entries to paste: into the plan, and into Nix.
 
-use super::{Audit, Finding, What};
+use super::finding::{Finding, What};
+use super::outcome::Audit;
 use crate::base::path::{RelPath, escape, is_unprintable};
 use crate::engine::mapping::model::{EntryKind, Target};
 use crate::nixos::homes;

@@ -1,6 +1,9 @@
 //! The audit for people.
 
-use super::{Audit, Finding, Listing, OnTarget, Seen, Total, What};
+use super::finding::{Finding, What};
+use super::outcome::{Audit, OnTarget, Seen};
+use super::sum::Total;
+use super::tally::{Listing, Standings};
 use crate::base::clock::Moment;
 use crate::base::human::{bytes, count};
 use crate::engine::mapping::model::{Entry, Presence};
@@ -126,7 +129,7 @@ fn areas(out: &mut String, audit: &Audit) -> Result {
     let width = names.map(|name| name.chars().count()).max().unwrap_or(0).min(56);
     writeln!(out, "  {:<width$}  {:>9}  {:>12}  {:>9}", "", "declared", "not declared", "left out")?;
     for area in &audit.areas {
-        let mut line = |name: &str, sums: &crate::nixos::audit::Standings| {
+        let mut line = |name: &str, sums: &Standings| {
             let [declared, undeclared, left] = [sums.declared, sums.undeclared, sums.left_out].map(|t| bytes(t.bytes));
             writeln!(out, "  {name:<width$}  {declared:>9}  {undeclared:>12}  {left:>9}")
         };

@@ -1,8 +1,8 @@
 //! What one entry of the backup is: the plan's, no loss, or a finding.
 
 use super::accounts::Accounts;
-use super::collapse::{Here, Status};
 use super::coverage::{At, Coverage};
+use super::here::{Here, Status};
 use super::knowledge::{By, Knowledge, Match, Meaning, Reason, Step};
 use super::tally::Listing;
 use crate::base::path::Name;

@@ -1,8 +1,7 @@
 //! Homes, and every directory between them and what is kept: the storage's owners and
 //! modes are mirrored to the live side at each boot.
 
-use super::Booted;
-use super::context::{Context, rel};
+use super::context::{Booted, Context, rel};
 use super::home::Home;
 use super::row::Row;
 use crate::base::path::RelPath;

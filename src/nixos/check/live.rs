@@ -1,7 +1,6 @@
 //! On the running system: each live path is the storage's own inode, by a mount or a link.
 
-use super::Booted;
-use super::context::{Context, Read, rel};
+use super::context::{Booted, Context, Read, rel};
 use super::row::Row;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Entry, EntryKind};

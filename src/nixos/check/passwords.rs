@@ -1,8 +1,7 @@
 //! Can anybody log in? With a root in memory /etc/shadow is made anew at each boot, from
 //! what the configuration says.
 
-use super::Booted;
-use super::context::{Context, Read, rel};
+use super::context::{Booted, Context, Read, rel};
 use super::row::Row;
 use super::system::profile;
 use crate::base::path::RelPath;

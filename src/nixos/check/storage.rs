@@ -1,7 +1,6 @@
 //! The file systems that must outlive a reboot: mounted, early, writable, with room.
 
-use super::Booted;
-use super::context::{Context, rel};
+use super::context::{Booted, Context, rel};
 use super::row::Row;
 use super::system::Fstab;
 use crate::base::path::RelPath;

@@ -1,7 +1,6 @@
 //! The installed NixOS system: its profile, and what stands in its fstab.
 
-use super::Booted;
-use super::context::{Context, Read, rel};
+use super::context::{Booted, Context, Read, rel};
 use crate::base::path::RelPath;
 use crate::sys::errno_words;
 use crate::sys::mounts::unescape;

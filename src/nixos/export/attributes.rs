@@ -3,7 +3,8 @@
 
 use super::declared::{Declared, Item, Seen};
 use super::place::Home;
-use super::{Note, private};
+use super::private;
+use super::text::Note;
 use crate::base::path::RelPath;
 use crate::engine::mapping::mode::{Change, Mode};
 use crate::engine::mapping::model::{EntryKind, IdKind};

@@ -1,6 +1,7 @@
 //! What a plan declares, with what the backup tells about it where it is at hand.
 
-use super::{Note, private};
+use super::private;
+use super::text::Note;
 use crate::base::path::RelPath;
 use crate::plan::ids::Ids;
 use crate::plan::{EntryDraft, Overrides, Plan, ResolveError, TargetDraft, expand};

@@ -6,7 +6,7 @@
 use super::declared::Declared;
 use super::lists::{Lists, Member};
 use super::nix_document::{Dialect, element, write as document};
-use super::{Export, Note};
+use super::text::{Export, Note};
 use crate::nixos::nix_text::string;
 
 const MODULE: &str = "impermanence";

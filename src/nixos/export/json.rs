@@ -2,7 +2,7 @@
 
 use super::declared::{Area, Declared, Item, Origin};
 use super::place::{Home, Place};
-use super::{Export, Note};
+use super::text::{Export, Note};
 use crate::base::json::exact;
 use crate::base::path::RelPath;
 use crate::engine::mapping::mode::Mode;

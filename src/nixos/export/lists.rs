@@ -3,7 +3,8 @@
 use super::attributes::{Attributes, holds};
 use super::declared::{Area, Declared, Item, Origin, Seen};
 use super::place::{Home, Place};
-use super::{Note, private};
+use super::private;
+use super::text::Note;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{EntryKind, Need};
 use crate::sys::stat::Kind;

@@ -15,10 +15,13 @@ mod preservation;
 pub(crate) mod private;
 mod rsync;
 mod rsync_filter;
+mod text;
 mod tmpfiles;
 
 #[cfg(test)]
 mod tests;
+
+pub use text::{Export, Note};
 
 use crate::plan::{Overrides, Plan, ResolveError};
 use declared::Declared;
@@ -36,44 +39,6 @@ pub enum Form {
     Json,
     /// A POSIX shell script.
     Rsync,
-}
-
-/// What is to be known about an export beside its text.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// It is in the text; this is what to know about it.
-    Caveat(String),
-    /// The form cannot say it: it is not in the text.
-    Unsaid(String),
-}
-
-/// A plan in another form.
-#[derive(Debug)]
-pub struct Export {
-    /// Ends in a newline.
-    pub text: String,
-    /// In the order in which they were found, each once.
-    pub notes: Vec<Note>,
-}
-
-impl Export {
-    fn new(text: String, mut notes: Vec<Note>) -> Self {
-        let mut seen = Vec::new();
-        notes.retain(|note| {
-            let new = !seen.contains(note);
-            if new {
-                seen.push(note.clone());
-            }
-            new
-        });
-        Self { text, notes }
-    }
-
-    /// True when all that the plan declares is in the text.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        !self.notes.iter().any(|note| matches!(note, Note::Unsaid(_)))
-    }
 }
 
 impl Plan {

@@ -2,7 +2,8 @@
 //! list of files and one run for each area, then the plan's owners and modes.
 
 use super::declared::{Area, Declared};
-use super::{Export, Note, rsync_filter};
+use super::rsync_filter;
+use super::text::{Export, Note};
 use crate::base::path::{RelPath, escape};
 use crate::base::shell::posix_word as word;
 use crate::engine::mapping::mode::Mode;

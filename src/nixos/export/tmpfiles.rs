@@ -4,7 +4,8 @@
 use super::attributes::{Planned, holds};
 use super::declared::{Area, Declared, Seen};
 use super::place::{Home, Place};
-use super::{Export, Note, private};
+use super::private;
+use super::text::{Export, Note};
 use crate::base::path::{RelPath, escape, is_unprintable};
 use crate::engine::mapping::model::EntryKind;
 use crate::plan::{IdRef, IdValue};

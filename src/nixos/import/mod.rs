@@ -11,6 +11,7 @@ mod json;
 mod literals;
 pub(crate) mod need;
 mod note;
+mod person;
 mod write;
 
 #[cfg(test)]
@@ -19,34 +20,13 @@ mod properties;
 pub use json::JsonFile;
 pub use literals::NixFile;
 pub use note::{Note, Weight};
+pub use person::Person;
 pub use write::Heading;
 
 use crate::base::path::RelPath;
 use crate::plan::{Diagnostics, Plan};
 use declared::Declaration;
 use std::path::Path;
-
-/// The user whose home is meant where the configuration does not say it.
-#[derive(Clone, Debug, Default)]
-pub struct Person {
-    /// The name.
-    pub user: Option<String>,
-    /// The home.
-    pub dir: Option<RelPath>,
-}
-
-impl Person {
-    /// The home that was named, or the usual one of the user.
-    fn home(&self) -> Option<RelPath> {
-        self.dir.clone().or_else(|| self.user.as_deref().map(Self::usual_home))
-    }
-
-    /// `/home/NAME`, and `/root` for root.
-    fn usual_home(name: &str) -> RelPath {
-        let text = if name == "root" { "root".to_string() } else { format!("home/{name}") };
-        RelPath::new(text.as_bytes()).unwrap_or_default()
-    }
-}
 
 /// A plan's text, and what is to be said about it.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! What `plan nix-expr` projects of a whole configuration.
 
 use super::{home_manager, impermanence, inner, machine, object, preservation, text};
-use crate::nixos::import::Person;
 use crate::nixos::import::declared::{Declaration, attribute};
+use crate::nixos::import::person::Person;
 use serde_json::Value;
 
 /// The key that tells such a file from all others; its value is the form's version.

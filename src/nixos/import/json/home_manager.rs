@@ -3,9 +3,9 @@
 
 use super::{Object, list, needed, object, text};
 use crate::base::path::RelPath;
-use crate::nixos::import::Person;
 use crate::nixos::import::declared::{Authority, Declaration, Entry, Home, Kind, Told, attribute};
 use crate::nixos::import::note::Note;
+use crate::nixos::import::person::Person;
 use serde_json::Value;
 
 /// True for a storage area that only this schema can have.

@@ -13,8 +13,8 @@ mod preservation;
 #[cfg(test)]
 mod tests;
 
-use super::Person;
 use super::declared::Declaration;
+use super::person::Person;
 use serde_json::{Map, Value};
 
 /// A file and its content.

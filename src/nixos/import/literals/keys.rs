@@ -5,9 +5,9 @@ use super::lists::Reader;
 use super::route::Choice;
 use super::value::{Part, Segment, string, whole};
 use crate::base::path::RelPath;
-use crate::nixos::import::Person;
 use crate::nixos::import::declared::Home;
 use crate::nixos::import::note::Note;
+use crate::nixos::import::person::Person;
 use rowan::ast::AstNode;
 
 impl Reader<'_> {

@@ -5,9 +5,9 @@ use super::leaves::Leaf;
 use super::route::Choice;
 use super::value::{Segment, attributes, boolean, content, string};
 use crate::base::path::RelPath;
-use crate::nixos::import::Person;
 use crate::nixos::import::declared::{Authority, Declaration, Entry, Home, Kind, Told};
 use crate::nixos::import::note::Note;
+use crate::nixos::import::person::Person;
 use rnix::ast::{BinOpKind, Expr};
 use rowan::ast::AstNode;
 

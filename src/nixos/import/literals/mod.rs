@@ -14,9 +14,9 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-use super::Person;
 use super::declared::Declaration;
 use super::note::Note;
+use super::person::Person;
 use crate::base::path::RelPath;
 use rnix::{ParseError, TextRange};
 
