@@ -158,12 +158,18 @@ fn put_in_place(with: &Surroundings, replacing: Vec<Written>) -> Option<Vec<Writ
     let mut renamed = Vec::with_capacity(replacing.len());
     for mut item in replacing {
         let (Some(replace), Record::Row(row)) = (item.replace.take(), &mut item.record) else { continue };
-        match replace.put_in_place(row) {
-            Ok(()) => renamed.push(Written { bytes: 0, permit: None, ..item }),
+        let dir = match replace.put_in_place() {
+            Ok(dir) => dir,
             Err(errno) => {
                 with.journal.not_replaced(row.dir, row.name.clone());
                 with.problems.add(replace.failed(errno));
+                continue;
             }
+        };
+        // From here on the row of what it has replaced is true of nothing.
+        match replace.settle(&dir, row) {
+            Ok(()) => renamed.push(Written { bytes: 0, permit: None, ..item }),
+            Err(errno) => drop(with.problems.add(replace.failed(errno))),
         }
     }
     Some(renamed)

@@ -111,8 +111,8 @@ impl Replace {
         problem
     }
 
-    /// Renames it, and puts the inode's new ctime into `row`.
-    pub(super) fn put_in_place(&self, row: &mut Row) -> Result<(), Errno> {
+    /// Renames it over what it replaces, and gives the directory. After an error that stands there still.
+    pub(super) fn put_in_place(&self) -> Result<Arc<TargetDir>, Errno> {
         let dir = self.dir.open()?;
         match (dir.stat_at(&self.name), &self.stands) {
             (Err(Errno::NOENT), _) => {}
@@ -122,6 +122,11 @@ impl Replace {
             (Err(errno), _) => return Err(errno),
         }
         dir.rename(&self.temporary, &self.name)?;
+        Ok(dir)
+    }
+
+    /// Looks at what the name is by now, and puts the inode's new ctime into `row`.
+    pub(super) fn settle(&self, dir: &TargetDir, row: &mut Row) -> Result<(), Errno> {
         let stat = dir.stat_at(&self.name)?;
         if stat.ino != row.dst_ino {
             // Somebody who may write here swapped the names meanwhile.
