@@ -502,3 +502,29 @@ fn what_a_kill_left_is_taken_over_after_a_restart() {
     run(&plan, &["--restart"]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
 }
+
+#[test]
+fn a_directory_that_a_kill_left_closed_is_given_back_when_its_source_is_gone() {
+    need_root!();
+    let world = World::ext4(64);
+    world.file("data/keep", "k");
+    for i in 0..20 {
+        let path = world.file(&format!("data/u/{i}"), "old");
+        chown(&path, Some(1000), Some(1000)).unwrap();
+    }
+    chown(world.data().join("u"), Some(1000), Some(1000)).unwrap();
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    for i in 0..20 {
+        world.file(&format!("data/u/{i}"), "newer");
+    }
+    kill_at(&plan, "renameat", 3);
+    std::fs::remove_dir_all(world.data().join("u")).unwrap();
+    run(&plan, &[]).exits(0).says("an interrupted run had closed it");
+    let stat = std::fs::metadata(world.target().join("u")).unwrap();
+    assert_eq!((stat.uid(), stat.mode() & 0o7777), (1000, 0o755));
+    assert!(!xattr::list(world.target().join("u")).unwrap().any(|name| name == "trusted.persistcp"));
+    let ran = run(&plan, &["--verify-only"]);
+    println!("{ran}");
+    run(&plan, &[]).exits(0);
+}

@@ -170,8 +170,10 @@ mod tests {
     fn times_before_and_long_after_the_epoch_arrive_to_the_nanosecond() {
         // tmpfs keeps all 64 bits of the seconds.
         let file = tempfile::NamedTempFile::new_in("/dev/shm").expect("a temporary file");
-        for sec in [i64::MIN, -1, 0, 1 << 40, i64::MAX] {
-            let time = Time { sec, nsec: 999_999_999 };
+        for sec in [i64::MIN, i64::MIN + 1, -1, 0, 1 << 40, i64::MAX - 1, i64::MAX] {
+            // The kernel keeps no part of the first and the last second.
+            let nsec = if matches!(sec, i64::MIN | i64::MAX) { 0 } else { 999_999_999 };
+            let time = Time { sec, nsec };
             set_times(Holder::file(file.as_file()), Some(time), time).expect("set the times");
             let stat = stat_fd(file.as_file()).expect("stat");
             assert_eq!((stat.atime, stat.mtime), (time, time));

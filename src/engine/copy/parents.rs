@@ -103,18 +103,15 @@ impl Engine {
             Ok(_) if self.cx.records.prior(above, name).is_some_and(|row| row.state != State::Ancestor) => {
                 self.make_ancestor(at)
             }
-            // One that a run was making when it was cut off.
-            Ok(dir) if self.is_half_made(at, &dir) => self.make_ancestor(at),
-            Ok(dir) => {
-                let known = self.cx.records.prior(above, name).and_then(|row| row.id);
-                let id = known.unwrap_or_else(|| self.directories.new_id());
-                let news = if known.is_some() { News::Recorded } else { News::Announce };
-                let parts = NodeParts { id, fresh: false, post_visit: PostVisit::Nothing, mark: Mark::None, news };
-                self.directories
-                    .node(at, dir, parts)
-                    .map_err(|e| self.cx.target_failed(target, at.path(), Operation::Stat, e))
-                    .ok()
-            }
+            Ok(dir) => match self.is_half_made(at, &dir) {
+                // One that a run was making when it was cut off.
+                Ok(true) => self.make_ancestor(at),
+                Ok(false) => self.existing_ancestor(at, dir),
+                Err(errno) => {
+                    self.cx.target_failed(target, at.path(), Operation::ReadMark, errno);
+                    None
+                }
+            },
             Err(Errno::NOENT) => self.make_ancestor(at),
             Err(errno) => {
                 self.cx.target_failed(target, at.path(), Operation::OpenDirectory, errno);
@@ -123,14 +120,26 @@ impl Engine {
         }
     }
 
+    /// One that is not this plan's is left alone.
+    fn existing_ancestor(&self, at: TargetName<'_>, dir: TargetDir) -> Option<Arc<DirNode>> {
+        let known = self.cx.records.prior(at.above, at.name).and_then(|row| row.id);
+        let id = known.unwrap_or_else(|| self.directories.new_id());
+        let news = if known.is_some() { News::Recorded } else { News::Announce };
+        let parts = NodeParts { id, fresh: false, post_visit: PostVisit::Nothing, mark: Mark::None, news };
+        self.directories
+            .node(at, dir, parts)
+            .map_err(|e| self.cx.target_failed(at.target, at.path(), Operation::Stat, e))
+            .ok()
+    }
+
     /// True for a directory with the mark of a new one, or that came since the first run began
     /// and holds nothing: the mark comes after the directory.
-    fn is_half_made(&self, at: TargetName<'_>, dir: &TargetDir) -> bool {
-        let Ok(stat) = dir.stat() else { return false };
+    fn is_half_made(&self, at: TargetName<'_>, dir: &TargetDir) -> Result<bool, Errno> {
+        let stat = dir.stat()?;
         let History { interrupted, began, .. } = self.cx.history(at.target);
         let since = |began: Time| stat.btime.is_some_and(|btime| btime >= began);
-        matches!(self.directories.mark_of(dir, &stat, None, || at.path()), Ok(Mark::Ours(Was::Created)))
-            || interrupted && began.is_some_and(since) && is_skeleton(dir)
+        let is_marked = self.directories.mark_of(dir, &stat, None, || at.path())? == Mark::Ours(Was::Created);
+        Ok(is_marked || interrupted && began.is_some_and(since) && is_skeleton(dir))
     }
 
     fn make_ancestor(&self, at: TargetName<'_>) -> Option<Arc<DirNode>> {

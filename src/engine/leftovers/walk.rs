@@ -9,9 +9,10 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{JournalError, Reader, State};
-use crate::engine::meta::mark::{self, Binding, Mark};
+use crate::engine::meta::mark::{self, Binding, Mark, Was};
 use crate::engine::tree::temporary::{is_temporary, temporary_name};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
+use crate::sys::file::{chmod, chown, set_times};
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, effective_ids, leads_nowhere};
@@ -114,6 +115,9 @@ impl<'a> LeftoverWalk<'a> {
                 self.temporary(dir, path, temporary, name.as_ref())?;
             }
         }
+        if closed {
+            self.give_back(dir, path, &stat);
+        }
         for name in below {
             if self.run.stop.is_set() {
                 return Ok(());
@@ -131,6 +135,31 @@ impl<'a> LeftoverWalk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Opens a directory again that an interrupted run had closed, where no run comes to it any
+    /// more: the backup does not have it.
+    fn give_back(&mut self, dir: &TargetDir, path: &RelPath, stat: &Stat) {
+        let holder = Holder::file(dir);
+        let Ok(Mark::Ours(Was::Open { uid, gid, mode })) =
+            mark::read(holder, || Binding::new(&self.run.mapping.name, path))
+        else {
+            return;
+        };
+        if is_in_source(&self.run.mapping, path) {
+            return;
+        }
+        let given = chown(holder, uid, gid)
+            .and_then(|()| chmod(holder, mode))
+            .and_then(|()| set_times(holder, Some(stat.atime), stat.mtime))
+            .and_then(|()| mark::remove(holder));
+        match given {
+            Ok(()) => self.run.problems.note(format!(
+                "{path}: an interrupted run had closed it, and its source is gone: it has owner {uid}:{gid} and mode \
+                 {mode:04o} again"
+            )),
+            Err(errno) => self.failed(path.clone(), Operation::FinishDirectory, errno),
+        }
     }
 
     /// For each of `temporaries` the name that it stands in for, of those that the
