@@ -12,6 +12,7 @@ mod finding;
 mod here;
 mod json;
 pub mod knowledge;
+mod listing;
 mod outcome;
 mod suggest;
 mod sum;

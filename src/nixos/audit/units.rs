@@ -1,8 +1,8 @@
 //! Services that say where their state is: `StateDirectory=`, `ConfigurationDirectory=`
 //! and `LogsDirectory=` of the unit files in the backup (systemd.exec(5)).
 
+use super::listing;
 use crate::base::path::{Name, RelPath, escape};
-use crate::sys::dir::read_batches;
 use crate::sys::root::Root;
 use crate::sys::{Errno, errno_words, leads_nowhere};
 use rustix::fs::OFlags;
@@ -89,21 +89,18 @@ impl Reader<'_> {
     }
 
     /// Names in a directory that may be missing, sorted. A name that is not UTF-8 is no unit's.
-    fn names(&mut self, dir: &RelPath, wanted: impl Fn(&str) -> bool) -> Vec<Name> {
-        let mut found = Vec::new();
-        let read = self.source.open_in(dir, OFlags::RDONLY | OFlags::DIRECTORY).and_then(|fd| {
-            read_batches(&fd, 4096, |batch| {
-                let names = batch.into_iter().map(|entry| entry.name);
-                found.extend(names.filter(|name| std::str::from_utf8(name.as_bytes()).is_ok_and(&wanted)));
-                true
-            })
-        });
-        match read {
-            Err(errno) if !leads_nowhere(errno) => self.found.unread.push((dir.clone(), errno_words(errno))),
-            _ => {}
-        }
-        found.sort();
-        found
+    fn names(&mut self, dir: &RelPath, wanted: fn(&str) -> bool) -> Vec<Name> {
+        let fd = match self.source.open_in(dir, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Ok(fd) => fd,
+            Err(errno) if leads_nowhere(errno) => return Vec::new(),
+            Err(errno) => return self.unread(dir, errno),
+        };
+        listing::names(&fd, wanted).unwrap_or_else(|errno| self.unread(dir, errno))
+    }
+
+    fn unread(&mut self, dir: &RelPath, errno: Errno) -> Vec<Name> {
+        self.found.unread.push((dir.clone(), errno_words(errno)));
+        Vec::new()
     }
 }
 
