@@ -19,6 +19,7 @@ mod calls;
 mod changing;
 mod check;
 mod comparator;
+mod docs;
 mod drivers;
 mod edited;
 mod emberroot;
