@@ -10,6 +10,7 @@ use super::node::{DirNode, NewNode};
 use super::open_dir::{OpenDir, SourcePosition};
 use super::options::History;
 use super::pre_visit::{NewDirectory, News, NodeParts};
+use super::settled::TICK;
 use super::trust::is_skeleton;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::counters::add;
@@ -137,7 +138,10 @@ impl Engine {
     fn is_half_made(&self, at: TargetName<'_>, dir: &TargetDir) -> Result<bool, Errno> {
         let stat = dir.stat()?;
         let History { interrupted, began, .. } = self.cx.history(at.target);
-        let since = |began: Time| stat.btime.is_some_and(|btime| btime >= began);
+        // The clock of a file system lags behind by a tick.
+        let nanoseconds = |time: Time| i128::from(time.sec) * 1_000_000_000 + i128::from(time.nsec);
+        let tick = i128::try_from(TICK.as_nanos()).unwrap_or_default();
+        let since = |began: Time| stat.btime.is_some_and(|btime| nanoseconds(btime) + tick >= nanoseconds(began));
         let is_marked = self.directories.mark_of(dir, &stat, None, || at.path())? == Mark::Ours(Was::Created);
         Ok(is_marked || interrupted && began.is_some_and(since) && is_skeleton(dir))
     }

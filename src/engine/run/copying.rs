@@ -172,6 +172,8 @@ fn begin(run: &Shared<'_>) {
     if past.began.is_none() && !past.ended {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         writer.meta("began", format!("{}.{:09}", now.as_secs(), now.subsec_nanos()));
+        // A kill right after the first directory is made must find it.
+        writer.flush();
     }
     writer.copying(run.options.command.clone(), counters.expected_entries.load(Relaxed));
     let (handle, words) = (writer.clone(), run.options.words.problem);
