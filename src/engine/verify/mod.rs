@@ -271,6 +271,9 @@ impl Verifier {
                     let seen = key(stat.ino, stat.ctime);
                     if row.is_done_as(&stat) {
                         good.push(seen);
+                    } else if row.state == State::Bad && self.mend.is_wanted() {
+                        // As recorded, but a comparison with the source may have said that this is not what the
+                        // source has: a repair copies it again.
                     } else {
                         moved.push(Moved { dev: stat.dev, target: row.target, seen });
                     }
