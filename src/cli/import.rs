@@ -136,7 +136,7 @@ fn hand_out(imported: &Imported, output: Option<&Path>) -> Exit {
             text.push_str("\n    ");
             text.push_str(&crate::base::path::escape(line.as_bytes()));
         }
-        let status = if note.weight == Weight::UnpreservedSet { Exit::Problems } else { Exit::Ok };
+        let status = if note.weight == Weight::NotInPlan { Exit::Problems } else { Exit::Ok };
         exit = exit.max(fail(&text, status));
     }
     exit

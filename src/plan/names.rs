@@ -104,8 +104,8 @@ files = [{ path = "/f", owner = "nobody-knows", group = 5 }]
         let root = tempfile::tempdir().expect("a directory");
         std::fs::write(root.path().join("f"), "").expect("a file");
         let overrides = Overrides { root: Some(root.path().into()), ..Overrides::default() };
-        assert!(plan().resolve(&overrides, Backup::Outcome).is_err());
-        let resolved = plan().without_lookups().resolve(&overrides, Backup::Outcome).expect("no name is left");
+        assert!(plan().resolve(&overrides, Backup::Arrived).is_err());
+        let resolved = plan().without_lookups().resolve(&overrides, Backup::Arrived).expect("no name is left");
         assert_eq!((resolved.targets[0].parents.uid, resolved.targets[0].parents.gid), (1000, 0));
         assert_eq!((resolved.targets[0].entries[0].uid, resolved.targets[0].entries[0].gid), (None, None));
     }

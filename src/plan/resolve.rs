@@ -37,7 +37,7 @@ pub enum Backup {
     /// It gives names numbers if it is there. The result has no entries: the journal knows them.
     IfThere,
     /// The same, and every entry is looked for below the root, where it should have arrived.
-    Outcome,
+    Arrived,
 }
 
 /// Why a plan cannot be resolved.
@@ -115,14 +115,14 @@ impl Plan {
                 let opened = Root::open(path);
                 Some(opened.map_err(|errno| ResolveError::Source { path: path.clone(), errno })?)
             }
-            (path, Backup::IfThere | Backup::Outcome) => path.as_ref().and_then(|path| Root::open(path).ok()),
+            (path, Backup::IfThere | Backup::Arrived) => path.as_ref().and_then(|path| Root::open(path).ok()),
         };
         let path = path.unwrap_or_default();
         let ids = Ids::read(&self, source.as_ref().map(|source| (source, path.as_path())), &root);
         let held = match backup {
             Backup::Needed => source.map(|root| Held { root, arrived: false }),
             Backup::IfThere => None,
-            Backup::Outcome => {
+            Backup::Arrived => {
                 let opened = Root::open(&root).map_err(|errno| ResolveError::Root { path: root.clone(), errno })?;
                 Some(Held { root: opened, arrived: true })
             }

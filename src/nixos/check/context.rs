@@ -33,7 +33,7 @@ pub(super) enum Numbers {
     Known,
     /// The files that give them are damaged or do not hold them: owners in the plan are
     /// those of `[ids]` or missing.
-    UnpreservedSet,
+    Lost,
 }
 
 /// What the plan file says beyond what it resolves to.

@@ -110,11 +110,11 @@ pub fn look(file: &Path, overrides: &Overrides, booted: Option<Booted>) -> Resul
     let read = || Plan::read(file).map_err(ResolveError::Plan);
     let plan = read()?;
     let names = plan.names();
-    let (plan, numbers) = match plan.resolve(overrides, Backup::Outcome) {
+    let (plan, numbers) = match plan.resolve(overrides, Backup::Arrived) {
         Ok(plan) => (plan, Numbers::Known),
         // A damaged map, or a name that no map has: that is for a row to say.
         Err(ResolveError::IdMap(_) | ResolveError::Plan(_)) => {
-            (read()?.without_lookups().resolve(overrides, Backup::Outcome)?, Numbers::UnpreservedSet)
+            (read()?.without_lookups().resolve(overrides, Backup::Arrived)?, Numbers::Lost)
         }
         Err(error) => return Err(error.into()),
     };

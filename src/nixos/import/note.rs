@@ -8,7 +8,7 @@ pub enum Weight {
     /// Said on stderr as well.
     Warning,
     /// Something that is declared is not in the plan as declared: the exit status says so.
-    UnpreservedSet,
+    NotInPlan,
 }
 
 /// One note.
@@ -32,7 +32,7 @@ impl Note {
     }
 
     pub(super) fn lost(text: impl Into<String>) -> Self {
-        Self { weight: Weight::UnpreservedSet, text: text.into(), quoted: None }
+        Self { weight: Weight::NotInPlan, text: text.into(), quoted: None }
     }
 
     pub(super) fn quoting(self, expression: impl Into<String>) -> Self {

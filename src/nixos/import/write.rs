@@ -66,7 +66,7 @@ fn note_lines(note: &Note) -> Vec<String> {
     let word = match note.weight {
         Weight::Remark => "note",
         Weight::Warning => "WARNING",
-        Weight::UnpreservedSet => "NOT IN THIS PLAN",
+        Weight::NotInPlan => "NOT IN THIS PLAN",
     };
     let mut out = vec!["#".to_string(), format!("# {word}: {}", comment(&note.text))];
     out.extend(note.quoted.iter().flat_map(|text| text.lines()).map(|text| format!("#     {}", comment(text))));

@@ -20,7 +20,7 @@ fn has(imported: &Imported, parts: &[&str]) {
 }
 
 fn lost(imported: &Imported) -> usize {
-    imported.notes.iter().filter(|note| note.weight == Weight::UnpreservedSet).count()
+    imported.notes.iter().filter(|note| note.weight == Weight::NotInPlan).count()
 }
 
 #[test]

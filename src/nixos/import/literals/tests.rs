@@ -14,7 +14,7 @@ fn import(text: &str) -> Imported {
 
 /// The expressions that were not read.
 fn unread(imported: &Imported) -> Vec<&str> {
-    imported.notes.iter().filter(|n| n.weight == Weight::UnpreservedSet).filter_map(|n| n.quoted.as_deref()).collect()
+    imported.notes.iter().filter(|n| n.weight == Weight::NotInPlan).filter_map(|n| n.quoted.as_deref()).collect()
 }
 
 #[test]
