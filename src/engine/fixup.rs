@@ -207,14 +207,14 @@ impl Pass<'_> {
             Some(row) => Some((row.wanted.owner.unwrap_or(wanted.0), row.wanted.mode)),
             None => self.own.filter(|_| *path == self.fixup.path),
         };
+        let standing = row.as_ref().map(|row| row.standing(stat, Disk { dev: stat.dev, bare: false }));
         let altered = !self.means.repair && recorded == Some(wanted);
         if self.write && !altered {
             let result = change(dir, &name, stat, wanted.0, wanted.1);
             match result.and_then(|()| dir.stat_at(&name)) {
                 Ok(now) if wanted == has(&now) => {
                     self.changed += 1;
-                    let disk = Disk { dev: stat.dev, bare: false };
-                    self.fixed.extend(row.map(|row| Fixed::new(&row, row.standing(stat, disk), &now)));
+                    self.fixed.extend(row.zip(standing).map(|(row, standing)| Fixed::new(&row, standing, &now)));
                     if mode.is_none() && wanted.1 != stat.mode {
                         self.means.problems.note_each(Rights::WORDS, path.clone());
                     }
@@ -231,8 +231,7 @@ impl Pass<'_> {
         } else if altered && self.write {
             self.failed = true;
             // Changed content is said already, and speaks for the rest.
-            let disk = Disk { dev: stat.dev, bare: false };
-            if row.as_ref().is_some_and(|row| row.standing(stat, disk) == Standing::Changed) {
+            if standing == Some(Standing::Changed) {
                 return;
             }
             self.report_altered(path, wanted, has(stat), row.as_ref());
