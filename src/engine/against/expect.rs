@@ -51,6 +51,24 @@ pub(super) struct Seen<'a> {
     pub(super) own: Explicit,
 }
 
+impl<'a> Leaf<'a> {
+    /// What it is in the backup, where its path below the root is `path`.
+    fn seen(&self, path: &'a RelPath, stat: &'a Stat, holder: Holder<'a>) -> Seen<'a> {
+        let Self { dir, sides, name, own } = *self;
+        Seen {
+            name,
+            path,
+            target: dir.target,
+            dir: dir.id,
+            share: dir.share,
+            stat,
+            holder,
+            near: Some(&sides.src),
+            own,
+        }
+    }
+}
+
 impl Walk<'_> {
     /// The journal's id of the directory at `path`.
     pub(super) fn id_of(&self, path: &RelPath) -> Option<i64> {
@@ -132,7 +150,7 @@ impl Walk<'_> {
 
     /// Compares what is not a directory.
     pub(super) fn leaf(&self, leaf: &Leaf<'_>, kind: Kind) {
-        let Leaf { dir, sides, name, own } = *leaf;
+        let Leaf { dir, sides, name, .. } = *leaf;
         let path = dir.path.join(name);
         let unreadable = |operation, errno| self.unreadable(dir.target, path.clone(), operation, errno);
         if kind == Kind::File {
@@ -164,18 +182,7 @@ impl Walk<'_> {
             },
             _ => None,
         };
-        let holder = Holder::handle(&handle);
-        let seen = Seen {
-            name,
-            path: &path,
-            target: dir.target,
-            dir: dir.id,
-            share: dir.share,
-            stat: &stat,
-            holder,
-            near: Some(&sides.src),
-            own,
-        };
+        let seen = leaf.seen(&path, &stat, Holder::handle(&handle));
         let mut row = self.expected(&seen, &sides.dst);
         row.link = link;
         self.look(&sides.dst, &dir.path, name, row);
@@ -183,19 +190,9 @@ impl Walk<'_> {
 
     /// Compares an open regular file.
     pub(super) fn file(&self, leaf: &Leaf<'_>, fd: &OwnedFd, stat: &Stat) {
-        let Leaf { dir, sides, name, own } = *leaf;
+        let Leaf { dir, sides, name, .. } = *leaf;
         let path = dir.path.join(name);
-        let seen = Seen {
-            name,
-            path: &path,
-            target: dir.target,
-            dir: dir.id,
-            share: dir.share,
-            stat,
-            holder: Holder::file(fd),
-            near: Some(&sides.src),
-            own,
-        };
+        let seen = leaf.seen(&path, stat, Holder::file(fd));
         let mut row = self.expected(&seen, &sides.dst);
         // Another size or no file at all is said without reading either.
         let same_size = sides.dst.stat_at(name).is_ok_and(|there| there.size == stat.size);
