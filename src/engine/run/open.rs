@@ -32,16 +32,31 @@ pub(super) enum Work {
 struct Found {
     counters: Arc<Counters>,
     problems: Arc<Problems>,
+    stop: Stop,
+    rate_limit: RateLimit,
     began: Began,
 }
 
 impl Found {
     /// Begins with what the mapping itself says.
-    fn of(mapping: &Mapping) -> Self {
+    fn of(mapping: &Mapping, options: &Options, stop: &Stop) -> Self {
         let problems = Arc::new(Problems::default());
         declared_problems(mapping, &problems);
         mapping.left_out().iter().for_each(|left_out| problems.note(left_out.words()));
-        Self { counters: Arc::new(Counters::new(mapping.targets.len())), problems, began: Began::now() }
+        Self {
+            counters: Arc::new(Counters::new(mapping.targets.len())),
+            problems,
+            stop: stop.clone(),
+            rate_limit: RateLimit::new(stop.clone(), options.rate),
+            began: Began::now(),
+        }
+    }
+
+    /// What all stages share from here on.
+    fn context(self, mapping: Mapping, journal: Journal, writer: &Writer) -> RunContext {
+        let Self { counters, problems, stop, rate_limit, .. } = self;
+        let (mapping, journal) = (Arc::new(mapping), Arc::new(journal));
+        RunContext { mapping, journal, writer: writer.handle(), counters, problems, stop, rate_limit }
     }
 }
 
@@ -57,26 +72,19 @@ pub(super) fn to_copy<'a>(
     let cleared = preflight::check(mapping, &options.allow, options.means(), Purpose::Copy, options.look);
     let ClearedParts { mapping, source, size, journal, notes, remap_ids, groups, known } =
         cleared.map_err(Refused::Preflight)?.into_parts();
-    let Found { counters, problems, began } = Found::of(&mapping);
-    notes.into_iter().for_each(|note| problems.note(note));
-    add_left_out(&mapping, &source, &problems);
-    observer.started(&counters);
+    let found = Found::of(&mapping, options, stop);
+    let began = found.began;
+    notes.into_iter().for_each(|note| found.problems.note(note));
+    add_left_out(&mapping, &source, &found.problems);
+    observer.started(&found.counters);
     let journal = Journal::open(journal, options.allow.restart).map_err(Refused::Journal)?;
     let devices = preflight::devices(&mapping);
     let (entries, bytes) = size.sums();
-    counters.expected_entries.store(entries, Relaxed);
-    counters.expected_bytes.store(bytes, Relaxed);
+    found.counters.expected_entries.store(entries, Relaxed);
+    found.counters.expected_bytes.store(bytes, Relaxed);
     let (names, leftovers) = declare(&mapping, &journal).map_err(Refused::Unrecorded)?;
     let writer = Writer::start(&journal, stop.clone()).map_err(Refused::Unrecorded)?;
-    let context = RunContext {
-        mapping: Arc::new(mapping),
-        journal: Arc::new(journal),
-        writer: writer.handle(),
-        counters,
-        problems,
-        stop: stop.clone(),
-        rate_limit: RateLimit::new(stop.clone(), options.rate),
-    };
+    let context = found.context(mapping, journal, &writer);
     let copying = Copying { source, groups, known, leftovers, devices, file_systems: Arc::default() };
     Ok((Shared { options, observer, context, writer, names, remap_ids, began }, Work::Copy(copying)))
 }
@@ -92,20 +100,13 @@ pub(super) fn to_verify<'a>(
     if !location.exists().map_err(refuse)? {
         return Err(unrecorded(&location));
     }
-    let Found { counters, problems, began } = Found::of(&mapping);
+    let found = Found::of(&mapping, options, stop);
+    let began = found.began;
     let remap_ids = location.remapped_ids().map_err(refuse)? || options.allow.remap_ids;
-    observer.started(&counters);
+    observer.started(&found.counters);
     let (journal, names) = Journal::open_to_verify(location, &target_names(&mapping)).map_err(refuse)?;
     let writer = Writer::start_to_verify(&journal, stop.clone()).map_err(refuse)?;
-    let context = RunContext {
-        mapping: Arc::new(mapping),
-        journal: Arc::new(journal),
-        writer: writer.handle(),
-        counters,
-        problems,
-        stop: stop.clone(),
-        rate_limit: RateLimit::new(stop.clone(), options.rate),
-    };
+    let context = found.context(mapping, journal, &writer);
     Ok(Shared { options, observer, context, writer, names, remap_ids, began })
 }
 

@@ -28,6 +28,7 @@ pub(super) struct Shared<'a> {
 }
 
 /// When a run began.
+#[derive(Clone, Copy)]
 pub(super) struct Began {
     at: Moment,
     clock: Instant,
