@@ -5,6 +5,9 @@ use crate::kit::disk::World;
 use crate::kit::random::{Random, from_env};
 use crate::kit::run::{run, spawn};
 use crate::kit::{journal, need_root, sh, snapshot};
+use persistcp::base::path::RelPath;
+use persistcp::engine::journal::Row;
+use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Child;
@@ -17,13 +20,16 @@ const CHUNK: u64 = 16 << 20;
 /// The journal's own writing, and blocks of directories and inodes.
 const OTHER: u64 = 64 << 20;
 
+/// Names and sizes in MiB of the files that are copied in chunks.
+const LARGE: [(&str, u64); 3] = [("large-a", 330), ("large-b", 70), ("middle", 40)];
+
 /// Small files, large ones, link groups across directories, and a deep directory.
 fn tree(world: &World, random: &mut Random) -> u64 {
     for i in 0..3000 {
         let size = random.between(0, 30_000);
         world.file(&format!("data/small/{}/{i}", i % 41), random.bytes(size as usize));
     }
-    for (name, mib) in [("large-a", 330), ("large-b", 70), ("middle", 40)] {
+    for (name, mib) in LARGE {
         let file = std::fs::File::create(world.file(&format!("data/{name}"), "")).unwrap();
         let mut block = random.bytes(1 << 20);
         for at in 0..mib {
@@ -53,15 +59,17 @@ fn written(child: &Child) -> u64 {
 
 /// Bytes that the journal calls durable: finished files and chunks of those that are not
 /// finished, or not in their place.
-fn recorded(world: &World) -> u64 {
-    let Some(reader) = journal::reader(&world.persist.join(".persistcp")) else { return 0 };
-    let files =
-        journal::done(&reader).into_iter().map(|(_, row)| row).filter(|row| journal::is_file(row) && !row.alias);
-    let unfinished = reader.partial().unwrap().into_iter().map(|row| {
+fn recorded(world: &World) -> BTreeMap<RelPath, u64> {
+    let Some(reader) = journal::reader(&world.persist.join(".persistcp")) else { return BTreeMap::new() };
+    let done = journal::done(&reader).into_iter().filter(|(_, row)| journal::is_file(row) && !row.alias);
+    let done = done.map(|(path, row)| (path, row.size));
+    let resumable = LARGE.iter().filter_map(|(name, _)| {
+        let path = RelPath::new(format!("persist/data/{name}").as_bytes()).unwrap();
+        let row = reader.find_path(&path).unwrap().filter(Row::is_resumable)?;
         let chunks = reader.chunks(row.dir, &row.name).unwrap();
-        chunks.iter().map(|(index, _)| CHUNK.min(row.size - index * CHUNK)).sum::<u64>()
+        Some((path, chunks.iter().map(|(index, _)| CHUNK.min(row.size - index * CHUNK)).sum()))
     });
-    files.map(|row| row.size).sum::<u64>() + unfinished.sum::<u64>()
+    done.chain(resumable).collect()
 }
 
 /// Waits for the end of a run; its status, and what it had written.
@@ -93,19 +101,19 @@ fn kills_at_random_instants_cost_no_more_than_an_epoch_each() {
     let plan = world.plan("");
     let (mut done, mut rounds) = (0, 0);
     while done < kills {
-        let (mut here, mut total, mut before) = (0, 0, 0);
+        let (mut here, mut total, mut before) = (0, 0, BTreeMap::new());
         while here < 8 && done < kills {
             let (status, bytes) =
                 kill_after(&plan, random.pick(&[300, 300, 600, 1600]).to_owned() * random.below(100) / 100);
-            let now = recorded(&world);
-            assert!(now >= before, "what was durable is forgotten: {before} bytes, then {now}");
-            assert!(
-                bytes <= (now - before) * 11 / 10 + 2 * EPOCH + OTHER,
-                "{bytes} written, {} of them recorded",
-                now - before
-            );
-            println!("kill: {} MiB written, {} recorded", bytes >> 20, (now - before) >> 20);
-            (before, total) = (now, total + bytes);
+            let rows = recorded(&world);
+            for (path, was) in &before {
+                let now = rows.get(path).copied().unwrap_or(0);
+                assert!(now >= *was, "{path}: what was durable is forgotten: {was} bytes, then {now}");
+            }
+            let new = rows.values().sum::<u64>() - before.values().sum::<u64>();
+            assert!(bytes <= new * 11 / 10 + 2 * EPOCH + OTHER, "{bytes} written, {new} of them recorded");
+            println!("kill: {} MiB written, {} recorded", bytes >> 20, new >> 20);
+            (before, total) = (rows, total + bytes);
             if status.is_some() {
                 break;
             }
