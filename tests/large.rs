@@ -7,7 +7,8 @@ use crate::kit::run::{run, wait, wrapped};
 use crate::kit::strace::killing;
 use crate::kit::{journal, need_root, snapshot};
 use persistcp::base::path::RelPath;
-use persistcp::engine::journal::Row;
+use persistcp::engine::journal::{Row, State};
+use rustix::process::Signal;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -68,6 +69,23 @@ fn a_killed_copy_goes_on_at_its_first_missing_chunk() {
 }
 
 #[test]
+fn a_stop_while_recorded_chunks_are_read_again_forgets_none() {
+    need_root!();
+    let size = 40 * CHUNK;
+    let world = World::ext4(1500);
+    fill(&world.file("data/large", ""), size);
+    let plan = world.plan("");
+    let rows = killed_midway(&world, &plan);
+    let mut held = Held::at("read:1", &plan, &[]);
+    held.ask_to_stop(Signal::INT);
+    held.finish("a run that was stopped").exits(4);
+    assert!(chunk_rows(&world) >= rows, "{} chunks of {rows}", chunk_rows(&world));
+    let ran = run(&plan, &[]).exits(0);
+    assert!(ran.total("reused_bytes") >= rows * CHUNK, "{ran}");
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
 fn a_copy_that_was_cut_off_on_its_way_into_its_place_is_not_made_again() {
     need_root!();
     let world = World::ext4(700);
@@ -95,6 +113,48 @@ fn a_copy_that_was_cut_off_on_its_way_into_its_place_is_not_made_again() {
         cuts += u64::from(there == size);
     }
     assert!(cuts >= 2, "no run was cut off with its copy whole");
+}
+
+#[test]
+fn a_copy_that_was_cut_off_in_its_place_is_gone_on_with_after_a_second_cut() {
+    need_root!();
+    let world = World::ext4(700);
+    let size = 5 * CHUNK + 5;
+    fill(&world.file("data/large", ""), size);
+    let plan = world.plan("");
+    let (mut cuts, mut decays) = (0, 0);
+    let first = std::iter::once(("renameat", 1)).chain((3..=8).map(|n| ("syncfs", n)));
+    let calls = ["fallocate", "ftruncate", "fchown", "fremovexattr", "utimensat", "fchmod", "renameat", "syncfs"];
+    for (call, n) in first {
+        for second in calls {
+            std::fs::create_dir_all(world.target()).unwrap();
+            std::fs::write(world.target().join("large"), "what was there before").unwrap();
+            let cut = wait(wrapped(&killing(call, n), &plan, &["--allow-nonempty", "--threads", "1"]));
+            let whole = cut.status.is_none() && chunk_rows(&world) * CHUNK >= size;
+            if whole {
+                let replacing = recorded(&world).is_some_and(|(row, _)| row.state == State::Replacing);
+                let in_place = std::fs::metadata(world.target().join("large")).unwrap().len() == size;
+                let decayed = second == "fallocate" && replacing && in_place;
+                if decayed {
+                    // It is written in its place then, which moves its times.
+                    flip(&world, &world.target().join("large"), size - 1);
+                }
+                wait(wrapped(&killing(second, 1), &plan, &["--allow-nonempty", "--threads", "1"]));
+                let ran = run(&plan, &["--allow-nonempty"]).exits(0);
+                assert_eq!(ran.total("copied_bytes"), if decayed { size } else { 0 }, "{call} {n}, {second}\n{ran}");
+                decays += u64::from(decayed);
+                snapshot::assert_same(&world.data(), &world.target());
+                run(&plan, &["--verify-only"]).exits(0);
+                cuts += 1;
+            }
+            std::fs::remove_dir_all(world.target()).unwrap();
+            std::fs::remove_dir_all(world.persist.join(".persistcp")).unwrap();
+            if !whole {
+                break;
+            }
+        }
+    }
+    assert!(cuts >= 2 * calls.len() && decays > 0, "no run was cut off with its copy whole");
 }
 
 #[test]

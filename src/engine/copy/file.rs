@@ -58,6 +58,9 @@ impl RegularFiles {
         let chunked = is_chunked(&source.stat);
         let made = self.cx.submit.room_made();
         let unfinished = if chunked { self.contents.chunked.unfinished(entry, &parent, source) } else { None };
+        if chunked && unfinished.is_none() && self.cx.run.stop.is_set() {
+            return CopyResult::Failed;
+        }
         // Chunks have permits of their own.
         let dirty = source.stat.size.min(source.stat.allocated);
         let mut permit = (!chunked).then(|| self.cx.submit.gate.acquire(dirty));

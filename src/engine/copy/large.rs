@@ -81,7 +81,7 @@ pub(super) struct ChunkedFiles {
 
 impl ChunkedFiles {
     /// What an earlier run left of a large file: the copy, and its chunks. `None`
-    /// when there is nothing, or nothing to be trusted.
+    /// when there is nothing, or nothing to be trusted, or when the run is ending.
     pub(super) fn unfinished(
         &self,
         entry: &Entry<'_>,
@@ -118,14 +118,25 @@ impl ChunkedFiles {
         }
         // A finished file is not mended into another state of its source.
         let changed = proof == Proof::Changed || created.mended && chunks.len() < recorded;
-        if changed || chunks.is_empty() || !chunks.iter().rev().take(PROBED).all(holds) {
+        let begin = || self.cx.records.ask(self.cx.run.journal.begin_mending(node.id, name));
+        let in_place = row.state == State::Replacing && created.temporary.is_none();
+        let holding = chunks.iter().rev().take(PROBED).all(holds);
+        if self.cx.run.stop.is_set() {
+            // Whatever was read again may have been cut off: nothing is given up for it.
+            return None;
+        }
+        if changed || chunks.is_empty() || !holding {
             // The inode serves all the same: its blocks are taken, and nobody reads it. A finished
             // file is replaced as a whole instead.
+            if in_place {
+                begin()?;
+            }
             let emptied = !created.mended && self.empty(entry, &created).is_ok();
             return emptied.then(|| (created, Values::new()));
         }
-        if created.mended {
-            self.cx.records.ask(self.cx.run.journal.begin_mending(node.id, name))?;
+        // Writing moves the times by which a later run would take it for somebody's change.
+        if created.mended || in_place && (chunks.len() as u64) < chunks_of(stat.size) {
+            begin()?;
         }
         let mut values = vec![None; usize::try_from(chunks_of(stat.size)).ok()?];
         for (index, value) in &chunks {
@@ -194,16 +205,19 @@ impl ChunkedFiles {
         }
         // Whoever cannot read it goes on with what is announced.
         let sparse = before.allocated < size || has_hole(from, size)?;
-        if !sparse {
-            match file::reserve(to, size) {
-                Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                // XFS wants the whole length free, though an earlier run has reserved it. The writes tell.
-                Err(Errno::NOSPC | Errno::DQUOT) if target.allocated > 0 => {}
-                Err(errno) => return Err(FillFailure::Write(errno)),
+        // A whole one keeps its times: a kill before it is recorded must not make it look changed.
+        if values.iter().any(Option::is_none) {
+            if !sparse {
+                match file::reserve(to, size) {
+                    Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                    // XFS wants the whole length free, though an earlier run has reserved it. The writes tell.
+                    Err(Errno::NOSPC | Errno::DQUOT) if target.allocated > 0 => {}
+                    Err(errno) => return Err(FillFailure::Write(errno)),
+                }
             }
+            // Its whole size from the start: chunks come in any order, and a hole at the end needs nothing more.
+            file::set_size(to, size).map_err(FillFailure::Write)?;
         }
-        // Its whole size from the start: chunks come in any order, and a hole at the end needs nothing more.
-        file::set_size(to, size).map_err(FillFailure::Write)?;
         let aligned = |align| !sparse && is_direct(align);
         // An advice that is refused costs only speed.
         let direct_source = aligned(before.dio_align) && file::set_direct(from, true).is_ok();
