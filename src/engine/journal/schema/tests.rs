@@ -27,7 +27,7 @@ fn created() -> Connection {
 
 #[test]
 fn a_migrated_journal_has_the_tables_of_a_new_one() {
-    for version in OLDEST..VERSION {
+    for version in OLDEST..=VERSION {
         let path = format!("{}/tests/fixtures/journal/version-{version}.sqlite", env!("CARGO_MANIFEST_DIR"));
         let uri = format!("file:{path}?immutable=1");
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
