@@ -4,7 +4,7 @@
 use crate::kit::noise;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use persistcp::engine::content::digest::{CHUNK, ChunkHasher, ChunkValue, Digest, Sink, chunks_of, merge};
+use persistcp::engine::content::digest::{CHUNK, ChunkHasher, ChunkValue, ContentSink, Digest, chunks_of, merge};
 
 const SIZE: usize = 64 << 20;
 /// What a thread of the copier reads at once.

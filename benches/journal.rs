@@ -8,7 +8,7 @@ use persistcp::engine::content::digest::{Algorithm, Digest};
 use persistcp::engine::events::counters::Counters;
 use persistcp::engine::events::stop::Stop;
 use persistcp::engine::journal::epoch::{Epochs, FileSystems, Surroundings, Written};
-use persistcp::engine::journal::{Inodes, Journal, Key, Location, Row, SourceId, Writer};
+use persistcp::engine::journal::{InodePair, Journal, Location, Row, RowKey, SourceId, Writer};
 use persistcp::engine::meta::{Attributes, Keep, Owners, Wanted};
 use persistcp::sys::root::Root;
 use persistcp::sys::stat::{Stat, stat_fd};
@@ -23,11 +23,11 @@ fn row(number: usize, stat: &Stat) -> Row {
     let ino = stat.ino + number as u64;
     let inode = Stat { ino, nlink: 1, ..*stat };
     let name = format!("file-{number}").into_bytes();
-    let key = Key { dir: i64::try_from(1 + number / IN_A_DIRECTORY).expect("small"), name: &name, target: 0 };
+    let key = RowKey { dir: i64::try_from(1 + number / IN_A_DIRECTORY).expect("small"), name: &name, target: 0 };
     let id = Some(SourceId { volume: Some(1), ino, ctime: stat.ctime });
     let wanted = Wanted::from_source(stat, Attributes::default(), &Keep { owner: Owners::Kept, atime: false });
     let digest = Digest { algorithm: Algorithm::Blake3, bytes: *blake3::hash(&number.to_le_bytes()).as_bytes() };
-    Row::file(key, Inodes { source: &inode, id, target: &inode, wanted }, digest)
+    Row::file(key, InodePair { source: &inode, id, target: &inode, wanted }, digest)
 }
 
 /// An empty journal with its threads.

@@ -44,6 +44,7 @@ mod limits;
 mod manifest;
 mod matrix;
 mod mounts;
+mod names;
 mod nested;
 mod nobody;
 mod odd;

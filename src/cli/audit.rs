@@ -5,7 +5,7 @@ use super::output::{Color, Format, fail, print, print_text};
 use super::resolve::resolve;
 use crate::base::json;
 use crate::engine::tree::descriptors::{threads, usual_threads};
-use crate::engine::tree::walk::Means;
+use crate::engine::tree::walk::WalkOptions;
 use crate::nixos::audit::{self, Listing};
 use crate::{plan, sys};
 use std::path::PathBuf;
@@ -41,7 +41,8 @@ pub(super) struct AuditArgs {
 impl AuditArgs {
     pub(super) fn start(self) -> Exit {
         let open_files = sys::filesystem::raise_open_files();
-        let means = Means::new(open_files, threads(open_files, self.threads.map_or_else(usual_threads, usize::from)));
+        let means =
+            WalkOptions::new(open_files, threads(open_files, self.threads.map_or_else(usual_threads, usize::from)));
         let overrides = plan::Overrides { source: self.source, root: self.root, exclude: Vec::new() };
         let resolved = match resolve(&self.plan, &overrides, plan::Backup::Needed, self.color.on()) {
             Ok(resolved) => resolved,

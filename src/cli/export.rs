@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::output::{Color, fail, print};
-use crate::nixos::export::{Form, Note};
+use crate::nixos::export::{ExportNote, Form};
 use crate::plan::{Overrides, Plan, ResolveError};
 use crate::sys::output::Existing;
 use crate::sys::{errno_words, output};
@@ -63,8 +63,8 @@ impl ExportArgs {
         };
         for note in &export.notes {
             let text = match note {
-                Note::Caveat(text) => format!("warning: {text}"),
-                Note::Unsaid(text) => format!("not in the output: {text}"),
+                ExportNote::Caveat(text) => format!("warning: {text}"),
+                ExportNote::Unsaid(text) => format!("not in the output: {text}"),
             };
             fail(&text, Exit::Problems);
         }

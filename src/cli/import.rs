@@ -3,7 +3,7 @@
 use super::exit::Exit;
 use super::output::{fail, print};
 use crate::base::path::RelPath;
-use crate::nixos::import::{Heading, ImportError, Imported, JsonFile, NixFile, Person, Weight};
+use crate::nixos::import::{Heading, ImportError, Imported, JsonFile, NixFile, NoteWeight, Person};
 use crate::nixos::nix_expr::Configuration;
 use crate::nixos::{import, nix_expr};
 use crate::sys::output::Existing;
@@ -130,13 +130,13 @@ fn hand_out(imported: &Imported, output: Option<&Path>) -> Exit {
         Some(path) => write_new(path, &imported.text),
         None => print(&imported.text),
     };
-    for note in imported.notes.iter().filter(|note| note.weight > Weight::Remark) {
+    for note in imported.notes.iter().filter(|note| note.weight > NoteWeight::Remark) {
         let mut text = format!("warning: {}", note.text);
         for line in note.quoted.iter().flat_map(|quoted| quoted.lines()) {
             text.push_str("\n    ");
             text.push_str(&crate::base::path::escape(line.as_bytes()));
         }
-        let status = if note.weight == Weight::NotInPlan { Exit::Problems } else { Exit::Ok };
+        let status = if note.weight == NoteWeight::NotInPlan { Exit::Problems } else { Exit::Ok };
         exit = exit.max(fail(&text, status));
     }
     exit

@@ -3,7 +3,7 @@
 use super::events::counters::Counters;
 use super::events::problem::Problems;
 use super::events::rate_limit::RateLimit;
-use super::events::stop::{Reason, Stop};
+use super::events::stop::{Stop, StopReason};
 use super::journal::{Journal, JournalError, WriterHandle};
 use super::mapping::model::Mapping;
 use std::sync::Arc;
@@ -30,6 +30,6 @@ pub struct RunContext {
 impl RunContext {
     /// A journal that cannot be read ends the run.
     pub fn heed<T>(&self, done: Result<T, JournalError>) -> Option<T> {
-        done.map_err(|error| self.stop.set(Reason::Fatal(error.to_string()))).ok()
+        done.map_err(|error| self.stop.set(StopReason::Fatal(error.to_string()))).ok()
     }
 }

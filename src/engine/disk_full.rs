@@ -8,7 +8,7 @@ use super::journal::Journal;
 use super::mapping::model::Mapping;
 use super::preflight::room;
 use super::survey::unfinished;
-use super::tree::walk::Means;
+use super::tree::walk::WalkOptions;
 use crate::base::human::{bytes, count};
 use crate::sys::filesystem::Space;
 use crate::sys::root::Root;
@@ -23,7 +23,7 @@ struct Left {
 
 /// A sentence for the report; `None` when nothing can be found out.
 #[must_use]
-pub fn words(plan: &Mapping, full: Full, journal: &Journal, means: Means, cross_mounts: bool) -> Option<String> {
+pub fn words(plan: &Mapping, full: Full, journal: &Journal, means: WalkOptions, cross_mounts: bool) -> Option<String> {
     let rooms: Vec<_> = plan.targets.iter().map(|target| room(plan, target)).collect();
     let dev = match full {
         Full::Target(target) | Full::Quota(target) => rooms.get(target as usize)?.as_ref()?.0,

@@ -14,7 +14,7 @@ use super::events::kind::ProblemKind;
 use super::events::operation::Operation;
 use super::events::problem::{Problem, Problems};
 use super::events::unpreserved::Disk;
-use super::journal::{Fixed, Reader, Row, Standing, State};
+use super::journal::{Fixed, Reader, Row, RowChange, State};
 use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::model::{Fixup, Mapping};
 use super::meta::Rights;
@@ -24,13 +24,13 @@ use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, errno_words, file};
-use attributes::{Attributes, has};
-use below::{Below, Met};
+use attributes::{OwnerAndMode, has};
+use below::{Met, RecursiveFixup};
 use std::collections::BTreeMap;
 
 /// What one fixup did.
 #[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
-pub struct Outcome {
+pub struct FixupOutcome {
     /// The fixup's path below the root.
     pub path: String,
     /// How it ended.
@@ -55,7 +55,7 @@ pub enum Settled {
 
 /// What a pass over the fixups works with.
 #[derive(Clone, Copy)]
-pub struct Means<'a> {
+pub struct FixupContext<'a> {
     /// The plan.
     pub plan: &'a Mapping,
     /// Owners are set.
@@ -73,9 +73,9 @@ const FOUND: usize = 8;
 
 /// What applying the fixups leaves to tell and to record.
 #[derive(Debug, Default)]
-pub struct Applied {
+pub struct AppliedFixups {
     /// How each ended.
-    pub outcomes: Vec<Outcome>,
+    pub outcomes: Vec<FixupOutcome>,
     /// Rows whose inodes have other attributes by now; to be recorded once those are durable.
     pub fixed: Vec<Fixed>,
     /// The key of [`FIXED`]: what each path has that no row speaks of.
@@ -88,8 +88,8 @@ pub const FIXED: &str = "fixups";
 
 /// Applies every fixup. `by_copy` tells which ones the copier has put on something.
 #[must_use]
-pub fn apply(means: Means<'_>, by_copy: &[bool]) -> Applied {
-    let mut applied = Applied::default();
+pub fn apply(means: FixupContext<'_>, by_copy: &[bool]) -> AppliedFixups {
+    let mut applied = AppliedFixups::default();
     let before = recorded_paths(means.journal);
     let mut paths = BTreeMap::new();
     for (i, fixup) in means.plan.fixups.iter().enumerate() {
@@ -109,25 +109,25 @@ pub fn apply(means: Means<'_>, by_copy: &[bool]) -> Applied {
             }
             Err(why) => why,
         };
-        applied.outcomes.push(Outcome { path: fixup.path.to_string(), result, changed: pass.changed, now });
+        applied.outcomes.push(FixupOutcome { path: fixup.path.to_string(), result, changed: pass.changed, now });
         applied.fixed.append(&mut pass.fixed);
     }
     applied.paths = serde_json::to_string(&paths).unwrap_or_default();
     applied
 }
 
-fn recorded_paths(journal: Option<&Reader>) -> BTreeMap<String, Attributes> {
+fn recorded_paths(journal: Option<&Reader>) -> BTreeMap<String, OwnerAndMode> {
     let text = journal.and_then(|journal| journal.meta(FIXED).ok().flatten());
     // A journal that cannot be read has ended the run; without this, fixups are applied as they are declared.
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
-fn words((owner, mode): Attributes) -> String {
+fn words((owner, mode): OwnerAndMode) -> String {
     format!("{}:{} {mode:04o}", owner.0, owner.1)
 }
 
 /// Checks every fixup without changing anything.
-pub fn check(means: Means<'_>) {
+pub fn check(means: FixupContext<'_>) {
     for fixup in &means.plan.fixups {
         let mut pass = Pass { means, fixup, own: None, write: false, changed: 0, failed: false, fixed: Vec::new() };
         // What is wrong is among the problems.
@@ -136,10 +136,10 @@ pub fn check(means: Means<'_>) {
 }
 
 struct Pass<'a> {
-    means: Means<'a>,
+    means: FixupContext<'a>,
     fixup: &'a Fixup,
     /// What its path had at the end of the last run.
-    own: Option<Attributes>,
+    own: Option<OwnerAndMode>,
     write: bool,
     changed: u64,
     failed: bool,
@@ -148,7 +148,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// Gives what the path has in the end, or why that is not known.
-    fn run(&mut self) -> Result<Attributes, String> {
+    fn run(&mut self) -> Result<OwnerAndMode, String> {
         let root = &self.means.plan.root;
         let path = &self.fixup.path;
         let (Some(parent), Some(name)) = (path.parent(), path.last()) else { return Err(String::new()) };
@@ -175,7 +175,7 @@ impl Pass<'_> {
     /// more and settled here, one after the other: two names may be one inode.
     fn below(&mut self) {
         let (send, met) = crossbeam_channel::bounded(FOUND);
-        let below = Below::new(self.means.plan, self.means.owners, send);
+        let below = RecursiveFixup::new(self.means.plan, self.means.owners, send);
         let path = &self.fixup.path;
         std::thread::scope(|threads| {
             let walk = std::thread::Builder::new().name("fixups".into());
@@ -231,7 +231,7 @@ impl Pass<'_> {
         } else if altered && self.write {
             self.failed = true;
             // Changed content is said already, and speaks for the rest.
-            if standing == Some(Standing::Changed) {
+            if standing == Some(RowChange::Changed) {
                 return;
             }
             self.report_altered(path, wanted, has(stat), row.as_ref());
@@ -250,7 +250,7 @@ impl Pass<'_> {
     }
 
     /// Says the same as the copy, which looks at every entry of the source.
-    fn report_altered(&self, path: &RelPath, wanted: Attributes, found: Attributes, row: Option<&Row>) {
+    fn report_altered(&self, path: &RelPath, wanted: OwnerAndMode, found: OwnerAndMode, row: Option<&Row>) {
         let ((uid, gid), mode) = wanted;
         let ((has_uid, has_gid), has_mode) = found;
         let differences = [

@@ -11,7 +11,7 @@ use super::mapping::mode::Change;
 use super::mapping::model::{Entry, Fixup, Mapping, Presence};
 use super::meta::SET_ID;
 use super::tree::node::ENTRY;
-use super::tree::walk::{Means, Start, Unread, Visit, walk};
+use super::tree::walk::{Start, Unread, Visit, WalkOptions, walk};
 use crate::base::path::{Name, RelPath};
 use crate::sys::dir::SourceDir;
 use crate::sys::root::Root;
@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A source inode among the names that are copied together: device, inode number, and
 /// the number of its [`Groups::share`].
-pub(crate) type Key = (u64, u64, u32);
+pub(crate) type GroupKey = (u64, u64, u32);
 
 /// What tells groups of hard links apart, and what the plan says of their inodes.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ pub struct Groups {
     shares: Vec<Vec<u32>>,
     /// Of a plan that has more than one share.
     index: Option<Index>,
-    said: HashMap<Key, Said>,
+    said: HashMap<GroupKey, Said>,
 }
 
 /// What the plan says of an inode by the names that it speaks of.
@@ -51,12 +51,12 @@ impl Groups {
     pub fn of(
         plan: &Mapping,
         source: &Arc<Root>,
-        means: Means,
+        means: WalkOptions,
         cross_mounts: bool,
         owners: bool,
     ) -> Result<Self, Vec<String>> {
         let shares = shares(plan);
-        let visitor = Visitor {
+        let visitor = GroupVisitor {
             plan,
             index: Index::new(plan),
             cross_mounts,
@@ -152,18 +152,18 @@ fn shares(plan: &Mapping) -> Vec<Vec<u32>> {
     shares
 }
 
-struct Visitor<'a> {
+struct GroupVisitor<'a> {
     plan: &'a Mapping,
     index: Index,
     cross_mounts: bool,
     owners: bool,
     shares: &'a [Vec<u32>],
-    said: Mutex<HashMap<Key, Said>>,
+    said: Mutex<HashMap<GroupKey, Said>>,
     contradictions: Mutex<Vec<String>>,
 }
 
 /// A directory of the source and its place.
-struct At {
+struct GroupDir {
     dst: RelPath,
     target: usize,
     share: u32,
@@ -171,7 +171,7 @@ struct At {
     covering: Covering,
 }
 
-impl Visitor<'_> {
+impl GroupVisitor<'_> {
     /// Looks at the entry itself, and at what a fixup names in it.
     fn look(&self, (t, e): EntryIndex, entry: &Entry, source: &Root) {
         let share = self.shares[t][e];
@@ -198,7 +198,7 @@ impl Visitor<'_> {
     }
 
     /// Where recursive fixups reach into the entry.
-    fn starts(&self, (t, e): EntryIndex, entry: &Entry, source: &Root) -> Vec<Start<At>> {
+    fn starts(&self, (t, e): EntryIndex, entry: &Entry, source: &Root) -> Vec<Start<GroupDir>> {
         let recursive = || self.plan.fixups.iter().filter(|fixup| fixup.recursive);
         let mut places: Vec<RelPath> = Vec::new();
         if recursive().any(|fixup| entry.dst.strip_prefix(&fixup.path).is_some()) {
@@ -220,7 +220,7 @@ impl Visitor<'_> {
             let is_other = self.index.is_in_inner_entry(entry, &below)
                 || !below.is_root() && self.plan.targets[t].leaves_out_below_entry(&dst, Kind::Directory);
             let covering = Covering::of(self.plan, &dst);
-            let place = At { dst, target: t, share: self.shares[t][e], cursor, covering };
+            let place = GroupDir { dst, target: t, share: self.shares[t][e], cursor, covering };
             (!is_other).then_some(Start { path, dir, stat, place })
         };
         places.into_iter().filter_map(start).collect()
@@ -285,10 +285,10 @@ impl Visitor<'_> {
     }
 }
 
-impl Visit for Visitor<'_> {
-    type Place = At;
+impl Visit for GroupVisitor<'_> {
+    type Place = GroupDir;
 
-    fn entry(&self, above: &At, _: &SourceDir, name: &Name, stat: &Stat) -> Option<At> {
+    fn entry(&self, above: &GroupDir, _: &SourceDir, name: &Name, stat: &Stat) -> Option<GroupDir> {
         let is_dir = stat.kind == Kind::Directory;
         if !is_dir && stat.nlink < 2 {
             return None;
@@ -304,9 +304,9 @@ impl Visit for Visitor<'_> {
             return None;
         }
         let covering = Covering::of(self.plan, &dst);
-        Some(At { dst, target: above.target, share: above.share, cursor, covering })
+        Some(GroupDir { dst, target: above.target, share: above.share, cursor, covering })
     }
 
     /// The copy meets it too, and reports it.
-    fn unreadable(&self, _: Unread<'_, At>) {}
+    fn unreadable(&self, _: Unread<'_, GroupDir>) {}
 }

@@ -3,7 +3,7 @@
 //! sinks: the copier writes what it is given, the comparison holds it against the target.
 
 use super::events::stop::Stop;
-use super::mapping::index::{EntryIndex, Index, Inner, Meets};
+use super::mapping::index::{EntryIndex, Index, InnerName, Meets};
 use super::mapping::model::Mapping;
 use super::tree::node::SourceNode;
 use super::tree::scheduler::{Tasks, Visitor, Worker};
@@ -45,7 +45,7 @@ pub(crate) struct Position<'d> {
 
 /// What the plan declares below a name.
 #[derive(Clone, Copy)]
-pub(crate) struct Below {
+pub(crate) struct DeclaredBelow {
     /// An entry there.
     pub(crate) entry: EntryIndex,
     /// The name's node in the tree of sources.
@@ -60,7 +60,7 @@ pub(crate) struct Selected {
 }
 
 /// What is done with what the plan selects.
-pub(crate) trait Sink: Sync {
+pub(crate) trait SelectionSink: Sync {
     /// A directory of the backup and its place on the target.
     type Dir: Send + Sync;
     /// What is remembered of the names of a directory.
@@ -72,12 +72,12 @@ pub(crate) trait Sink: Sync {
     fn path(&self, dir: &Self::Dir) -> RelPath;
 
     /// What lies at or below `name` is not, or not alone, what the walk of the directory gives.
-    fn inner<'s>(&'s self, worker: Worker<'_, 's>, inner: Inner, at: usize, place: (&Arc<Self::Dir>, &Name));
+    fn inner<'s>(&'s self, worker: Worker<'_, 's>, inner: InnerName, at: usize, place: (&Arc<Self::Dir>, &Name));
     /// A directory on the way to entries cannot be opened.
-    fn unopened<'s>(&'s self, _: Worker<'_, 's>, _: Below, _: (&Arc<Self::Dir>, &Name)) {}
+    fn unopened<'s>(&'s self, _: Worker<'_, 's>, _: DeclaredBelow, _: (&Arc<Self::Dir>, &Name)) {}
 
     /// Names that are not directories.
-    fn leaves(&self, dir: &Arc<Self::Dir>, names: Leaves<'_, Self>)
+    fn leaves(&self, dir: &Arc<Self::Dir>, names: SelectedLeaves<'_, Self>)
     where
         Self: Sized;
     /// A directory; comes back when it is to be entered, held once.
@@ -104,13 +104,13 @@ pub(crate) trait Sink: Sync {
 }
 
 /// Those of a task's names that the plan selects, as long as the run goes on.
-pub(crate) struct Leaves<'a, S: Sink> {
+pub(crate) struct SelectedLeaves<'a, S: SelectionSink> {
     sink: &'a S,
     dir: &'a S::Dir,
     names: std::vec::IntoIter<(Name, Kind)>,
 }
 
-impl<S: Sink> Iterator for Leaves<'_, S> {
+impl<S: SelectionSink> Iterator for SelectedLeaves<'_, S> {
     type Item = (Name, Kind);
 
     fn next(&mut self) -> Option<(Name, Kind)> {
@@ -131,13 +131,13 @@ impl<S: Sink> Iterator for Leaves<'_, S> {
 }
 
 /// True when a pattern leaves `name` out.
-fn is_excluded<S: Sink>(sink: &S, dir: &S::Dir, name: &Name, kind: Kind) -> bool {
+fn is_excluded<S: SelectionSink>(sink: &S, dir: &S::Dir, name: &Name, kind: Kind) -> bool {
     let target = &sink.selection().plan.targets[sink.position(dir).target as usize];
     // The path is put together only where it can matter.
     !target.excluded.is_empty() && target.excludes(&sink.path(dir).join(name), kind)
 }
 
-impl<S: Sink> Visitor for S {
+impl<S: SelectionSink> Visitor for S {
     type Dir = S::Dir;
     type Handle = SourceDir;
     /// Names that the walk leaves out, and what the sink remembers of the others.
@@ -179,7 +179,7 @@ impl<S: Sink> Visitor for S {
                     && let Meets::OnTheWay(entry) =
                         selection.index.meets(selection.plan, at, &self.path(above).join(name))
                 {
-                    self.unopened(worker, Below { entry, at }, (above, name));
+                    self.unopened(worker, DeclaredBelow { entry, at }, (above, name));
                 }
                 None
             }
@@ -195,11 +195,11 @@ impl<S: Sink> Visitor for S {
                 let enters =
                     |stat: &Stat| !self.selection().bars(stat) && !is_excluded(self, dir, name, Kind::Directory);
                 let meets = index.meets(plan, child, &here.join(name));
-                let inner = Inner::of(meets, || src.stat_at(name), enters);
+                let inner = InnerName::of(meets, || src.stat_at(name), enters);
                 if inner.is_left_out() {
                     left_out.insert(name.clone());
                 }
-                if inner != Inner::Walked {
+                if inner != InnerName::Walked {
                     self.inner(worker, inner, child, (dir, name));
                 }
             }
@@ -218,7 +218,7 @@ impl<S: Sink> Visitor for S {
     }
 
     fn leaves<'s>(&'s self, _: Worker<'_, 's>, dir: &Arc<S::Dir>, names: Vec<(Name, Kind)>) {
-        Sink::leaves(self, dir, Leaves { sink: self, dir, names: names.into_iter() });
+        SelectionSink::leaves(self, dir, SelectedLeaves { sink: self, dir, names: names.into_iter() });
     }
 
     fn was_read(&self, dir: &S::Dir, (_, seen): Self::Reading, result: Result<(), Errno>) {
@@ -230,10 +230,10 @@ impl<S: Sink> Visitor for S {
     }
 
     fn hold(&self, dir: &S::Dir) {
-        Sink::hold(self, dir);
+        SelectionSink::hold(self, dir);
     }
 
     fn let_go(&self, dir: &Arc<S::Dir>) {
-        Sink::let_go(self, dir);
+        SelectionSink::let_go(self, dir);
     }
 }

@@ -4,7 +4,7 @@ use super::journal::{Journal, JournalError, Reader, State};
 use super::mapping::index::Index;
 use super::mapping::model::{Entry, Mapping, Presence, Target};
 use super::tree::node::ENTRY;
-use super::tree::walk::{Means, Start, Unread, Visit, walk};
+use super::tree::walk::{Start, Unread, Visit, WalkOptions, walk};
 use crate::base::path::{Name, RelPath};
 use crate::sys::dir::SourceDir;
 use crate::sys::root::Root;
@@ -75,12 +75,12 @@ struct Highest {
 
 /// Inodes with several names that were counted, across all targets, and how many of their
 /// names are still to come: those that were all seen need no memory.
-type Linked = Mutex<HashMap<(u64, u64), u32>>;
+type LinkedInodes = Mutex<HashMap<(u64, u64), u32>>;
 
 /// What the walks of one survey share.
 struct Walks {
     cross_mounts: bool,
-    linked: Linked,
+    linked: LinkedInodes,
     /// An entry below another one is left to itself.
     index: Index,
     /// What need not be counted.
@@ -89,7 +89,7 @@ struct Walks {
 
 /// Surveys every present entry of the plan; one result for each target.
 #[must_use]
-pub fn survey(plan: &Mapping, source: &Arc<Root>, means: Means, cross_mounts: bool) -> Vec<Survey> {
+pub fn survey(plan: &Mapping, source: &Arc<Root>, means: WalkOptions, cross_mounts: bool) -> Vec<Survey> {
     run(plan, source, means, cross_mounts, None)
 }
 
@@ -97,7 +97,7 @@ pub fn survey(plan: &Mapping, source: &Arc<Root>, means: Means, cross_mounts: bo
 pub fn unfinished(
     plan: &Mapping,
     source: &Arc<Root>,
-    means: Means,
+    means: WalkOptions,
     cross_mounts: bool,
     journal: &Journal,
 ) -> Result<Vec<Survey>, JournalError> {
@@ -108,13 +108,13 @@ pub fn unfinished(
 fn run(
     plan: &Mapping,
     source: &Arc<Root>,
-    means: Means,
+    means: WalkOptions,
     cross_mounts: bool,
     finished: Option<Finished>,
 ) -> Vec<Survey> {
-    let walks = Walks { cross_mounts, linked: Linked::default(), index: Index::new(plan), finished };
+    let walks = Walks { cross_mounts, linked: LinkedInodes::default(), index: Index::new(plan), finished };
     let survey = |target: &Target| {
-        let visitor = Visitor { target, counts: Counts::default(), walks: &walks };
+        let visitor = TargetCounter { target, counts: Counts::default(), walks: &walks };
         let present = target.entries.iter().filter(|e| e.presence == Presence::Present);
         let starts = present.filter_map(|entry| visitor.start(entry, source)).collect();
         walk(source, starts, &visitor, means);
@@ -124,23 +124,23 @@ fn run(
 }
 
 /// Counts what one target will need.
-struct Visitor<'a> {
+struct TargetCounter<'a> {
     target: &'a Target,
     counts: Counts,
     walks: &'a Walks,
 }
 
 /// A directory of the backup, and its id in the journal where that is asked.
-struct At {
+struct SurveyedDir {
     path: RelPath,
     /// Where in the tree of sources it is.
     cursor: Option<usize>,
     id: Option<i64>,
 }
 
-impl Visitor<'_> {
+impl TargetCounter<'_> {
     /// Counts an entry of the plan; comes back with where to walk if it is a directory.
-    fn start(&self, entry: &Entry, source: &Root) -> Option<Start<At>> {
+    fn start(&self, entry: &Entry, source: &Root) -> Option<Start<SurveyedDir>> {
         let opened = source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW).and_then(|fd| stat_fd(&fd));
         let Ok(stat) = opened else {
             self.counts.unreadable.fetch_add(1, Relaxed);
@@ -160,7 +160,7 @@ impl Visitor<'_> {
         match source.open_strict(&entry.real, ENTRY) {
             Ok(fd) => {
                 let cursor = self.walks.index.find(&entry.src);
-                let (path, place) = (entry.real.clone(), At { path: entry.src.clone(), cursor, id });
+                let (path, place) = (entry.real.clone(), SurveyedDir { path: entry.src.clone(), cursor, id });
                 Some(Start { path, dir: SourceDir::from_fd(fd), stat, place })
             }
             Err(_) => {
@@ -203,10 +203,10 @@ impl Visitor<'_> {
     }
 }
 
-impl Visit for Visitor<'_> {
-    type Place = At;
+impl Visit for TargetCounter<'_> {
+    type Place = SurveyedDir;
 
-    fn entry(&self, above: &At, _: &SourceDir, name: &Name, stat: &Stat) -> Option<At> {
+    fn entry(&self, above: &SurveyedDir, _: &SourceDir, name: &Name, stat: &Stat) -> Option<SurveyedDir> {
         let is_dir = stat.kind == Kind::Directory;
         let path = || above.path.join(name);
         let index = &self.walks.index;
@@ -216,10 +216,10 @@ impl Visit for Visitor<'_> {
             return None;
         }
         self.count(stat, name, above.id, path);
-        is_dir.then(|| At { path: path(), cursor, id: above.id.and_then(|id| self.walks.below(id, name)) })
+        is_dir.then(|| SurveyedDir { path: path(), cursor, id: above.id.and_then(|id| self.walks.below(id, name)) })
     }
 
-    fn unreadable(&self, _: Unread<'_, At>) {
+    fn unreadable(&self, _: Unread<'_, SurveyedDir>) {
         self.counts.unreadable.fetch_add(1, Relaxed);
     }
 }
@@ -228,24 +228,24 @@ impl Visit for Visitor<'_> {
 /// the mounts below.
 #[must_use]
 pub fn weigh(fd: impl AsFd, stat: &Stat) -> (u64, u64) {
-    let weight = Weight { entries: AtomicU64::new(1), bytes: AtomicU64::new(stat.allocated) };
+    let weight = SubtreeSize { entries: AtomicU64::new(1), bytes: AtomicU64::new(stat.allocated) };
     if stat.kind == Kind::Directory
         && let Ok(root) = Root::again(fd)
         && let Ok(fd) = root.open_in(&RelPath::root(), ENTRY)
     {
         let start = Start { path: RelPath::root(), dir: SourceDir::from_fd(fd), stat: *stat, place: () };
         // One thread, and few descriptors: this runs beside a copy that has shared them all out.
-        walk(&Arc::new(root), vec![start], &weight, Means { threads: 1, directories: 2, inline: 1 });
+        walk(&Arc::new(root), vec![start], &weight, WalkOptions { threads: 1, directories: 2, inline: 1 });
     }
     (weight.entries.into_inner(), weight.bytes.into_inner())
 }
 
-struct Weight {
+struct SubtreeSize {
     entries: AtomicU64,
     bytes: AtomicU64,
 }
 
-impl Visit for Weight {
+impl Visit for SubtreeSize {
     type Place = ();
 
     fn entry(&self, (): &(), _: &SourceDir, _: &Name, stat: &Stat) -> Option<()> {

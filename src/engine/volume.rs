@@ -20,7 +20,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// What its inode numbers are worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Inodes {
+enum InodeNumbers {
     /// Two names with one number are one inode, today and after a reboot.
     Real,
     /// A driver makes them up, or hands on those of several file systems.
@@ -67,14 +67,14 @@ const WITHOUT: [u64; 4] = [0x4d44, 0x2011_bab0, 0x9660, 0x1501_3346]; // vfat, e
 /// the server exports several file systems as one.
 const NFS: u64 = 0x6969;
 
-fn worth(magic: u64) -> (Inodes, Clock) {
+fn worth(magic: u64) -> (InodeNumbers, Clock) {
     match magic {
-        _ if LOCAL.contains(&magic) => (Inodes::Real, Clock::Ticks),
-        _ if IMAGES.contains(&magic) => (Inodes::Real, Clock::Static),
-        _ if WITHOUT.contains(&magic) => (Inodes::Doubtful, Clock::Static),
-        NFS => (Inodes::Doubtful, Clock::Ticks),
+        _ if LOCAL.contains(&magic) => (InodeNumbers::Real, Clock::Ticks),
+        _ if IMAGES.contains(&magic) => (InodeNumbers::Real, Clock::Static),
+        _ if WITHOUT.contains(&magic) => (InodeNumbers::Doubtful, Clock::Static),
+        NFS => (InodeNumbers::Doubtful, Clock::Ticks),
         // FUSE, overlayfs with layers of any kind, 9p, SMB, and what is not known.
-        _ => (Inodes::Doubtful, Clock::Doubtful),
+        _ => (InodeNumbers::Doubtful, Clock::Doubtful),
     }
 }
 
@@ -88,7 +88,7 @@ pub struct Volume {
     /// Numbers of other subvolumes and snapshots of the same file system: what they share has
     /// one inode number and one ctime in all of them.
     relatives: Vec<i64>,
-    inodes: Inodes,
+    inodes: InodeNumbers,
     clock: Clock,
     /// What was read again because of it.
     pub reread: Reread,
@@ -109,7 +109,7 @@ pub struct Reread {
 }
 
 impl Volume {
-    fn of(id: i64, key: &Key, recorded: &[(i64, String)]) -> Self {
+    fn of(id: i64, key: &VolumeKey, recorded: &[(i64, String)]) -> Self {
         let (inodes, clock) = worth(key.magic);
         let relatives = match key.family {
             Some(ref family) => recorded.iter().filter(|(_, k)| k.starts_with(family)).map(|(id, _)| *id).collect(),
@@ -138,19 +138,19 @@ impl Volume {
     /// True when names with one inode number, one stat and several links are one file.
     #[must_use]
     pub fn proves_links(&self) -> bool {
-        self.inodes == Inodes::Real && self.clock == Clock::Ticks
+        self.inodes == InodeNumbers::Real && self.clock == Clock::Ticks
     }
 
     /// True for an image that nothing can write to: erofs shows all that is in it as immutable.
     #[must_use]
     pub fn is_image(&self) -> bool {
-        self.inodes == Inodes::Real && self.clock == Clock::Static
+        self.inodes == InodeNumbers::Real && self.clock == Clock::Static
     }
 
     /// True when inode numbers may be others after the next mount.
     #[must_use]
     pub fn makes_up_numbers(&self) -> bool {
-        self.inodes == Inodes::Doubtful
+        self.inodes == InodeNumbers::Doubtful
     }
 
     /// What is to be said of it at the end of a run.
@@ -187,7 +187,7 @@ impl Volume {
 
 /// How a volume is recognised.
 #[derive(Debug)]
-struct Key {
+struct VolumeKey {
     text: String,
     kind: String,
     magic: u64,
@@ -195,7 +195,7 @@ struct Key {
     family: Option<String>,
 }
 
-impl Key {
+impl VolumeKey {
     /// Of the file system with the device number `dev` that holds `fd`.
     fn of(dev: u64, fd: impl AsFd) -> Self {
         let mount = mounts::of(&fd).ok().flatten();
@@ -224,10 +224,10 @@ fn hex(bytes: &[u8]) -> String {
 
 /// All volumes of a run, by device number.
 #[derive(Debug)]
-pub struct Volumes(RwLock<Known>);
+pub struct Volumes(RwLock<KnownVolumes>);
 
 #[derive(Debug)]
-struct Known {
+struct KnownVolumes {
     by_device: HashMap<u64, Arc<Volume>>,
     /// Numbers and keys, those of earlier runs first.
     keys: Vec<(i64, String)>,
@@ -237,7 +237,7 @@ impl Volumes {
     /// Knows what the journal has `recorded`.
     #[must_use]
     pub fn new(recorded: Vec<(i64, String)>) -> Self {
-        Self(RwLock::new(Known { by_device: HashMap::new(), keys: recorded }))
+        Self(RwLock::new(KnownVolumes { by_device: HashMap::new(), keys: recorded }))
     }
 
     /// The volume that is mounted with device number `dev`; `open` gives a descriptor on it, and
@@ -253,8 +253,10 @@ impl Volumes {
             return Arc::clone(known);
         }
         let key = match open() {
-            Ok(fd) => Key::of(dev, fd),
-            Err(_) => Key { text: "unknown".into(), kind: "an unknown file system".into(), magic: 0, family: None },
+            Ok(fd) => VolumeKey::of(dev, fd),
+            Err(_) => {
+                VolumeKey { text: "unknown".into(), kind: "an unknown file system".into(), magic: 0, family: None }
+            }
         };
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.by_device.get(&dev) {
@@ -298,8 +300,12 @@ mod tests {
 
     #[test]
     fn snapshots_of_one_btrfs_share_inodes() {
-        let key =
-            Key { text: "btrfs aa 2".into(), kind: "btrfs".into(), magic: BTRFS, family: Some("btrfs aa ".into()) };
+        let key = VolumeKey {
+            text: "btrfs aa 2".into(),
+            kind: "btrfs".into(),
+            magic: BTRFS,
+            family: Some("btrfs aa ".into()),
+        };
         let volume = Volume::of(4, &key, &[(1, "btrfs aa 1".into()), (2, "btrfs ab 1".into())]);
         assert_eq!([1, 2, 4].map(|id| volume.shares_inodes_with(id)), [true, false, true]);
         assert!(volume.proves_links());

@@ -7,7 +7,7 @@
 use crate::base::path::RelPath;
 use crate::engine::mapping::index::Index;
 use crate::engine::mapping::model::{Mapping, Presence};
-use crate::engine::preflight::Finding;
+use crate::engine::preflight::SourceFinding;
 use crate::sys::file::lock_holder;
 use crate::sys::root::Root;
 use crate::sys::stat::stat_fd;
@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 const DATABASE: &[u8] = b"nix/var/nix/db/db.sqlite";
 
 /// Looks at the database where the plan copies it.
-pub fn look(plan: &Mapping, source: &Root) -> Option<Finding> {
+pub fn look(plan: &Mapping, source: &Root) -> Option<SourceFinding> {
     let database = RelPath::new(DATABASE).ok()?;
     let mut brought = Index::new(plan).brought_from(plan, &database);
     brought.retain(|brought| brought.entry.presence == Presence::Present && !brought.is_left_out());
@@ -33,7 +33,7 @@ pub fn look(plan: &Mapping, source: &Root) -> Option<Finding> {
     };
     let shown = plan.source.join(database.as_path()).display().to_string();
     let unknown = |suffix: &str, errno| {
-        Finding::Note(format!(
+        SourceFinding::Note(format!(
             "{shown}{suffix} cannot be looked at: {}; whether Nix has its database open is not known",
             errno_words(errno)
         ))
@@ -46,7 +46,7 @@ pub fn look(plan: &Mapping, source: &Root) -> Option<Finding> {
             Ok(None) => continue,
             Err(errno) => return Some(unknown(suffix, errno)),
         };
-        return Some(Finding::Refusal(format!(
+        return Some(SourceFinding::Refusal(format!(
             "{holder} has the Nix store's database {shown} open: its WAL is live, and a copy could be torn\n  stop it \
              (systemctl stop nix-daemon.socket nix-daemon.service), copy from a snapshot, or leave the database out \
              (exclude = [\"/var/nix/db\"]) and bring it with `nix-store --dump-db` and `nix-store --load-db`"
@@ -56,7 +56,7 @@ pub fn look(plan: &Mapping, source: &Root) -> Option<Finding> {
         match beside(suffix).and_then(|fd| fd.map_or(Ok(0), |fd| stat_fd(&fd).map(|stat| stat.size))) {
             Ok(0) => {}
             Ok(_) => {
-                return Some(Finding::Note(format!(
+                return Some(SourceFinding::Note(format!(
                     "{shown}{suffix} is not empty: the machine did not end cleanly, or the backup was taken while Nix \
                      ran. Both files are copied, and SQLite puts them together when Nix opens them; `nix-store --verify` \
                      on the new machine tells"

@@ -1,6 +1,6 @@
 //! The audit, the import, the export and the check ask one table of known paths.
 
-use super::audit::knowledge::{Meaning, Reason, Severity, rules};
+use super::audit::knowledge::{LeftOutReason, Meaning, Severity, rules};
 use super::export::private::usual_mode;
 use super::import::need::{Secrecy, need, secrecy};
 use super::known_paths::{Spot, all, replacer};
@@ -50,7 +50,7 @@ fn no_record_makes_two_of_them_disagree() {
                 assert!(need == by_severity || need == by_severity.max(Need::Required), "{}: {need:?}", rule.at);
             }
             Meaning::Leave(reason) => {
-                let expected = if reason == Reason::Cache { Need::Optional } else { Need::Required };
+                let expected = if reason == LeftOutReason::Cache { Need::Optional } else { Need::Required };
                 assert_eq!(need, expected, "{}", rule.at);
             }
         }

@@ -11,7 +11,7 @@ use rustix::fs::OFlags;
 use std::os::unix::ffi::OsStrExt;
 
 /// How an entry was found.
-pub(super) struct Found {
+pub(super) struct FoundEntry {
     pub(super) presence: Presence,
     /// Where it lies in the backup, on a way without symlinks.
     pub(super) real: RelPath,
@@ -26,15 +26,15 @@ const CHAIN: u32 = 40;
 const HANDLE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW);
 
 /// Looks for the entry `path` of a target whose `from` is given. `follow` is the plan's word.
-pub(super) fn look(root: &Root, from: &RelPath, path: &RelPath, kind: EntryKind, follow: Option<bool>) -> Found {
-    Search { root, from, path, kind, follow }.look().unwrap_or_else(|errno| {
+pub(super) fn look(root: &Root, from: &RelPath, path: &RelPath, kind: EntryKind, follow: Option<bool>) -> FoundEntry {
+    EntrySearch { root, from, path, kind, follow }.look().unwrap_or_else(|errno| {
         let absent = leads_nowhere(errno);
         let presence = if absent { Presence::Absent } else { Presence::Unreadable { errno } };
-        Found { presence, real: path.clone(), link: None, out: None }
+        FoundEntry { presence, real: path.clone(), link: None, out: None }
     })
 }
 
-struct Search<'p> {
+struct EntrySearch<'p> {
     root: &'p Root,
     from: &'p RelPath,
     path: &'p RelPath,
@@ -42,8 +42,8 @@ struct Search<'p> {
     follow: Option<bool>,
 }
 
-impl Search<'_> {
-    fn look(&self) -> Result<Found, Errno> {
+impl EntrySearch<'_> {
+    fn look(&self) -> Result<FoundEntry, Errno> {
         let (above, fd) = match self.root.open_strict(self.path, HANDLE) {
             Ok(fd) => (self.path.parent(), fd),
             Err(Errno::LOOP) => {
@@ -65,11 +65,11 @@ impl Search<'_> {
         let detour = real != *self.path;
         let link = detour.then(|| Link { to: Some(real.clone()), followed: true, is_on_the_way: true });
         let out = detour.then(|| self.leads_out(&real)).flatten();
-        Ok(Found { presence: self.presence(kind), real, link, out })
+        Ok(FoundEntry { presence: self.presence(kind), real, link, out })
     }
 
     /// The entry itself is a symlink, which lies at `real`.
-    fn symlink(&self, fd: &OwnedFd, real: RelPath) -> Result<Found, Errno> {
+    fn symlink(&self, fd: &OwnedFd, real: RelPath) -> Result<FoundEntry, Errno> {
         let led = match self.root.open_in(self.path, OFlags::PATH) {
             Ok(fd) => Some((self.real(&fd)?, stat_fd(&fd)?.kind)),
             Err(errno) if leads_nowhere(errno) => None,
@@ -92,9 +92,9 @@ impl Search<'_> {
         };
         let link = Some(Link { to, followed, is_on_the_way: false });
         Ok(match led {
-            _ if !followed => Found { presence: Presence::Present, real, link, out },
-            Some((to, kind)) => Found { presence: self.presence(kind), real: to, link, out },
-            None => Found { presence: Presence::Absent, real, link, out: None },
+            _ if !followed => FoundEntry { presence: Presence::Present, real, link, out },
+            Some((to, kind)) => FoundEntry { presence: self.presence(kind), real: to, link, out },
+            None => FoundEntry { presence: Presence::Absent, real, link, out: None },
         })
     }
 
@@ -163,7 +163,7 @@ mod tests {
     }
 
     /// `home/u` holds the links; what they lead to is outside and inside of it.
-    fn found(text: &str, kind: EntryKind, follow: Option<bool>) -> Found {
+    fn found(text: &str, kind: EntryKind, follow: Option<bool>) -> FoundEntry {
         let place = tempfile::tempdir().expect("a directory");
         let home = place.path().join("home/u");
         directory(&home.join("dir/below"));

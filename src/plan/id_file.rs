@@ -5,15 +5,15 @@ use crate::base::crash_damage::CrashDamage;
 use std::collections::BTreeMap;
 
 /// Names of one file.
-pub(crate) type Names = BTreeMap<String, u32>;
+pub(crate) type IdNames = BTreeMap<String, u32>;
 
 /// One JSON object `{"name": id}`, as update-users-groups.pl writes it.
-pub(crate) fn parse_map(bytes: &[u8]) -> Result<Names, String> {
+pub(crate) fn parse_map(bytes: &[u8]) -> Result<IdNames, String> {
     let lost = "its content is lost, and NixOS activation would fail on it: restore it from the running machine";
     refuse_crash_damage(bytes, lost)?;
     let pairs: Pairs =
         serde_json::from_slice(bytes).map_err(|e| format!("is not a map of names to numbers ({e}): {lost}"))?;
-    let mut names = Names::new();
+    let mut names = IdNames::new();
     let mut seen = BTreeMap::new();
     for (name, id) in pairs.0 {
         check_id(&name, id)?;
@@ -46,8 +46,8 @@ struct Pairs(Vec<(String, u32)>);
 
 impl<'de> serde::Deserialize<'de> for Pairs {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
+        struct NamesVisitor;
+        impl<'de> serde::de::Visitor<'de> for NamesVisitor {
             type Value = Pairs;
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str("an object of names and ids")
@@ -60,15 +60,15 @@ impl<'de> serde::Deserialize<'de> for Pairs {
                 Ok(Pairs(pairs))
             }
         }
-        deserializer.deserialize_map(Visitor)
+        deserializer.deserialize_map(NamesVisitor)
     }
 }
 
 /// passwd(5) or group(5): the name is the first field, the number the third, and
 /// not the last: a line that was cut off in its number must not give another one.
-pub(crate) fn parse_table(bytes: &[u8]) -> Result<Names, String> {
+pub(crate) fn parse_table(bytes: &[u8]) -> Result<IdNames, String> {
     refuse_crash_damage(bytes, "restore it from the running machine")?;
-    let mut names = Names::new();
+    let mut names = IdNames::new();
     for (number, line) in bytes.split(|b| *b == b'\n').enumerate() {
         let line = String::from_utf8_lossy(line);
         let line = line.trim();
@@ -133,13 +133,13 @@ mod tests {
     }
 
     /// Names as machines have them, and hostile ones.
-    fn names() -> impl Strategy<Value = Names> {
+    fn names() -> impl Strategy<Value = IdNames> {
         let name = prop_oneof!["[a-z_][a-z0-9_-]{0,14}", "[^\\pC\\pZ:\"\\\\]{1,9}"];
         btree_map(name, 0..u32::MAX, 1..20)
     }
 
     /// Each number once: a map that gives one twice is damaged.
-    fn distinct() -> impl Strategy<Value = Names> {
+    fn distinct() -> impl Strategy<Value = IdNames> {
         names().prop_map(|names| {
             let by_id: BTreeMap<u32, String> = names.into_iter().map(|(name, id)| (id, name)).collect();
             by_id.into_iter().map(|(id, name)| (name, id)).collect()
@@ -174,7 +174,7 @@ mod tests {
         #[test]
         fn a_good_table_gives_exactly_its_pairs(names in names(), passwd: bool) {
             // A `+` or `-` in front includes another database, a `#` is a comment.
-            let names: Names = names.into_iter().filter(|(name, _)| !name.starts_with(['+', '-', '#'])).collect();
+            let names: IdNames = names.into_iter().filter(|(name, _)| !name.starts_with(['+', '-', '#'])).collect();
             let rest = if passwd { ":100::/home:/bin/sh" } else { ":a,b" };
             let text: String = names.iter().map(|(name, id)| format!("{name}:x:{id}{rest}\n")).collect();
             prop_assert_eq!(parse_table(format!("#\n{text}").as_bytes()), Ok(names));

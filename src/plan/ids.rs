@@ -6,7 +6,7 @@
 //! NixOS's static ids.
 
 use super::draft::Plan;
-use super::id_file::{Names, parse_map, parse_table};
+use super::id_file::{IdNames, parse_map, parse_table};
 use super::static_ids;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Drift, IdConflict, IdKind};
@@ -18,20 +18,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Reads one kind of file; the error says what is wrong with it.
-type Parser = fn(&[u8]) -> Result<Names, String>;
+type Parser = fn(&[u8]) -> Result<IdNames, String>;
 
 /// A file that was looked at.
-struct Place {
+struct NameFile {
     shown: String,
     /// Below the root, or below the backup.
     path: RelPath,
-    names: Names,
+    names: IdNames,
 }
 
 /// Everything that gives names numbers, in order of authority.
 pub(crate) struct Ids {
-    users: Sides,
-    groups: Sides,
+    users: IdSides,
+    groups: IdSides,
     /// Files that are damaged: what is wrong with each.
     pub(crate) damaged: Vec<Damaged>,
     /// Damaged files of the target that the plan replaces by the backup's good ones.
@@ -41,21 +41,21 @@ pub(crate) struct Ids {
 /// A file that gives no numbers.
 pub(crate) struct Damaged {
     /// On the target, or in the backup.
-    side: Side,
+    side: IdSide,
     path: RelPath,
     pub(crate) words: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Side {
+enum IdSide {
     Target,
     Backup,
 }
 
 #[derive(Default)]
-struct Sides {
-    target: Vec<Place>,
-    backup: Vec<Place>,
+struct IdSides {
+    target: Vec<NameFile>,
+    backup: Vec<NameFile>,
 }
 
 /// Maps and passwd files are small; anything larger is something else.
@@ -64,7 +64,7 @@ const LARGEST: u64 = 16 << 20;
 impl Ids {
     /// Reads what both machines have. Damaged files are collected, not fatal here.
     pub(crate) fn read(plan: &Plan, source: Option<(&Root, &Path)>, root_path: &Path) -> Self {
-        let (users, groups) = (Sides::default(), Sides::default());
+        let (users, groups) = (IdSides::default(), IdSides::default());
         let mut ids = Self { users, groups, damaged: Vec::new(), replaced: Vec::new() };
         match Root::open(root_path) {
             Ok(root) => {
@@ -72,18 +72,18 @@ impl Ids {
                 let mut bases = vec![RelPath::root()];
                 bases.extend(storages.map(|t| t.to.clone()));
                 for base in bases {
-                    ids.side(&root, root_path, &base, Side::Target);
+                    ids.side(&root, root_path, &base, IdSide::Target);
                 }
             }
             // An absent root has no ids; preflight says so better.
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno) => {
                 let words = format!("{} cannot be opened: {}", root_path.display(), errno_words(errno));
-                ids.damaged.push(Damaged { side: Side::Target, path: RelPath::root(), words });
+                ids.damaged.push(Damaged { side: IdSide::Target, path: RelPath::root(), words });
             }
         }
         if let Some((source, path)) = source {
-            ids.side(source, path, &RelPath::root(), Side::Backup);
+            ids.side(source, path, &RelPath::root(), IdSide::Backup);
             ids.set_aside(plan, source);
         }
         ids
@@ -91,9 +91,9 @@ impl Ids {
 
     /// What a crash made of the target's map must not keep the plan from bringing it again.
     fn set_aside(&mut self, plan: &Plan, source: &Root) {
-        let bad = |path: &RelPath| self.damaged.iter().any(|d| d.side == Side::Backup && d.path == *path);
+        let bad = |path: &RelPath| self.damaged.iter().any(|d| d.side == IdSide::Backup && d.path == *path);
         let brings = |damaged: &Damaged| {
-            damaged.side == Side::Target
+            damaged.side == IdSide::Target
                 && plan.targets.iter().any(|target| {
                     target.entries.iter().any(|entry| {
                         let below = damaged.path.strip_prefix(&target.to.join_path(&entry.path));
@@ -114,7 +114,7 @@ impl Ids {
         }
     }
 
-    fn side(&mut self, root: &Root, shown: &Path, base: &RelPath, on: Side) {
+    fn side(&mut self, root: &Root, shown: &Path, base: &RelPath, on: IdSide) {
         for (kind, map, table) in [(IdKind::User, "uid-map", "passwd"), (IdKind::Group, "gid-map", "group")] {
             let files: [(String, Parser); 2] =
                 [(format!("var/lib/nixos/{map}"), parse_map), (format!("etc/{table}"), parse_table)];
@@ -124,7 +124,7 @@ impl Ids {
                 let shown = shown.join(path.as_path()).display().to_string();
                 let names = match root.read(&path, LARGEST) {
                     Ok(bytes) => parse(&bytes),
-                    Err(Errno::NOENT | Errno::NOTDIR) => Ok(Names::new()),
+                    Err(Errno::NOENT | Errno::NOTDIR) => Ok(IdNames::new()),
                     Err(errno) => Err(format!("cannot be read: {}", errno_words(errno))),
                 };
                 match names {
@@ -134,10 +134,10 @@ impl Ids {
                             IdKind::Group => &mut self.groups,
                         };
                         let side = match on {
-                            Side::Target => &mut sides.target,
-                            Side::Backup => &mut sides.backup,
+                            IdSide::Target => &mut sides.target,
+                            IdSide::Backup => &mut sides.backup,
                         };
-                        side.push(Place { shown, path, names });
+                        side.push(NameFile { shown, path, names });
                     }
                     Err(what) => self.damaged.push(Damaged { side: on, path, words: format!("{shown} {what}") }),
                 }
@@ -145,7 +145,7 @@ impl Ids {
         }
     }
 
-    fn sides(&self, kind: IdKind) -> &Sides {
+    fn sides(&self, kind: IdKind) -> &IdSides {
         match kind {
             IdKind::User => &self.users,
             IdKind::Group => &self.groups,
@@ -191,7 +191,7 @@ impl Ids {
             for (place, (name, id)) in sides.target.iter().flat_map(|p| p.names.iter().map(move |n| (p, n))) {
                 target.entry(name.clone()).or_insert_with(|| (*id, Some(place.path.clone())));
             }
-            let mut backup = Names::new();
+            let mut backup = IdNames::new();
             for (name, id) in sides.backup.iter().flat_map(|p| &p.names) {
                 backup.entry(name.clone()).or_insert(*id);
             }

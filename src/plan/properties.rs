@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// A plan as a test writes it: what must come out again.
 #[derive(Clone, Debug)]
-struct Written {
+struct WrittenPlan {
     name: String,
     source: String,
     users: BTreeMap<String, u32>,
@@ -98,7 +98,7 @@ fn target() -> impl Strategy<Value = WrittenTarget> {
     )
 }
 
-fn written() -> impl Strategy<Value = Written> {
+fn written() -> impl Strategy<Value = WrittenPlan> {
     let fixup = (own(), any::<bool>(), option::of(0..=0o7777_u32)).prop_map(|(own, recursive, file_mode)| {
         // One that changes nothing is an error, and so is `file-mode` without `recursive`.
         let own = Own { mode: own.mode.or(Some(0o700)), ..own };
@@ -107,7 +107,7 @@ fn written() -> impl Strategy<Value = Written> {
     let ids = || btree_map(component(), id(), 0..4);
     let maps = vec(vec(component(), 1..4), 1..3);
     ("[a-zA-Z0-9_-][a-zA-Z0-9._-]{0,20}", component(), ids(), ids(), vec(target(), 0..3), maps, vec(fixup, 0..3))
-        .prop_map(|(name, source, users, groups, targets, maps, fixups)| Written {
+        .prop_map(|(name, source, users, groups, targets, maps, fixups)| WrittenPlan {
             name,
             source: format!("/{source}"),
             users,
@@ -150,7 +150,7 @@ impl Own {
     }
 }
 
-impl Written {
+impl WrittenPlan {
     fn text(&self) -> Result<String, std::fmt::Error> {
         let mut out = format!("version = 1\nname = \"{}\"\nsource = {}\n", self.name, quoted(&self.source));
         for (key, names) in [("users", &self.users), ("groups", &self.groups)] {

@@ -4,7 +4,7 @@
 use super::conflicts::Pair;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::draft::{EntryDraft, IdRef, IdValue, Plan, TargetDraft};
-use super::follow::Found;
+use super::follow::FoundEntry;
 use super::ids::Ids;
 use super::value::Errors;
 use super::{conflicts, expand, follow};
@@ -70,7 +70,7 @@ pub enum ResolveError {
 struct Resolver<'p> {
     plan: &'p Plan,
     /// Where the entries are to be looked for.
-    held: Option<Held>,
+    held: Option<OpenSide>,
     ids: Ids,
     errors: Errors,
     /// A name had to be looked up in a machine's files.
@@ -78,25 +78,25 @@ struct Resolver<'p> {
 }
 
 /// A side that is looked at.
-struct Held {
+struct OpenSide {
     root: Root,
     /// It is the target, not the backup.
     arrived: bool,
 }
 
-impl Held {
+impl OpenSide {
     /// What stands before the entries of `target` on this side.
     fn base<'t>(&self, target: &'t TargetDraft) -> &'t RelPath {
         if self.arrived { &target.to } else { &target.from }
     }
 
     /// Looks for `entry`. What has arrived is what the boot finds, its symlinks followed.
-    fn find(&self, entry: &Entry, from: &RelPath) -> Found {
+    fn find(&self, entry: &Entry, from: &RelPath) -> FoundEntry {
         if !self.arrived {
             return follow::look(&self.root, from, &entry.src, entry.kind, entry.follow);
         }
         let presence = presence(&self.root, &entry.dst, entry.kind);
-        Found { presence, real: entry.dst.clone(), link: None, out: None }
+        FoundEntry { presence, real: entry.dst.clone(), link: None, out: None }
     }
 }
 
@@ -120,11 +120,11 @@ impl Plan {
         let path = path.unwrap_or_default();
         let ids = Ids::read(&self, source.as_ref().map(|source| (source, path.as_path())), &root);
         let held = match backup {
-            Backup::Needed => source.map(|root| Held { root, arrived: false }),
+            Backup::Needed => source.map(|root| OpenSide { root, arrived: false }),
             Backup::IfThere => None,
             Backup::Arrived => {
                 let opened = Root::open(&root).map_err(|errno| ResolveError::Root { path: root.clone(), errno })?;
-                Some(Held { root: opened, arrived: true })
+                Some(OpenSide { root: opened, arrived: true })
             }
         };
         let mut resolver = Resolver { plan: &self, held, ids, errors: Errors::default(), used_files: false };
@@ -271,7 +271,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn entry(&mut self, held: &Held, target: &TargetDraft, draft: &EntryDraft, path: RelPath) -> Entry {
+    fn entry(&mut self, held: &OpenSide, target: &TargetDraft, draft: &EntryDraft, path: RelPath) -> Entry {
         let mut entry = self.bare(target, draft, path);
         let found = held.find(&entry, &target.from);
         self.check_link(draft, &entry, &found);
@@ -285,7 +285,7 @@ impl Resolver<'_> {
     }
 
     /// A symlink that the plan cannot have meant is not followed until the plan says so.
-    fn check_link(&mut self, draft: &EntryDraft, entry: &Entry, found: &Found) {
+    fn check_link(&mut self, draft: &EntryDraft, entry: &Entry, found: &FoundEntry) {
         let Some(link) = &found.link else { return };
         let src = &entry.src;
         let mut refuse = |message: String, label: String, help: &str| {

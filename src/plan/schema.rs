@@ -2,20 +2,17 @@
 
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::draft::{EntryDraft, FixupDraft, Parents, Plan, TargetDraft};
-use super::value::Errors;
+use super::value::{Errors, Value};
 use super::{conflicts, expand, spelling};
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{EntryKind, Mapping, Need};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// The version of the format that this program reads.
 const VERSION: i64 = 1;
-
-type Value<'t> = Spanned<DeValue<'t>>;
 
 impl Plan {
     /// Reads and checks the plan in `file`.

@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 #[derive(Default)]
 pub(super) struct Errors(pub(super) Vec<Diagnostic>);
 
-type Value<'t> = Spanned<DeValue<'t>>;
+pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 
 impl Errors {
     pub(super) fn add(&mut self, span: Range<usize>, message: impl Into<String>, label: impl Into<String>) {

@@ -2,7 +2,7 @@
 //! [`TargetDir`] has none that takes a path or follows a symlink.
 
 use super::fault::Fault;
-use super::names::Names;
+use super::names::NameSet;
 use super::stat::{Kind, Stat, Time, cached_stat_at, stat_at, stat_fd};
 use super::xattr::proc_path;
 use super::{Errno, Op, fault, retry};
@@ -117,7 +117,7 @@ const DENTS: usize = 32 * 1024;
 pub fn read_batches(dir: impl AsFd, limit: usize, mut each: impl FnMut(Vec<DirEntry>) -> bool) -> Result<(), Errno> {
     let mut buffer = vec![MaybeUninit::<u8>::uninit(); DENTS];
     let mut entries = RawDir::new(dir, &mut buffer);
-    let (mut batch, mut names) = (Vec::new(), Names::default());
+    let (mut batch, mut names) = (Vec::new(), NameSet::default());
     loop {
         // Only an empty buffer makes it ask the kernel.
         let fault = if entries.is_buffer_empty() { fault::next(Op::Getdents) } else { None };

@@ -10,13 +10,13 @@ const KEPT: usize = 1 << 17;
 
 /// The names by two hashes of 64 bits whose keys nobody knows: no name hides another.
 #[derive(Default)]
-pub(super) struct Names {
+pub(super) struct NameSet {
     keys: (RandomState, RandomState),
     recent: HashSet<(u64, u64)>,
     older: HashSet<(u64, u64)>,
 }
 
-impl Names {
+impl NameSet {
     /// True when `name` is not among the last names that were asked for.
     pub(super) fn is_new(&mut self, name: &[u8]) -> bool {
         let hash = (self.keys.0.hash_one(name), self.keys.1.hash_one(name));
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn a_name_is_new_once_and_memory_is_bounded() {
-        let mut names = Names::default();
+        let mut names = NameSet::default();
         for n in 0..3 * KEPT as u64 {
             assert!(names.is_new(&n.to_le_bytes()));
             assert!(!names.is_new(&n.to_le_bytes()));

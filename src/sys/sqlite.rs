@@ -25,11 +25,11 @@ pub(crate) fn register() -> bool {
     *DONE.get_or_init(|| add(WRITING, BELOW_WRITING, open_to_write) && add(READING, BELOW_READING, open_to_read))
 }
 
-type Open =
+type OpenFunction =
     unsafe extern "C" fn(*mut ffi::sqlite3_vfs, *const c_char, *mut ffi::sqlite3_file, c_int, *mut c_int) -> c_int;
 
 #[expect(unsafe_code, reason = "SQLite is asked for its VFS by C calls")]
-fn add(name: &'static CStr, below: &CStr, open: Open) -> bool {
+fn add(name: &'static CStr, below: &CStr, open: OpenFunction) -> bool {
     // SAFETY: the answer is null or a VFS that SQLite keeps for the life of the process.
     let Some(base) = (unsafe { ffi::sqlite3_vfs_find(below.as_ptr()).as_ref() }) else { return false };
     // Its other methods ignore the VFS that they are called through.

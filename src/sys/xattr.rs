@@ -48,15 +48,15 @@ pub(crate) fn proc_path(fd: BorrowedFd<'_>) -> CString {
 }
 
 /// A descriptor as the xattr crate takes it.
-struct Open<'fd>(BorrowedFd<'fd>);
+struct ByDescriptor<'fd>(BorrowedFd<'fd>);
 
-impl AsRawFd for Open<'_> {
+impl AsRawFd for ByDescriptor<'_> {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
 }
 
-impl FileExt for Open<'_> {}
+impl FileExt for ByDescriptor<'_> {}
 
 /// The errno of an error that the xattr crate passes on from the kernel.
 fn errno(error: &std::io::Error) -> Errno {
@@ -67,7 +67,7 @@ fn errno(error: &std::io::Error) -> Errno {
 /// system has no attributes at all (`EOPNOTSUPP`).
 pub fn list(holder: Holder<'_>) -> Result<Vec<CString>, Errno> {
     let listed = retry(Op::ListXattr, || match holder {
-        Holder::File(fd) => Open(fd).list_xattr().map_err(|error| errno(&error)),
+        Holder::File(fd) => ByDescriptor(fd).list_xattr().map_err(|error| errno(&error)),
         Holder::Handle(fd) => xattr::list_deref(through_proc(fd)).map_err(|error| errno(&error)),
     });
     let names = match listed {
@@ -84,7 +84,7 @@ pub fn list(holder: Holder<'_>) -> Result<Vec<CString>, Errno> {
 pub fn get(holder: Holder<'_>, name: &CStr) -> Result<Vec<u8>, Errno> {
     let name = OsStr::from_bytes(name.to_bytes());
     let value = retry(Op::GetXattr, || match holder {
-        Holder::File(fd) => Open(fd).get_xattr(name).map_err(|error| errno(&error)),
+        Holder::File(fd) => ByDescriptor(fd).get_xattr(name).map_err(|error| errno(&error)),
         Holder::Handle(fd) => xattr::get_deref(through_proc(fd), name).map_err(|error| errno(&error)),
     });
     value?.ok_or(Errno::NODATA)
@@ -95,7 +95,7 @@ pub fn get(holder: Holder<'_>, name: &CStr) -> Result<Vec<u8>, Errno> {
 pub fn set(holder: Holder<'_>, name: &CStr, value: &[u8]) -> Result<(), Errno> {
     let name = OsStr::from_bytes(name.to_bytes());
     retry(Op::SetXattr, || match holder {
-        Holder::File(fd) => Open(fd).set_xattr(name, value).map_err(|error| errno(&error)),
+        Holder::File(fd) => ByDescriptor(fd).set_xattr(name, value).map_err(|error| errno(&error)),
         Holder::Handle(fd) => xattr::set_deref(through_proc(fd), name, value).map_err(|error| errno(&error)),
     })
 }
@@ -104,7 +104,7 @@ pub fn set(holder: Holder<'_>, name: &CStr, value: &[u8]) -> Result<(), Errno> {
 pub fn remove(holder: Holder<'_>, name: &CStr) -> Result<(), Errno> {
     let name = OsStr::from_bytes(name.to_bytes());
     retry(Op::RemoveXattr, || match holder {
-        Holder::File(fd) => Open(fd).remove_xattr(name).map_err(|error| errno(&error)),
+        Holder::File(fd) => ByDescriptor(fd).remove_xattr(name).map_err(|error| errno(&error)),
         Holder::Handle(fd) => xattr::remove_deref(through_proc(fd), name).map_err(|error| errno(&error)),
     })
 }

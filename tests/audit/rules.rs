@@ -1,8 +1,8 @@
 //! Every line of the table is made real and must be told.
 
 use crate::kit::disk::World;
-use persistcp::engine::tree::walk::Means;
-use persistcp::nixos::audit::knowledge::{Meaning, Reason, Rule, markdown, rules};
+use persistcp::engine::tree::walk::WalkOptions;
+use persistcp::nixos::audit::knowledge::{LeftOutReason, Meaning, Rule, markdown, rules};
 use persistcp::nixos::audit::{Audit, Listing, audit};
 use persistcp::plan::{Backup, Overrides, Plan};
 use std::path::Path;
@@ -28,7 +28,7 @@ fn declares(world: &World, path: &str) -> String {
 
 fn look(file: &Path) -> Audit {
     let resolved = Plan::read(file).unwrap().resolve(&Overrides::default(), Backup::Needed).unwrap();
-    audit(resolved, Means { threads: 1, directories: 8, inline: 1 }, Listing::Summary).unwrap()
+    audit(resolved, WalkOptions { threads: 1, directories: 8, inline: 1 }, Listing::Summary).unwrap()
 }
 
 fn told(rule: &Rule, seen: &Audit) -> bool {
@@ -78,7 +78,7 @@ fn every_rule_fires_on_a_file() {
 fn what_the_plan_declares_is_never_told() {
     let world = World::plain();
     for rule in rules().iter().filter(|rule| rule.at.starts_with('/') && !rule.at.contains('*')) {
-        if matches!(rule.meaning, Meaning::Leave(Reason::Nix)) {
+        if matches!(rule.meaning, Meaning::Leave(LeftOutReason::Nix)) {
             continue;
         }
         world.file(&format!("{}/in it", &rule.at[1..]), "x");

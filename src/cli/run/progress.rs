@@ -51,14 +51,14 @@ pub(super) struct Progress {
 
 /// Where a phase stands.
 #[derive(Clone, Copy, Default)]
-struct Standing {
+struct PhaseProgress {
     bytes: u64,
     total_bytes: u64,
     entries: u64,
     total_entries: u64,
 }
 
-impl Standing {
+impl PhaseProgress {
     fn of(counters: &Counters, phase: Phase) -> Self {
         match phase {
             Phase::Preflight => Self::default(),
@@ -159,7 +159,7 @@ impl Teller {
         if phase == Phase::Preflight {
             return;
         }
-        let at = Standing::of(&self.counters, phase);
+        let at = PhaseProgress::of(&self.counters, phase);
         let seconds = began.elapsed().as_secs_f64();
         match self.style {
             Style::Bar => {

@@ -2,7 +2,7 @@
 
 use crate::cli::exit::Exit;
 use crate::cli::output::fail;
-use crate::engine::events::stop::{Reason, Stop};
+use crate::engine::events::stop::{Stop, StopReason};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -23,7 +23,7 @@ impl Signals {
         let handler = move || {
             if !writing.load(Ordering::SeqCst) {
                 fail("a signal asked to stop, before anything was written; the same command starts again", STOPPED);
-            } else if stop.set(Reason::Signal) {
+            } else if stop.set(StopReason::Signal) {
                 fail("stopping after the current epoch; once more to stop at once", STOPPED);
                 return;
             }

@@ -1,19 +1,19 @@
 //! Why a run ended early.
 
 use super::operation;
-use crate::engine::events::stop::{FailedCall, Reason};
+use crate::engine::events::stop::{FailedCall, StopReason};
 use crate::sys::{Errno, errno_words};
 
 /// One sentence for the report.
-pub(in crate::cli) fn reason(reason: &Reason) -> String {
+pub(in crate::cli) fn reason(reason: &StopReason) -> String {
     match reason {
-        Reason::Signal => "a signal asked to stop".into(),
-        Reason::Fatal(why) | Reason::Full(why, _) => why.clone(),
-        Reason::Failed(FailedCall { path, op, errno }, _) => {
+        StopReason::Signal => "a signal asked to stop".into(),
+        StopReason::Fatal(why) | StopReason::Full(why, _) => why.clone(),
+        StopReason::Failed(FailedCall { path, op, errno }, _) => {
             let (op, answer) = (operation::words(op), errno_words(*errno));
             format!("{path}: {op}: {answer}; {}, then run the same command again", advice(*errno))
         }
-        Reason::NotDurable(errno, _) => format!(
+        StopReason::NotDurable(errno, _) => format!(
             "the target could not be made durable (syncfs: {}); nothing of this epoch is marked done: check the disk (dmesg, \
              smartctl, free space), then run the same command again",
             errno_words(*errno)

@@ -1,6 +1,6 @@
 //! What the target shall have of one entry, as the backup is now.
 
-use super::{Dir, Sides, Walk};
+use super::{ComparedDir, ComparisonWalk, DirPair};
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::reread;
 use crate::engine::copy::mount::{NotEntered, not_entered};
@@ -11,10 +11,10 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::{Disk, Unpreserved};
-use crate::engine::journal::{Key, Proof, Row, SourceId, Standing};
+use crate::engine::journal::{Proof, Row, RowChange, RowKey, SourceId};
 use crate::engine::mapping::explicit::{self, Explicit};
 use crate::engine::meta::{Rights, Wanted};
-use crate::engine::selection::Sink;
+use crate::engine::selection::SelectionSink;
 use crate::engine::verify::Depth;
 use crate::sys::dir::{SourceDir, TargetDir};
 use crate::sys::root::Root;
@@ -26,16 +26,16 @@ use std::sync::PoisonError;
 
 /// A name that is not a directory, on both sides.
 #[derive(Clone, Copy)]
-pub(super) struct Leaf<'a> {
-    pub(super) dir: &'a Dir,
-    pub(super) sides: &'a Sides,
+pub(super) struct LeafPair<'a> {
+    pub(super) dir: &'a ComparedDir,
+    pub(super) sides: &'a DirPair,
     pub(super) name: &'a Name,
     /// What the plan says of it itself.
     pub(super) own: Explicit,
 }
 
 /// One entry of the backup.
-pub(super) struct Seen<'a> {
+pub(super) struct BackupEntry<'a> {
     pub(super) name: &'a Name,
     pub(super) path: &'a RelPath,
     pub(super) target: u32,
@@ -51,11 +51,11 @@ pub(super) struct Seen<'a> {
     pub(super) own: Explicit,
 }
 
-impl<'a> Leaf<'a> {
+impl<'a> LeafPair<'a> {
     /// What it is in the backup, where its path below the root is `path`.
-    fn seen(&self, path: &'a RelPath, stat: &'a Stat, holder: Holder<'a>) -> Seen<'a> {
+    fn seen(&self, path: &'a RelPath, stat: &'a Stat, holder: Holder<'a>) -> BackupEntry<'a> {
         let Self { dir, sides, name, own } = *self;
-        Seen {
+        BackupEntry {
             name,
             path,
             target: dir.target,
@@ -69,7 +69,7 @@ impl<'a> Leaf<'a> {
     }
 }
 
-impl Walk<'_> {
+impl ComparisonWalk<'_> {
     /// The journal's id of the directory at `path`.
     pub(super) fn id_of(&self, path: &RelPath) -> Option<i64> {
         if path.is_root() {
@@ -84,8 +84,8 @@ impl Walk<'_> {
     }
 
     /// The row that a copier would write, but for the content.
-    pub(super) fn expected(&self, seen: &Seen<'_>, dst: &TargetDir) -> Row {
-        let Seen { name, path, target, stat, .. } = *seen;
+    pub(super) fn expected(&self, seen: &BackupEntry<'_>, dst: &TargetDir) -> Row {
+        let BackupEntry { name, path, target, stat, .. } = *seen;
         let near = || match seen.near {
             Some(near) => Root::again(near).ok(),
             None => Root::again(seen.holder.fd()).ok(),
@@ -117,7 +117,7 @@ impl Walk<'_> {
         let recorded = recorded.filter(same);
         // Elsewhere one number may stand for several inodes.
         let is_linked = stat.nlink > 1 && stat.kind != Kind::Directory && volume.proves_links();
-        let key = Key { dir: seen.dir.unwrap_or(-1), name: name.as_bytes(), target };
+        let key = RowKey { dir: seen.dir.unwrap_or(-1), name: name.as_bytes(), target };
         let mut row = Row::expected(key, stat, SourceId::of(stat, &volume), wanted);
         match &recorded {
             Some(recorded) => {
@@ -125,7 +125,7 @@ impl Walk<'_> {
                 let is_untouched = || {
                     let there = dst.stat_at(name);
                     there.is_ok_and(|there| {
-                        recorded.standing(&there, Disk { dev: there.dev, bare: false }) == Standing::AsRecorded
+                        recorded.standing(&there, Disk { dev: there.dev, bare: false }) == RowChange::AsRecorded
                     })
                 };
                 row.alias = is_linked && recorded.alias && is_untouched() && self.verifier().is_vouched_for(recorded);
@@ -142,15 +142,15 @@ impl Walk<'_> {
     }
 
     /// Compares the metadata of a directory; gives its id in the journal.
-    pub(super) fn directory(&self, seen: &Seen<'_>, above: &RelPath, dst: &TargetDir) -> Option<i64> {
+    pub(super) fn directory(&self, seen: &BackupEntry<'_>, above: &RelPath, dst: &TargetDir) -> Option<i64> {
         let row = self.expected(seen, dst);
         self.look(dst, above, seen.name, row);
         self.recorded(seen.dir, seen.name).and_then(|row| row.id)
     }
 
     /// Compares what is not a directory.
-    pub(super) fn leaf(&self, leaf: &Leaf<'_>, kind: Kind) {
-        let Leaf { dir, sides, name, .. } = *leaf;
+    pub(super) fn leaf(&self, leaf: &LeafPair<'_>, kind: Kind) {
+        let LeafPair { dir, sides, name, .. } = *leaf;
         let path = dir.path.join(name);
         let unreadable = |operation, errno| self.unreadable(dir.target, path.clone(), operation, errno);
         if kind == Kind::File {
@@ -189,8 +189,8 @@ impl Walk<'_> {
     }
 
     /// Compares an open regular file.
-    pub(super) fn file(&self, leaf: &Leaf<'_>, fd: &OwnedFd, stat: &Stat) {
-        let Leaf { dir, sides, name, .. } = *leaf;
+    pub(super) fn file(&self, leaf: &LeafPair<'_>, fd: &OwnedFd, stat: &Stat) {
+        let LeafPair { dir, sides, name, .. } = *leaf;
         let path = dir.path.join(name);
         let seen = leaf.seen(&path, stat, Holder::file(fd));
         let mut row = self.expected(&seen, &sides.dst);
@@ -225,7 +225,7 @@ impl Walk<'_> {
     }
 
     /// True for a mount that was not to be entered; says so.
-    pub(super) fn is_barred(&self, dir: &Dir, path: &RelPath, fd: impl AsFd, stat: &Stat) -> bool {
+    pub(super) fn is_barred(&self, dir: &ComparedDir, path: &RelPath, fd: impl AsFd, stat: &Stat) -> bool {
         let barred = self.selection().bars(stat);
         if barred {
             self.report_mount(dir, path, fd, stat);
@@ -233,7 +233,7 @@ impl Walk<'_> {
         barred
     }
 
-    pub(super) fn report_mount(&self, dir: &Dir, path: &RelPath, fd: impl AsFd, stat: &Stat) {
+    pub(super) fn report_mount(&self, dir: &ComparedDir, path: &RelPath, fd: impl AsFd, stat: &Stat) {
         match not_entered(path.clone(), fd, stat, dir.dev) {
             NotEntered::Problem(problem) => self.verifier().problem(dir.target, problem),
             NotEntered::Note(note) => self.verifier().run.problems.note(note),

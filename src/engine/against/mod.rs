@@ -16,20 +16,20 @@ use super::driver::Drivers;
 use super::events::counters::add;
 use super::events::kind::ProblemKind;
 use super::events::problem::Problem;
-use super::events::stop::Reason;
-use super::groups::{Groups, Key};
+use super::events::stop::StopReason;
+use super::groups::{GroupKey, Groups};
 use super::journal::{self, Journal, JournalError, Row, State};
 use super::mapping::explicit::Explicit;
-use super::mapping::index::{EntryIndex, Index, Step, source_on_the_way};
+use super::mapping::index::{EntryIndex, Index, WayStep, source_on_the_way};
 use super::mapping::layout::DstNode;
 use super::mapping::model::{Entry, Presence};
 use super::mapping::{explicit, layout};
 use super::meta::{Keep, Wanted};
-use super::selection::Below;
+use super::selection::DeclaredBelow;
 use super::tree::budget::FdBudget;
 use super::tree::node::{ENTRY, SourceNode, TargetNode};
 use super::tree::scheduler::{self, BATCH, Tasks, Worker};
-use super::tree::walk::Means;
+use super::tree::walk::WalkOptions;
 use super::verify::extra::{ExtraNames, Listed};
 use super::verify::{Looked, Subject, Verifier};
 use super::volume::Volumes;
@@ -42,7 +42,7 @@ use crate::sys::root::Root;
 use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::xattr::Holder;
 use alike::Alike;
-use expect::{Leaf, Seen};
+use expect::{BackupEntry, LeafPair};
 use rayon::Scope;
 use rustix::fs::OFlags;
 use std::collections::{HashMap, HashSet};
@@ -61,17 +61,17 @@ pub struct Comparison<'a> {
     /// Mounts inside the source are compared as well.
     pub cross_mounts: bool,
     /// How to walk.
-    pub means: Means,
+    pub means: WalkOptions,
 }
 
 /// A comparison at work.
-struct Walk<'a> {
+struct ComparisonWalk<'a> {
     of: &'a Comparison<'a>,
     index: Index,
     /// Every directory that some entry's destination is or lies in.
     landings: HashSet<RelPath>,
     /// The target inode of each linked source inode that the journal does not know.
-    linked: Mutex<HashMap<Key, u64>>,
+    linked: Mutex<HashMap<GroupKey, u64>>,
     drivers: Drivers,
     volumes: Volumes,
     alike: Alike,
@@ -81,7 +81,7 @@ struct Walk<'a> {
 }
 
 /// A directory of the backup and its place on the target.
-struct Dir {
+struct ComparedDir {
     src: Arc<SourceNode>,
     dst: Arc<TargetNode>,
     /// Below the root.
@@ -95,7 +95,7 @@ struct Dir {
     dev: u64,
 }
 
-impl Drop for Dir {
+impl Drop for ComparedDir {
     fn drop(&mut self) {
         self.src.close();
         self.dst.close();
@@ -103,7 +103,7 @@ impl Drop for Dir {
 }
 
 /// Both sides of a directory, open.
-struct Sides {
+struct DirPair {
     src: Arc<SourceDir>,
     dst: Arc<TargetDir>,
 }
@@ -121,7 +121,7 @@ impl Comparison<'_> {
                 landings.insert(path);
             }
         }
-        let walk = Walk {
+        let walk = ComparisonWalk {
             of: self,
             index: Index::new(plan),
             landings,
@@ -140,7 +140,7 @@ impl Comparison<'_> {
                 walk.entries(scope);
             }),
             Err(error) => {
-                self.verifier.run.stop.set(Reason::Fatal(error));
+                self.verifier.run.stop.set(StopReason::Fatal(error));
             }
         }
         walk.drivers.notes().into_iter().for_each(|note| self.verifier.run.problems.note(note));
@@ -149,7 +149,7 @@ impl Comparison<'_> {
     }
 }
 
-impl<'a> Walk<'a> {
+impl<'a> ComparisonWalk<'a> {
     fn verifier(&self) -> &'a Verifier {
         self.of.verifier
     }
@@ -188,7 +188,10 @@ impl<'a> Walk<'a> {
             Ok(Some((fd, stat))) => {
                 let (dir, holder) = (self.id_of(above), Holder::file(&fd));
                 let (share, own) = (0, Explicit::default());
-                self.expected(&Seen { name, path, target, dir, share, stat: &stat, holder, near: None, own }, &dst)
+                self.expected(
+                    &BackupEntry { name, path, target, dir, share, stat: &stat, holder, near: None, own },
+                    &dst,
+                )
             }
             Ok(None) => {
                 plain.override_with(explicit::of_path(&self.verifier().run.mapping, path, Kind::Directory));
@@ -237,14 +240,14 @@ impl<'a> Walk<'a> {
                 Ok((stat, fd)) => {
                     let holder = Holder::file(&fd);
                     let (name, path, near) = (&name, &entry.dst, None);
-                    let seen = Seen { name, path, target, dir: id, share, stat: &stat, holder, near, own };
+                    let seen = BackupEntry { name, path, target, dir: id, share, stat: &stat, holder, near, own };
                     let id = self.directory(&seen, &above, &dst);
                     // Where there is no such directory, that is reported already.
                     let Ok(dst) = dst.open_dir(name).and_then(|dst| self.on_target(path, dst)) else { return };
                     let src = SourceDir::from_fd(fd);
                     let src = SourceNode::entry(self.of.source, &entry.real, src, &stat, &self.source_budget);
                     let (path, cursor) = (path.clone(), self.index.find(&entry.src));
-                    let dir = Dir { src, dst, path, target, id, cursor, share, dev: stat.dev };
+                    let dir = ComparedDir { src, dst, path, target, id, cursor, share, dev: stat.dev };
                     scheduler::start(self, worker, Arc::new(dir));
                 }
                 Err(errno) => failed(Operation::OpenEntry, errno),
@@ -262,19 +265,19 @@ impl<'a> Walk<'a> {
             Ok(dst) => dst,
             Err(errno) => return self.not_there(target, &entry.dst, errno),
         };
-        let dir = Dir { src, dst, path: above, target, id, cursor: None, share, dev: stat.dev };
+        let dir = ComparedDir { src, dst, path: above, target, id, cursor: None, share, dev: stat.dev };
         let Some(sides) = self.sides(&dir) else { return };
         if kind == Kind::File {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
             match self.of.source.open_strict(&entry.real, flags).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
                 Ok((stat, fd)) if stat.kind == Kind::File => {
-                    self.file(&Leaf { dir: &dir, sides: &sides, name: &name, own }, &fd, &stat)
+                    self.file(&LeafPair { dir: &dir, sides: &sides, name: &name, own }, &fd, &stat)
                 }
                 Ok(_) => failed(Operation::OpenEntry, Errno::STALE),
                 Err(errno) => failed(Operation::OpenEntry, errno),
             }
         } else if last == name {
-            self.leaf(&Leaf { dir: &dir, sides: &sides, name: &name, own }, kind);
+            self.leaf(&LeafPair { dir: &dir, sides: &sides, name: &name, own }, kind);
         }
     }
 
@@ -282,7 +285,7 @@ impl<'a> Walk<'a> {
         TargetNode::top(&self.verifier().run.mapping.root, path, dir, &self.target_budget)
     }
 
-    fn sides(&self, dir: &Dir) -> Option<Sides> {
+    fn sides(&self, dir: &ComparedDir) -> Option<DirPair> {
         let src = match dir.src.open() {
             Ok(src) => src,
             Err(errno) => {
@@ -292,24 +295,24 @@ impl<'a> Walk<'a> {
         };
         // Where there is no such directory, that is reported already.
         let dst = dir.dst.open().ok()?;
-        Some(Sides { src, dst })
+        Some(DirPair { src, dst })
     }
 
     /// Compares a directory that the walk does not enter, and those between it and the entries
     /// below, as a copier makes them.
-    fn on_the_way(&self, Below { entry: (t, e), at }: Below, above: &RelPath, name: &Name) {
+    fn on_the_way(&self, DeclaredBelow { entry: (t, e), at }: DeclaredBelow, above: &RelPath, name: &Name) {
         let plan = &self.verifier().run.mapping;
         let path = above.join(name);
         let src = source_on_the_way(&plan.targets[t].entries[e], &path);
         self.parent(t, &path, Some(&src));
         for (name, child, step) in self.index.steps(plan, at, &path) {
-            if let Step::Way(entry) = step {
-                self.on_the_way(Below { entry, at: child }, &path, name);
+            if let WayStep::Way(entry) = step {
+                self.on_the_way(DeclaredBelow { entry, at: child }, &path, name);
             }
         }
     }
 
-    fn extra(&self, dir: &Dir, dst: &TargetDir, known: &HashSet<Name>) {
+    fn extra(&self, dir: &ComparedDir, dst: &TargetDir, known: &HashSet<Name>) {
         let verifier = self.verifier();
         let mut found = ExtraNames::default();
         let read = dst.stat().and_then(|stat| {

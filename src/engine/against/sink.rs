@@ -1,13 +1,13 @@
 //! What the comparison does with what the plan selects.
 
-use super::expect::{Leaf, Seen};
-use super::{Dir, Walk};
+use super::expect::{BackupEntry, LeafPair};
+use super::{ComparedDir, ComparisonWalk};
 use crate::base::path::{Name, RelPath};
 use crate::engine::copy::reserved;
 use crate::engine::events::operation::Operation;
 use crate::engine::mapping::explicit::Explicit;
-use crate::engine::mapping::index::Inner;
-use crate::engine::selection::{Below, Leaves, Position, Selected, Selection, Sink};
+use crate::engine::mapping::index::InnerName;
+use crate::engine::selection::{DeclaredBelow, Position, Selected, SelectedLeaves, Selection, SelectionSink};
 use crate::engine::tree::node::{SourceNode, TargetNode};
 use crate::engine::tree::scheduler::Worker;
 use crate::sys::Errno;
@@ -17,8 +17,8 @@ use crate::sys::xattr::Holder;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-impl Sink for Walk<'_> {
-    type Dir = Dir;
+impl SelectionSink for ComparisonWalk<'_> {
+    type Dir = ComparedDir;
     /// Names that the backup has.
     type Seen = HashSet<Name>;
 
@@ -28,32 +28,32 @@ impl Sink for Walk<'_> {
         Selection { plan, index, tasks, stop, cross_mounts: self.of.cross_mounts }
     }
 
-    fn position<'d>(&self, dir: &'d Dir) -> Position<'d> {
+    fn position<'d>(&self, dir: &'d ComparedDir) -> Position<'d> {
         Position { src: &dir.src, cursor: dir.cursor, target: dir.target }
     }
 
-    fn path(&self, dir: &Dir) -> RelPath {
+    fn path(&self, dir: &ComparedDir) -> RelPath {
         dir.path.clone()
     }
 
     /// An entry is compared by itself, where it goes.
-    fn inner<'s>(&'s self, _: Worker<'_, 's>, inner: Inner, at: usize, (dir, name): (&Arc<Dir>, &Name)) {
+    fn inner<'s>(&'s self, _: Worker<'_, 's>, inner: InnerName, at: usize, (dir, name): (&Arc<ComparedDir>, &Name)) {
         match inner {
-            Inner::Way(entry) | Inner::WayInPlaceOfEntry(entry) | Inner::WayInPlaceOfSymlink(entry) => {
-                self.on_the_way(Below { entry, at }, &dir.path, name);
+            InnerName::Way(entry) | InnerName::WayInPlaceOfEntry(entry) | InnerName::WayInPlaceOfSymlink(entry) => {
+                self.on_the_way(DeclaredBelow { entry, at }, &dir.path, name);
             }
-            Inner::Walked | Inner::Elsewhere | Inner::Entry(_) => {}
+            InnerName::Walked | InnerName::Elsewhere | InnerName::Entry(_) => {}
         }
     }
 
-    fn leaves(&self, dir: &Arc<Dir>, names: Leaves<'_, Self>) {
+    fn leaves(&self, dir: &Arc<ComparedDir>, names: SelectedLeaves<'_, Self>) {
         let Some(sides) = self.sides(dir) else { return };
         for (name, kind) in names {
-            self.leaf(&Leaf { dir, sides: &sides, name: &name, own: Explicit::default() }, kind);
+            self.leaf(&LeafPair { dir, sides: &sides, name: &name, own: Explicit::default() }, kind);
         }
     }
 
-    fn subtree(&self, above: &Arc<Dir>, name: &Name, found: Selected) -> Option<Arc<Dir>> {
+    fn subtree(&self, above: &Arc<ComparedDir>, name: &Name, found: Selected) -> Option<Arc<ComparedDir>> {
         let Selected { src, stat, cursor } = found;
         let there = above.dst.open().ok()?;
         let path = above.path.join(name);
@@ -63,7 +63,7 @@ impl Sink for Walk<'_> {
             self.verifier().problem(above.target, reserved(path));
             return None;
         }
-        let seen = Seen {
+        let seen = BackupEntry {
             name,
             path: &path,
             target: above.target,
@@ -77,7 +77,7 @@ impl Sink for Walk<'_> {
         let id = self.directory(&seen, &above.path, &there);
         // Where there is no such directory, that is reported already.
         let (dst, there) = there.open_dir(name).and_then(|dst| dst.stat().map(|stat| (dst, stat))).ok()?;
-        Some(Arc::new(Dir {
+        Some(Arc::new(ComparedDir {
             src: SourceNode::below(&above.src, name, src, &stat),
             dst: TargetNode::below(&above.dst, name, dst, &there),
             path,
@@ -89,11 +89,11 @@ impl Sink for Walk<'_> {
         }))
     }
 
-    fn mount(&self, dir: &Dir, name: &Name, (src, stat): (&SourceDir, &Stat)) {
+    fn mount(&self, dir: &ComparedDir, name: &Name, (src, stat): (&SourceDir, &Stat)) {
         self.report_mount(dir, &dir.path.join(name), src, stat);
     }
 
-    fn failed(&self, dir: &Dir, name: Option<&Name>, (operation, errno): (Operation, Errno)) {
+    fn failed(&self, dir: &ComparedDir, name: Option<&Name>, (operation, errno): (Operation, Errno)) {
         let path = name.map_or_else(|| dir.path.clone(), |name| dir.path.join(name));
         self.unreadable(dir.target, path, operation, errno);
     }
@@ -103,7 +103,7 @@ impl Sink for Walk<'_> {
     }
 
     /// Looks for names that the backup does not have.
-    fn saw_all(&self, dir: &Dir, seen: HashSet<Name>) {
+    fn saw_all(&self, dir: &ComparedDir, seen: HashSet<Name>) {
         if let Ok(dst) = dir.dst.open() {
             self.extra(dir, &dst, &seen);
         }

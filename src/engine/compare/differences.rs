@@ -11,7 +11,7 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::unpreserved::{Disk, Unpreserved};
-use crate::engine::journal::{Row, Standing};
+use crate::engine::journal::{Row, RowChange};
 use crate::engine::meta::{self, Actual, Wanted, Xattrs};
 use crate::sys::dir::TargetDir;
 use crate::sys::filesystem::space;
@@ -77,9 +77,9 @@ pub(crate) fn differences(
 }
 
 /// A directory whose names were changed by somebody else has other times for that.
-pub(crate) fn without_moved_times(found: &mut Vec<Problem>, standing: Standing, row: &Row) {
+pub(crate) fn without_moved_times(found: &mut Vec<Problem>, standing: RowChange, row: &Row) {
     let left = row.source.is_some() && row.wanted.mtime.is_none();
-    if row.kind() == Kind::Directory && (left || standing != Standing::AsRecorded) {
+    if row.kind() == Kind::Directory && (left || standing != RowChange::AsRecorded) {
         found.retain(|problem| problem.kind != ProblemKind::Mtime);
     }
 }

@@ -9,7 +9,7 @@ use crate::sys::stat::Stat;
 
 /// How much of what is wanted by now is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Known {
+pub(crate) enum KnownWanted {
     /// What a stat says, and the plan over it: owner and mode.
     Stat,
     /// That, and the ACLs.
@@ -20,13 +20,13 @@ pub(crate) enum Known {
 
 /// True when `row` was made with what is wanted by now, as far as that is known, but for flags
 /// that the target's file system does not know.
-pub(crate) fn is_wanted(row: &Row, now: &Wanted, known: Known) -> bool {
+pub(crate) fn is_wanted(row: &Row, now: &Wanted, known: KnownWanted) -> bool {
     let then = &row.wanted;
     let stat = (now.owner, now.mode) == (then.owner, then.mode);
     stat && match known {
-        Known::Stat => true,
-        Known::Acls => now.xattrs.iter().zip(&then.xattrs).all(|(now, then)| now.same_acls(then)),
-        Known::All => {
+        KnownWanted::Stat => true,
+        KnownWanted::Acls => now.xattrs.iter().zip(&then.xattrs).all(|(now, then)| now.same_acls(then)),
+        KnownWanted::All => {
             let given_up = then.lost.contains(Unpreserved::Flags) && then.flags.difference(now.flags).is_empty();
             (now.mtime, now.project) == (then.mtime, then.project)
                 && now.xattrs == then.xattrs

@@ -1,7 +1,7 @@
 //! Reads a file of the target as the medium has it, not as the page cache does.
 
 use super::buffer::with_buffer;
-use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, Digest, Sink, chunks_of};
+use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, ContentSink, Digest, chunks_of};
 use crate::base::path::Name;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::rate_limit::RateLimit;
@@ -113,7 +113,13 @@ impl Reading {
         bytes
     }
 
-    fn range(&self, mut at: u64, end: u64, sink: &mut impl Sink, rate_limit: &RateLimit) -> Result<(), ReadError> {
+    fn range(
+        &self,
+        mut at: u64,
+        end: u64,
+        sink: &mut impl ContentSink,
+        rate_limit: &RateLimit,
+    ) -> Result<(), ReadError> {
         while at < end {
             let (from, to) = if self.sparse {
                 match file::next_data(&self.fd, at).map_err(|errno| ReadError::Failed(Operation::FindData, errno))? {
@@ -135,7 +141,13 @@ impl Reading {
     }
 
     /// Reads what lies between two offsets; returns where it stopped.
-    fn extent(&self, mut at: u64, end: u64, sink: &mut impl Sink, rate_limit: &RateLimit) -> Result<u64, ReadError> {
+    fn extent(
+        &self,
+        mut at: u64,
+        end: u64,
+        sink: &mut impl ContentSink,
+        rate_limit: &RateLimit,
+    ) -> Result<u64, ReadError> {
         while at < end {
             if rate_limit.is_stopped() {
                 return Err(ReadError::Stopped);

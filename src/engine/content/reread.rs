@@ -1,7 +1,7 @@
 //! Reads a file of the source once more: for its digest alone, or for its end.
 
 use super::buffer::with_buffer;
-use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, Digest, Sink};
+use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, ContentSink, Digest};
 use crate::engine::events::rate_limit::RateLimit;
 use crate::sys::stat::Stat;
 use crate::sys::{Errno, file};
@@ -63,7 +63,7 @@ pub(crate) fn chunk(
 fn feed(
     fd: BorrowedFd<'_>,
     (mut at, end): (u64, u64),
-    sink: &mut impl Sink,
+    sink: &mut impl ContentSink,
     rate_limit: &RateLimit,
 ) -> Result<bool, Errno> {
     while at < end {

@@ -11,7 +11,7 @@ use crate::engine::compare::differences::{CheckedDir, differences};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Row, Standing, State};
+use crate::engine::journal::{Row, RowChange, State};
 use crate::engine::meta::{Attributes, Keep, Owners, Wanted, mark};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
@@ -52,7 +52,7 @@ impl Directories {
         let moved =
             !interrupted && !untouched && (row.source.is_some() && row.wanted.mtime.is_none() || moved(row, stat));
         let found = if moved { DirJudgement::Moved } else { DirJudgement::AsWanted };
-        if standing == Standing::AsRecorded {
+        if standing == RowChange::AsRecorded {
             return Some(found);
         }
         let path = at.path();
@@ -102,7 +102,7 @@ impl Directories {
             (None, None) => true,
             (Some(there), Some(row)) => {
                 // A file that the source has turned into a directory.
-                row.standing(&there, above.disk) == Standing::AsRecorded
+                row.standing(&there, above.disk) == RowChange::AsRecorded
                     || matches!(self.precedence.keep_changed(at, row, &there), Judgement::Copy(_))
             }
             (Some(there), None) => recorded.is_some() || self.precedence.may_replace_unrecorded(at, &there),

@@ -2,7 +2,7 @@
 //! where results, numbers and failures go.
 
 use super::node::DirNode;
-use super::options::{History, Options};
+use super::options::{CopyOptions, History};
 use super::records::Records;
 use crate::base::path::RelPath;
 use crate::engine::context::RunContext;
@@ -17,10 +17,10 @@ use crate::sys::xattr::Holder;
 use std::sync::Arc;
 
 /// Shared by all parts.
-pub(super) struct Context {
+pub(super) struct CopyContext {
     /// What all stages of the run share.
     pub(super) run: RunContext,
-    pub(super) options: Options,
+    pub(super) options: CopyOptions,
     pub(super) records: Records,
     /// Where finished entries go.
     pub(super) submit: Submit,
@@ -34,7 +34,7 @@ pub(super) struct AppliedMetadata {
     pub(super) whole: bool,
 }
 
-impl Context {
+impl CopyContext {
     /// What earlier runs did in a target of the plan.
     pub(super) fn history(&self, target: u32) -> History {
         self.options.histories.get(target as usize).copied().unwrap_or_default()

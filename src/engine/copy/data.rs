@@ -11,7 +11,7 @@
 //! compares the stat before and after.
 
 use crate::engine::content::buffer::{ALIGN, BUFFER, with_buffer};
-use crate::engine::content::digest::{Algorithm, ContentHasher, Digest, Sink};
+use crate::engine::content::digest::{Algorithm, ContentHasher, ContentSink, Digest};
 use crate::engine::events::rate_limit::RateLimit;
 use crate::sys::flags::is_absent;
 use crate::sys::stat::{Stat, stat_fd};
@@ -119,7 +119,7 @@ fn may_have_holes(data: &[u8]) -> bool {
     data.chunks(LEAST_BLOCK).any(|block| block.iter().all(|byte| *byte == 0))
 }
 
-impl<H: Sink> Fill<'_, H> {
+impl<H: ContentSink> Fill<'_, H> {
     /// Copies a file that fits the buffer with one read and one write. False, with
     /// nothing written, when it is not of the size that `stat` says, or may have holes.
     fn small(&mut self, stat: &Stat) -> Result<bool, FillFailure> {

@@ -8,8 +8,8 @@ use crate::base::path::Name;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
-use crate::engine::mapping::index::{Inner, Step, source_on_the_way};
-use crate::engine::selection::Below;
+use crate::engine::mapping::index::{InnerName, WayStep, source_on_the_way};
+use crate::engine::selection::DeclaredBelow;
 use crate::engine::tree::scheduler::Worker;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,23 +20,23 @@ impl Engine {
     pub(super) fn copy_inner<'s>(
         &'s self,
         worker: Worker<'_, 's>,
-        inner: Inner,
+        inner: InnerName,
         at: usize,
         (above, name): (&Arc<DirNode>, &Name),
     ) {
         match inner {
-            Inner::Walked | Inner::Elsewhere => {}
-            Inner::Entry(entry) => self.copy_entry(worker, entry, above, name),
-            Inner::Way(entry) | Inner::WayInPlaceOfEntry(entry) => {
-                self.copy_on_the_way(worker, Below { entry, at }, above, name);
+            InnerName::Walked | InnerName::Elsewhere => {}
+            InnerName::Entry(entry) => self.copy_entry(worker, entry, above, name),
+            InnerName::Way(entry) | InnerName::WayInPlaceOfEntry(entry) => {
+                self.copy_on_the_way(worker, DeclaredBelow { entry, at }, above, name);
             }
-            Inner::WayInPlaceOfSymlink(entry) => {
+            InnerName::WayInPlaceOfSymlink(entry) => {
                 self.cx.run.problems.note(format!(
                     "{}: a symlink in the backup; it becomes a directory, because the plan declares {}",
                     above.path().join(name),
                     self.cx.run.mapping.targets[entry.0].entries[entry.1].dst
                 ));
-                self.copy_on_the_way(worker, Below { entry, at }, above, name);
+                self.copy_on_the_way(worker, DeclaredBelow { entry, at }, above, name);
             }
         }
     }
@@ -46,7 +46,7 @@ impl Engine {
     pub(super) fn copy_on_the_way<'s>(
         &'s self,
         worker: Worker<'_, 's>,
-        Below { entry: (t, e), at }: Below,
+        DeclaredBelow { entry: (t, e), at }: DeclaredBelow,
         above: &Arc<DirNode>,
         name: &Name,
     ) {
@@ -56,8 +56,8 @@ impl Engine {
         let Some(node) = self.parent(TargetName { above, name, target }, Some(&source)) else { return };
         for (name, child, step) in self.index.steps(&self.cx.run.mapping, at, &path) {
             match step {
-                Step::Entry(entry) => self.copy_entry(worker, entry, &node, name),
-                Step::Way(entry) => self.copy_on_the_way(worker, Below { entry, at: child }, &node, name),
+                WayStep::Entry(entry) => self.copy_entry(worker, entry, &node, name),
+                WayStep::Way(entry) => self.copy_on_the_way(worker, DeclaredBelow { entry, at: child }, &node, name),
             }
         }
         self.directories.release(node);

@@ -1,7 +1,7 @@
 //! What the copier does with what the plan selects.
 
 use super::engine::Engine;
-use super::entry::{Entry, Override, TargetName};
+use super::entry::{CopyEntry, Override, TargetName};
 use super::open_dir::{OpenDir, SourcePosition};
 use super::pre_visit::NewDirectory;
 use super::records::HeldReader;
@@ -14,9 +14,9 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::SourceId;
 use crate::engine::mapping::explicit::Explicit;
-use crate::engine::mapping::index::Inner;
+use crate::engine::mapping::index::InnerName;
 use crate::engine::meta::Wanted;
-use crate::engine::selection::{Below, Leaves, Position, Selected, Selection, Sink};
+use crate::engine::selection::{DeclaredBelow, Position, Selected, SelectedLeaves, Selection, SelectionSink};
 use crate::engine::tree::node::SourceNode;
 use crate::engine::tree::scheduler::Worker;
 use crate::sys::Errno;
@@ -35,7 +35,7 @@ pub(super) struct Subtree {
     pub(super) explicit: Explicit,
 }
 
-impl Sink for Engine {
+impl SelectionSink for Engine {
     type Dir = OpenDir;
     type Seen = ();
 
@@ -53,20 +53,20 @@ impl Sink for Engine {
         dir.node.path()
     }
 
-    fn inner<'s>(&'s self, worker: Worker<'_, 's>, inner: Inner, at: usize, (dir, name): (&Arc<OpenDir>, &Name)) {
+    fn inner<'s>(&'s self, worker: Worker<'_, 's>, inner: InnerName, at: usize, (dir, name): (&Arc<OpenDir>, &Name)) {
         self.copy_inner(worker, inner, at, (&dir.node, name));
     }
 
-    fn unopened<'s>(&'s self, worker: Worker<'_, 's>, below: Below, (dir, name): (&Arc<OpenDir>, &Name)) {
+    fn unopened<'s>(&'s self, worker: Worker<'_, 's>, below: DeclaredBelow, (dir, name): (&Arc<OpenDir>, &Name)) {
         self.copy_on_the_way(worker, below, &dir.node, name);
     }
 
-    fn leaves(&self, dir: &Arc<OpenDir>, names: Leaves<'_, Self>) {
+    fn leaves(&self, dir: &Arc<OpenDir>, names: SelectedLeaves<'_, Self>) {
         // Nothing is recorded of what is in a directory that is new.
         let reader = if dir.node.fresh { None } else { self.cx.records.hold() };
         for (name, kind) in names {
             let reader = reader.as_ref().and_then(HeldReader::get);
-            self.leaves.copy(&Entry { dir, name: &name, own: Override::default(), reader }, kind);
+            self.leaves.copy(&CopyEntry { dir, name: &name, own: Override::default(), reader }, kind);
         }
     }
 

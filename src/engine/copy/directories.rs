@@ -1,7 +1,7 @@
 //! The directories of the target: found or made before something is put into them, and
 //! left with their metadata when everything in them is finished.
 
-use super::context::Context;
+use super::context::CopyContext;
 use super::immutable::ImmutableFlags;
 use super::node::DirNode;
 use super::precedence::Precedence;
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 
 /// Makes and leaves directories of the target.
 pub(super) struct Directories {
-    pub(super) cx: Arc<Context>,
+    pub(super) cx: Arc<CopyContext>,
     pub(super) rules: Arc<Rules>,
     pub(super) flags: Arc<ImmutableFlags>,
     pub(super) precedence: Arc<Precedence>,

@@ -1,6 +1,6 @@
 //! The copier at work: its parts, and the order of a run.
 
-use super::context::Context;
+use super::context::CopyContext;
 use super::directories::Directories;
 use super::file::RegularFiles;
 use super::filling::Contents;
@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex};
 
 /// The copier at work: walks the plan's entries, and gives each name to the part whose it is.
 pub struct Engine {
-    pub(super) cx: Arc<Context>,
+    pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
     pub(super) rules: Arc<Rules>,
     pub(super) directories: Arc<Directories>,
@@ -51,7 +51,7 @@ impl Engine {
         let (last, recorded) = (reader.last_id()?, reader.volumes()?);
         let state = run.journal.directory_id()?;
         let open = descriptors::share(parts.options.open_files, parts.options.threads);
-        let cx = Arc::new(Context {
+        let cx = Arc::new(CopyContext {
             records: Records::new(&run),
             run,
             options: parts.options,

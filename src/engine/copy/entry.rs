@@ -31,7 +31,7 @@ impl Override {
 
 /// A name of a directory that is being copied.
 #[derive(Clone, Copy)]
-pub(super) struct Entry<'a> {
+pub(super) struct CopyEntry<'a> {
     pub(super) dir: &'a Arc<OpenDir>,
     /// Its name on the target.
     pub(super) name: &'a Name,
@@ -41,7 +41,7 @@ pub(super) struct Entry<'a> {
     pub(super) reader: Option<&'a Reader>,
 }
 
-impl<'a> Entry<'a> {
+impl<'a> CopyEntry<'a> {
     pub(super) fn node(&self) -> &'a Arc<DirNode> {
         &self.dir.node
     }

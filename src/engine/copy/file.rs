@@ -2,10 +2,10 @@
 //! (0600), copy and hash, look at the source again, owner, attributes, times,
 //! mode, hand to the epoch.
 
-use super::context::{AppliedMetadata, Context};
+use super::context::{AppliedMetadata, CopyContext};
 use super::create::make_beside;
 use super::directories::Directories;
-use super::entry::Entry;
+use super::entry::CopyEntry;
 use super::filling::{Contents, Filling, StillContent};
 use super::hand_in::hand_in;
 use super::immutable::ImmutableFlags;
@@ -19,7 +19,7 @@ use crate::engine::events::counters::add;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::{Permit, Written};
-use crate::engine::journal::{Inodes, Key, Row, SourceId};
+use crate::engine::journal::{InodePair, Row, RowKey, SourceId};
 use crate::engine::meta::mark::Was;
 use crate::engine::meta::{Wanted, mark};
 use crate::engine::volume::Volume;
@@ -36,7 +36,7 @@ const MARKED: u64 = 1 << 20;
 
 /// Copies regular files.
 pub(super) struct RegularFiles {
-    pub(super) cx: Arc<Context>,
+    pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
     pub(super) rules: Arc<Rules>,
     pub(super) directories: Arc<Directories>,
@@ -46,7 +46,7 @@ pub(super) struct RegularFiles {
 
 impl RegularFiles {
     /// Copies the open `source`, whatever its links.
-    pub(super) fn copy(&self, entry: &Entry<'_>, source: &OpenSource) -> CopyResult {
+    pub(super) fn copy(&self, entry: &CopyEntry<'_>, source: &OpenSource) -> CopyResult {
         let (node, name, mut own) = (entry.node(), entry.name, entry.own);
         let Ok(parent) = self
             .directories
@@ -108,7 +108,7 @@ impl RegularFiles {
     }
 
     /// Makes the file, and marks it as ours before it takes much room.
-    fn create(&self, entry: &Entry<'_>, dir: &TargetDir, bytes: u64) -> Result<Created, Errno> {
+    fn create(&self, entry: &CopyEntry<'_>, dir: &TargetDir, bytes: u64) -> Result<Created, Errno> {
         let (node, name) = (entry.node(), entry.name);
         let (fd, temporary) = make_beside(dir, name, node.fresh, |name| dir.make_file(name))?;
         let marked = bytes >= MARKED
@@ -117,7 +117,7 @@ impl RegularFiles {
         Ok(Created { fd, temporary, mended: false, marked, stands: None })
     }
 
-    fn finish(&self, entry: &Entry<'_>, done: FilledFile) -> CopyResult {
+    fn finish(&self, entry: &CopyEntry<'_>, done: FilledFile) -> CopyResult {
         let (node, name, own) = (entry.node(), entry.name, entry.own);
         let path = || entry.path();
         let StillContent { stat: source, attributes, filled } = done.content;
@@ -154,9 +154,9 @@ impl RegularFiles {
         let tally = self.cx.tally(index);
         add(&tally.copied, 1);
         add(&tally.copied_bytes, filled.bytes);
-        let key = Key { dir: node.id, name: name.as_bytes(), target: index };
+        let key = RowKey { dir: node.id, name: name.as_bytes(), target: index };
         let id = id.filter(|_| whole && !own.stopgap);
-        let row = Row::file(key, Inodes { source: &source, id, target: &target, wanted }, filled.digest);
+        let row = Row::file(key, InodePair { source: &source, id, target: &target, wanted }, filled.digest);
         let replace = done.created.temporary.map(|temporary| node.replacing(temporary, name, own.stands));
         let written = Written::row(row, node.file_system).replacing(replace);
         hand_in(&self.cx.submit, entry, Written { bytes: filled.pending, permit: done.permit, ..written })

@@ -1,6 +1,6 @@
 //! A file's content on its way: copied, and copied again until the source holds still.
 
-use super::context::Context;
+use super::context::CopyContext;
 use super::data::{self, FillFailure, Filled};
 use super::job::{FileJob, OpenSource};
 use super::large::{ChunkedFiles, Values, is_chunked};
@@ -28,7 +28,7 @@ const ATTEMPTS: u32 = 3;
 
 /// Fills new files.
 pub(super) struct Contents {
-    pub(super) cx: Arc<Context>,
+    pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
     pub(super) chunked: ChunkedFiles,
 }

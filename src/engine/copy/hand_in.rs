@@ -1,13 +1,13 @@
 //! The last step of a copy: a finished entry goes to its epoch.
 
-use super::entry::Entry;
+use super::entry::CopyEntry;
 use super::link::{Copied, CopiedAt, CopyResult};
 use crate::engine::journal::epoch::{Submit, Written};
 use crate::engine::journal::{Record, Row};
 use std::sync::Arc;
 
 /// Gives a finished entry to the epoch; comes back with what its further names link to.
-pub(super) fn hand_in(submit: &Submit, entry: &Entry<'_>, written: Written) -> CopyResult {
+pub(super) fn hand_in(submit: &Submit, entry: &CopyEntry<'_>, written: Written) -> CopyResult {
     let copied = match &written.record {
         Record::Row(row) if row.nlink > 1 => Some(Copied {
             at: CopiedAt::Node(Arc::clone(entry.node())),

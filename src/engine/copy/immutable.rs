@@ -2,7 +2,7 @@
 //! children and every other attribute, so they are set when all else is done and
 //! durable, and lifted again from what an earlier run set when it must change.
 
-use super::context::Context;
+use super::context::CopyContext;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
@@ -23,11 +23,11 @@ const PAGE: u32 = 512;
 
 /// Sets these flags last of all, and lifts those that a run of this plan has set.
 pub(super) struct ImmutableFlags {
-    cx: Arc<Context>,
+    cx: Arc<CopyContext>,
 }
 
 impl ImmutableFlags {
-    pub(super) fn new(cx: &Arc<Context>) -> Self {
+    pub(super) fn new(cx: &Arc<CopyContext>) -> Self {
         Self { cx: Arc::clone(cx) }
     }
 

@@ -1,6 +1,6 @@
 //! A regular file on its way: its source, and its copy.
 
-use super::entry::Entry;
+use super::entry::CopyEntry;
 use crate::base::path::Name;
 use crate::sys::stat::Stat;
 use rustix::fd::OwnedFd;
@@ -27,7 +27,7 @@ pub(super) struct Created {
 /// One file that is being filled.
 #[derive(Clone, Copy)]
 pub(super) struct FileJob<'a> {
-    pub(super) entry: &'a Entry<'a>,
+    pub(super) entry: &'a CopyEntry<'a>,
     pub(super) source: &'a OpenSource,
     pub(super) created: &'a Created,
 }

@@ -6,9 +6,9 @@
 //! multiple of the block comes by itself at the end, through the cache: its tail
 //! cannot go with `O_DIRECT`, and nothing else is written then.
 
-use super::context::Context;
+use super::context::CopyContext;
 use super::data::{Fill, FillFailure, Filled, has_hole, is_direct, is_hole_filled};
-use super::entry::Entry;
+use super::entry::CopyEntry;
 use super::immutable::ImmutableFlags;
 use super::job::{Created, FileJob, OpenSource};
 use super::node::DirNode;
@@ -20,7 +20,7 @@ use crate::engine::content::medium::read_chunk;
 use crate::engine::content::reread;
 use crate::engine::events::counters::add;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{CHUNKED, Chunk, Key, Proof, Row, SourceId, State};
+use crate::engine::journal::{CHUNKED, Chunk, Proof, Row, RowKey, SourceId, State};
 use crate::engine::meta::{Attributes, Wanted};
 use crate::engine::tree::temporary::temporary_name;
 use crate::sys::dir::TargetDir;
@@ -46,7 +46,7 @@ pub(super) fn is_chunked(stat: &Stat) -> bool {
 
 /// One file at work.
 struct ChunkWork<'a> {
-    cx: &'a Context,
+    cx: &'a CopyContext,
     node: &'a DirNode,
     name: &'a Name,
     source: BorrowedFd<'a>,
@@ -74,7 +74,7 @@ struct ChunksDone {
 
 /// Copies files in chunks, and goes on with what an earlier run left of one.
 pub(super) struct ChunkedFiles {
-    pub(super) cx: Arc<Context>,
+    pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
     pub(super) flags: Arc<ImmutableFlags>,
 }
@@ -84,7 +84,7 @@ impl ChunkedFiles {
     /// when there is nothing, or nothing to be trusted, or when the run is ending.
     pub(super) fn unfinished(
         &self,
-        entry: &Entry<'_>,
+        entry: &CopyEntry<'_>,
         parent: &TargetDir,
         source: &OpenSource,
     ) -> Option<(Created, Values)> {
@@ -148,7 +148,7 @@ impl ChunkedFiles {
     }
 
     /// Empties the inode of an unfinished copy; the journal forgets its chunks first.
-    pub(super) fn empty(&self, entry: &Entry<'_>, created: &Created) -> Result<(), Errno> {
+    pub(super) fn empty(&self, entry: &CopyEntry<'_>, created: &Created) -> Result<(), Errno> {
         self.cx.submit.flush();
         // A journal that fails has ended the run by then.
         self.cx.records.ask(self.cx.run.journal.forget_chunks(entry.node().id, entry.name)).ok_or(Errno::CANCELED)?;
@@ -156,7 +156,7 @@ impl ChunkedFiles {
     }
 
     /// The inode of `row`, under its own or its temporary name.
-    fn reopen(&self, parent: &TargetDir, entry: &Entry<'_>, row: &Row) -> Option<Created> {
+    fn reopen(&self, parent: &TargetDir, entry: &CopyEntry<'_>, row: &Row) -> Option<Created> {
         let name = entry.name;
         let temporary = temporary_name(name);
         if row.state != State::Bad {
@@ -258,7 +258,7 @@ impl ChunkedFiles {
     /// earlier attempt counts.
     fn announce_unfinished(&self, job: FileJob<'_>, source: &Stat, id: SourceId, ino: u64) {
         let (node, name, stands) = (job.entry.node(), job.entry.name, job.created.stands);
-        let key = Key { dir: node.id, name: name.as_bytes(), target: node.target };
+        let key = RowKey { dir: node.id, name: name.as_bytes(), target: node.target };
         let wanted = Wanted::from_source(source, Attributes::default(), &self.cx.options.keep);
         let row = Row::unfinished(key, (source, id), wanted, ino, stands);
         self.cx.submit.send(Written::row(row, node.file_system));

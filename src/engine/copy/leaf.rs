@@ -1,9 +1,9 @@
 //! Everything that is not a directory: skipped when an earlier run finished it,
 //! linked when its inode was copied before, copied otherwise.
 
-use super::context::Context;
+use super::context::CopyContext;
 use super::directories::Directories;
-use super::entry::{Entry, Override};
+use super::entry::{CopyEntry, Override};
 use super::evidence::SourceAccess;
 use super::file::RegularFiles;
 use super::job::OpenSource;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 /// Sees to each name that is not a directory.
 pub(super) struct Leaves {
-    pub(super) cx: Arc<Context>,
+    pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
     pub(super) directories: Arc<Directories>,
     pub(super) takeover: Takeover,
@@ -36,7 +36,7 @@ pub(super) struct Leaves {
 
 impl Leaves {
     /// Copies one entry that is not a directory.
-    pub(super) fn copy(&self, entry: &Entry<'_>, kind: Kind) {
+    pub(super) fn copy(&self, entry: &CopyEntry<'_>, kind: Kind) {
         if kind == Kind::File {
             return self.copy_file(entry);
         }
@@ -55,7 +55,7 @@ impl Leaves {
         }
     }
 
-    fn copy_file(&self, entry: &Entry<'_>) {
+    fn copy_file(&self, entry: &CopyEntry<'_>) {
         let judged = match self.judge_unopened(entry) {
             Some((stat, judgement @ (Judgement::Finished(..) | Judgement::Kept))) => {
                 return self.leave_as_it_is(entry, &stat, judgement);
@@ -75,7 +75,7 @@ impl Leaves {
     }
 
     /// Copies, links or skips an open regular file.
-    pub(super) fn copy_regular(&self, entry: &Entry<'_>, source: &OpenSource, judged: Option<Judgement>) {
+    pub(super) fn copy_regular(&self, entry: &CopyEntry<'_>, source: &OpenSource, judged: Option<Judgement>) {
         let (stat, access) = (&source.stat, SourceAccess::Open(&source.fd));
         if stat.nlink > 1 {
             self.cx.count_file(entry.target(), stat);
@@ -91,13 +91,13 @@ impl Leaves {
     }
 
     /// Counts a regular file that is not copied.
-    fn leave_as_it_is(&self, entry: &Entry<'_>, stat: &Stat, judgement: Judgement) {
+    fn leave_as_it_is(&self, entry: &CopyEntry<'_>, stat: &Stat, judgement: Judgement) {
         self.cx.count_file(entry.target(), stat);
         self.skip(entry, stat, judgement);
     }
 
     /// Counts what is not copied, and what its row says that it has lost.
-    fn skip(&self, entry: &Entry<'_>, stat: &Stat, judgement: Judgement) {
+    fn skip(&self, entry: &CopyEntry<'_>, stat: &Stat, judgement: Judgement) {
         if let Judgement::Finished(row, _) = judgement {
             self.source.lost_before(entry.node(), entry.name, &row);
         }
@@ -107,7 +107,7 @@ impl Leaves {
     /// Copies, links or skips a name whose inode has others.
     fn copy_member<F: AsFd>(
         &self,
-        entry: &Entry<'_>,
+        entry: &CopyEntry<'_>,
         stat: &Stat,
         access: SourceAccess<'_>,
         open: impl Fn() -> Result<F, Errno>,
@@ -147,14 +147,14 @@ impl Leaves {
 
     /// What a name gets whose content had to be read to tell which others are links of it, and
     /// could not be.
-    fn unmatched(&self, entry: &Entry<'_>) -> Override {
+    fn unmatched(&self, entry: &CopyEntry<'_>) -> Override {
         self.cx.problem(entry.target(), Problem::new(entry.path(), ProblemKind::Link, Detail::NamesUnread));
         Override { stopgap: true, ..entry.own }
     }
 
     /// Judges a regular file without opening it: all that a second run does of most. Whatever
     /// is not plain is left to the ordinary way.
-    fn judge_unopened(&self, entry: &Entry<'_>) -> Option<(Stat, Judgement)> {
+    fn judge_unopened(&self, entry: &CopyEntry<'_>) -> Option<(Stat, Judgement)> {
         entry.reader?;
         let stat = entry.dir.src.stat_at(entry.in_source()).ok()?;
         if stat.kind != Kind::File || stat.nlink > 1 || self.source.is_barred(&stat) {
@@ -164,7 +164,7 @@ impl Leaves {
         Some((stat, judgement))
     }
 
-    fn copy_other(&self, entry: &Entry<'_>, stat: &Stat) {
+    fn copy_other(&self, entry: &CopyEntry<'_>, stat: &Stat) {
         let tally = self.cx.tally(entry.target());
         match stat.kind {
             Kind::Socket => {

@@ -6,7 +6,7 @@
 //! keep it open: beyond a bound the oldest groups are left to the journal, which is
 //! asked for them when a name comes after all.
 
-use super::entry::{Entry, Override};
+use super::entry::{CopyEntry, Override};
 use super::evidence::{KnownContent, SourceAccess};
 use super::node::DirNode;
 use super::open_dir::OpenDir;
@@ -37,8 +37,8 @@ pub(super) struct Waiter {
 
 impl Waiter {
     /// The name on its way through the other parts.
-    pub(super) fn entry(&self) -> Entry<'_> {
-        Entry { dir: &self.dir, name: &self.name, own: self.own, reader: None }
+    pub(super) fn entry(&self) -> CopyEntry<'_> {
+        CopyEntry { dir: &self.dir, name: &self.name, own: self.own, reader: None }
     }
 
     /// The group that it belongs to: device and inode number, and where those prove nothing all
@@ -132,7 +132,7 @@ pub(super) enum Claim {
 }
 
 /// A source inode, as [`Waiter::key`] tells it from others.
-pub(crate) type InodeKey = (groups::Key, u64);
+pub(crate) type InodeKey = (groups::GroupKey, u64);
 
 /// Copied groups that are kept in memory, each about 1 KiB.
 const MOST_GROUPS: usize = 8192;

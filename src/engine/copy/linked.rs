@@ -1,10 +1,10 @@
 //! The names of an inode that has several: the first is copied, the others are
 //! linked to it, and where the target cannot do that they get a copy of their own.
 
-use super::context::Context;
+use super::context::CopyContext;
 use super::create::make_beside;
 use super::directories::Directories;
-use super::entry::{Entry, Override};
+use super::entry::{CopyEntry, Override};
 use super::file::RegularFiles;
 use super::immutable::ImmutableFlags;
 use super::link::{Claim, Copied, CopiedAt, CopyResult, Links, Waiter};
@@ -23,7 +23,7 @@ use crate::engine::events::problem::Problem;
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Key, Reader, Row, Standing};
+use crate::engine::journal::{Reader, Row, RowChange, RowKey};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Kind, Stat};
@@ -32,7 +32,7 @@ use std::sync::{Arc, PoisonError};
 
 /// Brings the names of inodes that have several.
 pub(super) struct LinkedNames {
-    pub(super) cx: Arc<Context>,
+    pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
     pub(super) rules: Arc<Rules>,
     pub(super) directories: Arc<Directories>,
@@ -54,7 +54,7 @@ impl LinkedNames {
     /// nothing, its content is read through what `open` gives; `None` when it cannot be.
     pub(super) fn waiter<F: AsFd>(
         &self,
-        entry: &Entry<'_>,
+        entry: &CopyEntry<'_>,
         stat: &Stat,
         open: impl Fn() -> Result<F, Errno>,
     ) -> Option<Waiter> {
@@ -261,7 +261,7 @@ impl LinkedNames {
                 return;
             }
         };
-        let key = Key { dir: dir.node.id, name: name.as_bytes(), target };
+        let key = RowKey { dir: dir.node.id, name: name.as_bytes(), target };
         let row = copied.row.alias(key, stat.ctime);
         add(&tally.hardlinks, 1);
         add(&tally.copied, 1);
@@ -356,9 +356,9 @@ impl LinkedNames {
 /// gave its inode, or took from it, have moved its ctime.
 fn is_the_same(checked: &CheckedDir<'_>, path: &RelPath, (row, there): (&Row, &Stat), rate_limit: &RateLimit) -> bool {
     match row.standing(there, checked.disk) {
-        Standing::AsRecorded => true,
-        Standing::Changed => false,
-        Standing::Touched => {
+        RowChange::AsRecorded => true,
+        RowChange::Changed => false,
+        RowChange::Touched => {
             let Some(name) = path.last() else { return false };
             let found = differences(checked, path, &name, row, there);
             found.is_empty() && has_same_content(checked, &name, row, rate_limit).unwrap_or(false)

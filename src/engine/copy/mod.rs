@@ -18,7 +18,7 @@
 //! | `Contents`, `ChunkedFiles` | a file's content, until its source holds still | `filling`, `settled`, `data`, `large` |
 //! | `LinkedNames` | names of inodes that have several | `linked`, `link` |
 //! | `ImmutableFlags` | flags that come last | `immutable` |
-//! | `Context` | what all of them share | `context`, `records`, `report` |
+//! | `CopyContext` | what all of them share | `context`, `records`, `report` |
 
 mod altered;
 mod claim;
@@ -64,7 +64,7 @@ pub use engine::Engine;
 pub(crate) use evidence::KnownContent;
 pub(crate) use link::{InodeKey, key_of};
 pub(crate) use linked::FEWEST_AT_LIMIT;
-pub use options::{History, Options, Parts};
+pub use options::{CopyOptions, History, Parts};
 pub(crate) use pre_visit::reserved;
 pub(crate) use precedence::altered;
 pub use rules::FixupsChanged;

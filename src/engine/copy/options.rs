@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// How the copier works.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct CopyOptions {
     /// What of the metadata is kept.
     pub keep: Keep,
     /// Enter mounts inside the source.
@@ -52,5 +52,5 @@ pub struct Parts {
     /// Which names are links of one another.
     pub groups: Arc<Groups>,
     /// How to work.
-    pub options: Options,
+    pub options: CopyOptions,
 }

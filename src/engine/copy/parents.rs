@@ -4,7 +4,7 @@
 use super::dir::Subtree;
 use super::dir_metadata::PostVisit;
 use super::engine::Engine;
-use super::entry::{Entry, Override, TargetName};
+use super::entry::{CopyEntry, Override, TargetName};
 use super::job::OpenSource;
 use super::node::{DirNode, NewNode};
 use super::open_dir::{OpenDir, SourcePosition};
@@ -18,7 +18,7 @@ use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
-use crate::engine::events::stop::Reason;
+use crate::engine::events::stop::StopReason;
 use crate::engine::journal::{SourceId, State};
 use crate::engine::mapping::explicit::{Covering, Explicit};
 use crate::engine::mapping::index::EntryIndex;
@@ -26,7 +26,7 @@ use crate::engine::mapping::layout::DstNode;
 use crate::engine::mapping::model::{Attrs, Target};
 use crate::engine::meta::Wanted;
 use crate::engine::meta::mark::{Mark, Was};
-use crate::engine::selection::Below;
+use crate::engine::selection::DeclaredBelow;
 use crate::engine::tree::node::{ENTRY, SourceNode};
 use crate::engine::tree::scheduler::{self, Worker};
 use crate::sys::dir::{SourceDir, TargetDir, open_target};
@@ -68,7 +68,7 @@ impl Engine {
             }
             Err(errno) => {
                 let root = self.cx.run.mapping.root.display();
-                self.cx.run.stop.set(Reason::Fatal(format!("{root}: open: {}", errno_words(errno))));
+                self.cx.run.stop.set(StopReason::Fatal(format!("{root}: open: {}", errno_words(errno))));
             }
         }
     }
@@ -214,7 +214,7 @@ impl Engine {
                     if let Some(at) = self.index.find(&entry.src)
                         && let Some(below) = self.index.first_below(&self.cx.run.mapping, at, &entry.dst)
                     {
-                        self.copy_on_the_way(worker, Below { entry: below, at }, above, name);
+                        self.copy_on_the_way(worker, DeclaredBelow { entry: below, at }, above, name);
                     }
                     return;
                 }
@@ -257,7 +257,7 @@ impl Engine {
         });
         let own = Override { target: Some(target), explicit: entry.explicit(), ..Override::default() };
         let reader = self.cx.records.reader();
-        let leaf = Entry { dir: &dir, name, own, reader: reader.as_ref() };
+        let leaf = CopyEntry { dir: &dir, name, own, reader: reader.as_ref() };
         if kind == Kind::File {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
             let opened = self.source.root.open_strict(&entry.real, flags);

@@ -9,7 +9,7 @@ use crate::engine::compare::recorded::has_wanted;
 use crate::engine::events::counters::add;
 use crate::engine::events::operation::Operation;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Key, Row, State};
+use crate::engine::journal::{Row, RowKey, State};
 use crate::engine::meta::mark;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
@@ -123,8 +123,8 @@ impl Directories {
 }
 
 /// The name that a directory is recorded under.
-pub(super) fn key_of(node: &DirNode) -> Key<'_> {
-    Key {
+pub(super) fn key_of(node: &DirNode) -> RowKey<'_> {
+    RowKey {
         dir: node.parent.as_ref().map_or(0, |parent| parent.id),
         name: node.name.as_ref().map_or(&[], |name| name.as_bytes()),
         target: node.target,

@@ -1,7 +1,7 @@
 //! What is never replaced in silence: what stands on the target and no run of this plan
 //! recorded, and what somebody has changed since one did.
 
-use super::context::Context;
+use super::context::CopyContext;
 use super::entry::TargetName;
 use super::options::History;
 use crate::base::path::RelPath;
@@ -27,11 +27,11 @@ pub(super) enum Judgement {
 
 /// Decides between what stands on the target and what the source has.
 pub(super) struct Precedence {
-    cx: Arc<Context>,
+    cx: Arc<CopyContext>,
 }
 
 impl Precedence {
-    pub(super) fn new(cx: &Arc<Context>) -> Self {
+    pub(super) fn new(cx: &Arc<CopyContext>) -> Self {
         Self { cx: Arc::clone(cx) }
     }
 

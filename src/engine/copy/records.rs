@@ -4,7 +4,7 @@
 use super::node::DirNode;
 use crate::base::path::Name;
 use crate::engine::context::RunContext;
-use crate::engine::events::stop::{Reason, Stop};
+use crate::engine::events::stop::{Stop, StopReason};
 use crate::engine::journal::{Journal, JournalError, Reader, Row};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +26,7 @@ impl Records {
 
     /// A journal that cannot be read ends the run: copying on could undo what it knows.
     pub(super) fn ask<T>(&self, answer: Result<T, JournalError>) -> Option<T> {
-        answer.map_err(|error| self.stop.set(Reason::Fatal(error.to_string()))).ok()
+        answer.map_err(|error| self.stop.set(StopReason::Fatal(error.to_string()))).ok()
     }
 
     /// A connection, where the journal has rows that matter: an earlier run's, or this

@@ -1,6 +1,6 @@
 //! How the copier counts and reports what became of an entry.
 
-use super::context::Context;
+use super::context::CopyContext;
 use super::node::DirNode;
 use crate::base::path::RelPath;
 use crate::engine::events::counters::{Tally, add};
@@ -8,14 +8,14 @@ use crate::engine::events::detail::{Advice, Detail};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
-use crate::engine::events::stop::{FailedCall, Full, Reason};
+use crate::engine::events::stop::{FailedCall, Full, StopReason};
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::meta::{Rights, Wanted};
 use crate::engine::tree::temporary::temporary_name;
 use crate::sys::Errno;
 use crate::sys::stat::{Kind, Stat};
 
-impl Context {
+impl CopyContext {
     pub(super) fn tally(&self, target: u32) -> &Tally {
         &self.run.counters.targets[target as usize]
     }
@@ -95,6 +95,6 @@ impl Context {
                 return;
             }
         };
-        self.run.stop.set(Reason::Failed(FailedCall { path, op: operation, errno }, full));
+        self.run.stop.set(StopReason::Failed(FailedCall { path, op: operation, errno }, full));
     }
 }

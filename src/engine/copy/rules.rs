@@ -1,7 +1,7 @@
 //! What the plan says of an entry, over what the backup has.
 
-use super::context::Context;
-use super::entry::Entry;
+use super::context::CopyContext;
+use super::entry::CopyEntry;
 use super::node::DirNode;
 use crate::base::path::Name;
 use crate::engine::groups::Groups;
@@ -16,13 +16,13 @@ pub type FixupsChanged = Vec<bool>;
 
 /// Patterns, owners and modes of the plan, and its names of one inode.
 pub(super) struct Rules {
-    cx: Arc<Context>,
+    cx: Arc<CopyContext>,
     pub(super) groups: Arc<Groups>,
     fixups_changed: Vec<AtomicBool>,
 }
 
 impl Rules {
-    pub(super) fn new(cx: &Arc<Context>, groups: Arc<Groups>) -> Self {
+    pub(super) fn new(cx: &Arc<CopyContext>, groups: Arc<Groups>) -> Self {
         let fixups_changed = cx.run.mapping.fixups.iter().map(|_| AtomicBool::new(false)).collect();
         Self { cx: Arc::clone(cx), groups, fixups_changed }
     }
@@ -44,7 +44,7 @@ impl Rules {
     }
 
     /// The same for an inode with `stat` that is no directory.
-    pub(super) fn put_over_leaf(&self, wanted: &mut Wanted, entry: &Entry<'_>, stat: &Stat) -> Option<usize> {
+    pub(super) fn put_over_leaf(&self, wanted: &mut Wanted, entry: &CopyEntry<'_>, stat: &Stat) -> Option<usize> {
         let fixup = self.put_over(wanted, entry.own.explicit, entry.node(), entry.name);
         // What is said of one name of an inode holds for all of them.
         wanted.override_with(self.groups.say(stat, entry.dir.position.share));

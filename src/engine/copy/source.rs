@@ -1,8 +1,8 @@
 //! The source side: its file systems, what their drivers say of an inode, and what is
 //! not entered.
 
-use super::context::Context;
-use super::entry::Entry;
+use super::context::CopyContext;
+use super::entry::CopyEntry;
 use super::evidence::KnownContent;
 use super::job::OpenSource;
 use super::mount::{NotEntered, not_entered, subvolume_note};
@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 /// The backup tree as the copier reads it.
 pub(super) struct SourceTree {
-    pub(super) cx: Arc<Context>,
+    pub(super) cx: Arc<CopyContext>,
     pub(super) root: Arc<Root>,
     pub(super) drivers: Drivers,
     pub(super) volumes: Volumes,
@@ -60,7 +60,7 @@ impl SourceTree {
     }
 
     /// The attributes of an entry that is no directory.
-    pub(super) fn attributes_of(&self, entry: &Entry<'_>, holder: Holder<'_>, stat: &Stat) -> Attributes {
+    pub(super) fn attributes_of(&self, entry: &CopyEntry<'_>, holder: Holder<'_>, stat: &Stat) -> Attributes {
         self.attributes(entry.node().target, (holder, stat), || entry.dir.beside(), || entry.path())
     }
 
@@ -81,7 +81,7 @@ impl SourceTree {
     }
 
     /// The same from its name. The handle of what is no regular file tells less than an open file.
-    pub(super) fn volume_at(&self, entry: &Entry<'_>, stat: &Stat) -> Arc<Volume> {
+    pub(super) fn volume_at(&self, entry: &CopyEntry<'_>, stat: &Stat) -> Arc<Volume> {
         let open = || match stat.kind {
             Kind::File => entry.dir.src.open_file(entry.in_source()),
             _ => entry.dir.src.open_handle(entry.in_source()),
@@ -136,7 +136,7 @@ impl SourceTree {
     }
 
     /// Opens a regular file of the source. A problem is reported and gives `None`.
-    pub(super) fn open_file(&self, entry: &Entry<'_>) -> Option<OpenSource> {
+    pub(super) fn open_file(&self, entry: &CopyEntry<'_>) -> Option<OpenSource> {
         let path = || entry.path();
         let target = entry.node().target;
         let opened =

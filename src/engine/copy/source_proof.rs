@@ -5,13 +5,13 @@
 //! again: if content and attributes are the same, nothing is copied, and the row gets
 //! the inode that stands there. A symlink's text is compared on every file system.
 
-use super::context::Context;
-use super::entry::Entry;
+use super::context::CopyContext;
+use super::entry::CopyEntry;
 use super::evidence::{KnownContent, SourceAccess};
 use super::link::Waiter;
 use super::rules::Rules;
 use super::source::SourceTree;
-use crate::engine::compare::recorded::{Known, is_wanted};
+use crate::engine::compare::recorded::{KnownWanted, is_wanted};
 use crate::engine::content::reread;
 use crate::engine::events::counters::add;
 use crate::engine::events::unpreserved::Unpreserved;
@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 /// Holds the source against what rows say of it.
 pub(super) struct SourceProof {
-    pub(super) cx: Arc<Context>,
+    pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
     pub(super) rules: Arc<Rules>,
 }
@@ -32,14 +32,20 @@ pub(super) struct SourceProof {
 impl SourceProof {
     /// `row`, as which the target stands, when it is what the source and the plan ask for. Its
     /// source may have got another inode on the way.
-    pub(super) fn current(&self, entry: &Entry<'_>, stat: &Stat, row: Row, access: SourceAccess<'_>) -> Option<Row> {
+    pub(super) fn current(
+        &self,
+        entry: &CopyEntry<'_>,
+        stat: &Stat,
+        row: Row,
+        access: SourceAccess<'_>,
+    ) -> Option<Row> {
         if !row.source_looks_the_same(stat) {
             return None;
         }
         // The plan may ask for another owner or mode than when the row was written.
         let (attributes, known) = match self.named_acls(entry, stat, &row) {
-            Some(attributes) => (attributes, Known::Acls),
-            None => (Attributes::default(), Known::Stat),
+            Some(attributes) => (attributes, KnownWanted::Acls),
+            None => (Attributes::default(), KnownWanted::Stat),
         };
         let wanted = self.wanted(entry, stat, attributes);
         if !is_wanted(&row, &wanted, known) {
@@ -52,7 +58,7 @@ impl SourceProof {
     /// Where names differ between the two machines, an earlier run may have renumbered what
     /// this one does not, or the other way round: the source's attributes, when the row has
     /// an ACL of which that could be true.
-    fn named_acls(&self, entry: &Entry<'_>, stat: &Stat, row: &Row) -> Option<Attributes> {
+    fn named_acls(&self, entry: &CopyEntry<'_>, stat: &Stat, row: &Row) -> Option<Attributes> {
         let xattrs = row.wanted.xattrs.as_ref().filter(|_| !self.cx.run.mapping.drift.is_empty())?;
         if !xattrs.have_named_acls() || row.wanted.lost.contains(Unpreserved::Acl) {
             return None;
@@ -65,11 +71,11 @@ impl SourceProof {
     /// name shall have: an earlier run may have had another plan, or other numbers.
     pub(super) fn plan_stands(&self, waiter: &Waiter, row: &Row) -> bool {
         let wanted = self.wanted(&waiter.entry(), &waiter.stat, Attributes::default());
-        is_wanted(row, &wanted, Known::Stat)
+        is_wanted(row, &wanted, KnownWanted::Stat)
     }
 
     /// What the entry shall have, by the source and the plan.
-    fn wanted(&self, entry: &Entry<'_>, stat: &Stat, attributes: Attributes) -> Wanted {
+    fn wanted(&self, entry: &CopyEntry<'_>, stat: &Stat, attributes: Attributes) -> Wanted {
         let mut wanted = Wanted::from_source(stat, attributes, &self.cx.options.keep);
         self.rules.put_over_leaf(&mut wanted, entry, stat);
         wanted
@@ -77,7 +83,7 @@ impl SourceProof {
 
     /// `row`, when the entry with `stat` is what it was made from; it may have got another
     /// source inode on the way. All but the source has been looked at.
-    fn prove_source(&self, entry: &Entry<'_>, stat: &Stat, row: Row, access: SourceAccess<'_>) -> Option<Row> {
+    fn prove_source(&self, entry: &CopyEntry<'_>, stat: &Stat, row: Row, access: SourceAccess<'_>) -> Option<Row> {
         let (src, name) = (&entry.dir.src, entry.in_source());
         let volume = match access {
             SourceAccess::Open(fd) => self.source.volume_of(entry.dir, stat, || Ok(fd)),
@@ -130,7 +136,7 @@ impl SourceProof {
 
     /// True when the inode of `witness` has the content and all attributes that `row` was
     /// made of. What cannot be read, or changes meanwhile, is left to the copy, which says so.
-    fn reads_the_same(&self, entry: &Entry<'_>, stat: &Stat, row: &Row, witness: Witness<'_>) -> bool {
+    fn reads_the_same(&self, entry: &CopyEntry<'_>, stat: &Stat, row: &Row, witness: Witness<'_>) -> bool {
         let Witness { holder, known } = witness;
         let still = || stat_fd(holder.fd()).is_ok_and(|now| now.unchanged_since(stat));
         if !still() {
@@ -141,7 +147,7 @@ impl SourceProof {
         if !problems.is_empty() {
             return false;
         }
-        if !is_wanted(row, &self.wanted(entry, stat, attributes), Known::All) {
+        if !is_wanted(row, &self.wanted(entry, stat, attributes), KnownWanted::All) {
             return false;
         }
         let same = match (stat.kind, row.digest) {

@@ -1,9 +1,9 @@
 //! Symlinks, FIFOs and device nodes.
 
-use super::context::{AppliedMetadata, Context};
+use super::context::{AppliedMetadata, CopyContext};
 use super::create::make_beside;
 use super::directories::Directories;
-use super::entry::Entry;
+use super::entry::CopyEntry;
 use super::hand_in::hand_in;
 use super::immutable::ImmutableFlags;
 use super::link::CopyResult;
@@ -16,7 +16,7 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Inodes, Key, Row, SourceId};
+use crate::engine::journal::{InodePair, Row, RowKey, SourceId};
 use crate::engine::meta::{Attributes, Wanted};
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 /// Copies what is neither a directory nor a regular file.
 pub(super) struct SpecialFiles {
-    pub(super) cx: Arc<Context>,
+    pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
     pub(super) rules: Arc<Rules>,
     pub(super) directories: Arc<Directories>,
@@ -44,7 +44,7 @@ struct SpecialSource {
 
 impl SpecialFiles {
     /// Makes a symlink, FIFO or device node; none of them is ever opened.
-    pub(super) fn copy(&self, entry: &Entry<'_>, stat: &Stat) -> CopyResult {
+    pub(super) fn copy(&self, entry: &CopyEntry<'_>, stat: &Stat) -> CopyResult {
         let (dir, node, name, own) = (entry.dir, entry.node(), entry.name, entry.own);
         let path = || entry.path();
         let Some(source) = self.open(entry, stat) else { return CopyResult::Failed };
@@ -80,9 +80,9 @@ impl SpecialFiles {
             };
         let target = entry.target();
         add(&self.cx.tally(target).copied, 1);
-        let key = Key { dir: node.id, name: name.as_bytes(), target };
+        let key = RowKey { dir: node.id, name: name.as_bytes(), target };
         let id = id.filter(|_| whole && !own.stopgap);
-        let inodes = Inodes { source: &stat, id, target: &made, wanted };
+        let inodes = InodePair { source: &stat, id, target: &made, wanted };
         let row = match link {
             Some(text) => Row::symlink(key, inodes, text),
             None => Row::special(key, inodes),
@@ -93,7 +93,7 @@ impl SpecialFiles {
 
     /// Holds an entry of the source of the same kind as `stat`, and reads what it is. A problem
     /// is reported and gives `None`.
-    fn open(&self, entry: &Entry<'_>, stat: &Stat) -> Option<SpecialSource> {
+    fn open(&self, entry: &CopyEntry<'_>, stat: &Stat) -> Option<SpecialSource> {
         let unreadable = |operation, errno| {
             self.cx
                 .problem(entry.node().target, Problem::failed(entry.path(), ProblemKind::Unreadable, operation, errno));
@@ -129,7 +129,7 @@ impl SpecialFiles {
     /// and comes back with a handle on it. Whoever may write in the directory can
     /// put another inode there before it is held: `STALE` unless it is of the same
     /// make and has no other name, so that giving it away gives nothing away.
-    fn make(&self, entry: &Entry<'_>, stat: &Stat, link: Option<&[u8]>) -> Result<(OwnedFd, Option<Name>), Errno> {
+    fn make(&self, entry: &CopyEntry<'_>, stat: &Stat, link: Option<&[u8]>) -> Result<(OwnedFd, Option<Name>), Errno> {
         let (node, name) = (entry.node(), entry.name);
         let target = self.directories.open_to_fill(node)?;
         let make = |name: &Name| match link {

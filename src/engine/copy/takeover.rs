@@ -12,8 +12,8 @@
 //! | nothing | anything, after a run that came to its end | stays: `changed-target` |
 //! | nothing | anything, before | replaced with a note |
 
-use super::context::Context;
-use super::entry::{Entry, TargetName};
+use super::context::CopyContext;
+use super::entry::{CopyEntry, TargetName};
 use super::evidence::SourceAccess;
 use super::node::DirNode;
 use super::precedence::{Judgement, Precedence, altered, found, gone};
@@ -25,7 +25,7 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Row, Standing, State};
+use crate::engine::journal::{Row, RowChange, State};
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::{effective_ids, file};
@@ -33,14 +33,14 @@ use std::sync::Arc;
 
 /// Tells what is to be done with a name.
 pub(super) struct Takeover {
-    pub(super) cx: Arc<Context>,
+    pub(super) cx: Arc<CopyContext>,
     pub(super) precedence: Arc<Precedence>,
     pub(super) proof: Arc<SourceProof>,
 }
 
 impl Takeover {
     /// Judges a name that is not a directory in the source, which looks like `stat`.
-    pub(super) fn judge(&self, entry: &Entry<'_>, stat: &Stat, access: SourceAccess<'_>) -> Judgement {
+    pub(super) fn judge(&self, entry: &CopyEntry<'_>, stat: &Stat, access: SourceAccess<'_>) -> Judgement {
         let (node, name, at) = (entry.node(), entry.name, entry.at());
         // Whatever earlier runs had in a directory that is new by now went with the old one.
         if node.fresh {
@@ -89,7 +89,7 @@ impl Takeover {
     }
 
     /// Judges what a finished or damaged row speaks of.
-    fn judge_finished(&self, entry: &Entry<'_>, row: Row, there: Option<&Stat>, source: &Stat) -> Recorded {
+    fn judge_finished(&self, entry: &CopyEntry<'_>, row: Row, there: Option<&Stat>, source: &Stat) -> Recorded {
         let (node, at) = (entry.node(), entry.at());
         // A run that was cut off may have removed the empty directory to make way for another type.
         let made_way =
@@ -108,15 +108,15 @@ impl Takeover {
             return Recorded::Replaceable;
         }
         let standing = match row.standing(there, node.disk) {
-            Standing::AsRecorded if row.state == State::Bad => Standing::Touched,
+            RowChange::AsRecorded if row.state == State::Bad => RowChange::Touched,
             standing => standing,
         };
         match standing {
             // Its run could not give it all, and said so.
-            Standing::AsRecorded if !row.target_unchanged(there, node.disk) => Recorded::Replaceable,
-            Standing::AsRecorded => Recorded::As(Box::new(row)),
-            Standing::Changed => kept(self.precedence.keep_changed(at, &row, there)),
-            Standing::Touched => self.judge_touched(at, row, there),
+            RowChange::AsRecorded if !row.target_unchanged(there, node.disk) => Recorded::Replaceable,
+            RowChange::AsRecorded => Recorded::As(Box::new(row)),
+            RowChange::Changed => kept(self.precedence.keep_changed(at, &row, there)),
+            RowChange::Touched => self.judge_touched(at, row, there),
         }
     }
 
@@ -147,7 +147,7 @@ impl Takeover {
             }
         }
         let mut found = differences(&checked, &path, name, &row, there);
-        without_moved_times(&mut found, Standing::Touched, &row);
+        without_moved_times(&mut found, RowChange::Touched, &row);
         // A run that was cut off had lifted its flags to replace it, or this one has by another name.
         let lifted = |p: &Problem| {
             let flags = row.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).each().map(|flag| flag.to_string());
@@ -168,7 +168,7 @@ impl Takeover {
     }
 
     /// Judges something that no run of this plan has recorded.
-    fn judge_unrecorded(&self, entry: &Entry<'_>, there: &Stat, source: &Stat) -> Judgement {
+    fn judge_unrecorded(&self, entry: &CopyEntry<'_>, there: &Stat, source: &Stat) -> Judgement {
         let at = entry.at();
         let same = is_alike(there, source) && there.mtime == source.mtime && leads_where_it_shall(entry, there);
         // An empty directory makes way; one with content is a problem of its own.
@@ -186,7 +186,7 @@ impl Takeover {
 
     /// True for what the last run, which was cut off, may have left unrecorded: not finished, or
     /// finished, on a file system that may round times.
-    fn may_be_left(&self, entry: &Entry<'_>, there: &Stat, source: &Stat) -> bool {
+    fn may_be_left(&self, entry: &CopyEntry<'_>, there: &Stat, source: &Stat) -> bool {
         let node = entry.node();
         let close = there.mtime.sec.abs_diff(source.mtime.sec) <= 2;
         self.cx.history(node.target).interrupted
@@ -217,7 +217,7 @@ enum Recorded {
 fn is_takeover(row: &Row, there: &Stat, source: &Stat, node: &DirNode) -> bool {
     match row.state {
         State::Partial | State::Replacing if there.ino == row.dst_ino || node.disk.bare => {
-            row.state == State::Partial || row.standing(there, node.disk) != Standing::Changed
+            row.state == State::Partial || row.standing(there, node.disk) != RowChange::Changed
         }
         // The older one, which stood there when the run was cut off.
         State::Partial | State::Replacing if row.dst_ctime != Time::default() && there.ctime == row.dst_ctime => true,
@@ -232,7 +232,7 @@ fn is_takeover(row: &Row, there: &Stat, source: &Stat, node: &DirNode) -> bool {
 
 /// True unless a symlink stands there with another text than the source's: a symlink is made
 /// with its text, so none of ours ever had another.
-fn leads_where_it_shall(entry: &Entry<'_>, there: &Stat) -> bool {
+fn leads_where_it_shall(entry: &CopyEntry<'_>, there: &Stat) -> bool {
     if there.kind != Kind::Symlink {
         return true;
     }

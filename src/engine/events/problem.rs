@@ -172,9 +172,9 @@ const BATCH: usize = 64;
 
 /// Where problems are recorded.
 #[derive(Clone)]
-struct Record(Arc<dyn Fn(Vec<Problem>) + Send + Sync>);
+struct ProblemRecorder(Arc<dyn Fn(Vec<Problem>) + Send + Sync>);
 
-impl std::fmt::Debug for Record {
+impl std::fmt::Debug for ProblemRecorder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Record")
     }
@@ -182,10 +182,10 @@ impl std::fmt::Debug for Record {
 
 /// Collects problems from every thread. The same path, kind and attribute counts once.
 #[derive(Debug, Default)]
-pub struct Problems(Mutex<Inner>);
+pub struct Problems(Mutex<ProblemList>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct ProblemList {
     /// Of whole file systems: few, each stands for many.
     groups: Vec<Problem>,
     kept: Vec<Problem>,
@@ -195,7 +195,7 @@ struct Inner {
     notes_count: u64,
     /// What is said once of many entries: the words, the first path, how many.
     counted: Vec<(&'static str, RelPath, u64)>,
-    record: Option<Record>,
+    record: Option<ProblemRecorder>,
     waiting: Vec<Problem>,
 }
 
@@ -226,7 +226,7 @@ impl Problems {
             inner.kept.push(problem);
         }
         drop(inner);
-        if let Some(Record(record)) = record.filter(|_| !full.is_empty()) {
+        if let Some(ProblemRecorder(record)) = record.filter(|_| !full.is_empty()) {
             record(full);
         }
         true
@@ -238,7 +238,7 @@ impl Problems {
         let mut inner = self.lock();
         let before = inner.kept.iter().filter(|problem| problem.is_kept()).cloned().collect();
         inner.waiting = before;
-        inner.record = Some(Record(Arc::new(record)));
+        inner.record = Some(ProblemRecorder(Arc::new(record)));
     }
 
     /// Gives out what waits.
@@ -246,7 +246,7 @@ impl Problems {
         let mut inner = self.lock();
         let (record, waiting) = (inner.record.clone(), std::mem::take(&mut inner.waiting));
         drop(inner);
-        if let Some(Record(record)) = record.filter(|_| !waiting.is_empty()) {
+        if let Some(ProblemRecorder(record)) = record.filter(|_| !waiting.is_empty()) {
             record(waiting);
         }
     }
@@ -305,7 +305,7 @@ impl Problems {
         (all, inner.count, notes)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, ProblemList> {
         // A panic while adding leaves a vector that is still whole.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

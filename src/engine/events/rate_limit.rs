@@ -119,7 +119,7 @@ impl RateLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::events::stop::Reason;
+    use crate::engine::events::stop::StopReason;
 
     fn bytes(text: &str) -> Option<u64> {
         text.parse::<Rate>().ok().map(|rate| rate.0.get())
@@ -153,7 +153,7 @@ mod tests {
         let stop = Stop::default();
         let rate_limit = RateLimit::new(stop.clone(), "1B".parse().ok());
         rate_limit.wait(1 << 20);
-        stop.set(Reason::Signal);
+        stop.set(StopReason::Signal);
         // Twelve days otherwise.
         rate_limit.wait(1);
     }

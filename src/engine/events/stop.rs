@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why a run ends before its work is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub enum StopReason {
     /// SIGINT, SIGTERM or SIGHUP.
     Signal,
     /// Going on is useless or unsafe: a failed syncfs, a dying disk, a journal that cannot be written.
@@ -45,12 +45,12 @@ pub enum Full {
 
 /// A flag with its first reason, shared by all threads.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<Inner>);
+pub struct Stop(Arc<StopState>);
 
 #[derive(Debug, Default)]
-struct Inner {
+struct StopState {
     flag: AtomicBool,
-    reason: Mutex<Option<Reason>>,
+    reason: Mutex<Option<StopReason>>,
 }
 
 impl Stop {
@@ -62,13 +62,13 @@ impl Stop {
 
     /// Asks to stop; the first reason is kept, but a fatal one outranks a signal.
     /// True when the flag was not set before.
-    pub fn set(&self, reason: Reason) -> bool {
+    pub fn set(&self, reason: StopReason) -> bool {
         let mut kept = self.0.reason.lock().unwrap_or_else(PoisonError::into_inner);
         match (&*kept, &reason) {
             (None, _)
             | (
-                Some(Reason::Signal),
-                Reason::Fatal(_) | Reason::Failed(..) | Reason::NotDurable(..) | Reason::Full(..),
+                Some(StopReason::Signal),
+                StopReason::Fatal(_) | StopReason::Failed(..) | StopReason::NotDurable(..) | StopReason::Full(..),
             ) => *kept = Some(reason),
             _ => {}
         }
@@ -77,7 +77,7 @@ impl Stop {
 
     /// The reason, once set.
     #[must_use]
-    pub fn reason(&self) -> Option<Reason> {
+    pub fn reason(&self) -> Option<StopReason> {
         self.0.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

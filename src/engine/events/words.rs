@@ -2,7 +2,7 @@
 //! table. The engine makes none; whoever calls it hands in how its data is said.
 
 use super::problem::Problem;
-use super::stop::Reason;
+use super::stop::StopReason;
 use crate::sys::errno_name;
 
 /// How the engine's data is said.
@@ -11,7 +11,7 @@ pub struct Words {
     /// What is wrong with a path, and what helps.
     pub problem: fn(&Problem) -> String,
     /// Why a run ended early.
-    pub reason: fn(&Reason) -> String,
+    pub reason: fn(&StopReason) -> String,
 }
 
 impl Default for Words {

@@ -5,15 +5,15 @@ use crate::engine::meta::{SET_ID, lends_rights};
 use crate::sys::stat::{Kind, Stat};
 
 /// Owner, group and mode of an inode.
-pub(super) type Attributes = ((u32, u32), u32);
+pub(super) type OwnerAndMode = ((u32, u32), u32);
 
 /// What the inode has.
-pub(super) const fn has(stat: &Stat) -> Attributes {
+pub(super) const fn has(stat: &Stat) -> OwnerAndMode {
     ((stat.uid, stat.gid), stat.mode)
 }
 
 /// What it shall have, by what the fixups together say of it.
-pub(super) fn wanted(stat: &Stat, said: Explicit, owners: bool) -> Attributes {
+pub(super) fn wanted(stat: &Stat, said: Explicit, owners: bool) -> OwnerAndMode {
     let owner =
         if owners { (said.uid.unwrap_or(stat.uid), said.gid.unwrap_or(stat.gid)) } else { (stat.uid, stat.gid) };
     // As while copying: the new owner has not lent these rights out.

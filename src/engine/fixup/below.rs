@@ -33,7 +33,7 @@ pub(super) enum Met {
 }
 
 /// A walk below a recursive fixup.
-pub(super) struct Below<'a> {
+pub(super) struct RecursiveFixup<'a> {
     plan: &'a Mapping,
     owners: bool,
     met: Sender<Met>,
@@ -53,7 +53,7 @@ impl Drop for FixedDir {
     }
 }
 
-impl<'a> Below<'a> {
+impl<'a> RecursiveFixup<'a> {
     pub(super) fn new(plan: &'a Mapping, owners: bool, met: Sender<Met>) -> Self {
         Self { plan, owners, met, tasks: Tasks::new(INLINE) }
     }
@@ -113,7 +113,7 @@ impl<'a> Below<'a> {
     }
 }
 
-impl Visitor for Below<'_> {
+impl Visitor for RecursiveFixup<'_> {
     type Dir = FixedDir;
     type Handle = TargetDir;
     type Reading = ();

@@ -18,13 +18,13 @@ const MOST: usize = 16_384;
 #[derive(Debug)]
 pub struct Unconfirmed {
     file_systems: FileSystems,
-    waiting: Mutex<Vec<Found>>,
+    waiting: Mutex<Vec<WaitingEntry>>,
     /// Nothing can be recorded of them.
     idle: bool,
 }
 
 #[derive(Debug)]
-struct Found {
+struct WaitingEntry {
     file_system: usize,
     at: i64,
     seen: Seen,
@@ -58,7 +58,7 @@ impl Unconfirmed {
         }
         let file_system = self.file_systems.index(dev, dir)?;
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.extend(seen.into_iter().map(|seen| Found { file_system, at, seen }));
+        waiting.extend(seen.into_iter().map(|seen| WaitingEntry { file_system, at, seen }));
         Ok(waiting.len() >= MOST)
     }
 

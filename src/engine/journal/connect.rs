@@ -14,14 +14,14 @@ use std::time::Duration;
 
 /// What a connection needs for as long as it lives.
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct ConnectionGuard {
     /// Its path leads through this one's descriptor.
     pub(super) dir: Arc<StateDir>,
     /// Keeps the log from being folded meanwhile.
     _log: Option<Arc<OwnedFd>>,
 }
 
-impl Held {
+impl ConnectionGuard {
     pub(super) fn new(dir: &Arc<StateDir>) -> Self {
         Self { dir: Arc::clone(dir), _log: None }
     }
@@ -34,7 +34,7 @@ impl Held {
 
 /// The database `file` in a checked directory.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct DatabasePlace<'a> {
     pub(super) dir: &'a StateDir,
     /// Its name.
     pub(super) file: &'a str,
@@ -42,7 +42,7 @@ pub(super) struct Place<'a> {
     pub(super) path: &'a Path,
 }
 
-impl Place<'_> {
+impl DatabasePlace<'_> {
     fn wrap(self) -> impl Fn(rusqlite::Error) -> JournalError {
         let path = self.path.to_path_buf();
         move |source| JournalError::database(&path, source)
@@ -82,7 +82,7 @@ impl Files {
 
 /// A connection of the one process that holds the lock. All of them share the log's index,
 /// which is in the heap; the log is folded into the database by [`crate::engine::journal::Writer`] alone.
-pub(super) fn writable(place: Place<'_>) -> Result<Connection, JournalError> {
+pub(super) fn writable(place: DatabasePlace<'_>) -> Result<Connection, JournalError> {
     place.registered()?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let path = place.dir.through(place.file);
@@ -102,7 +102,7 @@ fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
 }
 
 /// A connection of that process which only asks.
-pub(super) fn asking(place: Place<'_>) -> Result<Connection, JournalError> {
+pub(super) fn asking(place: DatabasePlace<'_>) -> Result<Connection, JournalError> {
     let connection = writable(place)?;
     let narrow = || {
         connection.pragma_update(None, "cache_size", -2_000)?;
@@ -113,8 +113,8 @@ pub(super) fn asking(place: Place<'_>) -> Result<Connection, JournalError> {
 }
 
 /// A connection that takes no lock, makes nothing and changes nothing: for what only reads,
-/// and for disks that are full or read-only. [`Held::with_log`] must be there before it.
-pub(super) fn reading(place: Place<'_>, files: Files) -> Result<Connection, JournalError> {
+/// and for disks that are full or read-only. [`ConnectionGuard::with_log`] must be there before it.
+pub(super) fn reading(place: DatabasePlace<'_>, files: Files) -> Result<Connection, JournalError> {
     place.registered()?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let path = place.dir.through(place.file);

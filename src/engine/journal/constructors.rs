@@ -10,7 +10,7 @@ use crate::sys::stat::{Stat, Time};
 
 /// The name that a row is about.
 #[derive(Clone, Copy, Debug)]
-pub struct Key<'a> {
+pub struct RowKey<'a> {
     /// The directory's id; 0 is the root.
     pub dir: i64,
     /// The name in it.
@@ -21,7 +21,7 @@ pub struct Key<'a> {
 
 /// An inode of the source, and the one that was made of it.
 #[derive(Debug)]
-pub struct Inodes<'a> {
+pub struct InodePair<'a> {
     /// As it was read.
     pub source: &'a Stat,
     /// `None` where it could not be read or kept whole: the next run copies it again.
@@ -33,7 +33,7 @@ pub struct Inodes<'a> {
 }
 
 impl Row {
-    fn new(key: Key<'_>, state: State, source: Option<SourceId>, wanted: Wanted) -> Self {
+    fn new(key: RowKey<'_>, state: State, source: Option<SourceId>, wanted: Wanted) -> Self {
         Self {
             dir: key.dir,
             name: key.name.to_vec(),
@@ -55,8 +55,8 @@ impl Row {
         }
     }
 
-    fn finished(key: Key<'_>, inodes: Inodes<'_>) -> Self {
-        let Inodes { source, id, target, wanted } = inodes;
+    fn finished(key: RowKey<'_>, inodes: InodePair<'_>) -> Self {
+        let InodePair { source, id, target, wanted } = inodes;
         Self {
             size: source.size,
             nlink: source.nlink,
@@ -69,19 +69,19 @@ impl Row {
 
     /// A finished regular file.
     #[must_use]
-    pub fn file(key: Key<'_>, inodes: Inodes<'_>, digest: Digest) -> Self {
+    pub fn file(key: RowKey<'_>, inodes: InodePair<'_>, digest: Digest) -> Self {
         Self { digest: Some(digest), ..Self::finished(key, inodes) }
     }
 
     /// A finished symlink.
     #[must_use]
-    pub fn symlink(key: Key<'_>, inodes: Inodes<'_>, text: Vec<u8>) -> Self {
+    pub fn symlink(key: RowKey<'_>, inodes: InodePair<'_>, text: Vec<u8>) -> Self {
         Self { link: Some(text), ..Self::finished(key, inodes) }
     }
 
     /// A finished FIFO or device node.
     #[must_use]
-    pub fn special(key: Key<'_>, inodes: Inodes<'_>) -> Self {
+    pub fn special(key: RowKey<'_>, inodes: InodePair<'_>) -> Self {
         let rdev = inodes.source.rdev;
         Self { rdev, ..Self::finished(key, inodes) }
     }
@@ -90,7 +90,7 @@ impl Row {
     /// if anything, is `stands`, whose ctime tells that from what comes there later.
     #[must_use]
     pub fn unfinished(
-        key: Key<'_>,
+        key: RowKey<'_>,
         (source, id): (&Stat, SourceId),
         wanted: Wanted,
         ino: u64,
@@ -107,13 +107,13 @@ impl Row {
 
     /// The finished directory `id`, which looks like `found`.
     #[must_use]
-    pub fn directory(key: Key<'_>, id: i64, source: Option<SourceId>, found: &Stat, wanted: Wanted) -> Self {
+    pub fn directory(key: RowKey<'_>, id: i64, source: Option<SourceId>, found: &Stat, wanted: Wanted) -> Self {
         Self { state: State::Done, dst_ctime: found.ctime, ..Self::open_directory(key, id, source, found, wanted) }
     }
 
     /// The same while it is being filled: its ctime is not known yet.
     #[must_use]
-    pub fn open_directory(key: Key<'_>, id: i64, source: Option<SourceId>, found: &Stat, wanted: Wanted) -> Self {
+    pub fn open_directory(key: RowKey<'_>, id: i64, source: Option<SourceId>, found: &Stat, wanted: Wanted) -> Self {
         Self {
             id: Some(id),
             nlink: found.nlink,
@@ -125,14 +125,14 @@ impl Row {
 
     /// A directory on the way to an entry that is not the plan's.
     #[must_use]
-    pub fn ancestor(key: Key<'_>, id: i64, found: &Stat) -> Self {
+    pub fn ancestor(key: RowKey<'_>, id: i64, found: &Stat) -> Self {
         let wanted = Wanted::plain_directory(found.mode, None);
         Self { state: State::Ancestor, ..Self::open_directory(key, id, None, found, wanted) }
     }
 
     /// What an entry made from `source` would be; nothing is known of the target yet.
     #[must_use]
-    pub fn expected(key: Key<'_>, source: &Stat, id: SourceId, wanted: Wanted) -> Self {
+    pub fn expected(key: RowKey<'_>, source: &Stat, id: SourceId, wanted: Wanted) -> Self {
         Self {
             size: source.size,
             rdev: source.rdev,
@@ -150,7 +150,7 @@ impl Row {
 
     /// A further name of the inode, made by a link, which moved its ctime.
     #[must_use]
-    pub fn alias(&self, key: Key<'_>, ctime: Time) -> Self {
+    pub fn alias(&self, key: RowKey<'_>, ctime: Time) -> Self {
         Self {
             dir: key.dir,
             name: key.name.to_vec(),

@@ -1,6 +1,6 @@
 //! The open journal of a run.
 
-use super::connect::{self, Files, Held, Place};
+use super::connect::{self, ConnectionGuard, DatabasePlace, Files};
 use super::error::JournalError;
 use super::item::PARTIAL;
 use super::location::{Location, set_aside};
@@ -30,7 +30,7 @@ enum Access {
 #[derive(Debug)]
 pub struct Journal {
     pub(super) location: Location,
-    pub(super) held: Held,
+    pub(super) held: ConnectionGuard,
     access: Access,
     /// Rows of earlier runs exist: the engine has something to look up.
     resumed: bool,
@@ -50,7 +50,7 @@ impl Journal {
             set_aside(&location, &dir)?;
         }
         let (file, path) = (location.file(), location.database());
-        let place = Place { dir: &dir, file: &file, path: &path };
+        let place = DatabasePlace { dir: &dir, file: &file, path: &path };
         let files = place.look()?;
         if files.rollback > 0 && !dir.has_owners() {
             // It may name files to remove, anywhere, and nobody can tell who left it.
@@ -82,7 +82,7 @@ impl Journal {
             // Runs that the older journal knew had written before.
             past.began = None;
         }
-        Ok(Self { location, held: Held::new(&dir), access: Access::Write, resumed, past, _lock: Some(lock) })
+        Ok(Self { location, held: ConnectionGuard::new(&dir), access: Access::Write, resumed, past, _lock: Some(lock) })
     }
 
     /// The same for a pass that only looks at the target, and records the order of the plan's
@@ -107,8 +107,8 @@ impl Journal {
         let gone = || JournalError::File { path: path.clone(), operation: "open", errno: Errno::NOENT };
         let dir = Arc::new(StateDir::open(location.directory())?.ok_or_else(gone)?);
         let lock = lock::take_unwritten(&dir, &location.lock(), &location.directory().join(location.lock()))?;
-        let held = Held::with_log(&dir)?;
-        let place = Place { dir: &dir, file: &file, path: &path };
+        let held = ConnectionGuard::with_log(&dir)?;
+        let place = DatabasePlace { dir: &dir, file: &file, path: &path };
         let files = place.look()?.readable().ok_or_else(gone)?;
         let connection = connect::reading(place, files)?;
         let access = match connect::version(&connection, &path)?.ok_or_else(gone)? {
@@ -208,8 +208,8 @@ impl Journal {
         self.at(connect::writable)
     }
 
-    fn at<T>(&self, then: impl FnOnce(Place<'_>) -> T) -> T {
-        then(Place { dir: &self.held.dir, file: &self.location.file(), path: &self.location.database() })
+    fn at<T>(&self, then: impl FnOnce(DatabasePlace<'_>) -> T) -> T {
+        then(DatabasePlace { dir: &self.held.dir, file: &self.location.file(), path: &self.location.database() })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Where a plan's journal lives, and what can be asked of it without a run.
 
-use super::connect::{self, Held, Place};
+use super::connect::{self, ConnectionGuard, DatabasePlace};
 use super::error::JournalError;
 use super::reader::Reader;
 use super::state_dir::StateDir;
@@ -83,14 +83,14 @@ impl Location {
         Ok(opened.map(|(connection, held)| Reader::new(connection, self.database(), held)))
     }
 
-    pub(super) fn open_read_only(&self) -> Result<Option<(Connection, Held)>, JournalError> {
+    pub(super) fn open_read_only(&self) -> Result<Option<(Connection, ConnectionGuard)>, JournalError> {
         let Some(dir) = StateDir::open(&self.directory)?.map(Arc::new) else { return Ok(None) };
         let (file, path) = (self.file(), self.database());
-        let place = Place { dir: &dir, file: &file, path: &path };
+        let place = DatabasePlace { dir: &dir, file: &file, path: &path };
         if place.look()?.database.is_none() {
             return Ok(None);
         }
-        let held = Held::with_log(&dir)?;
+        let held = ConnectionGuard::with_log(&dir)?;
         let Some(files) = place.look()?.readable() else { return Ok(None) };
         let connection = connect::reading(place, files)?;
         Ok(match connect::version(&connection, &path)? {

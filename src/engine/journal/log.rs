@@ -1,6 +1,6 @@
 //! The write-ahead log beside the database.
 
-use super::connect::Held;
+use super::connect::ConnectionGuard;
 use super::database::Journal;
 use rusqlite::Connection;
 use std::os::fd::OwnedFd;
@@ -10,7 +10,7 @@ use std::time::Duration;
 /// reads relies on what it has found there, so that is done under the directory's lock,
 /// which is kept until the log is empty: from then on it only grows.
 pub(super) struct Log {
-    held: Held,
+    held: ConnectionGuard,
     file: String,
     exclusive: Option<OwnedFd>,
 }

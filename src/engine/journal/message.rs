@@ -29,7 +29,7 @@ impl RunKind {
 
 /// Work of the writer's thread.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(super) enum WriterMessage {
     Commit(Durable),
     Verified { at: i64, seen: Vec<Seen> },
     Confirmed(Confirmed),

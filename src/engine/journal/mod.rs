@@ -37,7 +37,7 @@ mod state_dir;
 mod writer;
 
 pub use confirm::{Confirmed, Unconfirmed};
-pub use constructors::{Inodes, Key};
+pub use constructors::{InodePair, RowKey};
 pub use database::Journal;
 pub use declared::Declared;
 pub use error::JournalError;
@@ -47,7 +47,7 @@ pub use message::RunKind;
 pub use past::PastRun;
 pub use reader::Reader;
 pub use record::{Chunk, Record};
-pub use row::{CHUNKED, Row, Standing};
+pub use row::{CHUNKED, Row, RowChange};
 pub use seen::{Fixed, Seen};
 pub use source::{Doubt, Proof, SourceId};
 pub use state::State;

@@ -1,6 +1,6 @@
 //! Questions to the journal.
 
-use super::connect::Held;
+use super::connect::ConnectionGuard;
 use super::error::JournalError;
 use super::item::{DONE, OPEN, PARTIAL, decode, is_finished, is_immutable, is_linked, select};
 use super::member::Member;
@@ -17,11 +17,11 @@ pub struct Reader {
     connection: Connection,
     path: PathBuf,
     /// Ends after the connection.
-    _held: Held,
+    _held: ConnectionGuard,
 }
 
 impl Reader {
-    pub(super) fn new(connection: Connection, path: PathBuf, held: Held) -> Self {
+    pub(super) fn new(connection: Connection, path: PathBuf, held: ConnectionGuard) -> Self {
         Self { connection, path, _held: held }
     }
 

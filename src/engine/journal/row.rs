@@ -165,18 +165,18 @@ impl Row {
     /// What `stat`, found on the target under this row's name, says of what happened
     /// there since the row was written.
     #[must_use]
-    pub fn standing(&self, stat: &Stat, disk: Disk) -> Standing {
+    pub fn standing(&self, stat: &Stat, disk: Disk) -> RowChange {
         if self.target_unchanged(stat, disk) || self.is_untouched(stat, disk) {
-            return Standing::AsRecorded;
+            return RowChange::AsRecorded;
         }
         let same_time = self.wanted.lost.contains(Unpreserved::Mtime)
             || self.wanted.mtime.is_none_or(|mtime| mtime == stat.mtime)
             // Names that came after it have moved its ctime, and its mtime may be what could not be set.
             || self.source.is_none() && self.nlink > 1 && self.verified.is_none();
         if stat.kind != self.kind() || stat.kind == Kind::File && (stat.size != self.size || !same_time) {
-            Standing::Changed
+            RowChange::Changed
         } else {
-            Standing::Touched
+            RowChange::Touched
         }
     }
 
@@ -190,7 +190,7 @@ impl Row {
 
 /// What somebody else did to an entry since its row was written, as far as a stat tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum RowChange {
     /// Nothing: everything is as recorded, or as its run left it.
     AsRecorded,
     /// Its ctime, inode, owner or mode differ: whether its content does only a look at that tells.

@@ -1,6 +1,6 @@
 //! What was looked at on the target, as rows are told of it.
 
-use super::row::{Row, Standing};
+use super::row::{Row, RowChange};
 use crate::sys::stat::{Stat, Time};
 
 /// An entry that was looked at, and the inode number and ctime that it had before: as
@@ -32,8 +32,8 @@ impl Fixed {
     /// `row`, whose inode looked like `before` and looks like `now`. The ctime of one that
     /// somebody had changed stays the recorded one: it is all that tells of the change.
     #[must_use]
-    pub fn new(row: &Row, before: Standing, now: &Stat) -> Self {
-        let ctime = if before == Standing::AsRecorded { now.ctime } else { row.dst_ctime };
+    pub fn new(row: &Row, before: RowChange, now: &Stat) -> Self {
+        let ctime = if before == RowChange::AsRecorded { now.ctime } else { row.dst_ctime };
         let seen = Seen { dir: row.dir, name: row.name.clone(), ino: now.ino, ctime };
         Self { seen, owner: (now.uid, now.gid), mode: now.mode }
     }

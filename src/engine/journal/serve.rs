@@ -5,7 +5,7 @@ use super::epoch::seal::Durable;
 use super::forget::forget;
 use super::item::{BAD, DONE, insert, insertion, is_finished};
 use super::log::Log;
-use super::message::{Message, RunKind};
+use super::message::{RunKind, WriterMessage};
 use super::record::{Chunk, Record};
 use super::row::Row;
 use super::seen::{Fixed, Seen};
@@ -20,21 +20,21 @@ use rusqlite::{Connection, params};
 /// Does what it is told until all handles are gone.
 pub(super) fn serve(
     connection: &mut Connection,
-    receiver: &Receiver<Message>,
+    receiver: &Receiver<WriterMessage>,
     log: &mut Log,
 ) -> Result<(), rusqlite::Error> {
     let mut run = None;
     while let Ok(message) = receiver.recv() {
-        let asks = matches!(message, Message::Flush(_));
+        let asks = matches!(message, WriterMessage::Flush(_));
         match message {
-            Message::Commit(durable) => commit(connection, durable)?,
-            Message::Verified { at, seen } => verified(connection, at, &seen)?,
-            Message::Confirmed(confirmed) => self::confirmed(connection, &confirmed)?,
-            Message::Bad(seen) => bad(connection, &seen)?,
-            Message::Fixed(all) => fixed(connection, &all)?,
-            Message::Replacing(rows) => replacing(connection, rows)?,
-            Message::NotReplaced { dir, name } => not_replaced(connection, dir, &name)?,
-            Message::BadChunks { dir, name, indices } => {
+            WriterMessage::Commit(durable) => commit(connection, durable)?,
+            WriterMessage::Verified { at, seen } => verified(connection, at, &seen)?,
+            WriterMessage::Confirmed(confirmed) => self::confirmed(connection, &confirmed)?,
+            WriterMessage::Bad(seen) => bad(connection, &seen)?,
+            WriterMessage::Fixed(all) => fixed(connection, &all)?,
+            WriterMessage::Replacing(rows) => replacing(connection, rows)?,
+            WriterMessage::NotReplaced { dir, name } => not_replaced(connection, dir, &name)?,
+            WriterMessage::BadChunks { dir, name, indices } => {
                 let transaction = connection.transaction()?;
                 for index in indices {
                     let key = (dir, &name, index.cast_signed());
@@ -42,32 +42,32 @@ pub(super) fn serve(
                 }
                 transaction.commit()?;
             }
-            Message::Meta(key, value) => {
+            WriterMessage::Meta(key, value) => {
                 connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?1, ?2)", (key, value))?;
             }
-            Message::Volume(id, key) => {
+            WriterMessage::Volume(id, key) => {
                 connection.execute("INSERT OR IGNORE INTO volume(id, key) VALUES(?1, ?2)", (id, key))?;
             }
-            Message::Forget(dst) => forget(connection, &dst)?,
+            WriterMessage::Forget(dst) => forget(connection, &dst)?,
             // Whoever asked may have given up.
-            Message::Flush(done) => drop(done.send(())),
-            Message::RunStarted { kind, started, tool } => {
+            WriterMessage::Flush(done) => drop(done.send(())),
+            WriterMessage::RunStarted { kind, started, tool } => {
                 let values = (kind.word(), started, tool);
                 connection.execute("INSERT INTO run(kind, started, tool) VALUES(?1, ?2, ?3)", values)?;
                 run = Some(connection.last_insert_rowid());
             }
-            Message::Copying { command, expected } => {
+            WriterMessage::Copying { command, expected } => {
                 let values = (RunKind::Copy.word(), command, expected.cast_signed(), run);
                 connection.execute("UPDATE run SET kind = ?1, command = ?2, expected = ?3 WHERE id = ?4", values)?;
             }
-            Message::Copied { at } => {
+            WriterMessage::Copied { at } => {
                 let transaction = connection.transaction()?;
                 transaction.execute("UPDATE run SET copied = ?1 WHERE id = ?2", (at, run))?;
                 transaction.execute("DELETE FROM problem WHERE run <> ?1", [run])?;
                 transaction.commit()?;
             }
-            Message::Problems(problems) => keep(connection, &problems, run)?,
-            Message::RunEnded { ended, outcome, report } => {
+            WriterMessage::Problems(problems) => keep(connection, &problems, run)?,
+            WriterMessage::RunEnded { ended, outcome, report } => {
                 connection.execute(
                     "UPDATE run SET ended = ?1, outcome = ?2, report = ?3 WHERE id = ?4",
                     (ended, outcome, report, run),

@@ -5,13 +5,13 @@ use super::database::Journal;
 use super::epoch::seal::Durable;
 use super::error::{JournalError, errno_of, trouble_words, unwritable};
 use super::log::Log;
-use super::message::{Message, RunKind};
+use super::message::{RunKind, WriterMessage};
 use super::row::Row;
 use super::seen::{Fixed, Seen};
 use super::serve::serve;
 use crate::base::path::RelPath;
 use crate::engine::events::problem::Problem;
-use crate::engine::events::stop::{Full, Reason, Stop};
+use crate::engine::events::stop::{Full, Stop, StopReason};
 use crate::sys::Errno;
 use crossbeam_channel::{Sender, bounded};
 use std::path::PathBuf;
@@ -35,7 +35,7 @@ type Unrecorded = Arc<Mutex<Option<String>>>;
 
 /// What other threads hold to send rows.
 #[derive(Clone, Debug)]
-pub struct WriterHandle(Sender<Message>);
+pub struct WriterHandle(Sender<WriterMessage>);
 
 impl Writer {
     /// Starts the thread. A failed transaction stops the run through `stop`.
@@ -74,7 +74,11 @@ impl Writer {
                                 let words = format!("journal {}: {}", path.display(), trouble_words(&error, errno));
                                 let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
                                     || matches!(errno, Some(Errno::NOSPC | Errno::DQUOT));
-                                stop.set(if full { Reason::Full(words, Full::Journal) } else { Reason::Fatal(words) });
+                                stop.set(if full {
+                                    StopReason::Full(words, Full::Journal)
+                                } else {
+                                    StopReason::Fatal(words)
+                                });
                                 result = Err((error, errno));
                             }
                         }
@@ -109,29 +113,29 @@ impl Writer {
 impl WriterHandle {
     /// Records entries that the medium has. This and [`Self::confirm`] are the only ways to a done row.
     pub fn commit(&self, durable: Durable) {
-        self.send(Message::Commit(durable));
+        self.send(WriterMessage::Commit(durable));
     }
 
     /// Records that these were verified at `at` (seconds since the epoch), inode and ctime being
     /// those of their rows.
     pub fn verified(&self, at: i64, seen: Vec<Seen>) {
-        self.send(Message::Verified { at, seen });
+        self.send(WriterMessage::Verified { at, seen });
     }
 
     /// Records that these were found whole, as they are by now, and that the medium has them so.
     pub fn confirm(&self, confirmed: Confirmed) {
-        self.send(Message::Confirmed(confirmed));
+        self.send(WriterMessage::Confirmed(confirmed));
     }
 
     /// Records that these are damaged: the next run copies them again, unless they have
     /// changed by then.
     pub fn bad(&self, seen: Vec<Seen>) {
-        self.send(Message::Bad(seen));
+        self.send(WriterMessage::Bad(seen));
     }
 
     /// What was to be renamed over `name` in the directory `dir` was not.
     pub fn not_replaced(&self, dir: i64, name: Vec<u8>) {
-        self.send(Message::NotReplaced { dir, name });
+        self.send(WriterMessage::NotReplaced { dir, name });
     }
 
     /// Records, on the medium, the rows of inodes that are about to be renamed over
@@ -141,73 +145,73 @@ impl WriterHandle {
     #[must_use]
     pub fn replacing(&self, rows: Vec<Row>) -> bool {
         let (sender, receiver) = bounded(1);
-        self.send(Message::Replacing(rows));
-        self.send(Message::Flush(sender));
+        self.send(WriterMessage::Replacing(rows));
+        self.send(WriterMessage::Flush(sender));
         // A writer that failed drops the sender.
         receiver.recv().is_ok()
     }
 
     /// Records owners and modes that fixups gave to what earlier runs had finished.
     pub fn fixed(&self, fixed: Vec<Fixed>) {
-        self.send(Message::Fixed(fixed));
+        self.send(WriterMessage::Fixed(fixed));
     }
 
     /// Records that these chunks of a large file differ: only they are copied again.
     pub fn bad_chunks(&self, dir: i64, name: Vec<u8>, indices: Vec<u64>) {
-        self.send(Message::BadChunks { dir, name, indices });
+        self.send(WriterMessage::BadChunks { dir, name, indices });
     }
 
     /// Sets a value of the `meta` table.
     pub fn meta(&self, key: &'static str, value: String) {
-        self.send(Message::Meta(key, value));
+        self.send(WriterMessage::Meta(key, value));
     }
 
     /// Records a file system of the source, before any row that has its number.
     pub fn volume(&self, id: i64, key: String) {
-        self.send(Message::Volume(id, key));
+        self.send(WriterMessage::Volume(id, key));
     }
 
     /// Forgets an entry that is no longer declared and gone, with all below it.
     pub fn forget(&self, dst: RelPath) {
-        self.send(Message::Forget(dst));
+        self.send(WriterMessage::Forget(dst));
     }
 
     /// Begins the record of a run.
     pub fn run_started(&self, kind: RunKind, started: String, tool: String) {
-        self.send(Message::RunStarted { kind, started, tool });
+        self.send(WriterMessage::RunStarted { kind, started, tool });
     }
 
     /// Records that the run begins to copy: `expected` entries, and the command that goes on
     /// should it not come to its end.
     pub fn copying(&self, command: Option<String>, expected: u64) {
-        self.send(Message::Copying { command, expected });
+        self.send(WriterMessage::Copying { command, expected });
     }
 
     /// Records that the run has come to the end of its copy. What earlier runs could not do
     /// it has done, or met itself.
     pub fn copied(&self, at: String) {
-        self.send(Message::Copied { at });
+        self.send(WriterMessage::Copied { at });
     }
 
     /// Records what this run could not copy or keep.
     pub fn problems(&self, problems: Vec<(String, Problem)>) {
-        self.send(Message::Problems(problems));
+        self.send(WriterMessage::Problems(problems));
     }
 
     /// Ends the record of a run with its report as JSON.
     pub fn run_ended(&self, ended: String, outcome: &'static str, report: String) {
-        self.send(Message::RunEnded { ended, outcome, report });
+        self.send(WriterMessage::RunEnded { ended, outcome, report });
     }
 
     /// Waits until everything sent before is committed and readers can see it.
     pub fn flush(&self) {
         let (sender, receiver) = bounded(1);
-        self.send(Message::Flush(sender));
+        self.send(WriterMessage::Flush(sender));
         // A writer that failed drops the sender; the failure is in `stop`.
         receiver.recv().ok();
     }
 
-    fn send(&self, message: Message) {
+    fn send(&self, message: WriterMessage) {
         // The thread is gone only after a failure that it has already reported through `stop`.
         drop(self.0.send(message));
     }

@@ -70,7 +70,7 @@ pub(crate) enum Meets {
 
 /// What becomes of a name in a walked directory at or below which entries of their own lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Inner {
+pub(crate) enum InnerName {
     /// The walk comes to them.
     Walked,
     /// An entry that has its place here and a walk of its own.
@@ -87,7 +87,7 @@ pub(crate) enum Inner {
     WayInPlaceOfSymlink(EntryIndex),
 }
 
-impl Inner {
+impl InnerName {
     /// What becomes of a name that `meets` this, whose `stat` is asked where it matters.
     /// `enters` tells whether the walk enters a directory of that stat.
     pub(crate) fn of(
@@ -116,7 +116,7 @@ impl Inner {
 
 /// What is done in a directory that only lies on the way to entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum WayStep {
     /// An entry that has its place there.
     Entry(EntryIndex),
     /// A directory on the way to this one.
@@ -251,11 +251,11 @@ impl Index {
 
     /// What lies in the directory `dst`, which the walk does not enter, on the way to entries
     /// that have their place below it. `at` is its node.
-    pub(crate) fn steps(&self, plan: &Mapping, at: usize, dst: &RelPath) -> Vec<(&Name, usize, Step)> {
+    pub(crate) fn steps(&self, plan: &Mapping, at: usize, dst: &RelPath) -> Vec<(&Name, usize, WayStep)> {
         let step = |(name, child)| {
             let step = match self.meets(plan, child, &dst.join(name)) {
-                Meets::Entry(entry) => Step::Entry(entry),
-                Meets::OnTheWay(below) | Meets::Elsewhere { below: Some(below) } => Step::Way(below),
+                Meets::Entry(entry) => WayStep::Entry(entry),
+                Meets::OnTheWay(below) | Meets::Elsewhere { below: Some(below) } => WayStep::Way(below),
                 Meets::Elsewhere { below: None } | Meets::Nothing => return None,
             };
             Some((name, child, step))

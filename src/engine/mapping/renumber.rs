@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The target's numbers for the backup's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Renumbering {
-    users: Numbers,
-    groups: Numbers,
+    users: NumberMap,
+    groups: NumberMap,
     /// Why the backup's numbers cannot be turned into the target's.
     pub refusals: Vec<String>,
     /// Files below the root that gave the target's numbers: to replace one of them
@@ -18,7 +18,7 @@ pub struct Renumbering {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Numbers {
+struct NumberMap {
     to: BTreeMap<u32, u32>,
     foreign: BTreeSet<u32>,
 }
@@ -61,7 +61,7 @@ impl Renumbering {
     pub(crate) fn add(&mut self, both: &Both<'_>) -> (Vec<Drift>, Vec<IdConflict>) {
         let Both { kind, backup, target, fixed } = *both;
         let word = kind.word();
-        let (mut drift, mut id_conflicts, mut numbers) = (Vec::new(), Vec::new(), Numbers::default());
+        let (mut drift, mut id_conflicts, mut numbers) = (Vec::new(), Vec::new(), NumberMap::default());
         let mut owners: BTreeMap<u32, &str> = BTreeMap::new();
         for (name, (id, _)) in target {
             owners.entry(*id).or_insert(name);

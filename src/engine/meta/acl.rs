@@ -14,7 +14,7 @@ const OTHER: u16 = 0x20;
 
 /// One entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct AclEntry {
     tag: u16,
     perm: u16,
     id: u32,
@@ -22,7 +22,7 @@ struct Entry {
 
 /// An access or default ACL.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Acl(Vec<Entry>);
+pub(super) struct Acl(Vec<AclEntry>);
 
 impl Acl {
     /// Reads the attribute's value; `None` when it is not of this form.
@@ -35,7 +35,7 @@ impl Acl {
         Some(Self(
             entries
                 .iter()
-                .map(|e| Entry {
+                .map(|e| AclEntry {
                     tag: u16::from_le_bytes([e[0], e[1]]),
                     perm: u16::from_le_bytes([e[2], e[3]]),
                     id: u32::from_le_bytes([e[4], e[5], e[6], e[7]]),
@@ -110,12 +110,12 @@ mod tests {
 
     fn acl() -> impl Strategy<Value = Acl> {
         let entry = (prop::sample::select(vec![1_u16, 2, 4, 8, 16, 32]), 0_u16..8, any::<u32>());
-        prop::collection::vec(entry.prop_map(|(tag, perm, id)| Entry { tag, perm, id }), 0..40).prop_map(Acl)
+        prop::collection::vec(entry.prop_map(|(tag, perm, id)| AclEntry { tag, perm, id }), 0..40).prop_map(Acl)
     }
 
     #[test]
     fn a_mode_without_its_acl_gives_nobody_more() {
-        let entry = |tag, perm| Entry { tag, perm, id: 7 };
+        let entry = |tag, perm| AclEntry { tag, perm, id: 7 };
         // user:7:rw- makes the group's bits of the mode rw-, but the group itself has r--.
         let wide = [entry(USER_OBJ, 6), entry(USER, 6), entry(GROUP_OBJ, 4), entry(MASK, 6), entry(OTHER, 0)];
         assert_eq!(Acl(wide.to_vec()).mode_without(0o660), 0o640);
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn names_get_their_numbers_and_others_stay() {
-        let entry = |tag, id| Entry { tag, perm: 5, id };
+        let entry = |tag, id| AclEntry { tag, perm: 5, id };
         let mut acl = Acl(vec![entry(USER_OBJ, 7), entry(USER, 8), entry(USER, 9), entry(GROUP, 8), entry(OTHER, 8)]);
         acl.renumber(|kind, id| if (kind, id) == (IdKind::User, 8) { 20 } else { id });
         let after = [entry(USER_OBJ, 7), entry(USER, 9), entry(USER, 20), entry(GROUP, 8), entry(OTHER, 8)];

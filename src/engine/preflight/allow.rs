@@ -41,7 +41,7 @@ pub type Refusals = Vec<String>;
 
 /// What a caller finds in the source that the engine does not know of.
 #[derive(Debug)]
-pub enum Finding {
+pub enum SourceFinding {
     /// Nothing may be copied.
     Refusal(String),
     /// It may be copied, and this is worth knowing.
@@ -49,4 +49,4 @@ pub enum Finding {
 }
 
 /// Looks for such a thing in the opened source.
-pub type Look = fn(&Mapping, &Root) -> Option<Finding>;
+pub type Look = fn(&Mapping, &Root) -> Option<SourceFinding>;

@@ -1,7 +1,7 @@
 //! Is there room, and can the file systems hold what the source has?
 
 use super::allow::Refusals;
-use super::place::Place;
+use super::place::TargetPlace;
 use crate::base::human;
 use crate::engine::mapping::model::Mapping;
 use crate::engine::survey::Survey;
@@ -9,9 +9,9 @@ use crate::sys::filesystem::Space;
 use std::collections::BTreeMap;
 
 /// Bytes and inodes, summed for each file system, and names and files that it cannot hold.
-pub(super) fn capacity(plan: &Mapping, surveys: &[Survey], places: &[Option<Place>], known: bool) -> Refusals {
+pub(super) fn capacity(plan: &Mapping, surveys: &[Survey], places: &[Option<TargetPlace>], known: bool) -> Refusals {
     let mut out = Vec::new();
-    let mut sums: BTreeMap<u64, (Survey, &Place, Vec<&str>)> = BTreeMap::new();
+    let mut sums: BTreeMap<u64, (Survey, &TargetPlace, Vec<&str>)> = BTreeMap::new();
     for ((target, survey), place) in plan.targets.iter().zip(surveys).zip(places) {
         let Some(place) = place else { continue };
         let (sum, _, names) = sums.entry(place.dev).or_insert((Survey::default(), place, Vec::new()));

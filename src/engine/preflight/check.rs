@@ -1,6 +1,6 @@
 //! The whole look, in its order: what is cheap and what is worst comes first.
 
-use super::allow::{Allow, Finding, Look, Purpose, Refusals};
+use super::allow::{Allow, Look, Purpose, Refusals, SourceFinding};
 use super::capacity::capacity;
 use super::cleared::{Cleared, ClearedParts, Size};
 use super::entries::{missing, remapped};
@@ -12,7 +12,7 @@ use crate::engine::groups::Groups;
 use crate::engine::journal::{Declared, Location};
 use crate::engine::mapping::model::{Mapping, Target};
 use crate::engine::survey::survey;
-use crate::engine::tree::walk::Means;
+use crate::engine::tree::walk::WalkOptions;
 use crate::sys::dir::{LOST_AND_FOUND, read_batches};
 use crate::sys::errno_words;
 use crate::sys::filesystem::may_chown;
@@ -20,7 +20,13 @@ use crate::sys::root::Root;
 use std::sync::Arc;
 
 /// Looks at everything and clears the plan or says why not.
-pub fn check(plan: Mapping, allow: &Allow, means: Means, purpose: Purpose, look: Look) -> Result<Cleared, Refusals> {
+pub fn check(
+    plan: Mapping,
+    allow: &Allow,
+    means: WalkOptions,
+    purpose: Purpose,
+    look: Look,
+) -> Result<Cleared, Refusals> {
     let mut refusals = Vec::new();
     let source = match open_source(&plan) {
         Ok(source) => Some(source),
@@ -35,8 +41,8 @@ pub fn check(plan: Mapping, allow: &Allow, means: Means, purpose: Purpose, look:
     refusals.extend(missing(&plan, allow));
     let mut notes = Vec::new();
     match source.as_ref().and_then(|source| look(&plan, source)) {
-        Some(Finding::Refusal(refusal)) => refusals.push(refusal),
-        Some(Finding::Note(note)) => notes.push(note),
+        Some(SourceFinding::Refusal(refusal)) => refusals.push(refusal),
+        Some(SourceFinding::Note(note)) => notes.push(note),
         None => {}
     }
     let places = places(&plan, &mut refusals);

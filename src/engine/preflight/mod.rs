@@ -12,7 +12,7 @@ mod place;
 mod remap;
 mod state;
 
-pub use allow::{Allow, Finding, Look, Purpose, Refusals};
+pub use allow::{Allow, Look, Purpose, Refusals, SourceFinding};
 pub use check::check;
 pub use cleared::{Cleared, ClearedParts, Size};
 pub use patterns::left_out;

@@ -28,7 +28,7 @@ pub fn left_out(plan: &Mapping, source: &Root) -> Vec<Problem> {
     }
     for target in plan.targets.iter().filter(|target| !target.excluded.is_empty()) {
         for entry in target.entries.iter().filter(|entry| entry.presence == Presence::Present) {
-            let mut search = Search { target, entry, declared: &declared, pattern: None };
+            let mut search = PatternSearch { target, entry, declared: &declared, pattern: None };
             // What cannot be read is the copy's to report.
             if let (Ok(false), Some(pattern)) = (search.finds_something(source), search.pattern) {
                 let problem =
@@ -41,7 +41,7 @@ pub fn left_out(plan: &Mapping, source: &Root) -> Vec<Problem> {
 }
 
 /// Looks for something that an entry keeps.
-struct Search<'p> {
+struct PatternSearch<'p> {
     target: &'p Target,
     entry: &'p Entry,
     /// Declared entries and the directories on the way to them.
@@ -50,7 +50,7 @@ struct Search<'p> {
     pattern: Option<String>,
 }
 
-impl Search<'_> {
+impl PatternSearch<'_> {
     /// True as soon as something other than a directory is kept; that is nearly always at once.
     fn finds_something(&mut self, source: &Root) -> Result<bool, Errno> {
         let mut waiting = vec![RelPath::root()];

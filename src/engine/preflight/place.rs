@@ -9,7 +9,7 @@ use crate::sys::filesystem::{Space, space};
 use crate::sys::{Errno, errno_words, mounts};
 
 /// Where a target will be written: the deepest directory of its path that exists.
-pub(super) struct Place {
+pub(super) struct TargetPlace {
     pub(super) dir: TargetDir,
     /// That directory's path below the root.
     existing: RelPath,
@@ -18,7 +18,7 @@ pub(super) struct Place {
     pub(super) mount: Option<mounts::Mount>,
 }
 
-pub(super) fn places(plan: &Mapping, refusals: &mut Refusals) -> Vec<Option<Place>> {
+pub(super) fn places(plan: &Mapping, refusals: &mut Refusals) -> Vec<Option<TargetPlace>> {
     let mut found = Vec::new();
     for target in &plan.targets {
         match place(plan, target) {
@@ -34,7 +34,7 @@ pub(super) fn places(plan: &Mapping, refusals: &mut Refusals) -> Vec<Option<Plac
     found
 }
 
-fn place(plan: &Mapping, target: &Target) -> Result<Place, String> {
+fn place(plan: &Mapping, target: &Target) -> Result<TargetPlace, String> {
     let shown = plan.root.display();
     let mut dir = open_target(&plan.root, &RelPath::root())
         .map_err(|e| format!("the root {shown} cannot be opened: {}; mount the new disk there", errno_words(e)))?;
@@ -56,7 +56,7 @@ fn place(plan: &Mapping, target: &Target) -> Result<Place, String> {
         existing = existing.join(&name);
     }
     let wrap = |e| format!("{shown}{existing}: {}", errno_words(e));
-    Ok(Place {
+    Ok(TargetPlace {
         space: space(&dir).map_err(wrap)?,
         dev: dir.stat().map_err(wrap)?.dev,
         mount: mounts::of(&dir).map_err(wrap)?,
@@ -77,7 +77,7 @@ pub fn room(plan: &Mapping, target: &Target) -> Option<(u64, Space)> {
     place(plan, target).ok().map(|place| (place.dev, place.space))
 }
 
-impl Place {
+impl TargetPlace {
     pub(super) fn refusals(&self, plan: &Mapping, target: &Target, allow: &Allow, ours: bool) -> Refusals {
         let mut out = Vec::new();
         let shown = format!("{}{}", plan.root.display(), target.to);

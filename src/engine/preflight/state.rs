@@ -1,7 +1,7 @@
 //! Where the journal is.
 
 use super::allow::{Allow, Refusals};
-use super::place::{Place, places};
+use super::place::{TargetPlace, places};
 use crate::engine::journal::{Location, STATE_DIR};
 use crate::engine::mapping::model::Mapping;
 use crate::sys::root::real_path;
@@ -21,7 +21,7 @@ pub fn journal_of(plan: &Mapping, allow: &Allow) -> Result<Location, Refusals> {
 }
 
 /// Where the journal is: `--state`, or the usual place.
-pub(super) fn location(plan: &Mapping, allow: &Allow, places: &[Option<Place>]) -> Result<Location, String> {
+pub(super) fn location(plan: &Mapping, allow: &Allow, places: &[Option<TargetPlace>]) -> Result<Location, String> {
     let directory = match &allow.state {
         Some(state) => state.clone(),
         None => usual_state(plan, places)?,
@@ -31,7 +31,7 @@ pub(super) fn location(plan: &Mapping, allow: &Allow, places: &[Option<Place>]) 
 
 /// `.persistcp` at the top of the first target's file system, as far as that lies below
 /// the root; else at the root.
-pub(super) fn usual_state(plan: &Mapping, places: &[Option<Place>]) -> Result<PathBuf, String> {
+pub(super) fn usual_state(plan: &Mapping, places: &[Option<TargetPlace>]) -> Result<PathBuf, String> {
     let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
     let root = match retry(Op::Open, || rustix::fs::open(&plan.root, flags, rustix::fs::Mode::empty())) {
         Ok(fd) => real_path(&fd),

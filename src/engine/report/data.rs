@@ -39,7 +39,7 @@ pub struct Report {
     /// Declared entries that the backup does not have.
     pub absent: Vec<Absent>,
     /// What the fixups did.
-    pub fixups: Vec<fixup::Outcome>,
+    pub fixups: Vec<fixup::FixupOutcome>,
     /// Names whose number differs.
     pub ids: Vec<Drift>,
     /// The command that goes on, when the run ended early.

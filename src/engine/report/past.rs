@@ -29,7 +29,7 @@ struct Stored {
     problems: Vec<StoredProblem>,
     notes: Vec<String>,
     absent: Vec<Absent>,
-    fixups: Vec<fixup::Outcome>,
+    fixups: Vec<fixup::FixupOutcome>,
     ids: Vec<Drift>,
     resume: Option<String>,
 }

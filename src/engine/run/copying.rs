@@ -2,7 +2,7 @@
 
 use super::observer::Phase;
 use super::options::Task;
-use super::shared::Shared;
+use super::shared::SharedRun;
 use crate::base::clock;
 use crate::base::path::RelPath;
 use crate::engine::context::RunContext;
@@ -10,7 +10,7 @@ use crate::engine::copy::{self, Engine, FixupsChanged, History, Parts};
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
-use crate::engine::events::stop::Reason;
+use crate::engine::events::stop::StopReason;
 use crate::engine::groups::Groups;
 use crate::engine::journal::epoch::{Epochs, FileSystems, Surroundings};
 use crate::engine::journal::{JournalError, RunKind};
@@ -36,7 +36,7 @@ pub(super) struct Copying {
 }
 
 impl Copying {
-    pub(super) fn announce(&self, run: &Shared<'_>) {
+    pub(super) fn announce(&self, run: &SharedRun<'_>) {
         // A repair only looks at first: stopped by then, it has left no copy unfinished.
         run.announce(if run.options.task == Task::Repair { RunKind::Verify } else { RunKind::Copy });
         run.context.heed(keep_atimes(run));
@@ -49,7 +49,7 @@ impl Copying {
     }
 
     /// Removes what interrupted runs left, if the last one has not said that there is nothing.
-    pub(super) fn clear_leftovers(&mut self, run: &Shared<'_>) {
+    pub(super) fn clear_leftovers(&mut self, run: &SharedRun<'_>) {
         if self.leftovers && !run.context.stop.is_set() {
             let cleared = run.context.heed(leftovers::clear(&run.context));
             self.leftovers = cleared.is_none_or(|all_gone| !all_gone);
@@ -58,7 +58,7 @@ impl Copying {
 
     /// Tells the next run whether it has to look for leftovers of this one: a failed
     /// operation on the target may have left a temporary name.
-    pub(super) fn settle_leftovers(&self, run: &Shared<'_>) {
+    pub(super) fn settle_leftovers(&self, run: &SharedRun<'_>) {
         if !self.leftovers && !run.is_stopped() && !run.context.problems.has(ProblemKind::Io) {
             run.context.writer.no_leftovers();
         }
@@ -66,7 +66,7 @@ impl Copying {
 
     /// What is not mounted any more has lost nothing: instead of a problem for each entry
     /// the run ends.
-    pub(super) fn heed_mounts(&self, run: &Shared<'_>) {
+    pub(super) fn heed_mounts(&self, run: &SharedRun<'_>) {
         let mapping = &run.context.mapping;
         for ((target, before), now) in mapping.targets.iter().zip(&self.devices).zip(preflight::devices(mapping)) {
             let Ok(before) = before else { continue };
@@ -75,7 +75,7 @@ impl Copying {
                 Ok(_) => String::new(),
                 Err(why) => format!(" ({why})"),
             };
-            run.context.stop.set(Reason::Fatal(format!(
+            run.context.stop.set(StopReason::Fatal(format!(
                 "the target {}{} is not mounted any more, or something else is mounted over it{why}; \
                  mount it as before, then run the same command again",
                 mapping.root.display(),
@@ -86,7 +86,7 @@ impl Copying {
 
     /// Copies, and returns when the last epoch is sealed. Gives the fixups that
     /// the copy has put on something.
-    pub(super) fn copy(&self, run: &Shared<'_>) -> FixupsChanged {
+    pub(super) fn copy(&self, run: &SharedRun<'_>) -> FixupsChanged {
         run.enter(Phase::Copy);
         let context = &run.context;
         let epochs = Epochs::start(Surroundings {
@@ -99,7 +99,7 @@ impl Copying {
         let epochs = match epochs {
             Ok(epochs) => epochs,
             Err(error) => {
-                context.stop.set(Reason::Fatal(format!("cannot start a thread: {error}")));
+                context.stop.set(StopReason::Fatal(format!("cannot start a thread: {error}")));
                 return FixupsChanged::new();
             }
         };
@@ -114,14 +114,14 @@ impl Copying {
         let copied = engine.map_err(|e| e.to_string()).and_then(|engine| engine.run(|| begin(run)));
         epochs.finish(&context.stop);
         copied.unwrap_or_else(|error| {
-            context.stop.set(Reason::Fatal(error));
+            context.stop.set(StopReason::Fatal(error));
             FixupsChanged::new()
         })
     }
 
-    fn options(&self, run: &Shared<'_>) -> copy::Options {
+    fn options(&self, run: &SharedRun<'_>) -> copy::CopyOptions {
         let options = run.options;
-        copy::Options {
+        copy::CopyOptions {
             keep: Keep { owner: run.owners(), atime: options.atime },
             cross_mounts: options.allow.cross_mounts,
             overwrite: options.allow.overwrite,
@@ -131,7 +131,7 @@ impl Copying {
         }
     }
 
-    fn histories(&self, run: &Shared<'_>) -> Vec<History> {
+    fn histories(&self, run: &SharedRun<'_>) -> Vec<History> {
         let past = run.context.journal.past();
         let history = |known: &bool| History {
             first: !known || !past.ended,
@@ -144,7 +144,7 @@ impl Copying {
 
     /// The copy has come to its end, unless the run was stopped. What verification finds,
     /// every later one finds again.
-    pub(super) fn end(&self, run: &Shared<'_>) {
+    pub(super) fn end(&self, run: &SharedRun<'_>) {
         run.undeclared();
         let RunContext { journal, writer, problems, stop, .. } = &run.context;
         if !stop.is_set() {
@@ -163,7 +163,7 @@ impl Copying {
 }
 
 /// The threads that copy are there: from here on the run copies, and what it cannot copy or keep is recorded.
-fn begin(run: &Shared<'_>) {
+fn begin(run: &SharedRun<'_>) {
     let RunContext { journal, writer, counters, problems, stop, .. } = &run.context;
     if stop.is_set() {
         return;
@@ -184,7 +184,7 @@ fn begin(run: &Shared<'_>) {
 
 /// Rows do not hold access times: what an earlier run finished without them is
 /// not told from what has them, so a later wish for them is said to be unmet.
-fn keep_atimes(run: &Shared<'_>) -> Result<(), JournalError> {
+fn keep_atimes(run: &SharedRun<'_>) -> Result<(), JournalError> {
     let RunContext { journal, writer, problems, .. } = &run.context;
     let wanted = run.options.atime;
     let kept = !journal.resumed() || journal.reader()?.meta("atime")?.as_deref() == Some("kept");
@@ -196,7 +196,7 @@ fn keep_atimes(run: &Shared<'_>) -> Result<(), JournalError> {
 }
 
 /// Records that owners get the target's numbers, and says so where only an earlier run was asked to.
-fn keep_ids(run: &Shared<'_>) {
+fn keep_ids(run: &SharedRun<'_>) {
     let allow = &run.options.allow;
     if run.remap_ids && !allow.no_owner {
         run.context.writer.remaps_ids();

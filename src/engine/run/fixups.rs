@@ -2,16 +2,16 @@
 
 use super::copying::Copying;
 use super::options::Task;
-use super::shared::Shared;
+use super::shared::SharedRun;
 use crate::engine::context::RunContext;
-use crate::engine::events::stop::Reason;
+use crate::engine::events::stop::StopReason;
 use crate::engine::fixup;
 use crate::engine::journal::Reader;
 use crate::sys::errno_words;
 
 impl Copying {
     /// Applies the fixups, and records what they changed once that is durable.
-    pub(super) fn fix_up(&self, run: &Shared<'_>, by_copy: &[bool]) -> Vec<fixup::Outcome> {
+    pub(super) fn fix_up(&self, run: &SharedRun<'_>, by_copy: &[bool]) -> Vec<fixup::FixupOutcome> {
         let RunContext { journal, writer, stop, .. } = &run.context;
         if stop.is_set() {
             return Vec::new();
@@ -21,7 +21,7 @@ impl Copying {
         let applied = fixup::apply(means(run, &reader), by_copy);
         if let Err(errno) = self.file_systems.sync_all() {
             let words = errno_words(errno);
-            stop.set(Reason::Fatal(format!("the fixups could not be made durable (syncfs: {words})")));
+            stop.set(StopReason::Fatal(format!("the fixups could not be made durable (syncfs: {words})")));
         }
         if !stop.is_set() {
             writer.fixed(applied.fixed);
@@ -31,7 +31,7 @@ impl Copying {
     }
 }
 
-impl Shared<'_> {
+impl SharedRun<'_> {
     /// Reports fixups that do not hold.
     pub(super) fn check_fixups(&self) {
         if !self.is_stopped()
@@ -42,8 +42,8 @@ impl Shared<'_> {
     }
 }
 
-fn means<'a>(run: &'a Shared<'_>, reader: &'a Reader) -> fixup::Means<'a> {
-    fixup::Means {
+fn means<'a>(run: &'a SharedRun<'_>, reader: &'a Reader) -> fixup::FixupContext<'a> {
+    fixup::FixupContext {
         plan: &run.context.mapping,
         owners: !run.options.allow.no_owner,
         repair: run.options.task == Task::Repair,

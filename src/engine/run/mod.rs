@@ -26,7 +26,7 @@ pub use refused::Refused;
 use copying::Copying;
 use open::Work;
 use repair::Repair;
-use shared::Shared;
+use shared::SharedRun;
 
 /// Does what `options` say with `mapping`, and returns when it is done, or `stop` has ended it.
 pub fn run(mapping: Mapping, options: &Options, observer: &dyn Observer, stop: &Stop) -> Result<Report, Refused> {
@@ -53,7 +53,7 @@ pub fn begin<'a>(
 
 /// A run that was not refused, with its journal open.
 pub struct Begun<'a> {
-    shared: Shared<'a>,
+    shared: SharedRun<'a>,
     work: Work,
 }
 
@@ -68,7 +68,7 @@ impl Begun<'_> {
     }
 }
 
-fn copy(run: Shared<'_>, mut copying: Copying) -> Report {
+fn copy(run: SharedRun<'_>, mut copying: Copying) -> Report {
     copying.announce(&run);
     copying.clear_leftovers(&run);
     let repair = (run.options.task == Task::Repair).then(|| Repair::find(&run));
@@ -91,7 +91,7 @@ fn copy(run: Shared<'_>, mut copying: Copying) -> Report {
     run.end(report)
 }
 
-fn verify(run: Shared<'_>, against: Against) -> Report {
+fn verify(run: SharedRun<'_>, against: Against) -> Report {
     run.announce_verification();
     run.incomplete();
     let medium = match against {

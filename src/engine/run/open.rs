@@ -4,7 +4,7 @@ use super::copying::Copying;
 use super::observer::Observer;
 use super::options::{Against, Options, Task};
 use super::refused::Refused;
-use super::shared::{Began, Shared};
+use super::shared::{Began, SharedRun};
 use crate::engine::context::RunContext;
 use crate::engine::events::counters::Counters;
 use crate::engine::events::detail::Detail;
@@ -29,7 +29,7 @@ pub(super) enum Work {
 }
 
 /// Where a run gathers what it finds, before there is a journal.
-struct Found {
+struct Gathered {
     counters: Arc<Counters>,
     problems: Arc<Problems>,
     stop: Stop,
@@ -37,7 +37,7 @@ struct Found {
     began: Began,
 }
 
-impl Found {
+impl Gathered {
     /// Begins with what the mapping itself says.
     fn of(mapping: &Mapping, options: &Options, stop: &Stop) -> Self {
         let problems = Arc::new(Problems::default());
@@ -65,14 +65,14 @@ pub(super) fn to_copy<'a>(
     options: &'a Options,
     observer: &'a dyn Observer,
     stop: &Stop,
-) -> Result<(Shared<'a>, Work), Refused> {
+) -> Result<(SharedRun<'a>, Work), Refused> {
     if options.task == Task::Repair {
         something_to_repair(&mapping, options)?;
     }
     let cleared = preflight::check(mapping, &options.allow, options.means(), Purpose::Copy, options.look);
     let ClearedParts { mapping, source, size, journal, notes, remap_ids, groups, known } =
         cleared.map_err(Refused::Preflight)?.into_parts();
-    let found = Found::of(&mapping, options, stop);
+    let found = Gathered::of(&mapping, options, stop);
     let began = found.began;
     notes.into_iter().for_each(|note| found.problems.note(note));
     add_left_out(&mapping, &source, &found.problems);
@@ -86,7 +86,7 @@ pub(super) fn to_copy<'a>(
     let writer = Writer::start(&journal, stop.clone()).map_err(Refused::Unrecorded)?;
     let context = found.context(mapping, journal, &writer);
     let copying = Copying { source, groups, known, leftovers, devices, file_systems: Arc::default() };
-    Ok((Shared { options, observer, context, writer, names, remap_ids, began }, Work::Copy(copying)))
+    Ok((SharedRun { options, observer, context, writer, names, remap_ids, began }, Work::Copy(copying)))
 }
 
 pub(super) fn to_verify<'a>(
@@ -94,20 +94,20 @@ pub(super) fn to_verify<'a>(
     options: &'a Options,
     observer: &'a dyn Observer,
     stop: &Stop,
-) -> Result<Shared<'a>, Refused> {
+) -> Result<SharedRun<'a>, Refused> {
     let refuse = |error: JournalError| Refused::Preflight(vec![error.to_string()]);
     let location = preflight::journal_of(&mapping, &options.allow).map_err(Refused::Preflight)?;
     if !location.exists().map_err(refuse)? {
         return Err(unrecorded(&location));
     }
-    let found = Found::of(&mapping, options, stop);
+    let found = Gathered::of(&mapping, options, stop);
     let began = found.began;
     let remap_ids = location.remapped_ids().map_err(refuse)? || options.allow.remap_ids;
     observer.started(&found.counters);
     let (journal, names) = Journal::open_to_verify(location, &target_names(&mapping)).map_err(refuse)?;
     let writer = Writer::start_to_verify(&journal, stop.clone()).map_err(refuse)?;
     let context = found.context(mapping, journal, &writer);
-    Ok(Shared { options, observer, context, writer, names, remap_ids, began })
+    Ok(SharedRun { options, observer, context, writer, names, remap_ids, began })
 }
 
 /// A repair cannot start where what is there is recorded nowhere.

@@ -4,7 +4,7 @@ use crate::engine::events::rate_limit::Rate;
 use crate::engine::events::words::Words;
 use crate::engine::preflight::{Allow, Look};
 use crate::engine::tree::descriptors::{threads, usual_threads};
-use crate::engine::tree::walk::Means;
+use crate::engine::tree::walk::WalkOptions;
 use crate::engine::verify::{Depth, Since};
 use crate::sys::filesystem::open_files;
 
@@ -78,8 +78,8 @@ impl Default for Options {
 impl Options {
     /// What a walk that only counts may use.
     #[must_use]
-    pub fn means(&self) -> Means {
-        Means::new(self.open_files, self.threads)
+    pub fn means(&self) -> WalkOptions {
+        WalkOptions::new(self.open_files, self.threads)
     }
 
     /// How deep a pass looks that takes place.

@@ -1,14 +1,14 @@
 //! What a repair found before the copy, and what the copy made of it.
 
 use super::observer::Phase;
-use super::shared::Shared;
+use super::shared::SharedRun;
 use crate::engine::context::RunContext;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::events::unpreserved::Disk;
-use crate::engine::journal::{Reader, Standing, State};
+use crate::engine::journal::{Reader, RowChange, State};
 use crate::engine::mapping::model::Mapping;
-use crate::engine::verify::{Depth, Mend, Scope};
+use crate::engine::verify::{Depth, MarkPolicy, Scope};
 use crate::sys::dir::open_target;
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ pub(super) struct Repair {
 
 impl Repair {
     /// Verifies everything. What differs is marked, so that the copy brings it again.
-    pub(super) fn find(run: &Shared<'_>) -> Self {
+    pub(super) fn find(run: &SharedRun<'_>) -> Self {
         run.enter(Phase::Verify);
         let found = Arc::new(Problems::default());
-        let mend = if run.options.allow.overwrite { Mend::Everything } else { Mend::Attributes };
+        let mend = if run.options.allow.overwrite { MarkPolicy::Everything } else { MarkPolicy::Attributes };
         run.verify(&RunContext { problems: Arc::clone(&found), ..run.context.clone() }, Scope::All, mend);
         run.context.writer.flush();
         Self { found }
@@ -30,7 +30,7 @@ impl Repair {
 
     /// What is whole and verified by now is noted as repaired; the rest is a problem
     /// of the run.
-    pub(super) fn settle(self, run: &Shared<'_>) {
+    pub(super) fn settle(self, run: &SharedRun<'_>) {
         let RunContext { mapping, journal, writer, problems, .. } = &run.context;
         writer.flush();
         let reader = journal.reader().ok();
@@ -70,7 +70,7 @@ fn stands_as_recorded(mapping: &Mapping, reader: &Reader, problem: &Problem) -> 
     let row = reader.find_path(&problem.path).ok().flatten();
     row.zip(stat.ok()).is_some_and(|(row, stat)| {
         let disk = Disk { dev: stat.dev, bare: false };
-        row.standing(&stat, disk) == Standing::AsRecorded
+        row.standing(&stat, disk) == RowChange::AsRecorded
     })
 }
 

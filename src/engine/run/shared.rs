@@ -5,7 +5,7 @@ use super::options::{Options, Task};
 use crate::base::clock::{self, Moment};
 use crate::engine::content::medium::Medium;
 use crate::engine::context::RunContext;
-use crate::engine::events::stop::Reason;
+use crate::engine::events::stop::StopReason;
 use crate::engine::journal::{RunKind, Writer};
 use crate::engine::mapping::model::{Drift, IdConflict};
 use crate::engine::meta::Owners;
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// One run.
-pub(super) struct Shared<'a> {
+pub(super) struct SharedRun<'a> {
     pub(super) options: &'a Options,
     pub(super) observer: &'a dyn Observer,
     pub(super) context: RunContext,
@@ -40,7 +40,7 @@ impl Began {
     }
 }
 
-impl Shared<'_> {
+impl SharedRun<'_> {
     pub(super) fn is_stopped(&self) -> bool {
         self.context.stop.is_set()
     }
@@ -80,7 +80,7 @@ impl Shared<'_> {
 
     /// How much room is missing, when that is why the run stopped.
     pub(super) fn shortage(&self) -> Option<String> {
-        let Some(Reason::Full(_, full) | Reason::Failed(_, Some(full)) | Reason::NotDurable(_, Some(full))) =
+        let Some(StopReason::Full(_, full) | StopReason::Failed(_, Some(full)) | StopReason::NotDurable(_, Some(full))) =
             self.context.stop.reason()
         else {
             return None;
@@ -90,7 +90,7 @@ impl Shared<'_> {
         disk_full::words(mapping, full, journal, self.options.means(), self.options.allow.cross_mounts)
     }
 
-    pub(super) fn report(&self, medium: Option<Medium>, fixups: Vec<fixup::Outcome>) -> Report {
+    pub(super) fn report(&self, medium: Option<Medium>, fixups: Vec<fixup::FixupOutcome>) -> Report {
         let RunContext { mapping, counters, problems, stop, .. } = &self.context;
         let (problems, problem_count, mut notes) = problems.take();
         notes.extend(mapping.id_conflicts.iter().map(IdConflict::words));

@@ -2,20 +2,20 @@
 
 use super::{Against, Allow, Mapping, Observer, Options, Phase, Refused, Stop, Task, run};
 use crate::engine::events::counters::Counters;
-use crate::engine::events::stop::Reason;
+use crate::engine::events::stop::StopReason;
 use crate::engine::report::Outcome;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 /// A source with one file, and a place for its copy.
-struct Place {
+struct OneFile {
     _dir: TempDir,
     from: PathBuf,
     to: PathBuf,
 }
 
-impl Place {
+impl OneFile {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let (from, disk) = (dir.path().join("from"), dir.path().join("disk"));
@@ -39,12 +39,12 @@ const VERIFY: Task = Task::Verify(Against::Manifest { since: None });
 
 /// Keeps what it is told.
 #[derive(Default)]
-struct Kept {
+struct KeepingObserver {
     phases: Mutex<Vec<Phase>>,
     counters: Mutex<Option<Arc<Counters>>>,
 }
 
-impl Observer for Kept {
+impl Observer for KeepingObserver {
     fn started(&self, counters: &Arc<Counters>) {
         *self.counters.lock().expect("whole") = Some(Arc::clone(counters));
     }
@@ -56,7 +56,7 @@ impl Observer for Kept {
 
 #[test]
 fn the_observer_hears_of_each_phase_and_reads_the_numbers() {
-    let (place, kept) = (Place::new(), Kept::default());
+    let (place, kept) = (OneFile::new(), KeepingObserver::default());
     let report = run(place.mapping(), &options(Task::Copy), &kept, &Stop::default()).expect("a report");
     assert_eq!((report.outcome, report.totals.files, report.resume), (Outcome::Done, 1, None));
     assert_eq!(*kept.phases.lock().expect("whole"), [Phase::Preflight, Phase::Copy, Phase::Verify]);
@@ -66,7 +66,7 @@ fn the_observer_hears_of_each_phase_and_reads_the_numbers() {
 
 #[test]
 fn what_is_verified_alone_is_read_again_and_a_difference_is_a_problem() {
-    let place = Place::new();
+    let place = OneFile::new();
     run(place.mapping(), &options(Task::Copy), &(), &Stop::default()).expect("a report");
     let again = || run(place.mapping(), &options(VERIFY), &(), &Stop::default()).expect("a report");
     assert_eq!((again().outcome, again().totals.verified), (Outcome::Done, 2));
@@ -77,8 +77,8 @@ fn what_is_verified_alone_is_read_again_and_a_difference_is_a_problem() {
 
 #[test]
 fn a_stop_is_heeded_and_the_report_says_how_to_go_on() {
-    let (place, stop) = (Place::new(), Stop::default());
-    stop.set(Reason::Signal);
+    let (place, stop) = (OneFile::new(), Stop::default());
+    stop.set(StopReason::Signal);
     let report = run(place.mapping(), &options(Task::Copy), &(), &stop).expect("a report");
     assert_eq!((report.outcome, report.totals.copied), (Outcome::Stopped, 0));
     assert_eq!(report.resume.as_deref(), Some("again"));
@@ -88,7 +88,7 @@ fn a_stop_is_heeded_and_the_report_says_how_to_go_on() {
 
 #[test]
 fn a_refusal_is_data_and_nothing_is_written() {
-    let (place, kept) = (Place::new(), Kept::default());
+    let (place, kept) = (OneFile::new(), KeepingObserver::default());
     let refused = |task| match run(place.mapping(), &options(task), &kept, &Stop::default()) {
         Err(Refused::Preflight(reasons)) => reasons.join("\n"),
         other => panic!("{other:?}"),

@@ -2,7 +2,7 @@
 
 use super::observer::Phase;
 use super::open::add_left_out;
-use super::shared::Shared;
+use super::shared::SharedRun;
 use crate::base::human::count;
 use crate::base::path::RelPath;
 use crate::engine::against::Comparison;
@@ -12,17 +12,17 @@ use crate::engine::context::RunContext;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
-use crate::engine::events::stop::Reason;
+use crate::engine::events::stop::StopReason;
 use crate::engine::groups::Groups;
 use crate::engine::journal::{RunKind, Unconfirmed};
 use crate::engine::meta::Keep;
-use crate::engine::verify::{Mend, Scope, Since, Verifier};
+use crate::engine::verify::{MarkPolicy, Scope, Since, Verifier};
 use crate::sys::errno_words;
 use crate::sys::root::Root;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-impl Shared<'_> {
+impl SharedRun<'_> {
     /// Begins the record of a run that only verifies.
     pub(super) fn announce_verification(&self) {
         self.announce(RunKind::Verify);
@@ -36,16 +36,16 @@ impl Shared<'_> {
             return None;
         }
         self.enter(Phase::Verify);
-        self.verify(&self.context, Scope::Unverified, Mend::Damage)
+        self.verify(&self.context, Scope::Unverified, MarkPolicy::Damage)
     }
 
     /// Verifies all that the journal lists.
     pub(super) fn verify_all(&self, since: Option<Since>) -> Option<Medium> {
-        self.verify(&self.context, since.map_or(Scope::All, Scope::Since), Mend::Damage)
+        self.verify(&self.context, since.map_or(Scope::All, Scope::Since), MarkPolicy::Damage)
     }
 
     /// Verifies what the journal lists; differences go to the problems of `context`.
-    pub(super) fn verify(&self, context: &RunContext, scope: Scope, mend: Mend) -> Option<Medium> {
+    pub(super) fn verify(&self, context: &RunContext, scope: Scope, mend: MarkPolicy) -> Option<Medium> {
         let verifier = self.verifier(context, scope, mend)?;
         context.heed(verifier.run(&context.journal));
         let left_out = verifier.left_out.into_inner();
@@ -62,12 +62,12 @@ impl Shared<'_> {
     pub(super) fn compare(&self) -> Option<Medium> {
         let RunContext { mapping, journal, problems, stop, .. } = &self.context;
         let options = self.options;
-        let verifier = self.verifier(&self.context, Scope::All, Mend::Damage)?;
+        let verifier = self.verifier(&self.context, Scope::All, MarkPolicy::Damage)?;
         let source = match Root::open(&mapping.source) {
             Ok(source) => Arc::new(source),
             Err(errno) => {
                 let (source, words) = (mapping.source.display(), errno_words(errno));
-                stop.set(Reason::Fatal(format!("the source {source} cannot be opened: {words}")));
+                stop.set(StopReason::Fatal(format!("the source {source} cannot be opened: {words}")));
                 return None;
             }
         };
@@ -93,7 +93,7 @@ impl Shared<'_> {
         verifier.medium.get()
     }
 
-    fn verifier(&self, context: &RunContext, scope: Scope, mend: Mend) -> Option<Verifier> {
+    fn verifier(&self, context: &RunContext, scope: Scope, mend: MarkPolicy) -> Option<Verifier> {
         let owned = context.heed(context.journal.declared())?;
         Some(Verifier {
             run: context.clone(),

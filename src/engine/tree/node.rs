@@ -23,7 +23,7 @@ pub(crate) type TargetNode = Node<TargetDir>;
 
 /// One directory, of either side.
 pub(crate) struct Node<D: OpenDirectory> {
-    at: At<D>,
+    at: NodeOrigin<D>,
     dev: u64,
     ino: u64,
     fd: Kept<D>,
@@ -58,7 +58,7 @@ impl OpenDirectory for TargetDir {
 }
 
 /// Where a directory is found again.
-enum At<D: OpenDirectory> {
+enum NodeOrigin<D: OpenDirectory> {
     /// By a way of its own.
     Top(Box<dyn Fn() -> Result<D, Errno> + Send + Sync>),
     /// A name in another directory.
@@ -70,10 +70,10 @@ enum At<D: OpenDirectory> {
 impl<D: OpenDirectory> Node<D> {
     /// The directory `name` in `above`.
     pub(crate) fn below(above: &Arc<Self>, name: &Name, dir: D, stat: &Stat) -> Arc<Self> {
-        Self::new(At::Below(Arc::clone(above), name.clone()), dir, stat, above.fd.budget())
+        Self::new(NodeOrigin::Below(Arc::clone(above), name.clone()), dir, stat, above.fd.budget())
     }
 
-    fn new(at: At<D>, dir: D, stat: &Stat, budget: &Arc<FdBudget>) -> Arc<Self> {
+    fn new(at: NodeOrigin<D>, dir: D, stat: &Stat, budget: &Arc<FdBudget>) -> Arc<Self> {
         Arc::new(Self { at, dev: stat.dev, ino: stat.ino, fd: Kept::new(dir, budget) })
     }
 
@@ -87,12 +87,12 @@ impl<D: OpenDirectory> Node<D> {
                 break fd;
             }
             match &node.at {
-                At::Top(open) => break node.checked(open()?)?,
-                At::Below(above, name) => {
+                NodeOrigin::Top(open) => break node.checked(open()?)?,
+                NodeOrigin::Below(above, name) => {
                     closed.push((node, name));
                     node = above;
                 }
-                At::Nowhere => return Err(Errno::BADF),
+                NodeOrigin::Nowhere => return Err(Errno::BADF),
             }
         };
         for (node, name) in closed.into_iter().rev() {
@@ -123,7 +123,7 @@ impl SourceNode {
     ) -> Arc<Self> {
         let (root, path) = (Arc::clone(root), path.clone());
         let again = move || root.open_in(&path, ENTRY).map(SourceDir::from_fd);
-        Self::new(At::Top(Box::new(again)), dir, stat, budget)
+        Self::new(NodeOrigin::Top(Box::new(again)), dir, stat, budget)
     }
 
     /// As [`SourceDir::open_dir`].
@@ -152,7 +152,7 @@ impl TargetNode {
     pub(crate) fn top(root: &Path, path: &RelPath, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
         let stat = dir.stat()?;
         let (root, path) = (root.to_owned(), path.clone());
-        Ok(Self::new(At::Top(Box::new(move || open_target(&root, &path))), dir, &stat, budget))
+        Ok(Self::new(NodeOrigin::Top(Box::new(move || open_target(&root, &path))), dir, &stat, budget))
     }
 }
 
@@ -165,10 +165,10 @@ impl<D: OpenDirectory> std::fmt::Debug for Node<D> {
 impl<D: OpenDirectory> Drop for Node<D> {
     fn drop(&mut self) {
         // A chain of thousands of parents must not unwind by recursion.
-        let mut at = std::mem::replace(&mut self.at, At::Nowhere);
-        while let At::Below(above, _) = at {
+        let mut at = std::mem::replace(&mut self.at, NodeOrigin::Nowhere);
+        while let NodeOrigin::Below(above, _) = at {
             let Some(mut node) = Arc::into_inner(above) else { return };
-            at = std::mem::replace(&mut node.at, At::Nowhere);
+            at = std::mem::replace(&mut node.at, NodeOrigin::Nowhere);
         }
     }
 }

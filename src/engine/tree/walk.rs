@@ -38,7 +38,7 @@ pub enum Unread<'a, P> {
 
 /// How a walk works.
 #[derive(Clone, Copy, Debug)]
-pub struct Means {
+pub struct WalkOptions {
     /// Threads of its pool.
     pub threads: usize,
     /// Directories that stay open at most, beyond the work in them.
@@ -47,7 +47,7 @@ pub struct Means {
     pub inline: u32,
 }
 
-impl Means {
+impl WalkOptions {
     /// What `threads` may use of a limit of `open_files`.
     #[must_use]
     pub fn new(open_files: u64, threads: usize) -> Self {
@@ -57,18 +57,18 @@ impl Means {
 }
 
 /// A directory that is walked.
-struct Dir<P> {
+struct WalkedDir<P> {
     node: Arc<SourceNode>,
     place: P,
 }
 
-impl<P> Drop for Dir<P> {
+impl<P> Drop for WalkedDir<P> {
     fn drop(&mut self) {
         self.node.close();
     }
 }
 
-struct Walk<'v, V> {
+struct RunningWalk<'v, V> {
     visit: &'v V,
     tasks: Tasks,
 }
@@ -86,22 +86,22 @@ pub struct Start<P> {
 }
 
 /// Walks everything below `starts`. A pool that cannot be started is as unreadable as what it would have read.
-pub fn walk<V: Visit>(root: &Arc<Root>, starts: Vec<Start<V::Place>>, visit: &V, means: Means) {
+pub fn walk<V: Visit>(root: &Arc<Root>, starts: Vec<Start<V::Place>>, visit: &V, means: WalkOptions) {
     let budget = FdBudget::new(means.directories);
-    let walk = Walk { visit, tasks: Tasks::new(means.inline) };
+    let walk = RunningWalk { visit, tasks: Tasks::new(means.inline) };
     let Ok(pool) = super::pool::start(means.threads, "walk") else {
         return visit.unreadable(Unread::Everything);
     };
     pool.scope(|scope| {
         for Start { path, dir, stat, place } in starts {
             let node = SourceNode::entry(root, &path, dir, &stat, &budget);
-            scheduler::start(&walk, Worker::new(scope), Arc::new(Dir { node, place }));
+            scheduler::start(&walk, Worker::new(scope), Arc::new(WalkedDir { node, place }));
         }
     });
 }
 
-impl<V: Visit> Visitor for Walk<'_, V> {
-    type Dir = Dir<V::Place>;
+impl<V: Visit> Visitor for RunningWalk<'_, V> {
+    type Dir = WalkedDir<V::Place>;
     type Handle = SourceDir;
     type Reading = ();
 
@@ -117,7 +117,7 @@ impl<V: Visit> Visitor for Walk<'_, V> {
         let src = self.opened(above)?;
         let (stat, place) = self.entry(above, &src, name)?;
         match src.open_dir(name) {
-            Ok(dir) => Some(Arc::new(Dir { node: SourceNode::below(&above.node, name, dir, &stat), place })),
+            Ok(dir) => Some(Arc::new(WalkedDir { node: SourceNode::below(&above.node, name, dir, &stat), place })),
             Err(errno) => {
                 self.visit.unreadable(Unread::Directory(&place, errno));
                 None
@@ -150,13 +150,13 @@ impl<V: Visit> Visitor for Walk<'_, V> {
     }
 }
 
-impl<V: Visit> Walk<'_, V> {
-    fn opened(&self, dir: &Dir<V::Place>) -> Option<Arc<SourceDir>> {
+impl<V: Visit> RunningWalk<'_, V> {
+    fn opened(&self, dir: &WalkedDir<V::Place>) -> Option<Arc<SourceDir>> {
         dir.node.open().map_err(|errno| self.visit.unreadable(Unread::Directory(&dir.place, errno))).ok()
     }
 
     /// Visits what may be a directory; comes back with what is to be entered.
-    fn entry(&self, above: &Dir<V::Place>, src: &SourceDir, name: &Name) -> Option<(Stat, V::Place)> {
+    fn entry(&self, above: &WalkedDir<V::Place>, src: &SourceDir, name: &Name) -> Option<(Stat, V::Place)> {
         match src.cached_stat_at(name) {
             Ok(stat) => {
                 let place = self.visit.entry(&above.place, src, name, &stat);
@@ -219,7 +219,7 @@ mod tests {
             let stat = stat_fd(&fd).expect("stat");
             let start = Start { path: RelPath::root(), dir: SourceDir::from_fd(fd), stat, place: 0 };
             let counted = Counted::default();
-            walk(&root, vec![start], &counted, Means { threads, directories, inline });
+            walk(&root, vec![start], &counted, WalkOptions { threads, directories, inline });
             assert_eq!(counted.entries.into_inner(), 4 * depth);
             assert_eq!(counted.deepest.into_inner(), depth);
             assert_eq!(counted.unreadable.into_inner(), 0);

@@ -7,7 +7,7 @@ use crate::base::path::{Name, RelPath};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
-use crate::engine::events::stop::Reason;
+use crate::engine::events::stop::StopReason;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 
@@ -47,7 +47,7 @@ impl Verifier {
     pub(super) fn confirm(&self) {
         match self.unconfirmed.sync() {
             Ok(confirmed) => confirmed.into_iter().for_each(|confirmed| self.run.writer.confirm(confirmed)),
-            Err(errno) => drop(self.run.stop.set(Reason::NotDurable(errno, None))),
+            Err(errno) => drop(self.run.stop.set(StopReason::NotDurable(errno, None))),
         }
     }
 }

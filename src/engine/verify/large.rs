@@ -7,7 +7,7 @@ use crate::engine::events::detail::{BadChunks, Detail};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
-use crate::engine::journal::{Row, Standing};
+use crate::engine::journal::{Row, RowChange};
 use crate::sys::Errno;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -43,7 +43,7 @@ impl Verifier {
         &self,
         reading: &Reading,
         subject: &Subject<'_>,
-        standing: Standing,
+        standing: RowChange,
         expected: &[ChunkValue],
     ) -> Result<Option<Problem>, ReadError> {
         let Subject { path, row, .. } = *subject;

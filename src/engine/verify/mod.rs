@@ -20,8 +20,8 @@ use super::context::RunContext;
 use super::events::counters::add;
 use super::events::kind::ProblemKind;
 use super::events::problem::Problem;
-use super::events::stop::{Reason, Stop};
-use super::journal::{Journal, JournalError, Reader, Row, Seen, Standing, State, Unconfirmed};
+use super::events::stop::{Stop, StopReason};
+use super::journal::{Journal, JournalError, Reader, Row, RowChange, Seen, State, Unconfirmed};
 use crate::base::clock;
 use crate::base::path::{Name, RelPath};
 use crate::sys::dir::open_target;
@@ -56,7 +56,7 @@ pub enum Scope {
 /// Which of the differences that it finds verification marks for a copy: a run that
 /// copies trusts a mark as long as the entry has not changed since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mend {
+pub enum MarkPolicy {
     /// Damage: what differs though nobody has changed it.
     Damage,
     /// Also what was removed, and whose attributes were changed, but no changed content.
@@ -65,17 +65,17 @@ pub enum Mend {
     Everything,
 }
 
-impl Mend {
+impl MarkPolicy {
     fn is_wanted(self) -> bool {
         self != Self::Damage
     }
 
     /// True for a difference of an entry that stands so.
-    pub(crate) fn covers(self, standing: Standing) -> bool {
+    pub(crate) fn covers(self, standing: RowChange) -> bool {
         match standing {
-            Standing::AsRecorded => true,
-            Standing::Touched => self != Self::Damage,
-            Standing::Changed => self == Self::Everything,
+            RowChange::AsRecorded => true,
+            RowChange::Touched => self != Self::Damage,
+            RowChange::Changed => self == Self::Everything,
         }
     }
 }
@@ -96,7 +96,7 @@ pub struct Verifier {
     /// Which entries.
     pub scope: Scope,
     /// What is marked to be copied again.
-    pub mend: Mend,
+    pub mend: MarkPolicy,
     /// Entries that the scope left out.
     pub left_out: AtomicU64,
     /// Threads.
@@ -126,7 +126,7 @@ pub(crate) enum Looked {
     /// It is not there, or cannot be looked at.
     Unreachable(Problem),
     /// What it was before it was looked at, how that stands to its row, and its differences.
-    At { stat: Stat, standing: Standing, found: Vec<Problem> },
+    At { stat: Stat, standing: RowChange, found: Vec<Problem> },
     /// The run is ending.
     Stopped,
 }
@@ -280,7 +280,7 @@ impl Verifier {
                     found
                 }
                 Looked::At { stat, standing, found } => {
-                    if standing == Standing::Changed && self.mend.covers(standing) && row.has_chunks() {
+                    if standing == RowChange::Changed && self.mend.covers(standing) && row.has_chunks() {
                         // None of them stands for what is there.
                         self.run.writer.bad_chunks(row.dir, row.name.clone(), (0..chunks_of(row.size)).collect());
                     }
@@ -343,11 +343,11 @@ impl Verifier {
             return Looked::LeftOut;
         }
         let standing = match recorded {
-            Some(recorded) if recorded.still_damaged(&stat, checked.disk) => Standing::AsRecorded,
+            Some(recorded) if recorded.still_damaged(&stat, checked.disk) => RowChange::AsRecorded,
             Some(recorded) => recorded.standing(&stat, checked.disk),
-            None => Standing::AsRecorded,
+            None => RowChange::AsRecorded,
         };
-        if let (Some(recorded), Standing::Changed) = (recorded, standing) {
+        if let (Some(recorded), RowChange::Changed) = (recorded, standing) {
             return Looked::At { stat, standing, found: vec![changed(path, recorded, &stat)] };
         }
         let mut found = differences(checked, path, name, row, &stat);
@@ -355,7 +355,7 @@ impl Verifier {
         let look_inside = self.depth == Depth::Content && row.size == stat.size;
         let is_file = stat.kind == row.kind() && stat.kind == Kind::File;
         // What was done to the inode since, by any of its names, only its content tells.
-        let vouched = row.alias && standing == Standing::AsRecorded && self.is_vouched_for(row);
+        let vouched = row.alias && standing == RowChange::AsRecorded && self.is_vouched_for(row);
         if is_file && look_inside && !vouched {
             match self.content(subject, standing) {
                 Ok(problem) => found.extend(problem),
@@ -366,11 +366,11 @@ impl Verifier {
             }
         }
         self.tell_unpreserved(path, row, stat.dev);
-        let touched = recorded.filter(|_| standing == Standing::Touched);
+        let touched = recorded.filter(|_| standing == RowChange::Touched);
         let is_other = |p: &Problem| matches!(p.kind, ProblemKind::Content | ProblemKind::Target | ProblemKind::Type);
         if let Some(recorded) = touched.filter(|_| found.iter().any(is_other)) {
             let found = vec![changed(path, recorded, &stat)];
-            return Looked::At { stat, standing: Standing::Changed, found };
+            return Looked::At { stat, standing: RowChange::Changed, found };
         }
         Looked::At { stat, standing, found }
     }
@@ -392,7 +392,7 @@ impl Verifier {
         }
     }
 
-    fn content(&self, subject: &Subject<'_>, standing: Standing) -> Result<Option<Problem>, ReadError> {
+    fn content(&self, subject: &Subject<'_>, standing: RowChange) -> Result<Option<Problem>, ReadError> {
         let Subject { dir: checked, path, name, row } = *subject;
         let Some(digest) = row.digest else { return Ok(None) };
         let reading = Reading::open(checked.dir, name)?;
@@ -415,5 +415,5 @@ impl Verifier {
 
 /// A journal that cannot be read ends the run.
 pub fn stop_on(error: &JournalError, stop: &Stop) {
-    stop.set(Reason::Fatal(error.to_string()));
+    stop.set(StopReason::Fatal(error.to_string()));
 }

@@ -9,7 +9,7 @@ use crate::engine::content::medium::ReadError;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::rate_limit::RateLimit;
-use crate::engine::journal::{JournalError, Reader, Row, Standing, State};
+use crate::engine::journal::{JournalError, Reader, Row, RowChange, State};
 use crate::engine::manifest;
 use crate::sys::dir::{TargetDir, open_target};
 use std::path::Path;
@@ -43,11 +43,11 @@ fn of_entry(dir: &TargetDir, path: &RelPath, name: &Name, row: &Row, rate_limit:
         Err(errno) => return vec![unreachable(path, errno)],
     };
     let standing = match row.standing(&stat, place.disk) {
-        Standing::AsRecorded => return Vec::new(),
+        RowChange::AsRecorded => return Vec::new(),
         _ if row.state == State::Bad && row.still_damaged(&stat, place.disk) => return Vec::new(),
         standing => standing,
     };
-    if standing == Standing::Changed || stat.rdev != row.rdev {
+    if standing == RowChange::Changed || stat.rdev != row.rdev {
         return vec![changed(path, row, &stat)];
     }
     match has_same_content(&place, name, row, rate_limit) {

@@ -7,15 +7,15 @@ use std::collections::BTreeSet;
 /// What is read of the machine's account files; all of them may be missing.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
-    users: Option<Table>,
-    groups: Option<Table>,
+    users: Option<AccountTable>,
+    groups: Option<AccountTable>,
     /// Names that NixOS makes, as its last activation has recorded them.
     declared_users: Option<BTreeSet<String>>,
     declared_groups: Option<BTreeSet<String>>,
 }
 
 /// Numbers and names, in the file's order; a number may have several names.
-type Table = Vec<(u32, String)>;
+type AccountTable = Vec<(u32, String)>;
 
 /// Larger than any such file.
 const LIMIT: u64 = 4 << 20;
@@ -47,7 +47,7 @@ impl Accounts {
     /// True when NixOS writes `/etc/passwd` or `/etc/group` anew with everybody in it.
     /// `shadow` is never: it has passwords that the configuration may not know.
     pub(super) fn remakes(&self, path: &RelPath) -> bool {
-        let all = |table: &Option<Table>, declared: &BTreeSet<String>| {
+        let all = |table: &Option<AccountTable>, declared: &BTreeSet<String>| {
             let known = |name: &String| name == "root" || declared.contains(name);
             table.as_ref().is_some_and(|table| table.iter().all(|(_, name)| known(name)))
         };
@@ -60,11 +60,11 @@ impl Accounts {
     }
 }
 
-fn name_of(table: Option<&Table>, id: u32) -> Option<&str> {
+fn name_of(table: Option<&AccountTable>, id: u32) -> Option<&str> {
     table?.iter().find(|(number, _)| *number == id).map(|(_, name)| name.as_str())
 }
 
-fn table(text: &str) -> Table {
+fn table(text: &str) -> AccountTable {
     let line = |line: &str| {
         let mut fields = line.split(':');
         let (name, id) = (fields.next()?, fields.nth(1)?.parse().ok()?);

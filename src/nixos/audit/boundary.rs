@@ -1,7 +1,7 @@
 //! Which mounts inside the source are entered: those that hold a disk's data where
 //! the root's own data belongs.
 
-use super::verdict::{Given, Side};
+use super::verdict::{Given, WalkedTree};
 use crate::base::path::RelPath;
 use crate::sys::errno_words;
 use crate::sys::filesystem::space;
@@ -25,7 +25,7 @@ const DISKS: [u64; 10] = [
 /// Why the mount at `path` is not entered; `None` when it is.
 pub(super) fn stays_out(given: &Given<'_>, path: &RelPath, stat: &Stat) -> Option<String> {
     let elsewhere = [b"mnt".as_slice(), b"media"];
-    if given.side == Side::Backup
+    if given.side == WalkedTree::Backup
         && elsewhere.iter().any(|top| path.names().next().is_some_and(|name| name.as_bytes() == *top))
     {
         return Some("another disk, by its place".into());

@@ -3,15 +3,15 @@
 //! what the walk keeps grows with the directories that it is in, not with files.
 
 use super::boundary::stays_out;
-use super::finding::{Finding, Live, Loose, What};
-use super::here::{Here, Status};
-use super::knowledge::{Match, Step};
-use super::sum::Linked;
-use super::tally::{Area, LeftOut, Line, Piles, Place, Standing, lock};
-use super::verdict::{Given, Side, Verdict};
+use super::finding::{Finding, FindingKind, Live, Loose};
+use super::here::{Here, HereStatus};
+use super::knowledge::{Match, RuleStep};
+use super::sum::CountedInodes;
+use super::tally::{AuditPlace, LeftOutTotal, Piles, PlaceLine, PlaceReport, PlanRelation, lock};
+use super::verdict::{Given, Verdict, WalkedTree};
 use crate::base::path::{Name, RelPath};
 use crate::engine::tree::walk::{Unread, Visit};
-use crate::nixos::known_paths::Reason;
+use crate::nixos::known_paths::LeftOutReason;
 use crate::sys::dir::SourceDir;
 use crate::sys::errno_words;
 use crate::sys::stat::{Kind, Stat};
@@ -25,9 +25,9 @@ pub(super) struct Collapse<'a> {
     given: Given<'a>,
     found: Mutex<Vec<Arc<Live>>>,
     loose: Mutex<Vec<Arc<Loose>>>,
-    places: Mutex<Vec<Arc<Place>>>,
+    places: Mutex<Vec<Arc<AuditPlace>>>,
     piles: Piles,
-    linked: Linked,
+    linked: CountedInodes,
     not_entered: Mutex<Vec<(RelPath, String)>>,
     unread: Mutex<Vec<(RelPath, String)>>,
     unread_count: AtomicU64,
@@ -37,8 +37,8 @@ pub(super) struct Collapse<'a> {
 #[derive(Debug)]
 pub(super) struct Collapsed {
     pub(super) findings: Vec<Finding>,
-    pub(super) left_out: Vec<LeftOut>,
-    pub(super) areas: Vec<Area>,
+    pub(super) left_out: Vec<LeftOutTotal>,
+    pub(super) areas: Vec<PlaceReport>,
     pub(super) not_entered: Vec<(RelPath, String)>,
     pub(super) unread: Vec<(RelPath, String)>,
     pub(super) unread_count: u64,
@@ -53,7 +53,7 @@ impl<'a> Collapse<'a> {
             loose: Mutex::default(),
             places: Mutex::default(),
             piles: Piles::default(),
-            linked: Linked::default(),
+            linked: CountedInodes::default(),
             not_entered: Mutex::default(),
             unread: Mutex::default(),
             unread_count: AtomicU64::new(0),
@@ -65,27 +65,27 @@ impl<'a> Collapse<'a> {
         let cover = self.given.coverage.find(path);
         let place = self.place(RelPath::root());
         let status = match cover.and_then(|at| self.given.coverage.entry(at)) {
-            Some(target) => Status::Declared(target),
+            Some(target) => HereStatus::Declared(target),
             None => self.open(path, None, stat),
         };
         Here { path: path.clone(), cover, active: self.given.knowledge.start(), status, place, line: None }
     }
 
-    fn open(&self, path: &RelPath, rule: Option<Match>, stat: &Stat) -> Status {
+    fn open(&self, path: &RelPath, rule: Option<Match>, stat: &Stat) -> HereStatus {
         let loose = Arc::new(Loose::new(path, stat, self.given.knowledge.len()));
         lock(&self.loose).push(Arc::clone(&loose));
-        Status::Open(rule, loose)
+        HereStatus::Open(rule, loose)
     }
 
-    fn place(&self, path: RelPath) -> Arc<Place> {
-        let place = Arc::new(Place::new(path));
+    fn place(&self, path: RelPath) -> Arc<AuditPlace> {
+        let place = Arc::new(AuditPlace::new(path));
         lock(&self.places).push(Arc::clone(&place));
         place
     }
 
     /// The place and the line that the directory `path` counts for.
-    fn whereabouts(&self, above: &Here, path: &RelPath) -> (Arc<Place>, Option<Arc<Line>>) {
-        if self.given.side == Side::Backup && Place::begins_at(path) {
+    fn whereabouts(&self, above: &Here, path: &RelPath) -> (Arc<AuditPlace>, Option<Arc<PlaceLine>>) {
+        if self.given.side == WalkedTree::Backup && AuditPlace::begins_at(path) {
             return (self.place(path.clone()), None);
         }
         let line = above.line.clone().or_else(|| above.place.line(path, self.given.listing));
@@ -98,9 +98,9 @@ impl<'a> Collapse<'a> {
         for live in lock(&self.found).iter() {
             match (live.finish(knowledge), self.given.side) {
                 (Some(finding), _) => findings.push(finding),
-                (None, Side::Target) => findings.push(live.tell(knowledge)),
-                (None, Side::Backup) => {
-                    self.piles.begin(Reason::Empty, self.given.listing, || live.tell(knowledge).path);
+                (None, WalkedTree::Target) => findings.push(live.tell(knowledge)),
+                (None, WalkedTree::Backup) => {
+                    self.piles.begin(LeftOutReason::Empty, self.given.listing, || live.tell(knowledge).path);
                 }
             }
         }
@@ -109,7 +109,7 @@ impl<'a> Collapse<'a> {
             let key = |f: &Finding| (std::cmp::Reverse(f.severity), std::cmp::Reverse(f.total.bytes));
             key(a).cmp(&key(b)).then_with(|| a.path.cmp(&b.path))
         });
-        let mut areas: Vec<Area> = lock(&self.places).iter().map(|place| place.read()).collect();
+        let mut areas: Vec<PlaceReport> = lock(&self.places).iter().map(|place| place.read()).collect();
         areas.sort_by(|a, b| a.path.cmp(&b.path));
         let sorted = |list: &Mutex<Vec<(RelPath, String)>>| {
             let mut list = lock(list).clone();
@@ -152,16 +152,16 @@ impl Visit for Collapse<'_> {
         let is_dir = stat.kind == Kind::Directory;
         let cover = above.cover.and_then(|at| self.given.coverage.child(at, name));
         let step = match &above.status {
-            Status::Open(..) | Status::Part(_) => self.given.knowledge.step(&above.active, name, is_dir),
-            Status::Declared(_) | Status::LeftOut(_) => Step::default(),
+            HereStatus::Open(..) | HereStatus::Part(_) => self.given.knowledge.step(&above.active, name, is_dir),
+            HereStatus::Declared(_) | HereStatus::LeftOut(_) => RuleStep::default(),
         };
         let verdict = self.given.judge(above, dir, (name, stat), (cover, &step));
         let path = || above.path.join(name);
         let bytes = self.linked.bytes(stat);
         let standing = match verdict {
-            Verdict::Declared(_) => Standing::Declared,
-            Verdict::LeftOut(_) => Standing::LeftOut,
-            Verdict::Part | Verdict::Finding(_) | Verdict::Loose(_) | Verdict::Open(_) => Standing::Undeclared,
+            Verdict::Declared(_) => PlanRelation::Declared,
+            Verdict::LeftOut(_) => PlanRelation::LeftOut,
+            Verdict::Part | Verdict::Finding(_) | Verdict::Loose(_) | Verdict::Open(_) => PlanRelation::Undeclared,
         };
         let own = is_dir.then(|| self.whereabouts(above, &path()));
         // A directory that is only looked into is nobody's loss.
@@ -171,31 +171,34 @@ impl Visit for Collapse<'_> {
             line.iter().for_each(|line| line.add(standing, stat, bytes));
         }
         let status = match verdict {
-            Verdict::Declared(target) => Status::Declared(target),
+            Verdict::Declared(target) => HereStatus::Declared(target),
             Verdict::LeftOut(reason) => {
-                if !matches!(above.status, Status::LeftOut(_)) {
+                if !matches!(above.status, HereStatus::LeftOut(_)) {
                     self.piles.begin(reason, self.given.listing, path);
                 }
                 self.piles.add(reason, stat, bytes);
-                if matches!(reason, Reason::Nix | Reason::Runtime | Reason::Storage | Reason::Snapshots) {
+                if matches!(
+                    reason,
+                    LeftOutReason::Nix | LeftOutReason::Runtime | LeftOutReason::Storage | LeftOutReason::Snapshots
+                ) {
                     return None;
                 }
-                Status::LeftOut(reason)
+                HereStatus::LeftOut(reason)
             }
             Verdict::Part => {
-                let Status::Part(live) = &above.status else { return None };
+                let HereStatus::Part(live) = &above.status else { return None };
                 live.add(stat, bytes);
-                Status::Part(Arc::clone(live))
+                HereStatus::Part(Arc::clone(live))
             }
             Verdict::Finding(rule) => {
-                let what = if is_dir { What::Directory } else { What::File };
+                let what = if is_dir { FindingKind::Directory } else { FindingKind::File };
                 let live = Arc::new(Live::new(path(), what, rule, stat, self.given.knowledge.len()));
                 live.add(stat, bytes);
                 lock(&self.found).push(Arc::clone(&live));
-                Status::Part(live)
+                HereStatus::Part(live)
             }
             Verdict::Loose(rule) => {
-                if let Status::Open(_, loose) = &above.status {
+                if let HereStatus::Open(_, loose) = &above.status {
                     loose.add(name, rule, stat, bytes);
                 }
                 return None;

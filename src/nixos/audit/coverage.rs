@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 /// The declared paths. A node that is no entry itself is on the way to one.
 #[derive(Debug)]
-pub(super) struct Coverage(Vec<Node>);
+pub(super) struct Coverage(Vec<CoverageNode>);
 
 #[derive(Debug, Default)]
-struct Node {
+struct CoverageNode {
     children: BTreeMap<Name, usize>,
     /// Index of the plan's target.
     target: Option<usize>,
@@ -17,13 +17,13 @@ struct Node {
 
 /// A directory on the way to an entry, or an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct At(usize);
+pub(super) struct CoveragePoint(usize);
 
 impl Coverage {
     /// What of the backup is declared: each entry where the plan names it and, when a
     /// symlink is followed, where it really lies.
     pub(super) fn of_source(plan: &Mapping) -> Self {
-        let mut coverage = Self(vec![Node::default()]);
+        let mut coverage = Self(vec![CoverageNode::default()]);
         for (t, target) in plan.targets.iter().enumerate() {
             for entry in &target.entries {
                 coverage.declare(&entry.src, t);
@@ -38,7 +38,7 @@ impl Coverage {
 
     /// What is declared below the root of the new system.
     pub(super) fn of_target(plan: &Mapping) -> Self {
-        let mut coverage = Self(vec![Node::default()]);
+        let mut coverage = Self(vec![CoverageNode::default()]);
         for (t, target) in plan.targets.iter().enumerate() {
             target.entries.iter().for_each(|entry| coverage.declare(&entry.dst, t));
         }
@@ -51,7 +51,7 @@ impl Coverage {
             at = match self.0[at].children.get(&name) {
                 Some(child) => *child,
                 None => {
-                    self.0.push(Node::default());
+                    self.0.push(CoverageNode::default());
                     let child = self.0.len() - 1;
                     self.0[at].children.insert(name, child);
                     child
@@ -61,21 +61,21 @@ impl Coverage {
         self.0[at].target = Some(target);
     }
 
-    pub(super) const fn top(&self) -> At {
-        At(0)
+    pub(super) const fn top(&self) -> CoveragePoint {
+        CoveragePoint(0)
     }
 
     /// The node of `path`, if something at or below it is declared.
-    pub(super) fn find(&self, path: &RelPath) -> Option<At> {
+    pub(super) fn find(&self, path: &RelPath) -> Option<CoveragePoint> {
         path.names().try_fold(self.top(), |at, name| self.child(at, &name))
     }
 
-    pub(super) fn child(&self, at: At, name: &Name) -> Option<At> {
-        self.0[at.0].children.get(name).copied().map(At)
+    pub(super) fn child(&self, at: CoveragePoint, name: &Name) -> Option<CoveragePoint> {
+        self.0[at.0].children.get(name).copied().map(CoveragePoint)
     }
 
     /// The target whose entry this is.
-    pub(super) fn entry(&self, at: At) -> Option<usize> {
+    pub(super) fn entry(&self, at: CoveragePoint) -> Option<usize> {
         self.0[at.0].target
     }
 }

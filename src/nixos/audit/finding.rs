@@ -13,7 +13,7 @@ pub(super) const NAMED: usize = 32;
 
 /// What a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum FindingKind {
     /// A directory with everything below it.
     Directory,
     /// A file, or a symlink.
@@ -22,7 +22,7 @@ pub enum What {
     Files,
 }
 
-impl What {
+impl FindingKind {
     /// The word of JSON.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -40,7 +40,7 @@ pub struct Finding {
     /// Below the source, or below the root.
     pub path: RelPath,
     /// What it is.
-    pub what: What,
+    pub what: FindingKind,
     /// How bad its loss is.
     pub severity: Severity,
     /// What sort of state it is.
@@ -65,7 +65,7 @@ pub struct Finding {
 #[derive(Debug)]
 pub(super) struct Live {
     path: RelPath,
-    what: What,
+    what: FindingKind,
     rule: Option<usize>,
     attrs: (u32, u32, u32),
     link: bool,
@@ -76,7 +76,7 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(path: RelPath, what: What, rule: Option<usize>, stat: &Stat, rules: usize) -> Self {
+    pub(super) fn new(path: RelPath, what: FindingKind, rule: Option<usize>, stat: &Stat, rules: usize) -> Self {
         Self {
             path,
             what,
@@ -149,7 +149,10 @@ impl Live {
             (severity, class) = (severity.max(Severity::Medium), Class::Service);
             why = "state of a service".into();
         }
-        if class == Class::Unknown && self.what == What::Directory && self.executable.load(Relaxed) == total.files {
+        if class == Class::Unknown
+            && self.what == FindingKind::Directory
+            && self.executable.load(Relaxed) == total.files
+        {
             why.push_str("; only executable files: programs, or scripts of one's own");
         }
         let advice = self.rule.and_then(|rule| knowledge.rule(rule).advice).unwrap_or(match severity {
@@ -181,7 +184,7 @@ pub(super) struct Loose {
 
 impl Loose {
     pub(super) fn new(path: &RelPath, stat: &Stat, rules: usize) -> Self {
-        Self { all: Live::new(path.clone(), What::Files, None, stat, rules), first: Mutex::default() }
+        Self { all: Live::new(path.clone(), FindingKind::Files, None, stat, rules), first: Mutex::default() }
     }
 
     pub(super) fn add(&self, name: &Name, rule: Option<usize>, stat: &Stat, bytes: u64) {
@@ -190,7 +193,7 @@ impl Loose {
         rule.iter().for_each(|rule| self.all.sign(*rule));
         let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
         if first.len() < NAMED {
-            let live = Live::new(self.all.path.join(name), What::File, rule, stat, rules);
+            let live = Live::new(self.all.path.join(name), FindingKind::File, rule, stat, rules);
             live.add(stat, bytes);
             first.push(live);
         }

@@ -1,29 +1,29 @@
 //! Where the walk is: what a directory hands to its entries.
 
-use super::coverage::At;
+use super::coverage::CoveragePoint;
 use super::finding::{Live, Loose};
 use super::knowledge::{Active, Match};
-use super::tally::{Line, Place};
+use super::tally::{AuditPlace, PlaceLine};
 use crate::base::path::RelPath;
-use crate::nixos::known_paths::Reason;
+use crate::nixos::known_paths::LeftOutReason;
 use std::sync::Arc;
 
 /// What a directory hands to its entries.
 pub(super) struct Here {
     pub(super) path: RelPath,
-    pub(super) cover: Option<At>,
+    pub(super) cover: Option<CoveragePoint>,
     pub(super) active: Vec<Active>,
-    pub(super) status: Status,
-    pub(super) place: Arc<Place>,
-    pub(super) line: Option<Arc<Line>>,
+    pub(super) status: HereStatus,
+    pub(super) place: Arc<AuditPlace>,
+    pub(super) line: Option<Arc<PlaceLine>>,
 }
 
-pub(super) enum Status {
+pub(super) enum HereStatus {
     /// Looked into: each entry is judged on its own. What no rule names takes the rule from here.
     Open(Option<Match>, Arc<Loose>),
     /// The plan's, by this target.
     Declared(usize),
     /// Part of a finding.
     Part(Arc<Live>),
-    LeftOut(Reason),
+    LeftOut(LeftOutReason),
 }

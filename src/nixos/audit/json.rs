@@ -1,7 +1,7 @@
 //! The audit as JSON, schema version 1.
 
 use super::finding::Finding;
-use super::outcome::{Audit, OnTarget, Seen};
+use super::outcome::{Audit, DestinationSeen, OnTarget};
 use super::sum::Total;
 use super::tally::{Listing, Standings};
 use crate::base::clock::Moment;
@@ -81,13 +81,13 @@ fn on_target(on: &OnTarget) -> Value {
     let mut value = json!({"target": on.name, "to": on.to.to_string()});
     let thing = |f: &Finding| at(&f.path, json!({"kind": f.what.word(), "total": total(&f.total)}));
     let seen = match &on.seen {
-        Seen::Absent => "absent",
-        Seen::Covered => "covered",
-        Seen::Unreadable(why) => {
+        DestinationSeen::Absent => "absent",
+        DestinationSeen::Covered => "covered",
+        DestinationSeen::Unreadable(why) => {
             value["why"] = json!(why);
             "unreadable"
         }
-        Seen::Undeclared { list, not_entered } => {
+        DestinationSeen::Undeclared { list, not_entered } => {
             value["undeclared"] = list.iter().map(thing).collect();
             value["not_entered"] = reasons(not_entered);
             "seen"

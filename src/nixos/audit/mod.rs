@@ -21,18 +21,18 @@ mod text;
 mod units;
 mod verdict;
 
-pub use finding::{Finding, What};
+pub use finding::{Finding, FindingKind};
 pub use json::json;
-pub use outcome::{Audit, OnTarget, Seen};
+pub use outcome::{Audit, DestinationSeen, OnTarget};
 pub use suggest::suggest;
 pub use sum::Total;
-pub use tally::{Area, LeftOut, Listing, Standings};
+pub use tally::{LeftOutTotal, Listing, PlaceReport, Standings};
 pub use text::text;
 
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{EntryKind, Mapping, Target};
 use crate::engine::tree::node::ENTRY;
-use crate::engine::tree::walk::{Means, Start, walk};
+use crate::engine::tree::walk::{Start, WalkOptions, walk};
 use crate::sys::dir::SourceDir;
 use crate::sys::root::Root;
 use crate::sys::stat::stat_fd;
@@ -45,7 +45,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use units::Units;
-use verdict::{Given, Side};
+use verdict::{Given, WalkedTree};
 
 /// Why there is no audit.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,7 @@ pub struct AuditError {
 }
 
 /// Looks at the source of `plan` and at its destinations.
-pub fn audit(plan: Mapping, means: Means, listing: Listing) -> Result<Audit, AuditError> {
+pub fn audit(plan: Mapping, means: WalkOptions, listing: Listing) -> Result<Audit, AuditError> {
     let failed = |errno| AuditError { source_path: plan.source.clone(), errno };
     let source = Arc::new(Root::open(&plan.source).map_err(failed)?);
     let accounts = Accounts::read(&source);
@@ -66,7 +66,7 @@ pub fn audit(plan: Mapping, means: Means, listing: Listing) -> Result<Audit, Aud
     let storage = storage(&plan);
     let dev = stat_fd(&source).map_err(failed)?.dev;
     let backup = Given {
-        side: Side::Backup,
+        side: WalkedTree::Backup,
         plan: &plan,
         root: &source,
         dev,
@@ -98,7 +98,7 @@ pub fn audit(plan: Mapping, means: Means, listing: Listing) -> Result<Audit, Aud
 }
 
 /// Walks what lies below `path`.
-fn look(root: &Arc<Root>, given: Given<'_>, path: &RelPath, means: Means) -> Result<Collapsed, Errno> {
+fn look(root: &Arc<Root>, given: Given<'_>, path: &RelPath, means: WalkOptions) -> Result<Collapsed, Errno> {
     let fd = root.open_in(path, ENTRY)?;
     let stat = stat_fd(&fd)?;
     let collapse = Collapse::new(given);
@@ -121,7 +121,7 @@ fn is_tree(target: &Target) -> bool {
     target.entries.iter().any(|entry| entry.kind == EntryKind::Tree)
 }
 
-fn on_target(plan: &Mapping, accounts: &Accounts, means: Means) -> Vec<OnTarget> {
+fn on_target(plan: &Mapping, accounts: &Accounts, means: WalkOptions) -> Vec<OnTarget> {
     let root = Root::open(&plan.root).map(Arc::new);
     let coverage = Coverage::of_target(plan);
     let knowledge = Knowledge::none();
@@ -131,14 +131,14 @@ fn on_target(plan: &Mapping, accounts: &Accounts, means: Means) -> Vec<OnTarget>
             target.to.strip_prefix(&other.to).is_some_and(|below| i < index || !below.is_root()) && i != index
         });
         if outer || is_tree(target) {
-            return Seen::Covered;
+            return DestinationSeen::Covered;
         }
         let root = match &root {
             Ok(root) => root,
-            Err(errno) => return Seen::Unreadable(errno_words(*errno)),
+            Err(errno) => return DestinationSeen::Unreadable(errno_words(*errno)),
         };
         let given = |dev| Given {
-            side: Side::Target,
+            side: WalkedTree::Target,
             plan,
             root,
             dev,
@@ -151,11 +151,11 @@ fn on_target(plan: &Mapping, accounts: &Accounts, means: Means) -> Vec<OnTarget>
         let dev = root.open_in(&target.to, ENTRY).and_then(stat_fd).map(|stat| stat.dev);
         match dev.and_then(|dev| look(root, given(dev), &target.to, means)) {
             Ok(seen) => match seen.unread.first() {
-                Some((path, why)) => Seen::Unreadable(format!("{path}: {why}")),
-                None => Seen::Undeclared { list: seen.findings, not_entered: seen.not_entered },
+                Some((path, why)) => DestinationSeen::Unreadable(format!("{path}: {why}")),
+                None => DestinationSeen::Undeclared { list: seen.findings, not_entered: seen.not_entered },
             },
-            Err(Errno::NOENT | Errno::NOTDIR) => Seen::Absent,
-            Err(errno) => Seen::Unreadable(errno_words(errno)),
+            Err(Errno::NOENT | Errno::NOTDIR) => DestinationSeen::Absent,
+            Err(errno) => DestinationSeen::Unreadable(errno_words(errno)),
         }
     };
     let name = |target: &Target, seen| OnTarget { name: target.name.clone(), to: target.to.clone(), seen };

@@ -2,7 +2,7 @@
 
 use super::accounts::Accounts;
 use super::finding::Finding;
-use super::tally::{Area, LeftOut, Listing};
+use super::tally::{LeftOutTotal, Listing, PlaceReport};
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Entry, Mapping, Need, Presence, Target};
 use crate::engine::report::Outcome;
@@ -17,9 +17,9 @@ pub struct Audit {
     /// What the backup has and the plan does not declare, the worst first.
     pub findings: Vec<Finding>,
     /// What is no loss.
-    pub left_out: Vec<LeftOut>,
+    pub left_out: Vec<LeftOutTotal>,
     /// How large the places are that hold state.
-    pub areas: Vec<Area>,
+    pub areas: Vec<PlaceReport>,
     /// Mounts that were not entered, and why.
     pub not_entered: Vec<(RelPath, String)>,
     /// What could not be looked at, and why: the first hundred.
@@ -42,12 +42,12 @@ pub struct OnTarget {
     /// Below the root.
     pub to: RelPath,
     /// What was seen.
-    pub seen: Seen,
+    pub seen: DestinationSeen,
 }
 
 /// Whether a destination could be looked at.
 #[derive(Debug)]
-pub enum Seen {
+pub enum DestinationSeen {
     /// It is not there: nothing has been copied yet.
     Absent,
     /// It lies inside another target's destination, or is one tree that the plan maps whole.

@@ -1,6 +1,6 @@
 //! The findings as entries to paste: into the plan, and into Nix.
 
-use super::finding::{Finding, What};
+use super::finding::{Finding, FindingKind};
 use super::outcome::Audit;
 use crate::base::path::{RelPath, escape, is_unprintable};
 use crate::engine::mapping::model::{EntryKind, Target};
@@ -19,7 +19,7 @@ pub fn suggest(audit: &Audit) -> String {
 }
 
 /// What goes into one target.
-struct Share<'a> {
+struct SuggestedTarget<'a> {
     target: &'a Target,
     directories: Vec<&'a Finding>,
     files: Vec<&'a Finding>,
@@ -29,7 +29,7 @@ fn write_all(out: &mut String, audit: &Audit) -> Result {
     if audit.findings.is_empty() {
         return writeln!(out, "# nothing to add: what looks like state is declared");
     }
-    let mut shares: Vec<Share<'_>> = Vec::new();
+    let mut shares: Vec<SuggestedTarget<'_>> = Vec::new();
     let mut by_hand = Vec::new();
     for finding in &audit.findings {
         let writable = std::str::from_utf8(finding.path.as_bytes()).is_ok_and(|text| !text.contains(is_unprintable));
@@ -37,17 +37,17 @@ fn write_all(out: &mut String, audit: &Audit) -> Result {
             by_hand.push(finding);
             continue;
         };
-        if finding.what == What::Files {
+        if finding.what == FindingKind::Files {
             by_hand.push(finding);
             continue;
         }
         let at = shares.iter().position(|share| std::ptr::eq(share.target, target)).unwrap_or_else(|| {
-            shares.push(Share { target, directories: Vec::new(), files: Vec::new() });
+            shares.push(SuggestedTarget { target, directories: Vec::new(), files: Vec::new() });
             shares.len() - 1
         });
         match finding.what {
-            What::Directory => shares[at].directories.push(finding),
-            What::File | What::Files => shares[at].files.push(finding),
+            FindingKind::Directory => shares[at].directories.push(finding),
+            FindingKind::File | FindingKind::Files => shares[at].files.push(finding),
         }
     }
     writeln!(out, "# For the plan: each list goes into the target that it names.")?;
@@ -61,7 +61,7 @@ fn write_all(out: &mut String, audit: &Audit) -> Result {
     }
     for finding in by_hand {
         let why = match finding.what {
-            What::Files => finding.advice.as_str(),
+            FindingKind::Files => finding.advice.as_str(),
             _ if home_of(&audit.plan.targets, &finding.path).is_none() => {
                 "no [[target]] of the plan reaches it: add one"
             }
@@ -88,7 +88,7 @@ fn written(target: &Target, path: &RelPath) -> String {
     if target.from.is_root() { format!("/{below}") } else { below }
 }
 
-fn toml(out: &mut String, share: &Share<'_>) -> Result {
+fn toml(out: &mut String, share: &SuggestedTarget<'_>) -> Result {
     for (key, list) in [("directories", &share.directories), ("files", &share.files)] {
         if list.is_empty() {
             continue;
@@ -102,7 +102,7 @@ fn toml(out: &mut String, share: &Share<'_>) -> Result {
     Ok(())
 }
 
-fn nix(out: &mut String, audit: &Audit, share: &Share<'_>) -> Result {
+fn nix(out: &mut String, audit: &Audit, share: &SuggestedTarget<'_>) -> Result {
     let Target { name, from, to, .. } = share.target;
     // impermanence puts the whole path below the storage.
     let Some(storage) = to.strip_suffix(from) else {

@@ -52,7 +52,7 @@ impl Sum {
 
 /// Inodes with several names: each is counted once, as long as there are not too many of them.
 #[derive(Debug, Default)]
-pub(super) struct Linked {
+pub(super) struct CountedInodes {
     seen: Mutex<HashSet<(u64, u64)>>,
     full: AtomicBool,
 }
@@ -60,7 +60,7 @@ pub(super) struct Linked {
 /// How many are remembered: 24 MiB at most.
 const REMEMBERED: usize = 1 << 20;
 
-impl Linked {
+impl CountedInodes {
     /// The bytes that this name adds.
     pub(super) fn bytes(&self, stat: &Stat) -> u64 {
         if stat.nlink < 2 || stat.kind == Kind::Directory {

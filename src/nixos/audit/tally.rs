@@ -3,7 +3,7 @@
 
 use super::sum::{Sum, Total};
 use crate::base::path::RelPath;
-use crate::nixos::known_paths::Reason;
+use crate::nixos::known_paths::LeftOutReason;
 use crate::sys::stat::Stat;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// How the plan stands to something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum PlanRelation {
     Declared,
     Undeclared,
     LeftOut,
@@ -37,7 +37,7 @@ pub(super) enum Standing {
 struct Sums([Sum; 3]);
 
 impl Sums {
-    fn add(&self, standing: Standing, stat: &Stat, bytes: u64) {
+    fn add(&self, standing: PlanRelation, stat: &Stat, bytes: u64) {
         self.0[standing as usize].add(stat, bytes);
     }
 
@@ -68,22 +68,22 @@ impl Standings {
 
 /// A place that holds state: `/etc`, `/var/lib`, a home, or the rest of the tree.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct AuditPlace {
     path: RelPath,
     sums: Sums,
-    lines: Mutex<Vec<Arc<Line>>>,
+    lines: Mutex<Vec<Arc<PlaceLine>>>,
 }
 
 /// A directory directly in a place.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct PlaceLine {
     path: RelPath,
     sums: Sums,
 }
 
 /// A place as it is told.
 #[derive(Clone, Debug)]
-pub struct Area {
+pub struct PlaceReport {
     /// Below the source; the root for everything in no other place.
     pub path: RelPath,
     /// Its sums.
@@ -92,7 +92,7 @@ pub struct Area {
     pub lines: Vec<(RelPath, Standings)>,
 }
 
-impl Place {
+impl AuditPlace {
     pub(super) fn new(path: RelPath) -> Self {
         Self { path, sums: Sums::default(), lines: Mutex::default() }
     }
@@ -105,29 +105,29 @@ impl Place {
         }
     }
 
-    pub(super) fn add(&self, standing: Standing, stat: &Stat, bytes: u64) {
+    pub(super) fn add(&self, standing: PlanRelation, stat: &Stat, bytes: u64) {
         self.sums.add(standing, stat, bytes);
     }
 
     /// A line for the directory `path` in it; none below the rest of the tree.
-    pub(super) fn line(&self, path: &RelPath, listing: Listing) -> Option<Arc<Line>> {
+    pub(super) fn line(&self, path: &RelPath, listing: Listing) -> Option<Arc<PlaceLine>> {
         if listing == Listing::Summary || self.path.is_root() {
             return None;
         }
-        let line = Arc::new(Line { path: path.clone(), sums: Sums::default() });
+        let line = Arc::new(PlaceLine { path: path.clone(), sums: Sums::default() });
         lock(&self.lines).push(Arc::clone(&line));
         Some(line)
     }
 
-    pub(super) fn read(&self) -> Area {
+    pub(super) fn read(&self) -> PlaceReport {
         let mut lines: Vec<_> = lock(&self.lines).iter().map(|line| (line.path.clone(), line.sums.read())).collect();
         lines.sort_by(|a, b| b.1.bytes().cmp(&a.1.bytes()).then_with(|| a.0.cmp(&b.0)));
-        Area { path: self.path.clone(), sums: self.sums.read(), lines }
+        PlaceReport { path: self.path.clone(), sums: self.sums.read(), lines }
     }
 }
 
-impl Line {
-    pub(super) fn add(&self, standing: Standing, stat: &Stat, bytes: u64) {
+impl PlaceLine {
+    pub(super) fn add(&self, standing: PlanRelation, stat: &Stat, bytes: u64) {
         self.sums.add(standing, stat, bytes);
     }
 }
@@ -142,13 +142,13 @@ struct Pile {
 
 /// What was left out, by reason.
 #[derive(Debug, Default)]
-pub(super) struct Piles([Pile; Reason::ALL.len()]);
+pub(super) struct Piles([Pile; LeftOutReason::ALL.len()]);
 
 /// What was left out for one reason, as it is told.
 #[derive(Clone, Debug)]
-pub struct LeftOut {
+pub struct LeftOutTotal {
     /// Why.
-    pub reason: Reason,
+    pub reason: LeftOutReason,
     /// Paths, without what lies below them.
     pub things: u64,
     /// What lies at and below them, as far as it was looked at.
@@ -159,7 +159,7 @@ pub struct LeftOut {
 
 impl Piles {
     /// One more thing of its own, at `path`.
-    pub(super) fn begin(&self, reason: Reason, listing: Listing, path: impl FnOnce() -> RelPath) {
+    pub(super) fn begin(&self, reason: LeftOutReason, listing: Listing, path: impl FnOnce() -> RelPath) {
         let pile = &self.0[reason as usize];
         pile.things.fetch_add(1, Relaxed);
         if listing == Listing::All {
@@ -171,17 +171,17 @@ impl Piles {
     }
 
     /// One more entry, of such a thing or below it.
-    pub(super) fn add(&self, reason: Reason, stat: &Stat, bytes: u64) {
+    pub(super) fn add(&self, reason: LeftOutReason, stat: &Stat, bytes: u64) {
         self.0[reason as usize].sum.add(stat, bytes);
     }
 
-    pub(super) fn read(&self) -> Vec<LeftOut> {
-        let pile = |reason: &Reason| {
+    pub(super) fn read(&self) -> Vec<LeftOutTotal> {
+        let pile = |reason: &LeftOutReason| {
             let pile = &self.0[*reason as usize];
             let mut paths = lock(&pile.listed).clone();
             paths.sort();
-            LeftOut { reason: *reason, things: pile.things.load(Relaxed), total: pile.sum.read(), paths }
+            LeftOutTotal { reason: *reason, things: pile.things.load(Relaxed), total: pile.sum.read(), paths }
         };
-        Reason::ALL.iter().map(pile).filter(|left| left.things > 0).collect()
+        LeftOutReason::ALL.iter().map(pile).filter(|left| left.things > 0).collect()
     }
 }

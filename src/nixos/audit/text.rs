@@ -1,7 +1,7 @@
 //! The audit for people.
 
-use super::finding::{Finding, What};
-use super::outcome::{Audit, OnTarget, Seen};
+use super::finding::{Finding, FindingKind};
+use super::outcome::{Audit, DestinationSeen, OnTarget};
 use super::sum::Total;
 use super::tally::{Listing, Standings};
 use crate::base::clock::Moment;
@@ -85,9 +85,9 @@ fn day(total: &Total) -> String {
 
 fn shown(finding: &Finding) -> String {
     match finding.what {
-        What::Directory => format!("{}/", finding.path.to_string().trim_end_matches('/')),
-        What::File => finding.path.to_string(),
-        What::Files => format!("{} (files in it)", finding.path),
+        FindingKind::Directory => format!("{}/", finding.path.to_string().trim_end_matches('/')),
+        FindingKind::File => finding.path.to_string(),
+        FindingKind::Files => format!("{} (files in it)", finding.path),
     }
 }
 
@@ -163,10 +163,10 @@ fn on_target(out: &mut String, audit: &Audit) -> Result {
     writeln!(out, "\non the target {}, and not declared:", audit.plan.root.display())?;
     for OnTarget { name, to, seen } in &audit.on_target {
         match seen {
-            Seen::Covered => {}
-            Seen::Absent => writeln!(out, "  {name}: {to} is not there, so it was not looked at")?,
-            Seen::Unreadable(why) => writeln!(out, "  {name}: {to} could not be looked at: {why}")?,
-            Seen::Undeclared { list, not_entered } => {
+            DestinationSeen::Covered => {}
+            DestinationSeen::Absent => writeln!(out, "  {name}: {to} is not there, so it was not looked at")?,
+            DestinationSeen::Unreadable(why) => writeln!(out, "  {name}: {to} could not be looked at: {why}")?,
+            DestinationSeen::Undeclared { list, not_entered } => {
                 let what = if list.is_empty() { "nothing in" } else { "in" };
                 writeln!(out, "  {name}: {what} {to}")?;
                 let width = width(list);

@@ -34,7 +34,7 @@ struct Unit {
 
 impl Units {
     pub(super) fn read(source: &Root) -> Self {
-        let mut reader = Reader { source, units: BTreeMap::new(), found: Self::default() };
+        let mut reader = UnitReader { source, units: BTreeMap::new(), found: Self::default() };
         for dir in DIRECTORIES.iter().filter_map(|dir| RelPath::new(dir.as_bytes()).ok()) {
             for name in reader.names(&dir, |name| name.ends_with(".service") || name.ends_with(".service.d")) {
                 let path = dir.join(&name);
@@ -59,7 +59,7 @@ impl Units {
                 reader.take(unit, &store.join(&name).join(&file));
             }
         }
-        let Reader { units, mut found, .. } = reader;
+        let UnitReader { units, mut found, .. } = reader;
         for (name, unit) in &units {
             for path in unit.paths() {
                 found.directories.entry(path).or_default().push(escape(name.as_bytes()).into_owned());
@@ -69,13 +69,13 @@ impl Units {
     }
 }
 
-struct Reader<'a> {
+struct UnitReader<'a> {
     source: &'a Root,
     units: BTreeMap<String, Unit>,
     found: Units,
 }
 
-impl Reader<'_> {
+impl UnitReader<'_> {
     fn take(&mut self, unit: &str, path: &RelPath) {
         match self.source.read(path, LIMIT) {
             Ok(bytes) => {

@@ -1,9 +1,9 @@
 //! What one entry of the backup is: the plan's, no loss, or a finding.
 
 use super::accounts::Accounts;
-use super::coverage::{At, Coverage};
-use super::here::{Here, Status};
-use super::knowledge::{By, Knowledge, Match, Meaning, Reason, Step};
+use super::coverage::{Coverage, CoveragePoint};
+use super::here::{Here, HereStatus};
+use super::knowledge::{By, Knowledge, LeftOutReason, Match, Meaning, RuleStep};
 use super::tally::Listing;
 use crate::base::path::Name;
 use crate::engine::mapping::model::Mapping;
@@ -14,7 +14,7 @@ use std::collections::HashSet;
 
 /// Which tree is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
+pub(super) enum WalkedTree {
     /// The backup: what the table leaves out is no loss.
     Backup,
     /// A destination: everything that is not declared is told.
@@ -23,7 +23,7 @@ pub(super) enum Side {
 
 /// What the walk is given.
 pub(super) struct Given<'a> {
-    pub(super) side: Side,
+    pub(super) side: WalkedTree,
     pub(super) plan: &'a Mapping,
     pub(super) root: &'a Root,
     /// Device of the root itself.
@@ -40,7 +40,7 @@ pub(super) struct Given<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Verdict {
     Declared(usize),
-    LeftOut(Reason),
+    LeftOut(LeftOutReason),
     /// A part of the finding that its directory is part of.
     Part,
     /// A finding of its own.
@@ -60,7 +60,7 @@ impl Given<'_> {
         above: &Here,
         dir: &SourceDir,
         (name, stat): (&Name, &Stat),
-        (cover, step): (Option<At>, &Step),
+        (cover, step): (Option<CoveragePoint>, &RuleStep),
     ) -> Verdict {
         let is_dir = stat.kind == Kind::Directory;
         let meaning = |rule: usize| self.knowledge.rule(rule).meaning;
@@ -70,21 +70,21 @@ impl Given<'_> {
         };
         // The store is not entered, whether the plan has it or not.
         let by_rule = step.matched.and_then(|matched| leaves(matched.rule));
-        if by_rule == Some(Reason::Nix) {
-            return Verdict::LeftOut(Reason::Nix);
+        if by_rule == Some(LeftOutReason::Nix) {
+            return Verdict::LeftOut(LeftOutReason::Nix);
         }
         if let Some(target) = cover.and_then(|at| self.coverage.entry(at)) {
             return Verdict::Declared(target);
         }
         let on_way = is_dir && cover.is_some();
         match &above.status {
-            Status::Declared(target) => {
-                let excluded = self.side == Side::Backup
+            HereStatus::Declared(target) => {
+                let excluded = self.side == WalkedTree::Backup
                     && self.plan.targets[*target].excludes_in_source(&above.path, name, stat.kind);
-                return if excluded { Verdict::LeftOut(Reason::Excluded) } else { Verdict::Declared(*target) };
+                return if excluded { Verdict::LeftOut(LeftOutReason::Excluded) } else { Verdict::Declared(*target) };
             }
-            Status::LeftOut(reason) => return Verdict::LeftOut(*reason),
-            Status::Open(..) | Status::Part(_) => {}
+            HereStatus::LeftOut(reason) => return Verdict::LeftOut(*reason),
+            HereStatus::Open(..) | HereStatus::Part(_) => {}
         }
         let anywhere = self.knowledge.anywhere(name);
         let named = step.matched.filter(|matched| matched.by != By::Anything);
@@ -96,12 +96,12 @@ impl Given<'_> {
             }
         }
         let inherited = match &above.status {
-            Status::Part(live) => {
+            HereStatus::Part(live) => {
                 named.map(|matched| matched.rule).into_iter().chain(anywhere).for_each(|rule| live.sign(rule));
                 return Verdict::Part;
             }
-            Status::Open(inherited, _) => *inherited,
-            Status::Declared(_) | Status::LeftOut(_) => None,
+            HereStatus::Open(inherited, _) => *inherited,
+            HereStatus::Declared(_) | HereStatus::LeftOut(_) => None,
         };
         let sign = anywhere.filter(|rule| leaves(*rule).is_none()).map(|rule| Match { rule, by: By::Name });
         let matched = named.or(sign).or(step.matched).or(inherited);
@@ -113,39 +113,39 @@ impl Given<'_> {
             let whole = named.or(sign).is_some_and(|matched| matched.by == By::Name);
             return if on_way || step.onward && !whole { Verdict::Open(matched) } else { Verdict::Finding(rule) };
         }
-        if stat.kind == Kind::File && stat.size == 0 && self.side == Side::Backup {
-            return Verdict::LeftOut(Reason::Empty);
+        if stat.kind == Kind::File && stat.size == 0 && self.side == WalkedTree::Backup {
+            return Verdict::LeftOut(LeftOutReason::Empty);
         }
         if named.is_some() && self.accounts.remakes(&above.path.join(name)) {
-            return Verdict::LeftOut(Reason::Generated);
+            return Verdict::LeftOut(LeftOutReason::Generated);
         }
         if named.is_some() { Verdict::Finding(rule) } else { Verdict::Loose(rule) }
     }
 
     /// What holds no data, by its kind or its text.
-    fn no_content(&self, above: &Here, dir: &SourceDir, name: &Name, stat: &Stat) -> Option<Reason> {
-        if self.side == Side::Target {
+    fn no_content(&self, above: &Here, dir: &SourceDir, name: &Name, stat: &Stat) -> Option<LeftOutReason> {
+        if self.side == WalkedTree::Target {
             let ours = name.as_bytes().starts_with(b".persistcp") || name.as_bytes() == LOST_AND_FOUND;
-            return ours.then_some(Reason::Generated);
+            return ours.then_some(LeftOutReason::Generated);
         }
         let bytes = name.as_bytes();
         match stat.kind {
-            Kind::Directory if self.storage.contains(&(stat.dev, stat.ino)) => Some(Reason::Storage),
-            Kind::Socket | Kind::Fifo | Kind::CharDevice | Kind::BlockDevice => Some(Reason::NoContent),
+            Kind::Directory if self.storage.contains(&(stat.dev, stat.ino)) => Some(LeftOutReason::Storage),
+            Kind::Socket | Kind::Fifo | Kind::CharDevice | Kind::BlockDevice => Some(LeftOutReason::NoContent),
             Kind::File if stat.size == 0 && (bytes.ends_with(b"lock") || bytes.ends_with(b".pid")) => {
-                Some(Reason::NoContent)
+                Some(LeftOutReason::NoContent)
             }
             Kind::Symlink => {
                 // A link that went away meanwhile leads nowhere either.
                 let text = dir.read_link(name).unwrap_or_default();
                 let generated = ["/nix/", "/etc/static", "/run/", "/var/run/", "/proc/"];
                 if generated.iter().any(|start| text.starts_with(start.as_bytes())) {
-                    Some(Reason::StoreLink)
+                    Some(LeftOutReason::StoreLink)
                 } else if above.path.as_bytes() == b"var/lib" && text.starts_with(b"private/") {
                     // systemd makes it for a service with DynamicUser.
-                    Some(Reason::Generated)
+                    Some(LeftOutReason::Generated)
                 } else if bytes.ends_with(b"lock") || bytes.starts_with(b"Singleton") {
-                    Some(Reason::NoContent)
+                    Some(LeftOutReason::NoContent)
                 } else {
                     None
                 }
@@ -155,8 +155,8 @@ impl Given<'_> {
     }
 }
 
-fn is_cache(dir: &SourceDir, name: &Name, is_dir: bool) -> Option<Reason> {
+fn is_cache(dir: &SourceDir, name: &Name, is_dir: bool) -> Option<LeftOutReason> {
     let tag = Name::new(b"CACHEDIR.TAG").ok()?;
     let built = is_dir && BUILT.contains(&name.as_bytes());
-    (built && dir.open_dir(name).is_ok_and(|dir| dir.stat_at(&tag).is_ok())).then_some(Reason::Cache)
+    (built && dir.open_dir(name).is_ok_and(|dir| dir.stat_at(&tag).is_ok())).then_some(LeftOutReason::Cache)
 }

@@ -1,14 +1,14 @@
 //! The age keys that sops-nix opens the machine's secrets with.
 
-use super::context::{Context, Read, rel};
-use super::row::Row;
-use super::secrecy::{self, What};
+use super::context::{CheckContext, Read, rel};
+use super::row::CheckRow;
+use super::secrecy::{self, Guarded};
 use crate::base::crash_damage::CrashDamage;
 use crate::base::path::RelPath;
 use bech32::Bech32;
 use bech32::primitives::decode::CheckedHrpstring;
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let mut places: Vec<(RelPath, Option<u32>)> =
         context.homes.iter().map(|home| (home.live.join_path(&rel(".config/sops/age/keys.txt")), home.uid)).collect();
     places.push((rel("var/lib/sops-nix/key.txt"), Some(0)));
@@ -16,7 +16,7 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
     kept.flat_map(|(path, owner)| one(context, &path, owner)).collect()
 }
 
-fn one(context: &Context, path: &RelPath, owner: Option<u32>) -> Vec<Row> {
+fn one(context: &CheckContext, path: &RelPath, owner: Option<u32>) -> Vec<CheckRow> {
     const ID: &str = "age-key";
     let bytes = match context.read(path) {
         Read::Bytes(bytes) => bytes,
@@ -24,18 +24,18 @@ fn one(context: &Context, path: &RelPath, owner: Option<u32>) -> Vec<Row> {
             let why = "is not on the storage, but its directory is declared: secrets stay shut";
             // An absent directory is said already.
             let parent = path.parent().unwrap_or_default();
-            let row = Row::fail(ID, path, why).run(context.bring_back());
+            let row = CheckRow::fail(ID, path, why).run(context.bring_back());
             return context.stat(&parent).ok().map(|_| row).into_iter().collect();
         }
-        Read::Failed(errno) => return vec![Row::unreadable(ID, path, errno)],
+        Read::Failed(errno) => return vec![CheckRow::unreadable(ID, path, errno)],
     };
     let mut rows = vec![match parse(&bytes) {
-        Ok(keys) => Row::pass(ID, path, format!("age keys: {keys}")),
-        Err(why) => Row::fail(ID, path, why).run(context.bring_anew(path)),
+        Ok(keys) => CheckRow::pass(ID, path, format!("age keys: {keys}")),
+        Err(why) => CheckRow::fail(ID, path, why).run(context.bring_anew(path)),
     }];
-    rows.extend(secrecy::check(context, "age-key-mode", path, What::File, owner));
+    rows.extend(secrecy::check(context, "age-key-mode", path, Guarded::File, owner));
     let why = format!("sops-nix decrypts before the live path is mounted: it must name {path} itself");
-    rows.push(Row::warn("age-key-path", path, why).advise(format!("see that sops.age.keyFile = \"{path}\"")));
+    rows.push(CheckRow::warn("age-key-path", path, why).advise(format!("see that sops.age.keyFile = \"{path}\"")));
     rows
 }
 

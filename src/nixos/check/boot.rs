@@ -1,33 +1,33 @@
 //! The installed system itself: its profile, its kernel, and the disks that it names.
 
-use super::context::{Context, rel};
-use super::row::Row;
+use super::context::{CheckContext, rel};
+use super::row::CheckRow;
 use super::system::profile;
 use crate::base::path::RelPath;
 use crate::sys::root::is_absent;
 use crate::sys::stat::Kind;
 use std::path::{Path, PathBuf};
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let mut rows = vec![installed(context)];
     rows.extend(devices(context));
     rows
 }
 
-fn installed(context: &Context) -> Row {
+fn installed(context: &CheckContext) -> CheckRow {
     const ID: &str = "system-profile";
     let path = profile();
     let install =
         format!("nixos-install --root {} --no-root-passwd --flake FLAKE#HOST", context.word(&RelPath::root()));
     match context.stat_through(&path) {
         Ok(stat) if stat.kind == Kind::Directory => {}
-        Ok(_) => return Row::fail(ID, &path, "is no directory").advise(install),
+        Ok(_) => return CheckRow::fail(ID, &path, "is no directory").advise(install),
         Err(_) => {
             let why = match context.stat(&path) {
                 Ok(_) => "leads nowhere: the system is not in the store",
                 Err(_) => "is not there: no system is installed",
             };
-            return Row::fail(ID, &path, why).advise(install);
+            return CheckRow::fail(ID, &path, why).advise(install);
         }
     }
     let missing: Vec<&str> = ["init", "kernel", "initrd"]
@@ -35,28 +35,28 @@ fn installed(context: &Context) -> Row {
         .filter(|name| context.stat_through(&path.join_path(&rel(name))).is_err())
         .collect();
     if missing.is_empty() {
-        return Row::pass(ID, &path, "init, kernel and initrd are in the store");
+        return CheckRow::pass(ID, &path, "init, kernel and initrd are in the store");
     }
-    Row::fail(ID, &path, format!("has no {}: it cannot boot", missing.join(", "))).advise(install)
+    CheckRow::fail(ID, &path, format!("has no {}: it cannot boot", missing.join(", "))).advise(install)
 }
 
 /// The disks of fstab, as this machine's /dev shows them.
-fn devices(context: &Context) -> Vec<Row> {
+fn devices(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "fstab-device";
     let Ok((file, lines)) = &context.fstab else { return Vec::new() };
     if is_absent(Path::new("/dev/null")) {
-        return vec![Row::skip(ID, file, "there is no /dev here to look for disks in")];
+        return vec![CheckRow::skip(ID, file, "there is no /dev here to look for disks in")];
     }
     let mut rows = Vec::new();
     for line in lines.iter().filter(|line| line.kind != "swap" || line.device.starts_with("/dev/")) {
         let Some(device) = device(&line.device) else { continue };
         if is_absent(&device) {
             let why = format!("names {} for {}, which this machine does not have", line.device, line.point);
-            rows.push(Row::warn(ID, file, why).run("lsblk -o NAME,UUID,LABEL,MOUNTPOINTS"));
+            rows.push(CheckRow::warn(ID, file, why).run("lsblk -o NAME,UUID,LABEL,MOUNTPOINTS"));
         }
     }
     if rows.is_empty() {
-        rows.push(Row::pass(ID, file, "every disk that it names is there"));
+        rows.push(CheckRow::pass(ID, file, "every disk that it names is there"));
     }
     rows
 }

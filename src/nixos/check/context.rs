@@ -29,7 +29,7 @@ pub enum Booted {
 
 /// Whether the plan's names could become numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Numbers {
+pub(super) enum PlanNumbers {
     Known,
     /// The files that give them are damaged or do not hold them: owners in the plan are
     /// those of `[ids]` or missing.
@@ -41,11 +41,11 @@ pub(super) struct PlanFile {
     /// As the user gave it, for the commands that bring something back.
     pub(super) path: PathBuf,
     pub(super) names: Vec<PlanName>,
-    pub(super) numbers: Numbers,
+    pub(super) numbers: PlanNumbers,
 }
 
 /// Shared by all checks, read only.
-pub(super) struct Context {
+pub(super) struct CheckContext {
     pub(super) root: Root,
     pub(super) plan: Mapping,
     index: Index,
@@ -74,7 +74,7 @@ pub(super) fn rel(text: &str) -> RelPath {
     RelPath::new(text.as_bytes()).unwrap_or_default()
 }
 
-impl Context {
+impl CheckContext {
     pub(super) fn new(plan: Mapping, file: PlanFile, booted: Booted, root: Root) -> Self {
         let mut context = Self {
             root,

@@ -1,8 +1,8 @@
 //! Docker's overlay2 store: every layer that an image or container needs is there and
 //! knows its parents.
 
-use super::context::{Context, Read, rel};
-use super::row::Row;
+use super::context::{CheckContext, Read, rel};
+use super::row::CheckRow;
 use crate::base::path::{Name, RelPath};
 use crate::sys::leads_nowhere;
 use std::collections::BTreeSet;
@@ -10,13 +10,13 @@ use std::collections::BTreeSet;
 /// Broken layers with a row of their own; one more counts the rest.
 const SHOWN: usize = 20;
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let Some(base) = context.stored(&rel("var/lib/docker")) else { return Vec::new() };
     let store = base.join_path(&rel("overlay2"));
     let layers = match context.list(&store) {
         Ok(names) => names.into_iter().filter(|name| name.as_bytes() != b"l").collect::<Vec<_>>(),
-        Err(errno) if leads_nowhere(errno) => return vec![Row::skip("docker-layer", &store, "no overlay2 store")],
-        Err(errno) => return vec![Row::unreadable("docker-layer", &store, errno)],
+        Err(errno) if leads_nowhere(errno) => return vec![CheckRow::skip("docker-layer", &store, "no overlay2 store")],
+        Err(errno) => return vec![CheckRow::unreadable("docker-layer", &store, errno)],
     };
     let mut rows = layers_of(context, &base, &store, &layers);
     rows.extend(layers.iter().filter_map(|layer| merged(context, &store.join(layer))));
@@ -24,37 +24,37 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
     rows
 }
 
-fn layers_of(context: &Context, base: &RelPath, store: &RelPath, layers: &[Name]) -> Vec<Row> {
+fn layers_of(context: &CheckContext, base: &RelPath, store: &RelPath, layers: &[Name]) -> Vec<CheckRow> {
     const ID: &str = "docker-layer";
     let mut rows = Vec::new();
     let (needed, unreadable) = needed(context, base);
     rows.extend(unreadable);
     let there: BTreeSet<&Name> = layers.iter().collect();
     for layer in needed.iter().filter(|layer| !there.contains(*layer)) {
-        rows.push(Row::fail(ID, &store.join(layer), "is not there, but an image or a container needs it"));
+        rows.push(CheckRow::fail(ID, &store.join(layer), "is not there, but an image or a container needs it"));
     }
     for layer in layers {
         let path = store.join(layer);
         if let Some(why) = broken(context, store, layer, needed.contains(layer)) {
-            rows.push(Row::fail(ID, &path, why));
+            rows.push(CheckRow::fail(ID, &path, why));
         }
     }
     let again = context.bring_back();
-    let mut rows: Vec<Row> = rows.into_iter().map(|row| row.run(&*again)).collect();
+    let mut rows: Vec<CheckRow> = rows.into_iter().map(|row| row.run(&*again)).collect();
     let rest = rows.len().saturating_sub(SHOWN);
     if rest > 0 {
         rows.truncate(SHOWN);
-        rows.push(Row::fail(ID, store, format!("{rest} more layers are broken")).run(again));
+        rows.push(CheckRow::fail(ID, store, format!("{rest} more layers are broken")).run(again));
     }
     if rows.is_empty() {
         let why = format!("{} layers, {} of them needed by name", layers.len(), needed.len());
-        rows.push(Row::pass(ID, store, why));
+        rows.push(CheckRow::pass(ID, store, why));
     }
     rows
 }
 
 /// The layers that images and containers name, and files of the database that are unreadable.
-fn needed(context: &Context, base: &RelPath) -> (BTreeSet<Name>, Vec<Row>) {
+fn needed(context: &CheckContext, base: &RelPath) -> (BTreeSet<Name>, Vec<CheckRow>) {
     let (mut found, mut rows) = (BTreeSet::new(), Vec::new());
     let database = base.join_path(&rel("image/overlay2/layerdb"));
     for (dir, files) in [("sha256", &["cache-id"][..]), ("mounts", &["mount-id", "init-id"])] {
@@ -63,7 +63,7 @@ fn needed(context: &Context, base: &RelPath) -> (BTreeSet<Name>, Vec<Row>) {
             Ok(names) => names,
             Err(errno) if leads_nowhere(errno) => continue,
             Err(errno) => {
-                rows.push(Row::unreadable("docker-layer", &dir, errno));
+                rows.push(CheckRow::unreadable("docker-layer", &dir, errno));
                 continue;
             }
         };
@@ -73,11 +73,11 @@ fn needed(context: &Context, base: &RelPath) -> (BTreeSet<Name>, Vec<Row>) {
                 // A cache-id is never absent, the other two may be.
                 Read::Absent if files.len() > 1 => continue,
                 Read::Absent => {
-                    rows.push(Row::fail("docker-layer", &path, "is not there: the image has lost this layer"));
+                    rows.push(CheckRow::fail("docker-layer", &path, "is not there: the image has lost this layer"));
                     continue;
                 }
                 Read::Failed(errno) => {
-                    rows.push(Row::unreadable("docker-layer", &path, errno));
+                    rows.push(CheckRow::unreadable("docker-layer", &path, errno));
                     continue;
                 }
             };
@@ -85,7 +85,7 @@ fn needed(context: &Context, base: &RelPath) -> (BTreeSet<Name>, Vec<Row>) {
                 Ok(name) => {
                     found.insert(name);
                 }
-                Err(_) => rows.push(Row::fail("docker-layer", &path, "names no layer, as after a crash")),
+                Err(_) => rows.push(CheckRow::fail("docker-layer", &path, "names no layer, as after a crash")),
             }
         }
     }
@@ -93,7 +93,7 @@ fn needed(context: &Context, base: &RelPath) -> (BTreeSet<Name>, Vec<Row>) {
 }
 
 /// What is wrong with a layer. One that nobody names may be half made.
-fn broken(context: &Context, store: &RelPath, layer: &Name, is_needed: bool) -> Option<String> {
+fn broken(context: &CheckContext, store: &RelPath, layer: &Name, is_needed: bool) -> Option<String> {
     let path = store.join(layer);
     let links = store.join_path(&rel("l"));
     let there = |path: &RelPath| context.stat(path).is_ok();
@@ -131,7 +131,7 @@ fn broken(context: &Context, store: &RelPath, layer: &Name, is_needed: bool) -> 
 }
 
 /// The mounted view of a container holds copies of what its layers hold.
-fn merged(context: &Context, layer: &RelPath) -> Option<Row> {
+fn merged(context: &CheckContext, layer: &RelPath) -> Option<CheckRow> {
     let path = layer.join_path(&rel("merged"));
     let names = context.list(&path).ok()?;
     // A running container's is a mount.
@@ -139,30 +139,31 @@ fn merged(context: &Context, layer: &RelPath) -> Option<Row> {
     (!names.is_empty() && !mounted).then(|| {
         let why = "has content: it was mounted while the backup was made, and is a second copy of the layers";
         let word = context.word(&path);
-        Row::warn("docker-merged", &path, why).run(format!("rm -r --one-file-system {word} && mkdir -m 0700 {word}"))
+        CheckRow::warn("docker-merged", &path, why)
+            .run(format!("rm -r --one-file-system {word} && mkdir -m 0700 {word}"))
     })
 }
 
-fn containers(context: &Context, base: &RelPath) -> Vec<Row> {
+fn containers(context: &CheckContext, base: &RelPath) -> Vec<CheckRow> {
     const ID: &str = "docker-container";
     let dir = base.join_path(&rel("containers"));
     let names = match context.list(&dir) {
         Ok(names) => names,
         Err(errno) if leads_nowhere(errno) => return Vec::new(),
-        Err(errno) => return vec![Row::unreadable(ID, &dir, errno)],
+        Err(errno) => return vec![CheckRow::unreadable(ID, &dir, errno)],
     };
     let one = |name: &Name| {
         let path = dir.join(name).join_path(&rel("config.v2.json"));
         match context.read(&path) {
             Read::Bytes(bytes) => match serde_json::from_slice::<serde_json::Map<_, _>>(&bytes) {
-                Ok(_) => Row::pass(ID, &path, "parses"),
+                Ok(_) => CheckRow::pass(ID, &path, "parses"),
                 Err(error) => {
                     let why = format!("is no JSON object (line {}): the container is lost", error.line());
-                    Row::fail(ID, &path, why).run(context.bring_anew(&path))
+                    CheckRow::fail(ID, &path, why).run(context.bring_anew(&path))
                 }
             },
-            Read::Absent => Row::fail(ID, &path, "is not there: the container is lost").run(context.bring_back()),
-            Read::Failed(errno) => Row::unreadable(ID, &path, errno),
+            Read::Absent => CheckRow::fail(ID, &path, "is not there: the container is lost").run(context.bring_back()),
+            Read::Failed(errno) => CheckRow::unreadable(ID, &path, errno),
         }
     };
     names.iter().map(one).collect()

@@ -1,55 +1,55 @@
 //! The EFI system partition: a boot loader, and entries whose files are there.
 
-use super::context::{Context, Read, rel};
-use super::row::Row;
+use super::context::{CheckContext, Read, rel};
+use super::row::CheckRow;
 use crate::base::path::RelPath;
 use crate::sys::leads_nowhere;
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "boot-loader";
     let places = [rel("boot/efi"), rel("boot"), rel("efi")];
     let Some(esp) = places.iter().find(|path| find(context, path, "EFI").is_some()) else {
         let grub = rel("boot/grub/grub.cfg");
         if context.stat(&grub).is_ok() {
-            return vec![Row::pass(ID, &grub, "GRUB, without EFI")];
+            return vec![CheckRow::pass(ID, &grub, "GRUB, without EFI")];
         }
         let why = "neither /boot nor /boot/efi holds EFI programs: not mounted, or nothing is installed";
         let mend = format!("mount --mkdir /dev/ESP {}", context.word(&rel("boot")));
-        return vec![Row::warn(ID, &rel("boot"), why).run(mend)];
+        return vec![CheckRow::warn(ID, &rel("boot"), why).run(mend)];
     };
     let loader = loaders(context, esp);
     let Some(loader) = loader.first() else {
         let why = "holds neither systemd-boot nor GRUB nor a fallback loader: the firmware finds nothing";
         return vec![
-            Row::fail(ID, esp, why)
+            CheckRow::fail(ID, esp, why)
                 .advise("install the boot loader: nixos-install, or nixos-rebuild boot in the system"),
         ];
     };
-    let mut rows = vec![mounted(context, esp), Row::pass(ID, loader, "there")];
+    let mut rows = vec![mounted(context, esp), CheckRow::pass(ID, loader, "there")];
     rows.extend(entries(context, esp));
     rows
 }
 
 /// A boot loader on the root itself is one that the firmware does not see.
-fn mounted(context: &Context, esp: &RelPath) -> Row {
+fn mounted(context: &CheckContext, esp: &RelPath) -> CheckRow {
     const ID: &str = "boot-mounted";
     match (context.mount_id(esp), context.mount_id(&RelPath::root())) {
         (Ok(here), Ok(root)) if here == root => {
             let why = "is not a mount of its own: this boot loader lies on the root, where the firmware does not look";
-            Row::warn(ID, esp, why).run(format!("mount --mkdir /dev/ESP {}", context.word(esp)))
+            CheckRow::warn(ID, esp, why).run(format!("mount --mkdir /dev/ESP {}", context.word(esp)))
         }
-        (Ok(_), Ok(_)) => Row::pass(ID, esp, "a mount of its own"),
-        (Err(errno), _) | (_, Err(errno)) => Row::unreadable(ID, esp, errno),
+        (Ok(_), Ok(_)) => CheckRow::pass(ID, esp, "a mount of its own"),
+        (Err(errno), _) | (_, Err(errno)) => CheckRow::unreadable(ID, esp, errno),
     }
 }
 
 /// A name in a directory of a file system that does not tell upper from lower case.
-fn find(context: &Context, dir: &RelPath, name: &str) -> Option<RelPath> {
+fn find(context: &CheckContext, dir: &RelPath, name: &str) -> Option<RelPath> {
     let names = context.list(dir).ok()?;
     names.iter().find(|n| n.as_bytes().eq_ignore_ascii_case(name.as_bytes())).map(|n| dir.join(n))
 }
 
-fn loaders(context: &Context, esp: &RelPath) -> Vec<RelPath> {
+fn loaders(context: &CheckContext, esp: &RelPath) -> Vec<RelPath> {
     let Some(efi) = find(context, esp, "EFI") else { return Vec::new() };
     let mut found = Vec::new();
     for vendor in context.list(&efi).unwrap_or_default() {
@@ -67,7 +67,7 @@ fn loaders(context: &Context, esp: &RelPath) -> Vec<RelPath> {
     found
 }
 
-fn entries(context: &Context, esp: &RelPath) -> Vec<Row> {
+fn entries(context: &CheckContext, esp: &RelPath) -> Vec<CheckRow> {
     const ID: &str = "boot-entry";
     // Kernels may have a partition of their own, at /boot (XBOOTLDR).
     let below = |base: &RelPath| base.join_path(&rel("loader/entries"));
@@ -77,25 +77,25 @@ fn entries(context: &Context, esp: &RelPath) -> Vec<Row> {
     let names = match context.list(&dir) {
         Ok(names) => names,
         // GRUB has none.
-        Err(errno) if leads_nowhere(errno) => return vec![Row::skip(ID, &dir, "there are none")],
-        Err(errno) => return vec![Row::unreadable(ID, &dir, errno)],
+        Err(errno) if leads_nowhere(errno) => return vec![CheckRow::skip(ID, &dir, "there are none")],
+        Err(errno) => return vec![CheckRow::unreadable(ID, &dir, errno)],
     };
-    let rows: Vec<Row> =
+    let rows: Vec<CheckRow> =
         names.iter().filter(|n| n.as_bytes().ends_with(b".conf")).map(|n| entry(context, esp, &dir.join(n))).collect();
     if rows.is_empty() {
         let why = "systemd-boot is there, but no entry: it has nothing to start";
-        return vec![Row::fail(ID, &dir, why).advise("nixos-install, or nixos-rebuild boot in the system")];
+        return vec![CheckRow::fail(ID, &dir, why).advise("nixos-install, or nixos-rebuild boot in the system")];
     }
     rows
 }
 
 /// One boot loader entry: its kernel and initrd are on the partition.
-fn entry(context: &Context, esp: &RelPath, path: &RelPath) -> Row {
+fn entry(context: &CheckContext, esp: &RelPath, path: &RelPath) -> CheckRow {
     const ID: &str = "boot-entry";
     let bytes = match context.read(path) {
         Read::Bytes(bytes) => bytes,
-        Read::Absent => return Row::skip(ID, path, "it has gone meanwhile"),
-        Read::Failed(errno) => return Row::unreadable(ID, path, errno),
+        Read::Absent => return CheckRow::skip(ID, path, "it has gone meanwhile"),
+        Read::Failed(errno) => return CheckRow::unreadable(ID, path, errno),
     };
     let text = String::from_utf8_lossy(&bytes);
     let install = "nixos-install, or nixos-rebuild boot in the system";
@@ -104,16 +104,16 @@ fn entry(context: &Context, esp: &RelPath, path: &RelPath) -> Row {
         let mut words = line.split_whitespace();
         let (Some("linux" | "initrd" | "efi" | "uki"), Some(file)) = (words.next(), words.next()) else { continue };
         let Ok(file) = RelPath::new(file.replace('\\', "/").as_bytes()) else {
-            return Row::fail(ID, path, format!("names {file}, which is no path")).advise(install);
+            return CheckRow::fail(ID, path, format!("names {file}, which is no path")).advise(install);
         };
         match context.stat_through(&esp.join_path(&file)) {
             Ok(stat) if stat.size > 0 => files += 1,
-            Ok(_) => return Row::fail(ID, path, format!("needs {file}, which is empty")).advise(install),
-            Err(_) => return Row::fail(ID, path, format!("needs {file}, which is not there")).advise(install),
+            Ok(_) => return CheckRow::fail(ID, path, format!("needs {file}, which is empty")).advise(install),
+            Err(_) => return CheckRow::fail(ID, path, format!("needs {file}, which is not there")).advise(install),
         }
     }
     match files {
-        0 => Row::fail(ID, path, "names no kernel").advise(install),
-        n => Row::pass(ID, path, format!("its {n} files are there")),
+        0 => CheckRow::fail(ID, path, "names no kernel").advise(install),
+        n => CheckRow::pass(ID, path, format!("its {n} files are there")),
     }
 }

@@ -1,27 +1,28 @@
 //! The plan's fixups hold.
 
-use super::context::Context;
-use super::row::Row;
+use super::context::CheckContext;
+use super::row::CheckRow;
 use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::fixup;
 use crate::sys::errno_words;
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "fixup";
     let problems = Problems::default();
-    let means = fixup::Means { plan: &context.plan, owners: true, repair: false, journal: None, problems: &problems };
+    let means =
+        fixup::FixupContext { plan: &context.plan, owners: true, repair: false, journal: None, problems: &problems };
     fixup::check(means);
     let (found, ..) = problems.take();
     let is_home = |path: &crate::base::path::RelPath| context.homes.iter().any(|home| home.stored == *path);
-    let mut rows: Vec<Row> = found
+    let mut rows: Vec<CheckRow> = found
         .into_iter()
         // A home has a row that knows more.
         .filter(|problem| !is_home(&problem.path))
-        .map(|problem| Row::fail(ID, &problem.path, words(&problem)).run(context.run_plan(" --repair")))
+        .map(|problem| CheckRow::fail(ID, &problem.path, words(&problem)).run(context.run_plan(" --repair")))
         .collect();
     for fixup in context.plan.fixups.iter().filter(|fixup| !is_home(&fixup.path) || fixup.recursive) {
         if !rows.iter().any(|row| row.path.strip_prefix(&fixup.path).is_some()) {
-            rows.push(Row::pass(ID, &fixup.path, "holds"));
+            rows.push(CheckRow::pass(ID, &fixup.path, "holds"));
         }
     }
     rows

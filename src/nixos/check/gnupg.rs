@@ -1,24 +1,24 @@
 //! Each user's GnuPG home: shut, and with both halves of its keys.
 
-use super::context::{Context, rel};
+use super::context::{CheckContext, rel};
 use super::home::Home;
-use super::row::Row;
-use super::secrecy::{self, What};
+use super::row::CheckRow;
+use super::secrecy::{self, Guarded};
 use crate::sys::leads_nowhere;
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     context.homes.iter().flat_map(|home| one(context, home)).collect()
 }
 
-fn one(context: &Context, home: &Home) -> Vec<Row> {
+fn one(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
     const ID: &str = "gnupg-keys";
     let Some(dir) = context.stored(&home.live.join_path(&rel(".gnupg"))) else { return Vec::new() };
-    let mut rows: Vec<Row> =
-        secrecy::check(context, "gnupg-directory", &dir, What::Directory, home.uid).into_iter().collect();
+    let mut rows: Vec<CheckRow> =
+        secrecy::check(context, "gnupg-directory", &dir, Guarded::Directory, home.uid).into_iter().collect();
     let names = match context.list(&dir) {
         Ok(names) => names,
         Err(errno) if leads_nowhere(errno) => return rows,
-        Err(errno) => return vec![Row::unreadable(ID, &dir, errno)],
+        Err(errno) => return vec![CheckRow::unreadable(ID, &dir, errno)],
     };
     let private = dir.join_path(&rel("private-keys-v1.d"));
     let keys =
@@ -28,10 +28,10 @@ fn one(context: &Context, home: &Home) -> Vec<Row> {
     let ring = names.iter().any(|name| rings.contains(&name.as_bytes()));
     let again = context.bring_back();
     rows.push(match (keys, ring) {
-        (0, true) => Row::warn(ID, &private, "no private key beside the public ones").run(again),
-        (0, false) => Row::warn(ID, &private, "neither private keys nor a public keyring").run(again),
-        (_, false) => Row::warn(ID, &dir, format!("{keys} private keys, but no public keyring")).run(again),
-        (_, true) => Row::pass(ID, &dir, format!("a public keyring; private keys: {keys}")),
+        (0, true) => CheckRow::warn(ID, &private, "no private key beside the public ones").run(again),
+        (0, false) => CheckRow::warn(ID, &private, "neither private keys nor a public keyring").run(again),
+        (_, false) => CheckRow::warn(ID, &dir, format!("{keys} private keys, but no public keyring")).run(again),
+        (_, true) => CheckRow::pass(ID, &dir, format!("a public keyring; private keys: {keys}")),
     });
     rows
 }

@@ -1,6 +1,6 @@
 //! The homes that the plan keeps a part of, and whose they shall be.
 
-use super::context::{Context, Numbers, rel};
+use super::context::{CheckContext, PlanNumbers, rel};
 use crate::base::path::{RelPath, escape};
 use crate::engine::mapping::model::{Entry, IdKind, Target};
 use crate::nixos::homes;
@@ -36,7 +36,7 @@ impl Home {
 }
 
 /// Every home, by its place on the storage.
-pub(super) fn of(context: &Context) -> Vec<Home> {
+pub(super) fn of(context: &CheckContext) -> Vec<Home> {
     let mut homes: Vec<Home> = Vec::new();
     for target in &context.plan.targets {
         for entry in &target.entries {
@@ -58,14 +58,14 @@ fn places(entry: &Entry) -> Option<(RelPath, RelPath)> {
     (!stored.is_root()).then_some((live, stored))
 }
 
-fn home(context: &Context, target: &Target, live: RelPath, stored: RelPath, entry: &Entry) -> Home {
+fn home(context: &CheckContext, target: &Target, live: RelPath, stored: RelPath, entry: &Entry) -> Home {
     let user = live.last().map(|name| escape(name.as_bytes()).into_owned()).unwrap_or_default();
     let mut home = Home { user, live, stored, uid: None, gid: None, mode: 0o700, entries: vec![entry.dst.clone()] };
     home.uid = if home.live == rel("root") { Some(0) } else { context.number(IdKind::User, &home.user) };
     // Root as the owner of new parents in a home is what a plan has that says nothing.
     if target.from.strip_prefix(&home.live).is_some()
         && target.parents.uid != 0
-        && context.file.numbers == Numbers::Known
+        && context.file.numbers == PlanNumbers::Known
     {
         (home.uid, home.gid) = (Some(target.parents.uid), Some(target.parents.gid));
     }

@@ -1,15 +1,15 @@
 //! Homes, and every directory between them and what is kept: the storage's owners and
 //! modes are mirrored to the live side at each boot.
 
-use super::context::{Booted, Context, rel};
+use super::context::{Booted, CheckContext, rel};
 use super::home::Home;
-use super::row::Row;
+use super::row::CheckRow;
 use crate::base::path::RelPath;
 use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
 use std::collections::BTreeSet;
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let mut rows = Vec::new();
     let tops: BTreeSet<RelPath> = context
         .homes
@@ -27,43 +27,43 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
 }
 
 /// What holds the homes is root's, and everybody may pass through it.
-fn above(context: &Context, path: &RelPath) -> Option<Row> {
+fn above(context: &CheckContext, path: &RelPath) -> Option<CheckRow> {
     const ID: &str = "home-above";
     let stat = stat(context, ID, path)?;
     Some(match stat {
         Err(row) => row,
-        Ok(stat) if (stat.uid, stat.gid, stat.mode) == (0, 0, 0o755) => Row::pass(ID, path, "0:0 0755"),
+        Ok(stat) if (stat.uid, stat.gid, stat.mode) == (0, 0, 0o755) => CheckRow::pass(ID, path, "0:0 0755"),
         Ok(stat) => {
             let why = format!("is {}:{} {:04o}, not 0:0 0755: it becomes what /home is", stat.uid, stat.gid, stat.mode);
             let word = context.word(path);
-            Row::fail(ID, path, why).run(format!("chown 0:0 {word} && chmod 0755 {word}"))
+            CheckRow::fail(ID, path, why).run(format!("chown 0:0 {word} && chmod 0755 {word}"))
         }
     })
 }
 
-fn one(context: &Context, home: &Home) -> Vec<Row> {
+fn one(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
     const ID: &str = "home";
     let path = &home.stored;
     let mut rows = Vec::new();
     let stat = match stat(context, ID, path) {
         Some(Ok(stat)) => stat,
         Some(Err(row)) => return vec![row],
-        None => return vec![Row::skip(ID, path, "not on the storage")],
+        None => return vec![CheckRow::skip(ID, path, "not on the storage")],
     };
     if home.uid.is_none() {
         let why = format!("unknown: no map and no [ids] has a number for {}", home.user);
-        return vec![Row::warn(ID, path, why).advise("give the number in the plan's [ids]")];
+        return vec![CheckRow::warn(ID, path, why).advise("give the number in the plan's [ids]")];
     }
     let (uid, gid) = (home.uid.unwrap_or(stat.uid), home.gid.unwrap_or(stat.gid));
     if (stat.uid, stat.gid, stat.mode) == (uid, gid, home.mode) {
-        rows.push(Row::pass(ID, path, format!("{uid}:{gid} {:04o}", stat.mode)));
+        rows.push(CheckRow::pass(ID, path, format!("{uid}:{gid} {:04o}", stat.mode)));
     } else {
         let why = format!(
             "is {}:{} {:04o}, not {uid}:{gid} {:04o}: {} cannot use it, or others can",
             stat.uid, stat.gid, stat.mode, home.mode, home.user
         );
         let word = context.word(path);
-        rows.push(Row::fail(ID, path, why).run(format!(
+        rows.push(CheckRow::fail(ID, path, why).run(format!(
             "chown {} {word} && chmod {:04o} {word}",
             home.owner(),
             home.mode
@@ -87,7 +87,7 @@ fn one(context: &Context, home: &Home) -> Vec<Row> {
 
 /// The live side is made at boot, from the storage's owners; too late for what an earlier
 /// service made there as root.
-fn live(context: &Context, stored: &RelPath, home: &Home, uid: u32) -> Option<Row> {
+fn live(context: &CheckContext, stored: &RelPath, home: &Home, uid: u32) -> Option<CheckRow> {
     const ID: &str = "home-live";
     let path = home.live.join_path(&stored.strip_prefix(&home.stored)?);
     let stat = match stat(context, ID, &path)? {
@@ -95,14 +95,14 @@ fn live(context: &Context, stored: &RelPath, home: &Home, uid: u32) -> Option<Ro
         Err(row) => return Some(row),
     };
     if stat.uid == uid {
-        return Some(Row::pass(ID, &path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode)));
+        return Some(CheckRow::pass(ID, &path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode)));
     }
     let why = format!("belongs to {}, not to {uid}: {} can make nothing in it", stat.uid, home.user);
-    Some(Row::fail(ID, &path, why).run(format!("chown {} {}", home.owner(), context.word(&path))))
+    Some(CheckRow::fail(ID, &path, why).run(format!("chown {} {}", home.owner(), context.word(&path))))
 }
 
 /// A directory such as .local that nobody declared: root's, it shuts the user out.
-fn parent(context: &Context, path: &RelPath, home: &Home, uid: u32) -> Option<Row> {
+fn parent(context: &CheckContext, path: &RelPath, home: &Home, uid: u32) -> Option<CheckRow> {
     const ID: &str = "home-parent";
     let stat = match stat(context, ID, path)? {
         Ok(stat) => stat,
@@ -111,42 +111,42 @@ fn parent(context: &Context, path: &RelPath, home: &Home, uid: u32) -> Option<Ro
     let word = context.word(path);
     if stat.uid != uid {
         let why = format!("belongs to {}, not to {uid}: {} can make nothing in it", stat.uid, home.user);
-        return Some(Row::fail(ID, path, why).run(format!("chown {} {word}", home.owner())));
+        return Some(CheckRow::fail(ID, path, why).run(format!("chown {} {word}", home.owner())));
     }
     if stat.mode & 0o700 != 0o700 {
         let why = format!("has mode {:04o}: {} cannot use it", stat.mode, home.user);
-        return Some(Row::fail(ID, path, why).run(format!("chmod u+rwx {word}")));
+        return Some(CheckRow::fail(ID, path, why).run(format!("chmod u+rwx {word}")));
     }
     if stat.mode & 0o002 != 0 && stat.mode & 0o1000 == 0 {
         let why = format!("has mode {:04o}: everybody can replace what is in it", stat.mode);
-        return Some(Row::fail(ID, path, why).run(format!("chmod o-w {word}")));
+        return Some(CheckRow::fail(ID, path, why).run(format!("chmod o-w {word}")));
     }
-    Some(Row::pass(ID, path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode)))
+    Some(CheckRow::pass(ID, path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode)))
 }
 
 /// systemd refuses services with a `DynamicUser` when this is open to others.
-fn private(context: &Context) -> Option<Row> {
+fn private(context: &CheckContext) -> Option<CheckRow> {
     const ID: &str = "private-state";
     let path = context.stored_directory(&rel("var/lib/private"))?;
     Some(match stat(context, ID, &path)? {
         Err(row) => row,
-        Ok(stat) if (stat.uid, stat.gid, stat.mode) == (0, 0, 0o700) => Row::pass(ID, &path, "0:0 0700"),
+        Ok(stat) if (stat.uid, stat.gid, stat.mode) == (0, 0, 0o700) => CheckRow::pass(ID, &path, "0:0 0700"),
         Ok(stat) => {
             let why = format!(
                 "is {}:{} {:04o}, not 0:0 0700: systemd refuses to start what lives in it",
                 stat.uid, stat.gid, stat.mode
             );
             let word = context.word(&path);
-            Row::fail(ID, &path, why).run(format!("chown 0:0 {word} && chmod 0700 {word}"))
+            CheckRow::fail(ID, &path, why).run(format!("chown 0:0 {word} && chmod 0700 {word}"))
         }
     })
 }
 
 /// `None` where there is no directory, which the rows of what is declared tell.
-fn stat(context: &Context, id: &'static str, path: &RelPath) -> Option<Result<Stat, Row>> {
+fn stat(context: &CheckContext, id: &'static str, path: &RelPath) -> Option<Result<Stat, CheckRow>> {
     match context.stat(path) {
         Ok(stat) => (stat.kind == Kind::Directory).then_some(Ok(stat)),
         Err(errno) if leads_nowhere(errno) => None,
-        Err(errno) => Some(Err(Row::unreadable(id, path, errno))),
+        Err(errno) => Some(Err(CheckRow::unreadable(id, path, errno))),
     }
 }

@@ -1,9 +1,9 @@
 //! The files of the new system that give names numbers.
 
-use super::context::{Context, Read, rel};
+use super::context::{CheckContext, Read, rel};
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::IdKind;
-use crate::plan::id_file::{Names, parse_map, parse_table};
+use crate::plan::id_file::{IdNames, parse_map, parse_table};
 use crate::sys::errno_words;
 
 /// One file that was there.
@@ -13,7 +13,7 @@ pub(super) struct IdFile {
     /// A `/var/lib/nixos` map, not passwd or group.
     pub(super) is_map: bool,
     /// What is wrong with it, when it is damaged.
-    pub(super) names: Result<Names, String>,
+    pub(super) names: Result<IdNames, String>,
 }
 
 /// All of them, in order of authority.
@@ -21,7 +21,7 @@ pub(super) struct IdFile {
 pub(super) struct IdFiles(Vec<IdFile>);
 
 impl IdFiles {
-    pub(super) fn read(context: &Context) -> Self {
+    pub(super) fn read(context: &CheckContext) -> Self {
         let mut files = Vec::new();
         for (kind, map, table) in [(IdKind::User, "uid-map", "passwd"), (IdKind::Group, "gid-map", "group")] {
             let live = [(rel("var/lib/nixos").join_path(&rel(map)), true), (rel("etc").join_path(&rel(table)), false)];

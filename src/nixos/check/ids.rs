@@ -1,15 +1,15 @@
 //! Names and numbers: NixOS's maps are whole, and what is on disk belongs to those that
 //! the plan names.
 
-use super::context::{Context, Numbers, Read, rel};
-use super::row::Row;
+use super::context::{CheckContext, PlanNumbers, Read, rel};
+use super::row::CheckRow;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Entry, IdKind};
 use crate::plan::id_file::parse_map;
 use crate::plan::static_ids;
 use std::collections::BTreeSet;
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let mut rows = maps(context);
     rows.extend(names(context));
     rows.extend(context.entries().filter_map(|entry| owner(context, entry)));
@@ -17,48 +17,48 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
     rows
 }
 
-fn maps(context: &Context) -> Vec<Row> {
+fn maps(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "id-map";
     let live = rel("var/lib/nixos");
     let Some(stored) = context.stored(&live) else {
         let why = "the plan does not keep it: users and groups may get other numbers at each boot";
-        return vec![Row::warn(ID, &live, why).advise("declare it in `directories`")];
+        return vec![CheckRow::warn(ID, &live, why).advise("declare it in `directories`")];
     };
     if context.stat_through(&stored).is_err() {
-        return vec![Row::skip(ID, &stored, "not on the storage")];
+        return vec![CheckRow::skip(ID, &stored, "not on the storage")];
     }
     let mut rows = Vec::new();
     for name in ["uid-map", "gid-map", "auto-subuid-map"] {
         let path = stored.join_path(&rel(name));
         rows.push(match context.read(&path) {
             Read::Bytes(bytes) => match parse_map(&bytes) {
-                Ok(names) => Row::pass(ID, &path, format!("names: {}", names.len())),
-                Err(why) => Row::fail(ID, &path, why).run(context.bring_anew(&path)),
+                Ok(names) => CheckRow::pass(ID, &path, format!("names: {}", names.len())),
+                Err(why) => CheckRow::fail(ID, &path, why).run(context.bring_anew(&path)),
             },
-            Read::Absent if name == "auto-subuid-map" => Row::skip(ID, &path, "there is none"),
+            Read::Absent if name == "auto-subuid-map" => CheckRow::skip(ID, &path, "there is none"),
             Read::Absent => {
                 let why = "is not there: names get numbers afresh, and files belong to others than before";
-                Row::fail(ID, &path, why).run(context.bring_back())
+                CheckRow::fail(ID, &path, why).run(context.bring_back())
             }
-            Read::Failed(errno) => Row::unreadable(ID, &path, errno),
+            Read::Failed(errno) => CheckRow::unreadable(ID, &path, errno),
         });
     }
     for name in ["declarative-users", "declarative-groups"] {
         let path = stored.join_path(&rel(name));
         rows.push(match context.read(&path) {
-            Read::Bytes(bytes) if is_list(&bytes) => Row::pass(ID, &path, "a list of names"),
+            Read::Bytes(bytes) if is_list(&bytes) => CheckRow::pass(ID, &path, "a list of names"),
             Read::Bytes(_) => {
-                Row::fail(ID, &path, "is no list of names, as after a crash").run(context.bring_anew(&path))
+                CheckRow::fail(ID, &path, "is no list of names, as after a crash").run(context.bring_anew(&path))
             }
-            Read::Absent => Row::skip(ID, &path, "there is none"),
-            Read::Failed(errno) => Row::unreadable(ID, &path, errno),
+            Read::Absent => CheckRow::skip(ID, &path, "there is none"),
+            Read::Failed(errno) => CheckRow::unreadable(ID, &path, errno),
         });
     }
     let tables = [IdKind::User, IdKind::Group].into_iter().flat_map(|kind| context.ids.of(kind));
     for file in tables.filter(|file| !file.is_map) {
         rows.push(match &file.names {
-            Ok(names) => Row::pass(ID, &file.path, format!("names: {}", names.len())),
-            Err(why) => Row::fail(ID, &file.path, why).advise("restore it from the backup"),
+            Ok(names) => CheckRow::pass(ID, &file.path, format!("names: {}", names.len())),
+            Err(why) => CheckRow::fail(ID, &file.path, why).advise("restore it from the backup"),
         });
     }
     rows
@@ -71,7 +71,7 @@ fn is_list(bytes: &[u8]) -> bool {
 }
 
 /// Every name that the plan speaks of has one number on the new system.
-fn names(context: &Context) -> Vec<Row> {
+fn names(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "id-name";
     let mut rows = Vec::new();
     for wanted in &context.file.names {
@@ -87,26 +87,26 @@ fn names(context: &Context) -> Vec<Row> {
         let fixed = static_ids::find(wanted.kind, name);
         // With a damaged file nobody can say what is missing; its own row does.
         if here.is_none() && context.ids.damaged(wanted.kind) {
-            rows.push(Row::skip(ID, &path, format!("{word} {name}: the map is damaged")));
+            rows.push(CheckRow::skip(ID, &path, format!("{word} {name}: the map is damaged")));
             continue;
         }
         rows.push(match (here.or(fixed), wanted.number) {
             (Some(here), Some(plan)) if here != plan => {
-                Row::fail(ID, &path, format!("{word} {name} is {here} here, but {plan} in the plan's [ids]"))
+                CheckRow::fail(ID, &path, format!("{word} {name} is {here} here, but {plan} in the plan's [ids]"))
                     .advise(format!("set {key}.{name}.{id} = {plan}, or correct [ids] and run the plan again"))
             }
-            (Some(number), _) => Row::pass(ID, &path, format!("{word} {name} is {number}")),
+            (Some(number), _) => CheckRow::pass(ID, &path, format!("{word} {name} is {number}")),
             (None, Some(plan)) => {
                 let why =
                     format!("{word} {name} is not in the map: the new system may give it another number than {plan}");
-                Row::warn(ID, &path, why).advise(format!("set {key}.{name}.{id} = {plan}"))
+                CheckRow::warn(ID, &path, why).advise(format!("set {key}.{name}.{id} = {plan}"))
             }
-            (None, None) if context.file.numbers == Numbers::Known => {
+            (None, None) if context.file.numbers == PlanNumbers::Known => {
                 let why =
                     format!("{word} {name} is not in the map: only what is absent needs it, or the backup knows it");
-                Row::skip(ID, &path, why)
+                CheckRow::skip(ID, &path, why)
             }
-            (None, None) => Row::fail(ID, &path, format!("nobody knows the number of the {word} {name}"))
+            (None, None) => CheckRow::fail(ID, &path, format!("nobody knows the number of the {word} {name}"))
                 .advise(format!("set {key}.{name}.{id}, and give the same number in the plan's [ids]")),
         });
     }
@@ -114,7 +114,7 @@ fn names(context: &Context) -> Vec<Row> {
 }
 
 /// An entry with an owner or a group of its own has it.
-fn owner(context: &Context, entry: &Entry) -> Option<Row> {
+fn owner(context: &CheckContext, entry: &Entry) -> Option<CheckRow> {
     const ID: &str = "id-owner";
     if entry.uid.is_none() && entry.gid.is_none() {
         return None;
@@ -123,15 +123,15 @@ fn owner(context: &Context, entry: &Entry) -> Option<Row> {
     let stat = context.stat_through(path).ok()?;
     let wanted = (entry.uid.unwrap_or(stat.uid), entry.gid.unwrap_or(stat.gid));
     if wanted == (stat.uid, stat.gid) {
-        return Some(Row::pass(ID, path, format!("{}:{}", stat.uid, stat.gid)));
+        return Some(CheckRow::pass(ID, path, format!("{}:{}", stat.uid, stat.gid)));
     }
     let why = format!("belongs to {}:{}, but the plan says {}:{}", stat.uid, stat.gid, wanted.0, wanted.1);
     let command = format!("chown -R --from={}:{} {}:{} {}", stat.uid, stat.gid, wanted.0, wanted.1, context.word(path));
-    Some(Row::fail(ID, path, why).run(command))
+    Some(CheckRow::fail(ID, path, why).run(command))
 }
 
 /// Numbers that own an entry and that no name has.
-fn id_conflicts(context: &Context) -> Vec<Row> {
+fn id_conflicts(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "id-known";
     let mut rows = Vec::new();
     let mut seen = BTreeSet::new();
@@ -147,18 +147,18 @@ fn id_conflicts(context: &Context) -> Vec<Row> {
             let why = format!("belongs to the {word} {id}, whom no map names: it belongs to whoever gets that number");
             let find = if kind == IdKind::User { "uid" } else { "gid" };
             let command = format!("find {} -xdev -{find} {id} -ls", context.word(&entry.dst));
-            rows.push(Row::warn(ID, &entry.dst, why).run(command));
+            rows.push(CheckRow::warn(ID, &entry.dst, why).run(command));
         }
     }
     if there == 0 {
-        rows.push(Row::skip(ID, &RelPath::root(), "no entry is on the storage"));
+        rows.push(CheckRow::skip(ID, &RelPath::root(), "no entry is on the storage"));
     } else if rows.is_empty() {
-        rows.push(Row::pass(ID, &RelPath::root(), "every entry belongs to somebody"));
+        rows.push(CheckRow::pass(ID, &RelPath::root(), "every entry belongs to somebody"));
     }
     rows
 }
 
-fn is_known(context: &Context, kind: IdKind, id: u32) -> bool {
+fn is_known(context: &CheckContext, kind: IdKind, id: u32) -> bool {
     // systemd gives these to services for as long as they run.
     let dynamic = (61_184..=65_519).contains(&id);
     let by_plan = context.file.names.iter().any(|name| name.kind == kind && name.number == Some(id));

@@ -1,7 +1,7 @@
 //! On the running system: each live path is the storage's own inode, by a mount or a link.
 
-use super::context::{Booted, Context, Read, rel};
-use super::row::Row;
+use super::context::{Booted, CheckContext, Read, rel};
+use super::row::CheckRow;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Entry, EntryKind};
 use crate::sys::leads_nowhere;
@@ -9,23 +9,24 @@ use crate::sys::stat::{Kind, Stat};
 
 const ID: &str = "live";
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     if context.booted == Booted::No {
-        return vec![Row::skip(ID, &RelPath::root(), "nothing has booted from this root yet")];
+        return vec![CheckRow::skip(ID, &RelPath::root(), "nothing has booted from this root yet")];
     }
-    let mut rows: Vec<Row> = context.entries().filter(|e| e.src != e.dst).filter_map(|e| one(context, e)).collect();
+    let mut rows: Vec<CheckRow> =
+        context.entries().filter(|e| e.src != e.dst).filter_map(|e| one(context, e)).collect();
     if context.mounts.is_err() {
         // The inodes are right, but how they got there, and with which options, is not known.
-        let good = rows.extract_if(.., |row| row.status == crate::nixos::check::Status::Pass).count();
+        let good = rows.extract_if(.., |row| row.status == crate::nixos::check::RowStatus::Pass).count();
         let why =
             format!("unknown for {good} paths: the storage is there, but without /proc nobody says by which mount");
-        rows.push(Row::warn(ID, &RelPath::root(), why));
+        rows.push(CheckRow::warn(ID, &RelPath::root(), why));
     }
     rows
 }
 
 /// `None` for what the storage does not have, which is said elsewhere.
-fn one(context: &Context, entry: &Entry) -> Option<Row> {
+fn one(context: &CheckContext, entry: &Entry) -> Option<CheckRow> {
     let (live, stored) = (&entry.src, &entry.dst);
     let kept = context.stat_through(stored).ok()?;
     let fits = match entry.kind {
@@ -40,31 +41,31 @@ fn one(context: &Context, entry: &Entry) -> Option<Row> {
         Ok(seen) if (seen.dev, seen.ino) == (kept.dev, kept.ino) => same(context, live, stored),
         Ok(seen) => another(context, live, stored, &seen),
         Err(errno) if leads_nowhere(errno) => absent(context, entry),
-        Err(errno) => Row::unreadable(ID, live, errno),
+        Err(errno) => CheckRow::unreadable(ID, live, errno),
     })
 }
 
-fn same(context: &Context, live: &RelPath, stored: &RelPath) -> Row {
+fn same(context: &CheckContext, live: &RelPath, stored: &RelPath) -> CheckRow {
     let mount = context.mount_id(live).ok().and_then(|id| context.mount(id));
     match mount {
-        Some(mount) if mount.has("ro") => Row::warn(ID, live, format!("is {stored}, but mounted read-only"))
+        Some(mount) if mount.has("ro") => CheckRow::warn(ID, live, format!("is {stored}, but mounted read-only"))
             .run(format!("mount -o remount,bind,rw {}", context.word(live))),
-        _ => Row::pass(ID, live, format!("is {stored}")),
+        _ => CheckRow::pass(ID, live, format!("is {stored}")),
     }
 }
 
-fn another(context: &Context, live: &RelPath, stored: &RelPath, seen: &Stat) -> Row {
+fn another(context: &CheckContext, live: &RelPath, stored: &RelPath, seen: &Stat) -> CheckRow {
     let (from, to) = (context.word(stored), context.word(live));
     let bind = format!("mount --bind {from} {to}");
     if !seen.mount_root {
         return match seen.kind {
             Kind::File if seen.size > 0 => {
                 let why = format!("\"A file already exists at {live}!\": {stored} was not mounted over it");
-                Row::fail(ID, live, why).run(format!("mv {to} {to}.aside && touch {to} && {bind}"))
+                CheckRow::fail(ID, live, why).run(format!("mv {to} {to}.aside && touch {to} && {bind}"))
             }
             _ => {
                 let why = format!("is not {stored}: nothing is mounted there, and what is written is lost at reboot");
-                Row::fail(ID, live, why).run(bind)
+                CheckRow::fail(ID, live, why).run(bind)
             }
         };
     }
@@ -73,10 +74,10 @@ fn another(context: &Context, live: &RelPath, stored: &RelPath, seen: &Stat) -> 
         || "another mount".to_string(),
         |mount| format!("{} of {} ({})", mount.root.display(), mount.source.display(), mount.kind),
     );
-    Row::fail(ID, live, format!("is not {stored}: {what} is mounted there")).run(format!("umount {to} && {bind}"))
+    CheckRow::fail(ID, live, format!("is not {stored}: {what} is mounted there")).run(format!("umount {to} && {bind}"))
 }
 
-fn absent(context: &Context, entry: &Entry) -> Row {
+fn absent(context: &CheckContext, entry: &Entry) -> CheckRow {
     let (live, stored) = (&entry.src, &entry.dst);
     if let Some(row) = host_key(context, live, stored) {
         return row;
@@ -88,11 +89,11 @@ fn absent(context: &Context, entry: &Entry) -> Row {
         EntryKind::Directory | EntryKind::Tree => format!("mkdir -p {to}"),
     };
     let why = format!("is not there: {stored} is not mounted");
-    Row::fail(ID, live, why).run(format!("{make} && mount --bind {from} {to}"))
+    CheckRow::fail(ID, live, why).run(format!("{make} && mount --bind {from} {to}"))
 }
 
 /// sshd may be told to take its keys from the storage itself; then no live path is needed.
-fn host_key(context: &Context, live: &RelPath, stored: &RelPath) -> Option<Row> {
+fn host_key(context: &CheckContext, live: &RelPath, stored: &RelPath) -> Option<CheckRow> {
     let name = live.last()?;
     let is_key = live.parent()? == rel("etc/ssh") && name.as_bytes().starts_with(b"ssh_host_");
     let text = match context.read(&rel("etc/ssh/sshd_config")) {
@@ -105,5 +106,5 @@ fn host_key(context: &Context, live: &RelPath, stored: &RelPath) -> Option<Row> 
         let mut words = line.split_whitespace();
         words.next().is_some_and(|word| word.eq_ignore_ascii_case("HostKey")) && words.next() == Some(key)
     };
-    text.lines().any(names).then(|| Row::pass(ID, live, format!("sshd takes it from {key}")))
+    text.lines().any(names).then(|| CheckRow::pass(ID, live, format!("sshd takes it from {key}")))
 }

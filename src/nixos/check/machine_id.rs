@@ -1,26 +1,26 @@
 //! The machine's identity, and whether the journals are this machine's.
 
-use super::context::{Context, Read, rel};
-use super::row::Row;
+use super::context::{CheckContext, Read, rel};
+use super::row::CheckRow;
 use crate::base::path::{Name, RelPath};
 use crate::sys::leads_nowhere;
 
 const ID: &str = "machine-id";
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let live = rel("etc/machine-id");
     let Some(path) = context.stored(&live) else {
         let why = "the plan does not keep it: each boot is a new machine, and finds no journal of its own";
-        return vec![Row::warn(ID, &live, why).advise("declare it in `files`")];
+        return vec![CheckRow::warn(ID, &live, why).advise("declare it in `files`")];
     };
     let bytes = match context.read(&path) {
         Read::Bytes(bytes) => bytes,
-        Read::Absent => return vec![Row::skip(ID, &path, "not on the storage")],
-        Read::Failed(errno) => return vec![Row::unreadable(ID, &path, errno)],
+        Read::Absent => return vec![CheckRow::skip(ID, &path, "not on the storage")],
+        Read::Failed(errno) => return vec![CheckRow::unreadable(ID, &path, errno)],
     };
     match parse(&bytes) {
-        Ok(id) => vec![Row::pass(ID, &path, "32 hexadecimal digits"), journals(context, &path, &id)],
-        Err(why) => vec![Row::fail(ID, &path, why).run(context.bring_anew(&path))],
+        Ok(id) => vec![CheckRow::pass(ID, &path, "32 hexadecimal digits"), journals(context, &path, &id)],
+        Err(why) => vec![CheckRow::fail(ID, &path, why).run(context.bring_anew(&path))],
     }
 }
 
@@ -43,14 +43,14 @@ fn is_id(text: &[u8]) -> bool {
     text.len() == 32 && text.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b))
 }
 
-fn journals(context: &Context, machine_id: &RelPath, id: &[u8]) -> Row {
+fn journals(context: &CheckContext, machine_id: &RelPath, id: &[u8]) -> CheckRow {
     const ID: &str = "machine-id-journal";
     let live = rel("var/log/journal");
-    let Some(path) = context.stored(&live) else { return Row::skip(ID, &live, "the plan keeps no journals") };
+    let Some(path) = context.stored(&live) else { return CheckRow::skip(ID, &live, "the plan keeps no journals") };
     let names = match context.list(&path) {
         Ok(names) => names,
-        Err(errno) if leads_nowhere(errno) => return Row::skip(ID, &path, "no journals on the storage"),
-        Err(errno) => return Row::unreadable(ID, &path, errno),
+        Err(errno) if leads_nowhere(errno) => return CheckRow::skip(ID, &path, "no journals on the storage"),
+        Err(errno) => return CheckRow::unreadable(ID, &path, errno),
     };
     // A namespace's journals stand in `<id>.<namespace>`.
     let owner = |name: &Name| name.as_bytes().split(|b| *b == b'.').next().unwrap_or_default().to_vec();
@@ -61,15 +61,15 @@ fn journals(context: &Context, machine_id: &RelPath, id: &[u8]) -> Row {
         format!("printf '%s\\n' {} > {}", crate::base::path::escape(&owner(other)), context.word(machine_id))
     };
     match (own.is_empty(), others.first()) {
-        (true, None) => Row::skip(ID, &path, "no journals on the storage"),
-        (false, None) => Row::pass(ID, &path, "the journals are this machine's"),
+        (true, None) => CheckRow::skip(ID, &path, "no journals on the storage"),
+        (false, None) => CheckRow::pass(ID, &path, "the journals are this machine's"),
         (false, Some(other)) => {
             let why = format!("journals of {} other machines are there as well, such as {other}", others.len());
-            Row::warn(ID, &path, why).run(format!("journalctl --directory={}", context.word(&path.join(other))))
+            CheckRow::warn(ID, &path, why).run(format!("journalctl --directory={}", context.word(&path.join(other))))
         }
         (true, Some(other)) => {
             let why = format!("all journals are of another machine ({other}): journalctl will not show them");
-            Row::fail(ID, &path, why).run(restore(other))
+            CheckRow::fail(ID, &path, why).run(restore(other))
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::sys::stat::Kind;
 
 /// What stands at an entry's place on the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FoundOnStorage {
     Absent,
     /// Something above it is not a directory.
     Blocked,
@@ -47,55 +47,54 @@ pub(super) enum Boot {
 }
 
 /// The outcome for one entry.
-pub(super) fn at_boot(declared: EntryKind, found: Found) -> Boot {
+pub(super) fn at_boot(declared: EntryKind, found: FoundOnStorage) -> Boot {
     use {Boot::*, EntryKind as Declared};
     const ELSEWHERE: &str = "is a symlink that leaves the storage: what it leads to is not kept";
     match (declared, found) {
-        (Declared::Directory | Declared::Tree, Found::Directory) => Works,
-        (Declared::File | Declared::Tree, Found::File) => Works,
-        (_, Found::Blocked) => {
+        (Declared::Directory | Declared::Tree, FoundOnStorage::Directory) => Works,
+        (Declared::File | Declared::Tree, FoundOnStorage::File) => Works,
+        (_, FoundOnStorage::Blocked) => {
             Fails("something above it is not a directory: activation fails with \"Not a directory\"")
         }
 
-        (Declared::Directory, Found::Absent) => {
+        (Declared::Directory, FoundOnStorage::Absent) => {
             Lacks("is not on the storage: an empty directory takes its place, and the old content stays in the backup")
         }
-        (Declared::File, Found::Absent) => {
+        (Declared::File, FoundOnStorage::Absent) => {
             Lacks("is not on the storage: the live path becomes a dangling symlink, and programs make a new file")
         }
-        (Declared::Tree, Found::Absent) => Lacks("is not there"),
+        (Declared::Tree, FoundOnStorage::Absent) => Lacks("is not there"),
 
-        (Declared::Directory, Found::File) => {
+        (Declared::Directory, FoundOnStorage::File) => {
             Fails("is a regular file where a directory is declared: activation fails with \"mkdir: File exists\"")
         }
-        (Declared::Directory, Found::Special(_)) => {
+        (Declared::Directory, FoundOnStorage::Special(_)) => {
             Fails("is no directory, but a directory is declared: activation fails with \"mkdir: File exists\"")
         }
-        (Declared::Directory, Found::Link(To::File, _)) => {
+        (Declared::Directory, FoundOnStorage::Link(To::File, _)) => {
             Fails("is a symlink to a file where a directory is declared: activation fails with \"mkdir: File exists\"")
         }
-        (Declared::Directory, Found::Link(To::Nothing, _)) => {
+        (Declared::Directory, FoundOnStorage::Link(To::Nothing, _)) => {
             Fails("is a dangling symlink: mkdir is tried at its end and fails with \"No such file or directory\"")
         }
 
-        (Declared::File, Found::Directory) => {
+        (Declared::File, FoundOnStorage::Directory) => {
             Fails("is a directory where a file is declared: mount(8) fails with status 32, \"not a directory\"")
         }
-        (Declared::File, Found::Link(To::Directory, _)) => Fails(
+        (Declared::File, FoundOnStorage::Link(To::Directory, _)) => Fails(
             "is a symlink to a directory where a file is declared: mount(8) fails with status 32, \"not a directory\"",
         ),
-        (Declared::File, Found::Special(_)) => Risks("is no regular file, but a file is declared"),
-        (Declared::File, Found::Link(To::Nothing, _)) => {
+        (Declared::File, FoundOnStorage::Special(_)) => Risks("is no regular file, but a file is declared"),
+        (Declared::File, FoundOnStorage::Link(To::Nothing, _)) => {
             Fails("is a dangling symlink: it counts as missing, and the live path dangles as well")
         }
 
-        (Declared::Directory, Found::Link(To::Directory, stays)) | (Declared::File, Found::Link(To::File, stays)) => {
-            match stays {
-                Stays::OnStorage => Works,
-                Stays::Elsewhere => Risks(ELSEWHERE),
-            }
-        }
-        (Declared::Tree, Found::Special(_) | Found::Link(..)) => Works,
+        (Declared::Directory, FoundOnStorage::Link(To::Directory, stays))
+        | (Declared::File, FoundOnStorage::Link(To::File, stays)) => match stays {
+            Stays::OnStorage => Works,
+            Stays::Elsewhere => Risks(ELSEWHERE),
+        },
+        (Declared::Tree, FoundOnStorage::Special(_) | FoundOnStorage::Link(..)) => Works,
     }
 }
 
@@ -111,22 +110,22 @@ mod tests {
             Boot::Risks(why) | Boot::Fails(why) | Boot::Lacks(why) => why,
         };
         let table = [
-            (EntryKind::Directory, Found::Directory, "works"),
-            (EntryKind::Directory, Found::File, "File exists"),
-            (EntryKind::Directory, Found::Link(To::Directory, OnStorage), "works"),
-            (EntryKind::Directory, Found::Link(To::Directory, Stays::Elsewhere), "leaves the storage"),
-            (EntryKind::Directory, Found::Link(To::File, OnStorage), "File exists"),
-            (EntryKind::Directory, Found::Link(To::Nothing, Stays::Elsewhere), "No such file"),
-            (EntryKind::Directory, Found::Special(Kind::Fifo), "File exists"),
-            (EntryKind::Directory, Found::Absent, "empty directory"),
-            (EntryKind::Directory, Found::Blocked, "Not a directory"),
-            (EntryKind::File, Found::Directory, "status 32"),
-            (EntryKind::File, Found::File, "works"),
-            (EntryKind::File, Found::Link(To::Directory, OnStorage), "status 32"),
-            (EntryKind::File, Found::Link(To::File, OnStorage), "works"),
-            (EntryKind::File, Found::Link(To::File, Stays::Elsewhere), "leaves the storage"),
-            (EntryKind::File, Found::Link(To::Nothing, Stays::Elsewhere), "dangl"),
-            (EntryKind::File, Found::Absent, "dangling symlink"),
+            (EntryKind::Directory, FoundOnStorage::Directory, "works"),
+            (EntryKind::Directory, FoundOnStorage::File, "File exists"),
+            (EntryKind::Directory, FoundOnStorage::Link(To::Directory, OnStorage), "works"),
+            (EntryKind::Directory, FoundOnStorage::Link(To::Directory, Stays::Elsewhere), "leaves the storage"),
+            (EntryKind::Directory, FoundOnStorage::Link(To::File, OnStorage), "File exists"),
+            (EntryKind::Directory, FoundOnStorage::Link(To::Nothing, Stays::Elsewhere), "No such file"),
+            (EntryKind::Directory, FoundOnStorage::Special(Kind::Fifo), "File exists"),
+            (EntryKind::Directory, FoundOnStorage::Absent, "empty directory"),
+            (EntryKind::Directory, FoundOnStorage::Blocked, "Not a directory"),
+            (EntryKind::File, FoundOnStorage::Directory, "status 32"),
+            (EntryKind::File, FoundOnStorage::File, "works"),
+            (EntryKind::File, FoundOnStorage::Link(To::Directory, OnStorage), "status 32"),
+            (EntryKind::File, FoundOnStorage::Link(To::File, OnStorage), "works"),
+            (EntryKind::File, FoundOnStorage::Link(To::File, Stays::Elsewhere), "leaves the storage"),
+            (EntryKind::File, FoundOnStorage::Link(To::Nothing, Stays::Elsewhere), "dangl"),
+            (EntryKind::File, FoundOnStorage::Absent, "dangling symlink"),
         ];
         for (declared, found, expected) in table {
             let said = word(declared, found);

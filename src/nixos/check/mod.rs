@@ -31,19 +31,19 @@ mod system;
 pub mod table;
 
 pub use context::Booted;
-pub use row::{Mend, Row, Status};
+pub use row::{CheckRow, Remedy, RowStatus};
 
 use crate::engine::mapping::model::Mapping;
 use crate::engine::report::Outcome;
 use crate::plan::{Backup, Overrides, Plan, ResolveError};
 use crate::sys::root::Root;
 use crate::sys::{Errno, errno_words};
-use context::{Context, Numbers, PlanFile};
+use context::{CheckContext, PlanFile, PlanNumbers};
 use std::path::{Path, PathBuf};
 
 /// The table.
 #[derive(Debug)]
-pub struct Table {
+pub struct CheckTable {
     /// Name of the plan.
     pub plan: String,
     /// The root that was looked at.
@@ -51,24 +51,24 @@ pub struct Table {
     /// Whether its system was taken for running.
     pub booted: Booted,
     /// In the order of the checks.
-    pub rows: Vec<Row>,
+    pub rows: Vec<CheckRow>,
 }
 
-impl Table {
+impl CheckTable {
     /// Rows with this verdict.
     #[must_use]
-    pub fn count(&self, status: Status) -> usize {
+    pub fn count(&self, status: RowStatus) -> usize {
         self.rows.iter().filter(|row| row.status == status).count()
     }
 
     /// Problems when something fails.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        if self.count(Status::Fail) == 0 { Outcome::Done } else { Outcome::Problems }
+        if self.count(RowStatus::Fail) == 0 { Outcome::Done } else { Outcome::Problems }
     }
 }
 
-type Check = fn(&Context) -> Vec<Row>;
+type Check = fn(&CheckContext) -> Vec<CheckRow>;
 
 /// Every check, in the order of the table.
 const CHECKS: [(&str, Check); 15] = [
@@ -106,15 +106,15 @@ pub enum CheckError {
 }
 
 /// Looks at the root of the plan in `file`. `booted` is `None` when the root decides: `/` is.
-pub fn look(file: &Path, overrides: &Overrides, booted: Option<Booted>) -> Result<Table, CheckError> {
+pub fn look(file: &Path, overrides: &Overrides, booted: Option<Booted>) -> Result<CheckTable, CheckError> {
     let read = || Plan::read(file).map_err(ResolveError::Plan);
     let plan = read()?;
     let names = plan.names();
     let (plan, numbers) = match plan.resolve(overrides, Backup::Arrived) {
-        Ok(plan) => (plan, Numbers::Known),
+        Ok(plan) => (plan, PlanNumbers::Known),
         // A damaged map, or a name that no map has: that is for a row to say.
         Err(ResolveError::IdMap(_) | ResolveError::Plan(_)) => {
-            (read()?.without_lookups().resolve(overrides, Backup::Arrived)?, Numbers::Lost)
+            (read()?.without_lookups().resolve(overrides, Backup::Arrived)?, PlanNumbers::Lost)
         }
         Err(error) => return Err(error.into()),
     };
@@ -126,7 +126,7 @@ pub fn look(file: &Path, overrides: &Overrides, booted: Option<Booted>) -> Resul
         None => Booted::No,
     };
     let file = PlanFile { path: file.to_path_buf(), names, numbers };
-    Ok(table(Context::new(plan, file, booted, root)))
+    Ok(table(CheckContext::new(plan, file, booted, root)))
 }
 
 /// True when the root is that of this process.
@@ -136,12 +136,12 @@ fn is_own(root: &Root) -> Result<bool, Errno> {
     Ok((own.dev, own.ino) == (root.dev, root.ino))
 }
 
-fn table(context: Context) -> Table {
+fn table(context: CheckContext) -> CheckTable {
     let mut rows = Vec::new();
     for (group, check) in CHECKS {
-        rows.extend(check(&context).into_iter().map(|row| Row { group, ..row }));
+        rows.extend(check(&context).into_iter().map(|row| CheckRow { group, ..row }));
     }
-    let Context { plan, booted, .. } = context;
+    let CheckContext { plan, booted, .. } = context;
     let Mapping { name, root, .. } = plan;
-    Table { plan: name, root, booted, rows }
+    CheckTable { plan: name, root, booted, rows }
 }

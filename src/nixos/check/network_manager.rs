@@ -1,7 +1,7 @@
 //! NetworkManager's saved connections: kept, and such that it does not ignore them.
 
-use super::context::{Context, Read, rel};
-use super::row::Row;
+use super::context::{CheckContext, Read, rel};
+use super::row::CheckRow;
 use crate::base::crash_damage::CrashDamage;
 use crate::base::path::RelPath;
 use crate::sys::leads_nowhere;
@@ -9,46 +9,46 @@ use crate::sys::stat::Kind;
 
 const ID: &str = "network-profile";
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let live = rel("etc/NetworkManager/system-connections");
     let Some(dir) = context.stored_directory(&live) else {
         // Who keeps its state uses it.
         let used = context.stored(&rel("var/lib/NetworkManager")).is_some();
         let why = "the plan keeps NetworkManager's state, but not the connections: no Wi-Fi password survives";
-        let row = Row::warn("network-profiles", &live, why).advise(format!("declare \"{live}\" in `directories`"));
+        let row = CheckRow::warn("network-profiles", &live, why).advise(format!("declare \"{live}\" in `directories`"));
         return used.then_some(row).into_iter().collect();
     };
     let names = match context.list(&dir) {
         Ok(names) => names,
         Err(errno) if leads_nowhere(errno) => return Vec::new(),
-        Err(errno) => return vec![Row::unreadable("network-profiles", &dir, errno)],
+        Err(errno) => return vec![CheckRow::unreadable("network-profiles", &dir, errno)],
     };
-    let mut rows = vec![Row::pass("network-profiles", &dir, format!("connections: {}", names.len()))];
+    let mut rows = vec![CheckRow::pass("network-profiles", &dir, format!("connections: {}", names.len()))];
     rows.extend(names.iter().map(|name| one(context, &dir.join(name))));
     rows
 }
 
-fn one(context: &Context, path: &RelPath) -> Row {
+fn one(context: &CheckContext, path: &RelPath) -> CheckRow {
     let stat = match context.stat(path) {
         Ok(stat) => stat,
-        Err(errno) => return Row::unreadable(ID, path, errno),
+        Err(errno) => return CheckRow::unreadable(ID, path, errno),
     };
     let word = context.word(path);
     if stat.kind != Kind::File {
         let why = format!("is {}: NetworkManager reads regular files only", stat.kind.words());
-        return Row::fail(ID, path, why).run(format!("mv {word} {word}.aside"));
+        return CheckRow::fail(ID, path, why).run(format!("mv {word} {word}.aside"));
     }
     if (stat.uid, stat.gid) != (0, 0) || stat.mode & 0o177 != 0 {
         let why = format!("is {}:{} {:04o}, not 0:0 0600: NetworkManager ignores it", stat.uid, stat.gid, stat.mode);
-        return Row::fail(ID, path, why).run(format!("chown 0:0 {word} && chmod 0600 {word}"));
+        return CheckRow::fail(ID, path, why).run(format!("chown 0:0 {word} && chmod 0600 {word}"));
     }
     match context.read(path) {
         Read::Bytes(bytes) => match parse(&bytes) {
-            Ok(()) => Row::pass(ID, path, "0:0 0600, a connection"),
-            Err(why) => Row::fail(ID, path, why).run(context.bring_anew(path)),
+            Ok(()) => CheckRow::pass(ID, path, "0:0 0600, a connection"),
+            Err(why) => CheckRow::fail(ID, path, why).run(context.bring_anew(path)),
         },
-        Read::Absent => Row::skip(ID, path, "it has gone meanwhile"),
-        Read::Failed(errno) => Row::unreadable(ID, path, errno),
+        Read::Absent => CheckRow::skip(ID, path, "it has gone meanwhile"),
+        Read::Failed(errno) => CheckRow::unreadable(ID, path, errno),
     }
 }
 

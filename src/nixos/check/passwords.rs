@@ -1,8 +1,8 @@
 //! Can anybody log in? With a root in memory /etc/shadow is made anew at each boot, from
 //! what the configuration says.
 
-use super::context::{Booted, Context, Read, rel};
-use super::row::Row;
+use super::context::{Booted, CheckContext, Read, rel};
+use super::row::CheckRow;
 use super::system::profile;
 use crate::base::path::RelPath;
 use crate::sys::leads_nowhere;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 const ID: &str = "passwords";
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let live = rel("etc/shadow");
     if let Some(path) = context.stored(&live)
         && let Read::Bytes(bytes) = context.read(&path)
@@ -26,29 +26,29 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
     }
 }
 
-fn unknown(live: &RelPath, why: &str) -> Row {
+fn unknown(live: &RelPath, why: &str) -> CheckRow {
     let why = format!("unknown: it is not kept, and {why}; without a password in the configuration nobody can log in");
-    Row::warn(ID, live, why).advise("see that users.users.NAME.hashedPasswordFile names a file on the storage")
+    CheckRow::warn(ID, live, why).advise("see that users.users.NAME.hashedPasswordFile names a file on the storage")
 }
 
-fn kept(context: &Context, path: &RelPath, shadow: &[u8]) -> Row {
+fn kept(context: &CheckContext, path: &RelPath, shadow: &[u8]) -> CheckRow {
     let text = String::from_utf8_lossy(shadow);
     let hashes = text.lines().filter(|line| line.split(':').nth(1).is_some_and(|hash| hash.starts_with('$')));
     match hashes.count() {
-        0 => Row::fail(ID, path, "nobody has a password in it").run(context.bring_anew(path)),
-        n => Row::pass(ID, path, format!("{n} users have a password")),
+        0 => CheckRow::fail(ID, path, "nobody has a password in it").run(context.bring_anew(path)),
+        n => CheckRow::pass(ID, path, format!("{n} users have a password")),
     }
 }
 
 /// What NixOS's activation makes the users from (`users-groups.json`).
 #[derive(Deserialize)]
 struct Specification {
-    users: Vec<User>,
+    users: Vec<LoginUser>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct User {
+struct LoginUser {
     name: String,
     #[serde(default)]
     is_system_user: bool,
@@ -59,7 +59,7 @@ struct User {
     initial_password: Option<String>,
 }
 
-impl User {
+impl LoginUser {
     /// True when the configuration itself holds something that logs in.
     fn has_password(&self) -> bool {
         let hashes = [&self.hashed_password, &self.initial_hashed_password];
@@ -71,7 +71,7 @@ impl User {
 }
 
 /// The file's name stands in the system's activation script.
-fn specification(context: &Context) -> Option<(RelPath, Read)> {
+fn specification(context: &CheckContext) -> Option<(RelPath, Read)> {
     let Read::Bytes(script) = context.read(&profile().join_path(&rel("activate"))) else { return None };
     let text = String::from_utf8_lossy(&script);
     let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';');
@@ -81,7 +81,7 @@ fn specification(context: &Context) -> Option<(RelPath, Read)> {
     Some((path, read))
 }
 
-fn by_configuration(context: &Context, path: &RelPath, spec: &Specification) -> Vec<Row> {
+fn by_configuration(context: &CheckContext, path: &RelPath, spec: &Specification) -> Vec<CheckRow> {
     let mut rows = Vec::new();
     let mut may_log_in = Vec::new();
     for user in spec.users.iter().filter(|user| !user.is_system_user || user.name == "root") {
@@ -95,43 +95,43 @@ fn by_configuration(context: &Context, path: &RelPath, spec: &Specification) -> 
         }
     }
     rows.push(if may_log_in.is_empty() {
-        Row::fail(
+        CheckRow::fail(
             ID,
             path,
             "no user has a password in the configuration, and /etc/shadow is not kept: nobody can log in",
         )
         .advise("set users.users.NAME.hashedPasswordFile to a file on the storage and rebuild")
     } else {
-        Row::pass(ID, path, format!("a password is configured for {}", may_log_in.join(", ")))
+        CheckRow::pass(ID, path, format!("a password is configured for {}", may_log_in.join(", ")))
     });
     rows
 }
 
-fn password_file(context: &Context, user: &User, file: &str) -> Option<Row> {
+fn password_file(context: &CheckContext, user: &LoginUser, file: &str) -> Option<CheckRow> {
     const ID: &str = "password-file";
     let path = RelPath::new(file.as_bytes()).ok()?;
     // Made at boot, from secrets.
     let made_at_boot = path.strip_prefix(&rel("run")).is_some();
     if made_at_boot && context.booted == Booted::No {
-        return Some(Row::skip(ID, &path, format!("of {}: it is made at boot", user.name)));
+        return Some(CheckRow::skip(ID, &path, format!("of {}: it is made at boot", user.name)));
     }
     let on_root = context.mount_id(&path).ok().is_some_and(|id| context.mount_id(&RelPath::root()) == Ok(id));
     // Activation reads it before live paths are mounted.
     Some(match context.stat_through(&path) {
         Ok(_) if context.entries().any(|e| e.src != e.dst && path.strip_prefix(&e.src).is_some()) => {
             let why = format!("of {}: is a live path, which activation reads before it is mounted", user.name);
-            Row::fail(ID, &path, why).advise("name the file on the storage itself and rebuild")
+            CheckRow::fail(ID, &path, why).advise("name the file on the storage itself and rebuild")
         }
         // A storage that is not mounted has a row of its own.
         Ok(_) if on_root && !context.plan.targets.iter().any(|t| t.to.names().next() == path.names().next()) => {
             let why = format!("of {}: lies on the root, which forgets it", user.name);
-            Row::fail(ID, &path, why).advise("move it to the storage, name it there and rebuild")
+            CheckRow::fail(ID, &path, why).advise("move it to the storage, name it there and rebuild")
         }
-        Ok(_) => Row::pass(ID, &path, format!("of {}: there", user.name)),
+        Ok(_) => CheckRow::pass(ID, &path, format!("of {}: there", user.name)),
         Err(errno) if leads_nowhere(errno) => {
-            Row::fail(ID, &path, format!("of {}: is not there, so the account is locked", user.name))
+            CheckRow::fail(ID, &path, format!("of {}: is not there, so the account is locked", user.name))
                 .run(format!("install -m 0600 /dev/null {0} && mkpasswd > {0}", context.word(&path)))
         }
-        Err(errno) => Row::unreadable(ID, &path, errno),
+        Err(errno) => CheckRow::unreadable(ID, &path, errno),
     })
 }

@@ -1,13 +1,13 @@
 //! Files that programs replace by renaming a new one over them: under a bind mount that
 //! fails with EBUSY, so the directory should be kept instead.
 
-use super::context::Context;
-use super::row::Row;
+use super::context::CheckContext;
+use super::row::CheckRow;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::EntryKind;
 use crate::nixos::known_paths::replacer;
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "replaced-file";
     let files = context.entries().filter(|entry| entry.kind == EntryKind::File);
     let found = files.filter_map(|entry| replacer(&entry.src).map(|who| (entry, who)));
@@ -21,7 +21,7 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
             } else {
                 "make the live path a symlink to the storage (method = \"symlink\") instead of a mount".into()
             };
-            Row::warn(ID, &entry.dst, why).advise(advice)
+            CheckRow::warn(ID, &entry.dst, why).advise(advice)
         })
         .collect()
 }

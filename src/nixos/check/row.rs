@@ -5,7 +5,7 @@ use crate::sys::{Errno, errno_words};
 
 /// What one check found out about one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct CheckRow {
     /// Stable, kebab-case; `docs/check.md` lists all of them.
     pub id: &'static str,
     /// The check that it comes from.
@@ -13,17 +13,17 @@ pub struct Row {
     /// Below the root.
     pub path: RelPath,
     /// The verdict.
-    pub status: Status,
+    pub status: RowStatus,
     /// What was found, in one line.
     pub why: String,
     /// How to mend it; never there for what passes.
-    pub mend: Option<Mend>,
+    pub mend: Option<Remedy>,
 }
 
 /// The verdict of a row. The order is that of the table's summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Status {
+pub enum RowStatus {
     /// The machine would lose something, or not start.
     Fail,
     /// It may go wrong, or could not be found out.
@@ -34,7 +34,7 @@ pub enum Status {
     Pass,
 }
 
-impl Status {
+impl RowStatus {
     /// The word of the table.
     #[must_use]
     pub const fn word(self) -> &'static str {
@@ -50,32 +50,32 @@ impl Status {
 /// How something is mended.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Mend {
+pub enum Remedy {
     /// A command, ready for a shell.
     Run(String),
     /// What no single command does.
     Do(String),
 }
 
-impl Row {
-    fn new(id: &'static str, path: &RelPath, status: Status, why: impl Into<String>) -> Self {
+impl CheckRow {
+    fn new(id: &'static str, path: &RelPath, status: RowStatus, why: impl Into<String>) -> Self {
         Self { id, group: "", path: path.clone(), status, why: one_line(why.into()), mend: None }
     }
 
     pub(super) fn pass(id: &'static str, path: &RelPath, why: impl Into<String>) -> Self {
-        Self::new(id, path, Status::Pass, why)
+        Self::new(id, path, RowStatus::Pass, why)
     }
 
     pub(super) fn warn(id: &'static str, path: &RelPath, why: impl Into<String>) -> Self {
-        Self::new(id, path, Status::Warn, why)
+        Self::new(id, path, RowStatus::Warn, why)
     }
 
     pub(super) fn fail(id: &'static str, path: &RelPath, why: impl Into<String>) -> Self {
-        Self::new(id, path, Status::Fail, why)
+        Self::new(id, path, RowStatus::Fail, why)
     }
 
     pub(super) fn skip(id: &'static str, path: &RelPath, why: impl Into<String>) -> Self {
-        Self::new(id, path, Status::Skip, why)
+        Self::new(id, path, RowStatus::Skip, why)
     }
 
     /// What could not be looked at is not known to be good.
@@ -90,11 +90,11 @@ impl Row {
     }
 
     pub(super) fn run(self, command: impl Into<String>) -> Self {
-        Self { mend: Some(Mend::Run(command.into())), ..self }
+        Self { mend: Some(Remedy::Run(command.into())), ..self }
     }
 
     pub(super) fn advise(self, text: impl Into<String>) -> Self {
-        Self { mend: Some(Mend::Do(one_line(text.into()))), ..self }
+        Self { mend: Some(Remedy::Do(one_line(text.into()))), ..self }
     }
 }
 

@@ -1,14 +1,14 @@
 //! Files and directories that nobody but their owner may open.
 
-use super::context::Context;
-use super::row::Row;
+use super::context::CheckContext;
+use super::row::CheckRow;
 use crate::base::path::RelPath;
 use crate::sys::leads_nowhere;
 use crate::sys::stat::Kind;
 
 /// What must be shut.
 #[derive(Clone, Copy)]
-pub(super) enum What {
+pub(super) enum Guarded {
     /// 0600, or 0400.
     File,
     /// 0700.
@@ -19,26 +19,26 @@ pub(super) enum What {
 
 /// The mode of `path`, and its owner where that is known. `None` when it is not there.
 pub(super) fn check(
-    context: &Context,
+    context: &CheckContext,
     id: &'static str,
     path: &RelPath,
-    what: What,
+    what: Guarded,
     owner: Option<u32>,
-) -> Option<Row> {
+) -> Option<CheckRow> {
     let stat = match context.stat_through(path) {
         Ok(stat) => stat,
         Err(errno) if leads_nowhere(errno) => return None,
-        Err(errno) => return Some(Row::unreadable(id, path, errno)),
+        Err(errno) => return Some(CheckRow::unreadable(id, path, errno)),
     };
     let (kind, mode, forbidden) = match what {
-        What::File => (Kind::File, 0o600, 0o7177),
-        What::Directory => (Kind::Directory, 0o700, 0o077),
-        What::Written => (Kind::File, 0o644, 0o022),
+        Guarded::File => (Kind::File, 0o600, 0o7177),
+        Guarded::Directory => (Kind::Directory, 0o700, 0o077),
+        Guarded::Written => (Kind::File, 0o644, 0o022),
     };
     let word = context.word(path);
     if stat.kind != kind {
         let why = format!("is {}, not {}", stat.kind.words(), kind.words());
-        return Some(Row::fail(id, path, why).run(context.bring_anew(path)));
+        return Some(CheckRow::fail(id, path, why).run(context.bring_anew(path)));
     }
     let mut wrong = Vec::new();
     let mut commands = Vec::new();
@@ -46,14 +46,14 @@ pub(super) fn check(
         wrong.push(format!("belongs to {}, not to {owner}", stat.uid));
         commands.push(format!("chown {owner} {word}"));
     }
-    if stat.mode & forbidden != 0 || matches!(what, What::Directory) && stat.mode & 0o700 != 0o700 {
+    if stat.mode & forbidden != 0 || matches!(what, Guarded::Directory) && stat.mode & 0o700 != 0o700 {
         wrong.push(format!("has mode {:04o}, not {mode:04o}", stat.mode));
         commands.push(format!("chmod {mode:04o} {word}"));
     }
     Some(if wrong.is_empty() {
-        Row::pass(id, path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode))
+        CheckRow::pass(id, path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode))
     } else {
-        Row::fail(id, path, format!("{}: programs refuse it, or others read it", wrong.join(" and ")))
+        CheckRow::fail(id, path, format!("{}: programs refuse it, or others read it", wrong.join(" and ")))
             .run(commands.join(" && "))
     })
 }

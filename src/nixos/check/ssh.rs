@@ -1,15 +1,15 @@
 //! The machine's SSH keys and each user's: whole, in pairs, and shut.
 
-use super::context::{Context, Read, rel};
+use super::context::{CheckContext, Read, rel};
 use super::home::Home;
-use super::row::Row;
-use super::secrecy::{self, What};
+use super::row::CheckRow;
+use super::secrecy::{self, Guarded};
 use crate::base::crash_damage::CrashDamage;
 use crate::base::path::{Name, RelPath};
 use crate::sys::leads_nowhere;
 use ssh_key::{PrivateKey, PublicKey};
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let mut rows = host(context);
     for home in &context.homes {
         rows.extend(user(context, home));
@@ -17,43 +17,43 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
     rows
 }
 
-fn host(context: &Context) -> Vec<Row> {
+fn host(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "ssh-host-keys";
     let live = rel("etc/ssh");
     let Some(dir) = context.stored_directory(&live) else {
         let why = "the plan keeps no host keys: every client will warn of a changed machine";
-        return vec![Row::warn(ID, &live, why).advise("declare \"/etc/ssh/ssh_host_*\" in `files`")];
+        return vec![CheckRow::warn(ID, &live, why).advise("declare \"/etc/ssh/ssh_host_*\" in `files`")];
     };
     let is_key = |name: &Name| name.as_bytes().starts_with(b"ssh_host_") && name.as_bytes().ends_with(b"_key");
     let names = match context.list(&dir) {
         Ok(names) => names,
         Err(errno) if leads_nowhere(errno) => Vec::new(),
-        Err(errno) => return vec![Row::unreadable(ID, &dir, errno)],
+        Err(errno) => return vec![CheckRow::unreadable(ID, &dir, errno)],
     };
     let keys: Vec<RelPath> = names.iter().filter(|name| is_key(name)).map(|name| dir.join(name)).collect();
     if keys.is_empty() {
         // Files that are declared and absent have a row of their own.
-        return vec![Row::skip(ID, &dir, "no host keys on the storage")];
+        return vec![CheckRow::skip(ID, &dir, "no host keys on the storage")];
     }
-    let mut rows = vec![Row::pass(ID, &dir, format!("{} host keys", keys.len()))];
+    let mut rows = vec![CheckRow::pass(ID, &dir, format!("{} host keys", keys.len()))];
     rows.extend(keys.iter().flat_map(|key| one(context, key, Some(0))));
     rows
 }
 
-fn user(context: &Context, home: &Home) -> Vec<Row> {
+fn user(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
     let Some(dir) = context.stored_directory(&home.live.join_path(&rel(".ssh"))) else { return Vec::new() };
     let names = match context.list(&dir) {
         Ok(names) => names,
         Err(errno) if leads_nowhere(errno) => return Vec::new(),
-        Err(errno) => return vec![Row::unreadable("ssh-directory", &dir, errno)],
+        Err(errno) => return vec![CheckRow::unreadable("ssh-directory", &dir, errno)],
     };
-    let mut rows: Vec<Row> =
-        secrecy::check(context, "ssh-directory", &dir, What::Directory, home.uid).into_iter().collect();
+    let mut rows: Vec<CheckRow> =
+        secrecy::check(context, "ssh-directory", &dir, Guarded::Directory, home.uid).into_iter().collect();
     for name in names {
         let path = dir.join(&name);
         match name.as_bytes() {
             b"authorized_keys" | b"config" => {
-                rows.extend(secrecy::check(context, "ssh-config", &path, What::Written, home.uid));
+                rows.extend(secrecy::check(context, "ssh-config", &path, Guarded::Written, home.uid));
             }
             _ if is_private(context, &name, &path) => rows.extend(one(context, &path, home.uid)),
             _ => {}
@@ -63,7 +63,7 @@ fn user(context: &Context, home: &Home) -> Vec<Row> {
 }
 
 /// By its name, so that a key that a crash has emptied counts, or by its first line.
-fn is_private(context: &Context, name: &Name, path: &RelPath) -> bool {
+fn is_private(context: &CheckContext, name: &Name, path: &RelPath) -> bool {
     let name = name.as_bytes();
     if name.ends_with(b".pub") || name.starts_with(b"known_hosts") {
         return false;
@@ -75,36 +75,39 @@ fn is_private(context: &Context, name: &Name, path: &RelPath) -> bool {
     name.starts_with(b"id_") || matches!(context.read(path), Read::Bytes(bytes) if begins(&bytes))
 }
 
-fn one(context: &Context, path: &RelPath, owner: Option<u32>) -> Vec<Row> {
+fn one(context: &CheckContext, path: &RelPath, owner: Option<u32>) -> Vec<CheckRow> {
     const ID: &str = "ssh-key";
-    let mut rows: Vec<Row> = secrecy::check(context, "ssh-key-mode", path, What::File, owner).into_iter().collect();
+    let mut rows: Vec<CheckRow> =
+        secrecy::check(context, "ssh-key-mode", path, Guarded::File, owner).into_iter().collect();
     let bytes = match context.read(path) {
         Read::Bytes(bytes) => bytes,
         Read::Absent => return rows,
         Read::Failed(errno) => {
-            rows.push(Row::unreadable(ID, path, errno));
+            rows.push(CheckRow::unreadable(ID, path, errno));
             return rows;
         }
     };
     match parse(&bytes) {
-        Ok(Key::OpenSsh(key)) => {
+        Ok(SshKey::OpenSsh(key)) => {
             let shut = if key.is_encrypted() { ", with a passphrase" } else { "" };
-            rows.push(Row::pass(ID, path, format!("{}{shut}", key.algorithm())));
+            rows.push(CheckRow::pass(ID, path, format!("{}{shut}", key.algorithm())));
             rows.extend(pair(context, path, &key));
         }
-        Ok(Key::Pem) => rows.push(Row::pass(ID, path, "an old PEM key, whole; its public half cannot be compared")),
-        Err(why) => rows.push(Row::fail(ID, path, why).run(context.bring_anew(path))),
+        Ok(SshKey::Pem) => {
+            rows.push(CheckRow::pass(ID, path, "an old PEM key, whole; its public half cannot be compared"))
+        }
+        Err(why) => rows.push(CheckRow::fail(ID, path, why).run(context.bring_anew(path))),
     }
     rows
 }
 
-enum Key {
+enum SshKey {
     OpenSsh(Box<PrivateKey>),
     /// PKCS#1, PKCS#8 or SEC1.
     Pem,
 }
 
-fn parse(bytes: &[u8]) -> Result<Key, String> {
+fn parse(bytes: &[u8]) -> Result<SshKey, String> {
     match CrashDamage::of(bytes) {
         Some(blank @ CrashDamage::Empty) => return Err(format!("{}: the key is lost", blank.words())),
         Some(blank) => return Err(blank.words().into()),
@@ -116,13 +119,13 @@ fn parse(bytes: &[u8]) -> Result<Key, String> {
         lines.next().and_then(|line| line.trim_end().strip_prefix("-----BEGIN ")).and_then(|l| l.strip_suffix("-----"));
     match label {
         Some("OPENSSH PRIVATE KEY") => match PrivateKey::from_openssh(bytes) {
-            Ok(key) => Ok(Key::OpenSsh(Box::new(key))),
+            Ok(key) => Ok(SshKey::OpenSsh(Box::new(key))),
             Err(error) => Err(format!("is no key, or only a part of one: {error}")),
         },
         Some(label) if label.ends_with("PRIVATE KEY") => {
             let end = format!("-----END {label}-----");
             if text.trim_end().ends_with(&end) {
-                Ok(Key::Pem)
+                Ok(SshKey::Pem)
             } else {
                 Err("is cut off: its last line is missing".into())
             }
@@ -132,24 +135,26 @@ fn parse(bytes: &[u8]) -> Result<Key, String> {
 }
 
 /// The public half beside the key is that of the key.
-fn pair(context: &Context, path: &RelPath, key: &PrivateKey) -> Option<Row> {
+fn pair(context: &CheckContext, path: &RelPath, key: &PrivateKey) -> Option<CheckRow> {
     const ID: &str = "ssh-key-pair";
     let public = RelPath::new(&[path.as_bytes(), b".pub"].concat()).ok()?;
     let bytes = match context.read(&public) {
         Read::Bytes(bytes) => bytes,
-        Read::Absent => return Some(Row::skip(ID, &public, "there is none")),
-        Read::Failed(errno) => return Some(Row::unreadable(ID, &public, errno)),
+        Read::Absent => return Some(CheckRow::skip(ID, &public, "there is none")),
+        Read::Failed(errno) => return Some(CheckRow::unreadable(ID, &public, errno)),
     };
     let parsed = std::str::from_utf8(&bytes).ok().and_then(|text| PublicKey::from_openssh(text.trim_end()).ok());
     Some(match parsed {
-        Some(found) if found.key_data() == key.public_key().key_data() => Row::pass(ID, &public, "belongs to its key"),
+        Some(found) if found.key_data() == key.public_key().key_data() => {
+            CheckRow::pass(ID, &public, "belongs to its key")
+        }
         Some(_) => {
             let why = format!("is not the public half of {path}");
             // ssh-keygen asks for a passphrase itself.
             let words = (context.word(path), context.word(&public));
-            Row::fail(ID, &public, why).run(format!("ssh-keygen -y -f {} > {}", words.0, words.1))
+            CheckRow::fail(ID, &public, why).run(format!("ssh-keygen -y -f {} > {}", words.0, words.1))
         }
-        None => Row::fail(ID, &public, "is no public key").run(context.bring_anew(&public)),
+        None => CheckRow::fail(ID, &public, "is no public key").run(context.bring_anew(&public)),
     })
 }
 

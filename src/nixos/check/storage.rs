@@ -1,7 +1,7 @@
 //! The file systems that must outlive a reboot: mounted, early, writable, with room.
 
-use super::context::{Booted, Context, rel};
-use super::row::Row;
+use super::context::{Booted, CheckContext, rel};
+use super::row::CheckRow;
 use super::system::Fstab;
 use crate::base::path::RelPath;
 use crate::sys::filesystem::{Space, space};
@@ -10,7 +10,7 @@ use crate::sys::{Errno, errno_words};
 use rustix::fs::OFlags;
 
 /// Where a storage of the plan lies.
-enum Place {
+enum StorageLocation {
     /// On a mount of its own, at this point.
     Own {
         point: RelPath,
@@ -25,12 +25,12 @@ enum Place {
     Unknown(RelPath, Errno),
 }
 
-pub(super) fn check(context: &Context) -> Vec<Row> {
+pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let mut rows = Vec::new();
     if let Err(errno) = &context.mounts {
         let why = format!("unknown: the table of mounts cannot be read: {}", errno_words(*errno));
         let mend = format!("mount -t proc proc {}", context.word(&rel("proc")));
-        rows.push(Row::warn("mount-table", &rel("proc"), why).run(mend));
+        rows.push(CheckRow::warn("mount-table", &rel("proc"), why).run(mend));
     }
     if context.booted == Booted::Yes {
         rows.push(root(context));
@@ -41,8 +41,11 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
     for to in wanted {
         let place = place(context, &to);
         let point = match &place {
-            Place::Own { point, .. } => point,
-            Place::Root(path) | Place::Volatile(path, _) | Place::Absent(path) | Place::Unknown(path, _) => path,
+            StorageLocation::Own { point, .. } => point,
+            StorageLocation::Root(path)
+            | StorageLocation::Volatile(path, _)
+            | StorageLocation::Absent(path)
+            | StorageLocation::Unknown(path, _) => path,
         };
         if !seen.contains(point) {
             seen.push(point.clone());
@@ -53,74 +56,74 @@ pub(super) fn check(context: &Context) -> Vec<Row> {
 }
 
 /// `df -T /` shows tmpfs.
-fn root(context: &Context) -> Row {
+fn root(context: &CheckContext) -> CheckRow {
     let (id, path) = ("root-volatile", RelPath::root());
     let space = match space(&context.root) {
         Ok(space) => space,
-        Err(errno) => return Row::unreadable(id, &path, errno),
+        Err(errno) => return CheckRow::unreadable(id, &path, errno),
     };
     let kind = context.mount_id(&path).ok().and_then(|mount| context.mount(mount)).map(|m| m.kind.clone());
     match kind {
-        _ if space.is_memory() => Row::pass(id, &path, "is a tmpfs: what is not declared is forgotten"),
-        None => Row::warn(id, &path, "unknown: without /proc nobody says what is mounted here"),
+        _ if space.is_memory() => CheckRow::pass(id, &path, "is a tmpfs: what is not declared is forgotten"),
+        None => CheckRow::warn(id, &path, "unknown: without /proc nobody says what is mounted here"),
         // These can be rolled back at boot instead.
         Some(kind) if ["btrfs", "zfs", "bcachefs", "overlay"].contains(&&kind[..]) => {
-            Row::warn(id, &path, format!("is {kind}: it forgets only what the initrd rolls back"))
+            CheckRow::warn(id, &path, format!("is {kind}: it forgets only what the initrd rolls back"))
                 .advise("see that the initrd rolls the root back")
         }
-        Some(kind) => Row::fail(id, &path, format!("is {kind}, not tmpfs: nothing is forgotten"))
+        Some(kind) => CheckRow::fail(id, &path, format!("is {kind}, not tmpfs: nothing is forgotten"))
             .advise("set fileSystems.\"/\" to a tmpfs with mode=755"),
     }
 }
 
-fn place(context: &Context, to: &RelPath) -> Place {
+fn place(context: &CheckContext, to: &RelPath) -> StorageLocation {
     // The topmost name speaks for what is not mounted.
     let top = to.names().next().map(|name| RelPath::root().join(&name)).unwrap_or_default();
     let opened = context.root.open_in(to, OFlags::PATH).or_else(|_| context.root.open_in(&top, OFlags::PATH));
     let fd = match opened {
         Ok(fd) => fd,
-        Err(Errno::NOENT | Errno::NOTDIR) => return Place::Absent(top),
-        Err(errno) => return Place::Unknown(top, errno),
+        Err(Errno::NOENT | Errno::NOTDIR) => return StorageLocation::Absent(top),
+        Err(errno) => return StorageLocation::Unknown(top, errno),
     };
     let answers = crate::sys::filesystem::mount_id(&fd)
         .and_then(|id| context.mount_id(&RelPath::root()).map(|root| (id, root)))
         .and_then(|(id, root)| space(&fd).map(|space| (id, root, space)));
     match answers {
-        Err(errno) => Place::Unknown(top, errno),
-        Ok((id, root, _)) if id == root => Place::Root(top),
+        Err(errno) => StorageLocation::Unknown(top, errno),
+        Ok((id, root, _)) if id == root => StorageLocation::Root(top),
         Ok((id, _, space)) => {
             let mount = context.mount(id);
             let point = mount.and_then(|m| context.below_root(m)).unwrap_or(top);
             if space.is_volatile() {
-                return Place::Volatile(point, mount.map(|m| m.kind.clone()));
+                return StorageLocation::Volatile(point, mount.map(|m| m.kind.clone()));
             }
-            Place::Own { point, id, space }
+            StorageLocation::Own { point, id, space }
         }
     }
 }
 
-fn storage(context: &Context, place: &Place) -> Vec<Row> {
+fn storage(context: &CheckContext, place: &StorageLocation) -> Vec<CheckRow> {
     const ID: &str = "storage-mounted";
     let (point, mount_id, space) = match place {
-        Place::Own { point, id, space } => (point, *id, space),
-        Place::Root(path) => {
+        StorageLocation::Own { point, id, space } => (point, *id, space),
+        StorageLocation::Root(path) => {
             let why = "is not a mount of its own: it lies on the root, and is lost or hidden at the next boot";
-            return vec![Row::fail(ID, path, why).run(mount_command(context, path))];
+            return vec![CheckRow::fail(ID, path, why).run(mount_command(context, path))];
         }
-        Place::Volatile(path, kind) => {
+        StorageLocation::Volatile(path, kind) => {
             let kind = kind.as_deref().unwrap_or("a file system in memory");
             let why = format!("is mounted from {kind}: all of it is lost at the next boot");
-            return vec![Row::fail(ID, path, why).run(mount_command(context, path))];
+            return vec![CheckRow::fail(ID, path, why).run(mount_command(context, path))];
         }
-        Place::Absent(path) => {
-            return vec![Row::fail(ID, path, "is not there").run(mount_command(context, path))];
+        StorageLocation::Absent(path) => {
+            return vec![CheckRow::fail(ID, path, "is not there").run(mount_command(context, path))];
         }
-        Place::Unknown(path, errno) => return vec![Row::unreadable(ID, path, *errno)],
+        StorageLocation::Unknown(path, errno) => return vec![CheckRow::unreadable(ID, path, *errno)],
     };
     let mount = context.mount(mount_id);
     let mut rows = vec![match mount {
-        Some(mount) => Row::pass(ID, point, format!("{} on {}", mount.kind, mount.source.display())),
-        None => Row::warn(ID, point, "unknown: without /proc nobody says what is mounted here"),
+        Some(mount) => CheckRow::pass(ID, point, format!("{} on {}", mount.kind, mount.source.display())),
+        None => CheckRow::warn(ID, point, "unknown: without /proc nobody says what is mounted here"),
     }];
     rows.push(early(point, &context.fstab));
     rows.extend(mount.map(|mount| options(context, point, mount)));
@@ -128,54 +131,54 @@ fn storage(context: &Context, place: &Place) -> Vec<Row> {
     rows
 }
 
-fn mount_command(context: &Context, path: &RelPath) -> String {
+fn mount_command(context: &CheckContext, path: &RelPath) -> String {
     let line = context.fstab.as_ref().ok().and_then(|(_, lines)| lines.iter().find(|l| l.point == *path));
     let device = line.map_or_else(|| "/dev/DEVICE".to_string(), |l| crate::base::shell::word(l.device.as_bytes()));
     format!("mount --mkdir {device} {} && {}", context.word(path), context.run_plan(""))
 }
 
 /// What the initrd mounts before it switches to the new root.
-fn early(point: &RelPath, fstab: &Fstab) -> Row {
+fn early(point: &RelPath, fstab: &Fstab) -> CheckRow {
     const ID: &str = "storage-early";
     let advice = format!("set fileSystems.\"{point}\".neededForBoot = true and rebuild");
     let (file, lines) = match fstab {
         Ok(fstab) => fstab,
-        Err(why) => return Row::warn(ID, point, format!("unknown: {why}")).advise(advice),
+        Err(why) => return CheckRow::warn(ID, point, format!("unknown: {why}")).advise(advice),
     };
     let Some(line) = lines.iter().find(|line| line.point == *point) else {
-        return Row::warn(ID, point, format!("unknown: {file} does not mention it")).advise(advice);
+        return CheckRow::warn(ID, point, format!("unknown: {file} does not mention it")).advise(advice);
     };
     if line.options.iter().any(|o| o == "x-initrd.mount") {
-        return Row::pass(ID, point, "the initrd mounts it (x-initrd.mount)");
+        return CheckRow::pass(ID, point, "the initrd mounts it (x-initrd.mount)");
     }
     let why = format!("{file} has no x-initrd.mount for it: it comes too late for activation, which finds it empty");
-    Row::fail(ID, point, why).advise(advice)
+    CheckRow::fail(ID, point, why).advise(advice)
 }
 
-fn options(context: &Context, point: &RelPath, mount: &Mount) -> Row {
+fn options(context: &CheckContext, point: &RelPath, mount: &Mount) -> CheckRow {
     const ID: &str = "storage-options";
     let remount = |option| format!("mount -o remount,bind,{option} {}", context.word(point));
     // The store itself is mounted read-only over it; the disk below is not.
     if mount.has("ro") {
-        return Row::fail(ID, point, "is mounted read-only")
+        return CheckRow::fail(ID, point, "is mounted read-only")
             .run(format!("mount -o remount,rw {}", context.word(point)));
     }
     if mount.has("noexec") {
-        let row = if *point == rel("nix") { Row::fail } else { Row::warn };
+        let row = if *point == rel("nix") { CheckRow::fail } else { CheckRow::warn };
         return row(ID, point, "is mounted noexec: no program on it starts").run(remount("exec"));
     }
-    Row::pass(ID, point, "read-write, programs may run")
+    CheckRow::pass(ID, point, "read-write, programs may run")
 }
 
-fn room(point: &RelPath, space: &Space) -> Row {
+fn room(point: &RelPath, space: &Space) -> CheckRow {
     const ID: &str = "storage-space";
     let percent = |free: u64, all: u64| if all == 0 { 100.0 } else { free as f64 * 100.0 / all as f64 };
     let (bytes, inodes) = (percent(space.available, space.size), percent(space.inodes_free, space.inodes));
     let why = format!("{bytes:.1} % of the bytes and {inodes:.1} % of the inodes are free");
     let row = match bytes.min(inodes) {
-        least if least < 1.0 => Row::fail(ID, point, why),
-        least if least < 10.0 => Row::warn(ID, point, why),
-        _ => return Row::pass(ID, point, why),
+        least if least < 1.0 => CheckRow::fail(ID, point, why),
+        least if least < 10.0 => CheckRow::warn(ID, point, why),
+        _ => return CheckRow::pass(ID, point, why),
     };
     row.advise("make room, or take a larger disk")
 }

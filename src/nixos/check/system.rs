@@ -1,6 +1,6 @@
 //! The installed NixOS system: its profile, and what stands in its fstab.
 
-use super::context::{Booted, Context, Read, rel};
+use super::context::{Booted, CheckContext, Read, rel};
 use crate::base::path::RelPath;
 use crate::sys::errno_words;
 use crate::sys::mounts::unescape;
@@ -11,10 +11,10 @@ pub(super) fn profile() -> RelPath {
 }
 
 /// The lines of the system's fstab with its path, or why there is none.
-pub(super) type Fstab = Result<(RelPath, Vec<Line>), String>;
+pub(super) type Fstab = Result<(RelPath, Vec<FstabLine>), String>;
 
 /// One line of fstab(5).
-pub(super) struct Line {
+pub(super) struct FstabLine {
     pub(super) device: String,
     pub(super) point: RelPath,
     pub(super) kind: String,
@@ -22,7 +22,7 @@ pub(super) struct Line {
 }
 
 /// Reads it.
-pub(super) fn fstab(context: &Context) -> Fstab {
+pub(super) fn fstab(context: &CheckContext) -> Fstab {
     let built = profile().join_path(&rel("etc/fstab"));
     let places = match context.booted {
         Booted::Yes => vec![rel("etc/fstab"), built],
@@ -38,18 +38,18 @@ pub(super) fn fstab(context: &Context) -> Fstab {
     Err(format!("there is no {}", places.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and no ")))
 }
 
-fn parse(bytes: &[u8]) -> Vec<Line> {
+fn parse(bytes: &[u8]) -> Vec<FstabLine> {
     let text = String::from_utf8_lossy(bytes);
     text.lines().filter(|line| !line.trim_start().starts_with('#')).filter_map(line).collect()
 }
 
-fn line(text: &str) -> Option<Line> {
+fn line(text: &str) -> Option<FstabLine> {
     let mut fields = text.split_whitespace();
     let device = String::from_utf8_lossy(&unescape(fields.next()?.as_bytes())).into_owned();
     let point = RelPath::new(&unescape(fields.next()?.as_bytes())).ok()?;
     let kind = fields.next()?.to_string();
     let options = fields.next().unwrap_or("defaults").split(',').map(str::to_string).collect();
-    Some(Line { device, point, kind, options })
+    Some(FstabLine { device, point, kind, options })
 }
 
 #[cfg(test)]

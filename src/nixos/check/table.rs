@@ -1,7 +1,7 @@
 //! The rows for people and for programs.
 
-use super::row::{Mend, Row, Status};
-use super::{Booted, Table};
+use super::row::{CheckRow, Remedy, RowStatus};
+use super::{Booted, CheckTable};
 use crate::base::json::exact;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -20,14 +20,14 @@ pub enum Paint {
 
 /// The table by groups, then what is to be mended, the worst first, then the verdict.
 #[must_use]
-pub fn text(table: &Table, paint: Paint) -> String {
+pub fn text(table: &CheckTable, paint: Paint) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
     write(&mut out, table, paint).ok();
     out
 }
 
-fn write(out: &mut String, table: &Table, paint: Paint) -> std::fmt::Result {
+fn write(out: &mut String, table: &CheckTable, paint: Paint) -> std::fmt::Result {
     let system = match table.booted {
         Booted::Yes => "running",
         Booted::No => "installed, not running",
@@ -41,7 +41,8 @@ fn write(out: &mut String, table: &Table, paint: Paint) -> std::fmt::Result {
         }
         line(out, row, paint)?;
     }
-    let mut worst: Vec<&Row> = table.rows.iter().filter(|r| matches!(r.status, Status::Fail | Status::Warn)).collect();
+    let mut worst: Vec<&CheckRow> =
+        table.rows.iter().filter(|r| matches!(r.status, RowStatus::Fail | RowStatus::Warn)).collect();
     worst.sort_by_key(|row| row.status);
     if !worst.is_empty() {
         writeln!(out, "\nto mend:")?;
@@ -49,28 +50,29 @@ fn write(out: &mut String, table: &Table, paint: Paint) -> std::fmt::Result {
     for row in worst {
         line(out, row, paint)?;
         match &row.mend {
-            Some(Mend::Run(command)) => writeln!(out, "       $ {command}")?,
-            Some(Mend::Do(advice)) => writeln!(out, "       {advice}")?,
+            Some(Remedy::Run(command)) => writeln!(out, "       $ {command}")?,
+            Some(Remedy::Do(advice)) => writeln!(out, "       {advice}")?,
             None => {}
         }
     }
     let count = |status| table.count(status);
-    let (fail, warn, pass, skip) = (count(Status::Fail), count(Status::Warn), count(Status::Pass), count(Status::Skip));
+    let (fail, warn, pass, skip) =
+        (count(RowStatus::Fail), count(RowStatus::Warn), count(RowStatus::Pass), count(RowStatus::Skip));
     let verdict = if fail == 0 { "good" } else { "NOT READY" };
     writeln!(out, "\n{verdict}: {fail} failed, {warn} warnings, {pass} passed, {skip} skipped")
 }
 
-fn line(out: &mut String, row: &Row, paint: Paint) -> std::fmt::Result {
+fn line(out: &mut String, row: &CheckRow, paint: Paint) -> std::fmt::Result {
     let (status, id) = (colored(row.status, paint), row.id);
     writeln!(out, "  {status} {id:<18} {}: {}", row.path, row.why)
 }
 
-fn colored(status: Status, paint: Paint) -> String {
+fn colored(status: RowStatus, paint: Paint) -> String {
     let code = match status {
-        Status::Fail => "1;31",
-        Status::Warn => "1;33",
-        Status::Pass => "32",
-        Status::Skip => "2",
+        RowStatus::Fail => "1;31",
+        RowStatus::Warn => "1;33",
+        RowStatus::Pass => "32",
+        RowStatus::Skip => "2",
     };
     match paint {
         Paint::Colored => format!("\x1b[{code}m{}\x1b[0m", status.word()),
@@ -80,7 +82,7 @@ fn colored(status: Status, paint: Paint) -> String {
 
 /// The table as JSON, described in `docs/check.md`.
 #[must_use]
-pub fn json(table: &Table) -> Value {
+pub fn json(table: &CheckTable) -> Value {
     json!({
         "version": VERSION,
         "tool": concat!("persistcp ", env!("CARGO_PKG_VERSION")),
@@ -89,16 +91,16 @@ pub fn json(table: &Table) -> Value {
         "booted": table.booted == Booted::Yes,
         "outcome": table.outcome().word(),
         "counts": {
-            "pass": table.count(Status::Pass),
-            "warn": table.count(Status::Warn),
-            "fail": table.count(Status::Fail),
-            "skip": table.count(Status::Skip),
+            "pass": table.count(RowStatus::Pass),
+            "warn": table.count(RowStatus::Warn),
+            "fail": table.count(RowStatus::Fail),
+            "skip": table.count(RowStatus::Skip),
         },
         "rows": table.rows.iter().map(row).collect::<Vec<_>>(),
     })
 }
 
-fn row(row: &Row) -> Value {
+fn row(row: &CheckRow) -> Value {
     let mut value = json!({
         "id": row.id,
         "group": row.group,

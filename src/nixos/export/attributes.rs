@@ -1,10 +1,10 @@
 //! Owner, group and mode of an entry by name: the plan's word first, else the
 //! backup's, else what is usual for a well-known path.
 
-use super::declared::{Declared, Item, Seen};
-use super::place::Home;
+use super::declared::{BackupState, DeclaredPlan, Item};
+use super::place::HomePath;
 use super::private;
-use super::text::Note;
+use super::text::ExportNote;
 use crate::base::path::RelPath;
 use crate::engine::mapping::mode::{Change, Mode};
 use crate::engine::mapping::model::{EntryKind, IdKind};
@@ -22,7 +22,7 @@ pub(super) struct Planned<'p> {
 
 impl<'p> Planned<'p> {
     /// An entry's own attributes with the fixups over them.
-    pub(super) fn of(declared: &Declared<'p>, item: &Item<'p>) -> Self {
+    pub(super) fn of(declared: &DeclaredPlan<'p>, item: &Item<'p>) -> Self {
         let draft = item.draft;
         let mode = draft.mode.as_ref().map(Mode::change);
         let mut planned = Self { owner: draft.owner.as_ref(), group: draft.group.as_ref(), mode };
@@ -55,7 +55,7 @@ impl<'p> Planned<'p> {
         seen: Option<u32>,
         kind: EntryKind,
         path: &RelPath,
-        notes: &mut Vec<Note>,
+        notes: &mut Vec<ExportNote>,
     ) -> Option<u32> {
         let change = self.mode?;
         let bits = match seen {
@@ -66,7 +66,7 @@ impl<'p> Planned<'p> {
             None => change.absolute(),
         };
         if bits.is_none() {
-            notes.push(Note::Unsaid(format!(
+            notes.push(ExportNote::Unsaid(format!(
                 "{path}: the plan changes some bits of the backup's mode, and the backup is not at hand (--source)"
             )));
         }
@@ -77,7 +77,9 @@ impl<'p> Planned<'p> {
 /// What an entry is: a map is what the backup has, and a directory where nobody knows.
 pub(super) fn holds(item: &Item<'_>) -> EntryKind {
     match (item.draft.kind, item.seen) {
-        (EntryKind::Tree, Seen::There(stat)) if stat.kind != crate::sys::stat::Kind::Directory => EntryKind::File,
+        (EntryKind::Tree, BackupState::There(stat)) if stat.kind != crate::sys::stat::Kind::Directory => {
+            EntryKind::File
+        }
         (EntryKind::Tree, _) => EntryKind::Directory,
         (kind, _) => kind,
     }
@@ -85,34 +87,39 @@ pub(super) fn holds(item: &Item<'_>) -> EntryKind {
 
 /// What a persistence list has to say of an entry. `None`: nobody knows, or its default fits.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Attributes {
+pub(super) struct ListedAttributes {
     pub(super) user: Option<String>,
     pub(super) group: Option<String>,
     pub(super) mode: Option<u32>,
 }
 
-impl Attributes {
+impl ListedAttributes {
     /// Puts them together; what stands out goes to `notes`.
-    pub(super) fn of(declared: &Declared<'_>, item: &Item<'_>, home: Option<&Home>, notes: &mut Vec<Note>) -> Self {
+    pub(super) fn of(
+        declared: &DeclaredPlan<'_>,
+        item: &Item<'_>,
+        home: Option<&HomePath>,
+        notes: &mut Vec<ExportNote>,
+    ) -> Self {
         let planned = Planned::of(declared, item);
         let given = planned.owner.is_some() || planned.group.is_some();
         let (uid, gid, seen_mode) = match item.seen {
             // As a run does: the plan's owner has not lent these rights out.
-            Seen::There(stat) if given && lends_rights(stat.kind) => {
+            BackupState::There(stat) if given && lends_rights(stat.kind) => {
                 (Some(stat.uid), Some(stat.gid), Some(stat.mode & !SET_ID))
             }
-            Seen::There(stat) => (Some(stat.uid), Some(stat.gid), Some(stat.mode)),
-            Seen::Unknown | Seen::Absent => (None, None, None),
+            BackupState::There(stat) => (Some(stat.uid), Some(stat.gid), Some(stat.mode)),
+            BackupState::Unknown | BackupState::Absent => (None, None, None),
         };
         let planned_mode = planned.mode(seen_mode, holds(item), &item.live, notes);
         if let (Some(plan), Some(backup)) = (planned_mode, seen_mode)
             && plan & !backup != 0
         {
-            notes.push(Note::Caveat(format!("the plan opens {} from {backup:04o} to {plan:04o}", item.live)));
+            notes.push(ExportNote::Caveat(format!("the plan opens {} from {backup:04o} to {plan:04o}", item.live)));
         }
         let at_home = home.map(|home| declared.look(&home.dir));
         let home_ids = match at_home {
-            Some(Seen::There(stat)) => Some((stat.uid, stat.gid)),
+            Some(BackupState::There(stat)) => Some((stat.uid, stat.gid)),
             _ => None,
         };
         let shown = |kind, id| declared.ids.name(declared.plan, kind, id).unwrap_or_else(|| id.to_string());
@@ -126,13 +133,16 @@ impl Attributes {
         }
         if home.is_none() && user.is_none() {
             // A home as a whole belongs to its user.
-            user = Home::of(&item.live).map(|home| home.user);
+            user = HomePath::of(&item.live).map(|home| home.user);
         }
         if let (Some(home), Some(other)) = (home, &user)
             && planned.owner.is_none()
             && *other != home.user
         {
-            notes.push(Note::Caveat(format!("{} belongs to {other} in the backup, not to {}", item.live, home.user)));
+            notes.push(ExportNote::Caveat(format!(
+                "{} belongs to {other} in the backup, not to {}",
+                item.live, home.user
+            )));
         }
         let group = match (home, home_ids) {
             // The group of the backup is told apart from the user's own only where the home shows that.
@@ -148,7 +158,7 @@ impl Attributes {
 }
 
 /// The name that the plan gives, else that of the number in the backup, else the number.
-fn named(declared: &Declared<'_>, kind: IdKind, plan: Option<&IdRef>, seen: Option<u32>) -> Option<String> {
+fn named(declared: &DeclaredPlan<'_>, kind: IdKind, plan: Option<&IdRef>, seen: Option<u32>) -> Option<String> {
     let id = match plan.map(|reference| &reference.value) {
         Some(IdValue::Name(name)) => return Some(name.clone()),
         Some(IdValue::Number(id)) => *id,

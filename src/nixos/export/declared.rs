@@ -1,7 +1,7 @@
 //! What a plan declares, with what the backup tells about it where it is at hand.
 
 use super::private;
-use super::text::Note;
+use super::text::ExportNote;
 use crate::base::path::RelPath;
 use crate::plan::ids::Ids;
 use crate::plan::{EntryDraft, Overrides, Plan, ResolveError, TargetDraft, expand};
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The plan and all that could be learned about its entries.
-pub(super) struct Declared<'p> {
+pub(super) struct DeclaredPlan<'p> {
     pub(super) plan: &'p Plan,
     pub(super) root: PathBuf,
     pub(super) source: Option<PathBuf>,
@@ -21,7 +21,7 @@ pub(super) struct Declared<'p> {
     pub(super) ids: Ids,
     pub(super) areas: Vec<Area<'p>>,
     /// What reading the backup and the id maps found odd.
-    pub(super) notes: Vec<Note>,
+    pub(super) notes: Vec<ExportNote>,
 }
 
 /// A target or a map.
@@ -43,7 +43,7 @@ pub(super) struct Item<'p> {
     /// Where the new disk has it.
     pub(super) stored: RelPath,
     pub(super) origin: Origin,
-    pub(super) seen: Seen,
+    pub(super) seen: BackupState,
 }
 
 /// How an item came to its path.
@@ -59,14 +59,14 @@ pub(super) enum Origin {
 
 /// What the backup has at a path, symlinks inside it followed.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Seen {
+pub(super) enum BackupState {
     /// The backup is not at hand, or keeps it from this user.
     Unknown,
     Absent,
     There(Stat),
 }
 
-impl<'p> Declared<'p> {
+impl<'p> DeclaredPlan<'p> {
     pub(super) fn new(plan: &'p Plan, overrides: &Overrides) -> Result<Self, ResolveError> {
         let mut notes = Vec::new();
         let backup = match (&overrides.source, &plan.source) {
@@ -76,7 +76,7 @@ impl<'p> Declared<'p> {
             (None, Some(path)) => Root::open(path)
                 .inspect_err(|errno| {
                     let why = errno_words(*errno);
-                    notes.push(Note::Caveat(format!(
+                    notes.push(ExportNote::Caveat(format!(
                         "the source {} cannot be opened ({why}): modes and owners are the plan's, and usual ones of \
                          well-known private paths; with the backup at hand (--source) they are its own",
                         path.display()
@@ -84,7 +84,7 @@ impl<'p> Declared<'p> {
                 })
                 .ok(),
             (None, None) => {
-                notes.push(Note::Caveat(
+                notes.push(ExportNote::Caveat(
                     "the plan names no source: modes and owners are the plan's, and usual ones of well-known private \
                      paths; with a backup (--source) they are its own"
                         .into(),
@@ -96,7 +96,7 @@ impl<'p> Declared<'p> {
         let root = overrides.root.clone().unwrap_or_else(|| plan.root.clone());
         let shown = source.as_deref().unwrap_or(Path::new(""));
         let ids = Ids::read(plan, backup.as_ref().map(|backup| (backup, shown)), &root);
-        notes.extend(ids.damaged.iter().map(|damaged| Note::Caveat(damaged.words.clone())));
+        notes.extend(ids.damaged.iter().map(|damaged| ExportNote::Caveat(damaged.words.clone())));
         let mut declared = Self { plan, root, source, backup, ids, areas: Vec::new(), notes };
         declared.areas = plan.targets.iter().map(|target| declared.area(target)).collect();
         Ok(declared)
@@ -108,16 +108,16 @@ impl<'p> Declared<'p> {
     }
 
     /// Looks at `path` in the backup.
-    pub(super) fn look(&self, path: &RelPath) -> Seen {
-        let Some(backup) = &self.backup else { return Seen::Unknown };
+    pub(super) fn look(&self, path: &RelPath) -> BackupState {
+        let Some(backup) = &self.backup else { return BackupState::Unknown };
         let open = |flags| backup.open_in(path, flags).and_then(stat_fd);
         match open(OFlags::PATH) {
-            Ok(stat) => Seen::There(stat),
+            Ok(stat) => BackupState::There(stat),
             // A dangling link is still a thing that a file entry can mean.
             Err(errno) if leads_nowhere(errno) => {
-                open(OFlags::PATH | OFlags::NOFOLLOW).map_or(Seen::Absent, Seen::There)
+                open(OFlags::PATH | OFlags::NOFOLLOW).map_or(BackupState::Absent, BackupState::There)
             }
-            Err(_) => Seen::Unknown,
+            Err(_) => BackupState::Unknown,
         }
     }
 
@@ -150,7 +150,7 @@ impl<'p> Declared<'p> {
             Err(errno) => {
                 let pattern = target.from.join_path(&entry.path);
                 let why = errno_words(errno);
-                self.notes.push(Note::Caveat(format!("{pattern} cannot be expanded in the backup: {why}")));
+                self.notes.push(ExportNote::Caveat(format!("{pattern} cannot be expanded in the backup: {why}")));
                 None
             }
         }

@@ -3,10 +3,10 @@
 //! The module makes what is missing and leaves what is there, so the storage's
 //! modes win once the copy is done. Files have no attributes of their own.
 
-use super::declared::Declared;
-use super::lists::{Lists, Member};
+use super::declared::DeclaredPlan;
+use super::lists::{ListEntry, Lists};
 use super::nix_document::{Dialect, element, write as document};
-use super::text::{Export, Note};
+use super::text::{Export, ExportNote};
 use crate::nixos::nix_text::string;
 
 const MODULE: &str = "impermanence";
@@ -25,19 +25,21 @@ const DIALECT: Dialect = Dialect {
 };
 
 /// The plan as an attribute set that a NixOS module can import or be.
-pub(super) fn write(declared: &Declared<'_>) -> Export {
+pub(super) fn write(declared: &DeclaredPlan<'_>) -> Export {
     let mut lists = Lists::of(declared);
     lists.note_private_parents(declared, MODULE);
     let members = || lists.stores.values().flat_map(|s| s.users.values().chain([&s.system]));
     let with_attributes = members().flat_map(|m| &m.files).filter(|file| file.planned);
-    let files: Vec<Note> = with_attributes
-        .map(|file| Note::Caveat(format!("{MODULE} has no owner or mode for the file {}: the copy sets it", file.live)))
+    let files: Vec<ExportNote> = with_attributes
+        .map(|file| {
+            ExportNote::Caveat(format!("{MODULE} has no owner or mode for the file {}: the copy sets it", file.live))
+        })
         .collect();
     let text = document(declared, &lists, &DIALECT);
     Export::new(text, [declared.notes.clone(), lists.notes, files].concat())
 }
 
-fn directory(member: &Member) -> String {
+fn directory(member: &ListEntry) -> String {
     let attributes = &member.attributes;
     let mut list = Vec::new();
     list.extend(attributes.user.as_deref().map(|user| ("user", string(user))));

@@ -1,8 +1,8 @@
 //! The declared set for programs. `docs/nix-export.md` describes every key.
 
-use super::declared::{Area, Declared, Item, Origin};
-use super::place::{Home, Place};
-use super::text::{Export, Note};
+use super::declared::{Area, DeclaredPlan, Item, Origin};
+use super::place::{HomePath, Placement};
+use super::text::{Export, ExportNote};
 use crate::base::json::exact;
 use crate::base::path::RelPath;
 use crate::engine::mapping::mode::Mode;
@@ -13,13 +13,15 @@ use serde_json::{Value, json};
 /// The version of this form.
 const VERSION: u32 = 1;
 
-pub(super) fn write(declared: &Declared<'_>) -> Export {
+pub(super) fn write(declared: &DeclaredPlan<'_>) -> Export {
     let areas: Vec<Value> = declared.areas.iter().map(area).collect();
     let mut notes = declared.notes.clone();
     if !declared.has_backup() {
         for (area, entry) in declared.areas.iter().flat_map(|a| a.open.iter().map(move |entry| (a, entry))) {
             let pattern = area.draft.from.join_path(&entry.path);
-            notes.push(Note::Caveat(format!("{pattern} stays a pattern: only the backup can expand it (--source)")));
+            notes.push(ExportNote::Caveat(format!(
+                "{pattern} stays a pattern: only the backup can expand it (--source)"
+            )));
         }
     }
     let value = json!({"version": VERSION, "plan": declared.plan.name, "areas": areas});
@@ -28,10 +30,10 @@ pub(super) fn write(declared: &Declared<'_>) -> Export {
 
 fn area(area: &Area<'_>) -> Value {
     let draft = area.draft;
-    let storage = match Place::of(&draft.from, &draft.to) {
-        Place::Bound { storage } => Some(storage.to_string()),
-        Place::Unmoved => Some("/".to_string()),
-        Place::Elsewhere => draft.from.is_root().then(|| draft.to.to_string()),
+    let storage = match Placement::of(&draft.from, &draft.to) {
+        Placement::Bound { storage } => Some(storage.to_string()),
+        Placement::Unmoved => Some("/".to_string()),
+        Placement::Elsewhere => draft.from.is_root().then(|| draft.to.to_string()),
     };
     let items = area.items.iter().map(entry);
     let open = area.open.iter().map(|draft| {
@@ -45,7 +47,7 @@ fn area(area: &Area<'_>) -> Value {
         "from": draft.from.to_string(),
         "to": draft.to.to_string(),
         "storage": storage,
-        "home": Home::of(&draft.from).map(|home| home.user),
+        "home": HomePath::of(&draft.from).map(|home| home.user),
         "exclude": draft.exclude,
         "entries": items.chain(open).collect::<Vec<_>>(),
     })

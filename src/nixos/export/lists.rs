@@ -1,10 +1,10 @@
 //! The declared set as both Nix modules order it: by storage, then system and users.
 
-use super::attributes::{Attributes, holds};
-use super::declared::{Area, Declared, Item, Origin, Seen};
-use super::place::{Home, Place};
+use super::attributes::{ListedAttributes, holds};
+use super::declared::{Area, BackupState, DeclaredPlan, Item, Origin};
+use super::place::{HomePath, Placement};
 use super::private;
-use super::text::Note;
+use super::text::ExportNote;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{EntryKind, Need};
 use crate::sys::stat::Kind;
@@ -14,10 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Default)]
 pub(super) struct Lists {
     pub(super) stores: BTreeMap<RelPath, Store>,
-    pub(super) host_keys: Vec<HostKey>,
+    pub(super) host_keys: Vec<StoredHostKey>,
     /// Lines about what no list holds.
     pub(super) remarks: Vec<String>,
-    pub(super) notes: Vec<Note>,
+    pub(super) notes: Vec<ExportNote>,
 }
 
 /// What is bound from one storage.
@@ -29,30 +29,30 @@ pub(super) struct Store {
 
 #[derive(Default)]
 pub(super) struct Members {
-    pub(super) directories: Vec<Member>,
-    pub(super) files: Vec<Member>,
+    pub(super) directories: Vec<ListEntry>,
+    pub(super) files: Vec<ListEntry>,
 }
 
 /// One entry of a list.
-pub(super) struct Member {
+pub(super) struct ListEntry {
     pub(super) live: RelPath,
     /// As the list writes it: absolute, or below the home.
     pub(super) written: String,
-    pub(super) attributes: Attributes,
+    pub(super) attributes: ListedAttributes,
     /// The plan itself gives owner, group or mode.
     pub(super) planned: bool,
     pub(super) remark: Option<&'static str>,
 }
 
 /// An SSH host key on its storage.
-pub(super) struct HostKey {
+pub(super) struct StoredHostKey {
     pub(super) path: String,
     pub(super) algorithm: &'static str,
 }
 
 impl Lists {
     /// Sorts everything that can be said; the rest becomes remarks and notes.
-    pub(super) fn of(declared: &Declared<'_>) -> Self {
+    pub(super) fn of(declared: &DeclaredPlan<'_>) -> Self {
         let mut lists = Self::default();
         for area in &declared.areas {
             lists.area(declared, area);
@@ -62,24 +62,24 @@ impl Lists {
 
     fn unsaid(&mut self, text: String) {
         self.remarks.push(format!("Not said here: {text}"));
-        self.notes.push(Note::Unsaid(text));
+        self.notes.push(ExportNote::Unsaid(text));
     }
 
-    fn area(&mut self, declared: &Declared<'_>, area: &Area<'_>) {
+    fn area(&mut self, declared: &DeclaredPlan<'_>, area: &Area<'_>) {
         let draft = area.draft;
         let tree = draft.entries.iter().any(|entry| entry.kind == EntryKind::Tree);
-        let place = match Place::of(&draft.from, &draft.to) {
+        let place = match Placement::of(&draft.from, &draft.to) {
             // The root mirrored into a storage binds each of its entries.
-            Place::Elsewhere if draft.from.is_root() && !tree => Place::Bound { storage: draft.to.clone() },
+            Placement::Elsewhere if draft.from.is_root() && !tree => Placement::Bound { storage: draft.to.clone() },
             place => place,
         };
         match place {
-            Place::Unmoved => {
+            Placement::Unmoved => {
                 let to = &draft.to;
                 self.remarks.push(format!("{to} stays where it is used: a file system of its own is mounted there"));
                 return;
             }
-            Place::Elsewhere => {
+            Placement::Elsewhere => {
                 let (name, from, to) = (&draft.name, &draft.from, &draft.to);
                 self.unsaid(format!(
                     "{name} keeps {from} in {to}: a persistence list can bind it only from a storage that ends in \
@@ -87,7 +87,7 @@ impl Lists {
                 ));
                 return;
             }
-            Place::Bound { storage } => {
+            Placement::Bound { storage } => {
                 let keys: BTreeSet<Vec<u8>> = area.items.iter().filter_map(host_key).collect();
                 for item in &area.items {
                     self.item(declared, &storage, item, &keys);
@@ -107,12 +107,12 @@ impl Lists {
         for pattern in &draft.exclude {
             let text = format!("{} leaves out `{pattern}`; a persistence list keeps whole directories", draft.name);
             self.remarks.push(text.clone());
-            self.notes.push(Note::Caveat(text));
+            self.notes.push(ExportNote::Caveat(text));
         }
     }
 
-    fn item(&mut self, declared: &Declared<'_>, storage: &RelPath, item: &Item<'_>, keys: &BTreeSet<Vec<u8>>) {
-        let home = Home::around(&item.live);
+    fn item(&mut self, declared: &DeclaredPlan<'_>, storage: &RelPath, item: &Item<'_>, keys: &BTreeSet<Vec<u8>>) {
+        let home = HomePath::around(&item.live);
         let (Ok(live), Ok(stored)) =
             (std::str::from_utf8(item.live.as_bytes()), std::str::from_utf8(item.stored.as_bytes()))
         else {
@@ -121,10 +121,10 @@ impl Lists {
         };
         if item.origin == Origin::Guessed {
             let pattern = &item.draft.path;
-            self.notes.push(Note::Caveat(format!("{pattern} is taken for the ed25519 and rsa host keys")));
+            self.notes.push(ExportNote::Caveat(format!("{pattern} is taken for the ed25519 and rsa host keys")));
         }
         if let Some(algorithm) = host_key_type(item) {
-            self.host_keys.push(HostKey { path: format!("/{stored}"), algorithm });
+            self.host_keys.push(StoredHostKey { path: format!("/{stored}"), algorithm });
             return;
         }
         // sshd looks for the public half beside the key that it is given.
@@ -138,10 +138,10 @@ impl Lists {
             Some(home) => String::from_utf8_lossy(home.below.as_bytes()).into_owned(),
             None => format!("/{live}"),
         };
-        let attributes = Attributes::of(declared, item, home.as_ref(), &mut self.notes);
+        let attributes = ListedAttributes::of(declared, item, home.as_ref(), &mut self.notes);
         let planned = crate::nixos::export::attributes::Planned::of(declared, item);
         let planned = planned.owner.is_some() || planned.group.is_some() || planned.mode.is_some();
-        let member = Member { live: item.live.clone(), written, attributes, planned, remark };
+        let member = ListEntry { live: item.live.clone(), written, attributes, planned, remark };
         let store = self.stores.entry(storage.clone()).or_default();
         let members = match home {
             Some(home) => store.users.entry(home.user).or_default(),
@@ -156,16 +156,16 @@ impl Lists {
     /// What to say of an entry that the backup does not have as declared.
     fn presence(&mut self, item: &Item<'_>, kind: EntryKind) -> Option<&'static str> {
         match (item.seen, kind) {
-            (Seen::Absent, _) => {
+            (BackupState::Absent, _) => {
                 if item.draft.need >= Need::Required {
-                    self.notes.push(Note::Caveat(format!("{} is not in the backup", item.live)));
+                    self.notes.push(ExportNote::Caveat(format!("{} is not in the backup", item.live)));
                 }
                 Some("not in the backup")
             }
-            (Seen::There(stat), _) if (stat.kind == Kind::Directory) != (kind == EntryKind::Directory) => {
+            (BackupState::There(stat), _) if (stat.kind == Kind::Directory) != (kind == EntryKind::Directory) => {
                 let declared = if kind == EntryKind::Directory { "a directory" } else { "a file" };
                 let found = stat.kind.words();
-                self.notes.push(Note::Caveat(format!("{} is declared as {declared}, and is {found}", item.live)));
+                self.notes.push(ExportNote::Caveat(format!("{} is declared as {declared}, and is {found}", item.live)));
                 None
             }
             _ => None,
@@ -174,12 +174,12 @@ impl Lists {
 
     /// Directories above the entries that are narrower than the 0755 which `module` gives to
     /// those that it makes. Declared ones have a mode of their own.
-    pub(super) fn note_private_parents(&mut self, declared: &Declared<'_>, module: &str) {
+    pub(super) fn note_private_parents(&mut self, declared: &DeclaredPlan<'_>, module: &str) {
         let members = || self.stores.values().flat_map(|s| s.users.values().chain([&s.system]));
         let own: BTreeSet<&RelPath> = members().flat_map(|m| &m.directories).map(|m| &m.live).collect();
         let mut above = BTreeSet::new();
         for member in members().flat_map(|m| m.directories.iter().chain(&m.files)) {
-            let top = Home::around(&member.live).map_or_else(RelPath::root, |home| home.dir);
+            let top = HomePath::around(&member.live).map_or_else(RelPath::root, |home| home.dir);
             let mut parent = member.live.parent();
             while let Some(dir) = parent.filter(|dir| *dir != top && !dir.is_root()) {
                 parent = dir.parent();
@@ -189,14 +189,14 @@ impl Lists {
         let mut notes = Vec::new();
         for dir in above.iter().filter(|dir| !own.contains(dir)) {
             let (mode, whose) = match declared.look(dir) {
-                Seen::There(stat) => (stat.mode, "in the backup"),
-                Seen::Unknown | Seen::Absent => match private::usual_mode(dir, EntryKind::Directory) {
-                    Some(mode) if Home::around(dir).is_none() => (mode, "on every system"),
+                BackupState::There(stat) => (stat.mode, "in the backup"),
+                BackupState::Unknown | BackupState::Absent => match private::usual_mode(dir, EntryKind::Directory) {
+                    Some(mode) if HomePath::around(dir).is_none() => (mode, "on every system"),
                     _ => continue,
                 },
             };
             if 0o755 & !mode != 0 {
-                notes.push(Note::Caveat(format!(
+                notes.push(ExportNote::Caveat(format!(
                     "{dir} above an entry is {mode:04o} {whose}, and {module} makes it 0755 where it is missing: copy \
                      before the first boot, or declare {dir} as well"
                 )));

@@ -21,10 +21,10 @@ mod tmpfiles;
 #[cfg(test)]
 mod tests;
 
-pub use text::{Export, Note};
+pub use text::{Export, ExportNote};
 
 use crate::plan::{Overrides, Plan, ResolveError};
-use declared::Declared;
+use declared::DeclaredPlan;
 
 /// A form to write a plan in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ impl Plan {
     /// Writes the plan as `form`. The backup is looked at where it can be opened; one
     /// that `overrides` names must be there.
     pub fn export(&self, overrides: &Overrides, form: Form) -> Result<Export, ResolveError> {
-        let declared = Declared::new(self, overrides)?;
+        let declared = DeclaredPlan::new(self, overrides)?;
         Ok(match form {
             Form::Impermanence => impermanence::write(&declared),
             Form::Preservation => preservation::write(&declared),

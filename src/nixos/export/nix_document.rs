@@ -1,7 +1,7 @@
 //! The layout that the expressions for both Nix modules share.
 
-use super::Declared;
-use super::lists::{Lists, Member, Members};
+use super::DeclaredPlan;
+use super::lists::{ListEntry, Lists, Members};
 use crate::base::path::RelPath;
 use crate::nixos::nix_text::{comment, name, string};
 use std::collections::BTreeSet;
@@ -19,9 +19,9 @@ pub(super) struct Dialect {
     /// Lines at the top of each storage.
     pub(super) each: &'static [&'static str],
     /// An element of `directories`.
-    pub(super) directory: fn(&Member) -> String,
+    pub(super) directory: fn(&ListEntry) -> String,
     /// An element of `files`.
-    pub(super) file: fn(&Member) -> String,
+    pub(super) file: fn(&ListEntry) -> String,
 }
 
 /// The attributes of one element, beginning with its path; only a string when there are no others.
@@ -34,8 +34,8 @@ pub(super) fn element(key: &str, path: &str, attributes: &[(&str, String)]) -> S
 }
 
 /// The whole expression.
-pub(super) fn write(declared: &Declared<'_>, lists: &Lists, dialect: &Dialect) -> String {
-    let mut lines = Lines::default();
+pub(super) fn write(declared: &DeclaredPlan<'_>, lists: &Lists, dialect: &Dialect) -> String {
+    let mut lines = NixLines::default();
     lines.put(0, comment(&format!("Made by `persistcp plan export --format {}`", dialect.format)));
     lines.put(0, comment(&format!("from the plan {}: change the plan, not this file.", declared.plan.name)));
     for line in dialect.about {
@@ -69,9 +69,9 @@ pub(super) fn write(declared: &Declared<'_>, lists: &Lists, dialect: &Dialect) -
 }
 
 #[derive(Default)]
-struct Lines(String);
+struct NixLines(String);
 
-impl Lines {
+impl NixLines {
     fn put(&mut self, depth: usize, text: String) {
         self.0.push_str(&"  ".repeat(depth));
         self.0.push_str(&text);

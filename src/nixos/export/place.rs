@@ -5,7 +5,7 @@ use crate::nixos::homes;
 
 /// How a stored path and the path that programs use belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum Placement {
     /// Stored at `storage` + the live path.
     Bound { storage: RelPath },
     /// Stored where it is used: a file system of its own must be mounted there.
@@ -14,7 +14,7 @@ pub(super) enum Place {
     Elsewhere,
 }
 
-impl Place {
+impl Placement {
     pub(super) fn of(live: &RelPath, stored: &RelPath) -> Self {
         if live == stored {
             return Self::Unmoved;
@@ -28,7 +28,7 @@ impl Place {
 
 /// A user's home and a path in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Home {
+pub(super) struct HomePath {
     pub(super) user: String,
     /// The home directory.
     pub(super) dir: RelPath,
@@ -36,7 +36,7 @@ pub(super) struct Home {
     pub(super) below: RelPath,
 }
 
-impl Home {
+impl HomePath {
     /// `/home/NAME` and `/root` are homes.
     pub(super) fn of(path: &RelPath) -> Option<Self> {
         let (dir, below) = homes::split(path)?;
@@ -60,21 +60,21 @@ mod tests {
 
     #[test]
     fn the_storage_is_what_stands_before_the_live_path() {
-        let place = |live, stored| Place::of(&rel(live), &rel(stored));
-        assert_eq!(place("/var/log", "/persist/system/var/log"), Place::Bound { storage: rel("/persist/system") });
-        assert_eq!(place("/home/s/.ssh", "/persist/home/s/.ssh"), Place::Bound { storage: rel("/persist") });
-        assert_eq!(place("/nix", "/nix"), Place::Unmoved);
-        assert_eq!(place("/var/log", "/persist/logs"), Place::Elsewhere);
-        assert_eq!(place("/log", "/persist/varlog"), Place::Elsewhere);
-        assert_eq!(place("/", "/persist/all"), Place::Elsewhere);
+        let place = |live, stored| Placement::of(&rel(live), &rel(stored));
+        assert_eq!(place("/var/log", "/persist/system/var/log"), Placement::Bound { storage: rel("/persist/system") });
+        assert_eq!(place("/home/s/.ssh", "/persist/home/s/.ssh"), Placement::Bound { storage: rel("/persist") });
+        assert_eq!(place("/nix", "/nix"), Placement::Unmoved);
+        assert_eq!(place("/var/log", "/persist/logs"), Placement::Elsewhere);
+        assert_eq!(place("/log", "/persist/varlog"), Placement::Elsewhere);
+        assert_eq!(place("/", "/persist/all"), Placement::Elsewhere);
     }
 
     #[test]
     fn homes_are_known_by_their_place() {
-        let home = Home::around(&rel("/home/s/.config/git")).expect("in a home");
+        let home = HomePath::around(&rel("/home/s/.config/git")).expect("in a home");
         assert_eq!((home.user.as_str(), home.below), ("s", rel(".config/git")));
-        assert_eq!(Home::around(&rel("/root/.ssh")).map(|home| home.user), Some("root".into()));
-        assert_eq!(Home::around(&rel("/home/s")), None);
-        assert_eq!(Home::around(&rel("/var/home/s/x")), None);
+        assert_eq!(HomePath::around(&rel("/root/.ssh")).map(|home| home.user), Some("root".into()));
+        assert_eq!(HomePath::around(&rel("/home/s")), None);
+        assert_eq!(HomePath::around(&rel("/var/home/s/x")), None);
     }
 }

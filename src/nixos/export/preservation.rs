@@ -1,10 +1,10 @@
 //! `preservation.preserveAt`, which gives every path its declared owner and mode
 //! again at each boot: what it does not say is opened to 0755 or 0644.
 
-use super::declared::Declared;
-use super::lists::{Lists, Member};
+use super::declared::DeclaredPlan;
+use super::lists::{ListEntry, Lists};
 use super::nix_document::{Dialect, element, write as document};
-use super::text::{Export, Note};
+use super::text::{Export, ExportNote};
 use crate::nixos::nix_text::string;
 
 const MODULE: &str = "preservation";
@@ -23,7 +23,7 @@ const DIALECT: Dialect = Dialect {
 };
 
 /// The plan as an attribute set that a NixOS module can import or be.
-pub(super) fn write(declared: &Declared<'_>) -> Export {
+pub(super) fn write(declared: &DeclaredPlan<'_>) -> Export {
     let mut lists = Lists::of(declared);
     lists.note_private_parents(declared, MODULE);
     let members = || lists.stores.values().flat_map(|s| s.users.values().chain([&s.system]));
@@ -32,10 +32,10 @@ pub(super) fn write(declared: &Declared<'_>) -> Export {
         (members().flat_map(|m| &m.directories).collect::<Vec<_>>(), "directory"),
         (members().flat_map(|m| &m.files).collect(), "file"),
     ] {
-        let unknown: Vec<&Member> = list.into_iter().filter(|m| m.attributes.mode.is_none()).collect();
+        let unknown: Vec<&ListEntry> = list.into_iter().filter(|m| m.attributes.mode.is_none()).collect();
         if let Some(first) = unknown.first() {
             let mode = if kind == "file" { "0644" } else { "0755" };
-            notes.push(Note::Caveat(format!(
+            notes.push(ExportNote::Caveat(format!(
                 "nobody knows the mode of {}{}: {MODULE} sets {mode} at every boot, even where the copy has a \
                  narrower one; export with the backup at hand, or give the {kind} a mode in the plan",
                 first.live,
@@ -51,7 +51,7 @@ pub(super) fn write(declared: &Declared<'_>) -> Export {
 }
 
 /// What the first programs of a boot need before the ordinary time.
-fn special(member: &Member) -> Vec<(&'static str, String)> {
+fn special(member: &ListEntry) -> Vec<(&'static str, String)> {
     let (symlink, yes) = (("how", string("symlink")), "true".to_string());
     match member.live.as_bytes() {
         b"etc/machine-id" | b"var/lib/nixos" => vec![("inInitrd", yes)],
@@ -61,7 +61,7 @@ fn special(member: &Member) -> Vec<(&'static str, String)> {
     }
 }
 
-fn attributes(member: &Member, default: u32, special: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
+fn attributes(member: &ListEntry, default: u32, special: &[(&'static str, String)]) -> Vec<(&'static str, String)> {
     let attributes = &member.attributes;
     let mut list = special.to_vec();
     list.extend(attributes.user.as_deref().map(|user| ("user", string(user))));

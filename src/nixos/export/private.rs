@@ -1,7 +1,7 @@
 //! Paths that are private on every machine: what stands in for the backup when
 //! it is not at hand. `docs/nix-export.md` shows them.
 
-use super::place::Home;
+use super::place::HomePath;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::EntryKind;
 use crate::nixos::known_paths::Spot;
@@ -13,7 +13,7 @@ const HOST_KEYS: [&str; 4] =
 
 /// The usual mode of a well-known path.
 pub(crate) fn usual_mode(path: &RelPath, kind: EntryKind) -> Option<u32> {
-    let is_home = kind != EntryKind::File && Home::of(path).is_some_and(|home| home.below.is_root());
+    let is_home = kind != EntryKind::File && HomePath::of(path).is_some_and(|home| home.below.is_root());
     let known = || Spot::of(path).known().and_then(|known| known.usual_mode(kind));
     is_home.then_some(0o700).or_else(known)
 }

@@ -1,9 +1,9 @@
 //! A POSIX shell script that copies what the plan declares with rsync(1): one
 //! list of files and one run for each area, then the plan's owners and modes.
 
-use super::declared::{Area, Declared};
+use super::declared::{Area, DeclaredPlan};
 use super::rsync_filter;
-use super::text::{Export, Note};
+use super::text::{Export, ExportNote};
 use crate::base::path::{RelPath, escape};
 use crate::base::shell::posix_word as word;
 use crate::engine::mapping::mode::Mode;
@@ -71,10 +71,10 @@ fix() {
 #[derive(Default)]
 struct Script {
     text: String,
-    notes: Vec<Note>,
+    notes: Vec<ExportNote>,
 }
 
-pub(super) fn write(declared: &Declared<'_>) -> Export {
+pub(super) fn write(declared: &DeclaredPlan<'_>) -> Export {
     let mut script = Script { notes: declared.notes.clone(), ..Script::default() };
     script.put("#!/bin/sh".into());
     script.put("# Made by `persistcp plan export --format rsync`".into());
@@ -105,10 +105,10 @@ impl Script {
 
     fn unsaid(&mut self, text: String) {
         self.put(format!("# not said: {}", escape(text.as_bytes())));
-        self.notes.push(Note::Unsaid(text));
+        self.notes.push(ExportNote::Unsaid(text));
     }
 
-    fn area(&mut self, declared: &Declared<'_>, area: &Area<'_>) {
+    fn area(&mut self, declared: &DeclaredPlan<'_>, area: &Area<'_>) {
         let draft = area.draft;
         self.put(format!("\n# {}: {} -> {}", escape(draft.name.as_bytes()), draft.from, draft.to));
         let (rules, foreign) = rsync_filter::rules(&draft.exclude);
@@ -157,7 +157,7 @@ impl Script {
     /// `chown`, with the numbers that the names have here.
     fn commands(
         &mut self,
-        declared: &Declared<'_>,
+        declared: &DeclaredPlan<'_>,
         (owner, group): (Option<&IdRef>, Option<&IdRef>),
         path: &RelPath,
         how: &str,
@@ -182,7 +182,7 @@ impl Script {
         }
     }
 
-    fn fixup(&mut self, declared: &Declared<'_>, fixup: &FixupDraft) {
+    fn fixup(&mut self, declared: &DeclaredPlan<'_>, fixup: &FixupDraft) {
         let how = if fixup.recursive { "-hR " } else { "-h " };
         let chown = self.commands(declared, (fixup.owner.as_ref(), fixup.group.as_ref()), &fixup.path, how);
         let below = |mode: Option<&Mode>, kind: char| {

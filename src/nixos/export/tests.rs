@@ -1,6 +1,6 @@
 //! Whole expressions from hostile plans.
 
-use super::{Form, Note};
+use super::{ExportNote, Form};
 use crate::plan::{Overrides, Plan};
 use proptest::prelude::*;
 use rnix::ast::{self, InterpolPart};
@@ -68,6 +68,6 @@ fn what_an_exclude_leaves_out_is_told_once() {
         "version = 1\n[[target]]\nname = \"s\"\nto = \"/p\"\nfiles = [\"/etc/a\"]\nexclude = [\"*.x\", \"*.x\"]\n";
     let plan = Plan::parse(Path::new("t.toml"), text).expect("a good plan");
     let export = plan.export(&Overrides::default(), Form::Impermanence).expect("no source is needed");
-    let told = export.notes.iter().filter(|note| matches!(note, Note::Caveat(text) if text.contains("*.x")));
+    let told = export.notes.iter().filter(|note| matches!(note, ExportNote::Caveat(text) if text.contains("*.x")));
     assert_eq!(told.count(), 1);
 }

@@ -2,7 +2,7 @@
 
 /// What is to be known about an export beside its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
+pub enum ExportNote {
     /// It is in the text; this is what to know about it.
     Caveat(String),
     /// The form cannot say it: it is not in the text.
@@ -15,11 +15,11 @@ pub struct Export {
     /// Ends in a newline.
     pub text: String,
     /// In the order in which they were found, each once.
-    pub notes: Vec<Note>,
+    pub notes: Vec<ExportNote>,
 }
 
 impl Export {
-    pub(super) fn new(text: String, mut notes: Vec<Note>) -> Self {
+    pub(super) fn new(text: String, mut notes: Vec<ExportNote>) -> Self {
         let mut seen = Vec::new();
         notes.retain(|note| {
             let new = !seen.contains(note);
@@ -34,6 +34,6 @@ impl Export {
     /// True when all that the plan declares is in the text.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        !self.notes.iter().any(|note| matches!(note, Note::Unsaid(_)))
+        !self.notes.iter().any(|note| matches!(note, ExportNote::Unsaid(_)))
     }
 }

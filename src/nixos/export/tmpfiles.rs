@@ -2,10 +2,10 @@
 //! directories: `d` only, never `Z`, and no mode that opens what is there.
 
 use super::attributes::{Planned, holds};
-use super::declared::{Area, Declared, Seen};
-use super::place::{Home, Place};
+use super::declared::{Area, BackupState, DeclaredPlan};
+use super::place::{HomePath, Placement};
 use super::private;
-use super::text::{Export, Note};
+use super::text::{Export, ExportNote};
 use crate::base::path::{RelPath, escape, is_unprintable};
 use crate::engine::mapping::model::EntryKind;
 use crate::plan::{IdRef, IdValue};
@@ -28,22 +28,22 @@ impl Field {
     }
 }
 
-struct Line {
+struct TmpfilesLine {
     mode: Field,
     user: Field,
     group: Field,
 }
 
 #[derive(Default)]
-struct Lines {
-    by_path: BTreeMap<RelPath, Line>,
-    notes: Vec<Note>,
+struct TmpfilesLines {
+    by_path: BTreeMap<RelPath, TmpfilesLine>,
+    notes: Vec<ExportNote>,
     remarks: Vec<String>,
 }
 
 /// The lines, parents first.
-pub(super) fn write(declared: &Declared<'_>) -> Export {
-    let mut lines = Lines::default();
+pub(super) fn write(declared: &DeclaredPlan<'_>) -> Export {
+    let mut lines = TmpfilesLines::default();
     for area in &declared.areas {
         lines.area(declared, area);
     }
@@ -53,7 +53,7 @@ pub(super) fn write(declared: &Declared<'_>) -> Export {
     if !declared.has_backup() {
         text.push_str("# The backup was not at hand: modes are the plan's, or usual ones of private paths.\n");
     }
-    let Lines { by_path, mut notes, remarks } = lines;
+    let TmpfilesLines { by_path, mut notes, remarks } = lines;
     for (path, line) in &by_path {
         match quoted(path, &mut notes) {
             Some(path) => {
@@ -62,7 +62,7 @@ pub(super) fn write(declared: &Declared<'_>) -> Export {
             }
             None => {
                 text.push_str(&format!("# not said: {path}\n"));
-                notes.push(Note::Unsaid(format!("{path}: tmpfiles.d has no form for a name that is not UTF-8")));
+                notes.push(ExportNote::Unsaid(format!("{path}: tmpfiles.d has no form for a name that is not UTF-8")));
             }
         }
     }
@@ -72,10 +72,10 @@ pub(super) fn write(declared: &Declared<'_>) -> Export {
     Export::new(text, [declared.notes.clone(), notes].concat())
 }
 
-impl Lines {
-    fn area(&mut self, declared: &Declared<'_>, area: &Area<'_>) {
+impl TmpfilesLines {
+    fn area(&mut self, declared: &DeclaredPlan<'_>, area: &Area<'_>) {
         let draft = area.draft;
-        if Place::of(&draft.from, &draft.to) == Place::Unmoved {
+        if Placement::of(&draft.from, &draft.to) == Placement::Unmoved {
             self.remarks.push(format!("{} is a mount of its own", draft.to));
             return;
         }
@@ -101,36 +101,36 @@ impl Lines {
                 // Only directories are made.
                 EntryKind::File => {}
                 _ if declared.has_backup() => self.remarks.push(format!("{pattern} matches nothing in the backup")),
-                _ => self.notes.push(Note::Unsaid(text)),
+                _ => self.notes.push(ExportNote::Unsaid(text)),
             }
         }
     }
 }
 
 fn line<'p>(
-    declared: &Declared<'p>,
+    declared: &DeclaredPlan<'p>,
     area: &Area<'_>,
     path: &RelPath,
     mut planned: Planned<'p>,
-    notes: &mut Vec<Note>,
-) -> Line {
+    notes: &mut Vec<ExportNote>,
+) -> TmpfilesLine {
     let draft = area.draft;
     planned.fix(&declared.plan.fixups, path, EntryKind::Directory);
     let below = path.strip_prefix(&draft.to);
     let live = below.as_ref().map(|below| draft.from.join_path(below));
     let seen = match live.as_ref().map(|live| declared.look(live)) {
-        Some(Seen::There(stat)) => Some(stat),
+        Some(BackupState::There(stat)) => Some(stat),
         _ => None,
     };
     // Above the area only what holds every storage stands.
     let parents = below.as_ref().and(draft.parents.as_ref());
-    let home = live.as_ref().and_then(Home::of);
+    let home = live.as_ref().and_then(HomePath::of);
     let mode = seen.map(|stat| stat.mode).or_else(|| {
         let usual = live.as_ref().and_then(|live| private::usual_mode(live, EntryKind::Directory));
         usual.or(parents.and_then(|parents| parents.mode))
     });
     let user = home.map_or_else(|| "root".to_string(), |home| home.user);
-    Line {
+    TmpfilesLine {
         mode: match planned.mode(seen.map(|stat| stat.mode), EntryKind::Directory, path, notes) {
             Some(mode) => Field::Fixed(format!("{mode:04o}")),
             None => Field::New(format!("{:04o}", mode.unwrap_or(0o755))),
@@ -155,7 +155,7 @@ fn id(planned: Option<&IdRef>, seen: Option<u32>, parents: Option<&IdRef>, defau
 }
 
 /// The path as a field of a line: specifiers doubled, quoted, escapes as in C.
-fn quoted(path: &RelPath, notes: &mut Vec<Note>) -> Option<String> {
+fn quoted(path: &RelPath, notes: &mut Vec<ExportNote>) -> Option<String> {
     let text = std::str::from_utf8(path.as_bytes()).ok()?;
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@,=".contains(c);
     if text.chars().all(plain) {
@@ -177,7 +177,7 @@ fn quoted(path: &RelPath, notes: &mut Vec<Note>) -> Option<String> {
     }
     out.push('"');
     if text.contains(is_unprintable) {
-        notes.push(Note::Caveat(format!(
+        notes.push(ExportNote::Caveat(format!(
             "{path} needs the escapes of tmpfiles.d(5), which systemd 252 and earlier take for letters"
         )));
     }

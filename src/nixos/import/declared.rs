@@ -1,6 +1,6 @@
 //! What a Nix configuration declares, in one form for every schema.
 
-use super::note::Note;
+use super::note::ImportNote;
 use crate::base::path::RelPath;
 use crate::engine::mapping::mode;
 use crate::sys::stat;
@@ -9,35 +9,35 @@ use std::collections::BTreeMap;
 /// Everything that was read, before it is put in order.
 #[derive(Debug, Default)]
 pub(super) struct Declaration {
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<DeclaredPath>,
     /// Storage areas that are in use, also those without entries.
     pub(super) storages: Vec<RelPath>,
-    pub(super) users: BTreeMap<String, User>,
+    pub(super) users: BTreeMap<String, DeclaredUser>,
     pub(super) groups: BTreeMap<String, u32>,
-    pub(super) host_keys: Vec<HostKey>,
-    pub(super) notes: Vec<Note>,
+    pub(super) host_keys: Vec<DeclaredHostKey>,
+    pub(super) notes: Vec<ImportNote>,
 }
 
 /// One declared path.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
+pub(super) struct DeclaredPath {
     /// Where the running system sees it, and where the backup has it.
     pub(super) live: RelPath,
     /// Where the new disk keeps it.
     pub(super) stored: RelPath,
-    pub(super) kind: Kind,
+    pub(super) kind: DeclaredKind,
     pub(super) owner: Option<String>,
     pub(super) group: Option<String>,
-    pub(super) mode: Option<Mode>,
+    pub(super) mode: Option<DeclaredMode>,
     pub(super) told: Told,
     pub(super) authority: Authority,
-    pub(super) home: Option<Home>,
+    pub(super) home: Option<DeclaredHome>,
     /// The attribute path in the configuration, for comments.
     pub(super) origin: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum DeclaredKind {
     Directory,
     File,
 }
@@ -62,19 +62,19 @@ pub(super) enum Authority {
 
 /// The home that an entry belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Home {
+pub(super) struct DeclaredHome {
     pub(super) dir: RelPath,
     /// The home itself on the new disk.
     pub(super) stored: RelPath,
     pub(super) user: Option<String>,
     /// The group of what lies between the home and its entries.
     pub(super) group: Option<String>,
-    pub(super) mode: Option<Mode>,
+    pub(super) mode: Option<DeclaredMode>,
 }
 
 /// What `users.users` says of one user.
 #[derive(Clone, Debug, Default)]
-pub(super) struct User {
+pub(super) struct DeclaredUser {
     pub(super) uid: Option<u32>,
     pub(super) group: Option<String>,
     pub(super) home: Option<RelPath>,
@@ -82,19 +82,19 @@ pub(super) struct User {
 
 /// One of `services.openssh.hostKeys`.
 #[derive(Clone, Debug)]
-pub(super) struct HostKey {
+pub(super) struct DeclaredHostKey {
     pub(super) path: RelPath,
     pub(super) origin: String,
 }
 
 /// A mode as declared, and as bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mode {
+pub(super) struct DeclaredMode {
     text: String,
     bits: u32,
 }
 
-impl Mode {
+impl DeclaredMode {
     /// Reads a mode of a directory to be made: mkdir(1) begins with a=rwx. A symbolic mode
     /// keeps its text when it names whom it means, else the umask has its say, and says all
     /// bits: in a plan it changes what the backup has.
@@ -131,19 +131,19 @@ impl Declaration {
             Ok(path) => Some(path),
             Err(why) => {
                 let shown = crate::base::path::escape(text.as_bytes());
-                self.notes.push(Note::lost(format!("{origin}: \"{shown}\" cannot stand in a plan: {why}")));
+                self.notes.push(ImportNote::lost(format!("{origin}: \"{shown}\" cannot stand in a plan: {why}")));
                 None
             }
         }
     }
 
     /// Reads a declared mode; one that the plan does not understand is noted and left to the backup.
-    pub(super) fn mode(&mut self, text: Option<&str>, origin: &str) -> Option<Mode> {
+    pub(super) fn mode(&mut self, text: Option<&str>, origin: &str) -> Option<DeclaredMode> {
         let text = text?;
-        let mode = Mode::new(text);
+        let mode = DeclaredMode::new(text);
         if mode.is_none() {
             let shown = crate::base::path::escape(text.as_bytes());
-            self.notes.push(Note::lost(format!(
+            self.notes.push(ImportNote::lost(format!(
                 "{origin}: the mode \"{shown}\" cannot stand in a plan; the backup's mode is kept"
             )));
         }
@@ -177,10 +177,10 @@ mod tests {
             ("u=rwx,-w", "0555", 0o555),
             ("go-w", "0755", 0o755),
         ] {
-            let mode = Mode::new(text).unwrap();
+            let mode = DeclaredMode::new(text).unwrap();
             assert_eq!((mode.text(), mode.bits()), (written, bits), "{text}");
         }
-        assert_eq!(Mode::new("u=g"), None);
+        assert_eq!(DeclaredMode::new("u=g"), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! [`from_json`] reads the evaluator's output, [`from_nix`] the literals of a module.
 //! Both give a `declared::Declaration`; `arrange` puts it in the plan's order and
-//! [`write`] makes TOML of it. What the plan cannot say becomes a [`Note`]: a comment
+//! [`write`] makes TOML of it. What the plan cannot say becomes an [`ImportNote`]: a comment
 //! in the plan, and nothing is dropped without one.
 
 mod arrange;
@@ -19,7 +19,7 @@ mod properties;
 
 pub use json::JsonFile;
 pub use literals::NixFile;
-pub use note::{Note, Weight};
+pub use note::{ImportNote, NoteWeight};
 pub use person::Person;
 pub use write::Heading;
 
@@ -34,7 +34,7 @@ pub struct Imported {
     /// TOML that `plan check` accepts.
     pub text: String,
     /// What its comments say as well.
-    pub notes: Vec<Note>,
+    pub notes: Vec<ImportNote>,
 }
 
 /// Why there is no plan.

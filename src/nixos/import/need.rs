@@ -4,7 +4,7 @@
 //! user decides.
 
 use crate::engine::mapping::model::Need;
-use crate::nixos::known_paths::{Known, Spot};
+use crate::nixos::known_paths::{KnownPath, Spot};
 
 /// Whether others may read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,13 +15,13 @@ pub(crate) enum Secrecy {
 
 /// How much `spot` is needed, by its own record or the innermost one around it.
 pub(crate) fn need(spot: &Spot) -> Need {
-    spot.around().find_map(Known::need).unwrap_or(Need::Required)
+    spot.around().find_map(KnownPath::need).unwrap_or(Need::Required)
 }
 
 /// Whether others may read what is at `spot`.
 pub(crate) fn secrecy(spot: &Spot) -> Secrecy {
-    let itself = spot.known().is_some_and(Known::is_secret);
-    if itself || spot.around().any(Known::holds_secrets) { Secrecy::Secret } else { Secrecy::Public }
+    let itself = spot.known().is_some_and(KnownPath::is_secret);
+    if itself || spot.around().any(KnownPath::holds_secrets) { Secrecy::Secret } else { Secrecy::Public }
 }
 
 #[cfg(test)]

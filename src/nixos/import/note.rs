@@ -2,7 +2,7 @@
 
 /// How much a note matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Weight {
+pub enum NoteWeight {
     /// A comment in the plan and nothing more.
     Remark,
     /// Said on stderr as well.
@@ -13,26 +13,26 @@ pub enum Weight {
 
 /// One note.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct ImportNote {
     /// How much it matters.
-    pub weight: Weight,
+    pub weight: NoteWeight,
     /// What is the matter, in one line.
     pub text: String,
     /// The Nix expression that it is about; may have several lines.
     pub quoted: Option<String>,
 }
 
-impl Note {
+impl ImportNote {
     pub(super) fn remark(text: impl Into<String>) -> Self {
-        Self { weight: Weight::Remark, text: text.into(), quoted: None }
+        Self { weight: NoteWeight::Remark, text: text.into(), quoted: None }
     }
 
     pub(super) fn warning(text: impl Into<String>) -> Self {
-        Self { weight: Weight::Warning, text: text.into(), quoted: None }
+        Self { weight: NoteWeight::Warning, text: text.into(), quoted: None }
     }
 
     pub(super) fn lost(text: impl Into<String>) -> Self {
-        Self { weight: Weight::NotInPlan, text: text.into(), quoted: None }
+        Self { weight: NoteWeight::NotInPlan, text: text.into(), quoted: None }
     }
 
     pub(super) fn quoting(self, expression: impl Into<String>) -> Self {

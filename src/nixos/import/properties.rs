@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 /// What one path is declared to be.
 #[derive(Clone, Debug)]
-struct Declared {
+struct PathSample {
     directory: bool,
     user: Option<String>,
     group: Option<String>,
@@ -21,7 +21,7 @@ struct Declared {
 }
 
 /// Live path, stored path, kind, owner, group, mode.
-type Row = (String, String, bool, Option<String>, Option<String>, Option<u32>);
+type PlannedRow = (String, String, bool, Option<String>, Option<String>, Option<u32>);
 
 /// One name of a path, as hostile as Nix and TOML can carry it.
 fn name() -> impl Strategy<Value = String> {
@@ -35,9 +35,9 @@ fn owner() -> impl Strategy<Value = Option<String>> {
     option::of(prop_oneof!["[a-z_][a-z0-9_-]{0,9}", "x[^\u{0}]{1,6}"])
 }
 
-fn declared() -> impl Strategy<Value = Declared> {
+fn declared() -> impl Strategy<Value = PathSample> {
     let mode = option::of(prop_oneof!["0[0-7]{3}", Just("u=rwx,g=rx,o=".to_string()), Just("=rx".to_string())]);
-    (any::<bool>(), owner(), owner(), mode).prop_map(|(directory, user, group, mode)| Declared {
+    (any::<bool>(), owner(), owner(), mode).prop_map(|(directory, user, group, mode)| PathSample {
         directory,
         user,
         group,
@@ -45,18 +45,18 @@ fn declared() -> impl Strategy<Value = Declared> {
     })
 }
 
-fn paths() -> impl Strategy<Value = BTreeMap<String, Declared>> {
+fn paths() -> impl Strategy<Value = BTreeMap<String, PathSample>> {
     let path = prop::collection::vec(name(), 1..4).prop_map(|names| names.join("/"));
     btree_map(path, declared(), 0..6)
 }
 
 use std::collections::BTreeMap;
 
-fn lists(paths: &BTreeMap<String, Declared>, above: &str, home: Option<&str>) -> (Vec<Value>, Vec<Value>) {
+fn lists(paths: &BTreeMap<String, PathSample>, above: &str, home: Option<&str>) -> (Vec<Value>, Vec<Value>) {
     let (mut directories, mut files) = (Vec::new(), Vec::new());
     for (path, declared) in paths {
         let live = format!("{above}/{path}");
-        let Declared { user, group, mode, directory } = declared;
+        let PathSample { user, group, mode, directory } = declared;
         if *directory {
             directories.push(json!({"dirPath": live, "user": user, "group": group, "mode": mode, "home": home}));
         } else {
@@ -66,7 +66,7 @@ fn lists(paths: &BTreeMap<String, Declared>, above: &str, home: Option<&str>) ->
     (directories, files)
 }
 
-fn row(path: &str, declared: &Declared, above: &str, storage: &str, own: &[&str; 2]) -> Row {
+fn row(path: &str, declared: &PathSample, above: &str, storage: &str, own: &[&str; 2]) -> PlannedRow {
     let other = |name: &Option<String>, own: &str| name.clone().filter(|name| declared.directory && name != own);
     let bits = declared
         .mode
@@ -83,7 +83,7 @@ fn row(path: &str, declared: &Declared, above: &str, storage: &str, own: &[&str;
     )
 }
 
-fn rows(target: &TargetDraft) -> Vec<Row> {
+fn rows(target: &TargetDraft) -> Vec<PlannedRow> {
     let text = |id: &Option<IdRef>| {
         id.as_ref().map(|id| match &id.value {
             IdValue::Name(name) => name.clone(),
@@ -128,12 +128,12 @@ proptest! {
             Err(error) => return Err(TestCaseError::fail(error.to_string())),
         };
         let plan = Plan::parse(Path::new("plan.toml"), &imported.text).unwrap();
-        let expected: BTreeSet<Row> = system
+        let expected: BTreeSet<PlannedRow> = system
             .iter()
             .map(|(path, declared)| row(path, declared, "", "/persist", &["root", "root"]))
             .chain(home.iter().map(|(path, d)| row(path, d, "/home/sinh", "/persist", &["sinh", "users"])))
             .collect();
-        let found: Vec<Row> = plan.targets.iter().flat_map(rows).collect();
+        let found: Vec<PlannedRow> = plan.targets.iter().flat_map(rows).collect();
         prop_assert_eq!(found.len(), expected.len(), "{}", imported.text);
         prop_assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), expected, "{}", imported.text);
         prop_assert!(imported.notes.is_empty(), "{:?}", imported.notes);

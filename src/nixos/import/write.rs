@@ -1,8 +1,8 @@
 //! The plan as TOML, with comments that say where each part comes from.
 
-use super::arrange::{Area, Arranged, HomeFixup, Line, WholeTree};
-use super::declared::{Kind, Mode};
-use super::note::{Note, Weight};
+use super::arrange::{Arranged, HomeFixup, TargetTable, TargetTableEntry, WholeTree};
+use super::declared::{DeclaredKind, DeclaredMode};
+use super::note::{ImportNote, NoteWeight};
 use crate::base::path::{RelPath, escape};
 use crate::engine::mapping::model::Need;
 use crate::plan::spelling::{literal, quoted};
@@ -62,18 +62,18 @@ pub(super) fn plan(arranged: &Arranged, heading: &Heading) -> String {
     out
 }
 
-fn note_lines(note: &Note) -> Vec<String> {
+fn note_lines(note: &ImportNote) -> Vec<String> {
     let word = match note.weight {
-        Weight::Remark => "note",
-        Weight::Warning => "WARNING",
-        Weight::NotInPlan => "NOT IN THIS PLAN",
+        NoteWeight::Remark => "note",
+        NoteWeight::Warning => "WARNING",
+        NoteWeight::NotInPlan => "NOT IN THIS PLAN",
     };
     let mut out = vec!["#".to_string(), format!("# {word}: {}", comment(&note.text))];
     out.extend(note.quoted.iter().flat_map(|text| text.lines()).map(|text| format!("#     {}", comment(text))));
     out
 }
 
-fn area_lines(area: &Area) -> Vec<String> {
+fn area_lines(area: &TargetTable) -> Vec<String> {
     let mut out = vec![String::new(), "[[target]]".into(), format!("name = {}", quoted(&area.name))];
     out.push(format!("from = {}", path(&area.from)));
     out.push(format!("to = {}", path(&area.to)));
@@ -81,8 +81,8 @@ fn area_lines(area: &Area) -> Vec<String> {
     parents.push("mode = \"0755\"".into());
     out.push(format!("parents = {{ {} }}", parents.join(", ")));
     out.push("need = \"required\"".into());
-    for (key, kind) in [("directories", Kind::Directory), ("files", Kind::File)] {
-        let lines: Vec<&Line> = area.lines.iter().filter(|line| line.kind == kind).collect();
+    for (key, kind) in [("directories", DeclaredKind::Directory), ("files", DeclaredKind::File)] {
+        let lines: Vec<&TargetTableEntry> = area.lines.iter().filter(|line| line.kind == kind).collect();
         if lines.is_empty() {
             continue;
         }
@@ -100,12 +100,12 @@ fn area_lines(area: &Area) -> Vec<String> {
     out
 }
 
-fn entry(line: &Line, of_the_system: bool) -> String {
+fn entry(line: &TargetTableEntry, of_the_system: bool) -> String {
     let slash = if of_the_system { "/" } else { "" };
     let text = quoted(&format!("{slash}{}", literal(&String::from_utf8_lossy(line.below.as_bytes()))));
     let mut pairs = vec![format!("path = {text}")];
     pairs.extend(owner_and_group(line.owner.as_ref(), line.group.as_ref()));
-    pairs.extend(line.mode.iter().map(|mode| format!("mode = {}", quoted(Mode::text(mode)))));
+    pairs.extend(line.mode.iter().map(|mode| format!("mode = {}", quoted(DeclaredMode::text(mode)))));
     // The area's own need.
     if line.need != Need::Required {
         pairs.push(format!("need = \"{}\"", line.need.word()));

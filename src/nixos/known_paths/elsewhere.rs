@@ -1,12 +1,12 @@
 //! Names that say something wherever they stand, and what is no state at all.
 
-use super::record::{Known, leave, state};
+use super::record::{KnownPath, leave, state};
 use super::words::Class::{Data, Database, Development, Keys, VirtualMachines, Wallet};
-use super::words::Reason::{Cache, Generated, Nix, Programs, Runtime, Snapshots, StoreLink};
+use super::words::LeftOutReason::{Cache, Generated, Nix, Programs, Runtime, Snapshots, StoreLink};
 use super::words::Severity::{Critical, High, Medium};
 
 /// What raises the directory that it is found in. A name, or `*` and its end.
-pub(super) const SIGNS: &[Known] = &[
+pub(super) const SIGNS: &[KnownPath] = &[
     state("**/.git", Medium, Development, "Git repositories; what is not pushed exists nowhere else"),
     state("**/*.kdbx", Critical, Keys, "a KeePass database"),
     state("**/id_ed25519", Critical, Keys, "an SSH key"),
@@ -22,7 +22,7 @@ pub(super) const SIGNS: &[Known] = &[
 ];
 
 /// What is left out, and why.
-pub(super) const LEAVE: &[Known] = &[
+pub(super) const LEAVE: &[KnownPath] = &[
     leave("/nix", Nix),
     leave("/proc", Runtime),
     leave("/sys", Runtime),

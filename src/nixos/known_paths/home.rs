@@ -1,6 +1,6 @@
 //! What is known of paths in a home. `~` is each directory in /home, and /root.
 
-use super::record::{Known, part, state};
+use super::record::{KnownPath, part, state};
 use super::words::Class::{
     Browser, Chat, Containers, Data, Database, Development, Games, Keys, Mail, Network, Settings, Shell, Unknown,
     VirtualMachines, Wallet,
@@ -8,7 +8,7 @@ use super::words::Class::{
 use super::words::Severity::{Critical, High, Low, Medium};
 
 /// One line, one rule.
-pub(super) const HOME: &[Known] = &[
+pub(super) const HOME: &[KnownPath] = &[
     // Keys and passwords
     state("~/.ssh", Critical, Keys, "SSH keys and known hosts").private_dir(0o700),
     state("~/.gnupg", Critical, Keys, "GnuPG keys").private_dir(0o700),

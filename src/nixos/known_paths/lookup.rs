@@ -1,6 +1,6 @@
 //! The record of a path.
 
-use super::record::{Known, Sort};
+use super::record::{KnownPath, Sort};
 use super::table::all;
 use crate::base::path::RelPath;
 use crate::nixos::homes;
@@ -35,13 +35,13 @@ impl Spot {
     }
 
     /// The narrowest record of exactly this path.
-    pub(crate) fn known(&self) -> Option<&'static Known> {
-        let literals = |known: &Known| known.at.split('/').filter(|name| !is_glob(name)).count();
+    pub(crate) fn known(&self) -> Option<&'static KnownPath> {
+        let literals = |known: &KnownPath| known.at.split('/').filter(|name| !is_glob(name)).count();
         all().filter(|known| self.fits(known)).max_by_key(|known| (literals(known), known.at.len()))
     }
 
     /// The records of this path and of the directories above it, the innermost first.
-    pub(crate) fn around(&self) -> impl Iterator<Item = &'static Known> {
+    pub(crate) fn around(&self) -> impl Iterator<Item = &'static KnownPath> {
         std::iter::successors(Some(self.clone()), Self::above).filter_map(|spot| spot.known())
     }
 
@@ -52,7 +52,7 @@ impl Spot {
         }
     }
 
-    fn fits(&self, known: &Known) -> bool {
+    fn fits(&self, known: &KnownPath) -> bool {
         let (path, pattern) = match self {
             Self::System(path) => (path, known.at.strip_prefix('/')),
             Self::Home(path) => (path, known.at.strip_prefix("~/")),
@@ -65,7 +65,7 @@ impl Spot {
 }
 
 /// A rule for whatever no rule knows tells nothing of a path.
-fn says_something(known: &Known, pattern: &str) -> bool {
+fn says_something(known: &KnownPath, pattern: &str) -> bool {
     let last = pattern.rsplit('/').next().unwrap_or_default();
     matches!(known.sort, Sort::Part(_)) || !is_catch_all(last)
 }
@@ -89,7 +89,7 @@ pub(crate) fn replacer(live: &RelPath) -> Option<&'static str> {
         let before = live.as_bytes().strip_suffix(end.as_bytes());
         before.is_some_and(|before| before.is_empty() || before.ends_with(b"/"))
     };
-    let fits = |known: &Known| match known.at.strip_prefix("~/") {
+    let fits = |known: &KnownPath| match known.at.strip_prefix("~/") {
         Some(end) => below_some_home(end),
         None => known.at.strip_prefix('/').is_some_and(|path| path.as_bytes() == live.as_bytes()),
     };

@@ -15,6 +15,6 @@ mod table;
 mod words;
 
 pub(crate) use lookup::{Spot, is_catch_all, replacer};
-pub(crate) use record::{Known, Sort};
+pub(crate) use record::{KnownPath, Sort};
 pub(crate) use table::all;
-pub use words::{Class, Meaning, Reason, Severity};
+pub use words::{Class, LeftOutReason, Meaning, Severity};

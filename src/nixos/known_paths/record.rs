@@ -1,11 +1,11 @@
 //! One record of the table.
 
-use super::words::{Class, Reason, Severity};
+use super::words::{Class, LeftOutReason, Severity};
 use crate::engine::mapping::model::{EntryKind, Need};
 
 /// What is known of one path.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Known {
+pub(crate) struct KnownPath {
     /// The pattern, as it is documented.
     pub(crate) at: &'static str,
     pub(crate) sort: Sort,
@@ -22,7 +22,7 @@ pub(crate) enum Sort {
     /// State, with the reason why it looks so.
     State(Severity, Class, &'static str),
     /// No loss.
-    Leave(Reason),
+    Leave(LeftOutReason),
     /// Part of what another record names, or a directory that holds such: the audit
     /// does not report it on its own. Without a severity it has that of the record around it.
     Part(Option<Severity>),
@@ -43,27 +43,27 @@ enum Absence {
     Allowed,
 }
 
-const fn known(at: &'static str, sort: Sort) -> Known {
-    Known { at, sort, advice: None, replaced_by: None, usual: None, absence: Absence::Refused }
+const fn known(at: &'static str, sort: Sort) -> KnownPath {
+    KnownPath { at, sort, advice: None, replaced_by: None, usual: None, absence: Absence::Refused }
 }
 
-pub(super) const fn state(at: &'static str, severity: Severity, class: Class, why: &'static str) -> Known {
+pub(super) const fn state(at: &'static str, severity: Severity, class: Class, why: &'static str) -> KnownPath {
     known(at, Sort::State(severity, class, why))
 }
 
-pub(super) const fn part(at: &'static str) -> Known {
+pub(super) const fn part(at: &'static str) -> KnownPath {
     known(at, Sort::Part(None))
 }
 
-pub(super) const fn leave(at: &'static str, reason: Reason) -> Known {
+pub(super) const fn leave(at: &'static str, reason: LeftOutReason) -> KnownPath {
     let known = known(at, Sort::Leave(reason));
     match reason {
-        Reason::Cache => known.may_be_absent(),
+        LeftOutReason::Cache => known.may_be_absent(),
         _ => known,
     }
 }
 
-impl Known {
+impl KnownPath {
     pub(super) const fn advice(mut self, advice: &'static str) -> Self {
         self.advice = Some(advice);
         self

@@ -1,13 +1,13 @@
 //! What is known of paths of the system itself. A path is absolute; `*` matches one name.
 
-use super::record::{Known, part, state};
+use super::record::{KnownPath, part, state};
 use super::words::Class::{
     Accounts, Containers, Data, Database, Hardware, Keys, Network, Service, System, Unknown, VirtualMachines,
 };
 use super::words::Severity::{Critical, High, Low, Medium};
 
 /// One line, one rule.
-pub(super) const SYSTEM: &[Known] = &[
+pub(super) const SYSTEM: &[KnownPath] = &[
     // Who may log in
     state(
         "/etc/shadow",

@@ -100,7 +100,7 @@ impl Class {
 /// Why something is no loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Reason {
+pub enum LeftOutReason {
     /// A pattern of the plan leaves it out.
     Excluded,
     /// A symlink into the Nix store, or to what NixOS makes.
@@ -125,7 +125,7 @@ pub enum Reason {
     Storage,
 }
 
-impl Reason {
+impl LeftOutReason {
     /// All, in the order of reports.
     pub const ALL: [Self; 11] = [
         Self::Excluded,
@@ -184,5 +184,5 @@ pub enum Meaning {
     /// It is state.
     State(Severity, Class),
     /// It is none.
-    Leave(Reason),
+    Leave(LeftOutReason),
 }

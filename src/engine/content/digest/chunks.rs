@@ -3,7 +3,7 @@
 //! prints (blake3::hazmat; the BLAKE3 paper, section 2.1).
 
 use super::algorithm::{Algorithm, CHUNK, Digest};
-use super::sink::{Sink, zeros};
+use super::sink::{ContentSink, zeros};
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
 
 /// The chaining value of one chunk.
@@ -35,7 +35,7 @@ impl ChunkHasher {
     }
 }
 
-impl Sink for ChunkHasher {
+impl ContentSink for ChunkHasher {
     fn update(&mut self, data: &[u8]) {
         self.0.update(data);
     }
@@ -57,10 +57,10 @@ pub fn merge(values: &[ChunkValue], size: u64) -> Option<Digest> {
     Some(Digest { algorithm: Algorithm::Blake3, bytes: *root.as_bytes() })
 }
 
-type Part<'a> = (&'a [ChunkValue], u64);
+type ChunkRange<'a> = (&'a [ChunkValue], u64);
 
 /// The tree is full on the left: the largest power of two of chunks that leaves something.
-fn halves(values: &[ChunkValue], size: u64) -> (Part<'_>, Part<'_>) {
+fn halves(values: &[ChunkValue], size: u64) -> (ChunkRange<'_>, ChunkRange<'_>) {
     let left = left_subtree_len(size);
     let (a, b) = values.split_at(usize::try_from(left / CHUNK).unwrap_or(usize::MAX).min(values.len()));
     ((a, left), (b, size - left))

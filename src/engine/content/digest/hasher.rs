@@ -1,7 +1,7 @@
 //! Hashes a file's content from start to end.
 
 use super::algorithm::{Algorithm, CHUNK, Digest};
-use super::sink::{Sink, ZEROS, zeros};
+use super::sink::{ContentSink, ZEROS, zeros};
 
 /// Takes a file's content from start to end, data and runs of zeros.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl ContentHasher {
     }
 }
 
-impl Sink for ContentHasher {
+impl ContentSink for ContentHasher {
     fn update(&mut self, data: &[u8]) {
         match &mut self.0 {
             HashState::Plain(hasher) => {

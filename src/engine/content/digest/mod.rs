@@ -14,4 +14,4 @@ mod sink;
 pub use algorithm::{Algorithm, CHUNK, Digest};
 pub use chunks::{ChunkHasher, ChunkValue, chunks_of, merge};
 pub use hasher::ContentHasher;
-pub use sink::Sink;
+pub use sink::ContentSink;

@@ -4,7 +4,7 @@
 pub(super) static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// What takes bytes in their order, or hears that they are zeros.
-pub trait Sink {
+pub trait ContentSink {
     /// The next bytes.
     fn update(&mut self, data: &[u8]);
     /// The next `length` bytes are zero.

@@ -15,7 +15,7 @@ pub(super) const ROWS: u64 = 64 << 20;
 
 /// What workers send.
 #[derive(Debug)]
-pub(super) enum Message {
+pub(super) enum EpochMessage {
     Item(Box<Written>),
     Flush(Sender<()>),
 }
@@ -23,7 +23,7 @@ pub(super) enum Message {
 /// What workers hold to hand in entries.
 #[derive(Clone, Debug)]
 pub struct Submit {
-    sender: Sender<Message>,
+    sender: Sender<EpochMessage>,
     /// Bounds the dirty bytes.
     pub gate: Arc<Gate>,
     /// Bounds the bytes of large rows.
@@ -41,7 +41,7 @@ struct Replacing {
 }
 
 impl Submit {
-    pub(super) fn new(sender: Sender<Message>, gate: Arc<Gate>) -> Self {
+    pub(super) fn new(sender: Sender<EpochMessage>, gate: Arc<Gate>) -> Self {
         Self { sender, gate, memory: Gate::new(ROWS), replacing: Arc::default() }
     }
 
@@ -63,7 +63,7 @@ impl Submit {
             written.memory = Some(self.memory.share(bytes));
         }
         // The thread ends only when all senders are gone.
-        drop(self.sender.send(Message::Item(Box::new(written))));
+        drop(self.sender.send(EpochMessage::Item(Box::new(written))));
     }
 
     /// How often room was made, to be asked before something is written.
@@ -89,7 +89,7 @@ impl Submit {
     /// Waits until everything handed in before is durable, in its place and in the journal.
     pub fn flush(&self) {
         let (sender, receiver) = bounded(1);
-        if self.sender.send(Message::Flush(sender)).is_ok() {
+        if self.sender.send(EpochMessage::Flush(sender)).is_ok() {
             // A thread that ended has nothing left to seal.
             receiver.recv().ok();
         }

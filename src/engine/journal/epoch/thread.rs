@@ -3,11 +3,11 @@
 use super::file_systems::FileSystems;
 use super::gate::Gate;
 use super::seal::Epoch;
-use super::submit::{Message, ROWS, Submit};
+use super::submit::{EpochMessage, ROWS, Submit};
 use super::written::Written;
 use crate::engine::events::counters::{Counters, add};
 use crate::engine::events::problem::Problems;
-use crate::engine::events::stop::{Full, Reason, Stop};
+use crate::engine::events::stop::{Full, Stop, StopReason};
 use crate::engine::journal::record::Record;
 use crate::engine::journal::writer::WriterHandle;
 use crate::sys::Errno;
@@ -58,7 +58,7 @@ impl Epochs {
     pub fn finish(self, stop: &Stop) {
         drop(self.submit);
         if self.thread.join().is_err() {
-            stop.set(Reason::Fatal(
+            stop.set(StopReason::Fatal(
                 "the thread that makes entries durable panicked; what it had is not recorded".into(),
             ));
         }
@@ -72,7 +72,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// More entries than this are not kept in memory.
 const MOST_ITEMS: usize = 16_384;
 
-fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate, memory: &Gate) {
+fn serve(with: &Surroundings, receiver: &Receiver<EpochMessage>, gate: &Gate, memory: &Gate) {
     let mut epoch = Epoch::default();
     let mut began = Instant::now();
     let mut void = false;
@@ -80,7 +80,7 @@ fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate, memory:
         let mut flushed = None;
         let (mut ended, mut quiet) = (false, false);
         match receiver.recv_timeout(Duration::from_millis(20)) {
-            Ok(Message::Item(item)) => {
+            Ok(EpochMessage::Item(item)) => {
                 if epoch.items.is_empty() {
                     began = Instant::now();
                 }
@@ -88,7 +88,7 @@ fn serve(with: &Surroundings, receiver: &Receiver<Message>, gate: &Gate, memory:
                     epoch.push(*item);
                 }
             }
-            Ok(Message::Flush(done)) => flushed = Some(done),
+            Ok(EpochMessage::Flush(done)) => flushed = Some(done),
             Err(RecvTimeoutError::Timeout) => quiet = true,
             Err(RecvTimeoutError::Disconnected) => ended = true,
         }
@@ -140,7 +140,7 @@ fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> 
                 Errno::DQUOT => Some(Full::Quota(target)),
                 _ => None,
             };
-            with.stop.set(Reason::NotDurable(errno, full));
+            with.stop.set(StopReason::NotDurable(errno, full));
             None
         }
     }

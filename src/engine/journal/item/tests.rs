@@ -1,5 +1,5 @@
 use super::*;
-use crate::engine::journal::constructors::Key;
+use crate::engine::journal::constructors::RowKey;
 use crate::engine::journal::schema;
 use proptest::prelude::*;
 
@@ -42,7 +42,7 @@ prop_compose! {
         verified in any::<Option<i64>>(), name in prop::collection::vec(1..=255_u8, 1..40),
     ) -> Row {
         let source = source.map(|(volume, ino, ctime)| SourceId { volume, ino, ctime });
-        let key = Key { dir: 7, name: &name, target: 3 };
+        let key = RowKey { dir: 7, name: &name, target: 3 };
         let stat = crate::sys::root::Root::open(std::path::Path::new("/")).and_then(crate::sys::stat::stat_fd).unwrap();
         let row = Row::open_directory(key, 0, source, &stat, wanted);
         let [size, rdev, dst_ino, allocated] = numbers;
@@ -68,7 +68,7 @@ proptest! {
 fn a_row_can_be_recorded_in_another_state() {
     let connection = journal();
     let stat = crate::sys::root::Root::open(std::path::Path::new("/")).and_then(crate::sys::stat::stat_fd).unwrap();
-    let row = Row::ancestor(Key { dir: 0, name: b"persist", target: 0 }, 1, &stat);
+    let row = Row::ancestor(RowKey { dir: 0, name: b"persist", target: 0 }, 1, &stat);
     insert(&mut insertion(&connection).unwrap(), &row, State::Replacing).unwrap();
     assert_eq!(connection.query_row(&select(""), [], decode).unwrap().state, State::Replacing);
 }
@@ -103,7 +103,7 @@ fn what_is_asked_often_has_its_index() {
 fn a_value_that_no_run_writes_is_damage() {
     let connection = journal();
     let stat = crate::sys::root::Root::open(std::path::Path::new("/")).and_then(crate::sys::stat::stat_fd).unwrap();
-    let row = Row::ancestor(Key { dir: 0, name: b"persist", target: 0 }, 1, &stat);
+    let row = Row::ancestor(RowKey { dir: 0, name: b"persist", target: 0 }, 1, &stat);
     for damage in ["state = 9", "kind = 'x'", "algorithm = 7, digest = zeroblob(32)", "algorithm = 0", "xattrs = x'01'"]
     {
         insert(&mut insertion(&connection).unwrap(), &row, row.state).unwrap();

@@ -74,7 +74,7 @@ fn an_inner_entry_is_met_where_it_has_its_place() {
     assert_eq!(index.nested(&plan), [[false, true, false, true]]);
     let steps = index.steps(&plan, index.find(&path("a")).expect("an entry"), &path("x"));
     let steps: Vec<_> = steps.into_iter().map(|(name, _, step)| (name.to_string(), step)).collect();
-    assert_eq!(steps, [("b".to_string(), Step::Way((0, 1))), ("d".to_string(), Step::Way((0, 3)))]);
+    assert_eq!(steps, [("b".to_string(), WayStep::Way((0, 1))), ("d".to_string(), WayStep::Way((0, 3)))]);
 }
 
 #[test]

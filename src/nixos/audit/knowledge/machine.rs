@@ -11,13 +11,13 @@ use std::os::unix::ffi::OsStrExt;
 
 /// One component of a pattern.
 #[derive(Debug)]
-enum Part {
+enum PatternPart {
     Literal(Vec<u8>),
     /// The text's length tells the narrower of two that match.
     Glob(GlobMatcher, usize),
 }
 
-impl Part {
+impl PatternPart {
     fn new(text: &str) -> Self {
         let glob = text.contains(['*', '?', '[']).then(|| GlobBuilder::new(text).literal_separator(true).build());
         match glob {
@@ -56,7 +56,7 @@ impl Part {
 
 #[derive(Debug)]
 struct Pattern {
-    parts: Vec<Part>,
+    parts: Vec<PatternPart>,
     rule: usize,
 }
 
@@ -89,7 +89,7 @@ pub enum By {
 
 /// What the table says of one name.
 #[derive(Debug, Default)]
-pub struct Step {
+pub struct RuleStep {
     /// The narrowest rule whose pattern ends here.
     pub matched: Option<Match>,
     /// Patterns that go on below it; filled for directories alone.
@@ -133,7 +133,7 @@ impl Knowledge {
             knowledge.learn(rule, text);
         }
         for path in units.keys().filter(|path| !texts.contains(&path.to_string())) {
-            let parts = path.names().map(|name| Part::Literal(name.as_bytes().to_vec())).collect();
+            let parts = path.names().map(|name| PatternPart::Literal(name.as_bytes().to_vec())).collect();
             knowledge.patterns.push(Pattern { parts, rule: knowledge.rules.len() });
             knowledge.rules.push(Rule::of_unit(path));
         }
@@ -152,7 +152,7 @@ impl Knowledge {
         let bases: &[&str] = if text.starts_with('~') { &["home/*", "root"] } else { &[""] };
         for base in bases {
             let whole = format!("{base}{}", text.trim_start_matches('~'));
-            let parts = whole.split('/').filter(|part| !part.is_empty()).map(Part::new).collect();
+            let parts = whole.split('/').filter(|part| !part.is_empty()).map(PatternPart::new).collect();
             self.patterns.push(Pattern { parts, rule });
         }
     }
@@ -189,8 +189,8 @@ impl Knowledge {
 
     /// What `active` says of `name`; `is_dir` asks for what goes on below it.
     #[must_use]
-    pub fn step(&self, active: &[Active], name: &Name, is_dir: bool) -> Step {
-        let mut step = Step::default();
+    pub fn step(&self, active: &[Active], name: &Name, is_dir: bool) -> RuleStep {
+        let mut step = RuleStep::default();
         let mut best = (0, 0);
         for at in active {
             let Pattern { parts, rule } = &self.patterns[at.pattern];

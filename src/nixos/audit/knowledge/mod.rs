@@ -5,8 +5,8 @@ mod machine;
 mod rule;
 mod table;
 
-pub use crate::nixos::known_paths::{Class, Meaning, Reason, Severity};
-pub use machine::{Active, By, Knowledge, Match, Step};
+pub use crate::nixos::known_paths::{Class, LeftOutReason, Meaning, Severity};
+pub use machine::{Active, By, Knowledge, Match, RuleStep};
 pub use rule::{Rule, rules};
 pub use table::markdown;
 

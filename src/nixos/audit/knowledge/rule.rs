@@ -1,7 +1,7 @@
 //! The table as rules of the audit.
 
 use crate::base::path::RelPath;
-use crate::nixos::known_paths::{Class, Known, Meaning, Severity, Sort, all};
+use crate::nixos::known_paths::{Class, KnownPath, Meaning, Severity, Sort, all};
 use std::borrow::Cow;
 
 /// One line of the table.
@@ -19,7 +19,7 @@ pub struct Rule {
 
 impl Rule {
     /// None for a part of what another record names.
-    fn of(known: &Known) -> Option<Self> {
+    fn of(known: &KnownPath) -> Option<Self> {
         let (meaning, why) = match known.sort {
             Sort::State(severity, class, why) => (Meaning::State(severity, class), why),
             Sort::Leave(reason) => (Meaning::Leave(reason), reason.words()),

@@ -1,7 +1,7 @@
 //! The table as `docs/audit.md` shows it.
 
 use super::rule::rules;
-use crate::nixos::known_paths::{Meaning, Reason};
+use crate::nixos::known_paths::{LeftOutReason, Meaning};
 use std::fmt::Write;
 
 /// Markdown: the rules of what is state, then those of what is left out.
@@ -15,7 +15,7 @@ pub fn markdown() -> String {
         }
     }
     out.push_str("\n| reason | paths |\n|---|---|\n");
-    for reason in Reason::ALL {
+    for reason in LeftOutReason::ALL {
         let paths = rules.iter().filter(|rule| rule.meaning == Meaning::Leave(reason));
         let paths: Vec<String> = paths.map(|rule| format!("`{}`", rule.at)).collect();
         if !paths.is_empty() {

@@ -1,14 +1,14 @@
 //! Doubles and conflicts: what a plan would refuse is noted here instead.
 
 use crate::base::path::RelPath;
-use crate::nixos::import::declared::{Entry, Kind, Mode};
-use crate::nixos::import::note::Note;
+use crate::nixos::import::declared::{DeclaredKind, DeclaredMode, DeclaredPath};
+use crate::nixos::import::note::ImportNote;
 use std::collections::HashMap;
 
 /// Entries that can stand in one plan, in the order of their coming.
 #[derive(Default)]
 pub(super) struct Accepted {
-    entries: Vec<Entry>,
+    entries: Vec<DeclaredPath>,
     by_live: HashMap<RelPath, usize>,
     by_stored: HashMap<RelPath, usize>,
 }
@@ -16,8 +16,8 @@ pub(super) struct Accepted {
 impl Accepted {
     /// Takes an entry, or says why the plan has no room for it. One that is there already
     /// needs no word: the first version of impermanence lists users' entries twice.
-    pub(super) fn offer(&mut self, entry: Entry) -> Option<Note> {
-        let clash = |words: String| Some(Note::lost(format!("{}: {words}", entry.origin)));
+    pub(super) fn offer(&mut self, entry: DeclaredPath) -> Option<ImportNote> {
+        let clash = |words: String| Some(ImportNote::lost(format!("{}: {words}", entry.origin)));
         let live = self.by_live.get(&entry.live).and_then(|at| self.entries.get(*at));
         let stored = self.by_stored.get(&entry.stored).and_then(|at| self.entries.get(*at));
         if let Some(first) = live {
@@ -57,24 +57,24 @@ impl Accepted {
         None
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &[DeclaredPath] {
         &self.entries
     }
 
-    pub(super) fn into_entries(self) -> Vec<Entry> {
+    pub(super) fn into_entries(self) -> Vec<DeclaredPath> {
         self.entries
     }
 
     /// The entry that brings the live path along: it is that path, or a directory above it.
-    pub(super) fn covering(&self, live: &RelPath) -> Option<&Entry> {
+    pub(super) fn covering(&self, live: &RelPath) -> Option<&DeclaredPath> {
         self.entries.iter().find(|entry| {
-            entry.live == *live || (entry.kind == Kind::Directory && live.strip_prefix(&entry.live).is_some())
+            entry.live == *live || (entry.kind == DeclaredKind::Directory && live.strip_prefix(&entry.live).is_some())
         })
     }
 }
 
 /// An entry that is stored below another one must be what lies there when that is copied.
-fn fit(outer: &Entry, inner: &Entry) -> bool {
+fn fit(outer: &DeclaredPath, inner: &DeclaredPath) -> bool {
     match inner.stored.strip_prefix(&outer.stored) {
         Some(below) => inner.live.strip_prefix(&outer.live) == Some(below),
         None => true,
@@ -82,13 +82,13 @@ fn fit(outer: &Entry, inner: &Entry) -> bool {
 }
 
 /// What is declared of an entry, for comparing and for people.
-fn said(entry: &Entry) -> String {
+fn said(entry: &DeclaredPath) -> String {
     let kind = match entry.kind {
-        Kind::Directory => "a directory",
-        Kind::File => "a file",
+        DeclaredKind::Directory => "a directory",
+        DeclaredKind::File => "a file",
     };
     let part = |key: &str, value: Option<&str>| value.map(|value| format!(", {key} {value}")).unwrap_or_default();
-    let mode = entry.mode.as_ref().map(Mode::text);
+    let mode = entry.mode.as_ref().map(DeclaredMode::text);
     let (owner, group) = (entry.owner.as_deref(), entry.group.as_deref());
     format!("{kind}{}{}{}", part("user", owner), part("group", group), part("mode", mode))
 }

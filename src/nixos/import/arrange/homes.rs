@@ -2,13 +2,13 @@
 //! parents, then what most of its entries have.
 
 use crate::base::path::RelPath;
-use crate::nixos::import::declared::{Declaration, Entry, Home};
-use crate::nixos::import::note::Note;
+use crate::nixos::import::declared::{Declaration, DeclaredHome, DeclaredPath};
+use crate::nixos::import::note::ImportNote;
 use std::collections::BTreeMap;
 
 /// Gives every entry of one home the same user, group and mode of that home.
 pub(super) fn complete(declaration: &mut Declaration) {
-    let mut homes: BTreeMap<RelPath, Vec<&Entry>> = BTreeMap::new();
+    let mut homes: BTreeMap<RelPath, Vec<&DeclaredPath>> = BTreeMap::new();
     for entry in &declaration.entries {
         if let Some(home) = &entry.home {
             homes.entry(home.dir.clone()).or_default().push(entry);
@@ -16,15 +16,16 @@ pub(super) fn complete(declaration: &mut Declaration) {
     }
     let mut known = BTreeMap::new();
     for (dir, entries) in homes {
-        let first =
-            |of: fn(&Home) -> Option<&String>| entries.iter().filter_map(|e| e.home.as_ref()).find_map(of).cloned();
+        let first = |of: fn(&DeclaredHome) -> Option<&String>| {
+            entries.iter().filter_map(|e| e.home.as_ref()).find_map(of).cloned()
+        };
         let named =
             || declaration.users.iter().find(|(_, user)| user.home.as_ref() == Some(&dir)).map(|(n, _)| n.clone());
         let user = first(|home| home.user.as_ref()).or_else(named);
         let listed = user.as_ref().and_then(|user| declaration.users.get(user)).and_then(|user| user.group.clone());
         let group = listed.or_else(|| first(|home| home.group.as_ref())).or_else(|| commonest(&entries));
         if group.is_none() {
-            declaration.notes.push(Note::warning(format!(
+            declaration.notes.push(ImportNote::warning(format!(
                 "the group of the home {dir} is not known: new parents in it get root's; \
                  write the group into the plan's `parents` and `fixup`, or import users.users from JSON as well"
             )));
@@ -39,7 +40,7 @@ pub(super) fn complete(declaration: &mut Declaration) {
     }
 }
 
-fn commonest(entries: &[&Entry]) -> Option<String> {
+fn commonest(entries: &[&DeclaredPath]) -> Option<String> {
     let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
     for group in entries.iter().filter_map(|entry| entry.group.as_ref()) {
         *counts.entry(group).or_default() += 1;

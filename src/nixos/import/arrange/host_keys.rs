@@ -2,11 +2,11 @@
 
 use super::accept::Accepted;
 use crate::base::path::{Name, RelPath};
-use crate::nixos::import::declared::{Authority, Declaration, Entry, HostKey, Kind, Told};
-use crate::nixos::import::note::Note;
+use crate::nixos::import::declared::{Authority, Declaration, DeclaredHostKey, DeclaredKind, DeclaredPath, Told};
+use crate::nixos::import::note::ImportNote;
 
 /// Adds each key and its public half, unless an entry brings them along.
-pub(super) fn add(declaration: &Declaration, accepted: &mut Accepted, notes: &mut Vec<Note>) {
+pub(super) fn add(declaration: &Declaration, accepted: &mut Accepted, notes: &mut Vec<ImportNote>) {
     for key in &declaration.host_keys {
         // The innermost area: /persist/system lies in /persist.
         let storage = declaration
@@ -22,7 +22,7 @@ pub(super) fn add(declaration: &Declaration, accepted: &mut Accepted, notes: &mu
         match storage.or_else(|| system(accepted, declaration)) {
             Some(area) => {
                 if storage.is_none() {
-                    notes.push(Note::warning(format!(
+                    notes.push(ImportNote::warning(format!(
                         "{}: no storage area keeps {live}; it is copied to {}, where sshd finds it only if it is \
                          declared there, or if hostKeys names that path",
                         key.origin,
@@ -34,7 +34,7 @@ pub(super) fn add(declaration: &Declaration, accepted: &mut Accepted, notes: &mu
                     notes.extend(accepted.offer(entry(key, area, half)));
                 }
             }
-            None => notes.push(Note::lost(format!(
+            None => notes.push(ImportNote::lost(format!(
                 "{}: no storage area keeps {live}, and none is the system's: the machine would get a new key",
                 key.origin
             ))),
@@ -42,11 +42,11 @@ pub(super) fn add(declaration: &Declaration, accepted: &mut Accepted, notes: &mu
     }
 }
 
-fn entry(key: &HostKey, storage: &RelPath, live: RelPath) -> Entry {
-    Entry {
+fn entry(key: &DeclaredHostKey, storage: &RelPath, live: RelPath) -> DeclaredPath {
+    DeclaredPath {
         stored: storage.join_path(&live),
         live,
-        kind: Kind::File,
+        kind: DeclaredKind::File,
         owner: None,
         group: None,
         mode: None,
@@ -65,7 +65,7 @@ fn public(key: &RelPath) -> Option<RelPath> {
 /// The storage of the system: the one that keeps something of /etc, else the first.
 fn system<'d>(accepted: &Accepted, declaration: &'d Declaration) -> Option<&'d RelPath> {
     let etc = RelPath::new(b"etc").unwrap_or_default();
-    let of = |entry: &Entry| {
+    let of = |entry: &DeclaredPath| {
         let storage = entry.stored.strip_suffix(&entry.live)?;
         declaration.storages.iter().find(|known| **known == storage)
     };

@@ -8,9 +8,9 @@ mod host_keys;
 #[cfg(test)]
 mod tests;
 
-use super::declared::{Authority, Declaration, Entry, Home, Kind, Mode, Told};
+use super::declared::{Authority, Declaration, DeclaredHome, DeclaredKind, DeclaredMode, DeclaredPath, Told};
 use super::need::{Secrecy, need, secrecy};
-use super::note::Note;
+use super::note::ImportNote;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::Need;
 use crate::nixos::known_paths::Spot;
@@ -20,33 +20,33 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A plan before it is text.
 #[derive(Debug, Default)]
 pub(super) struct Arranged {
-    pub(super) areas: Vec<Area>,
+    pub(super) areas: Vec<TargetTable>,
     pub(super) maps: Vec<WholeTree>,
     pub(super) fixups: Vec<HomeFixup>,
     pub(super) users: BTreeMap<String, u32>,
     pub(super) groups: BTreeMap<String, u32>,
-    pub(super) notes: Vec<Note>,
+    pub(super) notes: Vec<ImportNote>,
 }
 
 /// A `[[target]]`.
 #[derive(Debug)]
-pub(super) struct Area {
+pub(super) struct TargetTable {
     pub(super) name: String,
     pub(super) from: RelPath,
     pub(super) to: RelPath,
     pub(super) owner: Option<String>,
     pub(super) group: Option<String>,
-    pub(super) lines: Vec<Line>,
+    pub(super) lines: Vec<TargetTableEntry>,
 }
 
 /// One of its entries, below `from`.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct TargetTableEntry {
     pub(super) below: RelPath,
-    pub(super) kind: Kind,
+    pub(super) kind: DeclaredKind,
     pub(super) owner: Option<String>,
     pub(super) group: Option<String>,
-    pub(super) mode: Option<Mode>,
+    pub(super) mode: Option<DeclaredMode>,
     pub(super) need: Need,
     pub(super) origin: String,
 }
@@ -90,15 +90,15 @@ pub(super) fn arrange(mut declaration: Declaration) -> Arranged {
     out
 }
 
-fn usual_mode(entry: &Entry) -> u32 {
+fn usual_mode(entry: &DeclaredPath) -> u32 {
     match (entry.kind, entry.authority) {
-        (Kind::File, Authority::Configuration) => 0o644,
+        (DeclaredKind::File, Authority::Configuration) => 0o644,
         _ => 0o755,
     }
 }
 
 /// An evaluator's default is not worth overriding what the backup has.
-fn leave_defaults(entry: &mut Entry) {
+fn leave_defaults(entry: &mut DeclaredPath) {
     if entry.told == Told::Written {
         return;
     }
@@ -117,35 +117,35 @@ fn leave_defaults(entry: &mut Entry) {
 }
 
 /// preservation applies its modes at every boot, to what was migrated as well.
-fn too_open(entry: &Entry) -> Option<Note> {
+fn too_open(entry: &DeclaredPath) -> Option<ImportNote> {
     if entry.authority != Authority::Configuration {
         return None;
     }
-    let bits = entry.mode.as_ref().map_or(usual_mode(entry), Mode::bits);
+    let bits = entry.mode.as_ref().map_or(usual_mode(entry), DeclaredMode::bits);
     (secrecy(&spot(entry)) == Secrecy::Secret && bits & 0o077 != 0).then(|| {
         let (origin, live) = (&entry.origin, &entry.live);
-        let narrow = if entry.kind == Kind::Directory { "0700" } else { "0600" };
-        Note::warning(format!(
+        let narrow = if entry.kind == DeclaredKind::Directory { "0700" } else { "0600" };
+        ImportNote::warning(format!(
             "{origin}: preservation gives {live} the mode {bits:04o} at every boot, whatever was migrated; \
              declare mode = \"{narrow}\""
         ))
     })
 }
 
-fn spot(entry: &Entry) -> Spot {
+fn spot(entry: &DeclaredPath) -> Spot {
     match below_home(entry) {
         Some((_, below)) => Spot::Home(below),
         None => Spot::System(entry.live.clone()),
     }
 }
 
-fn below_home(entry: &Entry) -> Option<(&Home, RelPath)> {
+fn below_home(entry: &DeclaredPath) -> Option<(&DeclaredHome, RelPath)> {
     let home = entry.home.as_ref()?;
     Some((home, entry.live.strip_prefix(&home.dir)?))
 }
 
 /// Puts an entry under the two directories whose copies of each other it belongs to.
-fn place(entry: Entry, out: &mut Arranged) {
+fn place(entry: DeclaredPath, out: &mut Arranged) {
     let need = need(&spot(&entry));
     let home = below_home(&entry).map(|(home, below)| (home.clone(), below));
     let (from, below) = match &home {
@@ -153,7 +153,7 @@ fn place(entry: Entry, out: &mut Arranged) {
         None => (RelPath::root(), entry.live.clone()),
     };
     let Some(to) = entry.stored.strip_suffix(&below).filter(|to| !to.is_root()) else {
-        out.notes.push(Note::lost(format!(
+        out.notes.push(ImportNote::lost(format!(
             "{}: {} is kept at {}, which is no place below a storage area",
             entry.origin, entry.live, entry.stored
         )));
@@ -168,7 +168,7 @@ fn place(entry: Entry, out: &mut Arranged) {
     }
     if below.is_root() {
         if entry.mode.is_some() || entry.owner.is_some() || entry.group.is_some() {
-            out.notes.push(Note::warning(format!(
+            out.notes.push(ImportNote::warning(format!(
                 "{}: a whole tree keeps the backup's owner and mode at its top; what is declared for it is left away",
                 entry.origin
             )));
@@ -176,7 +176,7 @@ fn place(entry: Entry, out: &mut Arranged) {
         out.maps.push(WholeTree { name: String::new(), from, to, origin: entry.origin });
         return;
     }
-    let line = Line {
+    let line = TargetTableEntry {
         below,
         kind: entry.kind,
         owner: entry.owner,
@@ -187,11 +187,11 @@ fn place(entry: Entry, out: &mut Arranged) {
     };
     match out.areas.iter_mut().find(|area| area.from == from && area.to == to) {
         Some(area) => area.lines.push(line),
-        None => out.areas.push(Area { name: String::new(), from, to, owner, group, lines: vec![line] }),
+        None => out.areas.push(TargetTable { name: String::new(), from, to, owner, group, lines: vec![line] }),
     }
 }
 
-fn fix(home: &Home, out: &mut Arranged) {
+fn fix(home: &DeclaredHome, out: &mut Arranged) {
     // A folder of dotfiles is no home, whatever is linked into one from it.
     let is_home = home.stored.ends_with(&home.dir);
     if !is_home || out.fixups.iter().any(|fixup| fixup.path == home.stored) {
@@ -201,7 +201,7 @@ fn fix(home: &Home, out: &mut Arranged) {
         path: home.stored.clone(),
         owner: home.user.clone(),
         group: home.group.clone(),
-        mode: home.mode.as_ref().map_or("0700", Mode::text).to_string(),
+        mode: home.mode.as_ref().map_or("0700", DeclaredMode::text).to_string(),
     });
 }
 

@@ -1,4 +1,4 @@
-use crate::nixos::import::{Heading, Imported, JsonFile, Person, Weight, from_json};
+use crate::nixos::import::{Heading, Imported, JsonFile, NoteWeight, Person, from_json};
 use serde_json::{Value, json};
 
 fn import(persistence: Value, host_keys: &[&str]) -> Imported {
@@ -8,7 +8,7 @@ fn import(persistence: Value, host_keys: &[&str]) -> Imported {
     from_json(&[file], &Person::default(), &Heading::default()).unwrap()
 }
 
-fn notes(imported: &Imported) -> Vec<(Weight, &str)> {
+fn notes(imported: &Imported) -> Vec<(NoteWeight, &str)> {
     imported.notes.iter().map(|note| (note.weight, note.text.as_str())).collect()
 }
 
@@ -23,7 +23,7 @@ fn doubles_are_one_and_unlike_doubles_are_said() {
     assert_eq!((same.text.matches(".x\"").count(), same.notes.len()), (1, 0), "{}", same.text);
     let unlike = both("0750", "0700");
     assert!(
-        matches!(notes(&unlike)[..], [(Weight::NotInPlan, text)] if text.contains("mode 0700") && text.contains("mode 0750"))
+        matches!(notes(&unlike)[..], [(NoteWeight::NotInPlan, text)] if text.contains("mode 0700") && text.contains("mode 0750"))
     );
     assert!(unlike.text.contains("mode = \"0700\""));
 }
@@ -33,14 +33,14 @@ fn one_path_in_two_storages_is_a_conflict() {
     let imported =
         import(json!({"/a": {"directories": [{"dirPath": "/x"}]}, "/b": {"directories": [{"dirPath": "/x"}]}}), &[]);
     assert!(
-        matches!(notes(&imported)[..], [(Weight::NotInPlan, text)] if text.contains("/a/x") && text.contains("/b/x"))
+        matches!(notes(&imported)[..], [(NoteWeight::NotInPlan, text)] if text.contains("/a/x") && text.contains("/b/x"))
     );
 }
 
 #[test]
 fn a_storage_inside_another_ones_directory_is_a_conflict() {
     let value = json!({"/p": {"directories": [{"dirPath": "/sub"}]}, "/p/sub": {"directories": [{"dirPath": "/x"}]}});
-    assert!(matches!(notes(&import(value, &[]))[..], [(Weight::NotInPlan, text)] if text.contains("mixes with")));
+    assert!(matches!(notes(&import(value, &[]))[..], [(NoteWeight::NotInPlan, text)] if text.contains("mixes with")));
 }
 
 #[test]
@@ -56,11 +56,13 @@ fn host_keys_belong_to_the_innermost_storage() {
 fn host_keys_that_nothing_keeps_are_copied_with_a_warning() {
     let value = || json!({"/p": {"directories": [{"dirPath": "/a"}]}});
     let stray = import(value(), &["/etc/ssh/ssh_host_rsa_key"]);
-    assert!(matches!(notes(&stray)[..], [(Weight::Warning, text)] if text.contains("/p/etc/ssh/ssh_host_rsa_key")));
+    assert!(matches!(notes(&stray)[..], [(NoteWeight::Warning, text)] if text.contains("/p/etc/ssh/ssh_host_rsa_key")));
     assert!(stray.text.contains("{ path = \"/etc/ssh/ssh_host_rsa_key\", need = \"critical\" }"));
     let covered = import(json!({"/p": {"directories": [{"dirPath": "/etc/ssh"}]}}), &["/etc/ssh/k", "/p/etc/ssh/l"]);
     assert!(covered.notes.is_empty() && !covered.text.contains("hostKeys"), "{}", covered.text);
     let home = json!({"/p": {"directories": [{"dirPath": "/home/u/x", "home": "/home/u", "user": "u", "group": "g"}]}});
     let nowhere = import(home, &["/etc/ssh/k"]);
-    assert!(notes(&nowhere).iter().any(|(weight, text)| *weight == Weight::NotInPlan && text.contains("a new key")));
+    assert!(
+        notes(&nowhere).iter().any(|(weight, text)| *weight == NoteWeight::NotInPlan && text.contains("a new key"))
+    );
 }

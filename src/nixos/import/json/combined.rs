@@ -22,7 +22,7 @@ pub(super) fn machine(value: &Value, all: &mut Declaration) -> Result<(), String
 /// Everything else.
 pub(super) fn storages(value: &Value, person: &Person, all: &mut Declaration) -> Result<(), String> {
     if let Some(persistence) = present(value, "persistence") {
-        let place = impermanence::Place { option: "environment.persistence".into(), user: None };
+        let place = impermanence::OptionSource { option: "environment.persistence".into(), user: None };
         impermanence::read(persistence, &place, all)?;
     }
     let top = object(value, "the file")?;
@@ -43,7 +43,7 @@ pub(super) fn storages(value: &Value, person: &Person, all: &mut Declaration) ->
             let person = Person { user: Some(user), dir };
             home_manager::read(persistence, &person, &option, all)?;
         } else {
-            let place = impermanence::Place { option, user: Some(user) };
+            let place = impermanence::OptionSource { option, user: Some(user) };
             impermanence::read(persistence, &place, all)?;
         }
     }

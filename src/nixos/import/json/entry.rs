@@ -2,10 +2,10 @@
 
 use super::{Object, needed, text};
 use crate::base::path::RelPath;
-use crate::nixos::import::declared::{Authority, Declaration, Entry, Home, Kind, Told};
+use crate::nixos::import::declared::{Authority, Declaration, DeclaredHome, DeclaredKind, DeclaredPath, Told};
 
 /// What the entries of one list share.
-pub(super) struct Shared<'s> {
+pub(super) struct ListContext<'s> {
     pub(super) storage: &'s RelPath,
     pub(super) home: Option<&'s SharedHome>,
     pub(super) authority: Authority,
@@ -25,8 +25,8 @@ pub(super) struct SharedHome {
 pub(super) fn read(
     object: &Object,
     key: &str,
-    kind: Kind,
-    shared: &Shared<'_>,
+    kind: DeclaredKind,
+    shared: &ListContext<'_>,
     all: &mut Declaration,
 ) -> Result<(), String> {
     let origin = shared.origin;
@@ -40,7 +40,7 @@ pub(super) fn read(
         },
         None => shared.storage.clone(),
     };
-    let home = shared.home.map(|home| Home {
+    let home = shared.home.map(|home| DeclaredHome {
         dir: home.dir.clone(),
         stored: storage.join_path(&home.dir),
         user: home.user.clone(),
@@ -48,7 +48,7 @@ pub(super) fn read(
         mode: all.mode(home.mode.as_deref(), &place),
     });
     let mode = text(object, "mode", origin)?;
-    let entry = Entry {
+    let entry = DeclaredPath {
         stored: storage.join_path(&live),
         live,
         kind,

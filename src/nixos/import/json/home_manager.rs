@@ -3,8 +3,10 @@
 
 use super::{Object, list, needed, object, text};
 use crate::base::path::RelPath;
-use crate::nixos::import::declared::{Authority, Declaration, Entry, Home, Kind, Told, attribute};
-use crate::nixos::import::note::Note;
+use crate::nixos::import::declared::{
+    Authority, Declaration, DeclaredHome, DeclaredKind, DeclaredPath, Told, attribute,
+};
+use crate::nixos::import::note::ImportNote;
 use crate::nixos::import::person::Person;
 use serde_json::Value;
 
@@ -23,7 +25,7 @@ pub(super) fn read(value: &Value, person: &Person, option: &str, all: &mut Decla
         let origin = format!("{option}.{}", attribute(key));
         let storage = object(storage, &origin)?;
         if storage.get("enable") == Some(&Value::Bool(false)) {
-            all.notes.push(Note::remark(format!("{origin} is left out: it has enable = false")));
+            all.notes.push(ImportNote::remark(format!("{origin} is left out: it has enable = false")));
             continue;
         }
         let shown = text(storage, "persistentStoragePath", &origin)?.unwrap_or(key);
@@ -36,21 +38,23 @@ pub(super) fn read(value: &Value, person: &Person, option: &str, all: &mut Decla
             Some(Value::Bool(true)) => Prefix::Removed,
             _ => Prefix::Kept,
         };
-        for (key, kind) in [("directories", Kind::Directory), ("files", Kind::File)] {
+        for (key, kind) in [("directories", DeclaredKind::Directory), ("files", DeclaredKind::File)] {
             let origin = format!("{origin}.{key}");
             for item in list(storage, key, &origin)? {
                 let text = match item {
                     Value::String(text) => text,
-                    item => {
-                        needed(object(item, &origin)?, if kind == Kind::File { "file" } else { "directory" }, &origin)?
-                    }
+                    item => needed(
+                        object(item, &origin)?,
+                        if kind == DeclaredKind::File { "file" } else { "directory" },
+                        &origin,
+                    )?,
                 };
                 let Some(below) = all.path(text, &origin) else { continue };
                 let live = match prefix {
                     Prefix::Kept => below.clone(),
                     Prefix::Removed => without_first(&below),
                 };
-                let entry = Entry {
+                let entry = DeclaredPath {
                     live: home.dir.join_path(&live),
                     stored: path.join_path(&below),
                     kind,
@@ -82,8 +86,8 @@ fn without_first(path: &RelPath) -> RelPath {
 
 /// The home: as the user says, as `users.users` says of a storage path that ends with it,
 /// or `/home/NAME` at the end of that path.
-fn home(storage: &RelPath, person: &Person, all: &Declaration) -> Option<Home> {
-    let home = |dir: RelPath, user| Some(Home { dir, stored: storage.clone(), user, group: None, mode: None });
+fn home(storage: &RelPath, person: &Person, all: &Declaration) -> Option<DeclaredHome> {
+    let home = |dir: RelPath, user| Some(DeclaredHome { dir, stored: storage.clone(), user, group: None, mode: None });
     if let Some(dir) = person.home() {
         return home(dir, person.user.clone());
     }

@@ -1,20 +1,20 @@
 //! `environment.persistence` of impermanence, whole as its first version evaluates
 //! or projected from the second, and the second's `home.persistence`.
 
-use super::entry::{Shared, SharedHome};
+use super::entry::{ListContext, SharedHome};
 use super::{Object, entry, inner, list, needed, object, text};
 use crate::base::path::RelPath;
-use crate::nixos::import::declared::{Authority, Declaration, Kind, attribute};
-use crate::nixos::import::note::Note;
+use crate::nixos::import::declared::{Authority, Declaration, DeclaredKind, attribute};
+use crate::nixos::import::note::ImportNote;
 use serde_json::Value;
 
 /// Which option it is, and for home-manager whose.
-pub(super) struct Place {
+pub(super) struct OptionSource {
     pub(super) option: String,
     pub(super) user: Option<String>,
 }
 
-impl Place {
+impl OptionSource {
     /// Of a file alone: only the system's option has users below its storage areas.
     pub(super) fn guess(value: &Value) -> Self {
         let storages = value.as_object().into_iter().flat_map(|o| o.values());
@@ -24,12 +24,12 @@ impl Place {
     }
 }
 
-pub(super) fn read(value: &Value, place: &Place, all: &mut Declaration) -> Result<(), String> {
+pub(super) fn read(value: &Value, place: &OptionSource, all: &mut Declaration) -> Result<(), String> {
     for (key, storage) in object(value, &place.option)? {
         let origin = format!("{}.{}", place.option, attribute(key));
         let storage = object(storage, &origin)?;
         if storage.get("enable") == Some(&Value::Bool(false)) {
-            all.notes.push(Note::remark(format!("{origin} is left out: it has enable = false")));
+            all.notes.push(ImportNote::remark(format!("{origin} is left out: it has enable = false")));
             continue;
         }
         let Some(path) = all.path(text(storage, "persistentStoragePath", &origin)?.unwrap_or(key), &origin) else {
@@ -56,15 +56,15 @@ fn lists_of(
     origin: &str,
     all: &mut Declaration,
 ) -> Result<(), String> {
-    let kinds = [("directories", "dirPath", Kind::Directory), ("files", "filePath", Kind::File)];
+    let kinds = [("directories", "dirPath", DeclaredKind::Directory), ("files", "filePath", DeclaredKind::File)];
     for (key, path, kind) in kinds {
         let origin = format!("{origin}.{key}");
         for item in list(lists, key, &origin)? {
             let item = object(item, &origin)?;
             let home = home(item, user, &origin, all)?;
-            let shared = Shared { storage, home: home.as_ref(), authority: Authority::Storage, origin: &origin };
+            let shared = ListContext { storage, home: home.as_ref(), authority: Authority::Storage, origin: &origin };
             entry::read(item, path, kind, &shared, all)?;
-            if kind == Kind::File {
+            if kind == DeclaredKind::File {
                 parent(item, path, &origin, all)?;
             }
         }
@@ -98,7 +98,7 @@ fn parent(item: &Object, path: &str, origin: &str, all: &mut Declaration) -> Res
     let mode = all.mode(text(parent, "mode", origin)?, origin);
     if let Some(mode) = mode.filter(|mode| mode.bits() != 0o755) {
         let (file, mode) = (needed(item, path, origin)?, mode.text());
-        all.notes.push(Note::warning(format!(
+        all.notes.push(ImportNote::warning(format!(
             "{origin}: the directory of {file} is declared with the mode {mode}; the plan keeps the backup's mode"
         )));
     }

@@ -1,7 +1,7 @@
 //! `users.users`, `users.groups` and `services.openssh.hostKeys`.
 
 use super::{needed, object, text};
-use crate::nixos::import::declared::{Declaration, HostKey, User};
+use crate::nixos::import::declared::{Declaration, DeclaredHostKey, DeclaredUser};
 use serde_json::Value;
 
 pub(super) fn users(value: &Value, all: &mut Declaration) -> Result<(), String> {
@@ -14,7 +14,7 @@ pub(super) fn users(value: &Value, all: &mut Declaration) -> Result<(), String> 
             None => None,
         };
         let group = text(user, "group", &origin)?.map(str::to_string);
-        let user = User { uid: number(user.get("uid"), &origin)?, group, home };
+        let user = DeclaredUser { uid: number(user.get("uid"), &origin)?, group, home };
         all.users.insert(name.to_string(), user);
     }
     Ok(())
@@ -48,7 +48,7 @@ pub(super) fn host_keys(value: &Value, all: &mut Declaration) -> Result<(), Stri
     for item in value.as_array().ok_or_else(|| format!("{OPTION} is no list"))? {
         let shown = needed(object(item, OPTION)?, "path", OPTION)?;
         if let Some(path) = all.path(shown, OPTION) {
-            all.host_keys.push(HostKey { path, origin: OPTION.into() });
+            all.host_keys.push(DeclaredHostKey { path, origin: OPTION.into() });
         }
     }
     Ok(())

@@ -72,7 +72,7 @@ pub(super) fn read(files: &[JsonFile], person: &Person) -> Result<Declaration, S
     for (file, shape, value) in &parsed {
         let read = match shape {
             Shape::Combined => combined::storages(value, person, &mut all),
-            Shape::Impermanence => impermanence::read(value, &impermanence::Place::guess(value), &mut all),
+            Shape::Impermanence => impermanence::read(value, &impermanence::OptionSource::guess(value), &mut all),
             Shape::HomeManager => home_manager::read(value, person, "home.persistence", &mut all),
             Shape::Preservation => preservation::read(value, &mut all),
             Shape::HostKeys => machine::host_keys(value, &mut all),

@@ -1,9 +1,9 @@
 //! `preservation.preserveAt`: absolute paths, and files with an owner and a mode.
 
-use super::entry::{Shared, SharedHome};
+use super::entry::{ListContext, SharedHome};
 use super::{Object, entry, inner, list, object, text};
 use crate::base::path::RelPath;
-use crate::nixos::import::declared::{Authority, Declaration, Kind, attribute};
+use crate::nixos::import::declared::{Authority, Declaration, DeclaredKind, attribute};
 use serde_json::Value;
 
 /// True for a storage area that only this schema can have.
@@ -64,9 +64,11 @@ fn lists_of(
     origin: &str,
     all: &mut Declaration,
 ) -> Result<(), String> {
-    for (key, path, kind) in [("directories", "directory", Kind::Directory), ("files", "file", Kind::File)] {
+    for (key, path, kind) in
+        [("directories", "directory", DeclaredKind::Directory), ("files", "file", DeclaredKind::File)]
+    {
         let origin = format!("{origin}.{key}");
-        let shared = Shared { storage, home, authority: Authority::Configuration, origin: &origin };
+        let shared = ListContext { storage, home, authority: Authority::Configuration, origin: &origin };
         for item in list(lists, key, &origin)? {
             let item = object(item, &origin)?;
             // The module adds the parents of a user's entries to the list; nobody declared them.

@@ -1,5 +1,5 @@
 use super::JsonFile;
-use crate::nixos::import::{Heading, ImportError, Imported, Person, Weight, from_json};
+use crate::nixos::import::{Heading, ImportError, Imported, NoteWeight, Person, from_json};
 use serde_json::{Value, json};
 
 fn try_import(values: &[Value], person: &Person) -> Result<Imported, ImportError> {
@@ -20,7 +20,7 @@ fn has(imported: &Imported, parts: &[&str]) {
 }
 
 fn lost(imported: &Imported) -> usize {
-    imported.notes.iter().filter(|note| note.weight == Weight::NotInPlan).count()
+    imported.notes.iter().filter(|note| note.weight == NoteWeight::NotInPlan).count()
 }
 
 #[test]

@@ -1,14 +1,14 @@
 //! `services.openssh.hostKeys` of a module.
 
-use super::lists::Reader;
+use super::lists::ListReader;
 use super::route::Choice;
-use super::value::{Part, Segment, attributes, content, string, whole};
+use super::value::{Segment, StringPart, attributes, content, string, whole};
 use crate::base::path::RelPath;
-use crate::nixos::import::declared::HostKey;
+use crate::nixos::import::declared::DeclaredHostKey;
 use rnix::ast::{BinOpKind, Expr};
 use rowan::ast::AstNode;
 
-impl Reader<'_> {
+impl ListReader<'_> {
     pub(super) fn host_keys(&mut self, expr: &Expr) {
         if let Some(inner) = content(expr) {
             return inner.iter().for_each(|inner| self.host_keys(inner));
@@ -32,7 +32,7 @@ impl Reader<'_> {
                     match path {
                         Some(path) => {
                             let origin = format!("{what} ({})", self.source.place(expr.syntax().text_range()));
-                            self.all.host_keys.push(HostKey { path, origin });
+                            self.all.host_keys.push(DeclaredHostKey { path, origin });
                         }
                         None => self.unread(&item, &what),
                     }
@@ -46,14 +46,14 @@ impl Reader<'_> {
     }
 
     /// One interpolation in front, as in the storage's key: the same path stands for it.
-    fn host_key(&self, parts: &[Part]) -> Option<RelPath> {
+    fn host_key(&self, parts: &[StringPart]) -> Option<RelPath> {
         match parts {
-            [Part::Interpolated(base), Part::Literal(tail)] => {
+            [StringPart::Interpolated(base), StringPart::Literal(tail)] => {
                 let tail = RelPath::new(tail.as_bytes()).ok()?;
                 // A storage whose key begins with the same expression gives what follows its end.
                 let keys = self.leaves.iter().filter_map(|leaf| match leaf.below.first()? {
                     Segment::Computed(parts) => match parts.as_slice() {
-                        [Part::Interpolated(same), Part::Literal(end)] if same == base => {
+                        [StringPart::Interpolated(same), StringPart::Literal(end)] if same == base => {
                             let end = RelPath::new(end.as_bytes()).ok()?;
                             let storage = self.computed(parts, None)?;
                             Some(storage.join_path(&tail.strip_prefix(&end)?))

@@ -1,25 +1,25 @@
 //! What only an evaluator knows of storage keys and homes, put in from the command line.
 
-use super::leaves::Leaf;
-use super::lists::Reader;
+use super::leaves::OptionLeaf;
+use super::lists::ListReader;
 use super::route::Choice;
-use super::value::{Part, Segment, string, whole};
+use super::value::{Segment, StringPart, string, whole};
 use crate::base::path::RelPath;
-use crate::nixos::import::declared::Home;
-use crate::nixos::import::note::Note;
+use crate::nixos::import::declared::DeclaredHome;
+use crate::nixos::import::note::ImportNote;
 use crate::nixos::import::person::Person;
 use rowan::ast::AstNode;
 
-impl Reader<'_> {
-    pub(super) fn home_of(&self, user: &str) -> Home {
+impl ListReader<'_> {
+    pub(super) fn home_of(&self, user: &str) -> DeclaredHome {
         let named = self.person.user.as_deref() == Some(user);
         let dir = self.person.dir.clone().filter(|_| named).unwrap_or_else(|| Person::usual_home(user));
-        Home { dir, stored: RelPath::root(), user: Some(user.to_string()), group: None, mode: None }
+        DeclaredHome { dir, stored: RelPath::root(), user: Some(user.to_string()), group: None, mode: None }
     }
 
     /// The home of an entry of `users.NAME`: as that says, or as the command line does.
     /// `None` where it says what only an evaluator knows.
-    pub(super) fn home_of_entry(&mut self, leaf: &Leaf, user: &Segment) -> Option<Home> {
+    pub(super) fn home_of_entry(&mut self, leaf: &OptionLeaf, user: &Segment) -> Option<DeclaredHome> {
         let name = self.user(user)?;
         let said = self.leaves.iter().find(|other| {
             other.option == leaf.option
@@ -33,16 +33,17 @@ impl Reader<'_> {
         };
         let text = whole(&string(&said.value)?)?;
         let dir = RelPath::new(text.as_bytes()).ok()?;
-        Some(Home { dir, ..self.home_of(&name) })
+        Some(DeclaredHome { dir, ..self.home_of(&name) })
     }
 
     /// Says once that a home is only assumed.
-    pub(super) fn assumed_home(&mut self, home: &Home) {
-        let Home { dir, user: Some(user), .. } = home else { return };
+    pub(super) fn assumed_home(&mut self, home: &DeclaredHome) {
+        let DeclaredHome { dir, user: Some(user), .. } = home else { return };
         if self.person.dir.is_some() && self.person.user.as_ref() == Some(user) {
             return;
         }
-        let note = Note::remark(format!("the home of {user} is taken to be {dir}; --user and --home say otherwise"));
+        let note =
+            ImportNote::remark(format!("the home of {user} is taken to be {dir}; --user and --home say otherwise"));
         if !self.all.notes.contains(&note) {
             self.all.notes.push(note);
         }
@@ -56,7 +57,7 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn home_manager(&mut self, leaf: &Leaf) -> Result<Home, String> {
+    pub(super) fn home_manager(&mut self, leaf: &OptionLeaf) -> Result<DeclaredHome, String> {
         match leaf.user.as_ref().map_or_else(|| self.person.user.clone(), |user| self.user(user)) {
             Some(user) => {
                 let home = self.home_of(&user);
@@ -72,11 +73,16 @@ impl Reader<'_> {
     }
 
     /// The storage path of a key. For home.persistence it is where the home itself lies.
-    pub(super) fn storage_of(&mut self, leaf: &Leaf, key: &Segment, home: Option<&Home>) -> Option<RelPath> {
+    pub(super) fn storage_of(
+        &mut self,
+        leaf: &OptionLeaf,
+        key: &Segment,
+        home: Option<&DeclaredHome>,
+    ) -> Option<RelPath> {
         let segment = match self.setting(leaf, "persistentStoragePath") {
             Some(value) => {
                 let parts =
-                    string(value).unwrap_or_else(|| vec![Part::Interpolated(value.syntax().text().to_string())]);
+                    string(value).unwrap_or_else(|| vec![StringPart::Interpolated(value.syntax().text().to_string())]);
                 whole(&parts).map_or(Segment::Computed(parts), Segment::Known)
             }
             None => key.clone(),
@@ -107,7 +113,7 @@ impl Reader<'_> {
 
     /// `--storage` stands for what leads the key; a literal tail follows unless the given
     /// path ends with it. The user's name at the end of a home's key is the home's own.
-    pub(super) fn computed(&self, parts: &[Part], home: Option<&Home>) -> Option<RelPath> {
+    pub(super) fn computed(&self, parts: &[StringPart], home: Option<&DeclaredHome>) -> Option<RelPath> {
         let texts: Vec<Option<String>> = parts.iter().map(|part| self.text(part, home)).collect();
         let (first, rest) = texts.split_first()?;
         let tail: Option<String> = rest.iter().cloned().collect();
@@ -125,10 +131,10 @@ impl Reader<'_> {
     }
 
     /// What a part of a string is, as far as it is known: home-manager's own names are.
-    pub(super) fn text(&self, part: &Part, home: Option<&Home>) -> Option<String> {
+    pub(super) fn text(&self, part: &StringPart, home: Option<&DeclaredHome>) -> Option<String> {
         match part {
-            Part::Literal(text) => Some(text.clone()),
-            Part::Interpolated(text) => match (text.trim(), home) {
+            StringPart::Literal(text) => Some(text.clone()),
+            StringPart::Interpolated(text) => match (text.trim(), home) {
                 ("config.home.username", Some(home)) => home.user.clone(),
                 ("config.home.homeDirectory", Some(home)) => Some(home.dir.to_string()),
                 _ => None,

@@ -3,13 +3,13 @@
 use super::Source;
 use super::route::{Choice, Route, route};
 use super::value::{Segment, attributes, content, segments};
-use crate::nixos::import::note::Note;
+use crate::nixos::import::note::ImportNote;
 use rnix::TextRange;
 use rnix::ast::{self, BinOpKind, Expr};
 use rowan::ast::AstNode;
 
 /// A value at the end of an option's path: a list, or one of a storage area's settings.
-pub(super) struct Leaf {
+pub(super) struct OptionLeaf {
     pub(super) option: Choice,
     /// The user of `home-manager.users.NAME`.
     pub(super) user: Option<Segment>,
@@ -18,20 +18,20 @@ pub(super) struct Leaf {
     pub(super) value: Expr,
 }
 
-pub(super) struct Found {
-    pub(super) leaves: Vec<Leaf>,
-    pub(super) notes: Vec<Note>,
+pub(super) struct OptionLeaves {
+    pub(super) leaves: Vec<OptionLeaf>,
+    pub(super) notes: Vec<ImportNote>,
 }
 
 struct Finder<'s> {
     source: &'s Source<'s>,
-    found: Found,
+    found: OptionLeaves,
     /// What was read or noted; what lies in none of these was passed over.
     settled: Vec<TextRange>,
 }
 
-pub(super) fn find(root: &ast::Root, source: &Source<'_>) -> Found {
-    let found = Found { leaves: Vec::new(), notes: Vec::new() };
+pub(super) fn find(root: &ast::Root, source: &Source<'_>) -> OptionLeaves {
+    let found = OptionLeaves { leaves: Vec::new(), notes: Vec::new() };
     let mut finder = Finder { source, found, settled: Vec::new() };
     if let Some(expr) = root.expr() {
         finder.visit(&expr, &[]);
@@ -97,7 +97,7 @@ impl Finder<'_> {
                     _ => true,
                 };
                 if leaf {
-                    self.found.leaves.push(Leaf { option, user, below, value: value.clone() });
+                    self.found.leaves.push(OptionLeaf { option, user, below, value: value.clone() });
                 } else {
                     self.visit(value, path);
                 }

@@ -1,29 +1,29 @@
 //! Reads the lists that were found, element by element.
 
 use super::Source;
-use super::leaves::Leaf;
+use super::leaves::OptionLeaf;
 use super::route::Choice;
 use super::value::{Segment, attributes, boolean, content, string};
 use crate::base::path::RelPath;
-use crate::nixos::import::declared::{Authority, Declaration, Entry, Home, Kind, Told};
-use crate::nixos::import::note::Note;
+use crate::nixos::import::declared::{Authority, Declaration, DeclaredHome, DeclaredKind, DeclaredPath, Told};
+use crate::nixos::import::note::ImportNote;
 use crate::nixos::import::person::Person;
 use rnix::ast::{BinOpKind, Expr};
 use rowan::ast::AstNode;
 
-pub(super) struct Reader<'r> {
+pub(super) struct ListReader<'r> {
     pub(super) source: &'r Source<'r>,
-    pub(super) leaves: &'r [Leaf],
+    pub(super) leaves: &'r [OptionLeaf],
     pub(super) storage: &'r RelPath,
     pub(super) person: &'r Person,
     pub(super) all: &'r mut Declaration,
 }
 
 /// What the elements of one list share.
-struct Shared {
+struct ElementContext {
     storage: RelPath,
-    home: Option<Home>,
-    kind: Kind,
+    home: Option<DeclaredHome>,
+    kind: DeclaredKind,
     first_name: FirstName,
     authority: Authority,
     origin: String,
@@ -37,18 +37,18 @@ enum FirstName {
 }
 
 pub(super) fn read(
-    leaves: &[Leaf],
+    leaves: &[OptionLeaf],
     source: &Source<'_>,
     storage: &RelPath,
     person: &Person,
     all: &mut Declaration,
 ) -> Result<(), String> {
-    let mut reader = Reader { source, leaves, storage, person, all };
+    let mut reader = ListReader { source, leaves, storage, person, all };
     leaves.iter().try_for_each(|leaf| reader.leaf(leaf))
 }
 
-impl Reader<'_> {
-    fn leaf(&mut self, leaf: &Leaf) -> Result<(), String> {
+impl ListReader<'_> {
+    fn leaf(&mut self, leaf: &OptionLeaf) -> Result<(), String> {
         if leaf.option == Choice::HostKeys {
             self.host_keys(&leaf.value);
             return Ok(());
@@ -59,8 +59,8 @@ impl Reader<'_> {
             _ => return Ok(()),
         };
         let kind = match list {
-            list if list.is("directories") => Kind::Directory,
-            list if list.is("files") => Kind::File,
+            list if list.is("directories") => DeclaredKind::Directory,
+            list if list.is("files") => DeclaredKind::File,
             Segment::Known(_) => return Ok(()),
             Segment::Computed(_) => {
                 self.unread(&leaf.value, &self.origin(leaf));
@@ -72,13 +72,13 @@ impl Reader<'_> {
             match boolean(value) {
                 Some(true) => {}
                 Some(false) => {
-                    self.all.notes.push(Note::remark(format!("{origin} is left out: it has enable = false")));
+                    self.all.notes.push(ImportNote::remark(format!("{origin} is left out: it has enable = false")));
                     return Ok(());
                 }
                 None => {
                     let place = self.source.place(value.syntax().text_range());
                     let text = format!("{place}: whether {origin} is enabled is not known; it is taken as enabled");
-                    self.all.notes.push(Note::warning(text));
+                    self.all.notes.push(ImportNote::warning(text));
                 }
             }
         }
@@ -101,12 +101,12 @@ impl Reader<'_> {
             return Ok(());
         };
         self.all.storage(&storage);
-        let home = home.map(|home| Home {
+        let home = home.map(|home| DeclaredHome {
             stored: if leaf.option == Choice::Home { storage.clone() } else { storage.join_path(&home.dir) },
             ..home
         });
         let removed = self.setting(leaf, "removePrefixDirectory").and_then(boolean) == Some(true);
-        let shared = Shared {
+        let shared = ElementContext {
             storage,
             home,
             kind,
@@ -119,7 +119,7 @@ impl Reader<'_> {
     }
 
     /// The attribute path and where it stands.
-    pub(super) fn origin(&self, leaf: &Leaf) -> String {
+    pub(super) fn origin(&self, leaf: &OptionLeaf) -> String {
         let mut path: Vec<String> = Vec::new();
         if let Some(user) = &leaf.user {
             path.push(format!("home-manager.users.{}", user.shown()));
@@ -130,8 +130,8 @@ impl Reader<'_> {
     }
 
     /// A setting of the same storage area.
-    pub(super) fn setting(&self, leaf: &Leaf, name: &str) -> Option<&'_ Expr> {
-        let same = |other: &&Leaf| {
+    pub(super) fn setting(&self, leaf: &OptionLeaf, name: &str) -> Option<&'_ Expr> {
+        let same = |other: &&OptionLeaf| {
             other.option == leaf.option
                 && other.user == leaf.user
                 && matches!(other.below.as_slice(), [key, last] if Some(key) == leaf.below.first() && last.is(name))
@@ -143,7 +143,7 @@ impl Reader<'_> {
         self.all.notes.push(self.source.unread(expr.syntax().text_range(), what));
     }
 
-    fn list(&mut self, expr: &Expr, shared: &Shared) {
+    fn list(&mut self, expr: &Expr, shared: &ElementContext) {
         if let Some(inner) = content(expr) {
             return inner.iter().for_each(|inner| self.list(inner, shared));
         }
@@ -158,26 +158,26 @@ impl Reader<'_> {
         }
     }
 
-    fn element(&mut self, item: &Expr, shared: &Shared) {
+    fn element(&mut self, item: &Expr, shared: &ElementContext) {
         if let Expr::Paren(paren) = item
             && let Some(inner) = paren.expr()
         {
             return self.element(&inner, shared);
         }
         if let Some(path) = self.literal(item, shared) {
-            return self.entry(&path, Attributes::default(), shared);
+            return self.entry(&path, ElementAttributes::default(), shared);
         }
         let Expr::AttrSet(set) = item else { return self.unread(item, &shared.origin) };
         let mut path = None;
-        let mut own = Attributes::default();
+        let mut own = ElementAttributes::default();
         let mut unread = Vec::new();
         for attribute in attributes(set) {
             let Ok((names, pair)) = attribute else { continue };
             let (Some(name), Some(value)) = (names.first(), pair.value()) else { continue };
             let slot = match name {
                 Segment::Known(name) => match (name.as_str(), names.len()) {
-                    ("directory", 1) if shared.kind == Kind::Directory => &mut path,
-                    ("file", 1) if shared.kind == Kind::File => &mut path,
+                    ("directory", 1) if shared.kind == DeclaredKind::Directory => &mut path,
+                    ("file", 1) if shared.kind == DeclaredKind::File => &mut path,
                     ("user", 1) => &mut own.owner,
                     ("group", 1) => &mut own.group,
                     ("mode", 1) => &mut own.mode,
@@ -214,11 +214,11 @@ impl Reader<'_> {
     }
 
     /// A string that is known whole.
-    fn literal(&self, expr: &Expr, shared: &Shared) -> Option<String> {
+    fn literal(&self, expr: &Expr, shared: &ElementContext) -> Option<String> {
         string(expr)?.iter().map(|part| self.text(part, shared.home.as_ref())).collect()
     }
 
-    fn entry(&mut self, path: &str, own: Attributes, shared: &Shared) {
+    fn entry(&mut self, path: &str, own: ElementAttributes, shared: &ElementContext) {
         let Some(below) = self.all.path(path, &shared.origin) else { return };
         let seen = match shared.first_name {
             FirstName::Kept => below.clone(),
@@ -233,7 +233,7 @@ impl Reader<'_> {
             None => (below.clone(), shared.storage.join_path(&below)),
         };
         let mode = self.all.mode(own.mode.as_deref(), &format!("{}: {path}", shared.origin));
-        self.all.entries.push(Entry {
+        self.all.entries.push(DeclaredPath {
             live,
             stored,
             kind: shared.kind,
@@ -250,7 +250,7 @@ impl Reader<'_> {
 
 /// What an element says besides its path.
 #[derive(Default)]
-struct Attributes {
+struct ElementAttributes {
     owner: Option<String>,
     group: Option<String>,
     mode: Option<String>,

@@ -15,7 +15,7 @@ mod value;
 mod tests;
 
 use super::declared::Declaration;
-use super::note::Note;
+use super::note::ImportNote;
 use super::person::Person;
 use crate::base::path::RelPath;
 use rnix::{ParseError, TextRange};
@@ -73,8 +73,8 @@ impl Source<'_> {
     }
 
     /// A note on an expression that only an evaluator can read.
-    fn unread(&self, range: TextRange, what: &str) -> Note {
+    fn unread(&self, range: TextRange, what: &str) -> ImportNote {
         let text = self.file.text.get(usize::from(range.start())..usize::from(range.end())).unwrap_or_default();
-        Note::lost(format!("{}: {what} cannot be read without evaluating", self.place(range))).quoting(text)
+        ImportNote::lost(format!("{}: {what} cannot be read without evaluating", self.place(range))).quoting(text)
     }
 }

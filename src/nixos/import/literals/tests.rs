@@ -1,6 +1,6 @@
 use super::NixFile;
 use crate::base::path::RelPath;
-use crate::nixos::import::{Heading, ImportError, Imported, Person, Weight, from_nix};
+use crate::nixos::import::{Heading, ImportError, Imported, NoteWeight, Person, from_nix};
 
 fn try_import(text: &str, storage: &str) -> Result<Imported, ImportError> {
     let file = NixFile { shown: "m.nix".into(), text: text.into() };
@@ -14,7 +14,7 @@ fn import(text: &str) -> Imported {
 
 /// The expressions that were not read.
 fn unread(imported: &Imported) -> Vec<&str> {
-    imported.notes.iter().filter(|n| n.weight == Weight::NotInPlan).filter_map(|n| n.quoted.as_deref()).collect()
+    imported.notes.iter().filter(|n| n.weight == NoteWeight::NotInPlan).filter_map(|n| n.quoted.as_deref()).collect()
 }
 
 #[test]

@@ -5,7 +5,7 @@ use rowan::ast::AstNode;
 
 /// A string with what is put into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum StringPart {
     Literal(String),
     /// The text of the expression.
     Interpolated(String),
@@ -15,7 +15,7 @@ pub(super) enum Part {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Segment {
     Known(String),
-    Computed(Vec<Part>),
+    Computed(Vec<StringPart>),
 }
 
 impl Segment {
@@ -28,9 +28,9 @@ impl Segment {
         match self {
             Self::Known(name) => crate::nixos::import::declared::attribute(name),
             Self::Computed(parts) => {
-                let text = |part: &Part| match part {
-                    Part::Literal(text) => text.clone(),
-                    Part::Interpolated(text) => format!("${{{text}}}"),
+                let text = |part: &StringPart| match part {
+                    StringPart::Literal(text) => text.clone(),
+                    StringPart::Interpolated(text) => format!("${{{text}}}"),
                 };
                 format!("\"{}\"", parts.iter().map(text).collect::<String>())
             }
@@ -39,19 +39,19 @@ impl Segment {
 }
 
 /// The parts of a string, in the form in which it holds no escapes or indentation.
-pub(super) fn parts(string: &ast::Str) -> Vec<Part> {
+pub(super) fn parts(string: &ast::Str) -> Vec<StringPart> {
     let part = |part: InterpolPart<String>| match part {
-        InterpolPart::Literal(text) => Part::Literal(text),
+        InterpolPart::Literal(text) => StringPart::Literal(text),
         InterpolPart::Interpolation(inner) => {
-            Part::Interpolated(inner.expr().map(|e| e.syntax().text().to_string()).unwrap_or_default())
+            StringPart::Interpolated(inner.expr().map(|e| e.syntax().text().to_string()).unwrap_or_default())
         }
     };
     string.normalized_parts().into_iter().map(part).collect()
 }
 
 /// The text of parts without an interpolation.
-pub(super) fn whole(parts: &[Part]) -> Option<String> {
-    parts.iter().map(|part| if let Part::Literal(text) = part { Some(text.as_str()) } else { None }).collect()
+pub(super) fn whole(parts: &[StringPart]) -> Option<String> {
+    parts.iter().map(|part| if let StringPart::Literal(text) = part { Some(text.as_str()) } else { None }).collect()
 }
 
 pub(super) fn segments(path: &ast::Attrpath) -> Vec<Segment> {
@@ -66,7 +66,7 @@ pub(super) fn segments(path: &ast::Attrpath) -> Vec<Segment> {
                 return Segment::Known(text);
             }
             let text = dynamic.expr().map(|e| e.syntax().text().to_string()).unwrap_or_default();
-            Segment::Computed(vec![Part::Interpolated(text)])
+            Segment::Computed(vec![StringPart::Interpolated(text)])
         }
     };
     path.attrs().map(one).collect()
@@ -132,7 +132,7 @@ pub(super) fn boolean(expr: &Expr) -> Option<bool> {
 }
 
 /// The one string that an expression is, with its interpolations.
-pub(super) fn string(expr: &Expr) -> Option<Vec<Part>> {
+pub(super) fn string(expr: &Expr) -> Option<Vec<StringPart>> {
     match expr {
         Expr::Str(string) => Some(parts(string)),
         Expr::Paren(paren) => string(&paren.expr()?),
