@@ -1,6 +1,6 @@
-//! Directories of earlier runs whose attributes somebody has changed since: those
-//! stay, and are reported. Times move with the names in a directory, which is
-//! nobody's fault.
+//! Directories of earlier runs whose attributes somebody has changed since: those changes
+//! are kept and reported. Times alone also move when names come and go, which is no change
+//! of anybody's.
 
 use super::directories::Directories;
 use super::entry::TargetName;
@@ -18,20 +18,20 @@ use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 
-/// How a directory that stands on the target is to be left.
+/// How an existing directory of the target is to be left.
 #[derive(Debug)]
 pub(super) enum DirJudgement {
-    /// With what the source and the plan say.
+    /// With the metadata of the source and the plan.
     AsWanted,
-    /// The same, but for its times: other names came or went.
+    /// The same, except for its times: names were added or removed.
     Moved,
-    /// With what somebody has given it.
+    /// With what somebody else has set on it.
     Altered(Box<Wanted>),
 }
 
 impl Directories {
-    /// Holds the directory `opened`, found under `name`, against its row. `None` when that
-    /// cannot be done, which a problem says: it is not entered then.
+    /// Compares the directory `opened`, found under `name`, with its row. `None` when that
+    /// fails: a problem was reported, and the directory is not entered.
     pub(super) fn judge(
         &self,
         at: TargetName<'_>,
@@ -42,12 +42,12 @@ impl Directories {
         let TargetName { above, name, .. } = at;
         let Some(row) = prior.filter(|row| row.state == State::Done) else { return Some(DirJudgement::AsWanted) };
         let interrupted = self.cx.history(row.target).interrupted;
-        // A run that was cut off had closed it to fill it.
+        // An interrupted run had closed it in order to fill it.
         if interrupted && is_as_created(stat) {
             return Some(DirJudgement::AsWanted);
         }
         let standing = row.standing(stat, above.disk);
-        // Nobody has been here: the times that it has are not those of somebody's names.
+        // Untouched since: its times do not come from other people's names.
         let untouched = row.is_untouched(stat, above.disk);
         let moved =
             !interrupted && !untouched && (row.source.is_some() && row.wanted.mtime.is_none() || moved(row, stat));
@@ -81,8 +81,8 @@ impl Directories {
         Some(DirJudgement::Altered(Box::new(Wanted { mtime: None, ..Wanted::from_source(stat, attributes, &keep) })))
     }
 
-    /// Whether a directory may be made or entered under `name`, where a row of an earlier run
-    /// or something else may stand; a problem says why not.
+    /// Whether a directory may be made or entered under `name`, where an earlier run may have
+    /// recorded something or something else may exist; a problem says why not.
     pub(super) fn may_enter(&self, at: TargetName<'_>, recorded: Option<&Row>) -> bool {
         let TargetName { above, name, target } = at;
         let there = match above.open().and_then(|dir| found(dir.stat_at(name))) {
@@ -101,7 +101,7 @@ impl Directories {
             }
             (None, None) => true,
             (Some(there), Some(row)) => {
-                // A file that the source has turned into a directory.
+                // The source has turned this file into a directory.
                 row.standing(&there, above.disk) == RowChange::AsRecorded
                     || matches!(self.precedence.keep_changed(at, row, &there), Judgement::Copy(_))
             }
@@ -109,7 +109,7 @@ impl Directories {
         }
     }
 
-    /// Ends a directory that somebody has altered as he left it.
+    /// Ends a directory that somebody has altered, keeping what was set.
     pub(super) fn restore_altered(
         &self,
         node: &DirNode,
@@ -129,8 +129,8 @@ impl Directories {
         Ok(())
     }
 
-    /// Records a directory in which nothing but names and times have moved as it is by now;
-    /// true when that is all there is to do.
+    /// Records the current state of a directory in which only names and times have changed;
+    /// true when nothing else is left to do.
     pub(super) fn settle_moved(&self, node: &DirNode, wanted: &Wanted, prior: &Row, dir: &TargetDir) -> bool {
         let (Ok(stat), Some(parent), Some(name)) = (stat_fd(dir), &node.parent, &node.name) else { return false };
         let mut row = prior.clone();

@@ -1,6 +1,6 @@
-//! What is said of a directory before it is closed to be filled, so that whatever a
-//! kill leaves of it is known as this plan's by the next run: a mark on the inode, or,
-//! where the file system takes none, a row of the journal.
+//! How a directory is claimed before it is closed and filled, so that the next run knows
+//! whatever a kill leaves of it as this plan's: a mark on the inode or, where the file
+//! system does not support one, a row of the journal.
 
 use super::dir_metadata::PostVisit;
 use super::directories::Directories;
@@ -17,7 +17,7 @@ use crate::sys::xattr::Holder;
 use std::sync::Arc;
 
 impl Directories {
-    /// The mark of a directory that was found at `path`. One that is as its row says has none.
+    /// The mark of a directory found at `path`; none if the directory is as its row says.
     pub(super) fn mark_of(
         &self,
         dir: &TargetDir,
@@ -31,14 +31,14 @@ impl Directories {
         mark::read(Holder::file(dir), || self.cx.binding(&path()))
     }
 
-    /// Marks a directory that was made where others may move names. False where that
-    /// cannot be: then the journal has to know it before anything is made in it.
+    /// Marks a new directory in a place where others may move names. False where it cannot be
+    /// marked: then the journal must know it before anything is made in it.
     pub(super) fn mark_created(&self, dir: &TargetDir, path: &RelPath) -> bool {
         mark::set(Holder::file(dir), self.cx.binding(path), Was::Created).is_ok()
     }
 
-    /// A descriptor to make or rename something with. Before that closes the directory it
-    /// is marked; the journal hears of one that an earlier run had finished.
+    /// A descriptor for making or renaming names. The directory is marked before this closes
+    /// it, and the journal is told if an earlier run had finished it.
     pub(super) fn open_to_fill(&self, node: &DirNode) -> Result<Arc<TargetDir>, Errno> {
         let finished = match &node.post_visit {
             PostVisit::Apply(metadata) => metadata.prior.as_ref().filter(|row| row.state == State::Done),
@@ -67,16 +67,16 @@ impl Directories {
 
     /// False where the file system takes no mark.
     fn mark_closing(&self, node: &DirNode, dir: &TargetDir) -> Result<bool, Errno> {
-        // There nobody is kept out, and everything is taken for the plan's.
+        // Such a file system keeps nobody out, and everything there is taken for the plan's.
         if node.disk.bare {
             return Ok(true);
         }
         let stat = dir.stat()?;
-        // It was left closed and says whose it was.
+        // An earlier run left it closed; its mark says who owned it.
         if matches!(node.mark, Mark::Ours(_)) && is_as_created(&stat) {
             return Ok(true);
         }
-        // Also where closing it changes nothing: those above can be finished before it.
+        // Needed even if closing it changes nothing: directories above can be finished first.
         let mut was = Was::Open { uid: stat.uid, gid: stat.gid, mode: stat.mode };
         if matches!(node.guard, Guard::Until(_))
             && let PostVisit::Apply(metadata) = &node.post_visit

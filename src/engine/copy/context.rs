@@ -30,7 +30,7 @@ pub(super) struct CopyContext {
 /// An inode with its metadata.
 pub(super) struct AppliedMetadata {
     pub(super) stat: Stat,
-    /// It has all that its file system can hold: else the next run tries again.
+    /// It has everything its file system can hold; otherwise the next run tries again.
     pub(super) whole: bool,
 }
 
@@ -57,8 +57,8 @@ impl CopyContext {
         crate::sys::dir::open_target(&self.run.mapping.root, path)
     }
 
-    /// Gives its metadata to the directory of `node` itself or an entry in it, reports what it did
-    /// not take, and comes back with the inode as it now is.
+    /// Applies metadata to the directory of `node` itself or to an entry in it, reports what
+    /// could not be applied, and returns the inode as it now is.
     pub(super) fn apply_metadata(
         &self,
         node: &DirNode,

@@ -1,5 +1,5 @@
-//! Under which name something new is created: its own, or a temporary one beside
-//! what has the name until the new content is durable.
+//! Chooses the name under which something new is created: its own or, if that is taken, a
+//! temporary one beside it until the new content is durable.
 
 use crate::base::path::Name;
 use crate::engine::tree::temporary::temporary_name;
@@ -7,13 +7,12 @@ use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::Kind;
 
-/// Calls `make` with `name`, or with its temporary name when something has the
-/// name already; comes back with that. `fresh` is true for a directory that this
-/// run made: nothing can be in it but what came from the same source directory.
+/// Calls `make` with `name`, or with its temporary name if `name` is taken; returns the name
+/// used. `fresh` is true for a directory that this run made: it can only contain what came
+/// from the same source directory.
 ///
-/// `EISDIR` when a directory with content stands there, which nothing here
-/// replaces; `ENOTUNIQ` when another name of the source is the same to the
-/// target's file system.
+/// `EISDIR` when a non-empty directory has the name, which nothing here replaces;
+/// `ENOTUNIQ` when the target's file system folds another name of the source into this one.
 pub(super) fn make_beside<T>(
     dir: &TargetDir,
     name: &Name,
@@ -31,7 +30,7 @@ pub(super) fn make_beside<T>(
     let temporary = temporary_name(name);
     let made = match make(&temporary) {
         Err(Errno::EXIST) => {
-            // A directory under this name is nobody's leftover.
+            // No run leaves a directory under a temporary name.
             dir.unlink(&temporary).map_err(|e| if e == Errno::ISDIR { Errno::EXIST } else { e })?;
             make(&temporary)
         }
@@ -40,8 +39,8 @@ pub(super) fn make_beside<T>(
     made.map(|made| (made, Some(temporary)))
 }
 
-/// Removes an empty directory, as a first boot without the state leaves them;
-/// false when something else has the name.
+/// Removes an empty directory, as a first boot without the old state leaves behind; false
+/// when the name belongs to something else.
 fn clear_empty_directory(dir: &TargetDir, name: &Name) -> Result<bool, Errno> {
     match dir.stat_at(name) {
         Ok(stat) if stat.kind == Kind::Directory => {}

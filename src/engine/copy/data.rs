@@ -29,7 +29,7 @@ pub(super) enum FillFailure {
     Read(Errno),
     /// The target could not be written.
     Write(Errno),
-    /// The source has not as many bytes as its stat says: it changed meanwhile, or the driver errs.
+    /// The source does not have as many bytes as its stat says: it changed meanwhile, or the driver is wrong.
     Length,
     /// Two readings of the source differ.
     Differs,
@@ -37,19 +37,19 @@ pub(super) enum FillFailure {
     Stopped,
 }
 
-/// What arrived.
+/// What was copied.
 #[derive(Debug)]
 pub(super) struct Filled {
     pub(super) digest: Digest,
     /// Data bytes written, without holes.
     pub(super) bytes: u64,
-    /// Those of them that no epoch has heard of yet.
+    /// Those that have not been handed to an epoch yet.
     pub(super) pending: u64,
-    /// The target's file system has filled a hole with zeros.
+    /// The target's file system filled a hole with zeros.
     pub(super) hole_filled: bool,
 }
 
-/// A copy of a part of a file, or of all of it.
+/// The copy of a file, or of part of one.
 pub(super) struct Fill<'a, H> {
     pub(super) source: BorrowedFd<'a>,
     pub(super) target: BorrowedFd<'a>,
@@ -77,9 +77,9 @@ pub(super) fn fill(
         let mut fill = Fill { source, target, buffer, hasher, rate_limit, written: 0, hole: None, direct: false };
         let small = holes == 0 && stat.size <= BUFFER as u64;
         if small && fill.small(stat)? {
-            // One read and one write were all of it.
+            // One read and one write copied everything.
         } else if holes > 0 || has_hole(source, stat.size)? {
-            // The size first: a hole at the end then needs nothing more.
+            // Set the size first: a hole at the end then needs nothing more.
             file::set_size(target, stat.size).map_err(FillFailure::Write)?;
             fill.sparse(0, stat.size)?;
         } else if stat.size >= DIRECT_MIN && is_direct(stat_fd(target).map_err(FillFailure::Write)?.dio_align) {
@@ -100,32 +100,32 @@ pub(super) fn has_hole(source: BorrowedFd<'_>, size: u64) -> Result<bool, FillFa
     }
     match file::next_data(source, 0) {
         Ok(data) => Ok(data.is_none_or(|(start, end)| start > 0 || end < size)),
-        // A file system that cannot say has none to keep.
+        // A file system that cannot tell has no holes to keep.
         Err(errno) if errno == Errno::INVAL || is_absent(errno) => Ok(false),
         Err(errno) => Err(FillFailure::Read(errno)),
     }
 }
 
-/// Whether requests aligned to [`ALIGN`] suit a file that asks for `align`; 0 is for none.
+/// Whether requests aligned to [`ALIGN`] suit a file that asks for `align`; 0 means no O_DIRECT.
 pub(super) fn is_direct(align: u32) -> bool {
     align > 0 && ALIGN.is_multiple_of(align as usize)
 }
 
-/// The least block of any file system: no hole is smaller.
+/// The smallest block of any file system: no hole is smaller.
 const LEAST_BLOCK: usize = 512;
 
-/// Holes read as zeros: without a block of those there is none.
+/// Holes read as zeros: data without a block of zeros has no hole.
 fn may_have_holes(data: &[u8]) -> bool {
     data.chunks(LEAST_BLOCK).any(|block| block.iter().all(|byte| *byte == 0))
 }
 
 impl<H: ContentSink> Fill<'_, H> {
-    /// Copies a file that fits the buffer with one read and one write. False, with
-    /// nothing written, when it is not of the size that `stat` says, or may have holes.
+    /// Copies a file that fits the buffer with one read and one write. False, with nothing
+    /// written, when its size is not that of `stat`, or when it may have holes.
     fn small(&mut self, stat: &Stat) -> Result<bool, FillFailure> {
         let size = usize::try_from(stat.size).unwrap_or(usize::MAX);
         let want = size.max(1).next_multiple_of(ALIGN).min(self.buffer.len());
-        // Through the cache, pages would be made, filled, copied once and never looked at again.
+        // Through the cache, pages would be allocated, filled, copied once and never used again.
         let direct = size > 0 && is_direct(stat.dio_align) && file::set_direct(self.source, true).is_ok();
         let got = self.read_small(want, size, direct)?;
         if got != size || may_have_holes(&self.buffer[..got]) {
@@ -138,15 +138,15 @@ impl<H: ContentSink> Fill<'_, H> {
         Ok(true)
     }
 
-    /// Reads until `size` bytes or the end are there. What is asked for beyond those,
-    /// `want` in all, is seen only if the file has grown.
+    /// Reads until `size` bytes or the end of the file. Anything beyond, up to `want` bytes in
+    /// all, is only seen if the file has grown.
     fn read_small(&mut self, want: usize, size: usize, mut direct: bool) -> Result<usize, FillFailure> {
         let mut got = 0;
         loop {
             match file::read_once(self.source, &mut self.buffer[got..want], got as u64) {
                 Ok(0) => return Ok(got),
                 Ok(n) => got += n,
-                // A short read ends where no direct one can begin.
+                // A short read ended at an offset where a direct one cannot begin.
                 Err(Errno::INVAL) if direct => {
                     direct = false;
                     file::set_direct(self.source, false).map_err(FillFailure::Read)?;
@@ -222,7 +222,7 @@ impl<H: ContentSink> Fill<'_, H> {
             Ok(()) | Err(Errno::OPNOTSUPP) => {}
             Err(errno) => return Err(FillFailure::Write(errno)),
         }
-        // An advice that fails costs only speed.
+        // Only a hint to the kernel: failure costs speed, nothing else.
         file::read_sequentially(self.source).ok();
         if file::set_direct(self.target, true).is_err() {
             return if self.extent(0, u64::MAX)? == size { Ok(()) } else { Err(FillFailure::Length) };
@@ -234,7 +234,7 @@ impl<H: ContentSink> Fill<'_, H> {
         if self.extent(at, u64::MAX)? != size {
             return Err(FillFailure::Length);
         }
-        // The source of a large file is not read again: its pages would only push out others'.
+        // A large source file is not read again: its pages would only push out others.
         file::evict(self.source).ok();
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Entries of the plan that lie below an entry which is being walked: each is copied
-//! at its own place with its own rules, whether or not the walk would come to it.
+//! Entries of the plan inside another entry that is being walked: each is copied in its own
+//! place by its own rules, whether or not the walk would reach it.
 
 use super::engine::Engine;
 use super::entry::TargetName;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Engine {
-    /// Starts the entries of the plan at or below `name`, whose node is `at`: one that has its
-    /// place here, or those behind what the walk does not enter.
+    /// Starts the entries of the plan at or below `name`, whose node is `at`: the one that belongs
+    /// here, or those below something that the walk does not enter.
     pub(super) fn copy_inner<'s>(
         &'s self,
         worker: Worker<'_, 's>,
@@ -41,8 +41,8 @@ impl Engine {
         }
     }
 
-    /// Makes the directory `name`, which the walk does not enter, and what lies between it and
-    /// the entries below it that have their place there.
+    /// Makes the directory `name`, which the walk does not enter, and the directories between it
+    /// and the entries below it that belong there.
     pub(super) fn copy_on_the_way<'s>(
         &'s self,
         worker: Worker<'_, 's>,
@@ -63,7 +63,7 @@ impl Engine {
         self.directories.release(node);
     }
 
-    /// Entries in other entries whose directory could not be entered: each is named.
+    /// Reports each inner entry whose directory could not be entered.
     pub(super) fn report_unreached(&self) {
         let entries = self
             .cx

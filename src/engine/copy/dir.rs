@@ -62,7 +62,7 @@ impl SelectionSink for Engine {
     }
 
     fn leaves(&self, dir: &Arc<OpenDir>, names: SelectedLeaves<'_, Self>) {
-        // Nothing is recorded of what is in a directory that is new.
+        // The journal knows nothing inside a new directory.
         let reader = if dir.node.fresh { None } else { self.cx.records.hold() };
         for (name, kind) in names {
             let reader = reader.as_ref().and_then(HeldReader::get);
@@ -109,8 +109,8 @@ impl SelectionSink for Engine {
 }
 
 impl Engine {
-    /// Makes or opens the target directory for the source `tree`. The node that comes
-    /// back is held once, by the caller.
+    /// Makes or opens the target directory for the source `tree`. The returned node is held
+    /// once, by the caller.
     pub(super) fn enter(&self, at: TargetName<'_>, tree: Subtree) -> Option<Arc<OpenDir>> {
         let Subtree { src, stat, position, explicit } = tree;
         let (target, path) = (at.target, || at.path());

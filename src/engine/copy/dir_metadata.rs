@@ -6,7 +6,7 @@ use crate::engine::meta::Wanted;
 /// What happens when everything below is finished.
 #[derive(Debug)]
 pub(super) enum PostVisit {
-    /// The directory stood there before and is not the plan's.
+    /// The directory existed before and is not the plan's.
     Nothing,
     /// The directory gets its metadata.
     Apply(Box<DirMetadata>),
@@ -19,14 +19,14 @@ pub(super) struct DirMetadata {
     pub(super) wanted: Wanted,
     /// Its source; `None` for a parent that the backup does not have.
     pub(super) source: Option<SourceId>,
-    /// What the journal says of it.
+    /// Its row in the journal.
     pub(super) prior: Option<Row>,
-    /// What somebody has given it since an earlier run finished it, which it keeps.
+    /// What somebody else has set on it since an earlier run finished it; it is kept.
     pub(super) altered: Option<Box<Wanted>>,
-    /// Other names came or went in it since: its times stay, unless this run brings some too.
+    /// Names were added or removed since: its times stay, unless this run adds some too.
     pub(super) moved: bool,
     /// A fixup changed `wanted`: its index.
     pub(super) fixup: Option<usize>,
-    /// Counted as an entry; an ancestor of an entry that had to be made is not.
+    /// It counts as an entry; an ancestor that had to be made does not.
     pub(super) counted: bool,
 }

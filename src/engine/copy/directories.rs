@@ -21,7 +21,7 @@ pub(super) struct Directories {
     pub(super) budget: Arc<FdBudget>,
     /// Directories to leave once their replacements are in place.
     pub(super) late: Mutex<Vec<Arc<DirNode>>>,
-    /// Those that this run came to where others could move them.
+    /// Those that this run found in places where others could move them.
     pub(super) guarded: Mutex<HashSet<(u64, u64)>>,
     pub(super) next_id: AtomicI64,
     /// The journal's directory, which no entry of the backup may be copied into.

@@ -28,7 +28,7 @@ use crate::engine::volume::Volumes;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex};
 
-/// The copier at work: walks the plan's entries, and gives each name to the part whose it is.
+/// The copier at work: walks the plan's entries and hands each name to the part responsible.
 pub struct Engine {
     pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
@@ -97,7 +97,7 @@ impl Engine {
         })
     }
 
-    /// Copies everything and returns when the last entry is handed to its epoch. `begin` is
+    /// Copies everything and returns when the last entry has been handed to its epoch. `begin` is
     /// called before the first one, once there are threads.
     pub fn run(self, begin: impl FnOnce()) -> Result<FixupsChanged, String> {
         let pool = pool::start(self.cx.options.threads, "copy")?;
@@ -120,7 +120,7 @@ impl Engine {
     }
 }
 
-/// What sees to all that is no directory.
+/// The part that handles everything but directories.
 fn leaves(
     source: &Arc<SourceTree>,
     rules: &Arc<Rules>,

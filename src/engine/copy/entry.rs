@@ -14,11 +14,11 @@ use std::sync::Arc;
 pub(super) struct Override {
     pub(super) target: Option<u32>,
     pub(super) explicit: Explicit,
-    /// The plan has changed for it while the run looked: the next run copies it again.
+    /// It changed while the run was looking at it: the next run copies it again.
     pub(super) stopgap: bool,
-    /// It has an inode of its own in the place of a hard link, and why.
+    /// Why it has an inode of its own instead of a hard link.
     pub(super) apart: Option<Unpreserved>,
-    /// What stood under the name when it was judged, which alone may be replaced.
+    /// What had the name when it was judged; nothing else may be replaced.
     pub(super) stands: Option<Stat>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct CopyEntry<'a> {
     pub(super) name: &'a Name,
     /// What the plan says of it itself.
     pub(super) own: Override,
-    /// A connection to the journal, where that can know it.
+    /// A connection to the journal, if the journal may know the name.
     pub(super) reader: Option<&'a Reader>,
 }
 

@@ -1,4 +1,4 @@
-//! What of a source entry besides its stat is at hand.
+//! What is at hand of a source entry besides its stat.
 
 use crate::engine::content::digest::Digest;
 use crate::engine::journal::Row;
@@ -22,7 +22,7 @@ pub(crate) enum KnownContent {
     Digest(Digest),
     /// Of a symlink.
     Text(Vec<u8>),
-    /// A FIFO or device node: its stat says all.
+    /// A FIFO or device node: its stat says everything.
     None,
 }
 

@@ -1,6 +1,6 @@
-//! The life of one regular file, from top to bottom: open the source, create
-//! (0600), copy and hash, look at the source again, owner, attributes, times,
-//! mode, hand to the epoch.
+//! The life of one regular file, from top to bottom: open the source, create (0600), copy and
+//! hash, check the source again, then owner, attributes, times and mode, and hand it to the
+//! epoch.
 
 use super::context::{AppliedMetadata, CopyContext};
 use super::create::make_beside;
@@ -30,8 +30,8 @@ use crate::sys::stat::{Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use std::sync::Arc;
 
-/// Files with at least this many bytes of data are marked before they get room: what a kill
-/// leaves of a smaller one is no room that anybody misses.
+/// Files with at least this many bytes of data are marked before space is allocated; what a
+/// kill leaves of a smaller one takes no space worth recovering.
 const MARKED: u64 = 1 << 20;
 
 /// Copies regular files.
@@ -61,7 +61,7 @@ impl RegularFiles {
         if chunked && unfinished.is_none() && self.cx.run.stop.is_set() {
             return CopyResult::Failed;
         }
-        // Chunks have permits of their own.
+        // Chunks acquire their own permits.
         let dirty = source.stat.size.min(source.stat.allocated);
         let mut permit = (!chunked).then(|| self.cx.submit.gate.acquire(dirty));
         let (mut created, values) = match unfinished {
@@ -88,7 +88,7 @@ impl RegularFiles {
                         .and_then(|()| look_again(&parent, name, &mut own.stands))
                 {
                     self.cx.target_failed(node.target, entry.path(), Operation::LiftFlags, errno);
-                    // What stays is 0600, and the next attempt finds it by its name.
+                    // If that fails, what is left is 0600, and the next attempt finds it by its name.
                     parent.unlink(temporary).ok();
                     return CopyResult::Failed;
                 }
@@ -98,7 +98,7 @@ impl RegularFiles {
             // The journal knows its chunks, and it is 0600.
             Filling::Unfinished => CopyResult::Failed,
             Filling::Nothing => {
-                // What is half there must not look like a file: gone, unless even that fails, then 0600.
+                // A partial copy must not look like a file: remove it; if even that fails it stays 0600.
                 if !created.mended {
                     parent.unlink(created.temporary.as_ref().unwrap_or(name)).ok();
                 }
@@ -107,7 +107,7 @@ impl RegularFiles {
         }
     }
 
-    /// Makes the file, and marks it as ours before it takes much room.
+    /// Makes the file, and marks it as ours before it takes much space.
     fn create(&self, entry: &CopyEntry<'_>, dir: &TargetDir, bytes: u64) -> Result<Created, Errno> {
         let (node, name) = (entry.node(), entry.name);
         let (fd, temporary) = make_beside(dir, name, node.fresh, |name| dir.make_file(name))?;
@@ -163,7 +163,7 @@ impl RegularFiles {
     }
 }
 
-/// Flags that were lifted have moved the ctime by which a later run knows what stands there.
+/// Lifting flags has moved the ctime by which a later run recognises what is there.
 fn look_again(dir: &TargetDir, name: &Name, stands: &mut Option<Stat>) -> Result<(), Errno> {
     if let Some(then) = stands
         && then.is_immutable_or_append()
@@ -176,7 +176,7 @@ fn look_again(dir: &TargetDir, name: &Name, stands: &mut Option<Stat>) -> Result
     Ok(())
 }
 
-/// A file that has its content, and neither its metadata nor a row.
+/// A file that has its content, but no metadata and no row yet.
 struct FilledFile {
     content: StillContent,
     volume: Arc<Volume>,

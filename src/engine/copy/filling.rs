@@ -23,7 +23,7 @@ use crate::sys::{Errno, file};
 use rustix::fd::AsFd;
 use std::sync::Arc;
 
-/// A source that changes while it is read is read this often.
+/// How often a source that changes while it is read is tried.
 const ATTEMPTS: u32 = 3;
 
 /// Fills new files.
@@ -36,20 +36,20 @@ pub(super) struct Contents {
 /// What came of filling a file.
 pub(super) enum Filling {
     Done(Box<StillContent>),
-    /// The run is ending; the chunks that are there stay for the next one.
+    /// The run is ending; chunks already copied are kept for the next one.
     Unfinished,
     /// Nothing to keep; a problem says why, or the run is ending.
     Nothing,
 }
 
-/// A source that holds still, and what was read from it.
+/// A source that did not change meanwhile, and what was read from it.
 pub(super) struct StillContent {
     pub(super) stat: Stat,
     pub(super) attributes: Attributes,
     pub(super) filled: Filled,
 }
 
-/// What may still be of use to a file that is filled for the first time.
+/// What an earlier run left that a new copy may still use.
 struct Chunks<'a> {
     /// Those that the target has.
     values: Values,
@@ -64,7 +64,7 @@ struct Attempt {
     before: Stat,
     /// It looks the same afterwards.
     still: bool,
-    /// Room that replacements had made before.
+    /// Space that replacements had freed before.
     made: u64,
 }
 
@@ -74,18 +74,18 @@ impl Contents {
         self.until_still(job, Chunks { values, permit }).unwrap_or_else(|ended| ended)
     }
 
-    /// An error is what came of it before the content was there.
+    /// An error is how it ended without complete content.
     fn until_still(&self, job: FileJob<'_>, mut chunks: Chunks<'_>) -> Result<Filling, Filling> {
         let FileJob { entry, source, created } = job;
         let driver = self.source.drivers.of(source.stat.dev, &source.fd);
         let mut seen = self.look(job, source.stat)?;
         if !seen.stat.unchanged_since(&source.stat) {
-            // The chunks are those of what it was when it was opened.
+            // The chunks belong to the state that the source had when it was opened.
             if created.mended {
                 return Err(self.never_still(entry.node().target, entry.path(), 1));
             }
             chunks.values.clear();
-            // A half that was taken up again holds another state.
+            // A resumed partial copy holds another state.
             if is_chunked(&source.stat) {
                 self.truncated(job, self.chunked.empty(entry, created))?;
             }
@@ -93,7 +93,7 @@ impl Contents {
         let mut number = 1;
         loop {
             let made = self.cx.submit.room_made();
-            // Read before the content: if the ctime still stands afterwards, they belong together.
+            // Read before the content: if the ctime is the same afterwards, they belong together.
             let attributes = self.source.attributes_of(entry, Holder::file(&source.fd), &seen.stat);
             if number == 1 && !created.mended {
                 meta::apply_at_creation(&created.fd, attributes.flags, entry.node().handed);
@@ -109,22 +109,22 @@ impl Contents {
                 Ok(_) => number < ATTEMPTS,
                 Err(failure) => self.is_worth_another(job, &attempt, failure)?,
             };
-            // What is mended must not become a mixture of two states of the source.
+            // A repaired file must not become a mixture of two states of the source.
             if !again || created.mended {
                 return Err(self.never_still(entry.node().target, entry.path(), number));
             }
             let chunked = is_chunked(&seen.stat);
             let emptied = if chunked { self.chunked.empty(entry, created) } else { file::set_size(&created.fd, 0) };
             self.truncated(job, emptied)?;
-            // As it was opened: the next attempt may see it larger, or with holes.
+            // Reset to how it was opened: the next attempt may find it larger, or with holes.
             file::set_direct(&source.fd, false).map_err(|errno| self.unreadable(job, errno))?;
             seen = self.look(job, after)?;
             number += 1;
         }
     }
 
-    /// Reads and writes everything once, or reads it a second time where one reading may deceive;
-    /// true when it has.
+    /// Reads and writes everything once, and reads it a second time where one reading may
+    /// deceive; true if it did.
     fn read(
         &self,
         job: FileJob<'_>,
@@ -139,7 +139,7 @@ impl Contents {
             file::evict(&source.fd).map_err(|errno| self.unreadable(job, errno))?;
         }
         let filled = if is_chunked(before) {
-            // One that grew to this size must not hold what its chunks wait for.
+            // A file that grew to this size must not hold what its own chunks wait for.
             drop(chunks.permit.take());
             self.chunked.fill(job, before, std::mem::take(&mut chunks.values))
         } else {
@@ -148,7 +148,7 @@ impl Contents {
         let twice = !seen.settled || driver.may_hide_changes(before);
         let filled = if twice { self.read_again(source, before, filled) } else { filled };
         let filled = if driver.is_fuse() { ends_as_said(source, before, filled) } else { filled };
-        // A write that is under way shows as one change at its beginning; the next one tells.
+        // A write in progress shows as a single change at its beginning; only the next one tells.
         let quiet = if driver.may_cache() { QUIET } else { TICK };
         if let Some(left) = until_settled(before, quiet).filter(|_| filled.is_ok()) {
             std::thread::sleep(left);
@@ -156,8 +156,8 @@ impl Contents {
         Ok((filled, twice))
     }
 
-    /// Whether a failed attempt is to be followed by another one; an error says that it is not,
-    /// and what stays of it.
+    /// Whether to try again after a failed attempt; an error means no, and says what is left of
+    /// the copy.
     fn is_worth_another(&self, job: FileJob<'_>, attempt: &Attempt, failure: FillFailure) -> Result<bool, Filling> {
         let FileJob { entry, created, .. } = job;
         let target = entry.node().target;
@@ -166,7 +166,7 @@ impl Contents {
         let keep_chunks = |keep| if keep { Filling::Unfinished } else { Filling::Nothing };
         match failure {
             FillFailure::Stopped => Err(keep_chunks(chunked && still)),
-            // Replacements that were not in place yet took their room twice.
+            // Replacements that were not yet renamed into place took their space twice.
             FillFailure::Write(errno) if !created.mended && still && self.cx.submit.makes_room(errno, made) => Ok(true),
             FillFailure::Write(errno) => {
                 self.cx.target_failed(target, entry.path(), Operation::Write, errno);
@@ -178,7 +178,7 @@ impl Contents {
                     problem.advice = Some(Advice::GoesOn);
                 }
                 self.cx.problem(target, problem);
-                // What could be read of a large file need not be read again.
+                // Chunks of a large file that could be read need not be read again.
                 Err(keep_chunks(chunked))
             }
             FillFailure::Length if still && number == ATTEMPTS => {
@@ -209,7 +209,7 @@ impl Contents {
         })
     }
 
-    /// Reads the source a second time; it counts as changed when that gives other bytes.
+    /// Reads the source a second time; different bytes count as a change.
     fn read_again(
         &self,
         source: &OpenSource,

@@ -1,4 +1,4 @@
-//! Who can have moved something in a directory of the target before the run came to it.
+//! Who could have moved names in a directory of the target before the run reached it.
 
 use super::dir_metadata::PostVisit;
 use crate::engine::journal::State;
@@ -6,15 +6,15 @@ use crate::engine::meta::mark::{Mark, Was};
 use crate::sys::effective_ids;
 use crate::sys::stat::{Stat, Time};
 
-/// Who can have moved something in a directory before the run came to it.
+/// Who could have moved names in a directory before the run reached it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Guard {
     /// Nobody but us.
     Kept,
     /// Its owner, whose id this is, or was until a run closed it and was killed.
     Owner(u32),
-    /// Others, until a run closed it to fill it, some time after this, and was killed. Only
-    /// where the file system takes no mark.
+    /// Others, until some time after this, when a run closed it to fill it and was killed. Only
+    /// where the file system does not support the mark.
     Until(Time),
 }
 
@@ -28,7 +28,7 @@ pub(super) fn is_as_created(stat: &Stat) -> bool {
 }
 
 impl Guard {
-    /// Of a directory that looks like `stat` and says `mark` of itself.
+    /// For a directory with `stat` and `mark`.
     pub(super) fn of(stat: &Stat, post_visit: &PostVisit, mark: Mark) -> Self {
         if !is_closed(stat.uid, stat.mode, 0o022) {
             return Self::Owner(stat.uid);
@@ -40,7 +40,7 @@ impl Guard {
             Mark::None | Mark::Other => {}
         }
         let prior = match post_visit {
-            // Open for the first time it has no ctime yet, and nobody else was ever in it.
+            // Opened for the first time it has no recorded ctime yet, and nobody else was ever in it.
             PostVisit::Apply(metadata) => {
                 metadata.prior.as_ref().filter(|row| row.state != State::Open || row.dst_ctime != Time::default())
             }

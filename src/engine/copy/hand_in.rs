@@ -6,7 +6,7 @@ use crate::engine::journal::epoch::{Submit, Written};
 use crate::engine::journal::{Record, Row};
 use std::sync::Arc;
 
-/// Gives a finished entry to the epoch; comes back with what its further names link to.
+/// Hands a finished entry to the epoch; returns what further names of its inode link to.
 pub(super) fn hand_in(submit: &Submit, entry: &CopyEntry<'_>, written: Written) -> CopyResult {
     let copied = match &written.record {
         Record::Row(row) if row.nlink > 1 => Some(Copied {

@@ -1,6 +1,6 @@
-//! Immutable and append-only inodes. Their flags forbid links, renames, new
-//! children and every other attribute, so they are set when all else is done and
-//! durable, and lifted again from what an earlier run set when it must change.
+//! Immutable and append-only inodes. Their flags forbid links, renames, new children and any
+//! other change of attributes, so they are set when everything else is done and durable.
+//! Where an earlier run set them, they are lifted again from what must change.
 
 use super::context::CopyContext;
 use crate::base::path::{Name, RelPath};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// Rows that are read at once.
 const PAGE: u32 = 512;
 
-/// Sets these flags last of all, and lifts those that a run of this plan has set.
+/// Sets these flags last of all, and lifts those set by a run of this plan.
 pub(super) struct ImmutableFlags {
     cx: Arc<CopyContext>,
 }
@@ -49,7 +49,7 @@ impl ImmutableFlags {
                 };
                 let (path, target, wanted) = (parent.join(&name), row.target, row.wanted.flags);
                 let set = self.cx.open_target(&parent).and_then(|dir| self.set_on(&dir, &name, row, &path));
-                // Gone, or another type: verification says so, or nobody asks for it any more.
+                // Gone, or of another type: verification reports it, or the plan no longer has it.
                 let Err(errno) = set.or_else(|e| if leads_nowhere(e) { Ok(()) } else { Err(e) }) else { continue };
                 for flag in wanted.intersection(Flags::IMMUTABLE_OR_APPEND).each() {
                     let failed = Problem::failed(path.clone(), ProblemKind::Flags, Operation::SetFlags(flag), errno);
@@ -62,7 +62,7 @@ impl ImmutableFlags {
     fn set_on(&self, dir: &TargetDir, name: &Name, mut row: Row, path: &RelPath) -> Result<(), Errno> {
         let wanted = row.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND);
         let fd = open(dir, name, row.kind())?;
-        // Another inode was put there: verification says so.
+        // The name belongs to another inode: verification reports it.
         if stat_fd(&fd)?.ino != row.dst_ino {
             return Ok(());
         }
@@ -87,7 +87,7 @@ impl ImmutableFlags {
         Ok(())
     }
 
-    /// Does what [`lift`] does to `name`, which is about to be replaced.
+    /// [`lift`] for `name`, which is about to be replaced.
     pub(super) fn lift_at(&self, dir: &TargetDir, above: i64, name: &Name) -> Result<(), Errno> {
         let stat = match dir.stat_at(name) {
             Err(Errno::NOENT) => return Ok(()),
@@ -98,15 +98,15 @@ impl ImmutableFlags {
         }
         let row = self.cx.records.with_reader(|reader| Some(self.cx.records.ask(reader?.find(above, name)).flatten()));
         let Some(row) = row else { return Ok(()) };
-        // Of what was opened: the name may mean another inode by now.
+        // Of the descriptor: the name may belong to another inode meanwhile.
         let fd = open(dir, name, stat.kind)?;
         let stat = stat_fd(&fd)?;
         lift(fd, &stat, row.as_ref())
     }
 }
 
-/// Lifts the flags from an entry that must be replaced or filled, if an
-/// earlier run of this plan set them; anybody else's stay.
+/// Lifts the flags from an entry that must be replaced or filled, if an earlier run of this
+/// plan set them; anybody else's are left alone.
 pub(super) fn lift(fd: impl AsFd, stat: &Stat, row: Option<&Row>) -> Result<(), Errno> {
     let ours = row.is_some_and(|row| {
         row.dst_ino == stat.ino && !row.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).is_empty()

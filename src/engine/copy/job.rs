@@ -5,7 +5,7 @@ use crate::base::path::Name;
 use crate::sys::stat::Stat;
 use rustix::fd::OwnedFd;
 
-/// A source file, open, and what it looked like when it was opened.
+/// An open source file, with its stat from when it was opened.
 pub(super) struct OpenSource {
     pub(super) fd: OwnedFd,
     pub(super) stat: Stat,
@@ -14,11 +14,11 @@ pub(super) struct OpenSource {
 /// A new file on the target: 0600, ours alone.
 pub(super) struct Created {
     pub(super) fd: OwnedFd,
-    /// Its name until it is durable, when its own name is taken.
+    /// Its name until it is durable, if its own name is taken.
     pub(super) temporary: Option<Name>,
-    /// It is not new: a finished file in its place, of which some chunks are bad.
+    /// It is not new but a finished file, of which some chunks are bad.
     pub(super) mended: bool,
-    /// It has a mark, which must go at its end.
+    /// It has a mark, which must be removed at the end.
     pub(super) marked: bool,
     /// What it will replace.
     pub(super) stands: Option<Stat>,

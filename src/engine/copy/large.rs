@@ -2,9 +2,9 @@
 //! that a resume goes on at the first missing chunk and a repair copies only the
 //! bad ones.
 //!
-//! Both sides bypass the page cache where they allow it. A last chunk that is no
-//! multiple of the block comes by itself at the end, through the cache: its tail
-//! cannot go with `O_DIRECT`, and nothing else is written then.
+//! Both sides bypass the page cache where they can. A last chunk that is not a multiple of the
+//! block size is copied by itself at the end, through the cache: its tail cannot be written
+//! with `O_DIRECT`.
 
 use super::context::CopyContext;
 use super::data::{Fill, FillFailure, Filled, has_hole, is_direct, is_hole_filled};
@@ -44,7 +44,7 @@ pub(super) fn is_chunked(stat: &Stat) -> bool {
     stat.size >= CHUNKED && Algorithm::for_holes(holes) == Algorithm::Blake3
 }
 
-/// One file at work.
+/// The copy of one file.
 struct ChunkWork<'a> {
     cx: &'a CopyContext,
     node: &'a DirNode,
@@ -53,7 +53,7 @@ struct ChunkWork<'a> {
     target: BorrowedFd<'a>,
     size: u64,
     sparse: bool,
-    /// Something stands there already, in the holes too.
+    /// The target already has content, possibly in the holes too.
     mended: bool,
     /// The target is open with `O_DIRECT`.
     direct: bool,
@@ -80,8 +80,8 @@ pub(super) struct ChunkedFiles {
 }
 
 impl ChunkedFiles {
-    /// What an earlier run left of a large file: the copy, and its chunks. `None`
-    /// when there is nothing, or nothing to be trusted, or when the run is ending.
+    /// What an earlier run left of a large file: the copy and its chunks. `None` when there is
+    /// nothing, when it cannot be trusted, or when the run is ending.
     pub(super) fn unfinished(
         &self,
         entry: &CopyEntry<'_>,
@@ -92,7 +92,7 @@ impl ChunkedFiles {
         let volume = self.source.volume_of(entry.dir, stat, || Ok(&source.fd));
         let (row, mut chunks) = self.cx.records.with_reader(|reader| {
             let row = self.cx.records.ask(reader?.find(node.id, name)).flatten();
-            // A half of another state of the source serves as an empty one: its blocks are taken.
+            // A partial copy of another state of the source is used as an empty one: its blocks are allocated.
             let row = row.filter(|row| {
                 let same = row.source_proof(stat, &volume) != Proof::Changed;
                 row.is_resumable() || row.state == State::Bad && same && row.has_chunks()
@@ -108,7 +108,7 @@ impl ChunkedFiles {
         let proof = row.source_proof(stat, &volume);
         let recorded = chunks.len();
         if matches!(proof, Proof::Unproven(_)) {
-            // What the target has is of use where the source, read again, has the same there.
+            // Chunks of the target can be used where the source, read again, has the same content.
             if self.source.drivers.of(stat.dev, &source.fd).may_cache() {
                 file::evict(&source.fd).ok()?;
             }
@@ -116,17 +116,17 @@ impl ChunkedFiles {
                 |index| reread::chunk(source.fd.as_fd(), index, stat.size, &self.cx.run.rate_limit).ok().flatten();
             chunks.retain(|(index, value)| same(*index) == Some(*value));
         }
-        // A finished file is not mended into another state of its source.
+        // A finished file is not repaired into another state of its source.
         let changed = proof == Proof::Changed || created.mended && chunks.len() < recorded;
         let begin = || self.cx.records.ask(self.cx.run.journal.begin_mending(node.id, name));
         let in_place = row.state == State::Replacing && created.temporary.is_none();
         let holding = chunks.iter().rev().take(PROBED).all(holds);
         if self.cx.run.stop.is_set() {
-            // Whatever was read again may have been cut off: nothing is given up for it.
+            // Reading again may have been cut short: that is no reason to give anything up.
             return None;
         }
         if changed || chunks.is_empty() || !holding {
-            // The inode serves all the same: its blocks are taken, and nobody reads it. A finished
+            // The inode can still be used: its blocks are allocated, and nobody reads it. A finished
             // file is replaced as a whole instead.
             if in_place {
                 begin()?;
@@ -134,7 +134,7 @@ impl ChunkedFiles {
             let emptied = !created.mended && self.empty(entry, &created).is_ok();
             return emptied.then(|| (created, Values::new()));
         }
-        // Writing moves the times by which a later run would take it for somebody's change.
+        // Writing moves the times, which would look like somebody's change to a later run.
         if created.mended || in_place && (chunks.len() as u64) < chunks_of(stat.size) {
             begin()?;
         }
@@ -150,7 +150,7 @@ impl ChunkedFiles {
     /// Empties the inode of an unfinished copy; the journal forgets its chunks first.
     pub(super) fn empty(&self, entry: &CopyEntry<'_>, created: &Created) -> Result<(), Errno> {
         self.cx.submit.flush();
-        // A journal that fails has ended the run by then.
+        // A failing journal has already ended the run.
         self.cx.records.ask(self.cx.run.journal.forget_chunks(entry.node().id, entry.name)).ok_or(Errno::CANCELED)?;
         file::set_size(&created.fd, 0)
     }
@@ -160,8 +160,8 @@ impl ChunkedFiles {
         let name = entry.name;
         let temporary = temporary_name(name);
         if row.state != State::Bad {
-            // Ours still, or its owner's already if a kill came while it got its metadata; a file that
-            // somebody else made under the same number is neither.
+            // Still ours, or already its owner's if a kill came while metadata was applied; a file that
+            // somebody else made under the same inode number is neither.
             let owners = [Some(effective_ids().0), row.wanted.owner.map(|(uid, _)| uid)];
             let ours =
                 |stat: &Stat| (stat.kind, stat.ino) == (Kind::File, row.dst_ino) && owners.contains(&Some(stat.uid));
@@ -199,18 +199,18 @@ impl ChunkedFiles {
             let id = SourceId::of(before, &self.source.volume_of(entry.dir, before, || Ok(from)));
             self.announce_unfinished(job, before, id, target.ino);
             if !created.marked {
-                // Nothing but its row says what it is when a kill leaves it with all its room.
+                // Only its row identifies it when a kill leaves it with all its space reserved.
                 self.cx.submit.flush();
             }
         }
-        // Whoever cannot read it goes on with what is announced.
+        // If it cannot be read, what was announced is used.
         let sparse = before.allocated < size || has_hole(from, size)?;
-        // A whole one keeps its times: a kill before it is recorded must not make it look changed.
+        // A complete one keeps its times: a kill before it is recorded must not make it look changed.
         if values.iter().any(Option::is_none) {
             if !sparse {
                 match file::reserve(to, size) {
                     Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                    // XFS wants the whole length free, though an earlier run has reserved it. The writes tell.
+                    // XFS wants the whole length free, even if an earlier run has reserved it. The writes will tell.
                     Err(Errno::NOSPC | Errno::DQUOT) if target.allocated > 0 => {}
                     Err(errno) => return Err(FillFailure::Write(errno)),
                 }
@@ -219,7 +219,7 @@ impl ChunkedFiles {
             file::set_size(to, size).map_err(FillFailure::Write)?;
         }
         let aligned = |align| !sparse && is_direct(align);
-        // An advice that is refused costs only speed.
+        // O_DIRECT may be refused; that only costs speed.
         let direct_source = aligned(before.dio_align) && file::set_direct(from, true).is_ok();
         let direct = aligned(target.dio_align) && file::set_direct(to, true).is_ok();
         let missing = values.iter().zip(0..).filter(|(value, _)| value.is_none()).map(|(_, index)| index);
@@ -249,13 +249,13 @@ impl ChunkedFiles {
         work.direct = false;
         (work.missing, work.next) = (tail, AtomicUsize::new(0));
         work.run(1);
-        // The source of a large file is not read again: its pages would only push out others'.
+        // A large source file is not read again: its pages would only push out others.
         file::evict(from).ok();
         work.finish()
     }
 
-    /// Tells the journal that the file is on its way, and that no chunk of an
-    /// earlier attempt counts.
+    /// Tells the journal that the file is being copied, and that no chunk of an earlier attempt
+    /// counts.
     fn announce_unfinished(&self, job: FileJob<'_>, source: &Stat, id: SourceId, ino: u64) {
         let (node, name, stands) = (job.entry.node(), job.entry.name, job.created.stands);
         let key = RowKey { dir: node.id, name: name.as_bytes(), target: node.target };
@@ -272,7 +272,7 @@ impl ChunkWork<'_> {
             for _ in 1..at_once.min(self.missing.len()) {
                 let started = std::thread::Builder::new().name("chunks".into()).spawn_scoped(scope, || self.serve());
                 if started.is_err() {
-                    // The others, this one among them, see to all chunks.
+                    // The threads that did start, this one among them, copy all chunks.
                     break;
                 }
             }
@@ -294,7 +294,7 @@ impl ChunkWork<'_> {
 
     fn copy(&self, index: u64) -> Result<(), FillFailure> {
         let (from, end) = (index * CHUNK, self.size.min((index + 1) * CHUNK));
-        // With O_DIRECT nothing is dirty, but not durable either: a kill repeats no more than the bound.
+        // O_DIRECT leaves nothing dirty, but nothing durable either: the permit bounds what a kill repeats.
         let permit = self.cx.submit.gate.acquire(end - from);
         let (value, written, hole) = with_buffer(|buffer| {
             let mut fill = Fill {
@@ -312,7 +312,7 @@ impl ChunkWork<'_> {
             if self.sparse && hollow {
                 fill.sparse(from, end)?;
             } else if fill.extent(from, end)? < end {
-                // Shorter by now: whoever looks at the source again sees it.
+                // It has become shorter, which the next stat of the source will show.
                 return Err(FillFailure::Length);
             }
             Ok((fill.hasher.finish(), fill.written, fill.hole))

@@ -23,7 +23,7 @@ use crate::sys::stat::{Kind, Stat};
 use rustix::fd::AsFd;
 use std::sync::Arc;
 
-/// Sees to each name that is not a directory.
+/// Handles each name that is not a directory.
 pub(super) struct Leaves {
     pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
@@ -96,7 +96,7 @@ impl Leaves {
         self.skip(entry, stat, judgement);
     }
 
-    /// Counts what is not copied, and what its row says that it has lost.
+    /// Counts what is not copied, and the losses that its row records.
     fn skip(&self, entry: &CopyEntry<'_>, stat: &Stat, judgement: Judgement) {
         if let Judgement::Finished(row, _) = judgement {
             self.source.lost_before(entry.node(), entry.name, &row);
@@ -145,15 +145,15 @@ impl Leaves {
         }
     }
 
-    /// What a name gets whose content had to be read to tell which others are links of it, and
+    /// For a name whose content had to be read, to tell which other names are links to it, and
     /// could not be.
     fn unmatched(&self, entry: &CopyEntry<'_>) -> Override {
         self.cx.problem(entry.target(), Problem::new(entry.path(), ProblemKind::Link, Detail::NamesUnread));
         Override { stopgap: true, ..entry.own }
     }
 
-    /// Judges a regular file without opening it: all that a second run does of most. Whatever
-    /// is not plain is left to the ordinary way.
+    /// Judges a regular file without opening it, which is enough for most files of a second run.
+    /// Anything out of the ordinary is left to the usual way.
     fn judge_unopened(&self, entry: &CopyEntry<'_>) -> Option<(Stat, Judgement)> {
         entry.reader?;
         let stat = entry.dir.src.stat_at(entry.in_source()).ok()?;

@@ -1,10 +1,9 @@
 //! Hard links across the whole run: which source inode already has a copy.
 //!
-//! The first name to arrive copies; names that arrive meanwhile wait in the
-//! group and are linked by the thread that copies. A group is forgotten when all
-//! names that the inode has were seen. Names that lie outside the plan, or far away,
-//! keep it open: beyond a bound the oldest groups are left to the journal, which is
-//! asked for them when a name comes after all.
+//! The first name to arrive copies; names that arrive meanwhile wait in the group and are
+//! linked by the thread that copies. A group is forgotten when all names of its inode have
+//! been seen. Names outside the plan, or far away, keep it open: beyond a bound the oldest
+//! groups are left to the journal, which is asked when another name turns up after all.
 
 use super::entry::{CopyEntry, Override};
 use super::evidence::{KnownContent, SourceAccess};
@@ -28,10 +27,10 @@ pub(super) struct Waiter {
     pub(super) stat: Stat,
     /// Its row, when an earlier run finished it and neither side has changed since.
     pub(super) known: Option<Arc<Row>>,
-    /// What the plan says of this name, and what stood under it when it was judged.
+    /// What the plan says of this name, and what had the name on the target when it was judged.
     pub(super) own: Override,
     pub(super) volume: Arc<Volume>,
-    /// Read where the inode number alone proves nothing.
+    /// Read if the inode number alone proves nothing.
     pub(super) content: Option<KnownContent>,
 }
 
@@ -41,20 +40,20 @@ impl Waiter {
         CopyEntry { dir: &self.dir, name: &self.name, own: self.own, reader: None }
     }
 
-    /// The group that it belongs to: device and inode number, and where those prove nothing all
-    /// of the stat and the content as well.
+    /// The group that it belongs to: device and inode number and, where those prove nothing, the
+    /// whole stat and the content.
     pub(super) fn key(&self) -> InodeKey {
         key_of(&self.stat, self.dir.position.share, self.content.as_ref())
     }
 
-    /// The same name with a newer `stat`, where its number alone says which inode it is.
+    /// The same name with a newer `stat`, if its number alone identifies the inode.
     pub(super) fn with(&self, stat: Stat) -> Option<Self> {
         let same = self.content.is_none() && (stat.dev, stat.ino) == (self.stat.dev, self.stat.ino);
         let (dir, volume) = (Arc::clone(&self.dir), Arc::clone(&self.volume));
         same.then(|| Self { dir, name: self.name.clone(), stat, own: self.own, volume, content: None, known: None })
     }
 
-    /// What proves that it is what an earlier run copied: what was read of it, else `other`.
+    /// Proof that it is what an earlier run copied: what was read of it, else `other`.
     pub(super) fn access<'a>(&'a self, other: SourceAccess<'a>) -> SourceAccess<'a> {
         self.content.as_ref().map_or(other, SourceAccess::Known)
     }
@@ -105,7 +104,7 @@ pub(super) struct Copied {
     pub(super) row: Arc<Row>,
 }
 
-/// What became of one entry.
+/// The result for one entry.
 #[derive(Debug)]
 pub(super) enum CopyResult {
     /// It is complete; if its inode has further names, here is what they link to.
@@ -127,7 +126,7 @@ pub(super) enum Claim {
     First(Waiter),
     /// Link it to this.
     Link(Waiter, Copied),
-    /// It waits; whoever copies the first name will see to it.
+    /// It waits; the thread that copies the first name will link it.
     Waits,
 }
 
@@ -144,9 +143,9 @@ const MOST_BYTES: u64 = 16 << 20;
 struct OpenGroups {
     /// With the number of names that are still to come.
     open: HashMap<InodeKey, (LinkGroup, u32)>,
-    /// Those that were copied, the oldest first; some are closed by now.
+    /// Those that were copied, oldest first; some are already closed.
     order: VecDeque<InodeKey>,
-    /// Bytes that rows of `order` took when they were copied.
+    /// Bytes of the rows of `order`, as of their copy.
     bytes: u64,
 }
 
@@ -155,7 +154,7 @@ impl OpenGroups {
         self.order.len() >= MOST_GROUPS || self.bytes >= MOST_BYTES
     }
 
-    /// Forgets the order of groups that are closed.
+    /// Drops closed groups from the order.
     fn tidy(&mut self) {
         let Self { open, order, bytes } = self;
         *bytes = 0;
@@ -173,9 +172,9 @@ impl OpenGroups {
 #[derive(Debug, Default)]
 pub(super) struct Links {
     groups: Mutex<OpenGroups>,
-    /// A thread is about to leave some to it.
+    /// A thread is about to leave some to the journal.
     shedding: AtomicBool,
-    /// Of inodes with more names than the target allows: the copy that has room for the next.
+    /// For inodes with more names than the target allows: the copy that has room for the next one.
     pub(super) further: Mutex<HashMap<InodeKey, Copied>>,
 }
 
@@ -210,7 +209,7 @@ impl Links {
         }
     }
 
-    /// Records the first copy and hands out those who waited for it.
+    /// Records the first copy and returns the names that waited for it.
     pub(super) fn copied(&self, key: InodeKey, copied: Copied) -> Vec<Waiter> {
         let mut groups = self.lock();
         let OpenGroups { open, order, bytes } = &mut *groups;
@@ -229,7 +228,7 @@ impl Links {
         }
     }
 
-    /// Forgets the group; those who waited start anew.
+    /// Forgets the group; the names that waited start again.
     pub(super) fn failed(&self, key: InodeKey) -> Vec<Waiter> {
         match self.lock().open.remove(&key) {
             Some((LinkGroup::Copying(waiters), _)) => waiters,
@@ -237,8 +236,8 @@ impl Links {
         }
     }
 
-    /// Leaves the older half of the groups to the journal when there are too many; `flush`
-    /// makes sure that it has them and is asked for them.
+    /// Leaves the older half of the groups to the journal when there are too many; `flush` makes
+    /// sure that the journal has them.
     pub(super) fn shed(&self, flush: impl FnOnce()) {
         let full = {
             let mut groups = self.lock();
@@ -250,7 +249,7 @@ impl Links {
         if !full || self.shedding.swap(true, Ordering::Acquire) {
             return;
         }
-        // Those that come meanwhile may not be recorded yet: they are younger.
+        // Those that arrive meanwhile may not be recorded yet, but they are younger.
         let old: Vec<InodeKey> = {
             let mut groups = self.lock();
             let half = groups.order.len() / 2;

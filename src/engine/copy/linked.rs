@@ -1,5 +1,5 @@
-//! The names of an inode that has several: the first is copied, the others are
-//! linked to it, and where the target cannot do that they get a copy of their own.
+//! The names of an inode that has several: the first is copied and the others are linked to
+//! it, or copied as well where the target cannot link them.
 
 use super::context::CopyContext;
 use super::create::make_beside;
@@ -30,7 +30,7 @@ use crate::sys::stat::{Kind, Stat};
 use rustix::fd::AsFd;
 use std::sync::{Arc, PoisonError};
 
-/// Brings the names of inodes that have several.
+/// Copies and links the names of inodes that have several.
 pub(super) struct LinkedNames {
     pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
@@ -43,15 +43,15 @@ pub(super) struct LinkedNames {
     pub(super) links: Links,
 }
 
-/// A name of a group that is still to be seen to.
+/// A name of a group that is still to be handled.
 enum LinkWork {
     Claim(Waiter),
     Link(Waiter, Copied),
 }
 
 impl LinkedNames {
-    /// A name with several links that holds its directory. Where its file system's numbers prove
-    /// nothing, its content is read through what `open` gives; `None` when it cannot be.
+    /// A name whose inode has several; it holds its directory. Where inode numbers prove nothing,
+    /// the content is read through what `open` gives; `None` when that fails.
     pub(super) fn waiter<F: AsFd>(
         &self,
         entry: &CopyEntry<'_>,
@@ -66,7 +66,7 @@ impl LinkedNames {
         Some(Waiter { dir, name, stat: *stat, own: entry.own, volume, content, known: None })
     }
 
-    /// Copies or links a name whose inode has others, and all names that come to wait for it.
+    /// Copies or links a name whose inode has others, and all names that wait for it meanwhile.
     pub(super) fn copy(&self, waiter: Waiter) {
         let mut work = vec![LinkWork::Claim(waiter)];
         while let Some(next) = work.pop() {
@@ -103,11 +103,11 @@ impl LinkedNames {
         }
     }
 
-    /// Brings the first name of a group; those who waited for it become work.
+    /// Copies the first name of a group; the names that waited for it are added to `work`.
     fn copy_first(&self, waiter: &Waiter, work: &mut Vec<LinkWork>) {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let target = waiter.own.target_in(&dir.node);
-        // What stands in for a link tries again to be one.
+        // A copy that replaced a link before is tried as a link again.
         let known = waiter.known.as_ref();
         let stands = known.is_some_and(|row| !row.wanted.lost.contains(Unpreserved::Apart));
         let elsewhere =
@@ -135,7 +135,7 @@ impl LinkedNames {
                 });
                 work.extend(waiting.into_iter().map(|w| LinkWork::Link(w, copied.clone())));
             }
-            // The inode lost its other names meanwhile, or the copy failed: the others start anew.
+            // The inode lost its other names meanwhile, or the copy failed: the others start again.
             None => work.extend(self.links.failed(waiter.key()).into_iter().map(LinkWork::Claim)),
         }
     }
@@ -152,10 +152,10 @@ impl LinkedNames {
         }
     }
 
-    /// A copy of the same inode that an earlier run finished and that still stands.
+    /// An intact copy of the same inode, finished by an earlier run.
     fn linked_before(&self, waiter: &Waiter, reader: Option<&Reader>) -> Option<Copied> {
         let reader = reader?;
-        // A snapshot has the same inode numbers, and is linked to nothing outside it.
+        // A snapshot has the same inode numbers, but no links to anything outside.
         let same = |row: &Row| {
             waiter.is_of(row) && row.source.is_some_and(|s| s.volume.is_none_or(|id| id == waiter.volume.id))
         };
@@ -182,13 +182,13 @@ impl LinkedNames {
         same.then(|| Copied { at: CopiedAt::Path(parent), name, row: Arc::new(row) })
     }
 
-    /// Gives the copied inode its next name, if it is one of the same source inode still;
-    /// where that cannot be, copies again.
+    /// Links the copied inode to its next name, if that is still a name of the same source inode;
+    /// copies again where that fails.
     fn link(&self, waiter: &Waiter, copied: &Copied) {
         if waiter.is_of(&copied.row) {
             return self.link_same(waiter, copied);
         }
-        // Looked at before the copy was made, it may have shown an earlier state.
+        // The stat from before the copy may show an earlier state.
         let now = waiter.dir.src.stat_at(waiter.dir.in_source(&waiter.name)).ok().and_then(|stat| waiter.with(stat));
         if let Some(now) = now.filter(|now| now.is_of(&copied.row)) {
             return self.link_same(&now, copied);
@@ -269,8 +269,8 @@ impl LinkedNames {
         self.cx.submit.send(Written::row(row, dir.node.file_system).replacing(replace));
     }
 
-    /// `full` has as many names as its file system allows (65 000 on ext4): the
-    /// next ones go to a further copy. One thread makes it, the others wait for it.
+    /// `full` has as many names as its file system allows (65 000 on ext4): the next ones go to
+    /// another copy. One thread makes it; the others wait for it.
     fn link_further(&self, waiter: &Waiter, full: &Copied) {
         let key = waiter.key();
         let mut further = self.links.further.lock().unwrap_or_else(PoisonError::into_inner);
@@ -296,8 +296,8 @@ impl LinkedNames {
         Some(copied)
     }
 
-    /// An earlier run gave this name another inode than `copied` of the same
-    /// group, and it still stands: nothing to do.
+    /// An earlier run gave this name another inode than `copied` of the same group, and that
+    /// inode is intact: nothing to do.
     fn keep_apart(&self, waiter: &Waiter, known: Row) {
         let (dir, name) = (&waiter.dir, &waiter.name);
         let target = waiter.own.target_in(&dir.node);
@@ -312,8 +312,8 @@ impl LinkedNames {
         self.links.replace(waiter.key(), copied);
     }
 
-    /// Links `copied` to `name` in `node`, or under a temporary name when something
-    /// else has the name. Comes back with that and the inode as it now is.
+    /// Links `copied` to `name` in `node`, or to a temporary name if `name` is taken. Returns the
+    /// name used and the inode as it now is.
     fn link_here(
         &self,
         from: &TargetDir,
@@ -329,7 +329,7 @@ impl LinkedNames {
             return Ok((None, there));
         }
         let to = &*self.directories.open_to_fill(node)?;
-        // A replacement has its temporary name until its epoch is sealed, then its own.
+        // A replacement has its temporary name until its epoch is sealed, its own afterwards.
         let link_as = |new: &Name| match to.link_from(from, &copied.name, new) {
             Err(Errno::NOENT) => match Name::new(&copied.row.name) {
                 Ok(settled) => to.link_from(from, &settled, new),
@@ -352,8 +352,8 @@ impl LinkedNames {
     }
 }
 
-/// True when nobody has changed what `row` speaks of; further names that this plan's runs
-/// gave its inode, or took from it, have moved its ctime.
+/// True when nobody has changed what `row` describes; links that this plan's runs made or
+/// removed have moved its ctime.
 fn is_the_same(checked: &CheckedDir<'_>, path: &RelPath, (row, there): (&Row, &Stat), rate_limit: &RateLimit) -> bool {
     match row.standing(there, checked.disk) {
         RowChange::AsRecorded => true,
@@ -366,14 +366,13 @@ fn is_the_same(checked: &CheckedDir<'_>, path: &RelPath, (row, there): (&Row, &S
     }
 }
 
-/// True when the inode that has `name` has more names than the copied one: an
-/// earlier run came to the limit, and nobody gains if they all move over.
+/// True when the inode at `name` has more names than the copied one: an earlier run reached
+/// the limit, and moving all names over would gain nothing.
 fn is_larger_group(from: &TargetDir, to: &TargetDir, copied: &Copied, name: &Name) -> bool {
     let names = |dir: &TargetDir, name| dir.stat_at(name).map_or(0, |stat| stat.nlink);
     let there = names(to, name);
     there >= FEWEST_AT_LIMIT && there > names(from, &copied.name)
 }
 
-/// No file system that holds hard links at all stops at fewer (minix: 250; NTFS: 1024;
-/// ext4: 65 000).
+/// No file system with hard links stops at fewer (minix: 250; NTFS: 1024; ext4: 65 000).
 pub(crate) const FEWEST_AT_LIMIT: u32 = 250;

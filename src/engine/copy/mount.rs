@@ -11,7 +11,7 @@ use crate::sys::mounts;
 use crate::sys::stat::Stat;
 use rustix::fd::AsFd;
 
-/// What is said of a mount that is not entered.
+/// How a mount that is not entered is reported.
 pub(crate) enum NotEntered {
     Problem(Problem),
     Note(String),

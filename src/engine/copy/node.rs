@@ -30,32 +30,32 @@ pub(super) struct DirNode {
     pub(super) target: u32,
     /// Index of the file system, for syncfs.
     pub(super) file_system: usize,
-    /// The same, as far as metadata asks.
+    /// What its file system can hold, as far as metadata is concerned.
     pub(super) disk: Disk,
     /// Inode number, checked whenever the directory is opened again.
     pub(super) ino: u64,
-    /// Made by this run: no journal row and no older entry can be in it.
+    /// Made by this run: it can have no journal rows and no older entries.
     pub(super) fresh: bool,
-    /// Who can have moved something in it before.
+    /// Who could have moved names in it before.
     pub(super) guard: Guard,
-    /// What it said of itself when it was found.
+    /// Its mark when it was found.
     pub(super) mark: Mark,
-    /// It has a mark, which must go at its end.
+    /// It has a mark, which must be removed at the end.
     marked: AtomicBool,
-    /// Flags that an earlier run set on it or on a directory above. What is made in
-    /// it inherits them, which the source's entries need not have.
+    /// Flags that an earlier run set on it or on a directory above it. New entries inherit them,
+    /// though the source's entries need not have them.
     pub(super) handed: Flags,
-    /// The fixups that have a word in it.
+    /// The fixups that apply in it.
     pub(super) covering: Covering,
     /// Whether the finished directory counts as an entry of the plan.
     pub(super) post_visit: PostVisit,
-    /// Tasks and children that are not finished, and the directory's own reading.
+    /// Unfinished tasks and children, and the reading of the directory itself.
     pending: AtomicUsize,
     /// An entry in it is to be renamed over an older one, which moves its times.
     late: AtomicBool,
     /// It was closed to everybody else.
     taken: Mutex<bool>,
-    /// Something was to be made or renamed in it.
+    /// Something was made or renamed in it.
     filled: AtomicBool,
     fd: Kept<TargetDir>,
 }
@@ -72,15 +72,15 @@ pub(super) struct NewNode {
     pub(super) target: u32,
     /// Index of the file system.
     pub(super) file_system: usize,
-    /// The same, as far as metadata asks.
+    /// What its file system can hold, as far as metadata is concerned.
     pub(super) disk: Disk,
     /// Made by this run.
     pub(super) fresh: bool,
-    /// The fixups that have a word in it.
+    /// The fixups that apply in it.
     pub(super) covering: Covering,
     /// What happens at the end.
     pub(super) post_visit: PostVisit,
-    /// What the directory says of itself.
+    /// The directory's mark.
     pub(super) mark: Mark,
 }
 
@@ -141,9 +141,9 @@ impl DirNode {
         RelPath::new(&names.join(&b'/')).unwrap_or_default()
     }
 
-    /// A descriptor: the cached one, or the directory opened again from the
-    /// nearest ancestor that has one, name by name, never through a symlink.
-    /// `ESTALE` when another directory stands in its place.
+    /// A descriptor: the cached one, or the directory opened again from the nearest ancestor that
+    /// has one, name by name, never through a symlink.
+    /// `ESTALE` when its name belongs to another directory.
     pub(super) fn open(&self) -> Result<Arc<TargetDir>, Errno> {
         let mut closed = Vec::new();
         let mut node = self;
@@ -167,10 +167,10 @@ impl DirNode {
         Ok(dir)
     }
 
-    /// A descriptor to make or rename something with. A directory that was there
-    /// before becomes what a new one is, 0700 and root's, until it is left: nobody
-    /// else can swap its names meanwhile, or read what it will not show at its end.
-    /// `announce` is called before that, once. True when this call has closed it.
+    /// A descriptor for making or renaming names. A directory that existed before is made like a
+    /// new one, 0700 and root's, until it is left: nobody else can swap names in it meanwhile, or
+    /// read what will not be readable at the end. `announce` is called first, once. True when
+    /// this call closed it.
     pub(super) fn open_to_fill(
         &self,
         announce: impl FnOnce(&TargetDir) -> Result<(), Errno>,
@@ -186,12 +186,12 @@ impl DirNode {
             if !*taken {
                 let (uid, gid) = effective_ids();
                 let possible = |result: Result<(), Errno>| match result {
-                    // A file system without owners has nobody to keep out.
+                    // A file system without owners cannot keep anybody out.
                     Err(errno) if self.disk.cannot(errno) => Ok(()),
                     result => result,
                 };
                 announce(&dir)?;
-                // The owner first: he could open it again.
+                // The owner first, who could otherwise open it again.
                 possible(file::chown(Holder::file(&*dir), uid, gid))?;
                 possible(file::chmod(Holder::file(&*dir), 0o700))?;
                 (*taken, closed) = (true, true);
@@ -212,7 +212,7 @@ impl DirNode {
         self.filled.load(Ordering::Relaxed)
     }
 
-    /// Closes the cached descriptor; the root keeps its own.
+    /// Closes the cached descriptor; the root's stays open.
     pub(super) fn close(&self) {
         if self.parent.is_some() {
             self.fd.close();
@@ -234,7 +234,7 @@ impl DirNode {
         self.late.store(true, Ordering::Relaxed);
     }
 
-    /// `temporary` shall become `name` in it once durable; its own end waits for that.
+    /// `temporary` is to become `name` once it is durable; the directory's end waits for that.
     pub(super) fn replacing(self: &Arc<Self>, temporary: Name, name: &Name, stands: Option<Stat>) -> Replace {
         self.set_late();
         let dir: Arc<dyn Directory> = Arc::<Self>::clone(self);

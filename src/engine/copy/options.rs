@@ -25,13 +25,13 @@ pub struct CopyOptions {
     pub open_files: u64,
 }
 
-/// What the runs before this one leave to know of a target of the plan.
+/// What earlier runs did in a target of the plan.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct History {
-    /// No run of this plan that came to its end has written there.
+    /// No run of this plan that finished has written there.
     pub first: bool,
-    /// When the first of them began to write; nobody sets a ctime, so what has an older one
-    /// stood there before.
+    /// When the first of them began to write; a ctime cannot be set, so anything with an older
+    /// one was there before.
     pub began: Option<Time>,
     /// The last run that wrote was stopped or killed.
     pub interrupted: bool,

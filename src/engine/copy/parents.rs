@@ -78,7 +78,7 @@ impl Engine {
             if self.cx.run.stop.is_set() {
                 return;
             }
-            // Entries below an entry are seen to by its walk.
+            // Entries inside another entry are handled by that one's walk.
             if let Some(entry) = child.entry {
                 self.copy_entry(worker, entry, above, name);
                 continue;
@@ -100,12 +100,12 @@ impl Engine {
         let TargetName { above, name, target } = at;
         let existing = above.open().and_then(|dir| dir.open_dir(name));
         match existing {
-            // One that an earlier run made is this plan's.
+            // Made by an earlier run: it is this plan's.
             Ok(_) if self.cx.records.prior(above, name).is_some_and(|row| row.state != State::Ancestor) => {
                 self.make_ancestor(at)
             }
             Ok(dir) => match self.is_half_made(at, &dir) {
-                // One that a run was making when it was cut off.
+                // A run was interrupted while making it.
                 Ok(true) => self.make_ancestor(at),
                 Ok(false) => self.existing_ancestor(at, dir),
                 Err(errno) => {
@@ -121,7 +121,7 @@ impl Engine {
         }
     }
 
-    /// One that is not this plan's is left alone.
+    /// Not this plan's: it is left alone.
     fn existing_ancestor(&self, at: TargetName<'_>, dir: TargetDir) -> Option<Arc<DirNode>> {
         let known = self.cx.records.prior(at.above, at.name).and_then(|row| row.id);
         let id = known.unwrap_or_else(|| self.directories.new_id());
@@ -133,12 +133,12 @@ impl Engine {
             .ok()
     }
 
-    /// True for a directory with the mark of a new one, or that came since the first run began
-    /// and holds nothing: the mark comes after the directory.
+    /// True for a directory with the mark of a new one, or an empty one younger than the first
+    /// run: the mark is set after mkdir.
     fn is_half_made(&self, at: TargetName<'_>, dir: &TargetDir) -> Result<bool, Errno> {
         let stat = dir.stat()?;
         let History { interrupted, began, .. } = self.cx.history(at.target);
-        // The clock of a file system lags behind by a tick.
+        // A file system's clock may be a tick behind.
         let nanoseconds = |time: Time| i128::from(time.sec) * 1_000_000_000 + i128::from(time.nsec);
         let tick = i128::try_from(TICK.as_nanos()).unwrap_or_default();
         let since = |began: Time| stat.btime.is_some_and(|btime| nanoseconds(btime) + tick >= nanoseconds(began));
@@ -152,9 +152,9 @@ impl Engine {
         self.directories.make(at, NewDirectory { wanted, source: None, fixup, counted: false })
     }
 
-    /// `to` or a directory between it and an entry: as in the backup, if it is
-    /// there, else as the plan's `parents` say. `src` is its path there where the target's
-    /// `from` and `to` do not tell.
+    /// `to` or a directory between it and an entry: as in the backup if it is there, else as the
+    /// plan's `parents` say. `src` is its path there, if the target's `from` and `to` do not
+    /// determine it.
     pub(super) fn parent(&self, at: TargetName<'_>, src: Option<&RelPath>) -> Option<Arc<DirNode>> {
         let index = at.target;
         let plan = &self.cx.run.mapping.targets[index as usize];
@@ -185,7 +185,7 @@ impl Engine {
         Wanted::plain_directory(attrs.mode, self.cx.options.keep.owner.are_kept().then_some((attrs.uid, attrs.gid)))
     }
 
-    /// Starts the copy of one entry into `above` as `name`. What became of symlinks at the entry
+    /// Starts the copy of one entry into `above` as `name`. What to do with symlinks at the entry
     /// and on the way to it was decided with the plan; none is followed here.
     pub(super) fn copy_entry<'s>(
         &'s self,

@@ -1,5 +1,5 @@
-//! The target side of a directory at its end: left when everything in it is
-//! finished, with its metadata.
+//! The target side of a directory at its end: it gets its metadata when everything in it is
+//! finished.
 
 use super::context::AppliedMetadata;
 use super::dir_metadata::{DirMetadata, PostVisit};
@@ -18,7 +18,7 @@ use crate::sys::xattr::Holder;
 use std::sync::{Arc, PoisonError};
 
 impl Directories {
-    /// Ends one task of `node`, and leaves it and every parent that this finishes.
+    /// Ends one task of `node`; leaves it and every parent that this finishes.
     pub(super) fn release(&self, node: Arc<DirNode>) {
         let mut node = Some(node);
         while let Some(here) = node.take() {
@@ -42,7 +42,7 @@ impl Directories {
     }
 
     fn post_visit(&self, node: &DirNode) {
-        // A directory that was not finished keeps 0700 and its open row.
+        // An unfinished directory keeps 0700 and its open row.
         if self.cx.run.stop.is_set() {
             return;
         }
@@ -64,13 +64,13 @@ impl Directories {
         if let Some(prior) = &metadata.prior
             && !prior.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).is_empty()
         {
-            // Lifting the immutable flag, which comes back at the end of the run, has moved it.
+            // Lifting the immutable flag, which is set again at the end of the run, has moved it.
             now.ctime = prior.dst_ctime;
         }
         if let Some(prior) = metadata.prior.as_ref().filter(|p| p.state == State::Done)
-            // One that was not whole, or could not be read whole, is given its metadata again.
+            // A directory that was incomplete, or could not be read completely, gets its metadata again.
             && (prior.source.is_some() || metadata.source.is_none())
-            // Closed to be filled, its row says that it is open, whatever its stat says.
+            // If it was closed to be filled, its row says "open" whatever its stat says.
             && !node.is_closed()
             && prior.target_unchanged(&now, node.disk)
             && has_wanted(prior, &node.path(), &metadata.wanted, &now)
@@ -103,7 +103,7 @@ impl Directories {
         let AppliedMetadata { mut stat, whole } =
             self.cx.apply_metadata(node, Holder::file(dir), &mut wanted, || node.path())?;
         if node.is_marked() {
-            // Not before the mode: until then a kill leaves what only the mark explains.
+            // After the mode: until then only the mark explains what a kill leaves.
             mark::remove(Holder::file(dir))?;
             stat = dir.stat()?;
         }
@@ -111,7 +111,7 @@ impl Directories {
             self.rules.fixup_changed(fixup);
         }
         if metadata.counted {
-            // Setting its times again after a change inside is no copy of the directory.
+            // Setting its times again after a change inside does not count as copying it.
             let same = metadata.prior.as_ref().is_some_and(|p| p.state == State::Done && p.source == metadata.source);
             add(if same { &tally.skipped } else { &tally.copied }, 1);
         }

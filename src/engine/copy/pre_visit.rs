@@ -1,5 +1,5 @@
-//! The target side of a directory at its beginning: found, made, taken over or
-//! refused, and closed before something is made in it.
+//! The target side of a directory at its beginning: found, made, taken over or refused, and
+//! closed before anything is made in it.
 
 use super::altered::DirJudgement;
 use super::dir_metadata::{DirMetadata, PostVisit};
@@ -33,7 +33,7 @@ pub(super) struct NewDirectory {
     pub(super) counted: bool,
 }
 
-/// What is known of a directory besides its place, when its node is made.
+/// What is known of a directory besides its place when its node is made.
 pub(super) struct NodeParts {
     /// The journal's id.
     pub(super) id: i64,
@@ -45,12 +45,12 @@ pub(super) struct NodeParts {
     pub(super) news: News,
 }
 
-/// Whether the journal has to hear of a directory.
+/// Whether the journal must be told of a directory.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
-    /// It has its row.
+    /// It has a row.
     Recorded,
-    /// It is new to it: a resume must find the id that its entries refer to.
+    /// It has none: a resume must find the id that its entries refer to.
     Announce,
 }
 
@@ -78,7 +78,7 @@ impl Directories {
         let found = self.find_or_make(above, name).map_err(|errno| failed(Operation::CreateDirectory, errno));
         let (opened, fresh) = found.ok()?;
         let recorded = row.filter(|row| row.id.is_some());
-        // Made anew, it keeps its id: what the journal lists in it is copied again, and must not be orphaned.
+        // A remade directory keeps its id: its rows' entries are copied again and must not be orphaned.
         let id = recorded.as_ref().and_then(|row| row.id).unwrap_or_else(|| self.new_id());
         let prior = recorded.filter(|_| !fresh);
         let stat = opened.stat().map_err(|errno| failed(Operation::Stat, errno)).ok()?;
@@ -90,12 +90,12 @@ impl Directories {
         let mut mark = Mark::None;
         let mut unmarked = false;
         if fresh {
-            // Only in an ancestor that others may write in could somebody put it there.
+            // Only where others may write in an ancestor could somebody have put it there.
             if self.cx.options.keep.owner.are_kept() && !above.disk.bare && !is_as_created(&stat) {
                 failed(Operation::CheckDirectory, Errno::STALE);
                 return None;
             }
-            // Nothing else tells a later run that a directory above `to` is not the user's.
+            // Nothing else tells a later run that a directory above `to` was made by us.
             let is_ancestor = !new.counted;
             if (is_ancestor || above.guard != Guard::Kept) && new.wanted.owner.is_some() && !above.disk.bare {
                 unmarked = !self.mark_created(&opened, &at.path());
@@ -111,7 +111,7 @@ impl Directories {
                 );
                 return None;
             }
-            // What is marked for this name an earlier run was filling.
+            // Marked for this name: an earlier run was filling it.
             if !matches!(mark, Mark::Ours(_)) {
                 match self.judge(at, &opened, &stat, prior.as_ref())? {
                     DirJudgement::AsWanted => {}
@@ -122,7 +122,7 @@ impl Directories {
             lift(&opened, &stat, prior.as_ref()).map_err(|errno| failed(Operation::LiftFlags, errno)).ok()?;
         }
         if fresh {
-            // What the backup does not have gets no attributes, and inherits none either.
+            // A directory missing from the backup gets no attributes, and inherits none either.
             new.wanted.xattrs.get_or_insert_default();
         }
         let known = prior.is_some();
@@ -139,14 +139,14 @@ impl Directories {
         let node = self.node(at, opened, NodeParts { id, fresh, post_visit, mark, news });
         let node = node.map_err(|e| failed(Operation::Stat, e)).ok()?;
         if unmarked {
-            // Its row says what it is, before anything is made in it.
+            // Record it before anything is made in it.
             self.cx.submit.flush();
         }
         Some(node)
     }
 
-    /// Whether the directory that was found under `name` is to be given its metadata. One that
-    /// two names of the plan come to was moved between them.
+    /// Whether the directory found under `name` is to get its metadata. A directory that two
+    /// names of the plan lead to was moved between them.
     fn may_apply(&self, at: TargetName<'_>, found: &FoundDir<'_>, wanted: &Wanted, prior: Option<&Row>) -> bool {
         let TargetName { above, name, .. } = at;
         let FoundDir { opened, stat, mark } = found;
@@ -160,15 +160,15 @@ impl Directories {
             let mut seen = self.guarded.lock().unwrap_or_else(PoisonError::into_inner);
             seen.insert((stat.dev, stat.ino))
         };
-        // What is marked for this name was this plan's under it, whatever the journal has of the inode's number.
+        // Marked for this name it was this plan's here, whatever the journal says of its inode number.
         let ours = matches!(mark, Mark::Ours(_));
         let allowed = ours || may_apply(above, stat, wanted, prior, claimed) || is_skeleton(opened);
         allowed && (above.guard == Guard::Kept || first())
     }
 
-    /// The target directory as it stands, or made anew; true when it was made.
+    /// The existing target directory, or a new one; true when it is new.
     fn find_or_make(&self, above: &DirNode, name: &Name) -> Result<(TargetDir, bool), Errno> {
-        // Where an earlier run was, most directories stand already, and theirs above stay as they are.
+        // After an earlier run most directories exist already, and those above are left as they are.
         if !above.fresh {
             match above.open()?.open_dir(name) {
                 Err(Errno::NOENT) => {}
@@ -185,8 +185,8 @@ impl Directories {
         }
     }
 
-    /// Removes what is no directory from a directory's place: the plan owns the
-    /// name. A symlink goes itself, never what it points to.
+    /// Removes anything but a directory from a directory's name, which belongs to the plan. Of a
+    /// symlink the link itself is removed, never its target.
     fn make_way(&self, above: &DirNode, name: &Name) -> Result<(), Errno> {
         let dir = self.open_to_fill(above)?;
         let found = dir.stat_at(name)?;

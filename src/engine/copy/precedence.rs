@@ -1,5 +1,5 @@
-//! What is never replaced in silence: what stands on the target and no run of this plan
-//! recorded, and what somebody has changed since one did.
+//! What is never replaced silently: what no run of this plan recorded, and what somebody has
+//! changed since one did.
 
 use super::context::CopyContext;
 use super::entry::TargetName;
@@ -14,18 +14,18 @@ use crate::sys::Errno;
 use crate::sys::stat::{Kind, Stat};
 use std::sync::Arc;
 
-/// What is to be done with a name.
+/// What to do with a name.
 #[derive(Debug)]
 pub(super) enum Judgement {
-    /// Nothing: an earlier run finished it as it stands there, and neither side has changed since.
+    /// Nothing: an earlier run finished it, and neither side has changed since.
     Finished(Box<Row>, Stat),
-    /// It is to be copied, in the place of this if anything stands there.
+    /// Copy it, replacing this if there is anything.
     Copy(Option<Stat>),
-    /// What stands there stays, and a problem says why.
+    /// Keep what is there; a problem says why.
     Kept,
 }
 
-/// Decides between what stands on the target and what the source has.
+/// Decides between what the target has and what the source has.
 pub(super) struct Precedence {
     cx: Arc<CopyContext>,
 }
@@ -35,14 +35,14 @@ impl Precedence {
         Self { cx: Arc::clone(cx) }
     }
 
-    /// Whether what no run has recorded may be replaced; says so if it is.
+    /// Whether something unrecorded may be replaced; notes it if so.
     pub(super) fn is_replaceable(&self, at: TargetName<'_>, there: &Stat, source: Option<&Stat>) -> bool {
         let History { first, interrupted, restarted, began } = self.cx.history(at.target);
         let bare = at.above.disk.bare;
         let newer = restarted && source.is_none_or(|source| there.mtime > source.mtime);
-        // What an earlier run was to replace and could not is still what it found.
+        // What an earlier run failed to replace is still what it found.
         let before = !bare && began.is_some_and(|began| there.ctime < began);
-        // What came since a run that was cut off, and is not what that left, is somebody's.
+        // What came after an interrupted run, and was not left by it, is somebody else's.
         let first = before || first && (!interrupted || bare);
         let replaceable = self.cx.options.overwrite || first && !newer;
         if replaceable {
@@ -52,7 +52,7 @@ impl Precedence {
         replaceable
     }
 
-    /// The same where a directory is to be made.
+    /// The same for a directory that is to be made.
     pub(super) fn may_replace_unrecorded(&self, at: TargetName<'_>, there: &Stat) -> bool {
         let replaceable = self.is_replaceable(at, there, None);
         if !replaceable {
@@ -64,7 +64,7 @@ impl Precedence {
         replaceable
     }
 
-    /// Reports what somebody has changed; `--overwrite` has it replaced.
+    /// Reports what somebody has changed; with `--overwrite` it is replaced.
     pub(super) fn keep_changed(&self, at: TargetName<'_>, row: &Row, there: &Stat) -> Judgement {
         let path = at.path();
         if self.cx.options.overwrite {
@@ -91,12 +91,12 @@ pub(super) fn found(stat: Result<Stat, Errno>) -> Result<Option<Stat>, Errno> {
     }
 }
 
-/// What was copied and has been removed since.
+/// It was copied and has been removed since.
 pub(super) fn gone(path: RelPath) -> Problem {
     Problem::new(path, ProblemKind::Missing, Detail::Gone).told_by_row()
 }
 
-/// What somebody has changed beside the content.
+/// Somebody changed something other than the content.
 pub(crate) fn altered(mut problem: Problem) -> Problem {
     problem.advice = Some(Advice::Repair);
     problem.told_by_row()

@@ -1,5 +1,5 @@
-//! What earlier runs, and this one, have recorded: the journal, asked through
-//! connections that go from task to task.
+//! What earlier runs and this one have recorded: the journal, read through connections that
+//! are passed from task to task.
 
 use super::node::DirNode;
 use crate::base::path::Name;
@@ -24,13 +24,13 @@ impl Records {
         Self { journal, idle: Mutex::default(), has_groups: AtomicBool::new(false), stop }
     }
 
-    /// A journal that cannot be read ends the run: copying on could undo what it knows.
+    /// An unreadable journal ends the run: copying on could undo what it knows.
     pub(super) fn ask<T>(&self, answer: Result<T, JournalError>) -> Option<T> {
         answer.map_err(|error| self.stop.set(StopReason::Fatal(error.to_string()))).ok()
     }
 
-    /// A connection, where the journal has rows that matter: an earlier run's, or this
-    /// one's groups of hard links.
+    /// A connection, if the journal has rows that matter: an earlier run's, or this run's groups
+    /// of hard links.
     pub(super) fn reader(&self) -> Option<Reader> {
         if !self.journal.resumed() && !self.has_groups.load(Ordering::Relaxed) {
             return None;
@@ -53,14 +53,14 @@ impl Records {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
     }
 
-    /// A connection that holds one state of the journal, for many names of one directory.
+    /// A connection that sees one state of the journal, for many names of one directory.
     pub(super) fn hold(&self) -> Option<HeldReader<'_>> {
         let reader = self.reader()?;
         self.ask(reader.hold())?;
         Some(HeldReader { records: self, reader: Some(reader) })
     }
 
-    /// From here on the journal has to be asked for groups of this run.
+    /// From here on the journal must be asked for this run's groups.
     pub(super) fn have_groups(&self) {
         self.has_groups.store(true, Ordering::Relaxed);
     }

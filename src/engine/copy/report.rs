@@ -1,4 +1,4 @@
-//! How the copier counts and reports what became of an entry.
+//! How the copier counts and reports the result for an entry.
 
 use super::context::CopyContext;
 use super::node::DirNode;
@@ -28,7 +28,7 @@ impl CopyContext {
         add(&tally.allocated, stat.allocated);
     }
 
-    /// Counts what an earlier run has copied, or what stays as it is.
+    /// Counts what an earlier run copied, or what is kept as it is.
     pub(super) fn count_skipped(&self, target: u32, stat: &Stat) {
         let tally = self.tally(target);
         add(&tally.skipped, 1);
@@ -45,23 +45,23 @@ impl CopyContext {
         self.run.problems.add(problem);
     }
 
-    /// A file system as a whole that cannot hold `loss`: said once, counted for each.
+    /// A whole file system that cannot hold `loss`: reported once, counted for each entry.
     pub(super) fn lost(&self, node: &DirNode, path: RelPath, unpreserved: Unpreserved) {
         self.problem(node.target, Problem::lost(path, unpreserved, node.disk.dev));
     }
 
-    /// Says that the plan's owner gets no rights that the source lends out.
+    /// Notes that the plan's owner does not inherit set-ID bits or capabilities of the source.
     pub(super) fn note_rights(&self, wanted: &Wanted, path: impl Fn() -> RelPath) {
         if wanted.rights.taken {
             self.run.problems.note_each(Rights::WORDS, path());
         }
     }
 
-    /// A failure on the write side: a full or dying disk ends the run, the rest
-    /// is one problem.
+    /// A failure on the write side: a full or dying disk ends the run, anything else is one
+    /// problem.
     pub(super) fn target_failed(&self, target: u32, path: RelPath, operation: Operation, errno: Errno) {
         let full = match errno {
-            // These two from `make_beside` only: no call of the write side answers so otherwise.
+            // Only `make_beside` returns these two: no system call of the write side does.
             Errno::ISDIR => {
                 let mut problem = Problem::differs(path, ProblemKind::Type, "no directory", Kind::Directory.words());
                 problem.detail = Detail::DirectoryInPlace;
@@ -70,7 +70,7 @@ impl CopyContext {
             Errno::NOTUNIQ => {
                 return self.problem(target, Problem::new(path, ProblemKind::Unsupported, Detail::NameTaken));
             }
-            // From `make_beside` as well: a directory has the temporary name.
+            // Also from `make_beside`: a directory has the temporary name.
             Errno::EXIST => {
                 let temporary = path.last().map(|name| temporary_name(&name).to_string()).unwrap_or_default();
                 return self.problem(target, Problem::new(path, ProblemKind::Type, Detail::TemporaryTaken(temporary)));

@@ -1,4 +1,4 @@
-//! What the plan says of an entry, over what the backup has.
+//! What the plan says of an entry, overriding the backup.
 
 use super::context::CopyContext;
 use super::entry::CopyEntry;
@@ -11,10 +11,10 @@ use crate::sys::stat::Stat;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Which fixups the copy itself has already put on an inode.
+/// Which fixups the copy itself has already applied.
 pub type FixupsChanged = Vec<bool>;
 
-/// Patterns, owners and modes of the plan, and its names of one inode.
+/// Patterns, owners and modes of the plan, and groups of names of one inode.
 pub(super) struct Rules {
     cx: Arc<CopyContext>,
     pub(super) groups: Arc<Groups>,
@@ -27,8 +27,8 @@ impl Rules {
         Self { cx: Arc::clone(cx), groups, fixups_changed }
     }
 
-    /// Puts what the plan says over `wanted`, which goes to `name` in `above`, so that
-    /// nothing is ever wider than at its end. Gives the fixup that changed something.
+    /// Overrides `wanted` of `name` in `above` with what the plan says, so that nothing is ever
+    /// wider than at its end. Returns the fixup that changed something.
     pub(super) fn put_over(
         &self,
         wanted: &mut Wanted,
@@ -43,10 +43,10 @@ impl Rules {
         last.filter(|_| before != (wanted.owner, wanted.mode))
     }
 
-    /// The same for an inode with `stat` that is no directory.
+    /// The same for an inode with `stat` that is not a directory.
     pub(super) fn put_over_leaf(&self, wanted: &mut Wanted, entry: &CopyEntry<'_>, stat: &Stat) -> Option<usize> {
         let fixup = self.put_over(wanted, entry.own.explicit, entry.node(), entry.name);
-        // What is said of one name of an inode holds for all of them.
+        // What the plan says of one name of an inode holds for all its names.
         wanted.override_with(self.groups.say(stat, entry.dir.position.share));
         fixup
     }

@@ -5,12 +5,12 @@ use crate::sys::Errno;
 use crate::sys::stat::{Stat, stat_fd};
 use std::time::Duration;
 
-/// Time stamps come from a clock that ticks every few milliseconds, or in whole seconds
-/// (two of them on vfat): two changes within a tick look the same. A file this young is
-/// looked at again after that, and read twice if it has changed again by then.
+/// Time stamps come from a clock that ticks every few milliseconds, or in whole seconds (two
+/// on vfat): two changes within a tick look the same. A file this young is looked at again
+/// after a tick, and read twice if it has changed again.
 pub(super) const TICK: Duration = Duration::from_millis(20);
 const COARSE_TICK: Duration = Duration::from_millis(2020);
-/// How long a file that a driver shows must have been left alone when its copy is called good.
+/// How long a file behind a driver must have been left alone before its copy counts as good.
 pub(super) const QUIET: Duration = Duration::from_secs(1);
 
 /// A source before it is read.
@@ -28,14 +28,14 @@ pub(super) fn look(source: &OpenSource, stat: Stat) -> Result<SourceLook, Errno>
     Ok(SourceLook { stat, settled: until_settled(&stat, TICK).is_none() })
 }
 
-/// How long it takes until the last change lies `quiet` and a tick back; `None` when it does.
+/// How long until the last change is `quiet` and a tick old; `None` when it is already.
 pub(super) fn until_settled(stat: &Stat, quiet: Duration) -> Option<Duration> {
     let tick = if (stat.mtime.nsec, stat.ctime.nsec) == (0, 0) { COARSE_TICK } else { TICK }.max(quiet);
     let now = crate::sys::coarse_time();
     let age = (i128::from(now.sec) - i128::from(stat.ctime.sec)) * 1_000_000_000 + i128::from(now.nsec)
         - i128::from(stat.ctime.nsec);
-    // The kernel's fine time stamps run ahead of the coarse clock by a tick; what lies further ahead
-    // comes from another clock.
+    // The kernel's fine time stamps run ahead of the coarse clock by up to a tick; anything
+    // further ahead comes from another clock.
     let age = if (-COARSE_TICK.as_nanos().cast_signed()..0).contains(&age) { 0 } else { age };
     let age = Duration::from_nanos(u64::try_from(age).unwrap_or(u64::MAX));
     tick.checked_sub(age).filter(|left| !left.is_zero())

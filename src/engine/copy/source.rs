@@ -1,5 +1,5 @@
-//! The source side: its file systems, what their drivers say of an inode, and what is
-//! not entered.
+//! The source side: its file systems, what their drivers report of an inode, and what is not
+//! entered.
 
 use super::context::CopyContext;
 use super::entry::CopyEntry;
@@ -38,8 +38,8 @@ pub(super) struct SourceTree {
 }
 
 impl SourceTree {
-    /// The attributes of a source inode, which lies in the directory that `near` opens or is it;
-    /// what cannot be read is a problem of `target` and none.
+    /// The attributes of a source inode, which lies in the directory that `near` opens or is that
+    /// directory; what cannot be read is a problem of `target` and left out.
     pub(super) fn attributes(
         &self,
         target: u32,
@@ -59,28 +59,28 @@ impl SourceTree {
         attributes
     }
 
-    /// The attributes of an entry that is no directory.
+    /// The attributes of an entry that is not a directory.
     pub(super) fn attributes_of(&self, entry: &CopyEntry<'_>, holder: Holder<'_>, stat: &Stat) -> Attributes {
         self.attributes(entry.node().target, (holder, stat), || entry.dir.beside(), || entry.path())
     }
 
-    /// The file system with device number `dev`, of which `open` gives a descriptor.
+    /// The file system with device number `dev`; `open` gives a descriptor on it.
     pub(super) fn volume<F: AsFd>(&self, dev: u64, open: impl FnOnce() -> Result<F, Errno>) -> Arc<Volume> {
         self.volumes.of(dev, open, |id, key| self.cx.run.writer.volume(id, key.to_string()))
     }
 
-    /// The file system of an entry of `dir`, of which `open` gives a descriptor.
+    /// The file system of an entry of `dir`; `open` gives a descriptor on it.
     pub(super) fn volume_of<F: AsFd>(
         &self,
         dir: &OpenDir,
         stat: &Stat,
         open: impl FnOnce() -> Result<F, Errno>,
     ) -> Arc<Volume> {
-        // A bind mount of one file, or an overlay, has another than the directory.
+        // For a bind-mounted file, or in an overlay, it differs from the directory's.
         if stat.dev == dir.dev { Arc::clone(&dir.volume) } else { self.volume(stat.dev, open) }
     }
 
-    /// The same from its name. The handle of what is no regular file tells less than an open file.
+    /// The same by name. An O_PATH handle, for anything but a regular file, tells less.
     pub(super) fn volume_at(&self, entry: &CopyEntry<'_>, stat: &Stat) -> Arc<Volume> {
         let open = || match stat.kind {
             Kind::File => entry.dir.src.open_file(entry.in_source()),
@@ -107,8 +107,8 @@ impl SourceTree {
         self.cx.run.problems.note(subvolume_note(path, fd, stat));
     }
 
-    /// An entry that an earlier run finished is skipped, but not what it lost. Of an inode
-    /// with several names that is told once, as when it was copied.
+    /// An entry that an earlier run finished is skipped, but its losses are reported again. For an
+    /// inode with several names they are reported once, as when it was copied.
     pub(super) fn lost_before(&self, node: &DirNode, name: &Name, row: &Row) {
         if row.alias {
             return;
@@ -121,8 +121,8 @@ impl SourceTree {
         }
     }
 
-    /// The content of a name whose inode number proves nothing: only names of equal content
-    /// are linked. `None` where the run is ending, or it cannot be read as it stands.
+    /// The content of a name whose inode number proves nothing: only names with equal content are
+    /// linked. `None` when the run is ending or the content cannot be read.
     pub(super) fn content_of(&self, fd: BorrowedFd<'_>, stat: &Stat) -> Option<KnownContent> {
         match stat.kind {
             Kind::File => {
@@ -135,7 +135,7 @@ impl SourceTree {
         }
     }
 
-    /// Opens a regular file of the source. A problem is reported and gives `None`.
+    /// Opens a regular file of the source; `None` after reporting a problem.
     pub(super) fn open_file(&self, entry: &CopyEntry<'_>) -> Option<OpenSource> {
         let path = || entry.path();
         let target = entry.node().target;

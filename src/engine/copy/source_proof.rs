@@ -1,9 +1,9 @@
 //! Whether the source is still what an earlier run copied.
 //!
-//! Its stat proves it where the inode is the recorded one and the file system's clock
-//! ticks. Elsewhere an entry whose type, size and mtime are those of its row is read
-//! again: if content and attributes are the same, nothing is copied, and the row gets
-//! the inode that stands there. A symlink's text is compared on every file system.
+//! Its stat proves it if the inode is the recorded one and the file system's ctime is
+//! reliable. Otherwise an entry whose type, size and mtime match its row is read again: if
+//! content and attributes are the same, nothing is copied, and the row gets the new inode. A
+//! symlink's text is compared on every file system.
 
 use super::context::CopyContext;
 use super::entry::CopyEntry;
@@ -22,7 +22,7 @@ use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use std::sync::Arc;
 
-/// Holds the source against what rows say of it.
+/// Compares the source with its rows.
 pub(super) struct SourceProof {
     pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
@@ -30,8 +30,8 @@ pub(super) struct SourceProof {
 }
 
 impl SourceProof {
-    /// `row`, as which the target stands, when it is what the source and the plan ask for. Its
-    /// source may have got another inode on the way.
+    /// `row`, which the target matches, if it is what the source and the plan ask for. Its source
+    /// may have got another inode meanwhile.
     pub(super) fn current(
         &self,
         entry: &CopyEntry<'_>,
@@ -55,9 +55,8 @@ impl SourceProof {
         self.prove_source(entry, stat, row, access)
     }
 
-    /// Where names differ between the two machines, an earlier run may have renumbered what
-    /// this one does not, or the other way round: the source's attributes, when the row has
-    /// an ACL of which that could be true.
+    /// The source's attributes, if the row has an ACL with numbers that an earlier run may have
+    /// remapped and this one would not, or the other way round.
     fn named_acls(&self, entry: &CopyEntry<'_>, stat: &Stat, row: &Row) -> Option<Attributes> {
         let xattrs = row.wanted.xattrs.as_ref().filter(|_| !self.cx.run.mapping.drift.is_empty())?;
         if !xattrs.have_named_acls() || row.wanted.lost.contains(Unpreserved::Acl) {
@@ -67,22 +66,22 @@ impl SourceProof {
         Some(Attributes::read(Holder::handle(&handle), stat).0)
     }
 
-    /// True when the row of another name of the same inode has the owner and mode that this
-    /// name shall have: an earlier run may have had another plan, or other numbers.
+    /// True when the row of another name of the same inode has the owner and mode that this name
+    /// is to have: an earlier run may have had another plan, or other numbers.
     pub(super) fn plan_stands(&self, waiter: &Waiter, row: &Row) -> bool {
         let wanted = self.wanted(&waiter.entry(), &waiter.stat, Attributes::default());
         is_wanted(row, &wanted, KnownWanted::Stat)
     }
 
-    /// What the entry shall have, by the source and the plan.
+    /// What the source and the plan ask for.
     fn wanted(&self, entry: &CopyEntry<'_>, stat: &Stat, attributes: Attributes) -> Wanted {
         let mut wanted = Wanted::from_source(stat, attributes, &self.cx.options.keep);
         self.rules.put_over_leaf(&mut wanted, entry, stat);
         wanted
     }
 
-    /// `row`, when the entry with `stat` is what it was made from; it may have got another
-    /// source inode on the way. All but the source has been looked at.
+    /// `row`, if the entry with `stat` is what it was made from; it may have got another source
+    /// inode meanwhile. Everything but the source has already been checked.
     fn prove_source(&self, entry: &CopyEntry<'_>, stat: &Stat, row: Row, access: SourceAccess<'_>) -> Option<Row> {
         let (src, name) = (&entry.dir.src, entry.in_source());
         let volume = match access {
@@ -121,8 +120,8 @@ impl SourceProof {
         Some(row)
     }
 
-    /// True when a ctime, or a look at the waiting name itself, tells that it has the content and
-    /// all attributes that `row` was made of.
+    /// True when a ctime, or reading the waiting name itself, shows that it has the content and
+    /// all attributes that `row` was made from.
     pub(super) fn has_attributes_of(&self, waiter: &Waiter, row: &Row) -> bool {
         let (entry, stat) = (waiter.entry(), &waiter.stat);
         let Some(content) = &waiter.content else { return true };
@@ -134,8 +133,8 @@ impl SourceProof {
         }
     }
 
-    /// True when the inode of `witness` has the content and all attributes that `row` was
-    /// made of. What cannot be read, or changes meanwhile, is left to the copy, which says so.
+    /// True when the inode of `witness` has the content and all attributes that `row` was made
+    /// from. What cannot be read, or changes meanwhile, is left to the copy, which reports it.
     fn reads_the_same(&self, entry: &CopyEntry<'_>, stat: &Stat, row: &Row, witness: Witness<'_>) -> bool {
         let Witness { holder, known } = witness;
         let still = || stat_fd(holder.fd()).is_ok_and(|now| now.unchanged_since(stat));
@@ -164,7 +163,7 @@ impl SourceProof {
     }
 }
 
-/// An inode of the source that is asked, and its content where that was read already.
+/// An inode of the source to look at, and its content if that was read already.
 struct Witness<'a> {
     holder: Holder<'a>,
     known: Option<&'a KnownContent>,

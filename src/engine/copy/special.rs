@@ -91,8 +91,8 @@ impl SpecialFiles {
         hand_in(&self.cx.submit, entry, Written::row(row, node.file_system).replacing(replace))
     }
 
-    /// Holds an entry of the source of the same kind as `stat`, and reads what it is. A problem
-    /// is reported and gives `None`.
+    /// Opens a handle on an entry of the source of the same kind as `stat`, and reads what it is;
+    /// `None` after reporting a problem.
     fn open(&self, entry: &CopyEntry<'_>, stat: &Stat) -> Option<SpecialSource> {
         let unreadable = |operation, errno| {
             self.cx
@@ -125,10 +125,10 @@ impl SpecialFiles {
         Some(SpecialSource { stat, handle, attributes, link })
     }
 
-    /// Makes the node under its name, or under a temporary one if that is taken,
-    /// and comes back with a handle on it. Whoever may write in the directory can
-    /// put another inode there before it is held: `STALE` unless it is of the same
-    /// make and has no other name, so that giving it away gives nothing away.
+    /// Makes the node under its name, or under a temporary one if that is taken, and returns a
+    /// handle on it. Whoever may write in the directory can put another inode there before it is
+    /// opened: `STALE` unless it is of the same make and has no other name, so that giving it
+    /// away gives nothing away.
     fn make(&self, entry: &CopyEntry<'_>, stat: &Stat, link: Option<&[u8]>) -> Result<(OwnedFd, Option<Name>), Errno> {
         let (node, name) = (entry.node(), entry.name);
         let target = self.directories.open_to_fill(node)?;
@@ -145,7 +145,7 @@ impl SpecialFiles {
         let (made, handle) = match held {
             Ok(held) => held,
             Err(errno) => {
-                // No row will say whose it is.
+                // No row will identify it.
                 target.unlink(created).ok();
                 return Err(errno);
             }

@@ -1,5 +1,5 @@
-//! What stands under a name on the target before this run writes there, held
-//! against what earlier runs recorded.
+//! What a name of the target has before this run writes there, compared with what earlier
+//! runs recorded.
 //!
 //! | recorded | found | what happens |
 //! |---|---|---|
@@ -31,7 +31,7 @@ use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::{effective_ids, file};
 use std::sync::Arc;
 
-/// Tells what is to be done with a name.
+/// Tells what to do with a name.
 pub(super) struct Takeover {
     pub(super) cx: Arc<CopyContext>,
     pub(super) precedence: Arc<Precedence>,
@@ -42,7 +42,7 @@ impl Takeover {
     /// Judges a name that is not a directory in the source, which looks like `stat`.
     pub(super) fn judge(&self, entry: &CopyEntry<'_>, stat: &Stat, access: SourceAccess<'_>) -> Judgement {
         let (node, name, at) = (entry.node(), entry.name, entry.at());
-        // Whatever earlier runs had in a directory that is new by now went with the old one.
+        // What earlier runs had in a directory that is new now went with the old one.
         if node.fresh {
             return Judgement::Copy(None);
         }
@@ -63,7 +63,7 @@ impl Takeover {
         };
         match row {
             Some(row) if matches!(row.state, State::Done | State::Bad) => {
-                // The content of a linked inode is verified under one name, which may have been found bad.
+                // A linked inode's content is verified under one name, which may have been found bad.
                 let vouched = !row.alias
                     || entry.reader.and_then(|reader| self.cx.records.ask(reader.vouched_for(&row))).unwrap_or(false);
                 match (self.judge_finished(entry, row, there.as_ref(), stat), there) {
@@ -88,14 +88,14 @@ impl Takeover {
         }
     }
 
-    /// Judges what a finished or damaged row speaks of.
+    /// Judges what a finished or damaged row describes.
     fn judge_finished(&self, entry: &CopyEntry<'_>, row: Row, there: Option<&Stat>, source: &Stat) -> Recorded {
         let (node, at) = (entry.node(), entry.at());
-        // A run that was cut off may have removed the empty directory to make way for another type.
+        // An interrupted run may have removed the empty directory to make way for another type.
         let made_way =
             row.kind() == Kind::Directory && source.kind != Kind::Directory && self.cx.history(node.target).interrupted;
         let Some(there) = there else {
-            // What `--repair` found gone it has marked to be copied.
+            // `--repair` found it missing and marked it to be copied.
             if row.state == State::Bad || made_way {
                 return Recorded::Replaceable;
             }
@@ -112,7 +112,7 @@ impl Takeover {
             standing => standing,
         };
         match standing {
-            // Its run could not give it all, and said so.
+            // Its run could not apply everything, and reported that.
             RowChange::AsRecorded if !row.target_unchanged(there, node.disk) => Recorded::Replaceable,
             RowChange::AsRecorded => Recorded::As(Box::new(row)),
             RowChange::Changed => kept(self.precedence.keep_changed(at, &row, there)),
@@ -120,7 +120,7 @@ impl Takeover {
         }
     }
 
-    /// Its ctime, inode or attributes have moved: was its content changed?
+    /// Its ctime, inode or attributes have changed: has its content, too?
     fn judge_touched(&self, at: TargetName<'_>, row: Row, there: &Stat) -> Recorded {
         let (node, name, path) = (at.above, at.name, at.path());
         let target = match node.open() {
@@ -136,7 +136,7 @@ impl Takeover {
             return kept(self.precedence.keep_changed(at, &row, there));
         }
         match has_same_content(&checked, name, &row, &self.cx.run.rate_limit) {
-            // Its run could not give it all, and what it gave is there.
+            // Its run could not apply everything, and what it applied is intact.
             Ok(true) if row.source.is_none() => return Recorded::Replaceable,
             Ok(true) => {}
             Ok(false) => return kept(self.precedence.keep_changed(at, &row, there)),
@@ -148,7 +148,7 @@ impl Takeover {
         }
         let mut found = differences(&checked, &path, name, &row, there);
         without_moved_times(&mut found, RowChange::Touched, &row);
-        // A run that was cut off had lifted its flags to replace it, or this one has by another name.
+        // An interrupted run had lifted its flags to replace it, or this one has under another name.
         let lifted = |p: &Problem| {
             let flags = row.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).each().map(|flag| flag.to_string());
             p.kind == ProblemKind::Flags && flags.into_iter().any(|flag| p.attribute.as_deref() == Some(flag.as_str()))
@@ -158,7 +158,7 @@ impl Takeover {
             return Recorded::Replaceable;
         }
         if found.is_empty() {
-            // The same in every respect, under another inode or ctime: recorded as it is by now.
+            // The same in every respect but inode or ctime: those are recorded.
             let settled = row.settled(there);
             self.cx.submit.send(Written::row(settled.clone(), node.file_system));
             return Recorded::As(Box::new(settled));
@@ -184,8 +184,8 @@ impl Takeover {
         Judgement::Kept
     }
 
-    /// True for what the last run, which was cut off, may have left unrecorded: not finished, or
-    /// finished, on a file system that may round times.
+    /// True for what the last run, which was interrupted, may have left unrecorded: unfinished, or
+    /// finished on a file system that may round times.
     fn may_be_left(&self, entry: &CopyEntry<'_>, there: &Stat, source: &Stat) -> bool {
         let node = entry.node();
         let close = there.mtime.sec.abs_diff(source.mtime.sec) <= 2;
@@ -202,36 +202,36 @@ fn kept(judgement: Judgement) -> Recorded {
     }
 }
 
-/// What a finished row and the target say together.
+/// The result of comparing a finished row with the target.
 #[derive(Debug)]
 enum Recorded {
     /// Everything is as recorded.
     As(Box<Row>),
-    /// What stands there may be replaced.
+    /// It may be replaced.
     Replaceable,
-    /// It stays, and a problem says why.
+    /// It is kept; a problem says why.
     Kept,
 }
 
-/// Whether `there` is what an unfinished run left of `row`, or what it was about to replace.
+/// Whether `there` is what an interrupted run left of `row`, or what it was about to replace.
 fn is_takeover(row: &Row, there: &Stat, source: &Stat, node: &DirNode) -> bool {
     match row.state {
         State::Partial | State::Replacing if there.ino == row.dst_ino || node.disk.bare => {
             row.state == State::Partial || row.standing(there, node.disk) != RowChange::Changed
         }
-        // The older one, which stood there when the run was cut off.
+        // The older one, which was there when the run was interrupted.
         State::Partial | State::Replacing if row.dst_ctime != Time::default() && there.ctime == row.dst_ctime => true,
         State::Partial | State::Replacing if row.nlink.max(there.nlink) == 1 && row.dst_ctime != Time::default() => {
             false
         }
-        // Where that is not recorded, or other names have moved it, what is newer is somebody's.
+        // If that is not recorded, or links have moved it, anything newer is somebody else's.
         State::Partial | State::Replacing => Some(there.mtime) <= row.wanted.mtime.max(Some(source.mtime)),
         State::Open | State::Ancestor | State::Done | State::Bad => true,
     }
 }
 
-/// True unless a symlink stands there with another text than the source's: a symlink is made
-/// with its text, so none of ours ever had another.
+/// True unless there is a symlink with another text than the source's: a symlink is made with
+/// its text, so none of ours ever had another.
 fn leads_where_it_shall(entry: &CopyEntry<'_>, there: &Stat) -> bool {
     if there.kind != Kind::Symlink {
         return true;
@@ -246,8 +246,8 @@ fn is_alike(there: &Stat, source: &Stat) -> bool {
     there.kind == source.kind && (there.kind != Kind::File || there.size == source.size)
 }
 
-/// A file that a run had not finished: closed, and not larger than its source. One that had its
-/// name already, and with it its source's mtime, may have lost content with the power.
+/// A file that a run had not finished: closed, and not larger than its source. One that already
+/// had its name, and so its source's mtime, may have lost content in a power cut.
 fn is_leftover(there: &Stat, source: &Stat, bare: bool) -> bool {
     let ours = bare || there.mode == 0o600 || there.mode & 0o077 == 0 && there.uid == effective_ids().0;
     match there.kind {

@@ -1,8 +1,8 @@
-//! Whether a directory that stands under a name may be given its metadata as the source's.
+//! Whether an existing directory may be given its metadata as the source's.
 //!
 //! Giving an inode its metadata gives it away. Whoever could write in the directory above may
-//! have moved another one there, of root's and closed, to get it with the owner
-//! and the mode that belong to the name.
+//! have moved another one there, closed and root's, so that it gets the owner and mode that
+//! belong to the name.
 
 use super::guard::{Guard, is_as_created};
 use super::node::DirNode;
@@ -11,9 +11,9 @@ use crate::engine::meta::Wanted;
 use crate::sys::dir::{TargetDir, read_batches};
 use crate::sys::stat::Stat;
 
-/// True when `wanted` can be put on the directory `stat`, found in `above`,
-/// without giving anybody more than he has. `claimed` tells whether another name
-/// of this plan has that directory.
+/// True when `wanted` can be applied to the directory `stat`, found in `above`, without giving
+/// anybody more than before. `claimed` tells whether another name of this plan has that
+/// directory.
 pub(super) fn may_apply(
     above: &DirNode,
     stat: &Stat,
@@ -22,7 +22,7 @@ pub(super) fn may_apply(
     claimed: impl Fn() -> bool,
 ) -> bool {
     let Some(owner) = wanted.owner else { return true };
-    // A file system without owners has none to give it to.
+    // A file system without owners cannot give it to anybody.
     if above.disk.bare {
         return true;
     }
@@ -30,22 +30,21 @@ pub(super) fn may_apply(
     let same = prior.is_some_and(|row| row.dst_ino == stat.ino);
     let harmless = match above.guard {
         Guard::Kept => return true,
-        // Who may write there and gets it gains nothing of what he owns, or could read before.
+        // If whoever may write there gets it, nothing is gained: it was theirs, or readable to them.
         Guard::Owner(uid) => owner.0 == uid && (stat.uid == uid || stat.mode & 0o005 == 0o005),
-        // Made by the run that was killed, and not recorded yet.
+        // Made by the killed run, and not recorded yet.
         Guard::Until(time) => is_as_created(stat) && stat.btime.is_some_and(|btime| btime > time),
     };
-    // Another name's directory may have been closed under that name: what is put in it
-    // here would be given away there.
+    // Another name's directory may have been closed under that name: what is made in it here
+    // would be given away there.
     (same || no_wider || harmless) && !claimed()
 }
 
-/// Directories that are looked at before one is taken for more than a skeleton.
+/// How many directories are looked at before one is taken for more than a skeleton.
 const SKELETON: u32 = 1024;
 
-/// True for directories in directories and nothing else, as a first boot without
-/// its state leaves them: whoever gets them gets nothing. `dir` must be closed to
-/// all but us.
+/// True for directories in directories and nothing else, as a first boot without its state
+/// leaves behind: whoever gets them gains nothing. `dir` must be closed to everybody but us.
 pub(super) fn is_skeleton(dir: &TargetDir) -> bool {
     let mut left = SKELETON;
     dir.stat().is_ok_and(|stat| is_as_created(&stat)) && holds_directories(dir, &mut left)

@@ -1,8 +1,8 @@
-//! What verification found whole, though it was bad before or has changed since it was
-//! recorded, becomes done again.
+//! Entries that verification found whole, though they were bad before or have changed since
+//! they were recorded, become done again.
 //!
-//! That it is whole may be true of the page cache alone: somebody has set a mode back a moment
-//! ago. So its row waits for a syncfs that begins after the look.
+//! They may be whole in the page cache alone, as when somebody set a mode back a moment ago.
+//! So their rows wait for a syncfs that begins after they were read.
 
 use super::database::Journal;
 use super::epoch::file_systems::FileSystems;
@@ -11,7 +11,7 @@ use crate::sys::Errno;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
-/// So many wait at most.
+/// At most this many wait.
 const MOST: usize = 16_384;
 
 /// Entries that were found whole, and wait for a syncfs of their file systems.
@@ -19,7 +19,7 @@ const MOST: usize = 16_384;
 pub struct Unconfirmed {
     file_systems: FileSystems,
     waiting: Mutex<Vec<WaitingEntry>>,
-    /// Nothing can be recorded of them.
+    /// The journal cannot be written: nothing is recorded.
     idle: bool,
 }
 
@@ -30,7 +30,7 @@ struct WaitingEntry {
     seen: Seen,
 }
 
-/// Entries that were found whole and that the medium has as they were found. Only
+/// Entries that were found whole and are on the medium in that state. Only
 /// [`Unconfirmed::sync`] makes one.
 #[derive(Debug)]
 pub struct Confirmed(Vec<(i64, Seen)>);
@@ -43,14 +43,14 @@ impl Confirmed {
 }
 
 impl Unconfirmed {
-    /// None wait yet. Those of a journal that cannot be written are not kept.
+    /// None wait yet. If the journal cannot be written, none are kept.
     #[must_use]
     pub fn of(journal: &Journal) -> Self {
         let idle = journal.unwritable().is_some();
         Self { file_systems: FileSystems::default(), waiting: Mutex::default(), idle }
     }
 
-    /// Takes what was looked at at `at` on the file system with device number `dev`, of which
+    /// Adds an entry verified at time `at` on the file system with device number `dev`, of which
     /// `dir` is a directory. True when it is time to sync.
     pub fn add(&self, (dev, dir): (u64, impl AsFd), at: i64, seen: Vec<Seen>) -> Result<bool, Errno> {
         if self.idle {
@@ -62,7 +62,7 @@ impl Unconfirmed {
         Ok(waiting.len() >= MOST)
     }
 
-    /// Syncs the file systems of all that wait. `None` when nothing does.
+    /// Syncs the file systems of all waiting entries. `None` when there are none.
     pub fn sync(&self) -> Result<Option<Confirmed>, Errno> {
         let found = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if found.is_empty() {

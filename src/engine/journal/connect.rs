@@ -1,4 +1,4 @@
-//! Connections to a journal's database: of the run that writes it, and of what only reads.
+//! Connections to a journal's database: for the run that writes it, and for readers.
 
 use super::error::JournalError;
 use super::schema;
@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What a connection needs for as long as it lives.
+/// What must live as long as a connection.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionGuard {
-    /// Its path leads through this one's descriptor.
+    /// The database's path goes through this directory's descriptor.
     pub(super) dir: Arc<StateDir>,
-    /// Keeps the log from being folded meanwhile.
+    /// Keeps the log from being checkpointed meanwhile.
     _log: Option<Arc<OwnedFd>>,
 }
 
@@ -38,7 +38,7 @@ pub(super) struct DatabasePlace<'a> {
     pub(super) dir: &'a StateDir,
     /// Its name.
     pub(super) file: &'a str,
-    /// As messages name it.
+    /// Its path in messages.
     pub(super) path: &'a Path,
 }
 
@@ -53,7 +53,7 @@ impl DatabasePlace<'_> {
         if register() { Ok(()) } else { Err(what()) }
     }
 
-    /// Looks at the database and at what SQLite keeps beside it. Fails when one of them is not ours.
+    /// Checks the database and the files that SQLite keeps beside it. Fails if one is not ours.
     pub(super) fn look(self) -> Result<Files, JournalError> {
         let size = |suffix: &str| self.dir.look(&format!("{}{suffix}", self.file)).map(|s| s.map(|s| s.size));
         size("-shm")?;
@@ -61,7 +61,7 @@ impl DatabasePlace<'_> {
     }
 }
 
-/// What there is of a database, in bytes.
+/// Sizes of a database's files, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Files {
     /// `None`: there is none.
@@ -73,7 +73,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// What a reader can take: `None` when there is no database, or one that a power cut left
+    /// What a reader can use: `None` when there is no database, or one that a power cut left
     /// before it got its log, and so before it had any table.
     pub(super) fn readable(self) -> Option<Self> {
         (self.database.is_some() && self.rollback == 0).then_some(self)
@@ -81,7 +81,7 @@ impl Files {
 }
 
 /// A connection of the one process that holds the lock. All of them share the log's index,
-/// which is in the heap; the log is folded into the database by [`crate::engine::journal::Writer`] alone.
+/// which is in the heap; only [`crate::engine::journal::Writer`] checkpoints the log.
 pub(super) fn writable(place: DatabasePlace<'_>) -> Result<Connection, JournalError> {
     place.registered()?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -101,7 +101,7 @@ fn prepare(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "cache_size", -16_000)
 }
 
-/// A connection of that process which only asks.
+/// A read-only connection of that process.
 pub(super) fn asking(place: DatabasePlace<'_>) -> Result<Connection, JournalError> {
     let connection = writable(place)?;
     let narrow = || {
@@ -112,14 +112,14 @@ pub(super) fn asking(place: DatabasePlace<'_>) -> Result<Connection, JournalErro
     Ok(connection)
 }
 
-/// A connection that takes no lock, makes nothing and changes nothing: for what only reads,
-/// and for disks that are full or read-only. [`ConnectionGuard::with_log`] must be there before it.
+/// A connection that takes no lock, creates nothing and changes nothing: for readers, and for
+/// disks that are full or read-only. [`ConnectionGuard::with_log`] must come first.
 pub(super) fn reading(place: DatabasePlace<'_>, files: Files) -> Result<Connection, JournalError> {
     place.registered()?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let path = place.dir.through(place.file);
     let connection = if files.log == 0 {
-        // Without a log it does not change, and none is to be made.
+        // Without a log the database does not change, and no log may be created.
         Connection::open_with_flags_and_vfs(unchanging(&path), flags | OpenFlags::SQLITE_OPEN_URI, READING)
     } else {
         Connection::open_with_flags_and_vfs(&path, flags, READING)
@@ -128,7 +128,7 @@ pub(super) fn reading(place: DatabasePlace<'_>, files: Files) -> Result<Connecti
     let prepare = || {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.pragma_update(None, "mmap_size", 0)?;
-        // Before the first look: it keeps the log's index in the heap.
+        // Must be set before the first read: it keeps the log's index in the heap.
         connection.pragma_update(None, "locking_mode", "exclusive")?;
         connection.query_row("PRAGMA schema_version", [], |_| Ok(()))
     };
@@ -136,7 +136,7 @@ pub(super) fn reading(place: DatabasePlace<'_>, files: Files) -> Result<Connecti
     Ok(connection)
 }
 
-/// `path` as a URI of a database that nobody changes.
+/// `path` as a URI for opening the database as immutable.
 fn unchanging(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt;
     let mut uri = String::from("file:");
@@ -149,8 +149,8 @@ fn unchanging(path: &Path) -> String {
     uri + "?immutable=1"
 }
 
-/// A copy in memory of a journal of an older release, brought to this version: what only
-/// reads must not change the file.
+/// A copy in memory of an older release's journal, migrated to this version: a reader must not
+/// change the file.
 pub(super) fn migrated(old: &Connection, version: i32, path: &Path) -> Result<Connection, JournalError> {
     let copy = || {
         let mut copy = Connection::open_in_memory()?;

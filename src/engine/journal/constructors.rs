@@ -1,5 +1,5 @@
-//! How rows come to be: a constructor for each kind of entry. So nothing but a file has a digest,
-//! nothing but a directory an id, and only chunks that are under way make an unfinished file.
+//! A constructor for each kind of row, so that only a file has a digest, only a directory an
+//! id, and only a file with chunks in progress is unfinished.
 
 use super::row::Row;
 use super::source::SourceId;
@@ -28,7 +28,7 @@ pub struct InodePair<'a> {
     pub id: Option<SourceId>,
     /// The finished one.
     pub target: &'a Stat,
-    /// What that shall have.
+    /// What it is to have.
     pub wanted: Wanted,
 }
 
@@ -86,8 +86,8 @@ impl Row {
         Self { rdev, ..Self::finished(key, inodes) }
     }
 
-    /// A large file that is the inode `ino` and has not all its chunks yet. What it will replace,
-    /// if anything, is `stands`, whose ctime tells that from what comes there later.
+    /// A large file, inode `ino`, that does not have all its chunks yet. `stands` is what it will
+    /// replace, if anything; its ctime tells that from anything that comes there later.
     #[must_use]
     pub fn unfinished(
         key: RowKey<'_>,
@@ -142,7 +142,7 @@ impl Row {
         }
     }
 
-    /// The same, made as `recorded` says.
+    /// The same, with the target side of `recorded`.
     #[must_use]
     pub fn made_as(self, recorded: &Self) -> Self {
         Self { id: recorded.id, dst_ino: recorded.dst_ino, allocated: recorded.allocated, ..self }
@@ -174,12 +174,12 @@ impl Row {
         Self { dst_ino: found.ino, dst_ctime: found.ctime, state: State::Done, ..self }
     }
 
-    /// The same entry, which was held against the inode `source` with `nlink` names.
+    /// The same entry, found equal to the source inode `source` with `nlink` names.
     #[must_use]
     pub fn made_from(self, source: SourceId, nlink: u32) -> Self {
-        // Names that went from the source are on the target still, where each moves the ctime.
+        // Names removed from the source are still on the target, where each moves the ctime.
         let nlink = self.nlink.max(nlink);
-        // The name that its content was verified under may be of another inode by now.
+        // The name that its content was verified under may belong to another inode now.
         let verified = self.verified.filter(|_| !self.alias);
         Self { source: Some(source), nlink, alias: false, verified, ..self }
     }

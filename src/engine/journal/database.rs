@@ -18,9 +18,9 @@ use std::sync::{Arc, Mutex};
 /// What a journal's connections are.
 #[derive(Debug)]
 enum Access {
-    /// They write, or ask beside the one that does.
+    /// They write, or read beside the one that writes.
     Write,
-    /// They only read: the disk takes nothing.
+    /// They only read: nothing can be written to the disk.
     Read { why: String, files: Files },
     /// They read a copy in memory of an older release's journal, for the same reason.
     Memory { why: String, name: String, _keeps: Mutex<Connection> },
@@ -32,7 +32,7 @@ pub struct Journal {
     pub(super) location: Location,
     pub(super) held: ConnectionGuard,
     access: Access,
-    /// Rows of earlier runs exist: the engine has something to look up.
+    /// Rows of earlier runs exist, so the engine has something to look up.
     resumed: bool,
     past: Past,
     _lock: Option<std::fs::File>,
@@ -44,7 +44,7 @@ impl Journal {
     pub fn open(location: Location, restart: bool) -> Result<Self, JournalError> {
         let dir = Arc::new(StateDir::make(location.directory())?);
         let lock = lock::take(&dir, &location.lock(), &location.directory().join(location.lock()))?;
-        // What the older journal says of its last run is as true of what that left on the target.
+        // If the old journal's last run was interrupted, that is still true of the target.
         let interrupted = restart && was_interrupted(&location);
         if restart {
             set_aside(&location, &dir)?;
@@ -53,13 +53,13 @@ impl Journal {
         let place = DatabasePlace { dir: &dir, file: &file, path: &path };
         let files = place.look()?;
         if files.rollback > 0 && !dir.has_owners() {
-            // It may name files to remove, anywhere, and nobody can tell who left it.
+            // It may name arbitrary files to remove, and its owner is unknown.
             let path = location.directory().join(format!("{file}-journal"));
             let what = "it is half a transaction, on a file system that does not tell whose".to_string();
             return Err(JournalError::Untrusted { path, what });
         }
         if files.database.is_none() {
-            // SQLite would make it 0644; its log takes over the mode of the database.
+            // SQLite would create it 0644; its log inherits the mode of the database.
             dir.open_file(&file, Opening::MakeNew).map_err(|errno| JournalError::File {
                 path: path.clone(),
                 operation: "create",
@@ -79,15 +79,15 @@ impl Journal {
         past.restarted = !past.ended && aside;
         past.interrupted |= interrupted;
         if aside {
-            // Runs that the older journal knew had written before.
+            // Runs that the old journal knew had already written.
             past.began = None;
         }
         Ok(Self { location, held: ConnectionGuard::new(&dir), access: Access::Write, resumed, past, _lock: Some(lock) })
     }
 
     /// The same for a pass that only looks at the target, and records the order of the plan's
-    /// targets. Where nothing can be written, because the disk is full, read-only or fails, the
-    /// journal is read as it is, and [`Self::unwritable`] says why. Gives the names of the
+    /// targets. If nothing can be written, because the disk is full, read-only or failing, the
+    /// journal is read as it is, and [`Self::unwritable`] says why. Returns the names of the
     /// targets by number as well.
     pub fn open_to_verify(location: Location, targets: &[String]) -> Result<(Self, Vec<String>), JournalError> {
         let opened = Self::open(location.clone(), false).and_then(|journal| {
@@ -118,7 +118,7 @@ impl Journal {
                 let name = format!("file:/journal-{}?vfs=memdb", std::process::id());
                 let keep = || {
                     let shared = open_memory(&name)?;
-                    // A copy page by page would ask for a log, which memory has none of.
+                    // A page-by-page copy would need a log, which a database in memory does not have.
                     migrated.execute("VACUUM INTO ?1", [&name])?;
                     Ok(shared)
                 };
@@ -128,12 +128,12 @@ impl Journal {
         };
         let resumed = has_rows(&connection).map_err(|source| JournalError::database_of(&path, source, &connection))?;
         drop(connection);
-        // What only looks never judges what stands there by how a run ended.
+        // Verification alone never judges the target by how a run ended.
         let past = Past::default();
         Ok(Self { location, held, access, resumed, past, _lock: lock })
     }
 
-    /// Why nothing can be recorded, where that is so.
+    /// Why nothing can be recorded, if so.
     #[must_use]
     pub fn unwritable(&self) -> Option<&str> {
         match &self.access {
@@ -192,8 +192,8 @@ impl Journal {
         forget().map(drop).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
     }
 
-    /// Takes a damaged large file for unfinished, on the medium, before its bad chunks are
-    /// written anew in place: after a kill it is this plan's half, not somebody's change.
+    /// Marks a damaged large file as unfinished, on the medium, before its bad chunks are rewritten
+    /// in place: after a kill it is this plan's partial copy, not somebody's change.
     pub fn begin_mending(&self, dir: i64, name: &Name) -> Result<(), JournalError> {
         let connection = self.writable()?;
         let begin = || {
@@ -217,7 +217,7 @@ fn has_rows(connection: &Connection) -> Result<bool, rusqlite::Error> {
     connection.query_row("SELECT EXISTS(SELECT 1 FROM item)", [], |row| row.get(0))
 }
 
-/// Whether the last run that a journal knows was stopped or killed; no for one that cannot be read.
+/// Whether the last run in a journal was stopped or killed; false if it cannot be read.
 fn was_interrupted(location: &Location) -> bool {
     let Ok(Some((connection, _held))) = location.open_read_only() else { return false };
     has_rows(&connection).and_then(|resumed| past(&connection, resumed)).is_ok_and(|past| past.interrupted)

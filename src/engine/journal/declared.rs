@@ -1,7 +1,6 @@
-//! What the plan declared when earlier runs ran. It is recorded, on the medium,
-//! before the first byte is copied: a later run of an edited plan then knows what
-//! was copied where, and a target that a crash left without any row is still
-//! known as this plan's.
+//! What earlier versions of the plan declared. It is recorded, on the medium, before the first
+//! byte is copied: a later run of an edited plan then knows what was copied where, and a
+//! target that a crash left without any row is still known as this plan's.
 
 use super::database::Journal;
 use super::error::JournalError;
@@ -22,16 +21,16 @@ pub struct Declared {
     pub dst: RelPath,
     /// How much it is needed.
     pub need: Need,
-    /// The backup had it, so that a row must speak for it.
+    /// The backup had it, so that it must have a row.
     pub present: bool,
 }
 
-/// The key under which a plan's journal says that owners got the target's numbers.
+/// The key that records that owners got the target's numbers.
 const IDS: &str = "ids";
 const REMAPPED: &str = "remapped";
 
 impl WriterHandle {
-    /// Records that this run, and every later one of the plan, gives owners the target's numbers.
+    /// Records that this run and all later ones of the plan give owners the target's numbers.
     pub fn remaps_ids(&self) {
         self.meta(IDS, REMAPPED.into());
     }
@@ -55,9 +54,9 @@ impl Location {
 }
 
 impl Journal {
-    /// Records the plan: the names of its targets and its entries. Rows refer to
-    /// targets by number; their numbers follow the plan's order, and those of
-    /// targets that it no longer has come after. Gives all names by number.
+    /// Records the plan: the names of its targets and its entries. Rows refer to targets by
+    /// number; numbers follow the plan's order, and targets that it no longer has come last.
+    /// Returns all names by number.
     pub fn declare(&self, targets: &[String], entries: &[Declared]) -> Result<Vec<String>, JournalError> {
         let mut connection = self.writable()?;
         let work = |connection: &mut Connection| {
@@ -81,8 +80,8 @@ impl Journal {
         work(&mut connection).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
     }
 
-    /// Records the order of the plan's targets alone: what verifies the target has
-    /// not looked for the entries. Gives all names by number.
+    /// Records only the order of the plan's targets: verification has not looked for the entries.
+    /// Returns all names by number.
     pub fn declare_targets(&self, targets: &[String]) -> Result<Vec<String>, JournalError> {
         let mut connection = self.writable()?;
         let work = |connection: &mut Connection| {

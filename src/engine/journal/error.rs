@@ -118,7 +118,7 @@ impl Trouble {
             Some(Errno::IO) => return Self::Device,
             _ => {}
         }
-        // A value that no journal holds, or a page or table that is not there, can only be damage.
+        // An impossible value, or a page or table that is missing, can only be damage.
         let Error::SqliteFailure(failure, _) = error else { return Self::Damaged };
         match failure.code {
             ErrorCode::DiskFull => Self::Full,
@@ -160,14 +160,14 @@ impl Trouble {
 /// The error number behind an error of SQLite, where it has one.
 pub(super) fn errno_of(error: &Error, connection: &Connection) -> Option<Errno> {
     let code = error.sqlite_error_code()?;
-    // SQLite calls it damage as well when the device does not let it read a page.
+    // SQLite also calls it damage when the device cannot read a page.
     if code == ErrorCode::DatabaseCorrupt {
         return connection
             .path()
             .and_then(|path| ["", "-wal"].iter().find_map(|suffix| unreadable(&format!("{path}{suffix}"))));
     }
     let asked = matches!(code, ErrorCode::SystemIoFailure | ErrorCode::CannotOpen);
-    // A short read sets none.
+    // A short read sets no errno.
     let short = error.sqlite_error().is_some_and(|e| e.extended_code == ffi::SQLITE_IOERR_SHORT_READ);
     if asked && !short { crate::sys::sqlite::system_errno(connection) } else { None }
 }
@@ -193,7 +193,7 @@ pub(super) fn trouble_words(error: &Error, errno: Option<Errno>) -> String {
     format!("{error}{system}\n  {}", Trouble::of(error, errno).way_out())
 }
 
-/// Why it cannot be written, unless something worse is wrong.
+/// Why the journal cannot be written, unless something worse is wrong.
 pub(super) fn unwritable(error: &Error, errno: Option<Errno>) -> Option<String> {
     let words = |errno: Option<Errno>| errno.map_or_else(|| error.to_string(), errno_words);
     match Trouble::of(error, errno) {

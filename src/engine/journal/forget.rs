@@ -1,4 +1,4 @@
-//! What a plan no longer has and is gone leaves the journal.
+//! Entries that the plan no longer declares and that are gone leave the journal.
 
 use crate::base::path::RelPath;
 use rusqlite::Connection;

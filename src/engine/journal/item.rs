@@ -71,7 +71,7 @@ pub(super) const DONE: i64 = State::Done.number();
 pub(super) const BAD: i64 = State::Bad.number();
 pub(super) const PARTIAL: i64 = State::Partial.number();
 
-/// What verification looks at: entries that a run finished, found damaged since or not.
+/// What verification looks at: entries that a run finished, whether or not they were damaged since.
 pub(super) fn is_finished() -> String {
     format!("state IN ({DONE}, {BAD})")
 }

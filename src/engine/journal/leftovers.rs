@@ -9,9 +9,8 @@ const LEFTOVERS: &str = "leftovers";
 const NONE: &str = "none";
 
 impl Journal {
-    /// Records that from here on there may be leftovers. What is committed with fsync
-    /// after it, the declared entries, makes this durable as well. True unless the
-    /// last run has said that it left none.
+    /// Records that from here on there may be leftovers. The declared entries, committed next with
+    /// fsync, make this durable as well. True unless the last run recorded that it left none.
     pub fn expect_leftovers(&self) -> Result<bool, JournalError> {
         let connection = self.writable()?;
         let work = |connection: &Connection| {

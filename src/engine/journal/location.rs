@@ -52,7 +52,7 @@ impl Location {
         format!("{}.lock", self.name)
     }
 
-    /// Who holds the lock, if anybody, in one escaped line; looks without creating anything.
+    /// Who holds the lock, if anybody, in one escaped line; creates nothing.
     pub fn holder(&self) -> Result<Option<String>, JournalError> {
         match StateDir::open(&self.directory)? {
             Some(dir) => lock::holder(&dir, &self.lock(), &self.directory.join(self.lock())),

@@ -12,7 +12,7 @@ use std::path::Path;
 /// Bytes of the lock file that are shown.
 const SHOWN: u64 = 200;
 
-/// Who holds the lock, if anybody; looks without creating anything.
+/// Who holds the lock, if anybody; creates nothing.
 pub(super) fn holder(dir: &StateDir, name: &str, path: &Path) -> Result<Option<String>, JournalError> {
     if dir.look(name)?.is_none() {
         return Ok(None);
@@ -33,17 +33,17 @@ pub(super) fn take(dir: &StateDir, name: &str, path: &Path) -> Result<std::fs::F
     let fd = dir.open_file(name, Opening::Make).map_err(fail("open the lock"))?;
     let mut file = std::fs::File::from(seized(fd, path)?);
     let text = format!("pid {}, started {}\n", std::process::id(), crate::base::clock::now().rfc3339());
-    // Over what is there: on a full disk its block is not given up for one that cannot be had.
+    // Overwrite in place: on a full disk a new block might not be had.
     let written =
         file.rewind().and_then(|()| file.write_all(text.as_bytes())).and_then(|()| file.set_len(text.len() as u64));
     match written.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)) {
-        // It is held all the same; the first row will tell.
+        // The lock is held anyway; writing the first row will tell.
         Ok(()) | Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Ok(file),
         Err(errno) => Err(fail("write the lock")(errno)),
     }
 }
 
-/// Takes the lock without writing, where there is one: on a read-only disk.
+/// Takes the lock without writing, if the file exists: on a read-only disk.
 pub(super) fn take_unwritten(dir: &StateDir, name: &str, path: &Path) -> Result<Option<std::fs::File>, JournalError> {
     if dir.look(name)?.is_none() {
         return Ok(None);

@@ -16,8 +16,8 @@ pub struct Member {
     pub dst_ino: u64,
     /// Number of names that the source inode had.
     pub nlink: u32,
-    /// What all names of its group have in common, and no other name: the source inode in one
-    /// state, and the owner and mode that the plan gives it.
+    /// What all names of its group, and no others, have in common: the source inode in one state,
+    /// and the owner and mode that the plan gives it.
     pub group: Arc<[u8]>,
 }
 

@@ -20,9 +20,9 @@ pub struct Past {
     pub began: Option<Time>,
     /// At least one came to its end, with or without problems.
     pub ended: bool,
-    /// The last one was stopped or killed: what it had not recorded may stand on the target.
+    /// The last one was stopped or killed: the target may have entries that it did not record.
     pub interrupted: bool,
-    /// What an older journal knew was set aside by `--restart`, and no run has come to its end since.
+    /// `--restart` set an older journal aside, and no run has finished since.
     pub restarted: bool,
 }
 
@@ -36,7 +36,7 @@ pub(super) fn past(connection: &Connection, resumed: bool) -> Result<Past, rusql
         let (sec, nsec) = text.split_once('.')?;
         Some(Time { sec: sec.parse().ok()?, nsec: nsec.parse().ok()? })
     });
-    // A first run that ended before it copied anything has left nothing.
+    // A first run that ended before it copied anything left nothing behind.
     let wrote = began.is_some() || ends.contains(&true) || resumed;
     let ended = ends.contains(&true);
     Ok(Past { began, ended, interrupted: wrote && ends.last() == Some(&false), restarted: false })
@@ -59,9 +59,9 @@ pub struct PastRun {
     pub problems: Option<u64>,
     /// The command that goes on.
     pub command: Option<String>,
-    /// Entries that it had to see to.
+    /// Entries that it had to handle.
     pub expected: Option<u64>,
-    /// When its copy came to its end; `None` when that was stopped or killed before.
+    /// When its copy was complete; `None` when it was stopped or killed before.
     pub copied: Option<String>,
 }
 

@@ -23,7 +23,7 @@ impl FileSystems {
         Ok(known.len() - 1)
     }
 
-    /// What is known of the file system at `index`.
+    /// The file system at `index`.
     #[must_use]
     pub fn disk(&self, index: usize) -> Option<Disk> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(index).map(|(disk, _)| *disk)

@@ -36,12 +36,12 @@ impl Gate {
         })
     }
 
-    /// Waits until an entry with `bytes` more may become dirty. A file larger than the bound takes all of it.
+    /// Waits until an entry with `bytes` may become dirty. A file larger than the bound takes all of it.
     pub fn acquire(self: &Arc<Self>, bytes: u64) -> Permit {
         self.share(bytes + ENTRY_COST)
     }
 
-    /// The same without what a file costs.
+    /// The same without the cost of a file.
     pub(super) fn share(self: &Arc<Self>, wanted: u64) -> Permit {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
         loop {

@@ -1,10 +1,10 @@
 //! Epochs: entries are durable only after a syncfs that began after they were
 //! written and whose descriptor was opened before.
 //!
-//! [`Durable`] has a private field and one maker, `Epoch::seal`; the journal
-//! accepts nothing else. After a failed syncfs the epoch is void: none of its
-//! entries is recorded, and the run stops, because the kernel reports a lost
-//! page once and then forgets it.
+//! [`Durable`] has a private field and is only made by `Epoch::seal`; the journal accepts
+//! new rows in nothing else. After a failed syncfs the epoch is void: none of its entries is
+//! recorded, and the run stops, because the kernel reports a lost page once and then forgets
+//! it.
 
 pub(super) mod file_systems;
 mod gate;

@@ -1,4 +1,4 @@
-//! From written to durable: the one syncfs that stands behind every finished row.
+//! From written to durable: the syncfs behind every row that the copier finishes.
 
 use super::file_systems::FileSystems;
 use super::gate::Permit;
@@ -27,11 +27,11 @@ impl Durable {
 pub(super) struct Epoch {
     pub(super) items: Vec<Written>,
     pub(super) bytes: u64,
-    /// Of its large rows.
+    /// Bytes of its large rows.
     pub(super) memory: u64,
 }
 
-/// What an epoch leaves: what may be recorded, and replacements that are durable under
+/// The result of an epoch: what may be recorded, and replacements that are durable under
 /// their temporary names.
 pub(super) struct Sealed {
     pub(super) durable: Durable,

@@ -8,9 +8,9 @@ use crossbeam_channel::{Sender, bounded};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Rows of more bytes than this have a share of [`ROWS`].
+/// Rows larger than this need a share of [`ROWS`].
 const LARGE_ROW: u64 = 512;
-/// Bytes that large rows, those with attributes, may take between the copy and the journal.
+/// Bytes that large rows (those with attributes) may take between the copy and the journal.
 pub(super) const ROWS: u64 = 64 << 20;
 
 /// What workers send.
@@ -31,12 +31,12 @@ pub struct Submit {
     replacing: Arc<Replacing>,
 }
 
-/// What takes its room twice until it is put in the place of what it replaces.
+/// Entries that take their space twice until they replace the old ones.
 #[derive(Debug, Default)]
 struct Replacing {
-    /// Entries that were handed in since [`Submit::makes_room`] has waited for all before them.
+    /// Entries handed in since [`Submit::makes_room`] last waited for all before them.
     waiting: AtomicUsize,
-    /// How often it has.
+    /// How often it did.
     made: Mutex<u64>,
 }
 
@@ -66,14 +66,14 @@ impl Submit {
         drop(self.sender.send(EpochMessage::Item(Box::new(written))));
     }
 
-    /// How often room was made, to be asked before something is written.
+    /// How often space was freed; to be read before something is written.
     #[must_use]
     pub fn room_made(&self) -> u64 {
         *self.replacing.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// After `ENOSPC` or `EDQUOT`: puts all that waits for it in the place of what it
-    /// replaces. True when that has given room back since [`Self::room_made`] said `before`.
+    /// After `ENOSPC` or `EDQUOT`: renames everything that waits into the place of what it
+    /// replaces. True when that has freed space since [`Self::room_made`] returned `before`.
     pub fn makes_room(&self, errno: Errno, before: u64) -> bool {
         if !matches!(errno, Errno::NOSPC | Errno::DQUOT) {
             return false;
@@ -86,7 +86,7 @@ impl Submit {
         *made != before
     }
 
-    /// Waits until everything handed in before is durable, in its place and in the journal.
+    /// Waits until everything handed in so far is durable, in its place and in the journal.
     pub fn flush(&self) {
         let (sender, receiver) = bounded(1);
         if self.sender.send(EpochMessage::Flush(sender)).is_ok() {

@@ -1,4 +1,4 @@
-//! The thread that seals epochs, and puts what replaces something in its place.
+//! The thread that seals epochs and renames replacements into place.
 
 use super::file_systems::FileSystems;
 use super::gate::Gate;
@@ -93,11 +93,11 @@ fn serve(with: &Surroundings, receiver: &Receiver<EpochMessage>, gate: &Gate, me
             Err(RecvTimeoutError::Disconnected) => ended = true,
         }
         let full = epoch.bytes >= gate.limit() / 2 || epoch.items.len() >= MOST_ITEMS || epoch.memory >= ROWS / 4;
-        // Whoever waits for room gets it from a whole epoch; from less only when nothing comes any
-        // more. A flush for each chunk of a large file would cost more than the chunk.
+        // Waiters get space from a whole epoch; from a smaller one only when nothing more arrives,
+        // since a flush for each chunk of a large file would cost more than the chunk.
         let starved = quiet && (gate.is_wanted() || memory.is_wanted());
         let mut due = full || starved || began.elapsed() >= LONGEST;
-        // Replacements come back for an epoch of their own, so the end may take two.
+        // Replacements return for an epoch of their own, so the end may take two.
         while !epoch.items.is_empty() && (due || ended || flushed.is_some()) {
             due = false;
             began = Instant::now();
@@ -108,7 +108,7 @@ fn serve(with: &Surroundings, receiver: &Receiver<EpochMessage>, gate: &Gate, me
         }
         if let Some(done) = flushed {
             with.journal.flush();
-            // Whoever asked may have given up.
+            // The caller may have given up.
             done.send(()).ok();
         }
         if ended {
@@ -146,9 +146,9 @@ fn seal(with: &Surroundings, epoch: Epoch, gate: &Gate) -> Option<Vec<Written>> 
     }
 }
 
-/// Puts durable replacements in their place, once the journal has their rows: what an
-/// earlier run finished under these names ends with the renames, whatever becomes of those.
-/// The rows of their directories are recorded by then. `None` when the journal takes nothing.
+/// Renames durable replacements into place once the journal has their rows: what an earlier
+/// run finished under these names ends with the renames, whatever becomes of those. The rows
+/// of their directories are already recorded. `None` when the journal cannot be written.
 fn put_in_place(with: &Surroundings, replacing: Vec<Written>) -> Option<Vec<Written>> {
     let rows: Vec<_> = replacing.iter().filter_map(Written::replacing_row).collect();
     if !rows.is_empty() && !with.journal.replacing(rows) {
@@ -166,7 +166,7 @@ fn put_in_place(with: &Surroundings, replacing: Vec<Written>) -> Option<Vec<Writ
                 continue;
             }
         };
-        // From here on the row of what it has replaced is true of nothing.
+        // From here on the row of the replaced entry is no longer true.
         match replace.settle(&dir, row) {
             Ok(()) => renamed.push(Written { bytes: 0, permit: None, ..item }),
             Err(errno) => drop(with.problems.add(replace.failed(errno))),

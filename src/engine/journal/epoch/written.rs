@@ -22,7 +22,7 @@ pub struct Written {
     pub file_system: usize,
     /// Data bytes, for progress.
     pub bytes: u64,
-    /// To be put in the place of an existing entry once durable.
+    /// What it replaces once it is durable.
     pub replace: Option<Replace>,
     /// Its share of the dirty bytes, given back when the epoch is sealed.
     pub permit: Option<Permit>,
@@ -64,7 +64,7 @@ impl Written {
         }
     }
 
-    /// It is to be put in the place of something else.
+    /// It is to replace something else.
     #[must_use]
     pub fn replacing(self, replace: Option<Replace>) -> Self {
         Self { replace, ..self }
@@ -73,13 +73,13 @@ impl Written {
 
 /// A directory of the target that can open itself again.
 pub trait Directory: std::fmt::Debug + Send + Sync {
-    /// A descriptor of it; `ESTALE` when another directory stands there.
+    /// A descriptor; `ESTALE` when the name belongs to another directory.
     fn open(&self) -> Result<Arc<TargetDir>, Errno>;
     /// Its path below the root.
     fn path(&self) -> RelPath;
 }
 
-/// A finished file under a temporary name. It keeps its directory unfinished.
+/// A finished file under a temporary name. Its directory stays unfinished meanwhile.
 #[derive(Debug)]
 pub struct Replace {
     /// The directory of both names.
@@ -88,12 +88,12 @@ pub struct Replace {
     pub temporary: Name,
     /// The name that it gets.
     pub name: Name,
-    /// What had that name when it was judged, and alone may be replaced.
+    /// What had that name when it was judged; nothing else may be replaced.
     pub stands: Option<Stat>,
 }
 
 impl Replace {
-    /// Takes the temporary name away and says what stands in the way.
+    /// Removes the temporary name and reports what is in the way.
     pub(super) fn failed(&self, errno: Errno) -> Problem {
         // A leftover is recognised by its name and removed by the next run.
         self.dir.open().and_then(|dir| dir.unlink(&self.temporary)).ok();
@@ -111,7 +111,7 @@ impl Replace {
         problem
     }
 
-    /// Renames it over what it replaces, and gives the directory. After an error that stands there still.
+    /// Renames it over what it replaces, and returns the directory. After an error the old entry is still there.
     pub(super) fn put_in_place(&self) -> Result<Arc<TargetDir>, Errno> {
         let dir = self.dir.open()?;
         match (dir.stat_at(&self.name), &self.stands) {
@@ -125,7 +125,7 @@ impl Replace {
         Ok(dir)
     }
 
-    /// Looks at what the name is by now, and puts the inode's new ctime into `row`.
+    /// Checks what the name is now, and puts the inode's new ctime into `row`.
     pub(super) fn settle(&self, dir: &TargetDir, row: &mut Row) -> Result<(), Errno> {
         let stat = dir.stat_at(&self.name)?;
         if stat.ino != row.dst_ino {
@@ -133,7 +133,7 @@ impl Replace {
             return Err(Errno::STALE);
         }
         if stat.nlink > 1 {
-            // Between two names of one inode rename(2) does nothing, and says that it has.
+            // Between two names of one inode rename(2) does nothing, and reports success.
             match dir.unlink(&self.temporary) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => return Err(errno),
@@ -145,8 +145,8 @@ impl Replace {
     }
 }
 
-/// True when nobody has changed the content since. Other names of the inode may have come
-/// or gone, and flags of ours may have been lifted.
+/// True when nobody has changed the content since. Links may have been made or removed, and
+/// flags of ours may have been lifted.
 fn is_same(now: &Stat, then: &Stat) -> bool {
     (now.kind, now.ino, now.size, now.mtime) == (then.kind, then.ino, then.size, then.mtime)
         && (now.ctime == then.ctime || then.nlink > 1 || now.nlink != then.nlink || then.is_immutable_or_append())
