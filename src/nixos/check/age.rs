@@ -1,8 +1,9 @@
 //! The age keys that sops-nix opens the machine's secrets with.
 
-use super::context::{CheckContext, Read, rel};
+use super::context::CheckContext;
 use super::row::CheckRow;
 use super::secrecy::{self, Guarded};
+use super::tree::{Read, rel};
 use crate::base::crash_damage::CrashDamage;
 use crate::base::path::RelPath;
 use bech32::Bech32;
@@ -12,20 +13,20 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let mut places: Vec<(RelPath, Option<u32>)> =
         context.homes.iter().map(|home| (home.live.join_path(&rel(".config/sops/age/keys.txt")), home.uid)).collect();
     places.push((rel("var/lib/sops-nix/key.txt"), Some(0)));
-    let kept = places.into_iter().filter_map(|(live, owner)| context.stored(&live).map(|path| (path, owner)));
+    let kept = places.into_iter().filter_map(|(live, owner)| context.tree.stored(&live).map(|path| (path, owner)));
     kept.flat_map(|(path, owner)| one(context, &path, owner)).collect()
 }
 
 fn one(context: &CheckContext, path: &RelPath, owner: Option<u32>) -> Vec<CheckRow> {
     const ID: &str = "age-key";
-    let bytes = match context.read(path) {
+    let bytes = match context.tree.read(path) {
         Read::Bytes(bytes) => bytes,
         Read::Absent => {
             let why = "is not on the storage, but its directory is declared: secrets stay shut";
             // An absent directory is said already.
             let parent = path.parent().unwrap_or_default();
             let row = CheckRow::fail(ID, path, why).run(context.bring_back());
-            return context.stat(&parent).ok().map(|_| row).into_iter().collect();
+            return context.tree.stat(&parent).ok().map(|_| row).into_iter().collect();
         }
         Read::Failed(errno) => return vec![CheckRow::unreadable(ID, path, errno)],
     };

@@ -1,8 +1,9 @@
 //! The installed system itself: its profile, its kernel, and the disks that it names.
 
-use super::context::{CheckContext, rel};
+use super::context::CheckContext;
 use super::row::CheckRow;
 use super::system::profile;
+use super::tree::rel;
 use crate::base::path::RelPath;
 use crate::sys::root::is_absent;
 use crate::sys::stat::Kind;
@@ -18,12 +19,12 @@ fn installed(context: &CheckContext) -> CheckRow {
     const ID: &str = "system-profile";
     let path = profile();
     let install =
-        format!("nixos-install --root {} --no-root-passwd --flake FLAKE#HOST", context.word(&RelPath::root()));
-    match context.stat_through(&path) {
+        format!("nixos-install --root {} --no-root-passwd --flake FLAKE#HOST", context.tree.word(&RelPath::root()));
+    match context.tree.stat_through(&path) {
         Ok(stat) if stat.kind == Kind::Directory => {}
         Ok(_) => return CheckRow::fail(ID, &path, "is no directory").advise(install),
         Err(_) => {
-            let why = match context.stat(&path) {
+            let why = match context.tree.stat(&path) {
                 Ok(_) => "leads nowhere: the system is not in the store",
                 Err(_) => "is not there: no system is installed",
             };
@@ -32,7 +33,7 @@ fn installed(context: &CheckContext) -> CheckRow {
     }
     let missing: Vec<&str> = ["init", "kernel", "initrd"]
         .into_iter()
-        .filter(|name| context.stat_through(&path.join_path(&rel(name))).is_err())
+        .filter(|name| context.tree.stat_through(&path.join_path(&rel(name))).is_err())
         .collect();
     if missing.is_empty() {
         return CheckRow::pass(ID, &path, "init, kernel and initrd are in the store");

@@ -12,7 +12,7 @@ use crate::sys::{Errno, leads_nowhere};
 const ID: &str = "declared";
 
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
-    context.entries().map(|entry| one(context, entry)).collect()
+    context.tree.entries().map(|entry| one(context, entry)).collect()
 }
 
 fn one(context: &CheckContext, entry: &Entry) -> CheckRow {
@@ -33,7 +33,7 @@ fn one(context: &CheckContext, entry: &Entry) -> CheckRow {
     let kept = matches!(found, FoundOnStorage::Link(..)) && entry.kind == EntryKind::File && entry.follow != Some(true);
     let says = format!("say `follow = true` for it in the plan, so that what it leads to is copied, then: {aside}");
     match at_boot(entry.kind, found) {
-        Boot::Works => match context.link_text(path).filter(|_| matches!(found, FoundOnStorage::Link(..))) {
+        Boot::Works => match context.tree.link_text(path).filter(|_| matches!(found, FoundOnStorage::Link(..))) {
             Some(text) => CheckRow::pass(ID, path, format!("{} that leads to {text}", words(found))),
             None => CheckRow::pass(ID, path, words(found)),
         },
@@ -63,7 +63,7 @@ fn is_pattern(entry: &Entry) -> bool {
 
 /// What stands at `path`, a symlink and its end told apart.
 pub(super) fn found(context: &CheckContext, path: &RelPath) -> Result<FoundOnStorage, Errno> {
-    let stat = match context.stat(path) {
+    let stat = match context.tree.stat(path) {
         Ok(stat) => stat,
         Err(Errno::NOENT) => return Ok(FoundOnStorage::Absent),
         Err(Errno::NOTDIR | Errno::LOOP) => return Ok(FoundOnStorage::Blocked),
@@ -74,11 +74,15 @@ pub(super) fn found(context: &CheckContext, path: &RelPath) -> Result<FoundOnSto
         Kind::File => FoundOnStorage::File,
         Kind::Symlink => {
             let parent = path.parent().unwrap_or_default();
-            let stays = match context.mount_id(path).and_then(|end| context.mount_id(&parent).map(|here| end == here)) {
+            let stays = match context
+                .tree
+                .mount_id(path)
+                .and_then(|end| context.tree.mount_id(&parent).map(|here| end == here))
+            {
                 Ok(true) => Stays::OnStorage,
                 _ => Stays::Elsewhere,
             };
-            let to = match context.stat_through(path) {
+            let to = match context.tree.stat_through(path) {
                 Ok(end) if end.kind == Kind::Directory => To::Directory,
                 Ok(_) => To::File,
                 Err(errno) if leads_nowhere(errno) => To::Nothing,

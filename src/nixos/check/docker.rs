@@ -1,8 +1,9 @@
 //! Docker's overlay2 store: every layer that an image or container needs is there and
 //! knows its parents.
 
-use super::context::{CheckContext, Read, rel};
+use super::context::CheckContext;
 use super::row::CheckRow;
+use super::tree::{Read, rel};
 use crate::base::path::{Name, RelPath};
 use crate::sys::leads_nowhere;
 use std::collections::BTreeSet;
@@ -11,9 +12,9 @@ use std::collections::BTreeSet;
 const SHOWN: usize = 20;
 
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
-    let Some(base) = context.stored(&rel("var/lib/docker")) else { return Vec::new() };
+    let Some(base) = context.tree.stored(&rel("var/lib/docker")) else { return Vec::new() };
     let store = base.join_path(&rel("overlay2"));
-    let layers = match context.list(&store) {
+    let layers = match context.tree.list(&store) {
         Ok(names) => names.into_iter().filter(|name| name.as_bytes() != b"l").collect::<Vec<_>>(),
         Err(errno) if leads_nowhere(errno) => return vec![CheckRow::skip("docker-layer", &store, "no overlay2 store")],
         Err(errno) => return vec![CheckRow::unreadable("docker-layer", &store, errno)],
@@ -59,7 +60,7 @@ fn needed(context: &CheckContext, base: &RelPath) -> (BTreeSet<Name>, Vec<CheckR
     let database = base.join_path(&rel("image/overlay2/layerdb"));
     for (dir, files) in [("sha256", &["cache-id"][..]), ("mounts", &["mount-id", "init-id"])] {
         let dir = database.join_path(&rel(dir));
-        let names = match context.list(&dir) {
+        let names = match context.tree.list(&dir) {
             Ok(names) => names,
             Err(errno) if leads_nowhere(errno) => continue,
             Err(errno) => {
@@ -68,7 +69,7 @@ fn needed(context: &CheckContext, base: &RelPath) -> (BTreeSet<Name>, Vec<CheckR
             }
         };
         for path in names.iter().flat_map(|name| files.iter().map(|file| dir.join(name).join_path(&rel(file)))) {
-            let id = match context.read(&path) {
+            let id = match context.tree.read(&path) {
                 Read::Bytes(bytes) => bytes,
                 // A cache-id is never absent, the other two may be.
                 Read::Absent if files.len() > 1 => continue,
@@ -96,16 +97,16 @@ fn needed(context: &CheckContext, base: &RelPath) -> (BTreeSet<Name>, Vec<CheckR
 fn broken(context: &CheckContext, store: &RelPath, layer: &Name, is_needed: bool) -> Option<String> {
     let path = store.join(layer);
     let links = store.join_path(&rel("l"));
-    let there = |path: &RelPath| context.stat(path).is_ok();
+    let there = |path: &RelPath| context.tree.stat(path).is_ok();
     if is_needed && !there(&path.join_path(&rel("diff"))) {
         return Some("has no `diff`: its content is lost".into());
     }
-    match context.read(&path.join_path(&rel("link"))) {
+    match context.tree.read(&path.join_path(&rel("link"))) {
         Read::Bytes(bytes) => match Name::new(bytes.trim_ascii()) {
             Ok(short) => {
                 let link = links.join(&short);
-                let end = context.stat_through(&link).map(|stat| (stat.dev, stat.ino));
-                let diff = context.stat(&path.join_path(&rel("diff"))).map(|stat| (stat.dev, stat.ino));
+                let end = context.tree.stat_through(&link).map(|stat| (stat.dev, stat.ino));
+                let diff = context.tree.stat(&path.join_path(&rel("diff"))).map(|stat| (stat.dev, stat.ino));
                 match (end, diff) {
                     (Ok(end), Ok(diff)) if end == diff => {}
                     (Err(_), Err(_)) if !is_needed => {}
@@ -118,14 +119,14 @@ fn broken(context: &CheckContext, store: &RelPath, layer: &Name, is_needed: bool
         Read::Absent => {}
         Read::Failed(errno) => return Some(format!("`link`: {}", crate::sys::errno_words(errno))),
     }
-    let lower = match context.read(&path.join_path(&rel("lower"))) {
+    let lower = match context.tree.read(&path.join_path(&rel("lower"))) {
         Read::Bytes(bytes) => bytes,
         Read::Absent => return None,
         Read::Failed(errno) => return Some(format!("`lower`: {}", crate::sys::errno_words(errno))),
     };
     let missing = lower.trim_ascii().split(|b| *b == b':').find(|part| {
         let link = RelPath::new(part).ok().filter(|link| link.depth() == 2);
-        link.is_none_or(|link| context.stat_through(&store.join_path(&link)).is_err())
+        link.is_none_or(|link| context.tree.stat_through(&store.join_path(&link)).is_err())
     });
     missing.map(|part| format!("its `lower` needs {}, which leads nowhere", crate::base::path::escape(part)))
 }
@@ -133,12 +134,12 @@ fn broken(context: &CheckContext, store: &RelPath, layer: &Name, is_needed: bool
 /// The mounted view of a container holds copies of what its layers hold.
 fn merged(context: &CheckContext, layer: &RelPath) -> Option<CheckRow> {
     let path = layer.join_path(&rel("merged"));
-    let names = context.list(&path).ok()?;
+    let names = context.tree.list(&path).ok()?;
     // A running container's is a mount.
-    let mounted = context.stat(&path).is_ok_and(|stat| stat.mount_root);
+    let mounted = context.tree.stat(&path).is_ok_and(|stat| stat.mount_root);
     (!names.is_empty() && !mounted).then(|| {
         let why = "has content: it was mounted while the backup was made, and is a second copy of the layers";
-        let word = context.word(&path);
+        let word = context.tree.word(&path);
         CheckRow::warn("docker-merged", &path, why)
             .run(format!("rm -r --one-file-system {word} && mkdir -m 0700 {word}"))
     })
@@ -147,14 +148,14 @@ fn merged(context: &CheckContext, layer: &RelPath) -> Option<CheckRow> {
 fn containers(context: &CheckContext, base: &RelPath) -> Vec<CheckRow> {
     const ID: &str = "docker-container";
     let dir = base.join_path(&rel("containers"));
-    let names = match context.list(&dir) {
+    let names = match context.tree.list(&dir) {
         Ok(names) => names,
         Err(errno) if leads_nowhere(errno) => return Vec::new(),
         Err(errno) => return vec![CheckRow::unreadable(ID, &dir, errno)],
     };
     let one = |name: &Name| {
         let path = dir.join(name).join_path(&rel("config.v2.json"));
-        match context.read(&path) {
+        match context.tree.read(&path) {
             Read::Bytes(bytes) => match serde_json::from_slice::<serde_json::Map<_, _>>(&bytes) {
                 Ok(_) => CheckRow::pass(ID, &path, "parses"),
                 Err(error) => {

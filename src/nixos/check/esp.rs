@@ -1,7 +1,8 @@
 //! The EFI system partition: a boot loader, and entries whose files are there.
 
-use super::context::{CheckContext, Read, rel};
+use super::context::CheckContext;
 use super::row::CheckRow;
+use super::tree::{Read, rel};
 use crate::base::path::RelPath;
 use crate::sys::leads_nowhere;
 
@@ -10,11 +11,11 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let places = [rel("boot/efi"), rel("boot"), rel("efi")];
     let Some(esp) = places.iter().find(|path| find(context, path, "EFI").is_some()) else {
         let grub = rel("boot/grub/grub.cfg");
-        if context.stat(&grub).is_ok() {
+        if context.tree.stat(&grub).is_ok() {
             return vec![CheckRow::pass(ID, &grub, "GRUB, without EFI")];
         }
         let why = "neither /boot nor /boot/efi holds EFI programs: not mounted, or nothing is installed";
-        let mend = format!("mount --mkdir /dev/ESP {}", context.word(&rel("boot")));
+        let mend = format!("mount --mkdir /dev/ESP {}", context.tree.word(&rel("boot")));
         return vec![CheckRow::warn(ID, &rel("boot"), why).run(mend)];
     };
     let loader = loaders(context, esp);
@@ -33,10 +34,10 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
 /// A boot loader on the root itself is one that the firmware does not see.
 fn mounted(context: &CheckContext, esp: &RelPath) -> CheckRow {
     const ID: &str = "boot-mounted";
-    match (context.mount_id(esp), context.mount_id(&RelPath::root())) {
+    match (context.tree.mount_id(esp), context.tree.mount_id(&RelPath::root())) {
         (Ok(here), Ok(root)) if here == root => {
             let why = "is not a mount of its own: this boot loader lies on the root, where the firmware does not look";
-            CheckRow::warn(ID, esp, why).run(format!("mount --mkdir /dev/ESP {}", context.word(esp)))
+            CheckRow::warn(ID, esp, why).run(format!("mount --mkdir /dev/ESP {}", context.tree.word(esp)))
         }
         (Ok(_), Ok(_)) => CheckRow::pass(ID, esp, "a mount of its own"),
         (Err(errno), _) | (_, Err(errno)) => CheckRow::unreadable(ID, esp, errno),
@@ -45,19 +46,20 @@ fn mounted(context: &CheckContext, esp: &RelPath) -> CheckRow {
 
 /// A name in a directory of a file system that does not tell upper from lower case.
 fn find(context: &CheckContext, dir: &RelPath, name: &str) -> Option<RelPath> {
-    let names = context.list(dir).ok()?;
+    let names = context.tree.list(dir).ok()?;
     names.iter().find(|n| n.as_bytes().eq_ignore_ascii_case(name.as_bytes())).map(|n| dir.join(n))
 }
 
 fn loaders(context: &CheckContext, esp: &RelPath) -> Vec<RelPath> {
     let Some(efi) = find(context, esp, "EFI") else { return Vec::new() };
     let mut found = Vec::new();
-    for vendor in context.list(&efi).unwrap_or_default() {
+    for vendor in context.tree.list(&efi).unwrap_or_default() {
         let dir = efi.join(&vendor);
-        for name in context.list(&dir).unwrap_or_default() {
+        for name in context.tree.list(&dir).unwrap_or_default() {
             let lower = name.as_bytes().to_ascii_lowercase();
             let starts = [&b"systemd-boot"[..], b"boot", b"grub", b"shim"].iter().any(|start| lower.starts_with(start));
-            if starts && lower.ends_with(b".efi") && context.stat(&dir.join(&name)).is_ok_and(|stat| stat.size > 0) {
+            if starts && lower.ends_with(b".efi") && context.tree.stat(&dir.join(&name)).is_ok_and(|stat| stat.size > 0)
+            {
                 found.push(dir.join(&name));
             }
         }
@@ -72,9 +74,9 @@ fn entries(context: &CheckContext, esp: &RelPath) -> Vec<CheckRow> {
     // Kernels may have a partition of their own, at /boot (XBOOTLDR).
     let below = |base: &RelPath| base.join_path(&rel("loader/entries"));
     let boot = rel("boot");
-    let esp = [esp, &boot].into_iter().find(|base| context.stat(&below(base)).is_ok()).unwrap_or(esp);
+    let esp = [esp, &boot].into_iter().find(|base| context.tree.stat(&below(base)).is_ok()).unwrap_or(esp);
     let dir = below(esp);
-    let names = match context.list(&dir) {
+    let names = match context.tree.list(&dir) {
         Ok(names) => names,
         // GRUB has none.
         Err(errno) if leads_nowhere(errno) => return vec![CheckRow::skip(ID, &dir, "there are none")],
@@ -92,7 +94,7 @@ fn entries(context: &CheckContext, esp: &RelPath) -> Vec<CheckRow> {
 /// One boot loader entry: its kernel and initrd are on the partition.
 fn entry(context: &CheckContext, esp: &RelPath, path: &RelPath) -> CheckRow {
     const ID: &str = "boot-entry";
-    let bytes = match context.read(path) {
+    let bytes = match context.tree.read(path) {
         Read::Bytes(bytes) => bytes,
         Read::Absent => return CheckRow::skip(ID, path, "it has gone meanwhile"),
         Read::Failed(errno) => return CheckRow::unreadable(ID, path, errno),
@@ -106,7 +108,7 @@ fn entry(context: &CheckContext, esp: &RelPath, path: &RelPath) -> CheckRow {
         let Ok(file) = RelPath::new(file.replace('\\', "/").as_bytes()) else {
             return CheckRow::fail(ID, path, format!("names {file}, which is no path")).advise(install);
         };
-        match context.stat_through(&esp.join_path(&file)) {
+        match context.tree.stat_through(&esp.join_path(&file)) {
             Ok(stat) if stat.size > 0 => files += 1,
             Ok(_) => return CheckRow::fail(ID, path, format!("needs {file}, which is empty")).advise(install),
             Err(_) => return CheckRow::fail(ID, path, format!("needs {file}, which is not there")).advise(install),

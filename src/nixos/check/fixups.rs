@@ -9,8 +9,13 @@ use crate::sys::errno_words;
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "fixup";
     let problems = Problems::default();
-    let means =
-        fixup::FixupContext { plan: &context.plan, owners: true, repair: false, journal: None, problems: &problems };
+    let means = fixup::FixupContext {
+        plan: &context.tree.plan,
+        owners: true,
+        repair: false,
+        journal: None,
+        problems: &problems,
+    };
     fixup::check(means);
     let (found, ..) = problems.take();
     let is_home = |path: &crate::base::path::RelPath| context.homes.iter().any(|home| home.stored == *path);
@@ -20,7 +25,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
         .filter(|problem| !is_home(&problem.path))
         .map(|problem| CheckRow::fail(ID, &problem.path, words(&problem)).run(context.run_plan(" --repair")))
         .collect();
-    for fixup in context.plan.fixups.iter().filter(|fixup| !is_home(&fixup.path) || fixup.recursive) {
+    for fixup in context.tree.plan.fixups.iter().filter(|fixup| !is_home(&fixup.path) || fixup.recursive) {
         if !rows.iter().any(|row| row.path.strip_prefix(&fixup.path).is_some()) {
             rows.push(CheckRow::pass(ID, &fixup.path, "holds"));
         }

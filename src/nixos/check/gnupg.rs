@@ -1,9 +1,10 @@
 //! Each user's GnuPG home: shut, and with both halves of its keys.
 
-use super::context::{CheckContext, rel};
+use super::context::CheckContext;
 use super::home::Home;
 use super::row::CheckRow;
 use super::secrecy::{self, Guarded};
+use super::tree::rel;
 use crate::sys::leads_nowhere;
 
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
@@ -12,17 +13,17 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
 
 fn one(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
     const ID: &str = "gnupg-keys";
-    let Some(dir) = context.stored(&home.live.join_path(&rel(".gnupg"))) else { return Vec::new() };
+    let Some(dir) = context.tree.stored(&home.live.join_path(&rel(".gnupg"))) else { return Vec::new() };
     let mut rows: Vec<CheckRow> =
         secrecy::check(context, "gnupg-directory", &dir, Guarded::Directory, home.uid).into_iter().collect();
-    let names = match context.list(&dir) {
+    let names = match context.tree.list(&dir) {
         Ok(names) => names,
         Err(errno) if leads_nowhere(errno) => return rows,
         Err(errno) => return vec![CheckRow::unreadable(ID, &dir, errno)],
     };
     let private = dir.join_path(&rel("private-keys-v1.d"));
     let keys =
-        context.list(&private).map_or(0, |names| names.iter().filter(|n| n.as_bytes().ends_with(b".key")).count());
+        context.tree.list(&private).map_or(0, |names| names.iter().filter(|n| n.as_bytes().ends_with(b".key")).count());
     // Old keyring, new keyring, and the one of keyboxd.
     let rings = [&b"pubring.gpg"[..], b"pubring.kbx", b"public-keys.d"];
     let ring = names.iter().any(|name| rings.contains(&name.as_bytes()));

@@ -1,8 +1,10 @@
 //! The homes that the plan keeps a part of, and whose they shall be.
 
-use super::context::{CheckContext, PlanNumbers, rel};
+use super::id_files::IdFiles;
+use super::plan_file::{PlanFile, PlanNumbers};
+use super::tree::rel;
 use crate::base::path::{RelPath, escape};
-use crate::engine::mapping::model::{Entry, IdKind, Target};
+use crate::engine::mapping::model::{Entry, IdKind, Mapping, Target};
 use crate::nixos::homes;
 use crate::sys::stat::Kind;
 
@@ -36,14 +38,15 @@ impl Home {
 }
 
 /// Every home, by its place on the storage.
-pub(super) fn of(context: &CheckContext) -> Vec<Home> {
+pub(super) fn of(plan: &Mapping, file: &PlanFile, ids: &IdFiles) -> Vec<Home> {
+    let owners = HomeOwners { plan, file, ids };
     let mut homes: Vec<Home> = Vec::new();
-    for target in &context.plan.targets {
+    for target in &plan.targets {
         for entry in &target.entries {
             let Some((live, stored)) = places(entry) else { continue };
             match homes.iter_mut().find(|home| home.stored == stored) {
                 Some(home) => home.entries.push(entry.dst.clone()),
-                None => homes.push(home(context, target, live, stored, entry)),
+                None => homes.push(owners.home(target, live, stored, entry)),
             }
         }
     }
@@ -58,21 +61,35 @@ fn places(entry: &Entry) -> Option<(RelPath, RelPath)> {
     (!stored.is_root()).then_some((live, stored))
 }
 
-fn home(context: &CheckContext, target: &Target, live: RelPath, stored: RelPath, entry: &Entry) -> Home {
-    let user = live.last().map(|name| escape(name.as_bytes()).into_owned()).unwrap_or_default();
-    let mut home = Home { user, live, stored, uid: None, gid: None, mode: 0o700, entries: vec![entry.dst.clone()] };
-    home.uid = if home.live == rel("root") { Some(0) } else { context.number(IdKind::User, &home.user) };
-    // Root as the owner of new parents in a home is what a plan has that says nothing.
-    if target.from.strip_prefix(&home.live).is_some()
-        && target.parents.uid != 0
-        && context.file.numbers == PlanNumbers::Known
-    {
-        (home.uid, home.gid) = (Some(target.parents.uid), Some(target.parents.gid));
+/// What tells whose a home is.
+struct HomeOwners<'a> {
+    plan: &'a Mapping,
+    file: &'a PlanFile,
+    ids: &'a IdFiles,
+}
+
+impl HomeOwners<'_> {
+    fn home(&self, target: &Target, live: RelPath, stored: RelPath, entry: &Entry) -> Home {
+        let user = live.last().map(|name| escape(name.as_bytes()).into_owned()).unwrap_or_default();
+        let mut home = Home { user, live, stored, uid: None, gid: None, mode: 0o700, entries: vec![entry.dst.clone()] };
+        home.uid = if home.live == rel("root") { Some(0) } else { self.uid(&home.user) };
+        // Root as the owner of new parents in a home is what a plan has that says nothing.
+        if target.from.strip_prefix(&home.live).is_some()
+            && target.parents.uid != 0
+            && self.file.numbers == PlanNumbers::Known
+        {
+            (home.uid, home.gid) = (Some(target.parents.uid), Some(target.parents.gid));
+        }
+        for fixup in self.plan.fixups.iter().filter(|f| f.path == home.stored) {
+            home.uid = fixup.uid.or(home.uid);
+            home.gid = fixup.gid.or(home.gid);
+            home.mode = fixup.mode.as_ref().map_or(home.mode, |mode| mode.change().of(home.mode, Kind::Directory));
+        }
+        home
     }
-    for fixup in context.plan.fixups.iter().filter(|f| f.path == home.stored) {
-        home.uid = fixup.uid.or(home.uid);
-        home.gid = fixup.gid.or(home.gid);
-        home.mode = fixup.mode.as_ref().map_or(home.mode, |mode| mode.change().of(home.mode, Kind::Directory));
+
+    /// The plan's own number comes before those of the new system.
+    fn uid(&self, user: &str) -> Option<u32> {
+        self.file.number(IdKind::User, user).or_else(|| self.ids.number(IdKind::User, user))
     }
-    home
 }

@@ -1,9 +1,11 @@
 //! Homes, and every directory between them and what is kept: the storage's owners and
 //! modes are mirrored to the live side at each boot.
 
-use super::context::{Booted, CheckContext, rel};
+use super::context::CheckContext;
 use super::home::Home;
 use super::row::CheckRow;
+use super::system::Booted;
+use super::tree::rel;
 use crate::base::path::RelPath;
 use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
@@ -35,7 +37,7 @@ fn above(context: &CheckContext, path: &RelPath) -> Option<CheckRow> {
         Ok(stat) if (stat.uid, stat.gid, stat.mode) == (0, 0, 0o755) => CheckRow::pass(ID, path, "0:0 0755"),
         Ok(stat) => {
             let why = format!("is {}:{} {:04o}, not 0:0 0755: it becomes what /home is", stat.uid, stat.gid, stat.mode);
-            let word = context.word(path);
+            let word = context.tree.word(path);
             CheckRow::fail(ID, path, why).run(format!("chown 0:0 {word} && chmod 0755 {word}"))
         }
     })
@@ -62,7 +64,7 @@ fn one(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
             "is {}:{} {:04o}, not {uid}:{gid} {:04o}: {} cannot use it, or others can",
             stat.uid, stat.gid, stat.mode, home.mode, home.user
         );
-        let word = context.word(path);
+        let word = context.tree.word(path);
         rows.push(CheckRow::fail(ID, path, why).run(format!(
             "chown {} {word} && chmod {:04o} {word}",
             home.owner(),
@@ -98,7 +100,7 @@ fn live(context: &CheckContext, stored: &RelPath, home: &Home, uid: u32) -> Opti
         return Some(CheckRow::pass(ID, &path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode)));
     }
     let why = format!("belongs to {}, not to {uid}: {} can make nothing in it", stat.uid, home.user);
-    Some(CheckRow::fail(ID, &path, why).run(format!("chown {} {}", home.owner(), context.word(&path))))
+    Some(CheckRow::fail(ID, &path, why).run(format!("chown {} {}", home.owner(), context.tree.word(&path))))
 }
 
 /// A directory such as .local that nobody declared: root's, it shuts the user out.
@@ -108,7 +110,7 @@ fn parent(context: &CheckContext, path: &RelPath, home: &Home, uid: u32) -> Opti
         Ok(stat) => stat,
         Err(row) => return Some(row),
     };
-    let word = context.word(path);
+    let word = context.tree.word(path);
     if stat.uid != uid {
         let why = format!("belongs to {}, not to {uid}: {} can make nothing in it", stat.uid, home.user);
         return Some(CheckRow::fail(ID, path, why).run(format!("chown {} {word}", home.owner())));
@@ -127,7 +129,7 @@ fn parent(context: &CheckContext, path: &RelPath, home: &Home, uid: u32) -> Opti
 /// systemd refuses services with a `DynamicUser` when this is open to others.
 fn private(context: &CheckContext) -> Option<CheckRow> {
     const ID: &str = "private-state";
-    let path = context.stored_directory(&rel("var/lib/private"))?;
+    let path = context.tree.stored_directory(&rel("var/lib/private"))?;
     Some(match stat(context, ID, &path)? {
         Err(row) => row,
         Ok(stat) if (stat.uid, stat.gid, stat.mode) == (0, 0, 0o700) => CheckRow::pass(ID, &path, "0:0 0700"),
@@ -136,7 +138,7 @@ fn private(context: &CheckContext) -> Option<CheckRow> {
                 "is {}:{} {:04o}, not 0:0 0700: systemd refuses to start what lives in it",
                 stat.uid, stat.gid, stat.mode
             );
-            let word = context.word(&path);
+            let word = context.tree.word(&path);
             CheckRow::fail(ID, &path, why).run(format!("chown 0:0 {word} && chmod 0700 {word}"))
         }
     })
@@ -144,7 +146,7 @@ fn private(context: &CheckContext) -> Option<CheckRow> {
 
 /// `None` where there is no directory, which the rows of what is declared tell.
 fn stat(context: &CheckContext, id: &'static str, path: &RelPath) -> Option<Result<Stat, CheckRow>> {
-    match context.stat(path) {
+    match context.tree.stat(path) {
         Ok(stat) => (stat.kind == Kind::Directory).then_some(Ok(stat)),
         Err(errno) if leads_nowhere(errno) => None,
         Err(errno) => Some(Err(CheckRow::unreadable(id, path, errno))),

@@ -1,6 +1,6 @@
 //! The files of the new system that give names numbers.
 
-use super::context::{CheckContext, Read, rel};
+use super::tree::{Read, SystemTree, rel};
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::IdKind;
 use crate::plan::id_file::{IdNames, parse_map, parse_table};
@@ -21,22 +21,22 @@ pub(super) struct IdFile {
 pub(super) struct IdFiles(Vec<IdFile>);
 
 impl IdFiles {
-    pub(super) fn read(context: &CheckContext) -> Self {
+    pub(super) fn read(tree: &SystemTree) -> Self {
         let mut files = Vec::new();
         for (kind, map, table) in [(IdKind::User, "uid-map", "passwd"), (IdKind::Group, "gid-map", "group")] {
             let live = [(rel("var/lib/nixos").join_path(&rel(map)), true), (rel("etc").join_path(&rel(table)), false)];
             for (live, is_map) in live {
                 // The storage's copy is what the next boot sees; /etc/passwd is made from it.
-                let mut places = vec![context.stored(&live).unwrap_or_else(|| live.clone())];
+                let mut places = vec![tree.stored(&live).unwrap_or_else(|| live.clone())];
                 if !is_map && !places.contains(&live) {
                     places.push(live.clone());
                 }
                 for path in places {
-                    let names = match context.read(&path) {
+                    let names = match tree.read(&path) {
                         Read::Bytes(bytes) if is_map => parse_map(&bytes),
                         Read::Bytes(bytes) => parse_table(&bytes),
                         // Where the plan keeps the maps, NixOS finds none and starts afresh.
-                        Read::Absent if is_map && context.stored(&live).is_some() => Err("is not there".into()),
+                        Read::Absent if is_map && tree.stored(&live).is_some() => Err("is not there".into()),
                         Read::Absent => continue,
                         Read::Failed(errno) => Err(format!("cannot be read: {}", errno_words(errno))),
                     };

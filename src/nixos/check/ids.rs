@@ -1,8 +1,10 @@
 //! Names and numbers: NixOS's maps are whole, and what is on disk belongs to those that
 //! the plan names.
 
-use super::context::{CheckContext, PlanNumbers, Read, rel};
+use super::context::CheckContext;
+use super::plan_file::PlanNumbers;
 use super::row::CheckRow;
+use super::tree::{Read, rel};
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Entry, IdKind};
 use crate::plan::id_file::parse_map;
@@ -12,7 +14,7 @@ use std::collections::BTreeSet;
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let mut rows = maps(context);
     rows.extend(names(context));
-    rows.extend(context.entries().filter_map(|entry| owner(context, entry)));
+    rows.extend(context.tree.entries().filter_map(|entry| owner(context, entry)));
     rows.extend(id_conflicts(context));
     rows
 }
@@ -20,17 +22,17 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
 fn maps(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "id-map";
     let live = rel("var/lib/nixos");
-    let Some(stored) = context.stored(&live) else {
+    let Some(stored) = context.tree.stored(&live) else {
         let why = "the plan does not keep it: users and groups may get other numbers at each boot";
         return vec![CheckRow::warn(ID, &live, why).advise("declare it in `directories`")];
     };
-    if context.stat_through(&stored).is_err() {
+    if context.tree.stat_through(&stored).is_err() {
         return vec![CheckRow::skip(ID, &stored, "not on the storage")];
     }
     let mut rows = Vec::new();
     for name in ["uid-map", "gid-map", "auto-subuid-map"] {
         let path = stored.join_path(&rel(name));
-        rows.push(match context.read(&path) {
+        rows.push(match context.tree.read(&path) {
             Read::Bytes(bytes) => match parse_map(&bytes) {
                 Ok(names) => CheckRow::pass(ID, &path, format!("names: {}", names.len())),
                 Err(why) => CheckRow::fail(ID, &path, why).run(context.bring_anew(&path)),
@@ -45,7 +47,7 @@ fn maps(context: &CheckContext) -> Vec<CheckRow> {
     }
     for name in ["declarative-users", "declarative-groups"] {
         let path = stored.join_path(&rel(name));
-        rows.push(match context.read(&path) {
+        rows.push(match context.tree.read(&path) {
             Read::Bytes(bytes) if is_list(&bytes) => CheckRow::pass(ID, &path, "a list of names"),
             Read::Bytes(_) => {
                 CheckRow::fail(ID, &path, "is no list of names, as after a crash").run(context.bring_anew(&path))
@@ -81,7 +83,7 @@ fn names(context: &CheckContext) -> Vec<CheckRow> {
             IdKind::Group => ("gid", "gid-map", "users.groups"),
         };
         let file = rel("var/lib/nixos").join_path(&rel(map));
-        let path = context.stored(&file).unwrap_or(file);
+        let path = context.tree.stored(&file).unwrap_or(file);
         let name = &wanted.name;
         let here = context.ids.number(wanted.kind, name);
         let fixed = static_ids::find(wanted.kind, name);
@@ -120,13 +122,14 @@ fn owner(context: &CheckContext, entry: &Entry) -> Option<CheckRow> {
         return None;
     }
     let path = &entry.dst;
-    let stat = context.stat_through(path).ok()?;
+    let stat = context.tree.stat_through(path).ok()?;
     let wanted = (entry.uid.unwrap_or(stat.uid), entry.gid.unwrap_or(stat.gid));
     if wanted == (stat.uid, stat.gid) {
         return Some(CheckRow::pass(ID, path, format!("{}:{}", stat.uid, stat.gid)));
     }
     let why = format!("belongs to {}:{}, but the plan says {}:{}", stat.uid, stat.gid, wanted.0, wanted.1);
-    let command = format!("chown -R --from={}:{} {}:{} {}", stat.uid, stat.gid, wanted.0, wanted.1, context.word(path));
+    let command =
+        format!("chown -R --from={}:{} {}:{} {}", stat.uid, stat.gid, wanted.0, wanted.1, context.tree.word(path));
     Some(CheckRow::fail(ID, path, why).run(command))
 }
 
@@ -136,8 +139,8 @@ fn id_conflicts(context: &CheckContext) -> Vec<CheckRow> {
     let mut rows = Vec::new();
     let mut seen = BTreeSet::new();
     let mut there = 0_usize;
-    for entry in context.entries() {
-        let Ok(stat) = context.stat_through(&entry.dst) else { continue };
+    for entry in context.tree.entries() {
+        let Ok(stat) = context.tree.stat_through(&entry.dst) else { continue };
         there += 1;
         for (kind, id) in [(IdKind::User, stat.uid), (IdKind::Group, stat.gid)] {
             if is_known(context, kind, id) || !seen.insert((kind, id)) {
@@ -146,7 +149,7 @@ fn id_conflicts(context: &CheckContext) -> Vec<CheckRow> {
             let word = kind.word();
             let why = format!("belongs to the {word} {id}, whom no map names: it belongs to whoever gets that number");
             let find = if kind == IdKind::User { "uid" } else { "gid" };
-            let command = format!("find {} -xdev -{find} {id} -ls", context.word(&entry.dst));
+            let command = format!("find {} -xdev -{find} {id} -ls", context.tree.word(&entry.dst));
             rows.push(CheckRow::warn(ID, &entry.dst, why).run(command));
         }
     }

@@ -1,7 +1,9 @@
 //! On the running system: each live path is the storage's own inode, by a mount or a link.
 
-use super::context::{Booted, CheckContext, Read, rel};
-use super::row::CheckRow;
+use super::context::CheckContext;
+use super::row::{CheckRow, RowStatus};
+use super::system::Booted;
+use super::tree::{Read, rel};
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Entry, EntryKind};
 use crate::sys::leads_nowhere;
@@ -14,10 +16,10 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
         return vec![CheckRow::skip(ID, &RelPath::root(), "nothing has booted from this root yet")];
     }
     let mut rows: Vec<CheckRow> =
-        context.entries().filter(|e| e.src != e.dst).filter_map(|e| one(context, e)).collect();
+        context.tree.entries().filter(|e| e.src != e.dst).filter_map(|e| one(context, e)).collect();
     if context.mounts.is_err() {
         // The inodes are right, but how they got there, and with which options, is not known.
-        let good = rows.extract_if(.., |row| row.status == crate::nixos::check::RowStatus::Pass).count();
+        let good = rows.extract_if(.., |row| row.status == RowStatus::Pass).count();
         let why =
             format!("unknown for {good} paths: the storage is there, but without /proc nobody says by which mount");
         rows.push(CheckRow::warn(ID, &RelPath::root(), why));
@@ -28,7 +30,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
 /// `None` for what the storage does not have, which is said elsewhere.
 fn one(context: &CheckContext, entry: &Entry) -> Option<CheckRow> {
     let (live, stored) = (&entry.src, &entry.dst);
-    let kept = context.stat_through(stored).ok()?;
+    let kept = context.tree.stat_through(stored).ok()?;
     let fits = match entry.kind {
         EntryKind::Directory => kept.kind == Kind::Directory,
         EntryKind::File => kept.kind != Kind::Directory,
@@ -37,7 +39,7 @@ fn one(context: &CheckContext, entry: &Entry) -> Option<CheckRow> {
     if !fits {
         return None;
     }
-    Some(match context.stat_through(live) {
+    Some(match context.tree.stat_through(live) {
         Ok(seen) if (seen.dev, seen.ino) == (kept.dev, kept.ino) => same(context, live, stored),
         Ok(seen) => another(context, live, stored, &seen),
         Err(errno) if leads_nowhere(errno) => absent(context, entry),
@@ -46,16 +48,16 @@ fn one(context: &CheckContext, entry: &Entry) -> Option<CheckRow> {
 }
 
 fn same(context: &CheckContext, live: &RelPath, stored: &RelPath) -> CheckRow {
-    let mount = context.mount_id(live).ok().and_then(|id| context.mount(id));
+    let mount = context.tree.mount_id(live).ok().and_then(|id| context.mount(id));
     match mount {
         Some(mount) if mount.has("ro") => CheckRow::warn(ID, live, format!("is {stored}, but mounted read-only"))
-            .run(format!("mount -o remount,bind,rw {}", context.word(live))),
+            .run(format!("mount -o remount,bind,rw {}", context.tree.word(live))),
         _ => CheckRow::pass(ID, live, format!("is {stored}")),
     }
 }
 
 fn another(context: &CheckContext, live: &RelPath, stored: &RelPath, seen: &Stat) -> CheckRow {
-    let (from, to) = (context.word(stored), context.word(live));
+    let (from, to) = (context.tree.word(stored), context.tree.word(live));
     let bind = format!("mount --bind {from} {to}");
     if !seen.mount_root {
         return match seen.kind {
@@ -69,7 +71,7 @@ fn another(context: &CheckContext, live: &RelPath, stored: &RelPath, seen: &Stat
             }
         };
     }
-    let mount = context.mount_id(live).ok().and_then(|id| context.mount(id));
+    let mount = context.tree.mount_id(live).ok().and_then(|id| context.mount(id));
     let what = mount.map_or_else(
         || "another mount".to_string(),
         |mount| format!("{} of {} ({})", mount.root.display(), mount.source.display(), mount.kind),
@@ -82,8 +84,8 @@ fn absent(context: &CheckContext, entry: &Entry) -> CheckRow {
     if let Some(row) = host_key(context, live, stored) {
         return row;
     }
-    let (from, to) = (context.word(stored), context.word(live));
-    let parent = context.word(&live.parent().unwrap_or_default());
+    let (from, to) = (context.tree.word(stored), context.tree.word(live));
+    let parent = context.tree.word(&live.parent().unwrap_or_default());
     let make = match entry.kind {
         EntryKind::File => format!("mkdir -p {parent} && touch {to}"),
         EntryKind::Directory | EntryKind::Tree => format!("mkdir -p {to}"),
@@ -96,7 +98,7 @@ fn absent(context: &CheckContext, entry: &Entry) -> CheckRow {
 fn host_key(context: &CheckContext, live: &RelPath, stored: &RelPath) -> Option<CheckRow> {
     let name = live.last()?;
     let is_key = live.parent()? == rel("etc/ssh") && name.as_bytes().starts_with(b"ssh_host_");
-    let text = match context.read(&rel("etc/ssh/sshd_config")) {
+    let text = match context.tree.read(&rel("etc/ssh/sshd_config")) {
         Read::Bytes(bytes) if is_key => String::from_utf8_lossy(&bytes).into_owned(),
         _ => return None,
     };

@@ -1,7 +1,8 @@
 //! The machine's identity, and whether the journals are this machine's.
 
-use super::context::{CheckContext, Read, rel};
+use super::context::CheckContext;
 use super::row::CheckRow;
+use super::tree::{Read, rel};
 use crate::base::path::{Name, RelPath};
 use crate::sys::leads_nowhere;
 
@@ -9,11 +10,11 @@ const ID: &str = "machine-id";
 
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let live = rel("etc/machine-id");
-    let Some(path) = context.stored(&live) else {
+    let Some(path) = context.tree.stored(&live) else {
         let why = "the plan does not keep it: each boot is a new machine, and finds no journal of its own";
         return vec![CheckRow::warn(ID, &live, why).advise("declare it in `files`")];
     };
-    let bytes = match context.read(&path) {
+    let bytes = match context.tree.read(&path) {
         Read::Bytes(bytes) => bytes,
         Read::Absent => return vec![CheckRow::skip(ID, &path, "not on the storage")],
         Read::Failed(errno) => return vec![CheckRow::unreadable(ID, &path, errno)],
@@ -46,8 +47,8 @@ fn is_id(text: &[u8]) -> bool {
 fn journals(context: &CheckContext, machine_id: &RelPath, id: &[u8]) -> CheckRow {
     const ID: &str = "machine-id-journal";
     let live = rel("var/log/journal");
-    let Some(path) = context.stored(&live) else { return CheckRow::skip(ID, &live, "the plan keeps no journals") };
-    let names = match context.list(&path) {
+    let Some(path) = context.tree.stored(&live) else { return CheckRow::skip(ID, &live, "the plan keeps no journals") };
+    let names = match context.tree.list(&path) {
         Ok(names) => names,
         Err(errno) if leads_nowhere(errno) => return CheckRow::skip(ID, &path, "no journals on the storage"),
         Err(errno) => return CheckRow::unreadable(ID, &path, errno),
@@ -58,14 +59,15 @@ fn journals(context: &CheckContext, machine_id: &RelPath, id: &[u8]) -> CheckRow
         names.into_iter().filter(|name| is_id(&owner(name))).partition(|name| owner(name) == id);
     // The old identity is what the journals, and much else, know the machine by.
     let restore = |other: &Name| {
-        format!("printf '%s\\n' {} > {}", crate::base::path::escape(&owner(other)), context.word(machine_id))
+        format!("printf '%s\\n' {} > {}", crate::base::path::escape(&owner(other)), context.tree.word(machine_id))
     };
     match (own.is_empty(), others.first()) {
         (true, None) => CheckRow::skip(ID, &path, "no journals on the storage"),
         (false, None) => CheckRow::pass(ID, &path, "the journals are this machine's"),
         (false, Some(other)) => {
             let why = format!("journals of {} other machines are there as well, such as {other}", others.len());
-            CheckRow::warn(ID, &path, why).run(format!("journalctl --directory={}", context.word(&path.join(other))))
+            CheckRow::warn(ID, &path, why)
+                .run(format!("journalctl --directory={}", context.tree.word(&path.join(other))))
         }
         (true, Some(other)) => {
             let why = format!("all journals are of another machine ({other}): journalctl will not show them");

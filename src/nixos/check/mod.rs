@@ -16,12 +16,12 @@ mod home;
 mod homes;
 mod id_files;
 mod ids;
-
 mod live;
 mod machine_id;
 mod mismatch;
 mod network_manager;
 mod passwords;
+mod plan_file;
 mod replaced;
 mod row;
 mod secrecy;
@@ -29,17 +29,20 @@ mod ssh;
 mod storage;
 mod system;
 pub mod table;
+mod tree;
 
-pub use context::Booted;
 pub use row::{CheckRow, Remedy, RowStatus};
+pub use system::Booted;
 
 use crate::engine::mapping::model::Mapping;
 use crate::engine::report::Outcome;
 use crate::plan::{Backup, Overrides, Plan, ResolveError};
 use crate::sys::root::Root;
 use crate::sys::{Errno, errno_words};
-use context::{CheckContext, PlanFile, PlanNumbers};
+use context::CheckContext;
+use plan_file::{PlanFile, PlanNumbers};
 use std::path::{Path, PathBuf};
+use tree::SystemTree;
 
 /// The table.
 #[derive(Debug)]
@@ -126,7 +129,7 @@ pub fn look(file: &Path, overrides: &Overrides, booted: Option<Booted>) -> Resul
         None => Booted::No,
     };
     let file = PlanFile { path: file.to_path_buf(), names, numbers };
-    Ok(table(CheckContext::new(plan, file, booted, root)))
+    Ok(table(CheckContext::new(SystemTree::new(plan, root), file, booted)))
 }
 
 /// True when the root is that of this process.
@@ -141,7 +144,7 @@ fn table(context: CheckContext) -> CheckTable {
     for (group, check) in CHECKS {
         rows.extend(check(&context).into_iter().map(|row| CheckRow { group, ..row }));
     }
-    let CheckContext { plan, booted, .. } = context;
-    let Mapping { name, root, .. } = plan;
+    let CheckContext { tree, booted, .. } = context;
+    let Mapping { name, root, .. } = tree.plan;
     CheckTable { plan: name, root, booted, rows }
 }

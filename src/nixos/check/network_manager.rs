@@ -1,7 +1,8 @@
 //! NetworkManager's saved connections: kept, and such that it does not ignore them.
 
-use super::context::{CheckContext, Read, rel};
+use super::context::CheckContext;
 use super::row::CheckRow;
+use super::tree::{Read, rel};
 use crate::base::crash_damage::CrashDamage;
 use crate::base::path::RelPath;
 use crate::sys::leads_nowhere;
@@ -11,14 +12,14 @@ const ID: &str = "network-profile";
 
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let live = rel("etc/NetworkManager/system-connections");
-    let Some(dir) = context.stored_directory(&live) else {
+    let Some(dir) = context.tree.stored_directory(&live) else {
         // Who keeps its state uses it.
-        let used = context.stored(&rel("var/lib/NetworkManager")).is_some();
+        let used = context.tree.stored(&rel("var/lib/NetworkManager")).is_some();
         let why = "the plan keeps NetworkManager's state, but not the connections: no Wi-Fi password survives";
         let row = CheckRow::warn("network-profiles", &live, why).advise(format!("declare \"{live}\" in `directories`"));
         return used.then_some(row).into_iter().collect();
     };
-    let names = match context.list(&dir) {
+    let names = match context.tree.list(&dir) {
         Ok(names) => names,
         Err(errno) if leads_nowhere(errno) => return Vec::new(),
         Err(errno) => return vec![CheckRow::unreadable("network-profiles", &dir, errno)],
@@ -29,11 +30,11 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
 }
 
 fn one(context: &CheckContext, path: &RelPath) -> CheckRow {
-    let stat = match context.stat(path) {
+    let stat = match context.tree.stat(path) {
         Ok(stat) => stat,
         Err(errno) => return CheckRow::unreadable(ID, path, errno),
     };
-    let word = context.word(path);
+    let word = context.tree.word(path);
     if stat.kind != Kind::File {
         let why = format!("is {}: NetworkManager reads regular files only", stat.kind.words());
         return CheckRow::fail(ID, path, why).run(format!("mv {word} {word}.aside"));
@@ -42,7 +43,7 @@ fn one(context: &CheckContext, path: &RelPath) -> CheckRow {
         let why = format!("is {}:{} {:04o}, not 0:0 0600: NetworkManager ignores it", stat.uid, stat.gid, stat.mode);
         return CheckRow::fail(ID, path, why).run(format!("chown 0:0 {word} && chmod 0600 {word}"));
     }
-    match context.read(path) {
+    match context.tree.read(path) {
         Read::Bytes(bytes) => match parse(&bytes) {
             Ok(()) => CheckRow::pass(ID, path, "0:0 0600, a connection"),
             Err(why) => CheckRow::fail(ID, path, why).run(context.bring_anew(path)),

@@ -1,9 +1,11 @@
 //! Can anybody log in? With a root in memory /etc/shadow is made anew at each boot, from
 //! what the configuration says.
 
-use super::context::{Booted, CheckContext, Read, rel};
+use super::context::CheckContext;
 use super::row::CheckRow;
+use super::system::Booted;
 use super::system::profile;
+use super::tree::{Read, rel};
 use crate::base::path::RelPath;
 use crate::sys::leads_nowhere;
 use serde::Deserialize;
@@ -12,8 +14,8 @@ const ID: &str = "passwords";
 
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let live = rel("etc/shadow");
-    if let Some(path) = context.stored(&live)
-        && let Read::Bytes(bytes) = context.read(&path)
+    if let Some(path) = context.tree.stored(&live)
+        && let Read::Bytes(bytes) = context.tree.read(&path)
     {
         return vec![kept(context, &path, &bytes)];
     }
@@ -72,12 +74,12 @@ impl LoginUser {
 
 /// The file's name stands in the system's activation script.
 fn specification(context: &CheckContext) -> Option<(RelPath, Read)> {
-    let Read::Bytes(script) = context.read(&profile().join_path(&rel("activate"))) else { return None };
+    let Read::Bytes(script) = context.tree.read(&profile().join_path(&rel("activate"))) else { return None };
     let text = String::from_utf8_lossy(&script);
     let is_end = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';');
     let name = text.split(is_end).find(|w| w.starts_with("/nix/store/") && w.ends_with("users-groups.json"))?;
     let path = RelPath::new(name.as_bytes()).ok()?;
-    let read = context.read(&path);
+    let read = context.tree.read(&path);
     Some((path, read))
 }
 
@@ -115,22 +117,22 @@ fn password_file(context: &CheckContext, user: &LoginUser, file: &str) -> Option
     if made_at_boot && context.booted == Booted::No {
         return Some(CheckRow::skip(ID, &path, format!("of {}: it is made at boot", user.name)));
     }
-    let on_root = context.mount_id(&path).ok().is_some_and(|id| context.mount_id(&RelPath::root()) == Ok(id));
+    let on_root = context.tree.mount_id(&path).ok().is_some_and(|id| context.tree.mount_id(&RelPath::root()) == Ok(id));
     // Activation reads it before live paths are mounted.
-    Some(match context.stat_through(&path) {
-        Ok(_) if context.entries().any(|e| e.src != e.dst && path.strip_prefix(&e.src).is_some()) => {
+    Some(match context.tree.stat_through(&path) {
+        Ok(_) if context.tree.entries().any(|e| e.src != e.dst && path.strip_prefix(&e.src).is_some()) => {
             let why = format!("of {}: is a live path, which activation reads before it is mounted", user.name);
             CheckRow::fail(ID, &path, why).advise("name the file on the storage itself and rebuild")
         }
         // A storage that is not mounted has a row of its own.
-        Ok(_) if on_root && !context.plan.targets.iter().any(|t| t.to.names().next() == path.names().next()) => {
+        Ok(_) if on_root && !context.tree.plan.targets.iter().any(|t| t.to.names().next() == path.names().next()) => {
             let why = format!("of {}: lies on the root, which forgets it", user.name);
             CheckRow::fail(ID, &path, why).advise("move it to the storage, name it there and rebuild")
         }
         Ok(_) => CheckRow::pass(ID, &path, format!("of {}: there", user.name)),
         Err(errno) if leads_nowhere(errno) => {
             CheckRow::fail(ID, &path, format!("of {}: is not there, so the account is locked", user.name))
-                .run(format!("install -m 0600 /dev/null {0} && mkpasswd > {0}", context.word(&path)))
+                .run(format!("install -m 0600 /dev/null {0} && mkpasswd > {0}", context.tree.word(&path)))
         }
         Err(errno) => CheckRow::unreadable(ID, &path, errno),
     })

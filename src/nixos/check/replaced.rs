@@ -9,7 +9,7 @@ use crate::nixos::known_paths::replacer;
 
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "replaced-file";
-    let files = context.entries().filter(|entry| entry.kind == EntryKind::File);
+    let files = context.tree.entries().filter(|entry| entry.kind == EntryKind::File);
     let found = files.filter_map(|entry| replacer(&entry.src).map(|who| (entry, who)));
     found
         .map(|(entry, who)| {
@@ -37,7 +37,7 @@ fn is_wide(path: &RelPath) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nixos::check::context::rel;
+    use crate::nixos::check::tree::rel;
 
     #[test]
     fn a_path_ends_at_a_component() {

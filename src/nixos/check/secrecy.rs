@@ -25,7 +25,7 @@ pub(super) fn check(
     what: Guarded,
     owner: Option<u32>,
 ) -> Option<CheckRow> {
-    let stat = match context.stat_through(path) {
+    let stat = match context.tree.stat_through(path) {
         Ok(stat) => stat,
         Err(errno) if leads_nowhere(errno) => return None,
         Err(errno) => return Some(CheckRow::unreadable(id, path, errno)),
@@ -35,7 +35,7 @@ pub(super) fn check(
         Guarded::Directory => (Kind::Directory, 0o700, 0o077),
         Guarded::Written => (Kind::File, 0o644, 0o022),
     };
-    let word = context.word(path);
+    let word = context.tree.word(path);
     if stat.kind != kind {
         let why = format!("is {}, not {}", stat.kind.words(), kind.words());
         return Some(CheckRow::fail(id, path, why).run(context.bring_anew(path)));

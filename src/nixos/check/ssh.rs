@@ -1,9 +1,10 @@
 //! The machine's SSH keys and each user's: whole, in pairs, and shut.
 
-use super::context::{CheckContext, Read, rel};
+use super::context::CheckContext;
 use super::home::Home;
 use super::row::CheckRow;
 use super::secrecy::{self, Guarded};
+use super::tree::{Read, rel};
 use crate::base::crash_damage::CrashDamage;
 use crate::base::path::{Name, RelPath};
 use crate::sys::leads_nowhere;
@@ -20,12 +21,12 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
 fn host(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "ssh-host-keys";
     let live = rel("etc/ssh");
-    let Some(dir) = context.stored_directory(&live) else {
+    let Some(dir) = context.tree.stored_directory(&live) else {
         let why = "the plan keeps no host keys: every client will warn of a changed machine";
         return vec![CheckRow::warn(ID, &live, why).advise("declare \"/etc/ssh/ssh_host_*\" in `files`")];
     };
     let is_key = |name: &Name| name.as_bytes().starts_with(b"ssh_host_") && name.as_bytes().ends_with(b"_key");
-    let names = match context.list(&dir) {
+    let names = match context.tree.list(&dir) {
         Ok(names) => names,
         Err(errno) if leads_nowhere(errno) => Vec::new(),
         Err(errno) => return vec![CheckRow::unreadable(ID, &dir, errno)],
@@ -41,8 +42,8 @@ fn host(context: &CheckContext) -> Vec<CheckRow> {
 }
 
 fn user(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
-    let Some(dir) = context.stored_directory(&home.live.join_path(&rel(".ssh"))) else { return Vec::new() };
-    let names = match context.list(&dir) {
+    let Some(dir) = context.tree.stored_directory(&home.live.join_path(&rel(".ssh"))) else { return Vec::new() };
+    let names = match context.tree.list(&dir) {
         Ok(names) => names,
         Err(errno) if leads_nowhere(errno) => return Vec::new(),
         Err(errno) => return vec![CheckRow::unreadable("ssh-directory", &dir, errno)],
@@ -72,14 +73,14 @@ fn is_private(context: &CheckContext, name: &Name, path: &RelPath) -> bool {
         let line = String::from_utf8_lossy(bytes.split(|b| *b == b'\n').next().unwrap_or_default()).into_owned();
         line.starts_with("-----BEGIN ") && line.contains("PRIVATE KEY")
     };
-    name.starts_with(b"id_") || matches!(context.read(path), Read::Bytes(bytes) if begins(&bytes))
+    name.starts_with(b"id_") || matches!(context.tree.read(path), Read::Bytes(bytes) if begins(&bytes))
 }
 
 fn one(context: &CheckContext, path: &RelPath, owner: Option<u32>) -> Vec<CheckRow> {
     const ID: &str = "ssh-key";
     let mut rows: Vec<CheckRow> =
         secrecy::check(context, "ssh-key-mode", path, Guarded::File, owner).into_iter().collect();
-    let bytes = match context.read(path) {
+    let bytes = match context.tree.read(path) {
         Read::Bytes(bytes) => bytes,
         Read::Absent => return rows,
         Read::Failed(errno) => {
@@ -138,7 +139,7 @@ fn parse(bytes: &[u8]) -> Result<SshKey, String> {
 fn pair(context: &CheckContext, path: &RelPath, key: &PrivateKey) -> Option<CheckRow> {
     const ID: &str = "ssh-key-pair";
     let public = RelPath::new(&[path.as_bytes(), b".pub"].concat()).ok()?;
-    let bytes = match context.read(&public) {
+    let bytes = match context.tree.read(&public) {
         Read::Bytes(bytes) => bytes,
         Read::Absent => return Some(CheckRow::skip(ID, &public, "there is none")),
         Read::Failed(errno) => return Some(CheckRow::unreadable(ID, &public, errno)),
@@ -151,7 +152,7 @@ fn pair(context: &CheckContext, path: &RelPath, key: &PrivateKey) -> Option<Chec
         Some(_) => {
             let why = format!("is not the public half of {path}");
             // ssh-keygen asks for a passphrase itself.
-            let words = (context.word(path), context.word(&public));
+            let words = (context.tree.word(path), context.tree.word(&public));
             CheckRow::fail(ID, &public, why).run(format!("ssh-keygen -y -f {} > {}", words.0, words.1))
         }
         None => CheckRow::fail(ID, &public, "is no public key").run(context.bring_anew(&public)),

@@ -1,8 +1,10 @@
 //! The file systems that must outlive a reboot: mounted, early, writable, with room.
 
-use super::context::{Booted, CheckContext, rel};
+use super::context::CheckContext;
 use super::row::CheckRow;
+use super::system::Booted;
 use super::system::Fstab;
+use super::tree::rel;
 use crate::base::path::RelPath;
 use crate::sys::filesystem::{Space, space};
 use crate::sys::mounts::Mount;
@@ -29,14 +31,14 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let mut rows = Vec::new();
     if let Err(errno) = &context.mounts {
         let why = format!("unknown: the table of mounts cannot be read: {}", errno_words(*errno));
-        let mend = format!("mount -t proc proc {}", context.word(&rel("proc")));
+        let mend = format!("mount -t proc proc {}", context.tree.word(&rel("proc")));
         rows.push(CheckRow::warn("mount-table", &rel("proc"), why).run(mend));
     }
     if context.booted == Booted::Yes {
         rows.push(root(context));
     }
     let mut seen = Vec::new();
-    let mut wanted: Vec<RelPath> = context.plan.targets.iter().map(|t| t.to.clone()).collect();
+    let mut wanted: Vec<RelPath> = context.tree.plan.targets.iter().map(|t| t.to.clone()).collect();
     wanted.push(rel("nix"));
     for to in wanted {
         let place = place(context, &to);
@@ -58,11 +60,11 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
 /// `df -T /` shows tmpfs.
 fn root(context: &CheckContext) -> CheckRow {
     let (id, path) = ("root-volatile", RelPath::root());
-    let space = match space(&context.root) {
+    let space = match space(&context.tree.root) {
         Ok(space) => space,
         Err(errno) => return CheckRow::unreadable(id, &path, errno),
     };
-    let kind = context.mount_id(&path).ok().and_then(|mount| context.mount(mount)).map(|m| m.kind.clone());
+    let kind = context.tree.mount_id(&path).ok().and_then(|mount| context.mount(mount)).map(|m| m.kind.clone());
     match kind {
         _ if space.is_memory() => CheckRow::pass(id, &path, "is a tmpfs: what is not declared is forgotten"),
         None => CheckRow::warn(id, &path, "unknown: without /proc nobody says what is mounted here"),
@@ -79,21 +81,21 @@ fn root(context: &CheckContext) -> CheckRow {
 fn place(context: &CheckContext, to: &RelPath) -> StorageLocation {
     // The topmost name speaks for what is not mounted.
     let top = to.names().next().map(|name| RelPath::root().join(&name)).unwrap_or_default();
-    let opened = context.root.open_in(to, OFlags::PATH).or_else(|_| context.root.open_in(&top, OFlags::PATH));
+    let opened = context.tree.root.open_in(to, OFlags::PATH).or_else(|_| context.tree.root.open_in(&top, OFlags::PATH));
     let fd = match opened {
         Ok(fd) => fd,
         Err(Errno::NOENT | Errno::NOTDIR) => return StorageLocation::Absent(top),
         Err(errno) => return StorageLocation::Unknown(top, errno),
     };
     let answers = crate::sys::filesystem::mount_id(&fd)
-        .and_then(|id| context.mount_id(&RelPath::root()).map(|root| (id, root)))
+        .and_then(|id| context.tree.mount_id(&RelPath::root()).map(|root| (id, root)))
         .and_then(|(id, root)| space(&fd).map(|space| (id, root, space)));
     match answers {
         Err(errno) => StorageLocation::Unknown(top, errno),
         Ok((id, root, _)) if id == root => StorageLocation::Root(top),
         Ok((id, _, space)) => {
             let mount = context.mount(id);
-            let point = mount.and_then(|m| context.below_root(m)).unwrap_or(top);
+            let point = mount.and_then(|m| context.tree.below_root(m)).unwrap_or(top);
             if space.is_volatile() {
                 return StorageLocation::Volatile(point, mount.map(|m| m.kind.clone()));
             }
@@ -134,7 +136,7 @@ fn storage(context: &CheckContext, place: &StorageLocation) -> Vec<CheckRow> {
 fn mount_command(context: &CheckContext, path: &RelPath) -> String {
     let line = context.fstab.as_ref().ok().and_then(|(_, lines)| lines.iter().find(|l| l.point == *path));
     let device = line.map_or_else(|| "/dev/DEVICE".to_string(), |l| crate::base::shell::word(l.device.as_bytes()));
-    format!("mount --mkdir {device} {} && {}", context.word(path), context.run_plan(""))
+    format!("mount --mkdir {device} {} && {}", context.tree.word(path), context.run_plan(""))
 }
 
 /// What the initrd mounts before it switches to the new root.
@@ -157,11 +159,11 @@ fn early(point: &RelPath, fstab: &Fstab) -> CheckRow {
 
 fn options(context: &CheckContext, point: &RelPath, mount: &Mount) -> CheckRow {
     const ID: &str = "storage-options";
-    let remount = |option| format!("mount -o remount,bind,{option} {}", context.word(point));
+    let remount = |option| format!("mount -o remount,bind,{option} {}", context.tree.word(point));
     // The store itself is mounted read-only over it; the disk below is not.
     if mount.has("ro") {
         return CheckRow::fail(ID, point, "is mounted read-only")
-            .run(format!("mount -o remount,rw {}", context.word(point)));
+            .run(format!("mount -o remount,rw {}", context.tree.word(point)));
     }
     if mount.has("noexec") {
         let row = if *point == rel("nix") { CheckRow::fail } else { CheckRow::warn };

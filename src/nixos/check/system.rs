@@ -1,9 +1,18 @@
-//! The installed NixOS system: its profile, and what stands in its fstab.
+//! The installed NixOS system: whether it runs, its profile, and what stands in its fstab.
 
-use super::context::{Booted, CheckContext, Read, rel};
+use super::tree::{Read, SystemTree, rel};
 use crate::base::path::RelPath;
 use crate::sys::errno_words;
 use crate::sys::mounts::unescape;
+
+/// Whether the system below the root runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Booted {
+    /// Live paths must lead to the storage.
+    Yes,
+    /// Only the storage is there.
+    No,
+}
 
 /// The link that the boot loader's default entry was made from.
 pub(super) fn profile() -> RelPath {
@@ -22,14 +31,14 @@ pub(super) struct FstabLine {
 }
 
 /// Reads it.
-pub(super) fn fstab(context: &CheckContext) -> Fstab {
+pub(super) fn fstab(tree: &SystemTree, booted: Booted) -> Fstab {
     let built = profile().join_path(&rel("etc/fstab"));
-    let places = match context.booted {
+    let places = match booted {
         Booted::Yes => vec![rel("etc/fstab"), built],
         Booted::No => vec![built],
     };
     for path in &places {
-        match context.read(path) {
+        match tree.read(path) {
             Read::Bytes(bytes) => return Ok((path.clone(), parse(&bytes))),
             Read::Absent => {}
             Read::Failed(errno) => return Err(format!("{path} cannot be read: {}", errno_words(errno))),
