@@ -5,6 +5,7 @@
 //! operation. Nothing above this module calls `rustix` on its own.
 
 pub(crate) mod at;
+pub(crate) mod clock;
 pub mod dir;
 mod errno;
 pub mod fault;
@@ -47,13 +48,6 @@ pub fn errno_words(errno: Errno) -> String {
 #[must_use]
 pub fn effective_ids() -> (u32, u32) {
     (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw())
-}
-
-/// The clock that file systems take their time stamps from (clock_gettime(2), `CLOCK_REALTIME_COARSE`).
-#[must_use]
-pub fn coarse_time() -> stat::Time {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-    stat::Time { sec: now.tv_sec, nsec: u32::try_from(now.tv_nsec).unwrap_or(0) }
 }
 
 /// Calls `operation`, of the kind `op`, until it ends otherwise than by `EINTR` (signal(7)).

@@ -31,7 +31,7 @@ pub(super) fn look(source: &OpenSource, stat: Stat) -> Result<SourceLook, Errno>
 /// How long until the last change is `quiet` and a tick old; `None` when it is already.
 pub(super) fn until_settled(stat: &Stat, quiet: Duration) -> Option<Duration> {
     let tick = if (stat.mtime.nsec, stat.ctime.nsec) == (0, 0) { COARSE_TICK } else { TICK }.max(quiet);
-    let now = crate::sys::coarse_time();
+    let now = crate::sys::clock::coarse_time();
     let age = (i128::from(now.sec) - i128::from(stat.ctime.sec)) * 1_000_000_000 + i128::from(now.nsec)
         - i128::from(stat.ctime.nsec);
     // The kernel's fine time stamps run ahead of the coarse clock by up to a tick; anything

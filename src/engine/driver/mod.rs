@@ -93,7 +93,7 @@ impl Driver {
     /// True for a file that may be changing behind what the driver says of it: one that
     /// changed lately, by its own word, or will.
     pub(crate) fn may_hide_changes(&self, stat: &Stat) -> bool {
-        let now = crate::sys::coarse_time().sec;
+        let now = crate::sys::clock::coarse_time().sec;
         let is_recent = |time: Time| time.sec > now - CACHED_FOR;
         self.may_cache && (is_recent(stat.mtime) || is_recent(stat.ctime))
     }

@@ -1,6 +1,6 @@
 //! The layout that the expressions for both Nix modules share.
 
-use super::DeclaredPlan;
+use super::declared::DeclaredPlan;
 use super::lists::{ListEntry, Lists, Members};
 use crate::base::path::RelPath;
 use crate::nixos::nix_text::{comment, name, string};

@@ -1,6 +1,7 @@
 //! What `plan nix-expr` projects of a whole configuration.
 
-use super::{home_manager, impermanence, inner, machine, object, preservation, text};
+use super::fields::{inner, object, text};
+use super::{home_manager, impermanence, machine, preservation};
 use crate::nixos::import::declared::{Declaration, attribute};
 use crate::nixos::import::person::Person;
 use serde_json::Value;

@@ -1,6 +1,6 @@
 //! A directory or file of impermanence and of preservation: both give absolute paths.
 
-use super::{Object, needed, text};
+use super::fields::{Object, needed, text};
 use crate::base::path::RelPath;
 use crate::nixos::import::declared::{Authority, Declaration, DeclaredHome, DeclaredKind, DeclaredPath, Told};
 

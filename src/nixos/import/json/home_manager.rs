@@ -1,7 +1,7 @@
 //! `home.persistence` of impermanence's first version: the key includes the home,
 //! files are plain strings, and nothing has an owner.
 
-use super::{Object, list, needed, object, text};
+use super::fields::{Object, list, needed, object, text};
 use crate::base::path::RelPath;
 use crate::nixos::import::declared::{
     Authority, Declaration, DeclaredHome, DeclaredKind, DeclaredPath, Told, attribute,

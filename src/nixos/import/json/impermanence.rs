@@ -1,8 +1,9 @@
 //! `environment.persistence` of impermanence, whole as its first version evaluates
 //! or projected from the second, and the second's `home.persistence`.
 
+use super::entry;
 use super::entry::{ListContext, SharedHome};
-use super::{Object, entry, inner, list, needed, object, text};
+use super::fields::{Object, inner, list, needed, object, text};
 use crate::base::path::RelPath;
 use crate::nixos::import::declared::{Authority, Declaration, DeclaredKind, attribute};
 use crate::nixos::import::note::ImportNote;

@@ -1,6 +1,6 @@
 //! `users.users`, `users.groups` and `services.openssh.hostKeys`.
 
-use super::{needed, object, text};
+use super::fields::{needed, object, text};
 use crate::nixos::import::declared::{Declaration, DeclaredHostKey, DeclaredUser};
 use serde_json::Value;
 

@@ -5,6 +5,7 @@
 
 mod combined;
 mod entry;
+mod fields;
 mod home_manager;
 mod impermanence;
 mod machine;
@@ -15,7 +16,8 @@ mod tests;
 
 use super::declared::Declaration;
 use super::person::Person;
-use serde_json::{Map, Value};
+use fields::Object;
+use serde_json::Value;
 
 /// A file and its content.
 #[derive(Debug)]
@@ -25,8 +27,6 @@ pub struct JsonFile {
     /// What it holds.
     pub text: Vec<u8>,
 }
-
-type Object = Map<String, Value>;
 
 /// What a file turned out to be.
 enum Shape {
@@ -112,40 +112,4 @@ fn shape(value: &Value) -> Option<Shape> {
         return Some(Shape::Users);
     }
     all(&|v| v.contains_key("gid")).then_some(Shape::Groups)
-}
-
-/// The value as an object; the error says where it is none.
-fn object<'v>(value: &'v Value, place: &str) -> Result<&'v Object, String> {
-    value.as_object().ok_or_else(|| format!("{place} is no object"))
-}
-
-/// The list at `key`; absent and null are empty.
-fn list<'v>(object: &'v Object, key: &str, place: &str) -> Result<&'v [Value], String> {
-    match object.get(key) {
-        None | Some(Value::Null) => Ok(&[]),
-        Some(Value::Array(items)) => Ok(items),
-        Some(_) => Err(format!("{place}.{key} is no list")),
-    }
-}
-
-/// The object at `key`; absent and null are empty.
-fn inner<'v>(object: &'v Object, key: &str, place: &str) -> Result<Option<&'v Object>, String> {
-    match object.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Object(inner)) => Ok(Some(inner)),
-        Some(_) => Err(format!("{place}.{key} is no object")),
-    }
-}
-
-/// The text at `key`; absent, null and empty are none.
-fn text<'v>(object: &'v Object, key: &str, place: &str) -> Result<Option<&'v str>, String> {
-    match object.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-        Some(_) => Err(format!("{place}.{key} is no string")),
-    }
-}
-
-fn needed<'v>(object: &'v Object, key: &str, place: &str) -> Result<&'v str, String> {
-    text(object, key, place)?.ok_or_else(|| format!("{place} has no `{key}`"))
 }

@@ -1,7 +1,8 @@
 //! `preservation.preserveAt`: absolute paths, and files with an owner and a mode.
 
+use super::entry;
 use super::entry::{ListContext, SharedHome};
-use super::{Object, entry, inner, list, object, text};
+use super::fields::{Object, inner, list, object, text};
 use crate::base::path::RelPath;
 use crate::nixos::import::declared::{Authority, Declaration, DeclaredKind, attribute};
 use serde_json::Value;

@@ -1,7 +1,7 @@
 //! Finds the values of the options that are read, however they are nested.
 
-use super::Source;
 use super::route::{Choice, Route, route};
+use super::source::Source;
 use super::value::{Segment, attributes, content, segments};
 use crate::nixos::import::note::ImportNote;
 use rnix::TextRange;

@@ -1,8 +1,8 @@
 //! Reads the lists that were found, element by element.
 
-use super::Source;
 use super::leaves::OptionLeaf;
 use super::route::Choice;
+use super::source::Source;
 use super::value::{Segment, attributes, boolean, content, string};
 use crate::base::path::RelPath;
 use crate::nixos::import::declared::{Authority, Declaration, DeclaredHome, DeclaredKind, DeclaredPath, Told};
