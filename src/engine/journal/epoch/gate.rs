@@ -27,7 +27,7 @@ const MOST_DIRTY: u64 = 512 << 20;
 /// What every file costs beyond its data: inode, directory entry, journal row.
 const ENTRY_COST: u64 = 4096;
 impl Gate {
-    pub(super) fn new(limit: u64) -> Arc<Self> {
+    pub(in crate::engine::journal) fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self {
             used: Mutex::new(0),
             freed: Condvar::new(),
@@ -58,17 +58,17 @@ impl Gate {
     }
 
     /// The bound.
-    pub(super) fn limit(&self) -> u64 {
+    pub(in crate::engine::journal) fn limit(&self) -> u64 {
         self.limit.load(Relaxed)
     }
 
     /// True while somebody waits for a share.
-    pub(super) fn is_wanted(&self) -> bool {
+    pub(in crate::engine::journal) fn is_wanted(&self) -> bool {
         self.waiting.load(Relaxed) > 0
     }
 
     /// Moves the bound towards what the device writes in about a second: it took `took` for `bytes`.
-    pub(super) fn adapt(&self, bytes: u64, took: Duration) {
+    pub(in crate::engine::journal) fn adapt(&self, bytes: u64, took: Duration) {
         let limit = self.limit();
         if took > Duration::from_millis(1500) {
             self.limit.store((limit / 2).max(LEAST_DIRTY), Relaxed);

@@ -9,13 +9,11 @@
 pub(super) mod file_systems;
 mod gate;
 pub(super) mod seal;
-mod submit;
-mod thread;
+pub(super) mod submit;
 mod written;
 
 pub use file_systems::FileSystems;
 pub use gate::{Gate, Permit};
 pub use seal::Durable;
 pub use submit::Submit;
-pub use thread::{Epochs, Surroundings};
 pub use written::{Directory, Replace, Written};

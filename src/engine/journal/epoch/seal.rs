@@ -24,29 +24,29 @@ impl Durable {
 
 /// Entries that are synced together.
 #[derive(Debug, Default)]
-pub(super) struct Epoch {
-    pub(super) items: Vec<Written>,
-    pub(super) bytes: u64,
+pub(in crate::engine::journal) struct Epoch {
+    pub(in crate::engine::journal) items: Vec<Written>,
+    pub(in crate::engine::journal) bytes: u64,
     /// Bytes of its large rows.
-    pub(super) memory: u64,
+    pub(in crate::engine::journal) memory: u64,
 }
 
 /// The result of an epoch: what may be recorded, and replacements that are durable under
 /// their temporary names.
-pub(super) struct Sealed {
-    pub(super) durable: Durable,
-    pub(super) replacing: Vec<Written>,
+pub(in crate::engine::journal) struct Sealed {
+    pub(in crate::engine::journal) durable: Durable,
+    pub(in crate::engine::journal) replacing: Vec<Written>,
 }
 
 impl Epoch {
-    pub(super) fn push(&mut self, item: Written) {
+    pub(in crate::engine::journal) fn push(&mut self, item: Written) {
         self.bytes += item.bytes;
         self.memory += item.memory.as_ref().map_or(0, Permit::bytes);
         self.items.push(item);
     }
 
     /// Syncs every file system of the epoch.
-    pub(super) fn seal(self, file_systems: &FileSystems) -> Result<Sealed, Errno> {
+    pub(in crate::engine::journal) fn seal(self, file_systems: &FileSystems) -> Result<Sealed, Errno> {
         file_systems.sync(self.items.iter().map(|item| item.file_system).collect())?;
         let durable = Durable { records: Vec::with_capacity(self.items.len()), memory: Vec::new() };
         let mut sealed = Sealed { durable, replacing: Vec::new() };

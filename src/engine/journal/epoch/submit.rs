@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Rows larger than this need a share of [`ROWS`].
 const LARGE_ROW: u64 = 512;
 /// Bytes that large rows (those with attributes) may take between the copy and the journal.
-pub(super) const ROWS: u64 = 64 << 20;
+pub(in crate::engine::journal) const ROWS: u64 = 64 << 20;
 
 /// What workers send.
 #[derive(Debug)]
-pub(super) enum EpochMessage {
+pub(in crate::engine::journal) enum EpochMessage {
     Item(Box<Written>),
     Flush(Sender<()>),
 }
@@ -41,12 +41,12 @@ struct Replacing {
 }
 
 impl Submit {
-    pub(super) fn new(sender: Sender<EpochMessage>, gate: Arc<Gate>) -> Self {
+    pub(in crate::engine::journal) fn new(sender: Sender<EpochMessage>, gate: Arc<Gate>) -> Self {
         Self { sender, gate, memory: Gate::new(ROWS), replacing: Arc::default() }
     }
 
     /// Bounds the bytes of large rows.
-    pub(super) fn memory(&self) -> &Arc<Gate> {
+    pub(in crate::engine::journal) fn memory(&self) -> &Arc<Gate> {
         &self.memory
     }
 

@@ -45,7 +45,7 @@ impl Written {
     }
 
     /// Index of the plan's target, where the record says it.
-    pub(super) fn target(&self) -> Option<u32> {
+    pub(in crate::engine::journal) fn target(&self) -> Option<u32> {
         match &self.record {
             Record::Row(row) => Some(row.target),
             Record::Chunk(_) => None,
@@ -53,7 +53,7 @@ impl Written {
     }
 
     /// Its row, if it will take the place of something else.
-    pub(super) fn replacing_row(&self) -> Option<Row> {
+    pub(in crate::engine::journal) fn replacing_row(&self) -> Option<Row> {
         match (&self.replace, &self.record) {
             // The new inode's ctime is not known before the rename; the older one's tells it from any change.
             (Some(replace), Record::Row(row)) => {
@@ -94,7 +94,7 @@ pub struct Replace {
 
 impl Replace {
     /// Removes the temporary name and reports what is in the way.
-    pub(super) fn failed(&self, errno: Errno) -> Problem {
+    pub(in crate::engine::journal) fn failed(&self, errno: Errno) -> Problem {
         // A leftover is recognised by its name and removed by the next run.
         self.dir.open().and_then(|dir| dir.unlink(&self.temporary)).ok();
         if errno == Errno::EXIST {
@@ -112,7 +112,7 @@ impl Replace {
     }
 
     /// Renames it over what it replaces, and returns the directory. After an error the old entry is still there.
-    pub(super) fn put_in_place(&self) -> Result<Arc<TargetDir>, Errno> {
+    pub(in crate::engine::journal) fn put_in_place(&self) -> Result<Arc<TargetDir>, Errno> {
         let dir = self.dir.open()?;
         match (dir.stat_at(&self.name), &self.stands) {
             (Err(Errno::NOENT), _) => {}
@@ -126,7 +126,7 @@ impl Replace {
     }
 
     /// Checks what the name is now, and puts the inode's new ctime into `row`.
-    pub(super) fn settle(&self, dir: &TargetDir, row: &mut Row) -> Result<(), Errno> {
+    pub(in crate::engine::journal) fn settle(&self, dir: &TargetDir, row: &mut Row) -> Result<(), Errno> {
         let stat = dir.stat_at(&self.name)?;
         if stat.ino != row.dst_ino {
             // Somebody who may write here swapped the names meanwhile.

@@ -1,15 +1,13 @@
 //! The thread that seals epochs and renames replacements into place.
 
-use super::file_systems::FileSystems;
-use super::gate::Gate;
-use super::seal::Epoch;
-use super::submit::{EpochMessage, ROWS, Submit};
-use super::written::Written;
+use super::epoch::seal::Epoch;
+use super::epoch::submit::{EpochMessage, ROWS};
+use super::epoch::{FileSystems, Gate, Submit, Written};
+use super::record::Record;
+use super::writer::WriterHandle;
 use crate::engine::events::counters::{Counters, add};
 use crate::engine::events::problem::Problems;
 use crate::engine::events::stop::{Full, Stop, StopReason};
-use crate::engine::journal::record::Record;
-use crate::engine::journal::writer::WriterHandle;
 use crate::sys::Errno;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use std::sync::Arc;
