@@ -1,7 +1,8 @@
 //! What the comparison does with what the plan selects.
 
-use super::expect::{BackupEntry, LeafPair};
-use super::{ComparedDir, ComparisonWalk};
+use super::expect::BackupEntry;
+use super::leaf::LeafPair;
+use super::walk::{ComparedDir, ComparisonWalk};
 use crate::base::path::{Name, RelPath};
 use crate::engine::copy::reserved;
 use crate::engine::events::operation::Operation;
