@@ -8,12 +8,6 @@ use std::path::Path;
 /// From the top. `src/lib.rs` says what each of them knows.
 const LAYERS: [&str; 6] = ["cli", "nixos", "plan", "engine", "sys", "base"];
 
-/// Layers whose folders may not import each other in a circle.
-const FOLDERS: [&str; 2] = ["engine", "nixos"];
-
-/// Folders in which so many files may still import each other in a circle. Never raise one.
-const CIRCLES: [(&str, usize); 3] = [("cli", 10), ("engine/against", 2), ("nixos/check", 4)];
-
 /// A module's path below the crate.
 type Module = Vec<String>;
 
@@ -86,19 +80,29 @@ impl Source {
         self.imports.iter().filter(up).map(words).collect()
     }
 
-    /// Files that import each other in a circle; test code may look at anything in its layer.
+    /// Files that import each other in a circle.
     fn file_cycles(&self) -> Vec<BTreeSet<String>> {
-        let imports = self.imports.iter().filter(|import| !import.in_test);
-        cycles(imports.map(|i| (self.name(&i.from).to_string(), self.name(&i.to).to_string())))
+        cycles(self.built().map(|i| (self.name(&i.from).to_string(), self.name(&i.to).to_string())))
     }
 
-    /// Folders directly in a layer, or files there, that import each other in a circle.
+    /// What lies side by side in a folder, files and folders with all that is in them, and imports
+    /// each other in a circle.
     fn folder_cycles(&self) -> Vec<BTreeSet<String>> {
-        let folder = |module: &Module| {
-            (module.len() > 1 && FOLDERS.contains(&&module[0][..])).then(|| format!("{}/{}", module[0], module[1]))
+        let beside = |import: &Import| {
+            let common = import.from.iter().zip(&import.to).take_while(|(from, to)| from == to).count();
+            let part = |module: &Module| match module.len() {
+                // The folder's own file is beside what is in it.
+                len if len == common => self.name(module).to_string(),
+                _ => module[..=common].join("/"),
+            };
+            (part(&import.from), part(&import.to))
         };
-        let imports = self.imports.iter().filter(|import| !import.in_test);
-        cycles(imports.filter_map(|i| folder(&i.from).zip(folder(&i.to))).filter(|(from, to)| from != to))
+        cycles(self.built().map(beside))
+    }
+
+    /// The imports of what is built; test code may look at anything in its layer.
+    fn built(&self) -> impl Iterator<Item = &Import> {
+        self.imports.iter().filter(|import| !import.in_test)
     }
 }
 
@@ -160,8 +164,8 @@ impl Reader<'_> {
                         path.push(next.to_string());
                         at += 3;
                     }
-                    // `file::name` is how a folder's mod.rs calls what it declares; that is no import.
-                    if path.len() > 1 && ["crate", "self", "super"].contains(&first) {
+                    // `file::name` as well: a folder's mod.rs needs no `use` for what it declares.
+                    if path.len() > 1 {
                         self.add(path, module, in_test);
                     }
                 }
@@ -295,36 +299,10 @@ fn no_import_goes_up() {
 }
 
 #[test]
-fn no_folders_of_a_layer_import_each_other_in_a_circle() {
-    assert_eq!(source().folder_cycles(), []);
-}
-
-#[test]
-fn no_further_files_import_each_other_in_a_circle() {
-    let allowed = |folder: &str| CIRCLES.iter().find(|(name, _)| *name == folder).map_or(0, |(_, most)| *most);
-    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for circle in source().file_cycles() {
-        // A circle that has shrunk may lie deeper.
-        let folder = common_folder(&circle);
-        let listed = Path::new(&folder).ancestors().filter_map(Path::to_str).find(|folder| allowed(folder) > 0);
-        found.entry(listed.unwrap_or(&folder).to_string()).or_default().extend(circle);
-    }
-    for (folder, files) in found {
-        let allowed = allowed(&folder);
-        assert!(files.len() <= allowed, "{folder}: {allowed} files may be in circles: {files:#?}");
-        if files.len() < allowed {
-            println!("{folder}: {} instead of {allowed} files are in circles; lower the number", files.len());
-        }
-    }
-}
-
-/// The deepest folder that all these files are in.
-fn common_folder(files: &BTreeSet<String>) -> String {
-    let folders: Vec<Vec<&str>> = files.iter().map(|file| file.split('/').rev().skip(1).collect()).collect();
-    let folders: Vec<Vec<&str>> = folders.into_iter().map(|names| names.into_iter().rev().collect()).collect();
-    let same =
-        |n: &usize| folders.iter().all(|names| names.get(*n).is_some_and(|name| folders[0].get(*n) == Some(name)));
-    folders[0][..(0..folders[0].len()).take_while(same).count()].join("/")
+fn nothing_imports_each_other_in_a_circle() {
+    let source = source();
+    assert_eq!(source.file_cycles(), [], "files");
+    assert_eq!(source.folder_cycles(), [], "files and folders");
 }
 
 /// A source of three files, the second with `more`.
@@ -362,9 +340,35 @@ fn a_planted_upward_import_is_found_wherever_it_is() {
 
 #[test]
 fn planted_circles_are_found() {
+    let set = |names: [&str; 2]| BTreeSet::from(names.map(str::to_string));
     let none = planted("use crate::sys;\n#[cfg(test)] mod tests { use super::super::tree; }");
     assert!(none.folder_cycles().is_empty() && none.file_cycles().is_empty(), "test code may import what imports it");
     let circle = planted("use super::tree::f;");
-    assert_eq!(circle.folder_cycles(), [["engine/copy", "engine/tree"].map(str::to_string).into()]);
-    assert_eq!(circle.file_cycles(), [["engine/copy/mod.rs", "engine/tree.rs"].map(str::to_string).into()]);
+    assert_eq!(circle.folder_cycles(), [set(["engine/copy", "engine/tree"])]);
+    assert_eq!(circle.file_cycles(), [set(["engine/copy/mod.rs", "engine/tree.rs"])]);
+}
+
+#[test]
+fn a_circle_with_the_file_of_the_own_folder_is_found_however_it_is_written() {
+    for child in ["use super::Job;", "fn f(job: &super::Job) {}", "use super::*;", "use crate::engine::copy::Job;"] {
+        for parent in ["pub use dir::Dir;", "fn f() { dir::run() }", "fn f() -> self::dir::Dir {}", "use dir as d;"] {
+            let texts = [("engine/copy/mod.rs", &format!("mod dir; {parent}")[..]), ("engine/copy/dir.rs", child)];
+            let source = Source::new(&texts.map(|(file, text)| (file.to_string(), text.to_string())));
+            let found = [BTreeSet::from(["engine/copy/dir.rs", "engine/copy/mod.rs"].map(str::to_string))];
+            assert_eq!(source.file_cycles(), found, "{parent} and {child}");
+        }
+    }
+}
+
+#[test]
+fn folders_in_a_circle_are_found_where_no_files_are() {
+    let texts = [
+        ("engine/journal/epoch/seal.rs", "use crate::engine::journal::row;"),
+        ("engine/journal/epoch/gate.rs", ""),
+        ("engine/journal/row.rs", "use super::epoch::gate;"),
+    ];
+    let source = Source::new(&texts.map(|(file, text)| (file.to_string(), text.to_string())));
+    assert!(source.file_cycles().is_empty());
+    let found = ["engine/journal/epoch", "engine/journal/row"].map(str::to_string);
+    assert_eq!(source.folder_cycles(), [BTreeSet::from(found)]);
 }
