@@ -2,6 +2,7 @@
 //! every problem, then what is next.
 
 use crate::base::human::{bytes, count, duration, rate};
+use crate::cli::words::note;
 use crate::cli::words::problem::message;
 use crate::engine::content::medium::Medium;
 use crate::engine::fixup::Settled;
@@ -61,7 +62,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     out.push_str(&crate::plan::drift(&report.ids));
     if !report.notes.is_empty() {
         writeln!(out, "\nnotes:")?;
-        report.notes.iter().take(NOTES).try_for_each(|note| writeln!(out, "  {note}"))?;
+        report.notes.iter().take(NOTES).try_for_each(|note| writeln!(out, "  {}", note::words(note)))?;
         if report.notes.len() > NOTES {
             writeln!(out, "  … and {} more (in the JSON report)", report.notes.len() - NOTES)?;
         }

@@ -17,7 +17,6 @@ use super::events::unpreserved::Disk;
 use super::journal::{Fixed, Reader, Row, RowChange, State};
 use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::model::{Fixup, Mapping};
-use super::meta::Rights;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::detail::Detail;
 use crate::sys::dir::{TargetDir, open_target};
@@ -216,7 +215,7 @@ impl Pass<'_> {
                     self.changed += 1;
                     self.fixed.extend(row.zip(standing).map(|(row, standing)| Fixed::new(&row, standing, &now)));
                     if mode.is_none() && wanted.1 != stat.mode {
-                        self.means.problems.note_each(Rights::WORDS, path.clone());
+                        self.means.problems.note_rights_taken(path.clone());
                     }
                 }
                 Ok(now) => {

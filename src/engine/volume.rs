@@ -10,6 +10,7 @@
 //! new at each mount. squashfuse and mergerfs give each name of a linked file an
 //! inode number of its own; bindfs hands on those of several file systems.
 
+use crate::engine::events::note::Note;
 use crate::sys::filesystem::{BTRFS, Identity, XFS, identity};
 use crate::sys::mounts;
 use crate::sys::stat::Stat;
@@ -155,31 +156,20 @@ impl Volume {
 
     /// What is to be said of it at the end of a run.
     #[must_use]
-    pub fn notes(&self) -> Vec<String> {
+    pub fn notes(&self) -> Vec<Note> {
         let count = |counter: &AtomicU64| counter.load(Relaxed);
-        let kind = &self.kind;
         let mut notes = Vec::new();
         let clock = count(&self.reread.clock);
         if clock > 0 {
-            notes.push(format!(
-                "{clock} entries of the source were read again, and are unchanged: the change times of {kind} do not prove it"
-            ));
+            notes.push(Note::RereadForTimes(clock, self.kind.clone()));
         }
         let numbers = count(&self.reread.numbers);
         if numbers > 0 {
-            let why = if self.makes_up_numbers() {
-                format!("{kind} makes up inode numbers or change times at each mount")
-            } else {
-                "inode numbers, change times or the file system are not those that were recorded".to_string()
-            };
-            notes.push(format!("{numbers} entries of the source were read again, and are unchanged: {why}"));
+            notes.push(Note::RereadForNumbers(numbers, self.makes_up_numbers().then(|| self.kind.clone())));
         }
         let missing = count(&self.reread.names).saturating_sub(count(&self.reread.met));
         if missing > 0 && !self.proves_links() {
-            notes.push(format!(
-                "{missing} further names of hard-linked files were not found: they lie outside the plan, or {kind} \
-                 gives each name an inode number of its own, and they are files of their own on the target"
-            ));
+            notes.push(Note::NamesNotFound(missing, self.kind.clone()));
         }
         notes
     }
@@ -276,7 +266,7 @@ impl Volumes {
 
     /// What is to be said of all of them.
     #[must_use]
-    pub fn notes(&self) -> Vec<String> {
+    pub fn notes(&self) -> Vec<Note> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.by_device.values().flat_map(|volume| volume.notes()).collect()
     }

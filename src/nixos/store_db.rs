@@ -5,6 +5,7 @@
 //! File Format"). What is copied while somebody writes may be torn.
 
 use crate::base::path::RelPath;
+use crate::engine::events::note::Note;
 use crate::engine::mapping::index::Index;
 use crate::engine::mapping::model::{Mapping, Presence};
 use crate::engine::preflight::SourceFinding;
@@ -33,10 +34,10 @@ pub fn look(plan: &Mapping, source: &Root) -> Option<SourceFinding> {
     };
     let shown = plan.source.join(database.as_path()).display().to_string();
     let unknown = |suffix: &str, errno| {
-        SourceFinding::Note(format!(
+        SourceFinding::Note(Note::Told(format!(
             "{shown}{suffix} cannot be looked at: {}; whether Nix has its database open is not known",
             errno_words(errno)
-        ))
+        )))
     };
     for suffix in ["", "-shm"] {
         let holder = match beside(suffix).and_then(|fd| fd.map_or(Ok(None), |fd| lock_holder(&fd))) {
@@ -56,11 +57,11 @@ pub fn look(plan: &Mapping, source: &Root) -> Option<SourceFinding> {
         match beside(suffix).and_then(|fd| fd.map_or(Ok(0), |fd| stat_fd(&fd).map(|stat| stat.size))) {
             Ok(0) => {}
             Ok(_) => {
-                return Some(SourceFinding::Note(format!(
+                return Some(SourceFinding::Note(Note::Told(format!(
                     "{shown}{suffix} is not empty: the machine did not end cleanly, or the backup was taken while Nix \
                      ran. Both files are copied, and SQLite puts them together when Nix opens them; `nix-store --verify` \
                      on the new machine tells"
-                )));
+                ))));
             }
             Err(errno) => return Some(unknown(suffix, errno)),
         }

@@ -18,6 +18,7 @@ mod show;
 pub(crate) mod spelling;
 pub(crate) mod static_ids;
 mod value;
+pub mod words;
 
 #[cfg(test)]
 mod properties;

@@ -7,7 +7,7 @@ use super::draft::{EntryDraft, IdRef, IdValue, Plan, TargetDraft};
 use super::follow::FoundEntry;
 use super::ids::Ids;
 use super::value::Errors;
-use super::{conflicts, expand, follow};
+use super::{conflicts, expand, follow, words};
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Asked, Attrs, Entry, EntryKind, Fixup, IdKind, Mapping, Presence, Target};
 use crate::sys::root::Root;
@@ -291,7 +291,7 @@ impl Resolver<'_> {
         let mut refuse = |message: String, label: String, help: &str| {
             self.errors.0.push(Diagnostic::new(draft.span.clone(), message, label).help(help));
         };
-        let words = link.words();
+        let words = words::link(link);
         if entry.follow == Some(false) && link.is_on_the_way {
             let help = "name the place itself, or say `follow = true`";
             return refuse(format!("{src} is reached only through a symlink"), format!("in the backup {words}"), help);

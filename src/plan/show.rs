@@ -1,5 +1,6 @@
 //! The resolved plan as a table and as JSON.
 
+use super::words;
 use crate::base::json::exact;
 use crate::engine::mapping::mode::Mode;
 use crate::engine::mapping::model::{Attrs, Drift, Entry, EntryKind, Mapping, Presence};
@@ -17,7 +18,7 @@ fn presence(entry: &Entry) -> String {
 }
 
 fn link(entry: &Entry) -> String {
-    entry.link.as_ref().map(|link| format!("; {}", link.words())).unwrap_or_default()
+    entry.link.as_ref().map(|link| format!("; {}", words::link(link))).unwrap_or_default()
 }
 
 fn kind(kind: EntryKind) -> &'static str {
@@ -71,14 +72,14 @@ pub fn table(plan: &Mapping) -> String {
     if !left_out.is_empty() || !plan.fixups.is_empty() {
         line(String::new());
     }
-    left_out.iter().for_each(|left_out| line(left_out.words()));
+    left_out.iter().for_each(|left_out| line(words::left_out(left_out)));
     for fixup in &plan.fixups {
         let below = if fixup.recursive { " and everything below" } else { "" };
         line(format!("fixup {}{below}: {}", fixup.path, attributes(fixup.uid, fixup.gid, fixup.mode.as_ref())));
     }
     out.push_str(&drift(&plan.drift));
     for conflict in &plan.id_conflicts {
-        writeln!(out, "warning: {}", conflict.words()).ok();
+        writeln!(out, "warning: {}", words::id_conflict(conflict)).ok();
     }
     for warning in plan.id_warnings.iter().chain(&plan.id_notes) {
         writeln!(out, "warning: {warning}").ok();

@@ -4,6 +4,7 @@ use super::job::Job;
 use crate::base::human;
 use crate::cli::exit::Exit;
 use crate::cli::output::{fail, print_text};
+use crate::cli::words::note;
 use crate::cli::words::problem::message;
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::stop::Stop;
@@ -38,7 +39,7 @@ pub(super) fn dry_run(job: &Job, mapping: Mapping) -> Result<Exit, Refusals> {
         Ok(words) => out.push_str(&words),
         Err(error) => return Ok(fail(&error.to_string(), Exit::Refused)),
     }
-    notes.iter().for_each(|note| out.push_str(&format!("note: {note}\n")));
+    notes.iter().for_each(|note| out.push_str(&format!("note: {}\n", note::words(note))));
     out.push_str("dry run: nothing was written\n");
     Ok(print_text(&out))
 }

@@ -5,7 +5,7 @@ use crate::base::json;
 use crate::cli::exit::Exit;
 use crate::cli::output::{fail, print_text};
 use crate::cli::report_text::text;
-use crate::cli::words::problem::message;
+use crate::cli::words::WORDS;
 use crate::engine::report::{self, Report};
 use crate::sys::output::Existing;
 use crate::sys::{errno_words, output};
@@ -26,7 +26,7 @@ pub(super) fn tell(job: &Job, report: &Report) -> Exit {
 /// Writes the report where the user asked for it; false when that failed, which it says.
 fn write(job: &Job, report: &Report) -> bool {
     let Some(file) = &job.report else { return true };
-    let text = json::text(&report::json(report, message));
+    let text = json::text(&report::json(report, &WORDS));
     let Err(errno) = output::write(file, text.as_bytes(), Existing::Replaced) else { return true };
     fail(&format!("{}: cannot write the report: {}", file.display(), errno_words(errno)), report.outcome.into());
     false

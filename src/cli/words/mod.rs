@@ -1,10 +1,13 @@
 //! The engine's data in words for a person.
 
+pub(super) mod note;
 mod operation;
 pub(super) mod problem;
 pub(super) mod stop;
+mod value;
 
 use crate::engine::events::words::Words;
 
 /// As the command line says it, in the report and the journal as well.
-pub(super) const WORDS: Words = Words { problem: problem::message, reason: stop::reason };
+pub(super) const WORDS: Words =
+    Words { problem: problem::message, value: value::words, note: note::words, reason: stop::reason };

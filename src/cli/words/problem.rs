@@ -1,8 +1,8 @@
 //! What is wrong with a path, and what helps.
 
-use super::operation;
-use crate::base::human::count;
-use crate::engine::events::detail::{Advice, BadChunks, CopyCut, Detail, List};
+use super::{operation, value};
+use crate::base::human::{bytes, count};
+use crate::engine::events::detail::{Advice, BadChunks, CopyCut, Detail, List, MountContent};
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Unpreserved;
@@ -23,8 +23,8 @@ fn failed(op: &Operation, errno: Errno) -> String {
 }
 
 fn detail(problem: &Problem) -> String {
-    let expected = problem.expected.as_deref().unwrap_or_default();
-    let found = problem.found.as_deref().unwrap_or_default();
+    let expected = problem.expected.as_ref().map(value::words).unwrap_or_default();
+    let found = problem.found.as_ref().map(value::words).unwrap_or_default();
     let call = || problem.op.as_ref().zip(problem.errno).map(|(op, errno)| failed(op, errno));
     match &problem.detail {
         Detail::Failed => call().unwrap_or_default(),
@@ -56,10 +56,10 @@ fn detail(problem: &Problem) -> String {
             "its ACL could not be read, and without it {mode:04o} could let more users in: unless the plan gives it a mode \
              it gets {narrowed:04o}"
         ),
-        Detail::AnsweredLater(entries, asked) => format!(
+        Detail::AnsweredLater(late, asked) => format!(
             "{} gave an error when asked for {asked}, as every other inode did by then; later ones answered, so these have \
              lost theirs; run again with --restart",
-            if *entries == 1 { "1 entry".into() } else { format!("{} entries", count(*entries)) }
+            entries(*late)
         ),
         Detail::EntryReplaced(kind) => format!("the source changed: {} took the entry's place", kind.words()),
         Detail::FileReplaced(kind) => format!("the source changed: {} took the file's place", kind.words()),
@@ -72,9 +72,10 @@ fn detail(problem: &Problem) -> String {
                 "the source's file system says that it has {size} bytes, and reading gives fewer or more; not copied"
             )
         }
-        Detail::NotEntered(size) => {
-            format!("a mount inside the source ({size}) was not entered; --cross-mounts copies it as well")
-        }
+        Detail::NotEntered(content) => format!(
+            "a mount inside the source ({}) was not entered; --cross-mounts copies it as well",
+            mount_content(content)
+        ),
         Detail::AllExcluded(pattern) => format!(
             "everything in it is left out by patterns, the first is `{pattern}`; mend the pattern, or take the entry out of \
              the plan"
@@ -173,6 +174,20 @@ fn unpreserved(unpreserved: Unpreserved) -> String {
         }
         _ => format!("the target's file system cannot hold {what}"),
     }
+}
+
+/// What is in a mount, and how much.
+pub(super) fn mount_content(content: &MountContent) -> String {
+    match content {
+        MountContent::Bind(inside, size) => format!("a bind mount, {}, {}", entries(*inside), bytes(*size)),
+        MountContent::FileSystem(kind, Some(used)) => format!("{kind}, {} in use", bytes(*used)),
+        MountContent::FileSystem(kind, None) => format!("{kind}, without content of its own"),
+    }
+}
+
+/// `1 entry`, `2 entries`.
+pub(super) fn entries(n: u64) -> String {
+    if n == 1 { "1 entry".into() } else { format!("{} entries", count(n)) }
 }
 
 fn list_words(list: List) -> &'static str {

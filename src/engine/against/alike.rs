@@ -5,6 +5,7 @@ use crate::base::path::RelPath;
 use crate::engine::copy::InodeKey;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::value::PropertyValue;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -39,7 +40,7 @@ impl Alike {
         let split = groups.drain().map(|(_, group)| group).filter_map(|group| {
             let most = group.names.div_ceil(group.nlink.max(1) as usize);
             let (target, path) = group.other.filter(|_| group.inodes.len() > most)?;
-            let (expected, found) = (format!("the inode of {}", group.first), "an inode of its own".to_string());
+            let (expected, found) = (PropertyValue::InodeOf(group.first), PropertyValue::OwnInode);
             Some((target, Problem::differs(path, ProblemKind::Link, expected, found)))
         });
         split.collect()

@@ -6,7 +6,7 @@ use crate::engine::driver::missing_subvolume;
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::{Proof, Row, RowChange, RowKey, SourceId};
 use crate::engine::mapping::explicit::{self, Explicit};
-use crate::engine::meta::{Rights, Wanted};
+use crate::engine::meta::Wanted;
 use crate::sys::Errno;
 use crate::sys::dir::{SourceDir, TargetDir};
 use crate::sys::root::Root;
@@ -50,7 +50,7 @@ impl ComparisonWalk<'_> {
         wanted.override_with(explicit::of_path(&self.verifier().run.mapping, path, wanted.kind));
         wanted.override_with(self.of.groups.say(stat, seen.share));
         if wanted.rights.taken {
-            self.verifier().run.problems.note_each(Rights::WORDS, path.clone());
+            self.verifier().run.problems.note_rights_taken(path.clone());
         }
         let recorded = self.recorded(seen.dir, name);
         if let Some(row) = &recorded {

@@ -1,8 +1,6 @@
 //! What an entry of the target has, held against its row: everything but the
 //! content, and what a stat alone says of who changed it.
 
-use crate::base::clock::Moment;
-use crate::base::human;
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::medium::{Backing, ReadError, Reading};
 use crate::engine::events::detail::Detail;
@@ -11,12 +9,13 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::unpreserved::{Disk, Unpreserved};
+use crate::engine::events::value::{Appearance, PropertyValue};
 use crate::engine::journal::{Row, RowChange};
 use crate::engine::meta::{self, Actual, Wanted, Xattrs};
 use crate::sys::dir::TargetDir;
 use crate::sys::filesystem::space;
 use crate::sys::flags::Flags;
-use crate::sys::stat::{Kind, Stat, Time};
+use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, flags};
 
@@ -107,8 +106,9 @@ pub(crate) fn has_same_content(
 
 /// What somebody has changed on the target since it was copied, which stays as it is.
 pub(crate) fn changed(path: &RelPath, row: &Row, stat: &Stat) -> Problem {
-    let expected = sized(row.kind(), row.size, row.wanted.mtime);
-    let mut problem = Problem::differs(path.clone(), ProblemKind::ChangedTarget, expected, seen(stat));
+    let expected = Appearance { kind: row.kind(), size: row.size, mtime: row.wanted.mtime };
+    let found = Appearance::from(stat);
+    let mut problem = Problem::differs(path.clone(), ProblemKind::ChangedTarget, expected, found);
     problem.detail = Detail::ChangedSinceCopied;
     problem.told_by_row()
 }
@@ -119,22 +119,6 @@ pub(crate) fn unreachable(path: &RelPath, errno: Errno) -> Problem {
         Errno::NOENT | Errno::NOTDIR => Problem::new(path.clone(), ProblemKind::Missing, Detail::Gone),
         _ => Problem::failed(path.clone(), ProblemKind::Io, Operation::OpenTarget, errno),
     }
-}
-
-/// What an inode looks like, for people.
-pub(crate) fn seen(stat: &Stat) -> String {
-    sized(stat.kind, stat.size, Some(stat.mtime))
-}
-
-fn sized(kind: Kind, size: u64, mtime: Option<Time>) -> String {
-    let mut words = kind.words().to_string();
-    if kind == Kind::File {
-        words.push_str(&format!(" of {} bytes", human::count(size)));
-    }
-    if let Some(mtime) = mtime {
-        words.push_str(&format!(", modified {}", Moment::from_unix(mtime.sec).rfc3339()));
-    }
-    words
 }
 
 /// Attributes, and flags with the project id where any are wanted.
@@ -165,25 +149,28 @@ fn or_none<T: Default>(answer: Result<T, Errno>) -> Result<T, Errno> {
 /// What the metadata does not say: size, link target, device number, link group.
 fn compare_rest(checked: &CheckedDir<'_>, path: &RelPath, name: &Name, row: &Row, stat: &Stat) -> Vec<Problem> {
     let mut found = Vec::new();
-    let mut differs = |kind, expected: String, actual: String| {
+    let mut differs = |kind, expected: PropertyValue, actual: PropertyValue| {
         if expected != actual {
             found.push(Problem::differs(path.clone(), kind, expected, actual));
         }
     };
     match stat.kind {
         Kind::File => {
-            differs(ProblemKind::Size, row.size.to_string(), stat.size.to_string());
+            differs(ProblemKind::Size, row.size.to_string().into(), stat.size.to_string().into());
             // Names of one inode would all say the same.
             if !row.alias && row.size == stat.size && row.is_dense(stat) {
-                let bytes = |n: u64| format!("{n} bytes on the medium");
-                differs(ProblemKind::Holes, bytes(row.allocated()), bytes(stat.allocated));
+                differs(
+                    ProblemKind::Holes,
+                    PropertyValue::Allocated(row.allocated()),
+                    PropertyValue::Allocated(stat.allocated),
+                );
             }
         }
         Kind::CharDevice | Kind::BlockDevice => {
-            differs(ProblemKind::Type, format!("device {}", row.rdev), format!("device {}", stat.rdev));
+            differs(ProblemKind::Type, PropertyValue::Device(row.rdev), PropertyValue::Device(stat.rdev));
         }
         Kind::Symlink => {
-            let shown = |text: &[u8]| crate::base::path::escape(text).into_owned();
+            let shown = |text: &[u8]| crate::base::path::escape(text).into_owned().into();
             match checked.dir.read_link(name) {
                 Ok(text) => differs(ProblemKind::Target, shown(row.link.as_deref().unwrap_or_default()), shown(&text)),
                 Err(errno) => found.push(Problem::failed(path.clone(), ProblemKind::Io, Operation::ReadSymlink, errno)),
@@ -199,8 +186,8 @@ fn compare_rest(checked: &CheckedDir<'_>, path: &RelPath, name: &Name, row: &Row
         found.push(Problem::differs(
             path.clone(),
             ProblemKind::Link,
-            format!("inode {}", row.dst_ino),
-            format!("inode {}", stat.ino),
+            PropertyValue::InodeNumber(row.dst_ino),
+            PropertyValue::InodeNumber(stat.ino),
         ));
     }
     found

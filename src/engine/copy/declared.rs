@@ -7,6 +7,7 @@ use super::node::DirNode;
 use crate::base::path::Name;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
 use crate::engine::mapping::index::{InnerName, WayStep, source_on_the_way};
 use crate::engine::selection::DeclaredBelow;
@@ -31,11 +32,8 @@ impl Engine {
                 self.copy_on_the_way(worker, DeclaredBelow { entry, at }, above, name);
             }
             InnerName::WayInPlaceOfSymlink(entry) => {
-                self.cx.run.problems.note(format!(
-                    "{}: a symlink in the backup; it becomes a directory, because the plan declares {}",
-                    above.path().join(name),
-                    self.cx.run.mapping.targets[entry.0].entries[entry.1].dst
-                ));
+                let declared = self.cx.run.mapping.targets[entry.0].entries[entry.1].dst.clone();
+                self.cx.run.problems.note(Note::SymlinkToDirectory(above.path().join(name), declared));
                 self.copy_on_the_way(worker, DeclaredBelow { entry, at }, above, name);
             }
         }

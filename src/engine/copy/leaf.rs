@@ -16,6 +16,7 @@ use super::takeover::Takeover;
 use crate::engine::events::counters::add;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::sys::Errno;
@@ -169,7 +170,7 @@ impl Leaves {
         match stat.kind {
             Kind::Socket => {
                 add(&tally.sockets, 1);
-                self.cx.run.problems.note(format!("socket not copied: {}", entry.path()));
+                self.cx.run.problems.note(Note::Socket(entry.path()));
                 return;
             }
             Kind::Symlink => add(&tally.symlinks, 1),

@@ -18,6 +18,7 @@ use crate::engine::compare::differences::{CheckedDir, differences, has_same_cont
 use crate::engine::events::counters::add;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::rate_limit::RateLimit;
@@ -279,11 +280,7 @@ impl LinkedNames {
             drop(further);
             return self.link(waiter, &next);
         }
-        self.cx.run.problems.note(format!(
-            "{}: its inode has all the hard links that the target's file system allows; \
-             from here on they go to a second copy",
-            waiter.dir.node.path().join(&waiter.name)
-        ));
+        self.cx.run.problems.note(Note::LinksExhausted(waiter.dir.node.path().join(&waiter.name)));
         if let Some(copied) = self.copy_apart(waiter, waiter.own) {
             further.insert(key, copied);
         }

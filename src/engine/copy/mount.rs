@@ -1,9 +1,9 @@
 //! Mounts and subvolumes inside the source.
 
-use crate::base::human;
 use crate::base::path::RelPath;
-use crate::engine::events::detail::Detail;
+use crate::engine::events::detail::{Detail, MountContent};
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
 use crate::engine::survey::weigh;
 use crate::sys::filesystem::space;
@@ -14,40 +14,30 @@ use rustix::fd::AsFd;
 /// How a mount that is not entered is reported.
 pub(crate) enum NotEntered {
     Problem(Problem),
-    Note(String),
+    Note(Note),
 }
 
 /// Says which mount was not entered and how much it holds. `above` is the device
 /// of the directory that it covers.
 pub(crate) fn not_entered(path: RelPath, fd: impl AsFd, stat: &Stat, above: u64) -> NotEntered {
     let kind = mounts::of(&fd).ok().flatten().map_or_else(|| "unknown".to_string(), |mount| mount.kind);
-    let size = if stat.dev == above {
+    let content = if stat.dev == above {
         let (entries, bytes) = weigh(&fd, stat);
-        format!("a bind mount, {}, {}", in_all(entries), human::bytes(bytes))
+        MountContent::Bind(entries, bytes)
     } else {
-        match space(&fd) {
-            Ok(space) if space.size > 0 => {
-                format!("{kind}, {} in use", human::bytes(space.size.saturating_sub(space.free)))
-            }
-            _ => format!("{kind}, without content of its own"),
-        }
+        let space = space(&fd).ok().filter(|space| space.size > 0);
+        MountContent::FileSystem(kind.clone(), space.map(|space| space.size.saturating_sub(space.free)))
     };
     if kind == "overlay" && is_merged_view(&path) {
-        let note = format!("{path}: a mounted view ({size}) was not entered; its layers are copied");
-        return NotEntered::Note(note);
+        return NotEntered::Note(Note::ViewNotEntered(path, content));
     }
-    NotEntered::Problem(Problem::new(path, ProblemKind::Mount, Detail::NotEntered(size)))
+    NotEntered::Problem(Problem::new(path, ProblemKind::Mount, Detail::NotEntered(content)))
 }
 
 /// A subvolume is data of the same file system, though its device number differs.
-pub(super) fn subvolume_note(path: &RelPath, fd: impl AsFd, stat: &Stat) -> String {
+pub(super) fn subvolume_note(path: &RelPath, fd: impl AsFd, stat: &Stat) -> Note {
     let (entries, bytes) = weigh(fd, stat);
-    let (entries, bytes) = (in_all(entries), human::bytes(bytes));
-    format!("{path}: a subvolume ({entries}, {bytes}) is copied as a directory")
-}
-
-fn in_all(entries: u64) -> String {
-    if entries == 1 { "1 entry".into() } else { format!("{} entries", human::count(entries)) }
+    Note::Subvolume(path.clone(), entries, bytes)
 }
 
 /// `…/overlay2/<id>/merged`: what a running container sees of layers that lie beside it.

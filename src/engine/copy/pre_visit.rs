@@ -13,6 +13,7 @@ use super::trust::{is_skeleton, may_apply};
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::epoch::Written;
@@ -192,11 +193,7 @@ impl Directories {
         let found = dir.stat_at(name)?;
         self.flags.lift_at(&dir, above.id, name)?;
         dir.unlink(name)?;
-        self.cx.run.problems.note(format!(
-            "{}: {} was replaced by a directory",
-            above.path().join(name),
-            found.kind.words()
-        ));
+        self.cx.run.problems.note(Note::DirectoryInPlaceOf(above.path().join(name), found.kind));
         Ok(())
     }
 

@@ -5,10 +5,12 @@ use super::context::CopyContext;
 use super::entry::TargetName;
 use super::options::History;
 use crate::base::path::RelPath;
-use crate::engine::compare::differences::{changed, seen};
+use crate::engine::compare::differences::changed;
 use crate::engine::events::detail::{Advice, Detail};
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::value::Appearance;
 use crate::engine::journal::Row;
 use crate::sys::Errno;
 use crate::sys::stat::{Kind, Stat};
@@ -46,8 +48,7 @@ impl Precedence {
         let first = before || first && (!interrupted || bare);
         let replaceable = self.cx.options.overwrite || first && !newer;
         if replaceable {
-            let path = at.path();
-            self.cx.run.problems.note(format!("{path}: {} that no run of this plan wrote was replaced", seen(there)));
+            self.cx.run.problems.note(Note::UnrecordedReplaced(at.path(), there.into()));
         }
         replaceable
     }
@@ -57,7 +58,7 @@ impl Precedence {
         let replaceable = self.is_replaceable(at, there, None);
         if !replaceable {
             let mut problem =
-                Problem::differs(at.path(), ProblemKind::ChangedTarget, Kind::Directory.words(), seen(there));
+                Problem::differs(at.path(), ProblemKind::ChangedTarget, Kind::Directory, Appearance::from(there));
             problem.detail = Detail::Unrecorded;
             self.cx.problem(at.target, problem);
         }
@@ -70,11 +71,7 @@ impl Precedence {
         if self.cx.options.overwrite {
             // A directory with content stays, and is a problem.
             if there.kind != Kind::Directory {
-                let what = seen(there);
-                self.cx
-                    .run
-                    .problems
-                    .note(format!("{path}: {what}, which somebody had changed on the target, was replaced"));
+                self.cx.run.problems.note(Note::ChangedReplaced(path, there.into()));
             }
             return Judgement::Copy(Some(*there));
         }

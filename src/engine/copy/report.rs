@@ -10,7 +10,8 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::{FailedCall, Full, StopReason};
 use crate::engine::events::unpreserved::Unpreserved;
-use crate::engine::meta::{Rights, Wanted};
+use crate::engine::events::value::PropertyValue;
+use crate::engine::meta::Wanted;
 use crate::engine::tree::temporary::temporary_name;
 use crate::sys::Errno;
 use crate::sys::stat::{Kind, Stat};
@@ -53,7 +54,7 @@ impl CopyContext {
     /// Notes that the plan's owner does not inherit set-ID bits or capabilities of the source.
     pub(super) fn note_rights(&self, wanted: &Wanted, path: impl Fn() -> RelPath) {
         if wanted.rights.taken {
-            self.run.problems.note_each(Rights::WORDS, path());
+            self.run.problems.note_rights_taken(path());
         }
     }
 
@@ -63,7 +64,8 @@ impl CopyContext {
         let full = match errno {
             // Only `make_beside` returns these two: no system call of the write side does.
             Errno::ISDIR => {
-                let mut problem = Problem::differs(path, ProblemKind::Type, "no directory", Kind::Directory.words());
+                let mut problem =
+                    Problem::differs(path, ProblemKind::Type, PropertyValue::NoDirectory, Kind::Directory);
                 problem.detail = Detail::DirectoryInPlace;
                 return self.problem(target, problem);
             }

@@ -13,10 +13,11 @@ use crate::engine::content::reread;
 use crate::engine::driver::Drivers;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::Row;
-use crate::engine::meta::{Attributes, mark};
+use crate::engine::meta::Attributes;
 use crate::engine::tree::budget::FdBudget;
 use crate::engine::volume::{Volume, Volumes};
 use crate::sys::Errno;
@@ -50,11 +51,7 @@ impl SourceTree {
         let (attributes, problems) = self.drivers.attributes(holder, stat, near, &path);
         problems.into_iter().for_each(|problem| self.cx.problem(target, problem));
         if attributes.marked {
-            self.cx.run.problems.note(format!(
-                "{}: the source is itself an unfinished copy of persistcp here; its mark ({}) is not copied",
-                path(),
-                mark::NAME.to_string_lossy()
-            ));
+            self.cx.run.problems.note(Note::MarkNotCopied(path()));
         }
         attributes
     }

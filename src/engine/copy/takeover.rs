@@ -18,12 +18,13 @@ use super::evidence::SourceAccess;
 use super::node::DirNode;
 use super::precedence::{Judgement, Precedence, altered, found, gone};
 use super::source_proof::SourceProof;
-use crate::engine::compare::differences::{CheckedDir, differences, has_same_content, seen, without_moved_times};
+use crate::engine::compare::differences::{CheckedDir, differences, has_same_content, without_moved_times};
 use crate::engine::content::medium::ReadError;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::value::Appearance;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, RowChange, State};
 use crate::sys::flags::Flags;
@@ -178,7 +179,8 @@ impl Takeover {
         if self.precedence.is_replaceable(at, there, Some(source)) {
             return Judgement::Copy(Some(*there));
         }
-        let mut problem = Problem::differs(at.path(), ProblemKind::ChangedTarget, seen(source), seen(there));
+        let mut problem =
+            Problem::differs(at.path(), ProblemKind::ChangedTarget, Appearance::from(source), Appearance::from(there));
         problem.detail = Detail::Unrecorded;
         self.cx.problem(at.target, problem);
         Judgement::Kept

@@ -9,17 +9,17 @@ mod others;
 
 use super::content::reread::CachedPages;
 use super::events::kind::ProblemKind;
+use super::events::note::Note;
 use super::events::problem::Problem;
 use super::events::unpreserved::Unpreserved;
 use super::meta::{self, Attributes, Question, UnreadAttribute, Xattrs};
-use crate::base::human;
 use crate::base::path::RelPath;
 use crate::engine::events::detail::Detail;
+use crate::sys::Errno;
 use crate::sys::filesystem::space;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::xattr::Holder;
-use crate::sys::{Errno, errno_words};
 use others::Others;
 use rustix::fd::AsFd;
 use std::collections::{BTreeMap, HashMap};
@@ -210,24 +210,15 @@ impl Drivers {
     }
 
     /// What is worth knowing at the end of a run.
-    pub(crate) fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<Note> {
         let mut notes = Vec::new();
         let fake = self.fake_super.count.load(Relaxed);
         if let Some(first) = lock(&self.fake_super.first).as_ref() {
-            notes.push(format!(
-                "{first}: made by rsync --fake-super, as {} in all: owner and mode were copied as they are there, which is \
-                 not what the originals had; restore such a tree with rsync --fake-super",
-                entries(fake)
-            ));
+            notes.push(Note::FakeSuper(first.clone(), fake));
         }
         let twice = self.read_twice.load(Relaxed);
         if twice > 0 {
-            notes.push(format!(
-                "{} changed less than {} minutes ago on a file system whose driver may answer from a cache: read twice, \
-                 and both readings were the same",
-                if twice == 1 { "1 file".into() } else { format!("{} files", human::count(twice)) },
-                CACHED_FOR / 60
-            ));
+            notes.push(Note::ReadTwice(twice, CACHED_FOR / 60));
         }
         let mut refused = BTreeMap::new();
         for ((question, _), answers) in self.answers() {
@@ -236,12 +227,7 @@ impl Drivers {
             }
         }
         notes.extend(refused.into_iter().map(|((question, errno), count)| {
-            let answer = errno_words(Errno::from_raw_os_error(errno));
-            format!(
-                "{} asked for {}: \"{answer}\", as whichever inode of that file system",
-                entries(count),
-                question.words()
-            )
+            Note::NoAnswer(count, question.words(), Errno::from_raw_os_error(errno))
         }));
         notes
     }
@@ -267,10 +253,6 @@ impl Drivers {
 /// Names the subvolume that [`Drivers::is_empty_subvolume`] found missing.
 pub(crate) fn missing_subvolume(path: RelPath) -> Problem {
     Problem::new(path, ProblemKind::Missing, Detail::SubvolumeMissing)
-}
-
-fn entries(count: u64) -> String {
-    if count == 1 { "1 entry".into() } else { format!("{} entries", human::count(count)) }
 }
 
 impl Driver {

@@ -71,8 +71,8 @@ pub enum Detail {
     ChangedWhileCompared,
     /// Reading gives another length than the source's file system says.
     WrongLength(u64),
-    /// A mount in the source was not entered; how large it is.
-    NotEntered(String),
+    /// A mount in the source was not entered.
+    NotEntered(MountContent),
     /// Patterns leave out all of it; the first of them.
     AllExcluded(String),
     /// A map cannot rename this.
@@ -124,6 +124,15 @@ pub struct CopyCut {
     pub expected: Option<u64>,
     /// The command that goes on.
     pub command: Option<String>,
+}
+
+/// What is in a mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MountContent {
+    /// So many entries and bytes of the file system around it.
+    Bind(u64, u64),
+    /// So many bytes in use of a file system of this type; none of what has no size.
+    FileSystem(String, Option<u64>),
 }
 
 /// The chunks of a large file that differ.

@@ -3,9 +3,11 @@
 pub mod counters;
 pub mod detail;
 pub mod kind;
+pub mod note;
 pub mod operation;
 pub mod problem;
 pub mod rate_limit;
 pub mod stop;
 pub mod unpreserved;
+pub mod value;
 pub mod words;

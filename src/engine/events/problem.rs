@@ -2,8 +2,10 @@
 
 use super::detail::{Advice, Detail};
 use super::kind::ProblemKind;
+use super::note::Note;
 use super::operation::Operation;
 use super::unpreserved::{Unpreserved, UnpreservedSet};
+use super::value::PropertyValue;
 use crate::base::path::{RelPath, escape};
 use crate::sys::Errno;
 use std::collections::HashSet;
@@ -27,9 +29,9 @@ pub struct Problem {
     /// What the kernel answered.
     pub errno: Option<Errno>,
     /// What it should be.
-    pub expected: Option<String>,
+    pub expected: Option<PropertyValue>,
     /// What it is.
-    pub found: Option<String>,
+    pub found: Option<PropertyValue>,
     /// The same more exactly.
     pub detail: Detail,
     /// What helps.
@@ -71,7 +73,12 @@ impl Problem {
 
     /// A comparison that failed.
     #[must_use]
-    pub fn differs(path: RelPath, kind: ProblemKind, expected: impl Into<String>, found: impl Into<String>) -> Self {
+    pub fn differs(
+        path: RelPath,
+        kind: ProblemKind,
+        expected: impl Into<PropertyValue>,
+        found: impl Into<PropertyValue>,
+    ) -> Self {
         let (expected, found) = (Some(expected.into()), Some(found.into()));
         Self { expected, found, ..Self::new(path, kind, Detail::Differs) }
     }
@@ -191,10 +198,10 @@ struct ProblemList {
     kept: Vec<Problem>,
     seen: HashSet<u64>,
     count: u64,
-    notes: Vec<String>,
+    notes: Vec<Note>,
     notes_count: u64,
-    /// What is said once of many entries: the words, the first path, how many.
-    counted: Vec<(&'static str, RelPath, u64)>,
+    /// The first entry whose rights were taken, and how many there are.
+    rights_taken: Option<(RelPath, u64)>,
     record: Option<ProblemRecorder>,
     waiting: Vec<Problem>,
 }
@@ -258,21 +265,17 @@ impl Problems {
     }
 
     /// Adds something worth saying that is not a failure (a socket, a symlinked entry).
-    pub fn note(&self, text: String) {
+    pub fn note(&self, note: Note) {
         let mut inner = self.lock();
         inner.notes_count += 1;
-        if inner.notes.len() < KEPT && !inner.notes.contains(&text) {
-            inner.notes.push(text);
+        if inner.notes.len() < KEPT && !inner.notes.contains(&note) {
+            inner.notes.push(note);
         }
     }
 
-    /// The same of something that many entries have in common: said once, with their number and the first path.
-    pub fn note_each(&self, words: &'static str, path: RelPath) {
-        let mut inner = self.lock();
-        match inner.counted.iter_mut().find(|(known, ..)| *known == words) {
-            Some((.., count)) => *count += 1,
-            None => inner.counted.push((words, path, 1)),
-        }
+    /// The same of an entry whose rights were taken: said once, with their number and the first path.
+    pub fn note_rights_taken(&self, path: RelPath) {
+        self.lock().rights_taken.get_or_insert((path, 0)).1 += 1;
     }
 
     /// True when one of `kind` is among those that were kept, or any was not.
@@ -290,17 +293,12 @@ impl Problems {
 
     /// The problems that were kept, and how many there are in all.
     #[must_use]
-    pub fn take(&self) -> (Vec<Problem>, u64, Vec<String>) {
+    pub fn take(&self) -> (Vec<Problem>, u64, Vec<Note>) {
         let mut inner = self.lock();
         let mut all = std::mem::take(&mut inner.groups);
         all.append(&mut inner.kept);
-        let mut notes: Vec<String> = std::mem::take(&mut inner.counted)
-            .into_iter()
-            .map(|(words, path, count)| match count {
-                1 => format!("{path}: {words}"),
-                _ => format!("{path} and {} more: {words}", count - 1),
-            })
-            .collect();
+        let taken = inner.rights_taken.take().map(|(first, count)| Note::RightsTaken(first, count));
+        let mut notes = Vec::from_iter(taken);
         notes.append(&mut inner.notes);
         (all, inner.count, notes)
     }

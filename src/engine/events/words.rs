@@ -1,8 +1,10 @@
 //! Sentences for the two formats that keep them: the report, and the journal's `problem`
 //! table. The engine makes none; whoever calls it hands in how its data is said.
 
+use super::note::Note;
 use super::problem::Problem;
 use super::stop::StopReason;
+use super::value::PropertyValue;
 use crate::sys::errno_name;
 
 /// How the engine's data is said.
@@ -10,6 +12,10 @@ use crate::sys::errno_name;
 pub struct Words {
     /// What is wrong with a path, and what helps.
     pub problem: fn(&Problem) -> String,
+    /// What is worth knowing.
+    pub note: fn(&Note) -> String,
+    /// What was expected, or what was found.
+    pub value: fn(&PropertyValue) -> String,
     /// Why a run ended early.
     pub reason: fn(&StopReason) -> String,
 }
@@ -17,7 +23,12 @@ pub struct Words {
 impl Default for Words {
     /// For callers that read the data: names alone.
     fn default() -> Self {
-        Self { problem: plain_problem, reason: |reason| format!("{reason:?}") }
+        Self {
+            problem: plain_problem,
+            value: plain_value,
+            note: |note| format!("{note:?}"),
+            reason: |reason| format!("{reason:?}"),
+        }
     }
 }
 
@@ -25,4 +36,11 @@ fn plain_problem(problem: &Problem) -> String {
     let op = problem.op.as_ref().map(|op| op.word().to_string());
     let parts = [Some(problem.kind.word()), op, problem.errno.map(errno_name)];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
+}
+
+fn plain_value(value: &PropertyValue) -> String {
+    match value {
+        PropertyValue::Plain(text) => text.clone(),
+        value => format!("{value:?}"),
+    }
 }

@@ -6,6 +6,7 @@ use super::row::Row;
 use super::seen::{Fixed, Seen};
 use crate::base::path::RelPath;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::words::Words;
 use crossbeam_channel::Sender;
 
 /// What a run does to the target.
@@ -44,7 +45,7 @@ pub(super) enum WriterMessage {
     RunStarted { kind: RunKind, started: String, tool: String },
     Copying { command: Option<String>, expected: u64 },
     Copied { at: String },
-    Problems(Vec<(String, Problem)>),
+    Problems(Vec<Problem>, Words),
     RunEnded { ended: String, outcome: &'static str, report: String },
     Flush(Sender<()>),
 }

@@ -9,6 +9,7 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::UnpreservedSet;
+use crate::engine::events::value::PropertyValue;
 use crate::sys::errno_from_name;
 use crate::sys::stat::Time;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -116,7 +117,8 @@ impl Reader {
                 let mut problem = Problem::new(path, kind, Detail::Told(row.get(4)?));
                 problem.target = row.get(3)?;
                 problem.attribute = Some(row.get::<_, String>(2)?).filter(|attribute| !attribute.is_empty());
-                (problem.expected, problem.found) = (row.get(5)?, row.get(6)?);
+                problem.expected = row.get::<_, Option<String>>(5)?.map(PropertyValue::Plain);
+                problem.found = row.get::<_, Option<String>>(6)?.map(PropertyValue::Plain);
                 problem.op = row.get::<_, Option<String>>(8)?.and_then(|word| Operation::recorded(&word));
                 problem.errno = row.get::<_, Option<String>>(9)?.and_then(|name| errno_from_name(&name));
                 let lost = UnpreservedSet::from_bits(row.get(7)?).each().next();

@@ -12,6 +12,7 @@ use super::seen::{Fixed, Seen};
 use super::state::State;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::words::Words;
 use crate::sys::errno_name;
 use crate::sys::stat::Kind;
 use crossbeam_channel::Receiver;
@@ -66,7 +67,7 @@ pub(super) fn serve(
                 transaction.execute("DELETE FROM problem WHERE run <> ?1", [run])?;
                 transaction.commit()?;
             }
-            WriterMessage::Problems(problems) => keep(connection, &problems, run)?,
+            WriterMessage::Problems(problems, words) => keep(connection, &problems, &words, run)?,
             WriterMessage::RunEnded { ended, outcome, report } => {
                 connection.execute(
                     "UPDATE run SET ended = ?1, outcome = ?2, report = ?3 WHERE id = ?4",
@@ -81,22 +82,27 @@ pub(super) fn serve(
     log.end(connection)
 }
 
-fn keep(connection: &mut Connection, problems: &[(String, Problem)], run: Option<i64>) -> Result<(), rusqlite::Error> {
+fn keep(
+    connection: &mut Connection,
+    problems: &[Problem],
+    words: &Words,
+    run: Option<i64>,
+) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
         let mut statement = transaction.prepare_cached(
             "INSERT OR REPLACE INTO problem(path, kind, attribute, target, message, expected, found, lost, run, op, errno) \
              VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?;
-        for (message, problem) in problems {
+        for problem in problems {
             statement.execute(params![
                 problem.path.as_bytes(),
                 problem.kind.word(),
                 problem.attribute.as_deref().unwrap_or_default(),
                 problem.target,
-                message,
-                problem.expected,
-                problem.found,
+                (words.problem)(problem),
+                problem.expected.as_ref().map(words.value),
+                problem.found.as_ref().map(words.value),
                 problem.unpreserved().map_or(0, crate::engine::events::unpreserved::Unpreserved::bit),
                 run,
                 problem.op.as_ref().map(Operation::word),

@@ -12,6 +12,7 @@ use super::serve::serve;
 use crate::base::path::RelPath;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::{Full, Stop, StopReason};
+use crate::engine::events::words::Words;
 use crate::sys::Errno;
 use crossbeam_channel::{Sender, bounded};
 use std::path::PathBuf;
@@ -193,9 +194,9 @@ impl WriterHandle {
         self.send(WriterMessage::Copied { at });
     }
 
-    /// Records what this run could not copy or keep.
-    pub fn problems(&self, problems: Vec<(String, Problem)>) {
-        self.send(WriterMessage::Problems(problems));
+    /// Records what this run could not copy or keep, in these `words`.
+    pub fn problems(&self, problems: Vec<Problem>, words: Words) {
+        self.send(WriterMessage::Problems(problems, words));
     }
 
     /// Ends the record of a run with its report as JSON.

@@ -16,9 +16,9 @@ use super::events::problem::Problem;
 use super::journal::{JournalError, Row};
 use super::mapping::model::Mapping;
 use super::tree::temporary::temporary_name;
-use crate::base::human;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::detail::Advice;
+use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::stat::{Kind, Time};
@@ -47,10 +47,7 @@ pub fn clear(run: &RunContext) -> Result<bool, JournalError> {
     let found = walk.found;
     if found.names > 0 {
         let first = found.first.unwrap_or_default();
-        problems.note(format!(
-            "{} temporary names that an interrupted run left were removed; the first is {first}",
-            human::count(found.names)
-        ));
+        problems.note(Note::TemporariesRemoved(found.names, first));
     }
     Ok(found.all_gone)
 }
@@ -80,7 +77,7 @@ pub fn clear_unfinished(run: &RunContext) -> Result<(), JournalError> {
         }
         match open_target(&plan.root, &parent).and_then(|dir| remove(&dir, &name, row.dst_ino)) {
             Ok(true) => {
-                problems.note(format!("{path}: the unfinished copy of an earlier run was removed, its source is gone"));
+                problems.note(Note::UnfinishedRemoved(path.clone()));
             }
             Ok(false) => {}
             Err(errno) if leads_nowhere(errno) => {}

@@ -1,11 +1,11 @@
 //! The walk through the directories of the target.
 
 use super::traces::{is_as_created, is_in_source, unlink_keeping_times};
-use crate::base::human;
 use crate::base::path::{Name, RelPath};
 use crate::engine::context::RunContext;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{JournalError, Reader, State};
@@ -154,10 +154,7 @@ impl<'a> LeftoverWalk<'a> {
             .and_then(|()| set_times(holder, Some(stat.atime), stat.mtime))
             .and_then(|()| mark::remove(holder));
         match given {
-            Ok(()) => self.run.problems.note(format!(
-                "{path}: an interrupted run had closed it, and its source is gone: it has owner {uid}:{gid} and mode \
-                 {mode:04o} again"
-            )),
+            Ok(()) => self.run.problems.note(Note::Reopened(path.clone(), (uid, gid), mode)),
             Err(errno) => self.failed(path.clone(), Operation::FinishDirectory, errno),
         }
     }
@@ -271,10 +268,7 @@ impl<'a> LeftoverWalk<'a> {
             return Ok(());
         }
         match unlink_keeping_times(dir, name) {
-            Ok(()) => self.run.problems.note(format!(
-                "{path}: the half of it that an interrupted run left and no record knows was removed ({})",
-                human::bytes(stat.allocated)
-            )),
+            Ok(()) => self.run.problems.note(Note::HalfRemoved(path, stat.allocated)),
             Err(errno) => self.failed(path, Operation::RemoveHalf, errno),
         }
         Ok(())

@@ -49,16 +49,3 @@ pub struct IdConflict {
     /// Its name on the target.
     pub target: String,
 }
-
-impl IdConflict {
-    /// Says that a number changes hands.
-    #[must_use]
-    pub fn words(&self) -> String {
-        let Self { kind, id, backup, target } = self;
-        let kind = kind.word();
-        format!(
-            "the {kind} number {id} is `{backup}` in the backup and `{target}` on the target, which knows no `{backup}`: \
-             what such files there are become `{target}`'s; a number in the plan's [ids] and --remap-ids keep them apart"
-        )
-    }
-}

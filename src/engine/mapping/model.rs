@@ -64,14 +64,6 @@ pub struct LeftOut {
     pub declared: RelPath,
 }
 
-impl LeftOut {
-    /// For people.
-    #[must_use]
-    pub fn words(&self) -> String {
-        format!("{}: left out there, the plan has it at {}", self.place, self.declared)
-    }
-}
-
 impl Mapping {
     /// What entries are copied without, because the plan declares it elsewhere.
     #[must_use]
@@ -211,17 +203,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// What a report says of a symlink whose treatment the plan leaves open.
+    /// A symlink whose treatment the plan leaves open.
     #[must_use]
-    pub fn link_note(&self) -> Option<String> {
-        let link = self.link.as_ref().filter(|_| self.follow.is_none() && self.presence != Presence::Absent)?;
-        let otherwise = match link {
-            Link { is_on_the_way: true, .. } => "; the plan can name that place itself",
-            Link { followed: true, .. } => "; `follow = false` copies the link instead",
-            Link { followed: false, to: Some(_), .. } => "; `follow = true` copies what it leads to instead",
-            Link { followed: false, to: None, .. } => "",
-        };
-        Some(format!("{}: in the backup {}{otherwise}", self.dst, link.words()))
+    pub fn unasked_link(&self) -> Option<&Link> {
+        self.link.as_ref().filter(|_| self.follow.is_none() && self.presence != Presence::Absent)
     }
 }
 
@@ -234,28 +219,6 @@ pub struct Link {
     pub followed: bool,
     /// It is no entry of its own, but one of the directories above.
     pub is_on_the_way: bool,
-}
-
-impl Link {
-    /// What it is and what becomes of it.
-    #[must_use]
-    pub fn words(&self) -> String {
-        match self {
-            Self { is_on_the_way: true, to: Some(to), .. } => {
-                format!("it is reached through a symlink and lies at {to}")
-            }
-            Self { followed: true, to: Some(to), .. } => {
-                format!("it is a symlink that leads to {to}, and what is there is copied")
-            }
-            Self { followed: false, to: Some(to), .. } => {
-                format!("it is a symlink that leads to {to}, and is copied as a link")
-            }
-            Self { followed: false, to: None, .. } => {
-                "it is a symlink that leads nowhere, and is copied as a link".into()
-            }
-            Self { to: None, .. } => "it is a symlink that leads nowhere".into(),
-        }
-    }
 }
 
 /// What an entry is declared to be.

@@ -6,6 +6,7 @@ use crate::base::path::RelPath;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Unpreserved;
+use crate::engine::events::value::PropertyValue;
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat};
 
@@ -28,7 +29,7 @@ pub struct Actual<'a> {
 pub fn compare(path: &RelPath, wanted: &Wanted, actual: Actual<'_>) -> Vec<Problem> {
     let stat = actual.stat;
     if stat.kind != wanted.kind {
-        return vec![Problem::differs(path.clone(), ProblemKind::Type, wanted.kind.words(), stat.kind.words())];
+        return vec![Problem::differs(path.clone(), ProblemKind::Type, wanted.kind, stat.kind)];
     }
     let mut found = Vec::new();
     let mut differs = |kind, expected: String, actual: String| {
@@ -53,7 +54,7 @@ pub fn compare(path: &RelPath, wanted: &Wanted, actual: Actual<'_>) -> Vec<Probl
     if let Some(flags) = actual.flags {
         found.extend(wanted.flags.difference(flags).each().map(|flag| {
             let flag = flag.to_string();
-            Problem::differs(path.clone(), ProblemKind::Flags, flag.clone(), "none").about(flag.as_bytes())
+            Problem::differs(path.clone(), ProblemKind::Flags, flag.clone(), PropertyValue::None).about(flag.as_bytes())
         }));
     }
     if let (Some(wanted), Some(actual)) = (&wanted.xattrs, actual.xattrs) {
@@ -64,8 +65,8 @@ pub fn compare(path: &RelPath, wanted: &Wanted, actual: Actual<'_>) -> Vec<Probl
 
 fn compare_xattrs(path: &RelPath, wanted: &Xattrs, actual: &Xattrs) -> Vec<Problem> {
     let shown = |value: Option<&[u8]>| match value {
-        None => "none".to_string(),
-        Some(value) => format!("{} bytes, BLAKE3 {}", value.len(), &blake3::hash(value).to_hex()[..16]),
+        None => PropertyValue::None,
+        Some(value) => PropertyValue::Attribute(value.len(), blake3::hash(value).to_hex()[..16].to_string()),
     };
     let names = wanted.iter().map(|(n, _)| n).chain(actual.iter().map(|(n, _)| n).filter(|n| {
         // What the target's security module, or btrfs for its flags, put there is not a loss.

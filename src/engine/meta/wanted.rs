@@ -49,12 +49,6 @@ pub struct Rights {
     pub taken: bool,
 }
 
-impl Rights {
-    /// What a report says of them.
-    pub const WORDS: &str = "set-user-ID and set-group-ID bits and capabilities were left out, as the plan gives \
-                             another owner or group than the backup's; a mode of the plan can ask for the bits";
-}
-
 /// True for what can lend out rights; on directories the bits say what is inherited, as for chown(2).
 pub(crate) const fn lends_rights(kind: Kind) -> bool {
     !matches!(kind, Kind::Directory | Kind::Symlink)

@@ -1,5 +1,6 @@
 //! What a caller allows, and what it hears.
 
+use crate::engine::events::note::Note;
 use crate::engine::mapping::model::Mapping;
 use crate::sys::root::Root;
 use std::path::PathBuf;
@@ -45,7 +46,7 @@ pub enum SourceFinding {
     /// Nothing may be copied.
     Refusal(String),
     /// It may be copied, and this is worth knowing.
-    Note(String),
+    Note(Note),
 }
 
 /// Looks for such a thing in the opened source.

@@ -8,6 +8,7 @@ use super::overlap::{self, StatePlace};
 use super::place::places;
 use super::remap;
 use super::state::{location, usual_state};
+use crate::engine::events::note::Note;
 use crate::engine::groups::Groups;
 use crate::engine::journal::{Declared, Location};
 use crate::engine::mapping::model::{Mapping, Target};
@@ -104,7 +105,11 @@ pub fn check(
             refusals.extend(place.refusals(&plan, target, allow, ours));
             // A run that only says what it would do needs no more than to read.
             let read_only = place.read_only(&plan, target);
-            if purpose == Purpose::DryRun { notes.extend(read_only) } else { refusals.extend(read_only) }
+            if purpose == Purpose::DryRun {
+                notes.extend(read_only.map(Note::Told))
+            } else {
+                refusals.extend(read_only)
+            }
         }
     }
     let Some(source) = source.filter(|_| refusals.is_empty()).map(Arc::new) else { return Err(refusals) };

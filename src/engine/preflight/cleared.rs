@@ -1,5 +1,6 @@
 //! What preflight has looked at and let pass.
 
+use crate::engine::events::note::Note;
 use crate::engine::groups::Groups;
 use crate::engine::journal::Location;
 use crate::engine::mapping::model::Mapping;
@@ -23,7 +24,7 @@ pub struct ClearedParts {
     /// The journal's place.
     pub journal: Location,
     /// What was odd, but no reason to refuse.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
     /// Owners get the target's numbers: by this run's wish or an earlier one's.
     pub remap_ids: bool,
     /// Which names are links of one another.

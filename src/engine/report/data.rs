@@ -2,6 +2,7 @@
 
 use crate::base::clock;
 use crate::engine::content::medium::Medium;
+use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
 use crate::engine::fixup;
 use crate::engine::mapping::model::{Drift, Need};
@@ -35,7 +36,7 @@ pub struct Report {
     /// All problems.
     pub problem_count: u64,
     /// Worth knowing, but no failures.
-    pub notes: Vec<String>,
+    pub notes: Vec<Note>,
     /// Declared entries that the backup does not have.
     pub absent: Vec<Absent>,
     /// What the fixups did.

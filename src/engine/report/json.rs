@@ -3,15 +3,16 @@
 use super::data::{Report, Totals};
 use crate::base::json::exact;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::words::Words;
 use crate::sys::errno_name;
 use serde_json::{Map, Value, json};
 
 /// The version of the schema in `docs/report.md`.
 pub(super) const VERSION: u32 = 2;
 
-/// The whole report; `message` says a problem in words.
+/// The whole report, in these `words`.
 #[must_use]
-pub fn json(report: &Report, message: fn(&Problem) -> String) -> Value {
+pub fn json(report: &Report, words: &Words) -> Value {
     json!({
         "version": VERSION,
         "tool": concat!("persistcp ", env!("CARGO_PKG_VERSION")),
@@ -32,8 +33,8 @@ pub fn json(report: &Report, message: fn(&Problem) -> String) -> Value {
         }).collect::<Vec<_>>(),
         "medium": report.medium,
         "problem_count": report.problem_count,
-        "problems": report.problems.iter().map(|one| problem(one, message(one))).collect::<Vec<_>>(),
-        "notes": report.notes,
+        "problems": report.problems.iter().map(|one| problem(one, words)).collect::<Vec<_>>(),
+        "notes": report.notes.iter().map(words.note).collect::<Vec<_>>(),
         "absent": report.absent,
         "fixups": report.fixups,
         "ids": report.ids,
@@ -48,12 +49,12 @@ fn totals(totals: &Totals) -> Map<String, Value> {
     }
 }
 
-fn problem(problem: &Problem, message: String) -> Value {
+fn problem(problem: &Problem, words: &Words) -> Value {
     let mut value = json!({
         "path": problem.path.to_string(),
         "target": problem.target,
         "kind": problem.kind,
-        "message": message,
+        "message": (words.problem)(problem),
         "count": problem.count,
     });
     let parts = [
@@ -61,8 +62,8 @@ fn problem(problem: &Problem, message: String) -> Value {
         ("attribute", problem.attribute.clone()),
         ("op", problem.op.as_ref().map(|op| op.word().to_string())),
         ("errno", problem.errno.map(errno_name)),
-        ("expected", problem.expected.clone()),
-        ("found", problem.found.clone()),
+        ("expected", problem.expected.as_ref().map(words.value)),
+        ("found", problem.found.as_ref().map(words.value)),
     ];
     for (key, part) in parts {
         if let Some(part) = part {
@@ -83,9 +84,10 @@ mod tests {
     #[test]
     fn a_failed_call_names_what_was_tried_and_the_answer() {
         let failed = Problem::failed(RelPath::root(), ProblemKind::Io, Operation::Write, Errno::NOSPC);
-        let value = problem(&failed, String::new());
+        let value = problem(&failed, &Words::default());
         assert_eq!((&value["op"], &value["errno"]), (&json!("write"), &json!("ENOSPC")));
-        let other = problem(&Problem::differs(RelPath::root(), ProblemKind::Mode, "0600", "0644"), String::new());
+        let differs = Problem::differs(RelPath::root(), ProblemKind::Mode, "0600".to_string(), "0644".to_string());
+        let other = problem(&differs, &Words::default());
         assert_eq!((other.get("op"), other.get("errno")), (None, None));
     }
 }

@@ -6,6 +6,7 @@ use crate::base::path::RelPath;
 use crate::engine::content::medium::Medium;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
 use crate::engine::fixup;
 use crate::engine::mapping::model::{Drift, Need};
@@ -73,7 +74,7 @@ pub fn from_json(value: Value) -> Option<Report> {
         medium: stored.medium,
         problem_count: stored.problem_count,
         problems: stored.problems.into_iter().map(problem).collect(),
-        notes: stored.notes,
+        notes: stored.notes.into_iter().map(Note::Told).collect(),
         absent: stored.absent,
         fixups: stored.fixups,
         ids: stored.ids,

@@ -9,6 +9,7 @@ use crate::engine::context::RunContext;
 use crate::engine::copy::{self, Engine, FixupsChanged, History, Parts};
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::StopReason;
 use crate::engine::groups::Groups;
@@ -43,8 +44,7 @@ impl Copying {
         keep_ids(run);
         if !may_chown() {
             // The kernel hides them from everybody else, so none of them can be named.
-            let note = "only root sees trusted.* attributes: if the source has any, they were not copied";
-            run.context.problems.note(note.into());
+            run.context.problems.note(Note::TrustedUnseen);
         }
     }
 
@@ -176,10 +176,8 @@ fn begin(run: &SharedRun<'_>) {
         writer.flush();
     }
     writer.copying(run.options.command.clone(), counters.expected_entries.load(Relaxed));
-    let (handle, words) = (writer.clone(), run.options.words.problem);
-    problems.begin_record(move |problems| {
-        handle.problems(problems.into_iter().map(|problem| (words(&problem), problem)).collect());
-    });
+    let (handle, words) = (writer.clone(), run.options.words);
+    problems.begin_record(move |problems| handle.problems(problems, words));
 }
 
 /// Rows do not hold access times: what an earlier run finished without them is
@@ -202,7 +200,6 @@ fn keep_ids(run: &SharedRun<'_>) {
         run.context.writer.remaps_ids();
     }
     if run.remap_ids && !allow.remap_ids && !run.context.mapping.drift.is_empty() {
-        let note = "owners get the target's numbers, as an earlier run with --remap-ids began; --restart begins anew";
-        run.context.problems.note(note.into());
+        run.context.problems.note(Note::RemapsAsBegun);
     }
 }

@@ -9,6 +9,7 @@ use crate::engine::context::RunContext;
 use crate::engine::events::counters::Counters;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::events::rate_limit::RateLimit;
@@ -42,7 +43,7 @@ impl Gathered {
     fn of(mapping: &Mapping, options: &Options, stop: &Stop) -> Self {
         let problems = Arc::new(Problems::default());
         declared_problems(mapping, &problems);
-        mapping.left_out().iter().for_each(|left_out| problems.note(left_out.words()));
+        mapping.left_out().into_iter().for_each(|left_out| problems.note(Note::LeftOut(left_out)));
         Self {
             counters: Arc::new(Counters::new(mapping.targets.len())),
             problems,
@@ -128,7 +129,9 @@ fn unrecorded(location: &Location) -> Refused {
 fn declared_problems(mapping: &Mapping, problems: &Problems) {
     for target in &mapping.targets {
         for entry in &target.entries {
-            entry.link_note().into_iter().for_each(|note| problems.note(note));
+            if let Some(link) = entry.unasked_link() {
+                problems.note(Note::Symlink(entry.dst.clone(), link.clone()));
+            }
             let path = entry.dst.clone();
             let problem = match &entry.presence {
                 Presence::Present | Presence::Absent => continue,

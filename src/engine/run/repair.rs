@@ -4,6 +4,7 @@ use super::observer::Phase;
 use super::shared::SharedRun;
 use crate::engine::context::RunContext;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::{Reader, RowChange, State};
@@ -49,16 +50,17 @@ impl Repair {
                 problems.add(problem);
             } else if reader.as_ref().is_some_and(|reader| is_whole(reader, &problem, run.options.depth())) {
                 repaired += problem.count;
-                problems.note(format!("repaired: {}: {}", problem.path, (run.options.words.problem)(&problem)));
+                let words = (run.options.words.problem)(&problem);
+                problems.note(Note::Repaired(problem.path, words));
             } else {
                 problems.add(problem);
             }
         }
         if count > shown {
-            problems.note(format!("{} further problems were found before the copy", count - shown));
+            problems.note(Note::FoundBeforeCopy(count - shown));
         }
         if repaired > 0 {
-            problems.note(format!("{repaired} differences were repaired"));
+            problems.note(Note::RepairedInAll(repaired));
         }
     }
 }

@@ -5,9 +5,10 @@ use super::options::{Options, Task};
 use crate::base::clock::{self, Moment};
 use crate::engine::content::medium::Medium;
 use crate::engine::context::RunContext;
+use crate::engine::events::note::Note;
 use crate::engine::events::stop::StopReason;
 use crate::engine::journal::{RunKind, Writer};
-use crate::engine::mapping::model::{Drift, IdConflict};
+use crate::engine::mapping::model::Drift;
 use crate::engine::meta::Owners;
 use crate::engine::report::{Outcome, Report};
 use crate::engine::{disk_full, fixup, report, undeclared};
@@ -93,8 +94,8 @@ impl SharedRun<'_> {
     pub(super) fn report(&self, medium: Option<Medium>, fixups: Vec<fixup::FixupOutcome>) -> Report {
         let RunContext { mapping, counters, problems, stop, .. } = &self.context;
         let (problems, problem_count, mut notes) = problems.take();
-        notes.extend(mapping.id_conflicts.iter().map(IdConflict::words));
-        notes.extend(mapping.id_notes.iter().cloned());
+        notes.extend(mapping.id_conflicts.iter().cloned().map(Note::IdConflict));
+        notes.extend(mapping.id_notes.iter().cloned().map(Note::Told));
         let (totals, targets) = report::totals(mapping, counters, &problems, self.began.clock.elapsed().as_secs_f64());
         let (outcome, reason) = match stop.reason() {
             Some(reason) => (Outcome::Stopped, vec![(self.options.words.reason)(&reason)]),
@@ -126,7 +127,7 @@ impl SharedRun<'_> {
     /// Records the report and ends the journal.
     pub(super) fn end(self, mut report: Report) -> Report {
         self.context.problems.end_record();
-        let json = report::json(&report, self.options.words.problem);
+        let json = report::json(&report, &self.options.words);
         self.context.writer.run_ended(report.ended.clone(), report.outcome.word(), json.to_string());
         let Self { context, writer, options, .. } = self;
         // The writer ends with its last handle, and the lock is to be held until then.
@@ -135,7 +136,7 @@ impl SharedRun<'_> {
         match writer.finish() {
             Ok(None) => {}
             Ok(Some(why)) => {
-                report.notes.push(format!("the journal cannot be written ({why}): what was verified is not recorded"));
+                report.notes.push(Note::JournalUnwritable(why));
             }
             Err(error) => {
                 report.outcome = Outcome::Stopped;

@@ -3,7 +3,6 @@
 use super::observer::Phase;
 use super::open::add_left_out;
 use super::shared::SharedRun;
-use crate::base::human::count;
 use crate::base::path::RelPath;
 use crate::engine::against::Comparison;
 use crate::engine::completeness;
@@ -11,6 +10,7 @@ use crate::engine::content::medium::{Medium, WorstMedium};
 use crate::engine::context::RunContext;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::StopReason;
 use crate::engine::groups::Groups;
@@ -50,10 +50,7 @@ impl SharedRun<'_> {
         context.heed(verifier.run(&context.journal));
         let left_out = verifier.left_out.into_inner();
         if left_out > 0 {
-            context.problems.note(format!(
-                "{} entries were verified before and have not changed since; --since left them out",
-                count(left_out)
-            ));
+            context.problems.note(Note::SinceLeftOut(left_out));
         }
         verifier.medium.get()
     }

@@ -8,6 +8,7 @@ use super::Verifier;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::detail::{Detail, List};
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{Row, STATE_DIR, State};
@@ -75,10 +76,7 @@ impl Verifier {
             return false;
         }
         if is_temporary(&entry.name) {
-            self.run.problems.note(format!(
-                "{}: what an interrupted run left; the run that copies its file removes it",
-                path.join(&entry.name)
-            ));
+            self.run.problems.note(Note::TemporaryLeft(path.join(&entry.name)));
             return false;
         }
         let Some(kind) = entry.kind.or_else(|| dir.stat_at(&entry.name).ok().map(|stat| stat.kind)) else {

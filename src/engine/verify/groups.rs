@@ -8,6 +8,7 @@ use crate::base::path::{Name, RelPath};
 use crate::engine::copy::FEWEST_AT_LIMIT;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::value::PropertyValue;
 use crate::engine::groups::Groups;
 use crate::engine::journal::{JournalError, Member, Reader, Seen};
 use std::collections::HashMap;
@@ -28,7 +29,7 @@ impl Verifier {
             }
             for (kept, lost) in split(placed) {
                 for Placed { path, member, .. } in lost {
-                    let (expected, found) = (format!("the inode of {}", kept.path), "an inode of its own".to_string());
+                    let (expected, found) = (PropertyValue::InodeOf(kept.path.clone()), PropertyValue::OwnInode);
                     self.problem(member.target, Problem::differs(path, ProblemKind::Link, expected, found));
                     // As this verification saw it.
                     let Ok(name) = Name::new(&member.name) else { continue };

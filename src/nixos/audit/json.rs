@@ -8,6 +8,7 @@ use crate::base::clock::Moment;
 use crate::base::json::exact;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::Presence;
+use crate::plan::words;
 use crate::sys::errno_words;
 use serde_json::{Value, json};
 
@@ -68,7 +69,7 @@ fn links(audit: &Audit) -> Vec<Value> {
         .filter_map(|entry| entry.link.as_ref().map(|link| (entry, link)))
         .map(|(entry, link)| {
             let to = link.to.as_ref().map(ToString::to_string);
-            at(&entry.src, json!({"to": to, "followed": link.followed, "why": link.words()}))
+            at(&entry.src, json!({"to": to, "followed": link.followed, "why": words::link(link)}))
         })
         .collect()
 }

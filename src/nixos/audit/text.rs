@@ -6,8 +6,9 @@ use super::sum::Total;
 use super::tally::{Listing, Standings};
 use crate::base::clock::Moment;
 use crate::base::human::{bytes, count};
-use crate::engine::mapping::model::{Entry, Presence};
+use crate::engine::mapping::model::Presence;
 use crate::nixos::known_paths::Severity;
+use crate::plan::words;
 use crate::sys::errno_words;
 use std::fmt::{Result, Write};
 
@@ -66,8 +67,9 @@ fn absent(out: &mut String, audit: &Audit) -> Result {
 
 /// Entries whose symlinks are followed or kept without the plan's word.
 fn links(out: &mut String, audit: &Audit) -> Result {
-    let notes: Vec<String> =
-        audit.plan.targets.iter().flat_map(|target| &target.entries).filter_map(Entry::link_note).collect();
+    let entries = audit.plan.targets.iter().flat_map(|target| &target.entries);
+    let unasked = entries.filter_map(|entry| entry.unasked_link().map(|link| words::unasked_link(&entry.dst, link)));
+    let notes: Vec<String> = unasked.collect();
     if !notes.is_empty() {
         writeln!(out, "\ndeclared, and behind a symlink:")?;
     }

@@ -3,6 +3,7 @@
 use super::context::CheckContext;
 use super::row::CheckRow;
 use crate::engine::events::problem::{Problem, Problems};
+use crate::engine::events::value::PropertyValue;
 use crate::engine::fixup;
 use crate::sys::errno_words;
 
@@ -36,7 +37,9 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
 fn words(problem: &Problem) -> String {
     match (problem.errno, &problem.expected, &problem.found) {
         (Some(errno), ..) => format!("fixup: {}", errno_words(errno)),
-        (None, Some(expected), Some(found)) => format!("expected {expected}, found {found}"),
+        (None, Some(PropertyValue::Plain(expected)), Some(PropertyValue::Plain(found))) => {
+            format!("expected {expected}, found {found}")
+        }
         (None, ..) => "fixup did not hold".into(),
     }
 }

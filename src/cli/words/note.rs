@@ -1,0 +1,113 @@
+//! What is worth knowing and no failure.
+
+use super::problem::{entries, mount_content};
+use super::value::inode;
+use crate::base::human::{bytes, count};
+use crate::engine::events::note::Note;
+use crate::engine::meta::mark;
+use crate::plan::words as plan;
+use crate::sys::errno_words;
+
+/// One sentence for the report.
+pub(in crate::cli) fn words(note: &Note) -> String {
+    match note {
+        Note::Told(words) => words.clone(),
+        Note::LeftOut(left_out) => plan::left_out(left_out),
+        Note::Symlink(path, link) => plan::unasked_link(path, link),
+        Note::IdConflict(conflict) => plan::id_conflict(conflict),
+        Note::RemapsAsBegun => {
+            "owners get the target's numbers, as an earlier run with --remap-ids began; --restart begins anew".into()
+        }
+        Note::TrustedUnseen => {
+            "only root sees trusted.* attributes: if the source has any, they were not copied".into()
+        }
+        Note::TemporariesRemoved(names, first) => {
+            format!("{} temporary names that an interrupted run left were removed; the first is {first}", count(*names))
+        }
+        Note::TemporaryLeft(path) => {
+            format!("{path}: what an interrupted run left; the run that copies its file removes it")
+        }
+        Note::UnfinishedRemoved(path) => {
+            format!("{path}: the unfinished copy of an earlier run was removed, its source is gone")
+        }
+        Note::HalfRemoved(path, allocated) => format!(
+            "{path}: the half of it that an interrupted run left and no record knows was removed ({})",
+            bytes(*allocated)
+        ),
+        Note::Reopened(path, (uid, gid), mode) => format!(
+            "{path}: an interrupted run had closed it, and its source is gone: it has owner {uid}:{gid} and mode \
+             {mode:04o} again"
+        ),
+        Note::Socket(path) => format!("socket not copied: {path}"),
+        Note::MarkNotCopied(path) => format!(
+            "{path}: the source is itself an unfinished copy of persistcp here; its mark ({}) is not copied",
+            mark::NAME.to_string_lossy()
+        ),
+        Note::ViewNotEntered(path, content) => {
+            format!("{path}: a mounted view ({}) was not entered; its layers are copied", mount_content(content))
+        }
+        Note::Subvolume(path, inside, size) => {
+            format!("{path}: a subvolume ({}, {}) is copied as a directory", entries(*inside), bytes(*size))
+        }
+        Note::SymlinkToDirectory(path, declared) => {
+            format!("{path}: a symlink in the backup; it becomes a directory, because the plan declares {declared}")
+        }
+        Note::DirectoryInPlaceOf(path, kind) => format!("{path}: {} was replaced by a directory", kind.words()),
+        Note::UnrecordedReplaced(path, what) => {
+            format!("{path}: {} that no run of this plan wrote was replaced", inode(*what))
+        }
+        Note::ChangedReplaced(path, what) => {
+            format!("{path}: {}, which somebody had changed on the target, was replaced", inode(*what))
+        }
+        Note::LinksExhausted(path) => format!(
+            "{path}: its inode has all the hard links that the target's file system allows; from here on they go to a \
+             second copy"
+        ),
+        Note::RightsTaken(first, entries) => {
+            let more = if *entries == 1 { String::new() } else { format!(" and {} more", entries - 1) };
+            format!(
+                "{first}{more}: set-user-ID and set-group-ID bits and capabilities were left out, as the plan gives \
+                 another owner or group than the backup's; a mode of the plan can ask for the bits"
+            )
+        }
+        Note::FakeSuper(first, all) => format!(
+            "{first}: made by rsync --fake-super, as {} in all: owner and mode were copied as they are there, which is \
+             not what the originals had; restore such a tree with rsync --fake-super",
+            entries(*all)
+        ),
+        Note::ReadTwice(files, minutes) => format!(
+            "{} changed less than {minutes} minutes ago on a file system whose driver may answer from a cache: read twice, \
+             and both readings were the same",
+            if *files == 1 { "1 file".into() } else { format!("{} files", count(*files)) },
+        ),
+        Note::NoAnswer(asked, what, errno) => format!(
+            "{} asked for {what}: \"{}\", as whichever inode of that file system",
+            entries(*asked),
+            errno_words(*errno)
+        ),
+        Note::RereadForTimes(entries, kind) => format!(
+            "{entries} entries of the source were read again, and are unchanged: the change times of {kind} do not prove it"
+        ),
+        Note::RereadForNumbers(entries, made_up_by) => {
+            let why = match made_up_by {
+                Some(kind) => format!("{kind} makes up inode numbers or change times at each mount"),
+                None => "inode numbers, change times or the file system are not those that were recorded".into(),
+            };
+            format!("{entries} entries of the source were read again, and are unchanged: {why}")
+        }
+        Note::NamesNotFound(names, kind) => format!(
+            "{names} further names of hard-linked files were not found: they lie outside the plan, or {kind} \
+             gives each name an inode number of its own, and they are files of their own on the target"
+        ),
+        Note::SinceLeftOut(entries) => format!(
+            "{} entries were verified before and have not changed since; --since left them out",
+            count(*entries)
+        ),
+        Note::Repaired(path, problem) => format!("repaired: {path}: {problem}"),
+        Note::RepairedInAll(differences) => format!("{differences} differences were repaired"),
+        Note::FoundBeforeCopy(problems) => format!("{problems} further problems were found before the copy"),
+        Note::JournalUnwritable(why) => {
+            format!("the journal cannot be written ({why}): what was verified is not recorded")
+        }
+    }
+}
