@@ -1,7 +1,6 @@
-//! What verification must say beyond the rows: that the manifest is not whole. The rows
-//! speak for what was copied; this speaks for what was not: an unfinished run, what the
-//! last one could not copy or keep, unfinished directories and files, declared entries
-//! that no row speaks for.
+//! What verification must report beyond the rows: that the manifest is incomplete. Rows tell what
+//! was copied; this tells what was not: an unfinished run, what the last one could not copy or
+//! keep, unfinished directories and files, and declared entries that have no row.
 
 use super::events::kind::ProblemKind;
 use super::events::problem::{Problem, Problems};
@@ -13,7 +12,7 @@ use crate::sys::leads_nowhere;
 use crate::sys::root::Root;
 use rustix::fs::OFlags;
 
-/// Directories that have a problem each; a last one counts the others.
+/// Directories that get a problem each; one more counts the rest.
 const NAMED: u32 = 16;
 
 /// Reports all of it. `targets` are the names by the journal's numbers, which are not the
@@ -29,7 +28,7 @@ pub fn report(plan: &Mapping, targets: &[String], journal: &Journal, problems: &
     }
     let mut failed = None;
     reader.each_problem(|problem| {
-        // Whether somebody changed what has a row, that row tells.
+        // If it has a row, the row tells whether somebody changed it.
         let told = || reader.find_path(&problem.path).map(|row| row.is_some());
         match if problem.kind == ProblemKind::ChangedTarget { told() } else { Ok(false) } {
             Ok(true) => {}
@@ -44,7 +43,7 @@ pub fn report(plan: &Mapping, targets: &[String], journal: &Journal, problems: &
     Ok(())
 }
 
-/// Reports that there was nothing to verify, where nothing else says why.
+/// Reports that there was nothing to verify, unless something else says why.
 pub fn nothing(journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
     if problems.count() == 0 && journal.reader()?.verify_load(false)?.0 == 0 {
         unfinished(problems, RelPath::root(), Detail::NothingVerified);
@@ -52,8 +51,8 @@ pub fn nothing(journal: &Journal, problems: &Problems) -> Result<(), JournalErro
     Ok(())
 }
 
-/// Reports declared entries that the backup had and no row speaks for, unless a problem with
-/// just their path says why; the most needed first.
+/// Reports declared entries that the backup had and that have no row, unless a problem with
+/// exactly their path says why; the most needed first.
 pub fn entries(journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
     let reader = journal.reader()?;
     let mut entries = journal.declared()?;
@@ -66,7 +65,7 @@ pub fn entries(journal: &Journal, problems: &Problems) -> Result<(), JournalErro
     Ok(())
 }
 
-/// Reports what the plan at hand declares and no run has looked for.
+/// Reports what the current plan declares and no run has looked for.
 fn asked(plan: &Mapping, declared: &[Declared], problems: &Problems) {
     let source = Root::open(&plan.source).ok();
     let is_absent = |src: &RelPath| {
@@ -80,7 +79,7 @@ fn asked(plan: &Mapping, declared: &[Declared], problems: &Problems) {
             entry.dst == asked.dst
                 || asked.pattern.as_ref().is_some_and(|pattern| pattern.is_match(entry.dst.as_path()))
         });
-        // What the backup lacks as well, a run would list.
+        // A run would list what the backup lacks as well.
         let optional = asked.need < Need::Required && asked.pattern.is_none() && is_absent(&asked.src);
         if !known && !optional {
             missing(problems, asked.dst.clone(), &asked.target, Detail::NotLookedFor(asked.need));
@@ -96,7 +95,7 @@ fn unfinished(problems: &Problems, path: RelPath, detail: Detail) {
     problems.add(Problem::new(path, ProblemKind::Unfinished, detail));
 }
 
-/// How the run that came to no end began, how far it came, and what goes on with it.
+/// How the interrupted run began, how far it got, and what resumes it.
 fn cut(run: PastRun, finished: u64) -> Detail {
     Detail::CopyCut(Box::new(CopyCut {
         began: run.started,
@@ -108,7 +107,7 @@ fn cut(run: PastRun, finished: u64) -> Detail {
     }))
 }
 
-/// Reports rows of unfinished directories and large files, unless a problem with just their
+/// Reports rows of unfinished directories and large files, unless a problem with exactly their
 /// path says why.
 fn rows(reader: &Reader, targets: &[String], problems: &Problems) -> Result<(), JournalError> {
     let target = |index: u32| targets.get(index as usize).map_or("", String::as_str);

@@ -8,14 +8,14 @@ use super::journal::{Journal, JournalError, WriterHandle};
 use super::mapping::model::Mapping;
 use std::sync::Arc;
 
-/// Cheap to clone; every clone speaks of the same run.
+/// Cheap to clone; every clone belongs to the same run.
 #[derive(Clone, Debug)]
 pub struct RunContext {
     /// What goes where.
     pub mapping: Arc<Mapping>,
     /// Held for the whole run.
     pub journal: Arc<Journal>,
-    /// Where it is written. The run cannot end while somebody holds this.
+    /// Writes the journal. The run cannot end while somebody holds this.
     pub writer: WriterHandle,
     /// Where numbers go.
     pub counters: Arc<Counters>,
@@ -28,7 +28,7 @@ pub struct RunContext {
 }
 
 impl RunContext {
-    /// A journal that cannot be read ends the run.
+    /// An unreadable journal ends the run.
     pub fn heed<T>(&self, done: Result<T, JournalError>) -> Option<T> {
         done.map_err(|error| self.stop.set(StopReason::Fatal(error.to_string()))).ok()
     }

@@ -1,7 +1,7 @@
 //! After a disk has filled up: what is left to copy, what is free, what is missing.
 //!
-//! The source is surveyed once more, now against the journal, so that a resumed
-//! run tells the truth as well: it stops before it has met all that earlier ones finished.
+//! The source is surveyed once more, now against the journal, so that a resumed run tells the
+//! truth as well: it stops before it has met everything that earlier ones finished.
 
 use super::events::stop::Full;
 use super::journal::Journal;
@@ -21,7 +21,7 @@ struct Left {
     inodes: u64,
 }
 
-/// A sentence for the report; `None` when nothing can be found out.
+/// A sentence for the report; `None` when it cannot be determined.
 #[must_use]
 pub fn words(plan: &Mapping, full: Full, journal: &Journal, means: WalkOptions, cross_mounts: bool) -> Option<String> {
     let rooms: Vec<_> = plan.targets.iter().map(|target| room(plan, target)).collect();
@@ -63,7 +63,7 @@ fn sentence(left: Left, space: &Space, quota: bool) -> String {
         ));
     }
     if short.is_empty() {
-        // statfs(2) counts what cannot be had.
+        // statfs(2) counts blocks that cannot be allocated.
         short.push(format!(
             "{} are free by the file system's own account, which is not enough (its metadata, or a thin disk below it)",
             bytes(space.available)

@@ -1,5 +1,5 @@
-//! Names that may be links of one inode of the backup, where its file system's numbers do
-//! not prove it: number, stat and content are the same.
+//! Names that may be links to one inode of the backup, where its file system's numbers do not
+//! prove it: number, stat and content are the same.
 
 use crate::base::path::RelPath;
 use crate::engine::copy::InodeKey;
@@ -15,7 +15,7 @@ pub(super) struct Alike(Mutex<HashMap<InodeKey, Group>>);
 
 struct Group {
     first: RelPath,
-    /// The last name that is another inode of the target than the first.
+    /// The last name whose inode on the target is not the first name's.
     other: Option<(u32, RelPath)>,
     nlink: u32,
     names: usize,
@@ -34,7 +34,7 @@ impl Alike {
         }
     }
 
-    /// Groups that are more inodes on the target than their names are in the backup.
+    /// Groups that are more inodes on the target than in the backup.
     pub(super) fn problems(&self) -> Vec<(u32, Problem)> {
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let split = groups.drain().map(|(_, group)| group).filter_map(|group| {

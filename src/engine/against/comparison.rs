@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 /// What a comparison is made of.
 pub struct Comparison<'a> {
-    /// Looks at the target and counts.
+    /// Checks the target and counts.
     pub verifier: &'a Verifier,
     /// The backup.
     pub source: &'a Arc<Root>,

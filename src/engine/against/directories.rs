@@ -21,7 +21,7 @@ use crate::sys::xattr::Holder;
 use std::collections::HashSet;
 
 impl ComparisonWalk<'_> {
-    /// Compares the metadata of a directory; gives its id in the journal.
+    /// Compares the metadata of a directory; returns its id in the journal.
     pub(super) fn directory(&self, seen: &BackupEntry<'_>, above: &RelPath, dst: &TargetDir) -> Option<i64> {
         let row = self.expected(seen, dst);
         self.look(dst, above, seen.name, row);
@@ -31,7 +31,7 @@ impl ComparisonWalk<'_> {
     /// The directories between a target's `to` and its entries.
     pub(super) fn parents(&self, layout: &DstNode, above: &RelPath) {
         for (name, child) in &layout.children {
-            // Below an entry they are its own.
+            // Below an entry they belong to it.
             if child.entry.is_some() {
                 continue;
             }
@@ -65,7 +65,7 @@ impl ComparisonWalk<'_> {
             }
             Ok(None) => {
                 plain.override_with(explicit::of_path(&self.verifier().run.mapping, path, Kind::Directory));
-                // What an earlier run recorded of such a parent is all there is.
+                // For such a parent there is nothing but what an earlier run recorded.
                 match self.recorded(self.id_of(above), name) {
                     Some(mut row) => {
                         plain.give_up(&row.wanted);
@@ -80,8 +80,8 @@ impl ComparisonWalk<'_> {
         self.look(&dst, above, name, row);
     }
 
-    /// Compares a directory that the walk does not enter, and those between it and the entries
-    /// below, as a copier makes them.
+    /// Compares a directory that the walk does not enter, and those between it and the entries below,
+    /// with what a copier would make.
     pub(super) fn on_the_way(&self, DeclaredBelow { entry: (t, e), at }: DeclaredBelow, above: &RelPath, name: &Name) {
         let plan = &self.verifier().run.mapping;
         let path = above.join(name);

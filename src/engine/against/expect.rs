@@ -1,4 +1,4 @@
-//! What the target shall have of one entry, as the backup is now.
+//! What the target is to have of one entry, given the backup as it is now.
 
 use super::walk::ComparisonWalk;
 use crate::base::path::{Name, RelPath};
@@ -25,14 +25,14 @@ pub(super) struct BackupEntry<'a> {
     pub(super) share: u32,
     pub(super) stat: &'a Stat,
     pub(super) holder: Holder<'a>,
-    /// The directory that it lies in, of what is no directory itself.
+    /// The directory that it is in, if it is not a directory itself.
     pub(super) near: Option<&'a SourceDir>,
     /// What the plan says of an entry itself.
     pub(super) own: Explicit,
 }
 
 impl ComparisonWalk<'_> {
-    /// The row that a copier would write, but for the content.
+    /// The row that a copier would write, except for the content.
     pub(super) fn expected(&self, seen: &BackupEntry<'_>, dst: &TargetDir) -> Row {
         let BackupEntry { name, path, target, stat, .. } = *seen;
         let near = || match seen.near {
@@ -57,20 +57,20 @@ impl ComparisonWalk<'_> {
             wanted.give_up(&row.wanted);
         }
         let volume = self.volumes.of(stat.dev, || Ok::<_, Errno>(seen.holder.fd()), |_, _| {});
-        // Only what was copied from this very state of the source tells about its links and blocks.
+        // Only a copy of exactly this state of the source tells about its links and blocks.
         let same = |row: &Row| match row.source_proof(stat, &volume) {
             Proof::Holds => true,
             Proof::Unproven(_) => !volume.proves_links(),
             Proof::Changed => false,
         };
         let recorded = recorded.filter(same);
-        // Elsewhere one number may stand for several inodes.
+        // Elsewhere one number may be that of several inodes.
         let is_linked = stat.nlink > 1 && stat.kind != Kind::Directory && volume.proves_links();
         let key = RowKey { dir: seen.dir.unwrap_or(-1), name: name.as_bytes(), target };
         let mut row = Row::expected(key, stat, SourceId::of(stat, &volume), wanted);
         match &recorded {
             Some(recorded) => {
-                // One whose inode was touched is read under each of its names.
+                // If its inode was touched, it is read under each of its names.
                 let is_untouched = || {
                     let there = dst.stat_at(name);
                     there.is_ok_and(|there| {

@@ -94,7 +94,7 @@ impl ComparisonWalk<'_> {
         let path = dir.path.join(name);
         let seen = leaf.seen(&path, stat, Holder::file(fd));
         let mut row = self.expected(&seen, &sides.dst);
-        // Another size or no file at all is said without reading either.
+        // If the size differs or it is not a file, neither side need be read.
         let same_size = sides.dst.stat_at(name).is_ok_and(|there| there.size == stat.size);
         if self.verifier().depth == Depth::Content && !row.alias && same_size {
             let driver = self.drivers.of(stat.dev, fd);
@@ -124,7 +124,7 @@ impl ComparisonWalk<'_> {
         self.verifier().problem(target, Problem::new(path, ProblemKind::ChangedSource, Detail::ChangedWhileCompared));
     }
 
-    /// True for a mount that was not to be entered; says so.
+    /// True for a mount that is not to be entered; reports it.
     pub(super) fn is_barred(&self, dir: &ComparedDir, path: &RelPath, fd: impl AsFd, stat: &Stat) -> bool {
         let barred = self.selection().bars(stat);
         if barred {

@@ -17,7 +17,7 @@ impl ComparisonWalk<'_> {
     pub(super) fn look(&self, dst: &TargetDir, above: &RelPath, name: &Name, row: Row) {
         let verifier = self.verifier();
         let of_row = self.recorded(Some(row.dir).filter(|dir| *dir >= 0), name);
-        // What was never finished has nothing to be held against but the backup.
+        // What was never finished can only be compared with the backup.
         let recorded = of_row.as_ref().filter(|row| matches!(row.state, State::Done | State::Bad));
         let (checked, path) = (CheckedDir::of(dst), above.join(name));
         let subject = Subject { dir: &checked, path: &path, name, row: &row };
@@ -56,7 +56,7 @@ impl ComparisonWalk<'_> {
         found.into_iter().for_each(|problem| self.verifier().problem(target, problem));
     }
 
-    /// Tells what is gone from what was never copied, of which the run that could not copy
+    /// Distinguishes what is gone from what was never copied, for which the run that failed to copy
     /// it may have left a problem.
     fn tell_gone(&self, path: &RelPath, recorded: Option<Row>, found: &mut Vec<Problem>) {
         if recorded.is_some_and(|row| matches!(row.state, State::Done | State::Bad)) {

@@ -1,10 +1,9 @@
 //! `--against source`: the target compared with the backup itself.
 //!
-//! A walk of its own over the backup makes the row that a copier would write for
-//! each entry today, content hashed anew by ordinary reads, and gives it to the
-//! verifier in the place of the journal's. The journal is asked for what the
-//! target's file system could not hold and which names became one inode; what
-//! differs is marked there, so that the next run copies it again.
+//! A walk of its own over the backup makes the row that a copier would write for each entry
+//! today, content hashed anew by ordinary reads, and gives it to the verifier in place of the
+//! journal's. The journal is asked for what the target's file system could not hold and which
+//! names became one inode; differences are marked there, so that the next run copies them again.
 
 mod alike;
 mod comparison;

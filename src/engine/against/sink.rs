@@ -58,7 +58,7 @@ impl SelectionSink for ComparisonWalk<'_> {
         let Selected { src, stat, cursor } = found;
         let there = above.dst.open().ok()?;
         let path = above.path.join(name);
-        // The journal is no copy of what the backup has under its name.
+        // The journal is not a copy of what the backup has under its name.
         let inode = there.stat_at(name).ok().map(|there| (there.dev, there.ino));
         if inode.is_some() && inode == self.verifier().state {
             self.verifier().problem(above.target, reserved(path));
@@ -76,7 +76,7 @@ impl SelectionSink for ComparisonWalk<'_> {
             own: Explicit::default(),
         };
         let id = self.directory(&seen, &above.path, &there);
-        // Where there is no such directory, that is reported already.
+        // A missing directory is already reported.
         let (dst, there) = there.open_dir(name).and_then(|dst| dst.stat().map(|stat| (dst, stat))).ok()?;
         Some(Arc::new(ComparedDir {
             src: SourceNode::below(&above.src, name, src, &stat),

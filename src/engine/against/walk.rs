@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 pub(super) struct ComparisonWalk<'a> {
     pub(super) of: &'a Comparison<'a>,
     pub(super) index: Index,
-    /// Every directory that some entry's destination is or lies in.
+    /// Every directory that is an entry's destination, or contains one.
     pub(super) landings: HashSet<RelPath>,
     /// The target inode of each linked source inode that the journal does not know.
     pub(super) linked: Mutex<HashMap<GroupKey, u64>>,

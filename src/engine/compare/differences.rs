@@ -1,5 +1,5 @@
-//! What an entry of the target has, held against its row: everything but the
-//! content, and what a stat alone says of who changed it.
+//! Compares an entry of the target with its row: everything but the content, and what a stat
+//! alone says about who changed it.
 
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::medium::{Backing, ReadError, Reading};
@@ -19,15 +19,14 @@ use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, flags};
 
-/// A directory of the target whose entries are looked at.
+/// A directory of the target whose entries are checked.
 #[derive(Debug)]
 pub(crate) struct CheckedDir<'a> {
     /// The directory.
     pub(crate) dir: &'a TargetDir,
     /// Its file system.
     pub(crate) disk: Disk,
-    /// A file system that does not say what it is counts as memory, so that no medium is
-    /// claimed to have been read.
+    /// An unknown file system counts as memory, so that no medium is claimed to have been read.
     pub(crate) backing: Backing,
 }
 
@@ -39,13 +38,13 @@ impl<'a> CheckedDir<'a> {
         Self { dir, disk: Disk { dev, bare }, backing: if memory { Backing::Memory } else { Backing::Medium } }
     }
 
-    /// On a file system that is known already, where nobody asks how the medium is read.
+    /// For a file system that is already known, where it does not matter how the medium is read.
     pub(crate) fn on(dir: &'a TargetDir, disk: Disk) -> Self {
         Self { dir, disk, backing: Backing::Medium }
     }
 }
 
-/// What differs from `row` in all but the content, without what its file system cannot hold.
+/// What differs from `row` in everything but the content, without what its file system cannot hold.
 pub(crate) fn differences(
     checked: &CheckedDir<'_>,
     path: &RelPath,
@@ -75,7 +74,7 @@ pub(crate) fn differences(
     found
 }
 
-/// A directory whose names were changed by somebody else has other times for that.
+/// If somebody else changed a directory's names, its times have changed with them.
 pub(crate) fn without_moved_times(found: &mut Vec<Problem>, standing: RowChange, row: &Row) {
     let left = row.source.is_some() && row.wanted.mtime.is_none();
     if row.kind() == Kind::Directory && (left || standing != RowChange::AsRecorded) {
@@ -113,7 +112,7 @@ pub(crate) fn changed(path: &RelPath, row: &Row, stat: &Stat) -> Problem {
     problem.told_by_row()
 }
 
-/// What was copied and cannot be found on the target, or not be opened.
+/// It was copied, and cannot be found or opened on the target.
 pub(crate) fn unreachable(path: &RelPath, errno: Errno) -> Problem {
     match errno {
         Errno::NOENT | Errno::NOTDIR => Problem::new(path.clone(), ProblemKind::Missing, Detail::Gone),
@@ -134,7 +133,7 @@ fn read_attributes(
         Kind::File if asked => dir.open_file(name, rustix::fs::OFlags::empty())?,
         _ => return Ok((Xattrs::read(Holder::handle(&dir.open_handle(name)?))?, None)),
     };
-    // What the file system does not have, no inode of it has.
+    // If the file system has no flags, no inode of it has any.
     let flags = if asked { Some((or_none(flags::get(&fd))?, or_none(flags::project(&fd))?)) } else { None };
     Ok((Xattrs::read(Holder::file(&fd))?, flags))
 }
@@ -146,7 +145,7 @@ fn or_none<T: Default>(answer: Result<T, Errno>) -> Result<T, Errno> {
     }
 }
 
-/// What the metadata does not say: size, link target, device number, link group.
+/// The rest beyond metadata: size, link target, device number, link group.
 fn compare_rest(checked: &CheckedDir<'_>, path: &RelPath, name: &Name, row: &Row, stat: &Stat) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut differs = |kind, expected: PropertyValue, actual: PropertyValue| {
@@ -157,7 +156,7 @@ fn compare_rest(checked: &CheckedDir<'_>, path: &RelPath, name: &Name, row: &Row
     match stat.kind {
         Kind::File => {
             differs(ProblemKind::Size, row.size.to_string().into(), stat.size.to_string().into());
-            // Names of one inode would all say the same.
+            // All names of one inode would report the same.
             if !row.alias && row.size == stat.size && row.is_dense(stat) {
                 differs(
                     ProblemKind::Holes,
@@ -179,8 +178,8 @@ fn compare_rest(checked: &CheckedDir<'_>, path: &RelPath, name: &Name, row: &Row
         _ => {}
     }
     // Names of one group were all recorded with the inode that they share.
-    // An inode of as many names is the whole group, restored from elsewhere. By FUSE the
-    // numbers may be made up anew each time, and tell nothing.
+    // An inode with as many names is the whole group, restored from elsewhere. With FUSE the numbers
+    // may be made up each time, and tell nothing.
     let moved = stat.ino != row.dst_ino && stat.nlink != row.nlink;
     if row.nlink > 1 && stat.kind != Kind::Directory && moved && !checked.disk.bare {
         found.push(Problem::differs(

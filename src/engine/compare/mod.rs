@@ -1,4 +1,4 @@
-//! Holds what the journal recorded against what stands on the target.
+//! Compares what the journal recorded with what is there.
 
 pub mod differences;
 pub(crate) mod recorded;

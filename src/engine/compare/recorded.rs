@@ -1,5 +1,5 @@
-//! Holds what a row was made with against what the source and the plan ask for by now. Another
-//! plan, other numbers or another source since then show here, and nowhere else.
+//! Compares what a row was made with and what the source and the plan ask for now. Another plan,
+//! other numbers or another source since then show up here, and nowhere else.
 
 use crate::base::path::RelPath;
 use crate::engine::events::unpreserved::Unpreserved;
@@ -7,10 +7,10 @@ use crate::engine::journal::Row;
 use crate::engine::meta::{self, Actual, Wanted};
 use crate::sys::stat::Stat;
 
-/// How much of what is wanted by now is known.
+/// How much is known of what is wanted now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KnownWanted {
-    /// What a stat says, and the plan over it: owner and mode.
+    /// Owner and mode: what a stat says, overridden by the plan.
     Stat,
     /// That, and the ACLs.
     Acls,
@@ -18,7 +18,7 @@ pub(crate) enum KnownWanted {
     All,
 }
 
-/// True when `row` was made with what is wanted by now, as far as that is known, but for flags
+/// True when `row` was made with what is wanted now, as far as that is known, except for flags
 /// that the target's file system does not know.
 pub(crate) fn is_wanted(row: &Row, now: &Wanted, known: KnownWanted) -> bool {
     let then = &row.wanted;
@@ -35,13 +35,13 @@ pub(crate) fn is_wanted(row: &Row, now: &Wanted, known: KnownWanted) -> bool {
     }
 }
 
-/// True when the directory with the stat `found`, which is as `row` left it, has all that it
-/// shall have, but for what its file system cannot hold.
+/// True when the directory with the stat `found`, which is as `row` left it, has everything that
+/// is wanted, except for what its file system cannot hold.
 pub(crate) fn has_wanted(row: &Row, path: &RelPath, now: &Wanted, found: &Stat) -> bool {
     let then = &row.wanted;
     let mut now = now.clone();
     now.give_up(then);
     let actual = Actual { stat: found, xattrs: row.xattrs(), flags: Some(then.flags), project: Some(then.project) };
-    // The comparison lets further flags pass; one that the source has no more must go.
+    // The comparison ignores additional flags, but one that the source no longer has must go.
     then.flags == now.flags && meta::compare(path, &now, actual).iter().all(|problem| problem.is_known(then.lost))
 }

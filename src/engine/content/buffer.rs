@@ -30,7 +30,7 @@ pub(crate) fn with_buffer<T>(work: impl FnOnce(&mut [u8]) -> T) -> T {
     thread_local!(static OWN: RefCell<AlignedBuffer> = RefCell::new(AlignedBuffer::new()));
     OWN.with(|own| match own.try_borrow_mut() {
         Ok(mut buffer) => work(buffer.bytes()),
-        // A task that runs inside another one's copy gets a buffer of its own.
+        // A task nested inside another one's copy gets its own buffer.
         Err(_) => work(AlignedBuffer::new().bytes()),
     })
 }

@@ -1,4 +1,4 @@
-//! Reads a file of the target as the medium has it, not as the page cache does.
+//! Reads a file of the target from the medium, not from the page cache.
 
 use super::buffer::with_buffer;
 use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, ContentSink, Digest, chunks_of};
@@ -20,7 +20,7 @@ pub enum Medium {
     Direct,
     /// Through the page cache, after it was seen to be empty.
     Evicted,
-    /// From the page cache: this file system has no medium, or would not let go.
+    /// From the page cache: this file system has no medium, or did not evict its pages.
     Cached,
 }
 
@@ -60,7 +60,7 @@ pub(crate) enum ReadError {
     Stopped,
 }
 
-/// A file that is open past the page cache. Several threads may read it at once.
+/// A file opened to bypass the page cache. Several threads may read it at once.
 pub(crate) struct Reading {
     fd: OwnedFd,
     /// Apparent bytes.
@@ -101,7 +101,7 @@ impl Reading {
         Ok(hasher.finish())
     }
 
-    /// The bytes that came from the medium, which this tells `worst`.
+    /// The bytes that came from the medium; records in `worst` how they were read.
     pub(crate) fn finish(self, backing: Backing, worst: &WorstMedium) -> u64 {
         let bytes = self.read.into_inner();
         if bytes > 0 {
@@ -135,12 +135,12 @@ impl Reading {
                 break;
             }
         }
-        // Cut off meanwhile: zeros stand for what is missing, and the size tells.
+        // It was truncated meanwhile: zeros replace what is missing, and the size tells.
         sink.zeros(end.saturating_sub(at));
         Ok(())
     }
 
-    /// Reads what lies between two offsets; returns where it stopped.
+    /// Reads what is between two offsets; returns where it stopped.
     fn extent(
         &self,
         mut at: u64,
@@ -158,7 +158,7 @@ impl Reading {
                 let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
                 let want = rate_limit.request(want);
                 rate_limit.wait(want as u64);
-                // O_DIRECT asks for whole blocks; past the end of an extent they are zeros, and cut off here.
+                // O_DIRECT needs whole blocks; zeros beyond the end of an extent are cut off here.
                 let ask = want.next_multiple_of(4096).min(buffer.len());
                 let got = file::read_once(&self.fd, &mut buffer[..ask], at)?.min(want);
                 sink.update(&buffer[..got]);
@@ -176,7 +176,7 @@ impl Reading {
                     self.read.fetch_add(got as u64, Ordering::Relaxed);
                 }
                 Err(Errno::INVAL) if direct => {
-                    // Not at this offset or size: the rest goes through an evicted cache.
+                    // Not at this offset or size: the rest is read through an evicted cache.
                     file::set_direct(&self.fd, false).map_err(|errno| ReadError::Failed(Operation::Read, errno))?;
                     self.direct.store(false, Ordering::Relaxed);
                 }
@@ -187,7 +187,7 @@ impl Reading {
     }
 }
 
-/// One chunk of a file that shall have `size` bytes.
+/// One chunk of a file that is to have `size` bytes.
 pub(crate) fn read_chunk(
     dir: &TargetDir,
     name: &Name,

@@ -1,4 +1,4 @@
-//! Reads a file of the source once more: for its digest alone, or for its end.
+//! Reads a source file once more: for its digest alone, or to check its end.
 
 use super::buffer::with_buffer;
 use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, ContentSink, Digest};
@@ -12,15 +12,15 @@ use rustix::fd::BorrowedFd;
 pub(crate) enum CachedPages {
     /// They are its content.
     Current,
-    /// The driver may have cached them a while ago.
+    /// The driver may have cached an older state.
     MayBeOld,
 }
 
-/// Suits every device that reads past the cache, in bytes.
+/// Fits every device for O_DIRECT, in bytes.
 const BLOCK: usize = 4096;
 
-/// Hashes a file of the backup by ordinary reads, as it is for holes; `None` when the run is ending.
-/// The caller looks whether `stat` still holds.
+/// Hashes a file of the backup by ordinary reads, holes included; `None` when the run is ending.
+/// The caller checks whether `stat` still holds.
 pub(crate) fn digest(
     fd: BorrowedFd<'_>,
     stat: &Stat,
@@ -85,7 +85,7 @@ fn feed(
                 Ok::<_, Errno>(got)
             })?;
             if got == 0 {
-                // Cut off meanwhile, as the next look at it shows.
+                // It was truncated meanwhile, as its next stat shows.
                 return Ok(true);
             }
             at += got as u64;
@@ -94,8 +94,8 @@ fn feed(
     Ok(true)
 }
 
-/// Asks the driver past the page cache whether the file ends where `stat` says: FUSE fills what
-/// it does not get with zeros. A driver that cannot be asked so is believed.
+/// Asks the driver, bypassing the page cache, whether the file ends where `stat` says: FUSE fills
+/// missing data with zeros. A driver that does not support that is believed.
 pub(crate) fn ends_as_said(fd: BorrowedFd<'_>, stat: &Stat) -> Result<bool, Errno> {
     if stat.size == 0 || file::set_direct(fd, true).is_err() {
         return Ok(true);

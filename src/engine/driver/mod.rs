@@ -1,9 +1,9 @@
-//! The source's file systems, as their drivers answer.
+//! The source's file systems and what their drivers answer.
 //!
-//! An error in the place of an answer is one inode's own where others of its file
-//! system answer: then what it has is unknown. Where none does (FUSE drivers and
-//! network file systems, each for a reason of its own) the file system as a whole
-//! does not tell, which is said once and is no reason to close or to copy anything again.
+//! An error is one inode's own if other inodes of its file system answer: then what it has is
+//! unknown. If none does (FUSE drivers and network file systems, for various reasons), the file
+//! system as a whole does not tell, which is reported once and is no reason to close or to copy
+//! anything again.
 
 mod others;
 
@@ -31,7 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 enum Answers {
     /// Some inode has an answer.
     Given,
-    /// Every inode that was asked gives this error; so many entries of the plan were.
+    /// Every inode that was asked returned this error; this many entries of the plan were.
     Refused(Errno, u64),
 }
 
@@ -42,14 +42,14 @@ pub(crate) struct Driver {
     is_fuse: bool,
     is_btrfs: bool,
     answers: Mutex<HashMap<(Question, Kind), Answers>>,
-    /// What was taken for refused until an inode answered, and how often.
+    /// Questions that were taken for refused until an inode answered, and how often.
     late: Mutex<Vec<(Question, u64)>>,
 }
 
 /// All of them, by device number.
 #[derive(Debug)]
 pub(crate) struct Drivers {
-    /// Where other inodes are looked for.
+    /// Where to look for other inodes.
     source: Option<Root>,
     known: RwLock<HashMap<u64, Arc<Driver>>>,
     /// Entries that rsync made with `--fake-super`, and the first of them.
@@ -67,40 +67,40 @@ struct CountAndFirst {
 /// The longest time in seconds for which drivers commonly keep attributes (s3fs; sshfs 20, bindfs 1).
 const CACHED_FOR: i64 = 900;
 
-/// Where rsync keeps owner, mode and device number for whoever may not set them.
+/// Where rsync keeps owner, mode and device number when it may not set them.
 const FAKE_SUPER: &[u8] = b"user.rsync.%stat";
 
-/// The inode number of the empty directory that stands for a subvolume in a snapshot of
-/// the one above (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
+/// The inode number of the empty directory that replaces a subvolume in a snapshot of its parent
+/// (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
 const EMPTY_SUBVOLUME: u64 = 2;
 
 impl Driver {
-    /// True when its answers may be those of a while ago.
+    /// True when its answers may be old.
     pub(crate) fn may_cache(&self) -> bool {
         self.may_cache
     }
 
-    /// What pages of its files in the cache are worth.
+    /// How far cached pages of its files can be trusted.
     pub(crate) fn cached_pages(&self) -> CachedPages {
         if self.may_cache { CachedPages::MayBeOld } else { CachedPages::Current }
     }
 
-    /// True where a program answers in the place of a file system.
+    /// True if a program answers instead of a kernel file system.
     pub(crate) fn is_fuse(&self) -> bool {
         self.is_fuse
     }
 
-    /// True for a file that may be changing behind what the driver says of it: one that
-    /// changed lately, by its own word, or will.
+    /// True for a file that may be changing without the driver showing it: its own times say that it
+    /// changed lately, or in the future.
     pub(crate) fn may_hide_changes(&self, stat: &Stat) -> bool {
         let now = crate::sys::clock::coarse_time().sec;
         let is_recent = |time: Time| time.sec > now - CACHED_FOR;
         self.may_cache && (is_recent(stat.mtime) || is_recent(stat.ctime))
     }
 
-    /// True when the error speaks for the whole file system.
+    /// True when the error applies to the whole file system.
     fn refuses(&self, unread: &UnreadAttribute, stat: &Stat, others: impl Fn() -> Others) -> bool {
-        // A local disk's error is that inode's; which attributes there are differs from inode to inode.
+        // On a local disk an error is the inode's own; which attributes exist differs from inode to inode.
         if !self.may_cache || matches!(unread.question, Question::Value { .. }) {
             return false;
         }
@@ -139,7 +139,7 @@ impl Drivers {
         if let Some(driver) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&dev) {
             return Arc::clone(driver);
         }
-        // One that does not say what it is is trusted least, and asked again.
+        // An unidentified one is trusted least, and asked again.
         let space = space(fd).ok();
         let driver = Driver {
             may_cache: space.is_none_or(|space| space.may_cache()),
@@ -156,8 +156,8 @@ impl Drivers {
         Arc::clone(known.entry(dev).or_insert(driver))
     }
 
-    /// Reads the attributes of a source inode. `near` opens the directory that it lies in, or
-    /// the directory itself. What could not be read of this inode alone is a problem.
+    /// Reads the attributes of a source inode. `near` opens the directory that it is in, or the
+    /// directory itself. What could not be read of this inode alone is a problem.
     pub(crate) fn attributes(
         &self,
         holder: Holder<'_>,
@@ -195,7 +195,7 @@ impl Drivers {
         (attributes, problems)
     }
 
-    /// Notices what `xattrs` say of who wrote the tree.
+    /// Notices from `xattrs` what wrote the tree.
     pub(crate) fn see(&self, xattrs: &Xattrs, path: impl Fn() -> RelPath) {
         if !xattrs.is_empty() && xattrs.get(FAKE_SUPER).is_some() {
             self.fake_super.count.fetch_add(1, Relaxed);
@@ -204,7 +204,7 @@ impl Drivers {
         }
     }
 
-    /// True for the empty directory that stands in a btrfs snapshot where the original has a subvolume.
+    /// True for the empty directory that a btrfs snapshot has where the original has a subvolume.
     pub(crate) fn is_empty_subvolume(&self, stat: &Stat, fd: impl AsFd) -> bool {
         stat.kind == Kind::Directory && stat.ino == EMPTY_SUBVOLUME && self.of(stat.dev, fd).is_btrfs
     }
@@ -232,7 +232,7 @@ impl Drivers {
         notes
     }
 
-    /// Entries that were taken for those of a file system that does not tell, until it told.
+    /// Entries whose errors were taken for the whole file system's, until it answered.
     pub(crate) fn contradictions(&self) -> Vec<Problem> {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let mut late: Vec<_> = known.values().flat_map(|driver| std::mem::take(&mut *lock(&driver.late))).collect();
@@ -256,7 +256,7 @@ pub(crate) fn missing_subvolume(path: RelPath) -> Problem {
 }
 
 impl Driver {
-    /// An answer once given makes every later error the inode's own.
+    /// Once the file system has answered, every later error is the inode's own.
     fn note_answers(&self, holder: Holder<'_>, stat: &Stat, unread: &[UnreadAttribute]) {
         if !self.may_cache {
             return;

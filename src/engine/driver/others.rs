@@ -1,4 +1,4 @@
-//! Asks some more inodes of a file system what one of them has answered with an error.
+//! Asks more inodes of a file system the question that one has answered with an error.
 
 use crate::base::path::{Name, RelPath};
 use crate::engine::meta::Question;
@@ -10,9 +10,9 @@ use crate::sys::xattr::Holder;
 use rustix::fs::OFlags;
 use std::collections::VecDeque;
 
-/// Other inodes that are asked before an error speaks for all.
+/// How many other inodes are asked before an error counts for all.
 const ASKED: usize = 8;
-/// Directories and entries that are looked through for them.
+/// How many directories and entries are searched for them.
 const DIRECTORIES: usize = 32;
 const ENTRIES: usize = 1024;
 
@@ -33,7 +33,7 @@ impl Others {
         let (mut opened, mut looked) = (queue.len(), 0);
         while let Some(dir) = queue.pop_front() {
             others.hear(question, stat, Holder::file(&dir));
-            // What cannot be read has no others to ask.
+            // An unreadable directory offers no other inodes.
             read_batches(&dir, 64, |batch| {
                 for DirEntry { name, kind, .. } in batch {
                     looked += 1;

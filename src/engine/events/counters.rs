@@ -1,4 +1,4 @@
-//! What the engine counts while it runs; listeners read, nobody waits.
+//! What the engine counts while it runs; observers read it without locks.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -1,4 +1,4 @@
-//! What is wrong with a path, and what helps, as data: the command line says it in words.
+//! What is wrong with a path, and what helps, as data: the command line puts it into words.
 
 use super::operation::Operation;
 use super::unpreserved::Unpreserved;
@@ -13,16 +13,16 @@ pub enum Detail {
     Failed,
     /// `expected` and `found` of the problem.
     Differs,
-    /// A file system does not hold this, or does not tell it.
+    /// A file system does not hold this, or does not report it.
     Unpreserved(Unpreserved),
-    /// In the words in which it was recorded, or in which its finder gave it.
+    /// As the text that was recorded or that its finder gave.
     Told(String),
 
     /// No run of the plan has copied anything.
     NothingCopied,
     /// There was nothing to verify.
     NothingVerified,
-    /// The last run that copied did not come to its end.
+    /// The last run that copied did not finish.
     CopyCut(Box<CopyCut>),
     /// The plan declares it, and it was not copied.
     NotCopied(Need),
@@ -36,9 +36,9 @@ pub enum Detail {
     FileUnfinished,
     /// A directory is not finished.
     DirectoryUnfinished,
-    /// So many more are not finished.
+    /// That many more are not finished.
     DirectoriesUnfinished(u64),
-    /// It was copied and is not there.
+    /// It was copied and is missing.
     Gone,
     /// The backup has it, and no run has copied it.
     NeverCopied,
@@ -46,18 +46,18 @@ pub enum Detail {
     NoLongerDeclared,
     /// It is not in this list.
     Unlisted(List),
-    /// So many more names of its directory are not.
+    /// That many more names of its directory are not.
     UnlistedToo(u64, List),
 
     /// A btrfs snapshot has an empty directory for a subvolume.
     SubvolumeMissing,
     /// Its ACL could not be read, so its mode becomes the second.
     AclUnread(u32, u32),
-    /// So many entries answered with an error, before later ones answered.
+    /// That many entries answered with an error, before later ones answered.
     AnsweredLater(u64, &'static str),
     /// The source changed between two names of an inode.
     NamesDiffer,
-    /// It became a name of an inode of which the plan says something by another name.
+    /// It became a link to an inode for which the plan says something under another name.
     BecameName,
     /// Its further names are not known, as it could not be read.
     NamesUnread,
@@ -111,18 +111,18 @@ pub enum Detail {
     FixupUndone((u32, u32), u32),
 }
 
-/// How the run that came to no end began, how far it came, and what goes on with it.
+/// How the interrupted run began, how far it got, and what resumes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyCut {
     /// When it began, RFC 3339.
     pub began: String,
-    /// It ended by itself; otherwise it was killed.
+    /// It stopped by itself; otherwise it was killed.
     pub stopped: bool,
     /// Entries that are finished.
     pub finished: u64,
-    /// Entries that it had to see to, where that is more.
+    /// Entries that it had to handle, if that is more.
     pub expected: Option<u64>,
-    /// The command that goes on.
+    /// The command that resumes it.
     pub command: Option<String>,
 }
 
@@ -140,15 +140,15 @@ pub enum MountContent {
 pub struct BadChunks {
     /// How many.
     pub bad: usize,
-    /// Of so many.
+    /// Of how many.
     pub of: u64,
     /// The first bytes and the last of the first few.
     pub ranges: Vec<(u64, u64)>,
-    /// Why some could not be read.
+    /// Why some could not be read, if so.
     pub failure: Option<(Operation, Errno)>,
 }
 
-/// What a name on the target was looked for in.
+/// What a name on the target was looked up in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum List {
     /// The journal.
@@ -157,7 +157,7 @@ pub enum List {
     Backup,
 }
 
-/// What helps, beyond what the detail asks for.
+/// What helps, beyond what the detail suggests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// It may be immutable.
@@ -168,7 +168,7 @@ pub enum Advice {
     RenameInSource,
     /// The file is too large for the target, or for a limit.
     TooLarge,
-    /// The next run goes on with what could be read.
+    /// The next run continues with what could be read.
     GoesOn,
     /// Somebody changed it, and a repair puts it right.
     Repair,

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ProblemKind {
-    /// On record or declared, but not there.
+    /// Recorded or declared, but missing.
     Missing,
-    /// A run that copied did not come to its end, or a directory was not finished.
+    /// A copying run did not finish, or a directory was not finished.
     Unfinished,
     /// On the target, but nothing that the plan copies: not recorded, or no longer declared.
     Extra,
@@ -16,7 +16,7 @@ pub enum ProblemKind {
     Content,
     /// The size differs.
     Size,
-    /// Another type of inode stands there.
+    /// It is another type of inode.
     Type,
     /// The owner differs or could not be set.
     Owner,

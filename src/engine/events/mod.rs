@@ -1,4 +1,4 @@
-//! What a run tells and is told: problems, losses, counters, the stop flag, the rate limit.
+//! What a run reports and is told: problems, losses, counters, the stop flag, the rate limit.
 
 pub mod counters;
 pub mod detail;

@@ -6,19 +6,19 @@ use crate::sys::stat::Kind;
 /// One list gives the type and the word of each operation in the report.
 macro_rules! operations {
     ($($(#[$doc:meta])+ $name:ident $(($($data:ty),+))? = $word:literal,)+) => {
-        /// What was tried on the path of a problem, with what it takes to say it.
+        /// What was tried on the path of a problem, with the data to describe it.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Operation {
             $($(#[$doc])+ $name $(($($data),+))?,)+
-            /// What an earlier run tried: the journal has the word alone.
+            /// What an earlier run tried: the journal has only the word.
             Recorded(&'static str),
         }
 
         impl Operation {
-            /// Every word, as `docs/report.md` lists them.
+            /// Every word; `docs/report.md` lists them.
             pub const WORDS: &[&str] = &[$($word),+];
 
-            /// The word of the report: it stays as it is.
+            /// The word of the report, which never changes.
             #[must_use]
             pub const fn word(&self) -> &'static str {
                 match self {

@@ -13,7 +13,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex};
 
-/// One thing that could not be done or is not as it should be.
+/// Something that could not be done, or that is not as it should be.
 #[derive(Clone, Debug)]
 pub struct Problem {
     /// Below the root of the target, or below the source for what never arrived.
@@ -32,7 +32,7 @@ pub struct Problem {
     pub expected: Option<PropertyValue>,
     /// What it is.
     pub found: Option<PropertyValue>,
-    /// The same more exactly.
+    /// What is wrong in detail.
     pub detail: Detail,
     /// What helps.
     pub advice: Option<Advice>,
@@ -40,12 +40,12 @@ pub struct Problem {
     pub count: u64,
     /// What the file system cannot hold, and its device number.
     unpreserved: Option<(u64, Unpreserved)>,
-    /// Every look at the target finds it again by the entry's row.
+    /// Every verification finds it again from the entry's row.
     told_by_row: bool,
 }
 
 impl Problem {
-    /// A problem of which its detail says all.
+    /// A problem that its detail describes completely.
     #[must_use]
     pub fn new(path: RelPath, kind: ProblemKind, detail: Detail) -> Self {
         Self {
@@ -83,13 +83,13 @@ impl Problem {
         Self { expected, found, ..Self::new(path, kind, Detail::Differs) }
     }
 
-    /// Something that an earlier run, or the choice of options, has given up already.
+    /// Something that an earlier run or an option has already given up.
     #[must_use]
     pub fn lost(path: RelPath, unpreserved: Unpreserved, dev: u64) -> Self {
         Self::new(path, unpreserved.kind(), Detail::Unpreserved(unpreserved)).of_disk(dev, unpreserved)
     }
 
-    /// Says that the file system `dev` is at fault; of what none of its inodes can get,
+    /// Says that the file system `dev` is at fault; when none of its inodes can have something,
     /// further ones only count.
     #[must_use]
     pub fn of_disk(mut self, dev: u64, unpreserved: Unpreserved) -> Self {
@@ -103,33 +103,33 @@ impl Problem {
         self.unpreserved.map(|(_, unpreserved)| unpreserved)
     }
 
-    /// True for a difference that is of what was lost.
+    /// True for a difference that a known loss explains.
     #[must_use]
     pub fn is_known(&self, lost: UnpreservedSet) -> bool {
         Unpreserved::of_difference(self.kind, self.attribute.as_deref())
             .is_some_and(|unpreserved| lost.contains(unpreserved))
     }
 
-    /// What it is said once for: a file system, and what none of its inodes can get.
+    /// What it is reported once for: a file system, and what none of its inodes can have.
     fn group(&self) -> Option<(u64, Unpreserved)> {
         self.unpreserved.filter(|(_, unpreserved)| unpreserved.is_of_file_system())
     }
 
-    /// True for what only the run that copies meets: no row of the journal tells it, and
-    /// no later look at the target finds it.
+    /// True for what only the copying run meets: no row of the journal records it, and no
+    /// verification finds it.
     fn is_kept(&self) -> bool {
         let found_again = matches!(self.kind, ProblemKind::Extra | ProblemKind::Fixup | ProblemKind::IdMap);
         !found_again && !self.told_by_row && self.unpreserved().is_none_or(Unpreserved::is_without_row)
     }
 
-    /// Says that every look at the target finds it again: only what none does is recorded.
+    /// Says that every verification finds it again; only other problems are recorded.
     #[must_use]
     pub fn told_by_row(mut self) -> Self {
         self.told_by_row = true;
         self
     }
 
-    /// Names the call that it comes of, and its answer.
+    /// Names the call that caused it, and its error.
     #[must_use]
     pub fn because(mut self, op: Operation, errno: Errno) -> Self {
         (self.op, self.errno) = (Some(op), Some(errno));
@@ -171,7 +171,7 @@ impl Problem {
     }
 }
 
-/// How many problems are kept whole; all are counted.
+/// How many problems are kept; all are counted.
 const KEPT: usize = 10_000;
 
 /// Problems that wait to be recorded together.
@@ -193,7 +193,7 @@ pub struct Problems(Mutex<ProblemList>);
 
 #[derive(Debug, Default)]
 struct ProblemList {
-    /// Of whole file systems: few, each stands for many.
+    /// Of whole file systems: few, but each counts for many.
     groups: Vec<Problem>,
     kept: Vec<Problem>,
     seen: HashSet<u64>,
@@ -207,8 +207,8 @@ struct ProblemList {
 }
 
 impl Problems {
-    /// Adds one problem; false when it was known. Of a whole file system's the
-    /// first is kept, the others are counted.
+    /// Adds one problem; false when it was known. For a whole file system the first is kept and the
+    /// others are counted.
     pub fn add(&self, problem: Problem) -> bool {
         let mut inner = self.lock();
         // Past the limit a repeat may count twice: better than memory without bound.
@@ -239,8 +239,8 @@ impl Problems {
         true
     }
 
-    /// Gives what only a run that copies meets to `record`, in batches: what was found so
-    /// far, and from here on until [`Self::end_record`].
+    /// Passes what only a copying run meets to `record`, in batches: what was found so far, and from
+    /// here on until [`Self::end_record`].
     pub fn begin_record(&self, record: impl Fn(Vec<Problem>) + Send + Sync + 'static) {
         let mut inner = self.lock();
         let before = inner.kept.iter().filter(|problem| problem.is_kept()).cloned().collect();
@@ -248,7 +248,7 @@ impl Problems {
         inner.record = Some(ProblemRecorder(Arc::new(record)));
     }
 
-    /// Gives out what waits.
+    /// Passes on what is waiting.
     pub fn record_waiting(&self) {
         let mut inner = self.lock();
         let (record, waiting) = (inner.record.clone(), std::mem::take(&mut inner.waiting));
@@ -258,7 +258,7 @@ impl Problems {
         }
     }
 
-    /// The same, and nothing more from here on.
+    /// The same, and stops recording.
     pub fn end_record(&self) {
         self.record_waiting();
         self.lock().record = None;
@@ -278,7 +278,7 @@ impl Problems {
         self.lock().rights_taken.get_or_insert((path, 0)).1 += 1;
     }
 
-    /// True when one of `kind` is among those that were kept, or any was not.
+    /// True when one of `kind` is among those kept, or some were not kept.
     #[must_use]
     pub fn has(&self, kind: ProblemKind) -> bool {
         let inner = self.lock();
@@ -304,7 +304,7 @@ impl Problems {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, ProblemList> {
-        // A panic while adding leaves a vector that is still whole.
+        // A panic while adding leaves a valid vector.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -6,12 +6,12 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes a second. Written as rsync takes it: a number in KiB, or with a suffix of
-/// its own: `K`, `M`, `G`, `T` (also `KiB`, …) for powers of 1024, `KB`, … of 1000, `B` for bytes.
+/// Bytes a second. Written as for rsync: a number in KiB, or with a suffix: `K`, `M`, `G`, `T`
+/// (also `KiB`, …) for powers of 1024, `KB`, … of 1000, `B` for bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(NonZero<u64>);
 
-/// Why a text is no rate.
+/// Why a text is not a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected bytes a second, like 500K, 20M, 1.5G or 100MB; a number alone is in KiB, as with rsync")]
 pub struct NoRate;
@@ -37,7 +37,7 @@ impl FromStr for Rate {
             _ => return Err(NoRate),
         };
         let bytes = number * f64::powi(base, power);
-        // Beyond 2^53 a number of bytes is not exact any more, and no limit either.
+        // Beyond 2^53 a number of bytes is no longer exact, nor a useful limit.
         if !(1.0..9.0e15).contains(&bytes) {
             return Err(NoRate);
         }
@@ -54,7 +54,7 @@ impl Rate {
     }
 }
 
-/// What every loop that moves bytes asks. Copies share one limit.
+/// Asked by every loop that moves bytes. Clones share one limit.
 #[derive(Clone, Debug)]
 pub struct RateLimit {
     stop: Stop,
@@ -64,13 +64,13 @@ pub struct RateLimit {
 #[derive(Debug)]
 struct Limit {
     rate: Rate,
-    /// When the bytes that were let through so far will have taken their time.
+    /// When the bytes let through so far will be used up.
     next: Mutex<Instant>,
 }
 
-/// A wait looks this often whether the run is ending.
+/// How often a wait checks whether the run is ending.
 const LOOK: Duration = Duration::from_millis(50);
-/// The least request that a limit leaves: smaller ones would cost more than they smooth.
+/// The smallest request under a limit: smaller ones would cost more than they smooth.
 const LEAST: usize = 64 << 10;
 
 impl RateLimit {
@@ -87,8 +87,8 @@ impl RateLimit {
         self.stop.is_set()
     }
 
-    /// The most of `bytes` that one request should move: with a limit about a quarter
-    /// of a second's, in whole blocks.
+    /// The most of `bytes` that one request should move: with a limit, whole blocks of about a
+    /// quarter of a second.
     #[must_use]
     pub fn request(&self, bytes: usize) -> usize {
         let Some(limit) = &self.limit else { return bytes };
@@ -96,8 +96,8 @@ impl RateLimit {
         bytes.min((quarter - quarter % 4096).max(LEAST))
     }
 
-    /// Waits until `bytes` may move, or the run is ending. What is let through
-    /// delays what comes after it, so over any time the rate is kept but for one request.
+    /// Waits until `bytes` may move, or the run is ending. What is let through delays what comes
+    /// after it, so the rate is kept over any time, except for one request.
     pub fn wait(&self, bytes: u64) {
         let Some(limit) = &self.limit else { return };
         let turn = {
@@ -154,7 +154,7 @@ mod tests {
         let rate_limit = RateLimit::new(stop.clone(), "1B".parse().ok());
         rate_limit.wait(1 << 20);
         stop.set(StopReason::Signal);
-        // Twelve days otherwise.
+        // Would be twelve days otherwise.
         rate_limit.wait(1);
     }
 }

@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum StopReason {
     /// SIGINT, SIGTERM or SIGHUP.
     Signal,
-    /// Going on is useless or unsafe: a failed syncfs, a dying disk, a journal that cannot be written.
+    /// Continuing is useless or unsafe: a failed syncfs, a dying disk, a journal that cannot be written.
     Fatal(String),
-    /// The same of a call on the target, and what is full where it says so.
+    /// The same for a call on the target, and what is full, if its error says so.
     Failed(FailedCall, Option<Full>),
-    /// syncfs(2) failed on the target, and what is full where it says so.
+    /// syncfs(2) failed on the target, and what is full, if its error says so.
     NotDurable(Errno, Option<Full>),
-    /// There is no room any more, in the words of whoever found out.
+    /// There is no space left; the text is the finder's.
     Full(String, Full),
 }
 
@@ -28,7 +28,7 @@ pub struct FailedCall {
     pub path: RelPath,
     /// What was tried.
     pub op: Operation,
-    /// The answer.
+    /// Its error.
     pub errno: Errno,
 }
 

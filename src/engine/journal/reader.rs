@@ -1,4 +1,4 @@
-//! Questions to the journal.
+//! Queries of the journal.
 
 use super::connect::ConnectionGuard;
 use super::error::JournalError;
@@ -33,8 +33,8 @@ impl Reader {
         result.map_err(|source| JournalError::database_of(&self.path, source, &self.connection))
     }
 
-    /// Several questions are answered from one state of the journal, and each costs
-    /// no lock of its own, until [`Self::let_go`].
+    /// Until [`Self::let_go`] all queries see one state of the journal, and none of them takes a
+    /// lock of its own.
     pub fn hold(&self) -> Result<(), JournalError> {
         self.wrap(self.connection.execute_batch("BEGIN"))
     }
@@ -44,8 +44,8 @@ impl Reader {
         self.wrap(self.connection.execute_batch("COMMIT"))
     }
 
-    /// What the last run that copied has counted, entries and bytes with data, if it
-    /// came to its end.
+    /// The entries and bytes with data that the last copying run counted, if its copy was
+    /// complete.
     pub fn last_totals(&self) -> Result<Option<(u64, u64)>, JournalError> {
         let ask = || {
             let sql = "SELECT outcome, report ->> '$.totals.entries', report ->> '$.totals.bytes', \
@@ -72,7 +72,7 @@ impl Reader {
         self.wrap(ask())
     }
 
-    /// The values of a large file's chunks that the target has, by index.
+    /// The values of the chunks that the target has of a large file, by index.
     pub fn chunks(&self, dir: i64, name: &[u8]) -> Result<Vec<(u64, ChunkValue)>, JournalError> {
         let ask = || {
             let mut statement = self
@@ -121,8 +121,8 @@ impl Reader {
         Ok(row)
     }
 
-    /// True when a finished row other than an alias stands for the inode of `row`:
-    /// only such a one has its content verified.
+    /// True when a finished row other than an alias is about the inode of `row`: only such a row
+    /// has its content verified.
     pub fn vouched_for(&self, row: &Row) -> Result<bool, JournalError> {
         let Some(source) = row.source else { return Ok(false) };
         let ask = || {
@@ -136,13 +136,13 @@ impl Reader {
         self.wrap(ask())
     }
 
-    /// Calls `each` with every name that the directory `dir` has a row for, whatever its state.
+    /// Calls `each` with every name that has a row in the directory `dir`, whatever its state.
     pub fn names(&self, dir: i64, mut each: impl FnMut(Name)) -> Result<(), JournalError> {
         let mut ask = || {
             let mut statement = self.connection.prepare_cached("SELECT name FROM item WHERE dir = ?1")?;
             let mut rows = statement.query([dir])?;
             while let Some(row) = rows.next()? {
-                // Only damage gives a name that is none.
+                // Only damage makes a name invalid.
                 Name::new(row.get_ref(0)?.as_blob()?).into_iter().for_each(&mut each);
             }
             Ok(())
@@ -160,9 +160,9 @@ impl Reader {
         self.wrap(ask())
     }
 
-    /// The finished entries, and no aliases, made from a linked inode of the number `ino`
-    /// that are `wanted`: the number alone may be another file system's, or an older state's. A
-    /// copy that stands in for a link is not among them.
+    /// The finished entries (without aliases) made from a linked inode with the number `ino` for
+    /// which `wanted` holds: the number alone may be another file system's, or an older state's. A
+    /// copy that replaces a link is not among them.
     pub fn find_linked(&self, ino: u64, wanted: impl Fn(&Row) -> bool) -> Result<Vec<Row>, JournalError> {
         let ask = || {
             let (linked, apart) = (is_linked(), Unpreserved::Apart.bit());
@@ -175,8 +175,8 @@ impl Reader {
         self.wrap(ask())
     }
 
-    /// Hands out, inode number by inode number, the names of linked source inodes, whole or bad, that
-    /// are several inodes on the target; those that no link could be made for are not among them.
+    /// Calls back, for each inode number, with the names of linked source inodes, whole or bad, that
+    /// are several inodes on the target; names that could not be linked are not among them.
     pub fn split_groups(
         &self,
         mut each: impl FnMut(Vec<Member>) -> Result<(), JournalError>,
@@ -217,7 +217,7 @@ impl Reader {
         self.wrap(ask())
     }
 
-    /// True when a directory of `target` other than `name` in `dir` was the inode `ino` at its end.
+    /// True when a directory of `target` other than `name` in `dir` was recorded with the inode `ino`.
     pub fn has_other_directory(&self, ino: u64, target: u32, dir: i64, name: &Name) -> Result<bool, JournalError> {
         let ask = || {
             let mut statement = self.connection.prepare_cached(
@@ -245,8 +245,8 @@ impl Reader {
         Ok(RelPath::new(&names.join(&b'/')).unwrap_or_default())
     }
 
-    /// Up to `limit` rows after the key `(dir, name)`, in the order of the key,
-    /// that verification looks at: finished and bad ones.
+    /// Up to `limit` rows after the key `(dir, name)`, in key order, that verification looks at:
+    /// finished and bad ones.
     pub fn page(&self, after: (i64, &[u8]), unverified_only: bool, limit: u32) -> Result<Vec<Row>, JournalError> {
         let filter = if unverified_only { "AND verified IS NULL" } else { "" };
         let ask = || {
@@ -259,8 +259,8 @@ impl Reader {
         self.wrap(ask())
     }
 
-    /// Up to `limit` finished rows after the key `(dir, name)` whose inode shall be
-    /// immutable or append-only.
+    /// Up to `limit` finished rows after the key `(dir, name)` whose inode is to be immutable or
+    /// append-only.
     pub fn immutable_page(&self, after: (i64, &[u8]), limit: u32) -> Result<Vec<Row>, JournalError> {
         let ask = || {
             let immutable = is_immutable();
@@ -291,7 +291,7 @@ impl Reader {
 
     /// The largest directory id in use.
     ///
-    /// A row whose directory was never recorded must not come to belong to another one.
+    /// A row whose directory was never recorded must not end up in another one.
     pub fn last_id(&self) -> Result<i64, JournalError> {
         let ask = || {
             self.connection.query_row("SELECT max((SELECT coalesce(max(id), 0) FROM item WHERE id IS NOT NULL), (SELECT coalesce(max(dir), 0) FROM item))", [], |row| row.get(0))

@@ -30,6 +30,6 @@ impl Chunk {
 pub enum Record {
     /// An entry.
     Row(Box<Row>),
-    /// A chunk of an entry that is not whole yet, or is mended.
+    /// A chunk of an entry that is unfinished, or is being repaired.
     Chunk(Chunk),
 }

@@ -1,4 +1,4 @@
-//! One line of the journal: an entry of the target, as it shall be.
+//! A row of the journal: an entry of the target, as it is to be.
 
 use super::source::{Doubt, Proof, SourceId};
 use super::state::State;
@@ -11,7 +11,7 @@ use crate::sys::stat::{Kind, Stat, Time};
 /// Files of at least this many bytes are copied in chunks, with a row for each.
 pub const CHUNKED: u64 = 64 << 20;
 
-/// Blocks of attributes and of the extent tree come and go without any hole being filled.
+/// Blocks of attributes and of the extent tree come and go without filling any hole.
 const SLACK: u64 = 64 << 10;
 
 /// An entry of the target. `constructors.rs` has the ways to make one.
@@ -25,7 +25,7 @@ pub struct Row {
     pub id: Option<i64>,
     /// Index of the plan's target.
     pub target: u32,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// Apparent size in bytes.
     pub size: u64,
@@ -47,7 +47,7 @@ pub struct Row {
     pub digest: Option<Digest>,
     /// A symlink's text.
     pub link: Option<Vec<u8>>,
-    /// What it shall have.
+    /// What it is to have.
     pub wanted: Wanted,
     /// When it was verified, in seconds since the epoch.
     pub verified: Option<i64>,
@@ -79,8 +79,8 @@ impl Row {
         self.wanted.xattrs.as_ref()
     }
 
-    /// True when `stat` takes clearly more room than the file that was finished
-    /// with holes: they were filled since.
+    /// True when `stat` takes clearly more space than the file that was finished with holes: they
+    /// have been filled since.
     #[must_use]
     pub fn is_dense(&self, stat: &Stat) -> bool {
         let slack = SLACK + self.allocated / 16;
@@ -94,8 +94,8 @@ impl Row {
         self.state != State::Partial && !self.alias && merged && self.size >= CHUNKED
     }
 
-    /// True for a large file that a later run goes on with at its first missing chunk: unfinished,
-    /// or whole and cut off on its way into its place.
+    /// True for a large file that a later run resumes at its first missing chunk: unfinished, or
+    /// complete but interrupted before it was renamed into place.
     #[must_use]
     pub fn is_resumable(&self) -> bool {
         self.state == State::Partial || self.state == State::Replacing && self.has_chunks()
@@ -107,7 +107,7 @@ impl Row {
         self.state == State::Done && (self.dst_ino, self.dst_ctime) == (stat.ino, stat.ctime)
     }
 
-    /// What `stat`, of an inode of `volume`, tells of the source that this row was made from.
+    /// What `stat`, of an inode of `volume`, tells about the source that this row was made from.
     #[must_use]
     pub fn source_proof(&self, stat: &Stat, volume: &Volume) -> Proof {
         let Some(source) = self.source.filter(|_| self.source_looks_the_same(stat)) else { return Proof::Changed };
@@ -133,9 +133,9 @@ impl Row {
             && self.wanted.mtime == Some(stat.mtime)
     }
 
-    /// True when `stat` is the target as this row left it. A further name moves
-    /// the ctime of an inode, so linked inodes are held to the rest until they are verified. What the file
-    /// system cannot hold cannot tell, nor can inode numbers that it makes up anew.
+    /// True when `stat` is the target as this row left it. Another link moves the ctime of an inode,
+    /// so for linked inodes it does not count until they are verified. Attributes that the file
+    /// system cannot hold do not count, nor do inode numbers that it makes up.
     #[must_use]
     pub fn target_unchanged(&self, stat: &Stat, disk: Disk) -> bool {
         let lost = |unpreserved| self.wanted.lost.contains(unpreserved);
@@ -148,11 +148,11 @@ impl Row {
             && (self.dst_ctime == stat.ctime || self.nlink > 1 && self.verified.is_none() && self.state != State::Bad)
     }
 
-    /// True when nothing at all has happened to the inode since the row was written: what it
-    /// has not, its run could not give it. Where inode numbers and ctimes are made up, never.
+    /// True when nothing has happened to the inode since the row was written: what it lacks, its
+    /// run could not apply. Never where inode numbers and ctimes are made up.
     #[must_use]
     pub fn is_untouched(&self, stat: &Stat, disk: Disk) -> bool {
-        // Verification records a directory's ctime after others' names have moved its times, too.
+        // Verification also records a directory's ctime after other people's names have moved its times.
         let tells = self.kind() != Kind::Directory || self.source.is_none();
         tells
             && !disk.bare
@@ -162,8 +162,8 @@ impl Row {
             && (stat.kind != Kind::File || self.size == stat.size)
     }
 
-    /// What `stat`, found on the target under this row's name, says of what happened
-    /// there since the row was written.
+    /// What `stat`, found on the target under this row's name, says about changes since the row was
+    /// written.
     #[must_use]
     pub fn standing(&self, stat: &Stat, disk: Disk) -> RowChange {
         if self.target_unchanged(stat, disk) || self.is_untouched(stat, disk) {
@@ -171,7 +171,7 @@ impl Row {
         }
         let same_time = self.wanted.lost.contains(Unpreserved::Mtime)
             || self.wanted.mtime.is_none_or(|mtime| mtime == stat.mtime)
-            // Names that came after it have moved its ctime, and its mtime may be what could not be set.
+            // Later links have moved its ctime, and its mtime may be what could not be set.
             || self.source.is_none() && self.nlink > 1 && self.verified.is_none();
         if stat.kind != self.kind() || stat.kind == Kind::File && (stat.size != self.size || !same_time) {
             RowChange::Changed
@@ -180,8 +180,7 @@ impl Row {
         }
     }
 
-    /// True when `stat` is the inode that verification found damaged, and nothing has
-    /// happened to it since.
+    /// True when `stat` is the inode that verification found damaged, untouched since.
     #[must_use]
     pub fn still_damaged(&self, stat: &Stat, disk: Disk) -> bool {
         self.state == State::Bad && (disk.bare || self.dst_ino == stat.ino) && self.dst_ctime == stat.ctime
@@ -193,7 +192,7 @@ impl Row {
 pub enum RowChange {
     /// Nothing: everything is as recorded, or as its run left it.
     AsRecorded,
-    /// Its ctime, inode, owner or mode differ: whether its content does only a look at that tells.
+    /// Its ctime, inode, owner or mode differ; only reading tells whether its content does.
     Touched,
     /// Another type, size or modification time.
     Changed,

@@ -1,9 +1,9 @@
-//! The database's tables, its version, and the way there from older ones; `docs/journal.md`
+//! The database's tables, its version, and the migrations from older ones; `docs/journal.md`
 //! explains them.
 //!
-//! The steps are our own: no release of `rusqlite_migration` takes the rusqlite that we have
-//! (2.6.0 wants 0.40; 1.0.1 takes any by its word, and does not compile with it), and
-//! two SQLite libraries cannot be linked into one program.
+//! The migrations are our own: no release of `rusqlite_migration` accepts the rusqlite that we
+//! use (2.6.0 wants 0.40; 1.0.1 declares no upper bound but does not compile with it), and two
+//! SQLite libraries cannot be linked into one program.
 
 use super::item::{DEFINITIONS, PARTIAL, is_immutable, is_linked};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -66,8 +66,8 @@ pub(super) fn create(connection: &Connection) -> Result<(), rusqlite::Error> {
     ))
 }
 
-/// Each step brings a journal one version further. What a release has shipped is never edited:
-/// journals have gone through it.
+/// Each step brings a journal one version further. A released step is never edited: journals
+/// have already gone through it.
 const STEPS: [&str; 2] = [
     "
 ALTER TABLE run ADD COLUMN kind TEXT NOT NULL DEFAULT 'copy';

@@ -1,10 +1,10 @@
-//! What was looked at on the target, as rows are told of it.
+//! Entries that were looked at on the target, as the journal is told about them.
 
 use super::row::{Row, RowChange};
 use crate::sys::stat::{Stat, Time};
 
-/// An entry that was looked at, and the inode number and ctime that it had before: as
-/// long as those stand, nothing of it has changed.
+/// An entry that was looked at, with its inode number and ctime from before: as long as those
+/// are the same, nothing about it has changed.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// The directory's id.
@@ -17,10 +17,10 @@ pub struct Seen {
     pub ctime: Time,
 }
 
-/// A row whose inode has got another owner or mode after it was recorded.
+/// A row whose inode was given another owner or mode after it was recorded.
 #[derive(Clone, Debug)]
 pub struct Fixed {
-    /// The key, and the inode as it is by now.
+    /// The key, and the inode as it is now.
     pub seen: Seen,
     /// Owner and group.
     pub owner: (u32, u32),
@@ -29,8 +29,8 @@ pub struct Fixed {
 }
 
 impl Fixed {
-    /// `row`, whose inode looked like `before` and looks like `now`. The ctime of one that
-    /// somebody had changed stays the recorded one: it is all that tells of the change.
+    /// `row`, whose inode changed from `before` to `now`. If somebody else had changed it, the
+    /// recorded ctime stays: nothing else tells of that change.
     #[must_use]
     pub fn new(row: &Row, before: RowChange, now: &Stat) -> Self {
         let ctime = if before == RowChange::AsRecorded { now.ctime } else { row.dst_ctime };

@@ -50,7 +50,7 @@ pub(super) fn serve(
                 connection.execute("INSERT OR IGNORE INTO volume(id, key) VALUES(?1, ?2)", (id, key))?;
             }
             WriterMessage::Forget(dst) => forget(connection, &dst)?,
-            // Whoever asked may have given up.
+            // The caller may have given up.
             WriterMessage::Flush(done) => drop(done.send(())),
             WriterMessage::RunStarted { kind, started, tool } => {
                 let values = (kind.word(), started, tool);
@@ -113,8 +113,8 @@ fn keep(
     transaction.commit()
 }
 
-/// Stamps rows whose entries are as they were recorded. What has changed since, or was found
-/// bad, is none of these: its row changes by [`confirmed`] alone.
+/// Stamps rows whose entries are as recorded. Rows of entries that have changed since, or were
+/// bad, are only changed by [`confirmed`].
 fn verified(connection: &mut Connection, at: i64, seen: &[Seen]) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
@@ -144,7 +144,7 @@ fn confirmed(connection: &mut Connection, confirmed: &Confirmed) -> Result<(), r
     transaction.commit()
 }
 
-/// What no run has finished was never called done; an unfinished large file keeps its chunks.
+/// An unfinished entry was never called done; an unfinished large file keeps its chunks.
 fn bad(connection: &mut Connection, seen: &[Seen]) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     {
@@ -160,8 +160,8 @@ fn bad(connection: &mut Connection, seen: &[Seen]) -> Result<(), rusqlite::Error
     transaction.commit()
 }
 
-/// The renames come right after: a power cut that takes this back, but not them, would
-/// leave rows that speak of other inodes.
+/// The renames follow at once: a power cut that undid this, but not them, would leave rows that
+/// describe other inodes.
 fn replacing(connection: &mut Connection, rows: Vec<Row>) -> Result<(), rusqlite::Error> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.execute_batch(
@@ -183,7 +183,7 @@ fn replacing(connection: &mut Connection, rows: Vec<Row>) -> Result<(), rusqlite
     connection.pragma_update(None, "synchronous", "normal")
 }
 
-/// The row of what stands there still comes back: the new one speaks of an inode that never got there.
+/// The row of what is still there comes back: the new one is about an inode that never got there.
 fn not_replaced(connection: &mut Connection, dir: i64, name: &[u8]) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     transaction.execute(
@@ -221,7 +221,7 @@ fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite:
             match record {
                 Record::Row(row) => {
                     insert(&mut statement, row, row.state)?;
-                    // What lay there under this name before had other chunks.
+                    // What had this name before had other chunks.
                     if row.kind() == Kind::File && !row.has_chunks() {
                         drop_chunks.execute((row.dir, &row.name))?;
                     }

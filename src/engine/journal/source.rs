@@ -23,20 +23,20 @@ impl SourceId {
         Self { volume: Some(volume.id), ino: stat.ino, ctime: stat.ctime }
     }
 
-    /// The same, or none where the inode's attributes could not all be read: no later
-    /// run may take what was made of them for the whole.
+    /// The same, or `None` if the inode's attributes could not all be read: no later run may take
+    /// its copy for complete.
     #[must_use]
     pub fn of_whole(stat: &Stat, volume: &Volume, attributes: &Attributes) -> Option<Self> {
         (!attributes.unread).then(|| Self::of(stat, volume))
     }
 }
 
-/// What a stat of the source tells of the entry that a row was made from.
+/// What a stat of the source tells about the entry that a row was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// It has not changed.
     Holds,
-    /// Type, size and mtime are those of the row; whether the rest is, only reading it tells.
+    /// Type, size and mtime are those of the row; only reading it tells about the rest.
     Unproven(Doubt),
     /// It has changed, or it could not be read whole.
     Changed,
@@ -45,7 +45,7 @@ pub enum Proof {
 /// Why a stat that looks the same proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubt {
-    /// Nothing is known of the ctime of its file system.
+    /// The ctime of its file system may not be reliable.
     Clock,
     /// Another inode number, ctime or file system than the row's.
     Numbers,

@@ -1,6 +1,6 @@
-//! How far an entry has come.
+//! The states of a row.
 
-/// Where an entry stands.
+/// The state of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// A directory that is being filled.
@@ -15,8 +15,8 @@ pub enum State {
     /// A large file of which some chunks are on the medium; they have rows of their own. The
     /// ctime is that of what it will replace.
     Partial,
-    /// What another inode is about to replace by a rename: the row is that of the new one, but
-    /// for the ctime, which is that of the older one.
+    /// Another inode is about to replace it by a rename: the row is the new one's, except for the
+    /// ctime, which is the old one's.
     Replacing,
 }
 

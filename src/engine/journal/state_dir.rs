@@ -1,8 +1,8 @@
 //! The directory that holds a journal, held open and known to be ours.
 //!
-//! Whoever else can write in it could put a symlink, a FIFO or a half transaction of
-//! his own where a journal is expected. So nothing in it is opened before its owner and
-//! mode are known, and everything is opened through its descriptor.
+//! Anybody else who can write in it could put a symlink, a FIFO or a half-done transaction where
+//! a journal is expected. So nothing in it is opened before its owner and mode are known, and
+//! everything is opened through its descriptor.
 
 use super::error::JournalError;
 use crate::sys::at::{self, Lock, Opening};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// Write permission of the group and of others.
 const OTHERS_WRITE: u32 = 0o022;
-/// How long a reader waits for a run that folds its log.
+/// How long a reader waits for a run that checkpoints its log.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An open directory that nobody else can write in.
@@ -25,14 +25,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) struct StateDir {
     fd: OwnedFd,
     path: PathBuf,
-    /// Its file system keeps no owners: one mount option is the owner of all.
+    /// Its file system keeps no owners: everything has the owner of a mount option.
     ownerless: bool,
     /// Modes mean something there.
     modes: bool,
 }
 
 impl StateDir {
-    /// Opens it; `None` where there is none.
+    /// Opens it; `None` if there is none.
     pub(super) fn open(path: &Path) -> Result<Option<Self>, JournalError> {
         match at::open_dir(path) {
             Ok(fd) => Self::trusted(fd, path).map(Some),
@@ -42,7 +42,7 @@ impl StateDir {
         }
     }
 
-    /// Opens it, and makes it first if need be; closes it to others.
+    /// Opens it, making it first if necessary; closes it to others.
     pub(super) fn make(path: &Path) -> Result<Self, JournalError> {
         let fail = |operation| move |errno| JournalError::File { path: path.to_path_buf(), operation, errno };
         match at::make_dir(path) {
@@ -56,7 +56,7 @@ impl StateDir {
         Ok(dir)
     }
 
-    /// A path whose end, or whose way, is no directory.
+    /// For a path that, at its end or on the way, is not a directory.
     fn no_directory(path: &Path) -> Result<Option<Self>, JournalError> {
         let fail = |errno| JournalError::File { path: path.into(), operation: "look at", errno };
         match at::exists(path) {
@@ -87,7 +87,7 @@ impl StateDir {
             .then(|| format!("others may write to it (mode {:04o}); if all in it is yours, chmod go-w does", stat.mode))
     }
 
-    /// A file in it as it is; `None` where there is none. Only a regular file that is ours passes.
+    /// The stat of a file in it; `None` if there is none. Only a regular file that is ours passes.
     pub(super) fn look(&self, name: &str) -> Result<Option<Stat>, JournalError> {
         let path = self.path.join(name);
         let stat = match at::stat(&self.fd, name) {
@@ -102,7 +102,7 @@ impl StateDir {
         self.distrust(&stat).map_or(Ok(Some(stat)), |what| Err(JournalError::Untrusted { path, what }))
     }
 
-    /// Opens a file in it, 0600 where it is made.
+    /// Opens a file in it, created 0600 if it is new.
     pub(super) fn open_file(&self, name: &str, opening: Opening) -> Result<OwnedFd, Errno> {
         at::open(&self.fd, name, opening)
     }
@@ -112,7 +112,7 @@ impl StateDir {
         at::rename(&self.fd, from, to)
     }
 
-    /// True when a name in it begins so.
+    /// True when a name in it begins with `prefix`.
     pub(super) fn has_any(&self, prefix: &[u8]) -> Result<bool, JournalError> {
         let mut found = false;
         read_batches(self.again()?, 64, |batch| {
@@ -127,8 +127,8 @@ impl StateDir {
         Ok(found)
     }
 
-    /// A path to a file in it for SQLite: it leads through the descriptor, whatever the
-    /// directory's name is by now.
+    /// A path to a file in it for SQLite: it leads through the descriptor, whatever the directory is
+    /// called meanwhile.
     pub(super) fn through(&self, name: &str) -> PathBuf {
         use std::os::unix::ffi::OsStrExt;
         let dir = proc_path(self.fd.as_fd());
@@ -144,9 +144,9 @@ impl StateDir {
         !self.ownerless
     }
 
-    /// Keeps every run from folding its log into a database of this directory for as long
-    /// as the answer lives: what a reader has found stays where it is. `None` where the file
-    /// system has no such locks.
+    /// Keeps every run from checkpointing its log into a database of this directory while the
+    /// returned lock lives: what a reader has found stays in its place. `None` if the file system
+    /// has no such locks.
     pub(super) fn keep_log(&self) -> Result<Option<OwnedFd>, JournalError> {
         let lock = self.again()?;
         let until = Instant::now() + PATIENCE;
@@ -171,13 +171,13 @@ impl StateDir {
         match at::try_lock(&lock, Lock::Exclusive) {
             Ok(()) => Ok(Some(lock)),
             Err(Errno::WOULDBLOCK) => Ok(None),
-            // Without such locks nobody reads by them.
+            // Without such locks no reader relies on them.
             Err(errno) if has_no_locks(errno) => Ok(Some(lock)),
             Err(errno) => Err(JournalError::File { path: self.path.clone(), operation: "lock the directory", errno }),
         }
     }
 
-    /// A description of its own: locks belong to those.
+    /// A file description of its own, since locks belong to descriptions.
     fn again(&self) -> Result<OwnedFd, JournalError> {
         at::reopen(&self.fd).map_err(|errno| JournalError::File {
             path: self.path.clone(),

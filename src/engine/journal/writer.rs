@@ -1,4 +1,4 @@
-//! The thread that writes the journal, and what others hold to send it records.
+//! The thread that writes the journal, and the handles that send it records.
 
 use super::confirm::Confirmed;
 use super::database::Journal;
@@ -31,7 +31,7 @@ pub struct Writer {
 /// An error of SQLite and the system's behind it.
 type Failure = (rusqlite::Error, Option<Errno>);
 
-/// Why nothing is recorded, once that is so.
+/// Why nothing is recorded any more, if so.
 type Unrecorded = Arc<Mutex<Option<String>>>;
 
 /// What other threads hold to send rows.
@@ -44,8 +44,8 @@ impl Writer {
         Self::serving(journal, stop, false)
     }
 
-    /// The same for a pass that only looks at the target: a disk that takes nothing does not
-    /// stop it; [`Self::finish`] says so.
+    /// The same for a pass that only looks at the target: an unwritable disk does not stop it;
+    /// [`Self::finish`] reports it.
     pub fn start_to_verify(journal: &Journal, stop: Stop) -> Result<Self, JournalError> {
         Self::serving(journal, stop, true)
     }
@@ -84,7 +84,7 @@ impl Writer {
                             }
                         }
                     }
-                    // A flush in the queue holds whoever waits for it; this ends with the last handle.
+                    // Dropping a queued flush releases its waiter; this ends with the last handle.
                     receiver.iter().for_each(drop);
                     result
                 }
@@ -99,8 +99,8 @@ impl Writer {
         self.handle.clone()
     }
 
-    /// Waits until everything sent is committed. All other handles must be gone. Gives the
-    /// reason why nothing was recorded, where a pass that only verifies went on without.
+    /// Waits until everything sent is committed. All other handles must be gone. Returns why nothing
+    /// was recorded, if a pass that only verifies went on without.
     pub fn finish(self) -> Result<Option<String>, JournalError> {
         drop(self.handle);
         match self.thread.join() {
@@ -112,18 +112,18 @@ impl Writer {
 }
 
 impl WriterHandle {
-    /// Records entries that the medium has. This and [`Self::confirm`] are the only ways to a done row.
+    /// Records entries that the medium has. Only this and [`Self::confirm`] make a row done.
     pub fn commit(&self, durable: Durable) {
         self.send(WriterMessage::Commit(durable));
     }
 
-    /// Records that these were verified at `at` (seconds since the epoch), inode and ctime being
-    /// those of their rows.
+    /// Records that these were verified at `at` (seconds since the epoch), with the inode and ctime
+    /// of their rows.
     pub fn verified(&self, at: i64, seen: Vec<Seen>) {
         self.send(WriterMessage::Verified { at, seen });
     }
 
-    /// Records that these were found whole, as they are by now, and that the medium has them so.
+    /// Records that these were found whole in their current state, and that the medium has them so.
     pub fn confirm(&self, confirmed: Confirmed) {
         self.send(WriterMessage::Confirmed(confirmed));
     }
@@ -134,7 +134,7 @@ impl WriterHandle {
         self.send(WriterMessage::Bad(seen));
     }
 
-    /// What was to be renamed over `name` in the directory `dir` was not.
+    /// The rename over `name` in the directory `dir` did not happen.
     pub fn not_replaced(&self, dir: i64, name: Vec<u8>) {
         self.send(WriterMessage::NotReplaced { dir, name });
     }
@@ -148,11 +148,11 @@ impl WriterHandle {
         let (sender, receiver) = bounded(1);
         self.send(WriterMessage::Replacing(rows));
         self.send(WriterMessage::Flush(sender));
-        // A writer that failed drops the sender.
+        // A failed writer drops the sender.
         receiver.recv().is_ok()
     }
 
-    /// Records owners and modes that fixups gave to what earlier runs had finished.
+    /// Records owners and modes that fixups gave to entries finished by earlier runs.
     pub fn fixed(&self, fixed: Vec<Fixed>) {
         self.send(WriterMessage::Fixed(fixed));
     }
@@ -172,7 +172,7 @@ impl WriterHandle {
         self.send(WriterMessage::Volume(id, key));
     }
 
-    /// Forgets an entry that is no longer declared and gone, with all below it.
+    /// Forgets an entry that is no longer declared and is gone, with everything below it.
     pub fn forget(&self, dst: RelPath) {
         self.send(WriterMessage::Forget(dst));
     }
@@ -182,14 +182,14 @@ impl WriterHandle {
         self.send(WriterMessage::RunStarted { kind, started, tool });
     }
 
-    /// Records that the run begins to copy: `expected` entries, and the command that goes on
-    /// should it not come to its end.
+    /// Records that the run begins to copy: `expected` entries, and the command that resumes it if
+    /// it is interrupted.
     pub fn copying(&self, command: Option<String>, expected: u64) {
         self.send(WriterMessage::Copying { command, expected });
     }
 
-    /// Records that the run has come to the end of its copy. What earlier runs could not do
-    /// it has done, or met itself.
+    /// Records that the run's copy is complete. Failures of earlier runs are settled, or it met them
+    /// itself.
     pub fn copied(&self, at: String) {
         self.send(WriterMessage::Copied { at });
     }
@@ -208,7 +208,7 @@ impl WriterHandle {
     pub fn flush(&self) {
         let (sender, receiver) = bounded(1);
         self.send(WriterMessage::Flush(sender));
-        // A writer that failed drops the sender; the failure is in `stop`.
+        // A failed writer drops the sender; the failure is in `stop`.
         receiver.recv().ok();
     }
 

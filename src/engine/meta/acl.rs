@@ -12,7 +12,7 @@ const GROUP: u16 = 0x08;
 const MASK: u16 = 0x10;
 const OTHER: u16 = 0x20;
 
-/// One entry.
+/// One entry of an ACL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct AclEntry {
     tag: u16,
@@ -25,7 +25,7 @@ struct AclEntry {
 pub(super) struct Acl(Vec<AclEntry>);
 
 impl Acl {
-    /// Reads the attribute's value; `None` when it is not of this form.
+    /// Parses the attribute's value; `None` when it is malformed.
     pub(super) fn parse(value: &[u8]) -> Option<Self> {
         let (version, entries) = value.split_first_chunk::<4>()?;
         let (entries, rest) = entries.as_chunks::<8>();
@@ -70,13 +70,13 @@ impl Acl {
         }
     }
 
-    /// True when it says something of a user or group by number.
+    /// True when it has an entry for a user or group by number.
     pub(super) fn has_names(&self) -> bool {
         self.0.iter().any(|e| [USER, GROUP].contains(&e.tag))
     }
 
-    /// Gives the named users and groups other numbers, and puts them in the order of those,
-    /// as acl_valid(3) has it.
+    /// Renumbers the named users and groups and sorts their entries by number, as acl_valid(3)
+    /// demands.
     pub(super) fn renumber(&mut self, mut number: impl FnMut(IdKind, u32) -> u32) {
         let before = self.0.clone();
         for entry in &mut self.0 {
@@ -91,8 +91,8 @@ impl Acl {
         }
     }
 
-    /// The bits of `mode` that let nobody do more than this ACL, when the inode is
-    /// to be without it: a named entry may give less than the group or the others have.
+    /// The bits of `mode` that allow nobody more than this ACL, for an inode that is to be without
+    /// it: a named entry may allow less than the group or the others have.
     pub(super) fn mode_without(&self, mode: u32) -> u32 {
         let all =
             |tags: &[u16]| self.0.iter().filter(|e| tags.contains(&e.tag)).fold(7, |bits, e| bits & u32::from(e.perm));

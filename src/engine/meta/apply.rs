@@ -1,4 +1,4 @@
-//! Puts metadata on what was just written.
+//! Applies metadata to what was just written.
 //!
 //! The order matters: chown(2) clears set-user-ID bits and file capabilities, so
 //! the owner comes first; setting attributes moves no times; an access ACL and
@@ -21,30 +21,30 @@ use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, file, flags, xattr};
 
-/// What came of it.
+/// The result.
 #[derive(Debug)]
 pub struct Applied {
     /// Each attribute that could not be kept.
     pub problems: Vec<Problem>,
-    /// What the file system as a whole cannot hold, each class among the problems.
+    /// What the file system as a whole cannot hold; each class is among the problems.
     pub lost: UnpreservedSet,
-    /// Flags that its file system does not know: no later look expects them.
+    /// Flags that its file system does not know: they are not expected later.
     pub given_up: Flags,
     /// The inode afterwards; `ENOSPC` or `EDQUOT` when there was no room for its metadata.
     pub stat: Result<Stat, Errno>,
 }
 
-/// Where the inode lies.
+/// Where the inode is.
 #[derive(Clone, Copy, Debug)]
 pub struct InodeContext {
     /// Its file system.
     pub disk: Disk,
-    /// Flags that it has from its directory or from an earlier run, and keeps only if wanted.
+    /// Flags inherited from its directory or set by an earlier run, kept only if wanted.
     pub handed: Flags,
 }
 
-/// Gives its metadata to the inode behind `holder`. A directory's children must be complete:
-/// they would move its times. FIFOs, device nodes and symlinks come as handles.
+/// Applies metadata to the inode behind `holder`. A directory's children must be complete: they
+/// would move its times. FIFOs, device nodes and symlinks come as handles.
 pub fn apply(holder: Holder<'_>, wanted: &Wanted, around: InodeContext, path: impl Fn() -> RelPath) -> Applied {
     let InodeContext { disk, handed } = around;
     let (problems, lost) = (Vec::new(), wanted.lost);
@@ -70,7 +70,7 @@ pub fn apply(holder: Holder<'_>, wanted: &Wanted, around: InodeContext, path: im
     applier.finish()
 }
 
-/// With fewer bytes free, an attribute found no room because nothing does.
+/// With fewer bytes free, an attribute does not fit because nothing does.
 const NEARLY_NOTHING: u64 = 1 << 20;
 
 struct Applier<'a> {
@@ -81,11 +81,11 @@ struct Applier<'a> {
     path: &'a dyn Fn() -> RelPath,
     problems: Vec<Problem>,
     lost: UnpreservedSet,
-    /// There is no room for the attributes.
+    /// There is no space for the attributes.
     full: Option<Errno>,
     /// The owner is the one that the mode was meant for.
     owned: bool,
-    /// The access ACL that the inode shall have and could not be given.
+    /// The wanted access ACL that could not be set.
     unkept: Option<Acl>,
     given_up: Flags,
 }
@@ -114,7 +114,7 @@ impl Applier<'_> {
         }
     }
 
-    /// ext4 says `ENOSPC` as well of one attribute that is too large for it.
+    /// ext4 also returns `ENOSPC` for a single attribute that is too large for it.
     fn is_full(&self) -> bool {
         space(self.holder.fd()).is_ok_and(|s| s.available < NEARLY_NOTHING || s.inodes > 0 && s.inodes_free == 0)
     }
@@ -134,8 +134,8 @@ impl Applier<'_> {
         match xattr::list(self.holder) {
             Ok(present) => {
                 for name in present.iter().filter(|n| wanted.get(n.as_bytes()).is_none()) {
-                    // What btrfs derives from the compression flags, or a directory of the target handed down;
-                    // and the mark, which stays until the mode is set.
+                    // Not what btrfs derives from compression flags or inherits from a directory of the target, nor
+                    // the mark, which stays until the mode is set.
                     if !name.as_bytes().starts_with(b"btrfs.") && name.as_c_str() != mark::NAME {
                         self.remove(name);
                     }
@@ -163,7 +163,7 @@ impl Applier<'_> {
 
     fn set(&mut self, name: &std::ffi::CStr, value: &[u8]) -> bool {
         let mut set = xattr::set(self.holder, name, value);
-        // What the source has goes before the mark of an unfinished inode, where there is room for one of them.
+        // If only one of them fits, an attribute of the source takes precedence over the mark.
         if set == Err(Errno::NOSPC) && mark::remove(self.holder).is_ok() {
             set = xattr::set(self.holder, name, value);
         }
@@ -173,8 +173,8 @@ impl Applier<'_> {
         false
     }
 
-    /// Flags beyond those that come last of all, and the project id. What a
-    /// directory of the target hands to its children stays: that is its admin's word.
+    /// The project id, and flags except those that are set last of all. What a directory of the
+    /// target hands to its children stays: its administrator wanted that.
     fn flags(&mut self) {
         let Holder::File(fd) = self.holder else { return };
         if self.wanted.project != 0
@@ -202,7 +202,7 @@ impl Applier<'_> {
         }
         let mut why = Errno::OPNOTSUPP;
         if !wanted.difference(now).is_empty() && flags::set(fd, now.union(wanted)).is_err() {
-            // One that the file system does not know must not cost the others.
+            // A flag that the file system does not know must not prevent the others.
             for flag in wanted.difference(now).each() {
                 match flags::set(fd, now.union(flag)) {
                     Ok(()) => now = now.union(flag),
@@ -210,12 +210,12 @@ impl Applier<'_> {
                 }
             }
         }
-        // Some are accepted and dropped without a word.
+        // Some are accepted and silently dropped.
         let missing = match flags::get(fd) {
             Ok(now) => wanted.difference(now),
             Err(errno) => return self.failed(Unpreserved::Flags, b"", Operation::ReadTargetFlags, errno),
         };
-        // Some file systems say so of a flag that they do not know.
+        // Some file systems return this for a flag that they do not know.
         let why = if why == Errno::INVAL { Errno::OPNOTSUPP } else { why };
         if !missing.is_empty() && self.disk.cannot(why) {
             self.given_up = missing;
@@ -259,14 +259,14 @@ impl Applier<'_> {
         }
     }
 
-    /// Set-user-ID for another owner than the source's would hand out that owner's
-    /// rights; the group's bits without their ACL would hand out everybody's in it.
+    /// Set-user-ID for an owner other than the source's would hand out that owner's rights; the
+    /// group's bits without their ACL would hand out more to the group.
     fn reachable_mode(&self) -> u32 {
         let mode = self.unkept.as_ref().map_or(self.wanted.mode, |acl| acl.mode_without(self.wanted.mode));
         if self.owned || self.wanted.kind == Kind::Directory { mode } else { mode & 0o1777 }
     }
 
-    /// Looks for what was accepted and not kept.
+    /// Checks for what was accepted but not kept.
     fn finish(mut self) -> Applied {
         let stat = self.full.map_or_else(|| stat_fd(self.holder.fd()), Err);
         if let Ok(stat) = &stat {
@@ -299,8 +299,8 @@ impl Applier<'_> {
         self.follows(Unpreserved::Acl, Unpreserved::Mode, problem);
     }
 
-    /// `problem`, the loss of `then`, comes of `first`: where the file system as a whole
-    /// cannot hold that, it cannot hold this either.
+    /// `problem`, the loss of `then`, follows from `first`: if the file system as a whole cannot hold
+    /// that, it cannot hold this either.
     fn follows(&mut self, first: Unpreserved, then: Unpreserved, problem: Problem) {
         if !self.lost.contains(first) {
             self.problems.push(problem);
@@ -325,9 +325,8 @@ impl Applier<'_> {
     }
 }
 
-/// The flags that only a new, empty file can take or lose, at its creation: those
-/// `wanted`, and none of those `handed` down. What fails here is found and
-/// reported by [`apply`].
+/// Sets and clears the flags that only a new, empty file can gain or lose: those `wanted`, and
+/// none of those `handed` down. What fails here is found and reported by [`apply`].
 pub fn apply_at_creation(fd: impl rustix::fd::AsFd, wanted: Flags, handed: Flags) {
     let wanted = wanted.intersection(Flags::AT_CREATION);
     let handed = handed.intersection(Flags::AT_CREATION).difference(wanted);

@@ -1,4 +1,4 @@
-//! Compares what an inode has with what it shall have.
+//! Compares what an inode has with what it is to have.
 
 use super::wanted::Wanted;
 use super::xattrs::Xattrs;
@@ -23,8 +23,8 @@ pub struct Actual<'a> {
     pub project: Option<u32>,
 }
 
-/// Every attribute of `actual` that is not as `wanted` says. Flags that the
-/// target's directory added are no difference.
+/// Every attribute of `actual` that differs from `wanted`. Flags inherited from the target's
+/// directory do not count.
 #[must_use]
 pub fn compare(path: &RelPath, wanted: &Wanted, actual: Actual<'_>) -> Vec<Problem> {
     let stat = actual.stat;

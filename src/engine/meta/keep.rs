@@ -15,10 +15,10 @@ pub struct Keep {
     pub atime: bool,
 }
 
-/// What becomes of owners and groups.
+/// What to do with owners and groups.
 #[derive(Clone, Debug)]
 pub enum Owners {
-    /// The file system gives what it gives.
+    /// They are left to the file system.
     Left,
     /// The backup's numbers stay.
     Kept,
@@ -33,7 +33,7 @@ impl Owners {
         !matches!(self, Self::Left)
     }
 
-    /// Owner and group on the target of what has `stat` in the backup.
+    /// Owner and group on the target for an inode of the backup with `stat`.
     pub(super) fn of(&self, stat: &Stat, lost: &mut UnpreservedSet) -> Option<(u32, u32)> {
         match self {
             Self::Left => None,

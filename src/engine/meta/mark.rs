@@ -1,10 +1,9 @@
 //! The attribute that tells a later run what an interrupted one left.
 //!
-//! Only root can set it (`trusted.*`, xattr(7)), and it is on the medium with the
-//! inode, in the file system's own journal: a directory has it before it is closed to
-//! be filled, a file before its room is reserved. It goes when the inode has all its
-//! metadata. It names its place, so an inode that was moved to another name is not
-//! taken for what belongs there.
+//! Only root can set it (`trusted.*`, xattr(7)), and it is on the medium with the inode, in the
+//! file system's own journal: a directory gets it before it is closed to be filled, a file before
+//! its space is reserved. It is removed when the inode has all its metadata. It is bound to a
+//! path, so an inode that was moved to another name is not taken for what belongs there.
 
 use crate::base::path::RelPath;
 use crate::sys::flags::is_absent;
@@ -34,12 +33,12 @@ impl Binding {
     }
 }
 
-/// What an inode was before the run that left it.
+/// What an inode was before the run that left it unfinished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Was {
-    /// Nothing: that run has made it.
+    /// It did not exist: that run made it.
     Created,
-    /// A directory of this owner, group and mode, which that run has closed.
+    /// A directory with this owner, group and mode, which that run closed.
     Open {
         /// Owner.
         uid: u32,
@@ -50,10 +49,10 @@ pub(crate) enum Was {
     },
 }
 
-/// What an inode says.
+/// An inode's mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mark {
-    /// No run has left it.
+    /// No run has left it unfinished.
     None,
     /// A run of this plan has left it, under this name.
     Ours(Was),
@@ -61,13 +60,13 @@ pub(crate) enum Mark {
     Other,
 }
 
-/// Marks the inode behind `holder`. `EOPNOTSUPP`, or `EPERM` in a user namespace, where
-/// that cannot be done; `ENOSPC` where its other attributes leave no room.
+/// Marks the inode behind `holder`. `EOPNOTSUPP`, or `EPERM` in a user namespace, when that is not
+/// possible; `ENOSPC` when its other attributes leave no space.
 pub(crate) fn set(holder: Holder<'_>, to: Binding, was: Was) -> Result<(), Errno> {
     xattr::set(holder, NAME, &encode(to, was))
 }
 
-/// Takes the mark away; one that is not there is gone.
+/// Removes the mark, if there is one.
 pub(crate) fn remove(holder: Holder<'_>) -> Result<(), Errno> {
     match xattr::remove(holder, NAME) {
         Err(errno) if errno == Errno::NODATA || is_absent(errno) => Ok(()),
@@ -75,7 +74,7 @@ pub(crate) fn remove(holder: Holder<'_>) -> Result<(), Errno> {
     }
 }
 
-/// Reads the mark of an inode that was found where `bound` says.
+/// Reads the mark of an inode found at the place that `bound` describes.
 pub(crate) fn read(holder: Holder<'_>, bound: impl Fn() -> Binding) -> Result<Mark, Errno> {
     match xattr::get(holder, NAME) {
         Ok(value) => Ok(decode(&value, bound())),

@@ -1,4 +1,4 @@
-//! Reads what statx(2) does not say of an inode.
+//! Reads what statx(2) does not tell about an inode.
 
 use super::xattrs::{ACL_ACCESS, Xattrs};
 use crate::engine::events::operation::Operation;
@@ -17,17 +17,17 @@ pub struct Attributes {
     pub flags: Flags,
     /// Project id.
     pub project: u32,
-    /// Some of them could not be read: this is less than the inode has.
+    /// Some could not be read: the inode has more than this.
     pub unread: bool,
     /// It may have an access ACL that could not be read.
     pub acl_unread: bool,
-    /// What its file system as a whole does not tell of any inode.
+    /// What its file system does not tell about any inode.
     pub lost: UnpreservedSet,
     /// It has the mark of an unfinished copy, which is not among the attributes.
     pub marked: bool,
 }
 
-/// What an inode is asked for beyond its stat.
+/// A question about an inode beyond its stat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Question {
     /// The names of its extended attributes (listxattr(2)).
@@ -55,7 +55,7 @@ pub struct UnreadAttribute {
 }
 
 impl UnreadAttribute {
-    /// True for what ioctl(2) says of a request that the driver does not know: it has no such thing.
+    /// True for ioctl(2)'s error for a request unknown to the driver: it has no such thing.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
         matches!(self.question, Question::Flags | Question::Project) && self.errno == Errno::INVAL
@@ -63,7 +63,7 @@ impl UnreadAttribute {
 }
 
 impl Question {
-    /// What a person calls what was asked for.
+    /// What was asked for, in words for a person.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -73,7 +73,7 @@ impl Question {
         }
     }
 
-    /// Asks the inode for nothing but the answer's success; `None` where there is nothing of the kind.
+    /// Asks only whether the inode answers; `None` if there is nothing of the kind.
     pub fn ask(self, holder: Holder<'_>) -> Option<Result<(), Errno>> {
         let answer = match self {
             Self::Xattrs => xattr::list(holder).map(drop),
@@ -89,7 +89,7 @@ impl Question {
 }
 
 impl Attributes {
-    /// Reads them all; what cannot be read is named and taken for none.
+    /// Reads them all; what cannot be read is returned by name and taken for absent.
     pub fn read(holder: Holder<'_>, stat: &Stat) -> (Self, Vec<UnreadAttribute>) {
         let mut unread = Vec::new();
         let mut or_none = |question, operation, errno| unread.push(UnreadAttribute { question, operation, errno });
@@ -105,7 +105,7 @@ impl Attributes {
             }
             Err(errno) => or_none(Question::Xattrs, Operation::ListXattrs, errno),
         }
-        // Only an open file or directory answers; of the others the kernel shows no flags but these three.
+        // Only an open file or directory answers; for others the kernel shows no flags but these three.
         let Holder::File(fd) = holder else { return (attributes, unread) };
         if !matches!(stat.kind, Kind::File | Kind::Directory) {
             return (attributes, unread);
@@ -124,7 +124,7 @@ impl Attributes {
     }
 }
 
-/// The mode that an inode gets whose access ACL could not be read; `None` where it loses nothing by that.
+/// The mode for an inode whose access ACL could not be read; `None` if it loses nothing by that.
 #[must_use]
 pub fn narrowed(stat: &Stat, attributes: &Attributes) -> Option<u32> {
     let narrow = stat.mode & !0o070;

@@ -1,4 +1,4 @@
-//! What an inode shall have at its end.
+//! What an inode is to have at its end.
 
 use super::keep::{Keep, Owners, own_number};
 use super::read::{Attributes, narrowed};
@@ -8,8 +8,8 @@ use crate::engine::mapping::explicit::Explicit;
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
 
-/// What an inode shall have at its end: the source's metadata, with the plan's
-/// overrides already put in.
+/// What an inode is to have at its end: the source's metadata, with the plan's overrides already
+/// applied.
 #[derive(Clone, Debug)]
 pub struct Wanted {
     /// Type.
@@ -24,15 +24,15 @@ pub struct Wanted {
     pub mtime: Option<Time>,
     /// Extended attributes; `None` leaves them.
     pub xattrs: Option<Xattrs>,
-    /// Inode flags, those of [`Flags::MEANT`], but for [`Self::given_up`].
+    /// Inode flags, those of [`Flags::MEANT`], except [`Self::given_up`].
     pub flags: Flags,
-    /// Flags of the source that the target's file system does not know: no look expects them.
+    /// Flags of the source that the target's file system does not know: they are not expected.
     pub given_up: Flags,
     /// Project id; 0 leaves what the target's directory gave.
     pub project: u32,
     /// What the target's file system cannot hold of all this.
     pub lost: UnpreservedSet,
-    /// What became of the rights that the inode lends out; no row keeps it.
+    /// What happened to set-ID bits and capabilities; no row keeps it.
     pub rights: Rights,
 }
 
@@ -40,16 +40,16 @@ pub struct Wanted {
 pub(crate) const SET_ID: u32 = 0o6000;
 const CAPABILITY: &[u8] = b"security.capability";
 
-/// Rights that the source lends out in its owner's name. The plan's owner has not lent them.
+/// Set-ID bits and capabilities of the source, which the plan's owner has not granted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rights {
     /// Set-ID bits that the plan's own mode asks for.
     asked: u32,
-    /// Some went because the plan gives another owner or group.
+    /// Some were dropped because the plan gives another owner or group.
     pub taken: bool,
 }
 
-/// True for what can lend out rights; on directories the bits say what is inherited, as for chown(2).
+/// True for kinds that can lend out rights; on directories the bits say what is inherited, as for chown(2).
 pub(crate) const fn lends_rights(kind: Kind) -> bool {
     !matches!(kind, Kind::Directory | Kind::Symlink)
 }
@@ -105,14 +105,14 @@ impl Wanted {
         self.xattrs.as_ref()?.get(ACL_ACCESS)
     }
 
-    /// Takes over what was found before that the target's file system cannot hold. What no
-    /// copy, verification or comparison expects is decided here alone.
+    /// Takes over what was already found that the target's file system cannot hold. What no copy,
+    /// verification or comparison expects is decided only here.
     pub fn give_up(&mut self, prior: &Self) {
         for unpreserved in prior.lost.each() {
             self.lost.insert(unpreserved);
         }
         if prior.lost.contains(Unpreserved::Flags) {
-            // A row of an older release does not say which.
+            // A row of an older release does not record which.
             let old = prior.given_up.is_empty() && prior.flags.difference(self.flags).is_empty();
             let given_up = if old { self.flags.difference(prior.flags) } else { prior.given_up };
             self.given_up = self.flags.intersection(given_up);
@@ -132,8 +132,8 @@ impl Wanted {
         }
     }
 
-    /// Puts the plan's own values over the source's. Another owner or group than the source's
-    /// gets none of the rights that the inode lends out, but for set-ID bits that a mode of the plan asks for.
+    /// Overrides the source's values with the plan's. An owner or group other than the source's gets
+    /// none of the rights that the inode lends out, except set-ID bits that a mode of the plan asks for.
     pub fn override_with(&mut self, explicit: Explicit) {
         let Explicit { uid, gid, mode } = explicit;
         let kind = self.kind;
@@ -149,11 +149,11 @@ impl Wanted {
             self.mode = kept;
         }
         if let Some(change) = mode.filter(|_| self.kind != Kind::Symlink) {
-            // A bit that stays as it was is not asked for.
+            // A bit that merely stays as it was is not asked for.
             self.rights.asked = change.of(self.rights.asked, kind) & SET_ID;
             let mode = change.of(self.mode, kind);
             self.mode = mode;
-            // Else the ACL would first widen what the mode then narrows.
+            // Otherwise the ACL would first widen what the mode then narrows.
             if let Some(xattrs) = &mut self.xattrs {
                 xattrs.set_mode(mode);
             }

@@ -1,4 +1,4 @@
-//! The extended attributes of one inode as one sorted list.
+//! The extended attributes of one inode as a sorted list.
 
 use super::acl::Acl;
 use super::mark;
@@ -13,7 +13,7 @@ pub struct Xattrs(Vec<(CString, Vec<u8>)>);
 
 /// The access ACL; it is set late because it widens.
 pub(super) const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
-/// What a directory hands to what is made in it.
+/// What new entries inherit from a directory.
 const ACL_DEFAULT: &[u8] = b"system.posix_acl_default";
 
 impl Xattrs {
@@ -25,7 +25,7 @@ impl Xattrs {
         unread.into_iter().next().map_or(Ok(all), |(_, errno)| Err(errno))
     }
 
-    /// The same, but one that cannot be read costs none of the others; it comes back by name.
+    /// The same, but an unreadable one does not prevent the others; it is returned by name.
     pub fn read_each(holder: Holder<'_>) -> Result<(Self, Vec<(CString, Errno)>), Errno> {
         let names = xattr::list(holder)?;
         let (mut all, mut unread) = (Vec::with_capacity(names.len()), Vec::new());
@@ -40,8 +40,8 @@ impl Xattrs {
         Ok((Self(all), unread))
     }
 
-    /// Takes the mark of an unfinished copy out, which is no attribute of the source; true
-    /// when there was one.
+    /// Takes out the mark of an unfinished copy, which is not an attribute of the source; true if
+    /// there was one.
     pub(super) fn take_mark(&mut self) -> bool {
         let before = self.0.len();
         self.0.retain(|(name, _)| name.as_c_str() != mark::NAME);
@@ -95,7 +95,7 @@ impl Xattrs {
         self.0.iter().filter(|(name, _)| [ACL_ACCESS, ACL_DEFAULT].contains(&name.as_bytes()))
     }
 
-    /// True when an ACL says something of a user or group by number.
+    /// True when an ACL has an entry for a user or group by number.
     #[must_use]
     pub fn have_named_acls(&self) -> bool {
         self.acls().any(|(_, value)| Acl::parse(value).is_some_and(|acl| acl.has_names()))
@@ -107,7 +107,7 @@ impl Xattrs {
         self.acls().eq(other.acls())
     }
 
-    /// Gives the users and groups that ACLs name other numbers.
+    /// Renumbers the users and groups that ACLs name.
     pub(super) fn renumber(&mut self, mut number: impl FnMut(IdKind, u32) -> u32) {
         for (name, value) in &mut self.0 {
             if [ACL_ACCESS, ACL_DEFAULT].contains(&name.as_bytes())

@@ -44,7 +44,7 @@ impl<D> Kept<D> {
         self.fd.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Closes it, once whoever has it at work lets go of it.
+    /// Closes it once the last user drops it.
     pub(crate) fn close(&self) {
         if self.fd.lock().unwrap_or_else(PoisonError::into_inner).take().is_some() {
             self.budget.give_back();

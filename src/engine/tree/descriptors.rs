@@ -17,7 +17,7 @@ pub struct Share {
     pub inline: u32,
 }
 
-/// Threads of a run that names no number. More than cores: on a cold disk they
+/// Default number of threads. More than cores: on a cold disk they
 /// keep the device's queue filled (docs/performance.md).
 #[must_use]
 pub fn usual_threads() -> usize {
@@ -32,7 +32,7 @@ pub fn threads(limit: u64, threads: usize) -> usize {
     threads.min(usize::try_from(most).unwrap_or(usize::MAX)).max(1)
 }
 
-/// Shares out the limit among that many threads.
+/// Shares the limit out among that many threads.
 #[must_use]
 pub fn share(limit: u64, threads: usize) -> Share {
     let threads = threads.max(1) as u64;

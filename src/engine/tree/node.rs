@@ -18,7 +18,7 @@ pub(crate) const ENTRY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
 
 /// A directory of the backup.
 pub(crate) type SourceNode = Node<SourceDir>;
-/// A directory of the target that is only looked at.
+/// A directory of the target that is only read.
 pub(crate) type TargetNode = Node<TargetDir>;
 
 /// One directory, of either side.
@@ -57,9 +57,9 @@ impl OpenDirectory for TargetDir {
     }
 }
 
-/// Where a directory is found again.
+/// How a directory is found again.
 enum NodeOrigin<D: OpenDirectory> {
-    /// By a way of its own.
+    /// By a function of its own.
     Top(Box<dyn Fn() -> Result<D, Errno> + Send + Sync>),
     /// A name in another directory.
     Below(Arc<Node<D>>, Name),
@@ -77,8 +77,8 @@ impl<D: OpenDirectory> Node<D> {
         Arc::new(Self { at, dev: stat.dev, ino: stat.ino, fd: Kept::new(dir, budget) })
     }
 
-    /// A descriptor: the cached one, or the directory opened again, name by name
-    /// and never through a symlink. `ESTALE` when another directory stands there.
+    /// A descriptor: the cached one, or the directory opened again, name by name and never through a
+    /// symlink. `ESTALE` when its name belongs to another directory.
     pub(crate) fn open(&self) -> Result<Arc<D>, Errno> {
         let mut closed = Vec::new();
         let mut node = self;

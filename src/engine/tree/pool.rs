@@ -1,9 +1,9 @@
-//! Pools of threads, as many as the system lets start.
+//! Thread pools, as large as the system allows.
 
 use std::time::Duration;
 
-/// A pool of `threads`; where the limits of processes (`ulimit -u`, cgroup pids) do not
-/// let so many be started, of fewer. The error says that not even one was.
+/// A pool of `threads`, or of fewer where limits of processes (`ulimit -u`, cgroup pids) do not
+/// allow so many. It fails when not even one thread can be started.
 pub(crate) fn start(threads: usize, name: &'static str) -> Result<rayon::ThreadPool, String> {
     let mut wanted = threads.max(1);
     loop {
@@ -18,7 +18,7 @@ pub(crate) fn start(threads: usize, name: &'static str) -> Result<rayon::ThreadP
             }
             Err(_) => {
                 wanted /= 2;
-                // Those that did start are ending; until they have, they count.
+                // The threads that did start are ending, and count until they have.
                 std::thread::sleep(Duration::from_millis(20));
             }
         }

@@ -1,12 +1,12 @@
-//! The one walk that all others are made of: directories are read in batches, in
-//! inode order, and handed to a visitor as tasks of a rayon pool.
+//! The scheduler of every walk by descriptors: directories are read in batches, in inode order,
+//! and handed to a visitor as tasks of a rayon pool.
 //!
-//! Memory is bounded by one rule, which lives in [`Tasks::spawn`]: when enough tasks
-//! wait, a thread runs the next one itself, nested inside the one at work. How deep
-//! tasks may nest is a share of the limit of open files ([`super::descriptors`]).
+//! Memory is bounded by one rule, in [`Tasks::spawn`]: when enough tasks wait, a thread runs the
+//! next one itself, nested inside the current one. How deep tasks may nest is a share of the
+//! limit of open files ([`super::descriptors`]).
 //!
-//! The scheduler knows nothing of what is done: a [`Visitor`] says what a directory is
-//! and what becomes of its names. It reports its own failures.
+//! The scheduler does not know what is done: a [`Visitor`] says what a directory is and what to
+//! do with its names, and reports its own failures.
 
 use crate::base::path::Name;
 use crate::sys::Errno;
@@ -17,8 +17,8 @@ use rustix::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// Entries that are read from a directory at once; sorted by inode they are
-/// read in about the order in which they lie on the medium.
+/// Entries that are read from a directory at once; sorted by inode they are read roughly in the
+/// order in which they are on the medium.
 pub(crate) const BATCH: usize = 2048;
 /// Names of one task: enough to pay for the task, few enough to share out.
 const NAMES: usize = 64;
@@ -27,12 +27,12 @@ const MOST_QUEUED: usize = 512;
 
 /// What is done in a walk. The tasks of one directory run at the same time.
 pub(crate) trait Visitor: Sync {
-    /// A directory of the walk. It can open itself again, so that those that wait hold
-    /// no descriptor beyond the budget.
+    /// A directory of the walk. It can open itself again, so that waiting ones hold no descriptor
+    /// beyond the budget.
     type Dir: Send + Sync;
     /// What a directory is read from.
     type Handle: AsFd;
-    /// What is remembered while the names of one directory are read.
+    /// State that is kept while the names of one directory are read.
     type Reading;
 
     /// The queue of the walk.
@@ -49,16 +49,16 @@ pub(crate) trait Visitor: Sync {
     /// The subdirectory `name`, unless the walk does not go on below it.
     fn enter<'s>(&'s self, worker: Worker<'_, 's>, above: &Arc<Self::Dir>, name: &Name) -> Option<Arc<Self::Dir>>;
 
-    /// Before the names of a directory are read.
+    /// Called before the names of a directory are read.
     fn pre_visit<'s>(&'s self, worker: Worker<'_, 's>, dir: &Arc<Self::Dir>) -> Self::Reading;
 
-    /// What kind of thing a name of the directory is; `None` leaves it out of the walk.
+    /// What kind of entry a name of the directory is; `None` leaves it out of the walk.
     fn sort(&self, dir: &Self::Dir, reading: &mut Self::Reading, entry: &DirEntry) -> Option<Kind>;
 
     /// Some names that are not directories, in inode order.
     fn leaves<'s>(&'s self, worker: Worker<'_, 's>, dir: &Arc<Self::Dir>, names: Vec<(Name, Kind)>);
 
-    /// After all names were read; tasks of the directory may still be at work.
+    /// Called after all names were read; tasks of the directory may still be running.
     fn was_read(&self, dir: &Self::Dir, reading: Self::Reading, result: Result<(), Errno>);
 
     /// One more task of the directory will end with [`Self::let_go`].
@@ -72,8 +72,8 @@ pub(crate) trait Visitor: Sync {
 #[derive(Debug)]
 pub(crate) struct Tasks {
     queued: AtomicUsize,
-    /// Tasks that may run inside one another; each costs stack, and the descriptor of a
-    /// directory that is being read.
+    /// How deep tasks may nest; each costs stack, and the descriptor of a directory that is being
+    /// read.
     deepest: u32,
 }
 
@@ -98,7 +98,7 @@ impl Tasks {
         Self { queued: AtomicUsize::new(0), deepest }
     }
 
-    /// Runs `task` on another thread, or here when enough tasks wait already.
+    /// Runs `task` on another thread, or here if enough tasks are already waiting.
     fn spawn<'s>(&'s self, worker: Worker<'_, 's>, task: impl FnOnce(Worker<'_, 's>) + Send + 's) {
         if self.queued.load(Relaxed) >= MOST_QUEUED && worker.depth < self.deepest {
             return task(Worker { depth: worker.depth + 1, ..worker });
@@ -116,7 +116,7 @@ impl Tasks {
     }
 }
 
-/// Starts the walk of `dir`, which the caller holds once, as a task of its own.
+/// Starts the walk of `dir`, which the caller holds once, as its own task.
 pub(crate) fn start<'s, V: Visitor>(visitor: &'s V, worker: Worker<'_, 's>, dir: Arc<V::Dir>)
 where
     V::Dir: 's,
@@ -159,7 +159,7 @@ where
     visitor.let_go(&dir);
 }
 
-/// Walks the subdirectory `name` as a task of its own.
+/// Walks the subdirectory `name` as its own task.
 pub(crate) fn spawn_subdirectory<'s, V: Visitor>(
     visitor: &'s V,
     worker: Worker<'_, 's>,
@@ -170,7 +170,7 @@ pub(crate) fn spawn_subdirectory<'s, V: Visitor>(
 {
     spawn_in(visitor, worker, above, move |worker, above| {
         let dir = visitor.enter(worker, &above, &name);
-        // Let go before its child is walked: its descriptor may be needed there.
+        // Release it before its child is walked: its descriptor may be needed there.
         visitor.let_go(&above);
         drop(above);
         if let Some(dir) = dir {

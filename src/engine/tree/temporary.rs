@@ -2,11 +2,11 @@
 
 use crate::base::path::Name;
 
-/// The name that stands in for `name` until its content is durable. It follows
-/// from the name, so the next attempt finds and removes what a crash left.
+/// The temporary name for `name` until its content is durable. It is derived from the name, so
+/// the next attempt finds and removes what a crash left.
 pub(crate) fn temporary_name(name: &Name) -> Name {
     let hash = blake3::hash(name.as_bytes()).to_hex();
-    // 30 bytes of letters, digits, dots and dashes are always a name.
+    // 30 bytes of letters, digits, dots and dashes are always a valid name.
     Name::new(format!(".persistcp-{}.tmp", &hash[..16]).as_bytes()).unwrap_or_else(|_| name.clone())
 }
 

@@ -1,5 +1,5 @@
-//! A read-only walk by directory descriptors, for whoever counts: work-stealing,
-//! in inode order, of bounded memory, and never through a symlink.
+//! A read-only walk by directory descriptors, for counting: work-stealing, in inode order, with
+//! bounded memory, and never through a symlink.
 
 use super::budget::FdBudget;
 use super::descriptors::share;
@@ -17,15 +17,15 @@ pub trait Visit: Sync {
     /// What a directory hands to its entries.
     type Place: Send + Sync;
 
-    /// The entry `name` of the directory `dir`. For a directory that is to be entered,
-    /// what it hands on.
+    /// The entry `name` of the directory `dir`. Returns what it hands on, for a directory that is to
+    /// be entered.
     fn entry(&self, above: &Self::Place, dir: &SourceDir, name: &Name, stat: &Stat) -> Option<Self::Place>;
 
-    /// Something that could not be looked at.
+    /// Something that could not be read.
     fn unreadable(&self, what: Unread<'_, Self::Place>);
 }
 
-/// What a walk could not look at.
+/// What a walk could not read.
 #[derive(Debug)]
 pub enum Unread<'a, P> {
     /// An entry of a directory.
@@ -41,9 +41,9 @@ pub enum Unread<'a, P> {
 pub struct WalkOptions {
     /// Threads of its pool.
     pub threads: usize,
-    /// Directories that stay open at most, beyond the work in them.
+    /// How many directories may stay open, beyond the work in them.
     pub directories: i64,
-    /// Tasks of a thread that run inside one another.
+    /// How deep tasks of a thread may nest.
     pub inline: u32,
 }
 
@@ -85,7 +85,7 @@ pub struct Start<P> {
     pub place: P,
 }
 
-/// Walks everything below `starts`. A pool that cannot be started is as unreadable as what it would have read.
+/// Walks everything below `starts`. If the pool cannot be started, everything counts as unreadable.
 pub fn walk<V: Visit>(root: &Arc<Root>, starts: Vec<Start<V::Place>>, visit: &V, means: WalkOptions) {
     let budget = FdBudget::new(means.directories);
     let walk = RunningWalk { visit, tasks: Tasks::new(means.inline) };
@@ -127,7 +127,7 @@ impl<V: Visit> Visitor for RunningWalk<'_, V> {
 
     fn pre_visit<'s>(&'s self, _: Worker<'_, 's>, _: &Arc<Self::Dir>) {}
 
-    /// Every name has its stat taken: a type that the file system does not say here shows there.
+    /// Every name is stat'ed: that shows a type that the file system does not report here.
     fn sort(&self, _: &Self::Dir, (): &mut (), entry: &DirEntry) -> Option<Kind> {
         Some(entry.kind.unwrap_or(Kind::File))
     }
@@ -155,7 +155,7 @@ impl<V: Visit> RunningWalk<'_, V> {
         dir.node.open().map_err(|errno| self.visit.unreadable(Unread::Directory(&dir.place, errno))).ok()
     }
 
-    /// Visits what may be a directory; comes back with what is to be entered.
+    /// Visits what may be a directory; returns it if it is to be entered.
     fn entry(&self, above: &WalkedDir<V::Place>, src: &SourceDir, name: &Name) -> Option<(Stat, V::Place)> {
         match src.cached_stat_at(name) {
             Ok(stat) => {

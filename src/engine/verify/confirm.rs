@@ -1,4 +1,4 @@
-//! What was found whole, but not as its row says: it is recorded after a syncfs.
+//! Entries found whole, but not as their rows say, are recorded after a syncfs.
 
 use super::Verifier;
 use super::moved::Moved;
@@ -34,7 +34,7 @@ impl Verifier {
             due |= self.unconfirmed.add((dev, dir), at, here.into_iter().map(|moved| moved.seen).collect())?;
         }
         for Moved { dev, seen, .. } in mounts {
-            // A file that is a mount of its own has no directory to sync by: it stays unverified.
+            // A file that is a mount point itself has no directory to sync through: it stays unverified.
             let Some(mount) = Name::new(&seen.name).ok().and_then(|name| dir.open_dir(&name).ok()) else { continue };
             if mount.stat()?.dev == dev {
                 due |= self.unconfirmed.add((dev, &mount), at, vec![seen])?;
@@ -43,7 +43,7 @@ impl Verifier {
         Ok(due)
     }
 
-    /// Makes durable what was found whole, and records it.
+    /// Syncs what was found whole, and records it.
     pub(super) fn confirm(&self) {
         match self.unconfirmed.sync() {
             Ok(confirmed) => confirmed.into_iter().for_each(|confirmed| self.run.writer.confirm(confirmed)),

@@ -1,8 +1,7 @@
 //! Names on the target that the manifest does not have.
 //!
-//! They are looked for at and below the destinations of declared entries: what
-//! else lies beside an entry, in a directory on the way to it, is not the plan's
-//! business. Nothing is ever removed.
+//! They are looked for at and below the destinations of declared entries; whatever else is in a
+//! directory on the way to an entry is not the plan's business. Nothing is ever removed.
 
 use super::Verifier;
 use crate::base::path::{Name, RelPath};
@@ -17,12 +16,12 @@ use crate::sys::dir::{DirEntry, LOST_AND_FOUND, TargetDir, read_batches};
 use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
 
-/// Names of one directory that have a problem each; a last one counts the others.
+/// Names of one directory that get a problem each; one more counts the rest.
 const NAMED: u64 = 16;
 
 impl Verifier {
-    /// Reports names of the directory `name` in `parent`, whose row is `row`, that
-    /// have no row. What a pattern leaves out and sockets are no part of a copy.
+    /// Reports names of the directory `name` in `parent`, whose row is `row`, that have no row.
+    /// Sockets and names that a pattern leaves out are not part of a copy.
     pub(super) fn extra_names(&self, parent: &TargetDir, name: &Name, path: &RelPath, row: &Row) {
         let (Some(id), State::Done | State::Bad) = (row.id, row.state) else { return };
         if self.owner(path).is_none() {
@@ -45,7 +44,7 @@ impl Verifier {
             Ok(found) => {
                 found.problems(path, List::Manifest).into_iter().for_each(|problem| self.problem(row.target, problem))
             }
-            // Reported as missing or of another type already.
+            // Already reported as missing or of another type.
             Err(errno) if leads_nowhere(errno) => {}
             Err(errno) => {
                 self.problem(
@@ -86,7 +85,7 @@ impl Verifier {
             self.run.mapping.targets.get(target as usize).is_some_and(|target| {
                 target.leaves_out_below(self.owner(path).as_ref(), &path.join(&entry.name), kind)
             });
-        // What the run could not put there has a problem already, whatever stands in its place.
+        // What could not be copied there has a problem already, whatever has its name.
         kind != Kind::Socket
             && !excluded
             && self.ask(|reader| reader.has_problem(&path.join(&entry.name))) == Some(false)
@@ -99,7 +98,7 @@ impl Verifier {
     }
 }
 
-/// A directory of the target whose names are looked through.
+/// A directory of the target whose names are checked.
 #[derive(Clone, Copy)]
 pub(crate) struct Listed<'a> {
     pub(crate) dir: &'a TargetDir,

@@ -1,7 +1,7 @@
-//! Names that were copied from one inode of the backup are one inode on the target.
+//! Checks that names copied from one inode of the backup are one inode on the target.
 //!
-//! Each name by itself can be as its row says while the group is not: an interrupted
-//! run and the one after it may have made an inode each. The rows of a group tell.
+//! Each name by itself can match its row when the group does not: an interrupted run and the
+//! next one may have made an inode each. The rows of a group tell.
 
 use super::Verifier;
 use crate::base::path::{Name, RelPath};
@@ -15,8 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 impl Verifier {
-    /// Reports the names that lost their links, and marks them, so that the next run links
-    /// them again.
+    /// Reports the names that are no longer linked, and marks them for the next run to link again.
     pub(crate) fn groups(&self, reader: &Reader) -> Result<(), JournalError> {
         self.run.writer.flush();
         let shares = Groups::of_shares(&self.run.mapping);
@@ -41,8 +40,8 @@ impl Verifier {
         })
     }
 
-    /// The share of a path: names in different ones are copied apart. Without the backup it is
-    /// not known which entries lead to the same place; then each is one.
+    /// The share of a path: names in different shares are copied apart. Without the backup it is not
+    /// known which entries lead to the same place; then each is its own share.
     fn share(&self, shares: &Groups, path: &RelPath) -> LinkShare {
         if self.run.mapping.targets.iter().any(|target| !target.entries.is_empty()) {
             return LinkShare::Number(shares.share_of(&self.run.mapping, path));
@@ -73,9 +72,9 @@ struct Placed {
     member: Member,
 }
 
-/// Groups of which the target has more than one inode: a name of the one that stays, the one
-/// with most names, and the names of the others. A group that came to the limit of names
-/// that its file system sets is as it shall be.
+/// Groups of which the target has more than one inode: a name of the inode that is kept, the one
+/// with the most names, and the names of the others. A group that reached its file system's
+/// limit of names is as it should be.
 fn split(names: Vec<Placed>) -> Vec<(Placed, Vec<Placed>)> {
     let mut groups: HashMap<_, HashMap<u64, Vec<Placed>>> = HashMap::new();
     for name in names {
@@ -91,7 +90,7 @@ fn split(names: Vec<Placed>) -> Vec<(Placed, Vec<Placed>)> {
         let mut inodes = inodes.into_iter();
         let Some(largest) = inodes.next() else { continue };
         let lost: Vec<Placed> = inodes.flatten().collect();
-        // Where numbers prove nothing, as many files as these names are links of may be alike.
+        // If numbers prove nothing, as many identical files as these names are links of may exist.
         let alike = |kept: &Placed| count > names.div_ceil(kept.member.nlink.max(1) as usize);
         if let Some(kept) = largest.first().filter(|kept| alike(kept) && largest.len() < limit) {
             found.push((kept.clone(), lost));

@@ -26,8 +26,8 @@ struct Bad {
 }
 
 impl Verifier {
-    /// The recorded chunks of a large file, if all of them are there and make up
-    /// its digest; else the file is read as a whole.
+    /// The recorded chunks of a large file, if all are there and make up its digest; otherwise the
+    /// file is read as a whole.
     pub(super) fn chunks_of(&self, row: &Row) -> Option<Vec<ChunkValue>> {
         if !row.has_chunks() {
             return None;
@@ -37,8 +37,8 @@ impl Verifier {
         (merge(&values, row.size) == row.digest).then_some(values)
     }
 
-    /// Reads every chunk; the journal forgets those that differ, where they are to be
-    /// mended, so that only they are copied again.
+    /// Reads every chunk; the journal forgets those that differ if they are to be repaired, so that
+    /// only they are copied again.
     pub(super) fn compare_chunks(
         &self,
         reading: &Reading,
@@ -59,7 +59,7 @@ impl Verifier {
                     Ok(found) if found == *value => {}
                     Ok(_) => bad.chunks.push(at as u64),
                     Err(ReadError::Stopped) => return bad.stopped = true,
-                    // Written again, a sector that cannot be read is replaced by the device.
+                    // When it is rewritten, the device replaces an unreadable sector.
                     Err(ReadError::Failed(operation, errno)) => {
                         bad.chunks.push(at as u64);
                         bad.failure.get_or_insert((operation, errno));
@@ -70,7 +70,7 @@ impl Verifier {
         std::thread::scope(|scope| {
             for _ in 1..self.threads.min(AT_ONCE).min(expected.len()) {
                 if std::thread::Builder::new().name("chunks".into()).spawn_scoped(scope, serve).is_err() {
-                    // The others, this one among them, see to all chunks.
+                    // The threads that did start, this one among them, read all chunks.
                     break;
                 }
             }

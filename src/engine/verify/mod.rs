@@ -45,21 +45,21 @@ pub enum Depth {
 /// Which entries verification looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Everything that is recorded, and names that are not.
+    /// Everything that is recorded, and names that are not recorded.
     All,
-    /// After a copy: what was not verified since it was written.
+    /// After a copy: what has not been verified since it was written.
     Unverified,
-    /// What changed or was not verified since; and names that are not recorded.
+    /// What changed or has not been verified since, and names that are not recorded.
     Since(Since),
 }
 
-/// Which of the differences that it finds verification marks for a copy: a run that
-/// copies trusts a mark as long as the entry has not changed since.
+/// Which differences verification marks to be copied again: a run that copies trusts a mark as
+/// long as the entry has not changed since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MarkPolicy {
-    /// Damage: what differs though nobody has changed it.
+    /// Damage: what differs although nobody has changed it.
     Damage,
-    /// Also what was removed, and whose attributes were changed, but no changed content.
+    /// Also what was removed, and changed attributes, but not changed content.
     Attributes,
     /// Everything.
     Everything,
@@ -70,7 +70,7 @@ impl MarkPolicy {
         self != Self::Damage
     }
 
-    /// True for a difference of an entry that stands so.
+    /// True for a difference in an entry that was changed like this.
     pub(crate) fn covers(self, standing: RowChange) -> bool {
         match standing {
             RowChange::AsRecorded => true,
@@ -82,8 +82,7 @@ impl MarkPolicy {
 
 /// Everything that verification needs.
 pub struct Verifier {
-    /// What all stages of the run share. The entries of its mapping are not asked for, the
-    /// journal's are.
+    /// What all stages of the run share. The journal's entries are verified, not the mapping's.
     pub run: RunContext,
     /// Names of the targets by the journal's numbers, the plan's first.
     pub targets: Vec<String>,
@@ -103,13 +102,13 @@ pub struct Verifier {
     pub threads: usize,
     /// How the medium was read.
     pub medium: WorstMedium,
-    /// What was found whole and is not recorded as it is by now.
+    /// What was found whole and is not recorded as it is now.
     pub unconfirmed: Unconfirmed,
     /// Connections for the chunks of large files, one for each thread at most.
     pub readers: Mutex<Vec<Reader>>,
 }
 
-/// An entry of the target, and the row that it is held against.
+/// An entry of the target, and the row that it is compared with.
 #[derive(Clone, Copy)]
 pub(crate) struct Subject<'a> {
     /// Its directory.
@@ -119,26 +118,26 @@ pub(crate) struct Subject<'a> {
     pub(crate) row: &'a Row,
 }
 
-/// What came of looking at one entry.
+/// The result of looking at one entry.
 pub(crate) enum Looked {
     /// It was verified before and has not changed since.
     LeftOut,
-    /// It is not there, or cannot be looked at.
+    /// It is missing, or cannot be read.
     Unreachable(Problem),
-    /// What it was before it was looked at, how that stands to its row, and its differences.
+    /// Its stat from before it was read, how that compares with its row, and its differences.
     At { stat: Stat, standing: RowChange, found: Vec<Problem> },
     /// The run is ending.
     Stopped,
 }
 
-/// Rows that are looked at together; all lie in one directory.
+/// Rows that are checked together; all are in one directory.
 struct Batch {
     dir: i64,
     rows: Vec<Row>,
 }
 
 const PAGE: u32 = 512;
-/// Attributes can take 64 KiB each: a batch is closed with them.
+/// Attributes can take 64 KiB each: a batch with this many bytes is full.
 const BATCH_BYTES: u64 = 256 << 10;
 
 impl Verifier {
@@ -168,7 +167,7 @@ impl Verifier {
                 started += 1;
             }
             drop(receiver);
-            // Consumed there: its end is what ends the threads. Where none can be started, this one does it all.
+            // Moved there: dropping it ends the threads. If none can be started, this one does everything.
             self.feed(&reader, (started > 0).then_some(sender))
         })?;
         if !self.run.stop.is_set() {
@@ -177,7 +176,7 @@ impl Verifier {
         self.groups(&reader)
     }
 
-    /// Opens the connections and tells the counters how much there is to do.
+    /// Opens the connections and sets the counters of what there is to do.
     pub(crate) fn prepare(&self, journal: &Journal) -> Result<Reader, JournalError> {
         self.run.writer.flush();
         let reader = journal.reader()?;
@@ -233,7 +232,7 @@ impl Verifier {
         debug_assert!(batch.rows.iter().all(|row| row.dir == batch.dir), "one directory");
         let (mut good, mut moved, mut bad) = (Vec::new(), Vec::new(), Vec::new());
         let opened = open_target(&self.run.mapping.root, path);
-        // The row of a directory that is gone says so for all that was in it.
+        // If a directory is gone, its own row reports that for everything in it.
         if opened.as_ref().is_err_and(|errno| leads_nowhere(*errno)) && self.is_recorded(batch.dir) {
             return;
         }
@@ -261,7 +260,7 @@ impl Verifier {
                     bad.extend(self.mend.is_wanted().then(|| key(row.dst_ino, row.dst_ctime)));
                     vec![problem]
                 }
-                // The content was not looked at: that it is good is not known.
+                // The content was not read: it is not known to be good.
                 Looked::At { found, .. }
                     if found.is_empty() && row.kind() == Kind::File && self.depth == Depth::Metadata =>
                 {
@@ -272,8 +271,8 @@ impl Verifier {
                     if row.is_done_as(&stat) {
                         good.push(seen);
                     } else if row.state == State::Bad && self.mend.is_wanted() {
-                        // As recorded, but a comparison with the source may have said that this is not what the
-                        // source has: a repair copies it again.
+                        // As recorded, but a comparison with the source may have found that the source differs: a
+                        // repair copies it again.
                     } else {
                         moved.push(Moved { dev: stat.dev, target: row.target, seen });
                     }
@@ -281,7 +280,7 @@ impl Verifier {
                 }
                 Looked::At { stat, standing, found } => {
                     if standing == RowChange::Changed && self.mend.covers(standing) && row.has_chunks() {
-                        // None of them stands for what is there.
+                        // None of them describes what is there.
                         self.run.writer.bad_chunks(row.dir, row.name.clone(), (0..chunks_of(row.size)).collect());
                     }
                     bad.extend(self.mend.covers(standing).then(|| key(stat.ino, stat.ctime)));
@@ -319,7 +318,7 @@ impl Verifier {
         self.run.problems.add(problem.in_target(self.targets.get(target as usize).map_or("", String::as_str)));
     }
 
-    /// Asks the journal through a connection of the pool. One that cannot be read ends the run.
+    /// Asks the journal through a connection of the pool. An unreadable journal ends the run.
     pub(crate) fn ask<T>(&self, question: impl FnOnce(&Reader) -> Result<T, JournalError>) -> Option<T> {
         let reader = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
         let answer = question(&reader);
@@ -327,8 +326,8 @@ impl Verifier {
         answer.map_err(|error| stop_on(&error, &self.run.stop)).ok()
     }
 
-    /// All differences of one entry from `row`, which the journal recorded or which
-    /// the source shall have; `recorded` is the former, where there is one.
+    /// All differences of one entry from `row`, which the journal recorded or the source asks for;
+    /// `recorded` is the journal's, if there is one.
     pub(crate) fn entry(&self, subject: &Subject<'_>, recorded: Option<&Row>) -> Looked {
         let Subject { dir: checked, path, name, row } = *subject;
         let stat = match checked.dir.stat_at(name) {
@@ -338,7 +337,7 @@ impl Verifier {
         if let Scope::Since(since) = self.scope
             && !since.asks_for(row, &stat)
         {
-            // It is as it was, and so is what it has lost.
+            // Nothing has changed, nor has what could not be preserved.
             self.tell_unpreserved(path, row, stat.dev);
             return Looked::LeftOut;
         }
@@ -354,7 +353,7 @@ impl Verifier {
         without_moved_times(&mut found, standing, recorded.unwrap_or(row));
         let look_inside = self.depth == Depth::Content && row.size == stat.size;
         let is_file = stat.kind == row.kind() && stat.kind == Kind::File;
-        // What was done to the inode since, by any of its names, only its content tells.
+        // Only its content tells what was done to the inode since, by any of its names.
         let vouched = row.alias && standing == RowChange::AsRecorded && self.is_vouched_for(row);
         if is_file && look_inside && !vouched {
             match self.content(subject, standing) {
@@ -380,9 +379,8 @@ impl Verifier {
         self.ask(|reader| reader.vouched_for(row)).unwrap_or(false)
     }
 
-    /// What the file system cannot hold was counted when it was copied; a pass
-    /// that only verifies counts it again. No run can mend it. Of an inode with
-    /// several names it is told once.
+    /// What the file system cannot hold was counted when it was copied; a pass that only verifies
+    /// counts it again. No run can repair it. For an inode with several names it is reported once.
     fn tell_unpreserved(&self, path: &RelPath, row: &Row, dev: u64) {
         if self.scope == Scope::Unverified || row.alias {
             return;
@@ -413,7 +411,7 @@ impl Verifier {
     }
 }
 
-/// A journal that cannot be read ends the run.
+/// An unreadable journal ends the run.
 pub fn stop_on(error: &JournalError, stop: &Stop) {
     stop.set(StopReason::Fatal(error.to_string()));
 }

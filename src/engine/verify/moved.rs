@@ -2,7 +2,7 @@
 
 use crate::engine::journal::Seen;
 
-/// An entry that is whole, and was bad or has changed since it was recorded.
+/// An entry that is whole, but was bad or has changed since it was recorded.
 pub(super) struct Moved {
     /// Device number of its file system.
     pub(super) dev: u64,

@@ -6,19 +6,19 @@ use crate::engine::journal::Row;
 use crate::sys::stat::Stat;
 use std::str::FromStr;
 
-/// What was last verified before this is due, and in any case what was never
-/// verified or has changed since.
+/// Entries last verified before this are due, and in any case those never verified or changed
+/// since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
     /// Only what was never verified or has changed since.
     Last,
-    /// Also what was last verified before.
+    /// Also what was last verified before this.
     Moment(Moment),
 }
 
 impl Since {
-    /// True when `row`, whose entry has `stat`, is to be verified. The recorded ctime
-    /// is that of the last verification, and nobody can set one: the clock is not asked.
+    /// True when `row`, whose entry has `stat`, is to be verified. The recorded ctime is that of the
+    /// last verification, and ctimes cannot be set, so the clock does not matter.
     #[must_use]
     pub fn asks_for(self, row: &Row, stat: &Stat) -> bool {
         let Some(verified) = row.verified else { return true };
@@ -26,7 +26,7 @@ impl Since {
             Self::Last => false,
             Self::Moment(moment) => verified < moment.unix(),
         };
-        // Where the numbers are made up anew each time, everything is asked for.
+        // If inode numbers are made up each time, everything is due.
         let disk = Disk { dev: stat.dev, bare: false };
         old || stat.ctime != row.dst_ctime || stat.ino != row.dst_ino || !row.target_unchanged(stat, disk)
     }

@@ -1,5 +1,5 @@
-//! What somebody has done on the target since it was copied, found without reading
-//! what looks untouched: what a run would keep, before it runs.
+//! What somebody has changed on the target since it was copied, found without reading what looks
+//! untouched: what a run would keep, before it runs.
 
 use crate::base::path::{Name, RelPath};
 use crate::engine::compare::differences::{
@@ -28,7 +28,7 @@ pub fn since_copied(
         if above.as_ref().is_none_or(|(known, _)| *known != parent) {
             above = Some((parent.clone(), open_target(root, &parent)));
         }
-        // Where the directory is gone its row says so for all that was in it.
+        // If the directory is gone, its row reports that for everything in it.
         if let Some((_, Ok(dir))) = &above {
             of_entry(dir, &path, &name, &row, rate_limit).into_iter().for_each(&mut found);
         }

@@ -28,7 +28,7 @@ impl ChunkHasher {
         Self(hasher)
     }
 
-    /// The value of what was given, at least one byte.
+    /// The value of the bytes so far, at least one.
     #[must_use]
     pub fn finish(self) -> ChunkValue {
         self.0.finalize_non_root()
@@ -45,8 +45,8 @@ impl ContentSink for ChunkHasher {
     }
 }
 
-/// The digest of a file of `size` bytes from the values of all its chunks; `None`
-/// for fewer than two chunks, whose tree has another root, or a wrong number.
+/// The digest of a file of `size` bytes from the values of all its chunks; `None` for fewer than
+/// two chunks, whose tree has another root, or for a wrong number of them.
 #[must_use]
 pub fn merge(values: &[ChunkValue], size: u64) -> Option<Digest> {
     if values.len() < 2 || values.len() as u64 != chunks_of(size) {
@@ -59,7 +59,7 @@ pub fn merge(values: &[ChunkValue], size: u64) -> Option<Digest> {
 
 type ChunkRange<'a> = (&'a [ChunkValue], u64);
 
-/// The tree is full on the left: the largest power of two of chunks that leaves something.
+/// The left half is a full tree: the largest power of two of chunks that leaves something.
 fn halves(values: &[ChunkValue], size: u64) -> (ChunkRange<'_>, ChunkRange<'_>) {
     let left = left_subtree_len(size);
     let (a, b) = values.split_at(usize::try_from(left / CHUNK).unwrap_or(usize::MAX).min(values.len()));

@@ -17,7 +17,7 @@ enum HashState {
 struct NonZeroChunks {
     list: blake3::Hasher,
     chunk: blake3::Hasher,
-    /// Any byte of the current chunk is not zero.
+    /// Some byte of the current chunk is not zero.
     dirty: bool,
     offset: u64,
 }

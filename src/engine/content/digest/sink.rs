@@ -1,9 +1,9 @@
 //! What a hasher takes: bytes, and runs of zeros.
 
-/// What stands for a hole.
+/// Zeros for a hole.
 pub(super) static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
-/// What takes bytes in their order, or hears that they are zeros.
+/// Takes bytes in order, or is told that they are zeros.
 pub trait ContentSink {
     /// The next bytes.
     fn update(&mut self, data: &[u8]);
@@ -11,7 +11,7 @@ pub trait ContentSink {
     fn zeros(&mut self, length: u64);
 }
 
-/// Gives `length` zeros to a hasher.
+/// Feeds `length` zeros to a hasher.
 pub(super) fn zeros(hasher: &mut blake3::Hasher, mut length: u64) {
     while length > 0 {
         let part = usize::try_from(length).unwrap_or(usize::MAX).min(ZEROS.len());

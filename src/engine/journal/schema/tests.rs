@@ -3,7 +3,7 @@ use crate::engine::journal::connect;
 use rusqlite::OpenFlags;
 use std::path::Path;
 
-/// All that a statement can see of the tables: columns by name, for a step adds them at the end, and indexes.
+/// Everything a statement can see of the tables: indexes, and columns by name, as a step adds them at the end.
 fn shape(connection: &Connection) -> Vec<String> {
     let columns = "SELECT m.type || ' ' || m.name || '.' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || c.pk \
                    FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type IN ('table', 'view')";
