@@ -1,26 +1,23 @@
 //! `persistcp audit`.
 
+use super::args::{ColorArgs, Format, PlaceArgs, ThreadArgs};
 use super::exit::Exit;
-use super::output::{Color, Format, fail, print, print_text};
+use super::output::{fail, print, print_text};
 use super::resolve::resolve;
 use crate::base::json;
-use crate::engine::tree::descriptors::{threads, usual_threads};
 use crate::engine::tree::walk::WalkOptions;
 use crate::nixos::audit::{self, Listing};
 use crate::{plan, sys};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("source", |arg| arg.help("Another backup tree than the plan's; `/` looks at the running system")))]
 pub(super) struct AuditArgs {
     /// The plan whose declarations are held against the backup
     #[arg(long, value_name = "FILE")]
     plan: PathBuf,
-    /// Another backup tree than the plan's; `/` looks at the running system
-    #[arg(long, value_name = "DIR")]
-    source: Option<PathBuf>,
-    /// Another root than the plan's
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
+    #[command(flatten)]
+    places: PlaceArgs,
     /// As text or as JSON
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -30,21 +27,17 @@ pub(super) struct AuditArgs {
     /// Name what is left out, and the size of each directory of /etc, /var/lib and the homes
     #[arg(long)]
     all: bool,
-    /// Threads of the walk [default: eight for each core, at least 16, at most 32]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
-    /// When to use colors
-    #[arg(long, value_enum, default_value_t = Color::Auto)]
-    color: Color,
+    #[command(flatten)]
+    threads: ThreadArgs,
+    #[command(flatten)]
+    color: ColorArgs,
 }
 
 impl AuditArgs {
     pub(super) fn start(self) -> Exit {
         let open_files = sys::filesystem::raise_open_files();
-        let means =
-            WalkOptions::new(open_files, threads(open_files, self.threads.map_or_else(usual_threads, usize::from)));
-        let overrides = plan::Overrides { source: self.source, root: self.root, exclude: Vec::new() };
-        let resolved = match resolve(&self.plan, &overrides, plan::Backup::Needed, self.color.on()) {
+        let means = WalkOptions::new(open_files, self.threads.count(open_files));
+        let resolved = match resolve(&self.plan, &self.places.overrides(), plan::Backup::Needed, self.color.on()) {
             Ok(resolved) => resolved,
             Err((message, exit)) => return fail(&message, exit),
         };

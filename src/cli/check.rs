@@ -1,23 +1,23 @@
 //! `persistcp check`.
 
+use super::args::{ColorArgs, Format, RootArgs};
 use super::exit::Exit;
-use super::output::{Color, Format, fail, print, print_text};
+use super::output::{fail, print, print_text};
 use super::resolve::failed;
 use crate::base::json;
 use crate::nixos::check::table::Paint;
 use crate::nixos::check::{self, Booted, CheckError, table};
-use crate::plan::Overrides;
 use clap::ValueEnum;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("root", |arg| arg.help("The new system's root: /mnt after an installation, / on the running machine")))]
 pub(super) struct CheckArgs {
     /// The plan that was run
     #[arg(long, value_name = "FILE")]
     plan: PathBuf,
-    /// The new system's root: /mnt after an installation, / on the running machine
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
+    #[command(flatten)]
+    root: RootArgs,
     /// Whether the system at the root runs, so that live paths must lead to the storage;
     /// auto: it does when the root is /
     #[arg(long, value_enum, default_value_t = Runs::Auto)]
@@ -25,9 +25,8 @@ pub(super) struct CheckArgs {
     /// As a table or as JSON
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-    /// When to use colors
-    #[arg(long, value_enum, default_value_t = Color::Auto)]
-    color: Color,
+    #[command(flatten)]
+    color: ColorArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -39,13 +38,12 @@ enum Runs {
 
 impl CheckArgs {
     pub(super) fn start(self) -> Exit {
-        let overrides = Overrides { root: self.root, ..Overrides::default() };
         let booted = match self.booted {
             Runs::Auto => None,
             Runs::Yes => Some(Booted::Yes),
             Runs::No => Some(Booted::No),
         };
-        let found = match check::look(&self.plan, &overrides, booted) {
+        let found = match check::look(&self.plan, &self.root.overrides(), booted) {
             Ok(found) => found,
             Err(CheckError::Plan(error)) => {
                 let (message, exit) = failed(&error, self.color.on());

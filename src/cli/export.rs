@@ -1,60 +1,59 @@
 //! `persistcp plan export`.
 
+use super::args::{ColorArgs, PlaceArgs, PlanPath};
 use super::exit::Exit;
-use super::output::{Color, fail, print};
+use super::output::{fail, print};
 use crate::nixos::export::{ExportNote, Form};
-use crate::plan::{Overrides, Plan, ResolveError};
+use crate::plan::{Plan, ResolveError};
 use crate::sys::output::Existing;
 use crate::sys::{errno_words, output};
 use clap::ValueEnum;
+use clap::builder::PossibleValue;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("source", |arg| {
+    arg.help("Another backup tree than the plan's, for modes, owners and globs; it must be there")
+}))]
 pub(super) struct ExportArgs {
-    /// The plan file
-    plan: PathBuf,
+    #[command(flatten)]
+    plan: PlanPath,
     /// nix: lists for impermanence V2; preservation: lists for preservation; tmpfiles: lines for
     /// tmpfiles.d; json: the declared set; rsync: a shell script that copies it
     #[arg(long, value_enum)]
-    format: ExportFormat,
-    /// Another backup tree than the plan's, for modes, owners and globs; it must be there
-    #[arg(long, value_name = "DIR")]
-    source: Option<PathBuf>,
-    /// Another root than the plan's
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
+    format: Form,
+    #[command(flatten)]
+    places: PlaceArgs,
     /// Write to this file instead of stdout
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// When to use colors
-    #[arg(long, value_enum, default_value_t = Color::Auto)]
-    color: Color,
+    #[command(flatten)]
+    color: ColorArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ExportFormat {
-    Nix,
-    Preservation,
-    Tmpfiles,
-    Json,
-    Rsync,
+impl ValueEnum for Form {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Impermanence, Self::Preservation, Self::Tmpfiles, Self::Json, Self::Rsync]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(match self {
+            Self::Impermanence => "nix",
+            Self::Preservation => "preservation",
+            Self::Tmpfiles => "tmpfiles",
+            Self::Json => "json",
+            Self::Rsync => "rsync",
+        }))
+    }
 }
 
 impl ExportArgs {
     pub(super) fn write(self) -> Exit {
-        let form = match self.format {
-            ExportFormat::Nix => Form::Impermanence,
-            ExportFormat::Preservation => Form::Preservation,
-            ExportFormat::Tmpfiles => Form::Tmpfiles,
-            ExportFormat::Json => Form::Json,
-            ExportFormat::Rsync => Form::Rsync,
-        };
-        let plan = match Plan::read(&self.plan) {
+        let plan = match Plan::read(&self.plan.path) {
             Ok(plan) => plan,
             Err(errors) => return fail(&errors.render(self.color.on()), Exit::Usage),
         };
-        let overrides = Overrides { source: self.source, root: self.root, exclude: Vec::new() };
-        let export = match plan.export(&overrides, form) {
+        let export = match plan.export(&self.places.overrides(), self.format) {
             Ok(export) => export,
             Err(error @ (ResolveError::Source { .. } | ResolveError::Root { .. })) => {
                 return fail(&format!("refused: {error}"), Exit::Refused);

@@ -1,5 +1,6 @@
 //! The command line: what was typed, what a person reads, and how a process ends.
 
+mod args;
 mod audit;
 mod check;
 mod exit;

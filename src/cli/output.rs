@@ -2,42 +2,7 @@
 
 use super::exit::Exit;
 use crate::base::path::printable;
-use clap::ValueEnum;
-use std::io::{IsTerminal, Write};
-
-/// How what a command found is shown.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Format {
-    Text,
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(super) enum Color {
-    Auto,
-    Always,
-    Never,
-}
-
-impl Color {
-    /// For what goes to stderr.
-    pub(super) fn on(self) -> bool {
-        self.shown_by(&std::io::stderr())
-    }
-
-    /// For what goes to stdout.
-    pub(super) fn on_stdout(self) -> bool {
-        self.shown_by(&std::io::stdout())
-    }
-
-    fn shown_by(self, stream: &impl IsTerminal) -> bool {
-        match self {
-            Self::Auto => stream.is_terminal() && std::env::var_os("NO_COLOR").is_none(),
-            Self::Always => true,
-            Self::Never => false,
-        }
-    }
-}
+use std::io::Write;
 
 /// Prints to stdout; a reader that closed the pipe has seen enough.
 pub(super) fn print(text: &str) -> Exit {

@@ -1,41 +1,36 @@
 //! `persistcp plan …`.
 
+use super::args::{ColorArgs, PlaceArgs, PlanPath};
 use super::exit::Exit;
 use super::export::ExportArgs;
 use super::import::{ImportArgs, NixExprArgs};
-use super::output::{Color, fail, print, print_text};
+use super::output::{fail, print, print_text};
 use super::resolve::resolve;
 use crate::base::json;
 use crate::plan;
 use clap::{Subcommand, ValueEnum};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PlanCommand {
     /// Validate the plan alone; the source is not looked at
     Check {
-        /// The plan file
-        plan: PathBuf,
-        /// When to use colors
-        #[arg(long, value_enum, default_value_t = Color::Auto)]
-        color: Color,
+        #[command(flatten)]
+        plan: PlanPath,
+        #[command(flatten)]
+        color: ColorArgs,
     },
     /// Print the plan with names as numbers and globs expanded
     Show {
-        /// The plan file
-        plan: PathBuf,
+        #[command(flatten)]
+        plan: PlanPath,
         /// As a table or as JSON
         #[arg(long, value_enum, default_value_t = PlanFormat::Table)]
         format: PlanFormat,
-        /// Another backup tree than the plan's
-        #[arg(long, value_name = "DIR")]
-        source: Option<PathBuf>,
-        /// Another root than the plan's
-        #[arg(long, value_name = "DIR")]
-        root: Option<PathBuf>,
-        /// When to use colors
-        #[arg(long, value_enum, default_value_t = Color::Auto)]
-        color: Color,
+        #[command(flatten)]
+        places: PlaceArgs,
+        #[command(flatten)]
+        color: ColorArgs,
     },
     /// Write the plan for another tool: Nix lists, tmpfiles.d lines, JSON, an rsync script
     Export(ExportArgs),
@@ -54,22 +49,20 @@ pub(super) enum PlanFormat {
 impl PlanCommand {
     pub(super) fn start(self) -> Exit {
         match self {
-            Self::Check { plan, color } => match plan::Plan::read(&plan) {
-                Ok(_) => print_text(&format!("{}: the plan is good\n", plan.display())),
+            Self::Check { plan, color } => match plan::Plan::read(&plan.path) {
+                Ok(_) => print_text(&format!("{}: the plan is good\n", plan.path.display())),
                 Err(errors) => fail(&errors.render(color.on()), Exit::Usage),
             },
             Self::Export(args) => args.write(),
             Self::Import(args) => args.start(),
             Self::NixExpr(args) => args.show(),
-            Self::Show { plan, format, source, root, color } => {
-                show(&plan, format, plan::Overrides { source, root, exclude: Vec::new() }, color)
-            }
+            Self::Show { plan, format, places, color } => show(&plan.path, format, &places.overrides(), color.on()),
         }
     }
 }
 
-fn show(file: &Path, format: PlanFormat, overrides: plan::Overrides, color: Color) -> Exit {
-    match resolve(file, &overrides, plan::Backup::Needed, color.on()) {
+fn show(file: &Path, format: PlanFormat, overrides: &plan::Overrides, color: bool) -> Exit {
+    match resolve(file, overrides, plan::Backup::Needed, color) {
         Ok(resolved) => match format {
             PlanFormat::Table => print_text(&plan::table(&resolved)),
             PlanFormat::Json => print(&json::text(&plan::json(&resolved))),

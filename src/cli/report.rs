@@ -1,7 +1,8 @@
 //! `persistcp report`.
 
+use super::args::{ColorArgs, RootArgs};
 use super::exit::Exit;
-use super::output::{Color, fail};
+use super::output::fail;
 use super::past_report;
 use super::past_report::{Chosen, ReportFormat};
 use super::resolve::resolve;
@@ -22,9 +23,8 @@ pub(super) struct ReportArgs {
     /// Instead of --plan: the plan's name, with --state
     #[arg(long, value_name = "NAME", requires = "state", conflicts_with_all = ["plan", "root"])]
     name: Option<String>,
-    /// Another root than the plan's
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
+    #[command(flatten)]
+    root: RootArgs,
     /// Instead of the last copy and the verification after it: the run with this number, or
     /// `list` for a line for each run
     #[arg(long, value_name = "N|list")]
@@ -33,9 +33,8 @@ pub(super) struct ReportArgs {
     /// that `b3sum --check` takes in the root
     #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
     format: ReportFormat,
-    /// When to use colors
-    #[arg(long, value_enum, default_value_t = Color::Auto)]
-    color: Color,
+    #[command(flatten)]
+    color: ColorArgs,
 }
 
 impl ReportArgs {
@@ -46,8 +45,7 @@ impl ReportArgs {
                 Err(error) => return fail(&format!("--name {name:?}: {error}"), Exit::Usage),
             },
             (Some(file), _, state) => {
-                let overrides = plan::Overrides { root: self.root, ..plan::Overrides::default() };
-                match resolve(&file, &overrides, plan::Backup::IfThere, self.color.on()) {
+                match resolve(&file, &self.root.overrides(), plan::Backup::IfThere, self.color.on()) {
                     Ok(resolved) => match preflight::journal_of(&resolved, &Allow { state, ..Allow::default() }) {
                         Ok(location) => location,
                         Err(refusals) => return fail(&refusals.join("\n"), Exit::Refused),

@@ -4,13 +4,13 @@ use super::job::Job;
 use super::progress::Style;
 use super::start::start;
 use crate::base::shell;
+use crate::cli::args::{ColorArgs, PlaceArgs, ThreadArgs};
 use crate::cli::exit::Exit;
-use crate::cli::output::{Color, fail};
+use crate::cli::output::fail;
 use crate::cli::words::WORDS;
 use crate::engine::events::rate_limit::Rate;
 use crate::engine::preflight::Allow;
 use crate::engine::run::{Against, Options, Task};
-use crate::engine::tree::descriptors::{threads, usual_threads};
 use crate::engine::verify::{Depth, Since};
 use crate::nixos::store_db;
 use crate::{plan, sys};
@@ -34,6 +34,9 @@ enum Reference {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(mut_arg("threads", |arg| {
+    arg.help("Threads of the copier [default: eight for each core, at least 16, at most 32]")
+}))]
 pub(crate) struct RunArgs {
     /// The plan to carry out; the same command again resumes it
     #[arg(long, value_name = "FILE", required = true)]
@@ -54,18 +57,13 @@ pub(crate) struct RunArgs {
     /// Verify everything first, copy again what differs (of a large file only its bad chunks), verify that
     #[arg(long, conflicts_with_all = ["verify_only", "dry_run", "restart"])]
     repair: bool,
-    /// Another backup tree than the plan's
-    #[arg(long, value_name = "DIR")]
-    source: Option<PathBuf>,
-    /// Another root than the plan's
-    #[arg(long, value_name = "DIR")]
-    root: Option<PathBuf>,
+    #[command(flatten)]
+    places: PlaceArgs,
     /// Keep the journal here instead of in .persistcp on the target's file system
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Threads of the copier [default: eight for each core, at least 16, at most 32]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    threads: ThreadArgs,
     /// Move at most this many bytes a second, copying and reading back: 500K, 20M, 1.5G; a number
     /// alone is in KiB. `nice` and `ionice` work as well
     #[arg(long, value_name = "RATE")]
@@ -110,9 +108,8 @@ pub(crate) struct RunArgs {
     /// How to show progress
     #[arg(long, value_enum, default_value_t = Style::Auto)]
     progress: Style,
-    /// When to use colors
-    #[arg(long, value_enum, default_value_t = Color::Auto)]
-    color: Color,
+    #[command(flatten)]
+    color: ColorArgs,
     /// Print the resolved plan before running it
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
@@ -166,7 +163,7 @@ impl RunArgs {
                 state: self.state,
             },
             atime: self.atime,
-            threads: threads(open_files, self.threads.map_or_else(usual_threads, usize::from)),
+            threads: self.threads.count(open_files),
             open_files,
             rate: self.bwlimit,
             look: store_db::look,
@@ -176,7 +173,7 @@ impl RunArgs {
         Ok(Job {
             // The parser demands it; a missing plan is a usage error all the same.
             file: self.plan.ok_or("a run needs --plan FILE")?,
-            overrides: plan::Overrides { source: self.source, root: self.root, exclude: self.exclude },
+            overrides: plan::Overrides { exclude: self.exclude, ..self.places.overrides() },
             dry_run: self.dry_run,
             options,
             report: self.report,
