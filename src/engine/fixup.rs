@@ -1,10 +1,9 @@
 //! Corrections after the copy, and the proof that they hold.
 //!
-//! The copier has already put them on everything that it wrote, so nothing is
-//! ever wider than at its end; this pass sees to what was there before. Each inode is
-//! held to what all fixups together say of it, so none undoes another's word. What has
-//! had them, and was given something else since, somebody has changed: it stays,
-//! and is reported, until `--repair` puts it right.
+//! The copier has already applied them to everything that it wrote, so nothing is ever wider than
+//! at its end; this pass handles what was there before. Each inode is compared with what all
+//! fixups together ask for, so none undoes another. If an inode had that and was given something
+//! else since, somebody has changed it: it is kept and reported until `--repair` restores it.
 
 mod attributes;
 mod below;
@@ -59,33 +58,33 @@ pub struct FixupContext<'a> {
     pub plan: &'a Mapping,
     /// Owners are set.
     pub owners: bool,
-    /// What somebody has changed is put right.
+    /// What somebody has changed is restored.
     pub repair: bool,
-    /// What earlier runs recorded, where there is a journal.
+    /// What earlier runs recorded, if there is a journal.
     pub journal: Option<&'a Reader>,
     /// Where failures go.
     pub problems: &'a Problems,
 }
 
-/// Inodes that wait to be settled while the walk goes on; each holds a directory open.
+/// Inodes that wait to be handled while the walk goes on; each holds a directory open.
 const FOUND: usize = 8;
 
-/// What applying the fixups leaves to tell and to record.
+/// The result of applying the fixups, to be reported and recorded.
 #[derive(Debug, Default)]
 pub struct AppliedFixups {
     /// How each ended.
     pub outcomes: Vec<FixupOutcome>,
-    /// Rows whose inodes have other attributes by now; to be recorded once those are durable.
+    /// Rows whose inodes were changed; to be recorded once those are durable.
     pub fixed: Vec<Fixed>,
-    /// The key of [`FIXED`]: what each path has that no row speaks of.
+    /// The value of [`FIXED`]: the attributes of each path that has no row.
     pub paths: String,
 }
 
-/// The key in the journal under which the paths of fixups stand, with what they had at the
-/// end of the last run.
+/// The key in the journal that holds the paths of fixups with what they had at the end of the last
+/// run.
 pub const FIXED: &str = "fixups";
 
-/// Applies every fixup. `by_copy` tells which ones the copier has put on something.
+/// Applies every fixup. `by_copy` tells which ones the copier has applied to something.
 #[must_use]
 pub fn apply(means: FixupContext<'_>, by_copy: &[bool]) -> AppliedFixups {
     let mut applied = AppliedFixups::default();
@@ -102,7 +101,7 @@ pub fn apply(means: FixupContext<'_>, by_copy: &[bool]) -> AppliedFixups {
         };
         let now = match now {
             Ok(now) => {
-                // What somebody has given it must not pass for ours.
+                // What somebody else has set must not pass for ours.
                 paths.insert(fixup.path.to_string(), own.filter(|_| pass.failed).unwrap_or(now));
                 words(now)
             }
@@ -117,7 +116,7 @@ pub fn apply(means: FixupContext<'_>, by_copy: &[bool]) -> AppliedFixups {
 
 fn recorded_paths(journal: Option<&Reader>) -> BTreeMap<String, OwnerAndMode> {
     let text = journal.and_then(|journal| journal.meta(FIXED).ok().flatten());
-    // A journal that cannot be read has ended the run; without this, fixups are applied as they are declared.
+    // An unreadable journal has already ended the run; without one, fixups are applied as declared.
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
@@ -129,7 +128,7 @@ fn words((owner, mode): OwnerAndMode) -> String {
 pub fn check(means: FixupContext<'_>) {
     for fixup in &means.plan.fixups {
         let mut pass = Pass { means, fixup, own: None, write: false, changed: 0, failed: false, fixed: Vec::new() };
-        // What is wrong is among the problems.
+        // Failures are among the problems.
         pass.run().ok();
     }
 }
@@ -146,7 +145,7 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Gives what the path has in the end, or why that is not known.
+    /// Returns what the path has in the end, or why that is not known.
     fn run(&mut self) -> Result<OwnerAndMode, String> {
         let root = &self.means.plan.root;
         let path = &self.fixup.path;
@@ -170,8 +169,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Everything below. What the walk finds to be otherwise than it shall be is looked at once
-    /// more and settled here, one after the other: two names may be one inode.
+    /// Everything below. What the walk finds different is checked again and handled here, one after
+    /// the other: two names may be one inode.
     fn below(&mut self) {
         let (send, met) = crossbeam_channel::bounded(FOUND);
         let below = RecursiveFixup::new(self.means.plan, self.means.owners, send);
@@ -229,13 +228,13 @@ impl Pass<'_> {
             }
         } else if altered && self.write {
             self.failed = true;
-            // Changed content is said already, and speaks for the rest.
+            // Changed content is already reported, and covers the rest.
             if standing == Some(RowChange::Changed) {
                 return;
             }
             self.report_altered(path, wanted, has(stat), row.as_ref());
         } else if row.is_none() || recorded != Some(wanted) {
-            // What has a row is compared with that.
+            // If it has a row, it is compared with that.
             self.failed = true;
             let problem = Problem::differs(path.clone(), ProblemKind::Fixup, words(wanted), words(has(stat)));
             self.means.problems.add(problem);
@@ -248,7 +247,7 @@ impl Pass<'_> {
         row.filter(|row| matches!(row.state, State::Done | State::Bad))
     }
 
-    /// Says the same as the copy, which looks at every entry of the source.
+    /// Reports the same as the copy, which looks at every entry of the source.
     fn report_altered(&self, path: &RelPath, wanted: OwnerAndMode, found: OwnerAndMode, row: Option<&Row>) {
         let ((uid, gid), mode) = wanted;
         let ((has_uid, has_gid), has_mode) = found;
@@ -274,8 +273,8 @@ impl Pass<'_> {
     }
 }
 
-/// Owner first: chown(2) clears set-ID bits, also those that the plan's mode asks for. Both
-/// go to the inode that was looked at, whatever has its name by now.
+/// Owner first: chown(2) clears set-ID bits, even those that the plan's mode asks for. Both are
+/// applied to the inode that was checked, whatever has its name now.
 fn change(dir: &TargetDir, name: &Name, stat: &Stat, owner: (u32, u32), mode: u32) -> Result<(), Errno> {
     let handle = dir.open_handle(name)?;
     let now = stat_fd(&handle)?;

@@ -1,9 +1,9 @@
 //! Inodes with several names: which of their names become one inode on the target, and
 //! what the plan says of it.
 //!
-//! An inode has one owner and one mode. Where the plan speaks of some of its names (an
-//! entry's own values, a fixup), that holds for the inode, and so for all of its names;
-//! where it says two things, the run is refused.
+//! An inode has one owner and one mode. If the plan says something about some of its names (an
+//! entry's own values, a fixup), that holds for the inode, and so for all of its names; if it
+//! contradicts itself, the run is refused.
 
 use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::index::{EntryIndex, Index};
@@ -28,26 +28,26 @@ pub(crate) type GroupKey = (u64, u64, u32);
 #[derive(Debug, Default)]
 pub struct Groups {
     shares: Vec<Vec<u32>>,
-    /// Of a plan that has more than one share.
+    /// For a plan that has more than one share.
     index: Option<Index>,
     said: HashMap<GroupKey, Said>,
 }
 
-/// What the plan says of an inode by the names that it speaks of.
+/// What the plan says about an inode under some of its names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Said {
     uid: Option<u32>,
     gid: Option<u32>,
     mode: Option<Change>,
-    /// Names that say it.
+    /// How many names it says it about.
     names: u32,
     /// All of them say the same.
     uniform: bool,
 }
 
 impl Groups {
-    /// Looks at the source where the plan speaks of single inodes. The error lists what it
-    /// says twice, and differently, of one inode.
+    /// Looks at the source where the plan says something about single inodes. The error lists
+    /// contradictions about one inode.
     pub fn of(
         plan: &Mapping,
         source: &Arc<Root>,
@@ -84,7 +84,7 @@ impl Groups {
         Ok(Self { said, ..Self::with(plan, shares) })
     }
 
-    /// What tells groups apart, without what the plan says of single inodes.
+    /// What tells groups apart, without what the plan says about single inodes.
     pub(crate) fn of_shares(plan: &Mapping) -> Self {
         Self::with(plan, shares(plan))
     }
@@ -94,9 +94,9 @@ impl Groups {
         Self { shares, index, said: HashMap::new() }
     }
 
-    /// The number of the entry's share: names of one source inode become one inode of the
-    /// target only within a share. It is 0 but for entries that copy once more, through a
-    /// symlink, what another entry copies.
+    /// The number of the entry's share: names of one source inode become one inode of the target only
+    /// within a share. It is 0 except for entries that copy, through a symlink, what another entry
+    /// copies as well.
     pub(crate) fn share(&self, (t, e): EntryIndex) -> u32 {
         self.shares.get(t).and_then(|shares| shares.get(e)).copied().unwrap_or_default()
     }
@@ -107,7 +107,7 @@ impl Groups {
         nearest.map_or(0, |brought| self.share(brought.index))
     }
 
-    /// What the plan says of the inode by any of its names.
+    /// What the plan says about the inode under any of its names.
     pub(crate) fn say(&self, stat: &Stat, share: u32) -> Explicit {
         match self.said.get(&(stat.dev, stat.ino, share)) {
             Some(said) if stat.nlink > 1 => Explicit { uid: said.uid, gid: said.gid, mode: said.mode },
@@ -116,8 +116,8 @@ impl Groups {
     }
 }
 
-/// Entries that come to a part of the source that another entry copies as well, and not at
-/// the same place, get a number of their own.
+/// Entries that lead to a part of the source that another entry copies as well, to another place,
+/// get a number of their own.
 fn shares(plan: &Mapping) -> Vec<Vec<u32>> {
     let mut shares: Vec<Vec<u32>> = plan.targets.iter().map(|t| vec![0; t.entries.len()]).collect();
     let mut entries: Vec<_> = plan
@@ -127,12 +127,12 @@ fn shares(plan: &Mapping) -> Vec<Vec<u32>> {
         .flat_map(|(t, target)| target.entries.iter().enumerate().map(move |(e, entry)| ((t, e), entry)))
         .filter(|(_, entry)| entry.presence == Presence::Present)
         .collect();
-    // What lies where the plan names it comes first, outer before inner.
+    // Entries whose real place is the one in the plan come first, outer before inner.
     entries.sort_by_key(|(_, entry)| (entry.real != entry.src, entry.src.depth()));
     let mut last = 0;
     for (at, ((t, e), entry)) in entries.iter().enumerate() {
         let before = &entries[..at];
-        // An outer walk leaves an inner entry to itself where it meets it by its name.
+        // An outer walk leaves out an inner entry that it meets under its own name.
         let meets = |outer: &Entry| match entry.src.strip_prefix(&outer.src) {
             Some(below) => entry.real.strip_prefix(&outer.real) == Some(below),
             None => false,
@@ -172,7 +172,7 @@ struct GroupDir {
 }
 
 impl GroupVisitor<'_> {
-    /// Looks at the entry itself, and at what a fixup names in it.
+    /// Looks at the entry itself, and at what fixups name in it.
     fn look(&self, (t, e): EntryIndex, entry: &Entry, source: &Root) {
         let share = self.shares[t][e];
         let stat = |path: &RelPath| source.open_strict(path, OFlags::PATH | OFlags::NOFOLLOW).and_then(stat_fd);
@@ -183,7 +183,7 @@ impl GroupVisitor<'_> {
         let paths: BTreeSet<&RelPath> = self.plan.fixups.iter().map(|fixup| &fixup.path).collect();
         for path in paths {
             let Some(below) = path.strip_prefix(&entry.dst).filter(|below| !below.is_root()) else { continue };
-            // Each name counts once: the walk comes to what lies below a recursive fixup.
+            // Each name counts once: the walk reaches what is below a recursive fixup.
             let above = |fixup: &Fixup| path.strip_prefix(&fixup.path).is_some_and(|below| !below.is_root());
             if self.plan.fixups.iter().any(|fixup| fixup.recursive && above(fixup))
                 || self.index.is_in_inner_entry(entry, &below)
@@ -226,7 +226,7 @@ impl GroupVisitor<'_> {
         places.into_iter().filter_map(start).collect()
     }
 
-    /// What the plan says of the inode by the name `dst`.
+    /// What the plan says about the inode under the name `dst`.
     fn add(&self, dst: &RelPath, share: u32, own: Explicit, stat: &Stat) {
         if stat.nlink < 2 || stat.kind == Kind::Directory {
             return;
@@ -250,7 +250,7 @@ impl GroupVisitor<'_> {
             said.insert(key, new);
             return;
         };
-        // Set-ID bits that one mode asks for and the other keeps may come to differ.
+        // Set-ID bits may differ if one mode sets them and the other keeps them.
         let bits = |mode: Change| format!("{:04o}", mode.of(stat.mode & !SET_ID, Kind::File));
         for (what, had, new) in [
             ("owner", had.uid.map(|id| id.to_string()), new.uid.map(|id| id.to_string())),
@@ -278,7 +278,7 @@ impl GroupVisitor<'_> {
             names: had.names + 1,
             uniform: had.uniform && same,
         };
-        // Each name says by itself what all of them say.
+        // Each name by itself already says what all of them say.
         if had.uniform && had.names == stat.nlink {
             said.remove(&key);
         }
@@ -307,6 +307,6 @@ impl Visit for GroupVisitor<'_> {
         Some(GroupDir { dst, target: above.target, share: above.share, cursor, covering })
     }
 
-    /// The copy meets it too, and reports it.
+    /// The copy meets it as well, and reports it.
     fn unreadable(&self, _: Unread<'_, GroupDir>) {}
 }

@@ -1,4 +1,4 @@
-//! The manifest in forms that others read: JSON lines, and check lines of `b3sum`.
+//! The manifest in formats for other programs: JSON lines, and check lines of `b3sum`.
 //! Both stream from the journal; nothing grows with the number of entries.
 
 use super::content::digest::Algorithm;
@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 const PAGE: u32 = 512;
 
 /// Calls `each` with every recorded entry and its path, directory by directory,
-/// until that answers `false`.
+/// until that returns `false`.
 pub fn each(reader: &Reader, mut each: impl FnMut(RelPath, Row) -> bool) -> Result<(), JournalError> {
     let mut after = (-1, Vec::new());
     let mut place = (0, RelPath::root());
@@ -34,10 +34,10 @@ pub fn each(reader: &Reader, mut each: impl FnMut(RelPath, Row) -> bool) -> Resu
     }
 }
 
-/// A line that `b3sum --check` takes from the root, or why there is none.
+/// A line for `b3sum --check` in the root, or why there is none.
 ///
-/// It reads its lines as UTF-8, takes a backslash, a newline and a carriage return
-/// escaped, and refuses the replacement character.
+/// b3sum reads its lines as UTF-8, wants a backslash, a newline and a carriage return escaped, and
+/// refuses the replacement character.
 pub fn check_line(path: &RelPath, row: &Row) -> Option<Result<String, &'static str>> {
     if row.kind() != Kind::File {
         return None;
@@ -56,7 +56,7 @@ pub fn check_line(path: &RelPath, row: &Row) -> Option<Result<String, &'static s
     })
 }
 
-/// One entry as an object of one line.
+/// One entry as a JSON object on one line.
 #[must_use]
 pub fn entry(path: &RelPath, row: &Row, targets: &[String]) -> Value {
     let wanted = &row.wanted;

@@ -1,6 +1,6 @@
-//! The walk of the backup as the plan selects it. What a name is to the plan (its kind, a
-//! pattern's, a mount, an entry of its own, a reserved name) is decided here alone, for two
-//! sinks: the copier writes what it is given, the comparison holds it against the target.
+//! The walk of the backup as the plan selects it. What a name is to the plan (its kind, excluded by
+//! a pattern, a mount, an inner entry, a reserved name) is decided only here, for two sinks: the
+//! copier writes what it is given, the comparison compares it with the target.
 
 use super::events::stop::Stop;
 use super::mapping::index::{EntryIndex, Index, InnerName, Meets};
@@ -59,11 +59,11 @@ pub(crate) struct Selected {
     pub(crate) cursor: Option<usize>,
 }
 
-/// What is done with what the plan selects.
+/// What to do with what the plan selects.
 pub(crate) trait SelectionSink: Sync {
     /// A directory of the backup and its place on the target.
     type Dir: Send + Sync;
-    /// What is remembered of the names of a directory.
+    /// State that is kept while a directory's names are read.
     type Seen: Default;
 
     fn selection(&self) -> Selection<'_>;
@@ -71,7 +71,7 @@ pub(crate) trait SelectionSink: Sync {
     /// The place of a directory, below the root.
     fn path(&self, dir: &Self::Dir) -> RelPath;
 
-    /// What lies at or below `name` is not, or not alone, what the walk of the directory gives.
+    /// At or below `name` there are inner entries, instead of or besides what the walk finds.
     fn inner<'s>(&'s self, worker: Worker<'_, 's>, inner: InnerName, at: usize, place: (&Arc<Self::Dir>, &Name));
     /// A directory on the way to entries cannot be opened.
     fn unopened<'s>(&'s self, _: Worker<'_, 's>, _: DeclaredBelow, _: (&Arc<Self::Dir>, &Name)) {}
@@ -80,19 +80,19 @@ pub(crate) trait SelectionSink: Sync {
     fn leaves(&self, dir: &Arc<Self::Dir>, names: SelectedLeaves<'_, Self>)
     where
         Self: Sized;
-    /// A directory; comes back when it is to be entered, held once.
+    /// A directory; returned, held once, if it is to be entered.
     fn subtree(&self, above: &Arc<Self::Dir>, name: &Name, found: Selected) -> Option<Arc<Self::Dir>>;
 
     /// A pattern leaves a name out.
     fn excluded(&self, _: &Self::Dir) {}
-    /// The name is one of those that unfinished copies have.
+    /// The name is reserved for unfinished copies.
     fn reserved(&self, _: &Self::Dir, _: &Name) {}
     /// A mount that is not to be entered.
     fn mount(&self, dir: &Self::Dir, name: &Name, opened: (&SourceDir, &Stat));
     /// The directory, or `name` in it, could not be read.
     fn failed(&self, dir: &Self::Dir, name: Option<&Name>, what: (Operation, Errno));
 
-    /// A name of the directory that is no entry of its own.
+    /// A name of the directory that is not an inner entry.
     fn saw(&self, _: &mut Self::Seen, _: &Name) {}
     /// All names of the directory were seen.
     fn saw_all(&self, _: &Self::Dir, _: Self::Seen) {}
@@ -103,7 +103,7 @@ pub(crate) trait SelectionSink: Sync {
     fn let_go(&self, _: &Arc<Self::Dir>) {}
 }
 
-/// Those of a task's names that the plan selects, as long as the run goes on.
+/// The names of a task that the plan selects, until the run ends.
 pub(crate) struct SelectedLeaves<'a, S: SelectionSink> {
     sink: &'a S,
     dir: &'a S::Dir,
@@ -133,14 +133,14 @@ impl<S: SelectionSink> Iterator for SelectedLeaves<'_, S> {
 /// True when a pattern leaves `name` out.
 fn is_excluded<S: SelectionSink>(sink: &S, dir: &S::Dir, name: &Name, kind: Kind) -> bool {
     let target = &sink.selection().plan.targets[sink.position(dir).target as usize];
-    // The path is put together only where it can matter.
+    // The path is only built if it can matter.
     !target.excluded.is_empty() && target.excludes(&sink.path(dir).join(name), kind)
 }
 
 impl<S: SelectionSink> Visitor for S {
     type Dir = S::Dir;
     type Handle = SourceDir;
-    /// Names that the walk leaves out, and what the sink remembers of the others.
+    /// Names that the walk leaves out, and the sink's state for the others.
     type Reading = (BTreeSet<Name>, S::Seen);
 
     fn tasks(&self) -> &Tasks {
@@ -174,7 +174,7 @@ impl<S: SelectionSink> Visitor for S {
             Ok((src, stat)) => self.subtree(above, name, Selected { src, stat, cursor }),
             Err(errno) => {
                 self.failed(above, Some(name), (Operation::OpenDirectory, errno));
-                // Its own names may be out of reach, and not what the plan declares below them.
+                // Its own names may be unreadable, but not what the plan declares below them.
                 if let Some(at) = cursor
                     && let Meets::OnTheWay(entry) =
                         selection.index.meets(selection.plan, at, &self.path(above).join(name))

@@ -33,7 +33,7 @@ pub struct Survey {
     pub largest: Extreme,
     /// The longest name, in bytes.
     pub longest_name: Extreme,
-    /// Entries that could not be looked at: the copy will report each.
+    /// Entries that could not be read: the copy will report each.
     pub unreadable: u64,
 }
 
@@ -66,22 +66,22 @@ struct Counts {
     unreadable: AtomicU64,
 }
 
-/// An [`Extreme`] that many threads raise; nearly all of them see at once that they do not.
+/// An [`Extreme`] that many threads may raise, though nearly all see at once that they need not.
 #[derive(Default)]
 struct Highest {
     size: AtomicU64,
     kept: Mutex<Extreme>,
 }
 
-/// Inodes with several names that were counted, across all targets, and how many of their
-/// names are still to come: those that were all seen need no memory.
+/// Counted inodes with several names, across all targets, and how many of their names are still to
+/// come: once all were seen, they need no memory.
 type LinkedInodes = Mutex<HashMap<(u64, u64), u32>>;
 
 /// What the walks of one survey share.
 struct Walks {
     cross_mounts: bool,
     linked: LinkedInodes,
-    /// An entry below another one is left to itself.
+    /// An inner entry is counted by itself.
     index: Index,
     /// What need not be counted.
     finished: Option<Finished>,
@@ -130,7 +130,7 @@ struct TargetCounter<'a> {
     walks: &'a Walks,
 }
 
-/// A directory of the backup, and its id in the journal where that is asked.
+/// A directory of the backup, and its id in the journal if that is needed.
 struct SurveyedDir {
     path: RelPath,
     /// Where in the tree of sources it is.
@@ -139,7 +139,7 @@ struct SurveyedDir {
 }
 
 impl TargetCounter<'_> {
-    /// Counts an entry of the plan; comes back with where to walk if it is a directory.
+    /// Counts an entry of the plan; returns where to walk if it is a directory.
     fn start(&self, entry: &Entry, source: &Root) -> Option<Start<SurveyedDir>> {
         let opened = source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW).and_then(|fd| stat_fd(&fd));
         let Ok(stat) = opened else {
@@ -234,7 +234,7 @@ pub fn weigh(fd: impl AsFd, stat: &Stat) -> (u64, u64) {
         && let Ok(fd) = root.open_in(&RelPath::root(), ENTRY)
     {
         let start = Start { path: RelPath::root(), dir: SourceDir::from_fd(fd), stat: *stat, place: () };
-        // One thread, and few descriptors: this runs beside a copy that has shared them all out.
+        // One thread, and few descriptors: this runs beside a copy that has shared out all of them.
         walk(&Arc::new(root), vec![start], &weight, WalkOptions { threads: 1, directories: 2, inline: 1 });
     }
     (weight.entries.into_inner(), weight.bytes.into_inner())
@@ -269,14 +269,14 @@ impl Finished {
         self.lock().find(dir, name).ok()??.id
     }
 
-    /// True when `name` in the directory `dir` needs no room any more.
+    /// True when `name` in the directory `dir` needs no more space.
     fn has(&self, dir: i64, name: &Name, stat: &Stat) -> bool {
         let reader = self.lock();
-        // What cannot be found out counts as unfinished.
+        // If it cannot be determined, it counts as unfinished.
         let row = reader.find(dir, name).ok().flatten();
         match row {
             Some(row) if stat.kind == Kind::Directory => row.id.is_some(),
-            // Where more than the stat must be read to know, most of it turns out to be the same.
+            // If more than the stat must be read to know, most entries turn out to be unchanged.
             Some(row) if row.state == State::Done && row.source_looks_the_same(stat) => true,
             _ if stat.nlink > 1 && stat.kind != Kind::Directory => {
                 reader.find_linked(stat.ino, |row| row.source_looks_the_same(stat)).is_ok_and(|rows| !rows.is_empty())

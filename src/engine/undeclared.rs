@@ -1,5 +1,5 @@
-//! What earlier runs left that this one has no use for: entries that the plan no
-//! longer declares stay on the target and are reported for as long as they are there.
+//! What earlier runs copied and this plan no longer declares: such entries stay on the target and are
+//! reported for as long as they are there.
 
 use super::events::kind::ProblemKind;
 use super::events::problem::{Problem, Problems};
@@ -20,7 +20,7 @@ pub fn report(
     let declared = journal.declared()?;
     for old in journal.undeclared()? {
         if declared.iter().any(|entry| old.dst.strip_prefix(&entry.dst).is_some()) {
-            // An outer entry has taken it over; its rows are that one's.
+            // It now belongs to an outer entry, and so do its rows.
             continue;
         }
         if is_gone(plan, &old.dst) {
@@ -33,7 +33,7 @@ pub fn report(
     Ok(())
 }
 
-/// True when nothing has the name any more; what cannot be looked at is still there.
+/// True when the name is gone; what cannot be read counts as still there.
 fn is_gone(plan: &Mapping, path: &RelPath) -> bool {
     let (Some(parent), Some(name)) = (path.parent(), path.last()) else { return false };
     let stat = open_target(&plan.root, &parent).and_then(|dir| dir.stat_at(&name));

@@ -1,14 +1,14 @@
-//! The source's file systems: recognised across mounts and reboots, and what their
-//! inode numbers and clocks are worth.
+//! The source's file systems: recognised across mounts and reboots, and how far their inode numbers
+//! and clocks can be trusted.
 //!
-//! A volume is known by its kind and by what does not depend on the device number:
-//! `f_fsid`, for XFS and btrfs the UUID, else what was mounted. Rows of the journal
-//! carry its number in the table `volume`.
+//! A volume is identified by its kind and by something that does not depend on the device number:
+//! `f_fsid`, the UUID for XFS and btrfs, otherwise what was mounted. Rows of the journal have its
+//! number in the table `volume`.
 //!
-//! Figures on Linux 6.18: `f_fsid` is the device number on XFS, squashfs and the FAT
-//! family, 0 on every FUSE file system, of the UUID on ext4 and erofs, and on tmpfs
-//! new at each mount. squashfuse and mergerfs give each name of a linked file an
-//! inode number of its own; bindfs hands on those of several file systems.
+//! Observed on Linux 6.18: `f_fsid` is the device number on XFS, squashfs and the FAT family, 0 on
+//! every FUSE file system, derived from the UUID on ext4 and erofs, and new at each mount on tmpfs.
+//! squashfuse and mergerfs give each name of a linked file its own inode number; bindfs passes on
+//! those of several file systems.
 
 use crate::engine::events::note::Note;
 use crate::sys::filesystem::{BTRFS, Identity, XFS, identity};
@@ -19,21 +19,21 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// What its inode numbers are worth.
+/// How far its inode numbers can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum InodeNumbers {
     /// Two names with one number are one inode, today and after a reboot.
     Real,
-    /// A driver makes them up, or hands on those of several file systems.
+    /// A driver makes them up, or passes on those of several file systems.
     Doubtful,
 }
 
-/// What its change times are worth.
+/// How far its change times can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Clock {
-    /// Whatever changes an inode moves its ctime.
+    /// Any change of an inode moves its ctime.
     Ticks,
-    /// A driver may hand on such a ctime, or a copy of the mtime, or a constant.
+    /// A driver may pass on such a ctime, or a copy of the mtime, or a constant.
     Doubtful,
     /// They are stored like any other attribute, or are the mtime.
     Static,
@@ -62,10 +62,10 @@ const LOCAL: [u64; 17] = [
 ];
 /// Read-only images: an inode has one number, its ctime is what the image says.
 const IMAGES: [u64; 4] = [0x7371_7368, 0xe0f5_e1e2, 0x28cd_3d45, 0x7275]; // squashfs, erofs, cramfs, romfs
-/// Numbers made up, ctime no more than the mtime or the btime.
+/// Numbers are made up, and the ctime is only the mtime or the btime.
 const WITHOUT: [u64; 4] = [0x4d44, 0x2011_bab0, 0x9660, 0x1501_3346]; // vfat, exfat, iso9660, udf
-/// NFS hands on the server's ctime, and a number that stands for more than one inode where
-/// the server exports several file systems as one.
+/// NFS passes on the server's ctime, and a number that may be that of several inodes if the server
+/// exports several file systems as one.
 const NFS: u64 = 0x6969;
 
 fn worth(magic: u64) -> (InodeNumbers, Clock) {
@@ -84,10 +84,10 @@ fn worth(magic: u64) -> (InodeNumbers, Clock) {
 pub struct Volume {
     /// Its number in the journal.
     pub id: i64,
-    /// Its type, as a person reads it in the mount table.
+    /// Its type, as in the mount table.
     pub kind: String,
-    /// Numbers of other subvolumes and snapshots of the same file system: what they share has
-    /// one inode number and one ctime in all of them.
+    /// Numbers of other subvolumes and snapshots of the same file system: shared files have one inode
+    /// number and one ctime in all of them.
     relatives: Vec<i64>,
     inodes: InodeNumbers,
     clock: Clock,
@@ -95,17 +95,17 @@ pub struct Volume {
     pub reread: Reread,
 }
 
-/// Entries whose stat did not prove that they are what was copied. They were read again, and
-/// were the same.
+/// Entries whose stat did not prove that they are what was copied. They were read again, and were
+/// unchanged.
 #[derive(Debug, Default)]
 pub struct Reread {
-    /// Its clock tells nothing.
+    /// Its clock proves nothing.
     pub clock: AtomicU64,
     /// Inode numbers, change times or the volume itself are not those that were recorded.
     pub numbers: AtomicU64,
     /// Names that its inodes have besides the first that was met.
     pub names: AtomicU64,
-    /// Those of them that were met.
+    /// How many of those were met.
     pub met: AtomicU64,
 }
 
@@ -125,7 +125,7 @@ impl Volume {
         self.id == id || self.relatives.contains(&id)
     }
 
-    /// True when an inode with this stat has not changed as long as its ctime stands.
+    /// True when an inode with this stat has not changed as long as its ctime is the same.
     #[must_use]
     pub fn clock_proves(&self, stat: &Stat) -> bool {
         match self.clock {
@@ -142,19 +142,19 @@ impl Volume {
         self.inodes == InodeNumbers::Real && self.clock == Clock::Ticks
     }
 
-    /// True for an image that nothing can write to: erofs shows all that is in it as immutable.
+    /// True for a read-only image: erofs shows everything in it as immutable.
     #[must_use]
     pub fn is_image(&self) -> bool {
         self.inodes == InodeNumbers::Real && self.clock == Clock::Static
     }
 
-    /// True when inode numbers may be others after the next mount.
+    /// True when inode numbers may differ after the next mount.
     #[must_use]
     pub fn makes_up_numbers(&self) -> bool {
         self.inodes == InodeNumbers::Doubtful
     }
 
-    /// What is to be said of it at the end of a run.
+    /// Notes about it for the end of a run.
     #[must_use]
     pub fn notes(&self) -> Vec<Note> {
         let count = |counter: &AtomicU64| counter.load(Relaxed);
@@ -186,7 +186,7 @@ struct VolumeKey {
 }
 
 impl VolumeKey {
-    /// Of the file system with the device number `dev` that holds `fd`.
+    /// For the file system with the device number `dev` that holds `fd`.
     fn of(dev: u64, fd: impl AsFd) -> Self {
         let mount = mounts::of(&fd).ok().flatten();
         let known = identity(&fd);
@@ -200,7 +200,7 @@ impl VolumeKey {
             }
             Ok(Identity { uuid: Some(uuid), .. }) => (format!("{kind} {}", hex(&uuid)), None),
             Ok(Identity { fsid, .. }) if ![0, dev].contains(&fsid) => (format!("{magic:x} {fsid:x}"), None),
-            // What changes with every mount would never be recognised.
+            // Anything that changes with every mount would never be recognised.
             _ if worth(magic).1 == Clock::Static => (kind.clone(), None),
             _ => (format!("{kind} {mounted}"), None),
         };
@@ -230,9 +230,9 @@ impl Volumes {
         Self(RwLock::new(KnownVolumes { by_device: HashMap::new(), keys: recorded }))
     }
 
-    /// The volume that is mounted with device number `dev`; `open` gives a descriptor on it, and
-    /// `record` gets the number and the key of one that the journal does not have. One that cannot
-    /// be asked is taken for one of which nothing is worth belief.
+    /// The volume that is mounted with device number `dev`; `open` gives a descriptor on it, and `record`
+    /// gets the number and the key of one that the journal does not have. One that cannot be identified
+    /// is not trusted in anything.
     pub fn of<F: AsFd, E>(
         &self,
         dev: u64,
@@ -264,7 +264,7 @@ impl Volumes {
         volume
     }
 
-    /// What is to be said of all of them.
+    /// Notes about all of them.
     #[must_use]
     pub fn notes(&self) -> Vec<Note> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);

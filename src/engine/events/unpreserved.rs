@@ -1,8 +1,8 @@
-//! What a file system as a whole cannot hold, or cannot tell.
+//! What a file system as a whole cannot hold, or does not report.
 //!
-//! One attribute that one inode does not get is a problem of its own. What no
-//! inode of that file system can get is said once and counted for each; so is what
-//! the source's file system does not tell of any of its inodes.
+//! A single attribute missing from a single inode is a problem of its own. What no inode of the
+//! file system can have is reported once and counted for each; so is what the source's file
+//! system does not report for any of its inodes.
 
 use super::kind::ProblemKind;
 use crate::sys::Errno;
@@ -13,7 +13,7 @@ use crate::sys::flags::is_absent;
 pub enum Unpreserved {
     /// Owner and group.
     Owner,
-    /// Whose a file is: its number is another name's on the target.
+    /// The owner's name: the number is another name's on the target.
     Name,
     /// Permission bits.
     Mode,
@@ -33,7 +33,7 @@ pub enum Unpreserved {
     Other,
     /// POSIX ACLs.
     Acl,
-    /// Inode flags: those that are lost are not in the row any more, so the others stay compared.
+    /// Inode flags: lost ones are no longer in the row, so the others are still compared.
     Flags,
     /// Inode flags of symlinks, FIFOs and device nodes, which no call sets.
     SpecialFlags,
@@ -47,11 +47,11 @@ pub enum Unpreserved {
     Symlinks,
     /// FIFOs and device nodes.
     Special,
-    /// Extended attributes, ACLs among them, that the source's file system does not tell.
+    /// Extended attributes, ACLs among them, that the source's file system does not report.
     UntoldXattrs,
-    /// Inode flags that it does not tell.
+    /// Inode flags that it does not report.
     UntoldFlags,
-    /// Project ids that it does not tell.
+    /// Project ids that it does not report.
     UntoldProject,
     /// One hard link: its name has an inode of its own, though the file system holds links.
     Apart,
@@ -131,7 +131,7 @@ impl Unpreserved {
         }
     }
 
-    /// What a person calls it.
+    /// Its name for a person.
     #[must_use]
     pub fn words(self) -> &'static str {
         match self {
@@ -158,14 +158,13 @@ impl Unpreserved {
         }
     }
 
-    /// True for what no inode of the file system can get.
+    /// True for what no inode of the file system can have.
     #[must_use]
     pub fn is_of_file_system(self) -> bool {
         self != Self::Apart
     }
 
-    /// True for what a row of the journal does not tell, because there is none, or not as
-    /// exactly as the run that met it.
+    /// True for what no row of the journal records, or not as exactly as the run that met it.
     #[must_use]
     pub fn is_without_row(self) -> bool {
         matches!(self, Self::Symlinks | Self::Special | Self::Apart)
@@ -189,7 +188,7 @@ impl UnpreservedSet {
         self.0
     }
 
-    /// Any bits; those that stand for no class are dropped.
+    /// Any bits; unknown ones are dropped.
     #[must_use]
     pub fn from_bits(bits: u32) -> Self {
         Self(bits & ((1 << ALL.len()) - 1))
@@ -214,7 +213,7 @@ impl UnpreservedSet {
     }
 }
 
-/// The file system that an inode is written to, as far as its metadata asks.
+/// The file system that an inode is written to, as far as metadata is concerned.
 #[derive(Clone, Copy, Debug)]
 pub struct Disk {
     /// Device number.
@@ -224,7 +223,7 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// True when this answer speaks for the file system, not for one inode.
+    /// True when this error is the file system's, not one inode's.
     #[must_use]
     pub fn cannot(self, errno: Errno) -> bool {
         is_absent(errno) || self.bare && matches!(errno, Errno::PERM | Errno::INVAL)

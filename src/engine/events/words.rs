@@ -1,5 +1,5 @@
-//! Sentences for the two formats that keep them: the report, and the journal's `problem`
-//! table. The engine makes none; whoever calls it hands in how its data is said.
+//! Sentences for the two formats that keep them: the report, and the journal's `problem` table.
+//! The engine makes none; its caller passes in how the data is put into words.
 
 use super::note::Note;
 use super::problem::Problem;
@@ -7,7 +7,7 @@ use super::stop::StopReason;
 use super::value::PropertyValue;
 use crate::sys::errno_name;
 
-/// How the engine's data is said.
+/// How the engine's data is put into words.
 #[derive(Clone, Copy, Debug)]
 pub struct Words {
     /// What is wrong with a path, and what helps.
@@ -21,7 +21,7 @@ pub struct Words {
 }
 
 impl Default for Words {
-    /// For callers that read the data: names alone.
+    /// For callers that read the data: only names.
     fn default() -> Self {
         Self {
             problem: plain_problem,

@@ -12,11 +12,11 @@ pub(super) const fn has(stat: &Stat) -> OwnerAndMode {
     ((stat.uid, stat.gid), stat.mode)
 }
 
-/// What it shall have, by what the fixups together say of it.
+/// What it is to have, according to all fixups together.
 pub(super) fn wanted(stat: &Stat, said: Explicit, owners: bool) -> OwnerAndMode {
     let owner =
         if owners { (said.uid.unwrap_or(stat.uid), said.gid.unwrap_or(stat.gid)) } else { (stat.uid, stat.gid) };
-    // As while copying: the new owner has not lent these rights out.
+    // As while copying: the new owner has not granted these rights.
     let given = owner != (stat.uid, stat.gid) && lends_rights(stat.kind);
     let had = if given { stat.mode & !SET_ID } else { stat.mode };
     let mode = said.mode.filter(|_| stat.kind != Kind::Symlink);

@@ -1,5 +1,5 @@
-//! The walk through what lies below a recursive fixup. It only looks, and sends what is not
-//! as it shall be to the thread that has the journal and decides.
+//! The walk below a recursive fixup. It only looks, and sends whatever is not as wanted to the
+//! thread that has the journal and decides.
 
 use super::attributes::{has, wanted};
 use crate::base::path::{Name, RelPath};
@@ -24,11 +24,11 @@ const THREADS: usize = 2;
 const DIRECTORIES: i64 = 8;
 const INLINE: u32 = 4;
 
-/// What the walk came to.
+/// What the walk found.
 pub(super) enum Met {
     /// An inode that is not as the fixups want it.
     Other { dir: Arc<TargetDir>, name: Name, path: RelPath, said: Explicit },
-    /// What could not be looked at, and why.
+    /// What could not be read, and why.
     Failed(Problem),
 }
 
@@ -87,7 +87,7 @@ impl<'a> RecursiveFixup<'a> {
     }
 
     fn send(&self, met: Met) {
-        // Nobody listens any more: the run is ending.
+        // The receiver is gone: the run is ending.
         drop(self.met.send(met));
     }
 
@@ -99,7 +99,7 @@ impl<'a> RecursiveFixup<'a> {
         dir.stat_at(name).map_err(|errno| self.failed(above.path.join(name), errno)).ok()
     }
 
-    /// Holds one inode against what the fixups say of it.
+    /// Compares one inode with what the fixups ask for.
     fn look(&self, above: &FixedDir, dir: &Arc<TargetDir>, name: &Name, stat: &Stat) {
         let (said, _) = above.covering.say(self.plan, name, stat.kind);
         if wanted(stat, said, self.owners) != has(stat) {
@@ -145,7 +145,7 @@ impl Visitor for RecursiveFixup<'_> {
 
     fn pre_visit<'s>(&'s self, _: Worker<'_, 's>, _: &Arc<FixedDir>) {}
 
-    /// A type that the file system does not say here shows in the stat.
+    /// A type that the file system does not report here shows in the stat.
     fn sort(&self, _: &FixedDir, (): &mut (), entry: &DirEntry) -> Option<Kind> {
         Some(entry.kind.unwrap_or(Kind::File))
     }

@@ -1,11 +1,9 @@
-//! What interrupted runs left on the target and no run would come to by itself:
-//! halves of large files whose source is gone, halves that no record knows, and
-//! temporary names.
+//! What interrupted runs left on the target and no run would find by itself: partial copies of
+//! large files whose source is gone, partial copies without a row, and temporary names.
 //!
-//! The journal says durably, before the first byte is copied, that a run may leave
-//! such things, and at its end that it has left none. In between the next run looks
-//! through the directories of the target: rows cannot name what a kill left before they
-//! were committed.
+//! The journal records durably, before the first byte is copied, that a run may leave such things,
+//! and at its end that it left none. In between the next run searches the directories of the
+//! target: rows that were not committed cannot name what a kill left.
 
 mod traces;
 mod walk;
@@ -26,8 +24,8 @@ use crate::sys::{Errno, leads_nowhere};
 use traces::{is_in_source, unlink_keeping_times};
 use walk::LeftoverWalk;
 
-/// Removes all that, before anything is copied: the room may be needed. False when
-/// something of it could not be removed or is not known to be ours.
+/// Removes all of that, before anything is copied: the space may be needed. False when something
+/// could not be removed or is not known to be ours.
 pub fn clear(run: &RunContext) -> Result<bool, JournalError> {
     clear_unfinished(run)?;
     let RunContext { journal, problems, .. } = run;
@@ -52,9 +50,8 @@ pub fn clear(run: &RunContext) -> Result<bool, JournalError> {
     Ok(found.all_gone)
 }
 
-/// Removes unfinished copies of large files that no run will finish: their source
-/// is gone, or left out by now. Only for a run that was not stopped: what it did not
-/// finish, nobody asks for.
+/// Removes unfinished copies of large files that no run will finish: their source is gone, or now
+/// left out. Only for a run that was not stopped: then an unfinished copy is not wanted.
 pub fn clear_unfinished(run: &RunContext) -> Result<(), JournalError> {
     let RunContext { mapping: plan, journal, writer, problems, .. } = run;
     let reader = journal.reader()?;
@@ -62,12 +59,12 @@ pub fn clear_unfinished(run: &RunContext) -> Result<(), JournalError> {
         let (parent, Ok(name)) = (reader.path_of(row.dir)?, Name::new(&row.name)) else { continue };
         let path = parent.join(&name);
         if is_in_source(plan, &path) {
-            // It could not be read or written, which is a problem already; a later run goes
-            // on with it. Without its half, a row would speak for whoever gets the inode next.
+            // It could not be read or written, which is already a problem; a later run resumes it. Without the
+            // partial copy its row would describe whatever gets the inode number next.
             if !stands(plan, &parent, &name, row.dst_ino) {
                 writer.forget(path);
                 if stands_older(plan, &parent, &name, &row) {
-                    // A writer that failed has ended the run.
+                    // A failed writer has already ended the run.
                     if !writer.replacing(vec![row]) {
                         return Ok(());
                     }
@@ -96,7 +93,7 @@ pub fn clear_unfinished(run: &RunContext) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// True unless the target surely has no such inode at either name.
+/// False only if the target certainly has no such inode under either name.
 fn stands(plan: &Mapping, parent: &RelPath, name: &Name, ino: u64) -> bool {
     let dir = match open_target(&plan.root, parent) {
         Ok(dir) => dir,
@@ -108,8 +105,8 @@ fn stands(plan: &Mapping, parent: &RelPath, name: &Name, ino: u64) -> bool {
     })
 }
 
-/// True when the older inode, which the unfinished copy `row` was to replace, stands there
-/// as it did: the row is all that says that it is nobody's change.
+/// True when the older inode, which the unfinished copy `row` was to replace, is unchanged: only
+/// the row tells that it is not somebody's change.
 fn stands_older(plan: &Mapping, parent: &RelPath, name: &Name, row: &Row) -> bool {
     let there = open_target(&plan.root, parent).and_then(|dir| dir.stat_at(name));
     row.dst_ctime != Time::default() && there.is_ok_and(|there| there.ctime == row.dst_ctime)
@@ -126,7 +123,7 @@ fn remove(dir: &TargetDir, name: &Name, ino: u64) -> Result<bool, Errno> {
             continue;
         }
         if (stat.nlink, stat.mode) != (1, 0o600) {
-            // Its owner has it already, or it is somebody else's by now.
+            // It already belongs to its owner, or to somebody else.
             return Err(Errno::BUSY);
         }
         unlink_keeping_times(dir, &at)?;

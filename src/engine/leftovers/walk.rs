@@ -18,9 +18,9 @@ use crate::sys::xattr::Holder;
 use crate::sys::{Errno, effective_ids, leads_nowhere};
 use rustix::fs::OFlags;
 
-/// Directories that stay open inside one another; deeper ones are opened from the root again.
+/// How deep nested directories stay open; deeper ones are opened from the root again.
 const OPEN: u32 = 16;
-/// A half that takes less room than this is left for the run that copies its file.
+/// A partial copy smaller than this is left to the run that copies its file.
 const HALF: u64 = 1 << 20;
 
 /// What was found.
@@ -28,7 +28,7 @@ pub(super) struct LeftoverCount {
     /// Temporary names that were removed.
     pub(super) names: u64,
     pub(super) first: Option<RelPath>,
-    /// Nothing is left that could be of an interrupted run.
+    /// Nothing is left that could come from an interrupted run.
     pub(super) all_gone: bool,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct LeftoverWalk<'a> {
     reader: &'a Reader,
     state: (u64, u64),
     pub(super) found: LeftoverCount,
-    /// Directories too deep to be entered from the one above.
+    /// Directories too deep to be entered from their parents.
     waiting: Vec<RelPath>,
 }
 
@@ -65,7 +65,7 @@ impl<'a> LeftoverWalk<'a> {
         Ok(())
     }
 
-    /// What is not there holds nothing; in what we may not read we have made nothing.
+    /// What is missing contains nothing; where we may not read we have made nothing.
     fn unreadable(&mut self, path: &RelPath, errno: Errno) {
         if !leads_nowhere(errno) && errno != Errno::ACCESS {
             self.failed(path.clone(), Operation::FindLeftovers, errno);
@@ -88,7 +88,7 @@ impl<'a> LeftoverWalk<'a> {
         if (stat.dev, stat.ino) == self.state {
             return Ok(());
         }
-        // Nobody but a run that is filling it has halves in it.
+        // Only a run that is filling it has partial copies in it.
         let closed = stat.uid == effective_ids().0 && stat.mode & 0o077 == 0;
         let (mut below, mut temporaries, mut halves) = (Vec::new(), Vec::new(), Vec::new());
         let read = read_batches(dir, 1024, |batch| {
@@ -128,7 +128,7 @@ impl<'a> LeftoverWalk<'a> {
                 continue;
             }
             match dir.open_dir(&name).and_then(|below| below.stat().map(|stat| (below, stat))) {
-                // Of another file system only what a run has copied to.
+                // Another file system only if a run has copied to it.
                 Ok((_, there)) if there.dev != stat.dev && self.reader.find_path(&child)?.is_none() => {}
                 Ok((below, _)) => self.directory(&below, &child, depth + 1)?,
                 Err(errno) => self.unreadable(&child, errno),
@@ -137,8 +137,8 @@ impl<'a> LeftoverWalk<'a> {
         Ok(())
     }
 
-    /// Opens a directory again that an interrupted run had closed, where no run comes to it any
-    /// more: the backup does not have it.
+    /// Gives back a directory that an interrupted run had closed, if no run will reach it any more:
+    /// the backup does not have it.
     fn give_back(&mut self, dir: &TargetDir, path: &RelPath, stat: &Stat) {
         let holder = Holder::file(dir);
         let Ok(Mark::Ours(Was::Open { uid, gid, mode })) =
@@ -159,8 +159,8 @@ impl<'a> LeftoverWalk<'a> {
         }
     }
 
-    /// For each of `temporaries` the name that it stands in for, of those that the
-    /// directory or its rows have.
+    /// For each of `temporaries` the name that it belongs to, among those that the directory or its
+    /// rows have.
     fn names_of(&mut self, path: &RelPath, temporaries: &[Name]) -> Result<Vec<Option<Name>>, JournalError> {
         let mut finals = vec![None; temporaries.len()];
         let mut see = |name: Name| {
@@ -169,7 +169,7 @@ impl<'a> LeftoverWalk<'a> {
                 finals[at] = Some(name);
             }
         };
-        // From the start again.
+        // Starts over.
         let read = open_target(&self.run.mapping.root, path).and_then(|dir| {
             read_batches(&dir, 1024, |batch| {
                 batch.into_iter().for_each(|entry| see(entry.name));
@@ -186,8 +186,8 @@ impl<'a> LeftoverWalk<'a> {
         Ok(finals)
     }
 
-    /// Removes a temporary name, unless a half has it that the journal knows. What is not
-    /// known to be ours stays, with a word.
+    /// Removes a temporary name, unless it is a partial copy that the journal knows. What is not known
+    /// to be ours is kept and reported.
     fn temporary(
         &mut self,
         dir: &TargetDir,
@@ -228,7 +228,7 @@ impl<'a> LeftoverWalk<'a> {
         Ok(())
     }
 
-    /// True when the inode is a copy that the journal has chunks of: the run goes on with it.
+    /// True when the journal has chunks of this inode: the run resumes it.
     fn is_recorded(&mut self, path: &RelPath, stat: &Stat) -> Result<bool, JournalError> {
         let row = self.reader.find_path(path)?;
         let Some(row) = row.filter(|row| row.is_resumable() && row.dst_ino == stat.ino) else { return Ok(false) };
@@ -236,14 +236,14 @@ impl<'a> LeftoverWalk<'a> {
             if !is_in_source(&self.run.mapping, path) {
                 return Ok(false);
             }
-            // Nothing but this walk finds it if its source is gone by the next run.
+            // If its source is gone before the next run, only this walk finds it.
             self.found.all_gone = false;
         }
         Ok(true)
     }
 
-    /// Removes a half under its own name that no record knows: it holds room that its
-    /// new copy may need, or another file before that one's turn.
+    /// Removes a partial copy under its own name that has no row: it takes space that its new copy, or
+    /// an earlier file, may need.
     fn half(&mut self, dir: &TargetDir, above: &RelPath, name: &Name) -> Result<(), JournalError> {
         let path = above.join(name);
         let stat = match dir.stat_at(name) {

@@ -22,9 +22,9 @@ pub enum MappingError {
 }
 
 impl Mapping {
-    /// Everything below `from`, to `to`, whose parent exists. `name` names the journal, which
-    /// lies in `.persistcp` on the target's file system: the same name goes on where the last
-    /// run ended.
+    /// Everything below `from`, to `to`, whose parent exists. `name` names the journal, which is in
+    /// `.persistcp` on the target's file system: a run with the same name goes on where the last one
+    /// ended.
     pub fn directory(name: &str, from: &Path, to: &Path) -> Result<Self, MappingError> {
         if !Self::is_name(name) {
             return Err(MappingError::Name(name.to_string()));
@@ -76,7 +76,7 @@ impl Mapping {
         })
     }
 
-    /// True for what needs no quoting anywhere: it becomes a file name.
+    /// True for a text that needs no quoting anywhere: it becomes a file name.
     #[must_use]
     pub fn is_name(name: &str) -> bool {
         let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);

@@ -1,11 +1,11 @@
-//! What the plan itself says of an inode: one place decides it, by the destination's path.
+//! What the plan itself says about an inode, decided in one place by the destination's path.
 
 use super::mode::Change;
 use super::model::{Entry, Fixup, Mapping};
 use crate::base::path::{Name, RelPath};
 use crate::sys::stat::Kind;
 
-/// Owner, group and mode that the plan gives an inode, over what the backup has.
+/// Owner, group and mode that the plan gives an inode, overriding the backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Explicit {
     /// The owner.
@@ -17,13 +17,13 @@ pub struct Explicit {
 }
 
 impl Explicit {
-    /// True when the backup's values stay.
+    /// True when the backup's values are kept.
     #[must_use]
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// This, and `later` over it.
+    /// This, overridden by `later`.
     #[must_use]
     pub fn then(self, later: Self) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Explicit {
 }
 
 impl Entry {
-    /// What the entry says of itself.
+    /// What an entry says about itself.
     #[must_use]
     pub fn explicit(&self) -> Explicit {
         Explicit {
@@ -50,7 +50,7 @@ impl Entry {
 }
 
 impl Fixup {
-    /// What it says of its own path.
+    /// What it says about its own path.
     fn here(&self) -> Explicit {
         Explicit {
             uid: self.uid,
@@ -59,7 +59,7 @@ impl Fixup {
         }
     }
 
-    /// What it says of an inode of this kind below its path.
+    /// What it says about an inode of this kind below its path.
     fn below(&self, kind: Kind) -> Explicit {
         let mode = match kind {
             Kind::Directory => self.dir_mode.as_ref(),
@@ -70,8 +70,8 @@ impl Fixup {
     }
 }
 
-/// The fixups that have a word in one directory, in the plan's order: what all of them
-/// together say is each inode's final state.
+/// The fixups that apply in one directory, in the plan's order: together they determine each
+/// inode's final state.
 #[derive(Clone, Debug, Default)]
 pub struct Covering(Vec<(usize, Reach)>);
 
@@ -97,7 +97,7 @@ impl Covering {
         Self(plan.fixups.iter().enumerate().filter_map(|(i, fixup)| Some((i, reach(fixup)?))).collect())
     }
 
-    /// What they say of `name` in that directory, and which of them has the last word.
+    /// What they say about `name` in that directory, and which of them decides.
     #[must_use]
     pub fn say(&self, plan: &Mapping, name: &Name, kind: Kind) -> (Explicit, Option<usize>) {
         let mut said = (Explicit::default(), None);
@@ -114,7 +114,7 @@ impl Covering {
     }
 }
 
-/// What all fixups together say of `path`.
+/// What all fixups together say about `path`.
 #[must_use]
 pub fn of_path(plan: &Mapping, path: &RelPath, kind: Kind) -> Explicit {
     match (path.parent(), path.last()) {

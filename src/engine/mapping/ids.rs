@@ -1,4 +1,4 @@
-//! Names that have other numbers on the other machine.
+//! Names that have different numbers on the two machines.
 
 /// Whether an id belongs to a user or to a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
@@ -11,7 +11,7 @@ pub enum IdKind {
 }
 
 impl IdKind {
-    /// What a person calls it.
+    /// Its name for a person.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ pub struct Drift {
     pub remapped: bool,
 }
 
-/// A number whose name in the backup is unknown on the target, where it is another's.
+/// A number that is another name's on the target, where its name in the backup is unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdConflict {
     /// User or group.

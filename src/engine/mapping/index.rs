@@ -1,5 +1,5 @@
-//! The plan as a walk and a question see it: which entry a path of the backup or of
-//! the target belongs to, where it comes from, where it goes, and what of it is left out.
+//! An index of the plan for walks and queries: which entry a path of the backup or of the target
+//! belongs to, where it comes from, where it goes, and what of it is left out.
 
 use super::model::{Entry, Mapping, Presence, Target};
 use crate::base::path::{Name, RelPath};
@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 /// An entry of the plan: indices of its target and of the entry in it.
 pub(crate) type EntryIndex = (usize, usize);
 
-/// The index of one plan, which is given again to each question.
+/// The index of one plan, which is passed to each query.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// Sources of all entries; a walk carries a node of it, and meets those that are present.
+    /// Sources of all entries; a walk carries a node of it and meets the present ones.
     sources: PathTree,
     /// Destinations of all entries.
     destinations: PathTree,
@@ -27,69 +27,69 @@ struct PathTree(Vec<PathNode>);
 struct PathNode {
     children: BTreeMap<Name, usize>,
     entries: Vec<EntryIndex>,
-    /// The one of them that the backup has.
+    /// The one that the backup has.
     present: Option<EntryIndex>,
 }
 
-/// One way on which the plan brings something.
+/// One way in which the plan copies something.
 #[derive(Clone, Debug)]
 pub(crate) struct Brought<'p> {
     pub(crate) target: &'p Target,
     pub(crate) entry: &'p Entry,
     pub(crate) index: EntryIndex,
-    /// What of the backup, as the plan names it.
+    /// The path in the backup, as the plan names it.
     pub(crate) src: RelPath,
     /// Where it goes, below the root.
     pub(crate) dst: RelPath,
 }
 
 impl Brought<'_> {
-    /// True when a pattern leaves it, or a directory on the way to it, out.
+    /// True when a pattern leaves out this path, or a directory on the way to it.
     pub(crate) fn is_left_out(&self) -> bool {
         self.target.leaves_out_below_entry(&self.dst, Kind::File)
     }
 }
 
-/// What the plan says of a name that the walk of an entry meets. Copying and comparing
-/// with the source ask the same question.
+/// What the plan says about a name that the walk of an entry meets. Copying and comparing with the
+/// source ask the same question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meets {
     /// It is a part of what is walked.
     Nothing,
     /// An entry that has its place here.
     Entry(EntryIndex),
-    /// An entry that goes elsewhere and is left out here. Others below it may have their
-    /// place here: one of them.
+    /// An entry that goes elsewhere and is left out here. Entries below it may still belong here: one
+    /// of them.
     Elsewhere {
         /// Such an entry.
         below: Option<EntryIndex>,
     },
-    /// No entry, but this one lies below it and has its place below here.
+    /// Not an entry, but this one is below it and belongs below here.
     OnTheWay(EntryIndex),
 }
 
-/// What becomes of a name in a walked directory at or below which entries of their own lie.
+/// What to do with a name of a walked directory that is an inner entry or contains some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InnerName {
-    /// The walk comes to them.
+    /// The walk reaches them.
     Walked,
-    /// An entry that has its place here and a walk of its own.
+    /// An entry that belongs here and has a walk of its own.
     Entry(EntryIndex),
     /// An entry that goes elsewhere: nothing is here.
     Elsewhere,
-    /// The walk stops here, and the directory is made for the sake of this entry below it.
-    /// What the walk says of the name itself it says all the same.
+    /// The walk stops here, and the directory is made for this entry below it. What the walk says about
+    /// the name itself is said all the same.
     Way(EntryIndex),
     /// The same, and the walk leaves the name out: what the backup has there is an entry
     /// that goes elsewhere.
     WayInPlaceOfEntry(EntryIndex),
-    /// The same: what the backup has there is a symlink.
+    /// The same: the backup has a symlink there.
     WayInPlaceOfSymlink(EntryIndex),
 }
 
 impl InnerName {
-    /// What becomes of a name that `meets` this, whose `stat` is asked where it matters.
-    /// `enters` tells whether the walk enters a directory of that stat.
+    /// What to do with a name that `meets` this; `stat` is called only if it matters. `enters` tells
+    /// whether the walk enters a directory with that stat.
     pub(crate) fn of(
         meets: Meets,
         stat: impl FnOnce() -> Result<Stat, Errno>,
@@ -114,10 +114,10 @@ impl InnerName {
     }
 }
 
-/// What is done in a directory that only lies on the way to entries.
+/// What to do in a directory that is only on the way to entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WayStep {
-    /// An entry that has its place there.
+    /// An entry that belongs there.
     Entry(EntryIndex),
     /// A directory on the way to this one.
     Way(EntryIndex),
@@ -147,8 +147,7 @@ impl PathTree {
         Self(nodes)
     }
 
-    /// The entries at `path` and above it, the outermost first, each with what of `path`
-    /// lies below it.
+    /// The entries at `path` and above it, outermost first, each with the rest of `path` below it.
     fn above(&self, path: &RelPath) -> Vec<(EntryIndex, RelPath)> {
         let names: Vec<Name> = path.names().collect();
         let (mut at, mut found) = (Some(0), Vec::new());
@@ -179,7 +178,7 @@ impl Index {
         }
     }
 
-    /// The entries that bring something to `dst`, the outermost first; patterns are not asked.
+    /// The entries that copy something to `dst`, outermost first; patterns are ignored.
     pub(crate) fn brought_to<'p>(&self, plan: &'p Mapping, dst: &RelPath) -> Vec<Brought<'p>> {
         let brought = |(index, below): (EntryIndex, RelPath)| {
             let (target, entry) = get(plan, index);
@@ -188,7 +187,7 @@ impl Index {
         self.destinations.above(dst).into_iter().map(brought).collect()
     }
 
-    /// The entries that bring `src` somewhere, the outermost first; patterns are not asked.
+    /// The entries that copy `src` somewhere, outermost first; patterns are ignored.
     pub(crate) fn brought_from<'p>(&self, plan: &'p Mapping, src: &RelPath) -> Vec<Brought<'p>> {
         let brought = |(index, below): (EntryIndex, RelPath)| {
             let (target, entry) = get(plan, index);
@@ -197,7 +196,7 @@ impl Index {
         self.sources.above(src).into_iter().map(brought).collect()
     }
 
-    /// The node of `path` of the backup, if it lies on the way to an entry.
+    /// The node of `path` of the backup, if it is on the way to an entry.
     pub(crate) fn find(&self, path: &RelPath) -> Option<usize> {
         path.names().try_fold(0, |at, name| self.child(at, &name))
     }
@@ -207,7 +206,7 @@ impl Index {
         self.sources.0[at].children.get(name).copied()
     }
 
-    /// What lies below the node `at` on the way to entries.
+    /// The children of the node `at` on the way to entries.
     pub(crate) fn children(&self, at: usize) -> impl Iterator<Item = (&Name, usize)> {
         self.sources.0[at].children.iter().map(|(name, child)| (name, *child))
     }
@@ -217,7 +216,7 @@ impl Index {
         self.sources.0[at].present
     }
 
-    /// What the plan says of the node `at`, which a walk meets at the place `dst`.
+    /// What the plan says about the node `at`, which a walk meets at the place `dst`.
     pub(crate) fn meets(&self, plan: &Mapping, at: usize, dst: &RelPath) -> Meets {
         let is_here = |index: EntryIndex| get(plan, index).1.dst == *dst;
         match (self.entry(at), self.first_below(plan, at, dst)) {
@@ -228,7 +227,7 @@ impl Index {
         }
     }
 
-    /// Some entry below the node `at` that has its place below `dst` as well.
+    /// Some entry below the node `at` that belongs below `dst` as well.
     pub(crate) fn first_below(&self, plan: &Mapping, at: usize, dst: &RelPath) -> Option<EntryIndex> {
         self.children(at).find_map(|(name, child)| {
             let dst = dst.join(name);
@@ -237,8 +236,8 @@ impl Index {
         })
     }
 
-    /// True when what a walk meets is no part of what is walked: an entry of its own, left out
-    /// by a pattern, or a mount that is not to be entered. `at` is its node.
+    /// True when what a walk meets is not part of the walk: an inner entry, left out by a pattern, or a
+    /// mount that is not to be entered. `at` is its node.
     pub(crate) fn is_out(
         &self,
         at: Option<usize>,
@@ -249,8 +248,8 @@ impl Index {
         at.is_some_and(|at| self.entry(at).is_some()) || is_excluded() || stat.mount_root && !cross_mounts
     }
 
-    /// What lies in the directory `dst`, which the walk does not enter, on the way to entries
-    /// that have their place below it. `at` is its node.
+    /// What is in the directory `dst`, which the walk does not enter, on the way to entries that belong
+    /// below it. `at` is its node.
     pub(crate) fn steps(&self, plan: &Mapping, at: usize, dst: &RelPath) -> Vec<(&Name, usize, WayStep)> {
         let step = |(name, child)| {
             let step = match self.meets(plan, child, &dst.join(name)) {
@@ -272,8 +271,8 @@ impl Index {
         })
     }
 
-    /// Which present entries lie inside another present entry, source and
-    /// destination alike: the outer one's walk comes across them.
+    /// Which present entries are inside another present entry, in source and destination alike: the
+    /// outer one's walk meets them.
     pub(crate) fn nested(&self, plan: &Mapping) -> Vec<Vec<bool>> {
         let is_nested = |inner: &Entry| {
             self.brought_to(plan, &inner.dst).iter().any(|outer| {
@@ -289,7 +288,7 @@ pub(crate) fn get(plan: &Mapping, (t, e): EntryIndex) -> (&Target, &Entry) {
     (&plan.targets[t], &plan.targets[t].entries[e])
 }
 
-/// The backup's path of the directory `place`, which lies on the way to `entry`.
+/// The path in the backup of the directory `place`, which is on the way to `entry`.
 pub(crate) fn source_on_the_way(entry: &Entry, place: &RelPath) -> RelPath {
     let mut src = entry.src.clone();
     for _ in place.depth()..entry.dst.depth() {

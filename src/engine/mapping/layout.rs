@@ -27,7 +27,7 @@ pub(crate) fn destinations(plan: &Mapping, include: impl Fn(EntryIndex) -> bool)
             let depth = entry.dst.depth();
             for (i, name) in entry.dst.names().enumerate() {
                 node = node.children.entry(name).or_default();
-                // `to` itself and what lies between it and the entry; not the entry.
+                // `to` itself and what is between it and the entry, but not the entry.
                 if i + 1 >= depth_of_to && i + 1 < depth && node.parent_of.is_none() {
                     node.parent_of = Some(t);
                 }

@@ -10,10 +10,10 @@ pub struct Mode {
     change: Change,
 }
 
-/// What a mode makes of the twelve bits that an inode has, as chmod(1) does.
+/// The effect of a mode on the twelve bits of an inode, as for chmod(1).
 ///
-/// Each bit is kept or becomes a constant. Which of the two may hang on `X`, and so on the
-/// three execute bits of a file, or on the inode being a directory: one case for each.
+/// Each bit is kept or becomes a constant. Which of the two may depend on `X`, and so on the three
+/// execute bits of a file, or on the inode being a directory: one case for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change([Case; CASES]);
 
@@ -33,8 +33,8 @@ const EXECUTE: u16 = 0o111;
 const EXPECTED: &str = "expected octal like \"0755\" or symbolic like \"u=rwx,g=rx,o=\"";
 
 impl Mode {
-    /// Reads "0755" (octal, up to four digits) or "u=rwx,go-w" (chmod(1); a clause that
-    /// names nobody means all). The error says what was expected.
+    /// Parses "0755" (octal, up to four digits) or "u=rwx,go-w" (chmod(1); a clause that names nobody
+    /// means everybody). The error says what was expected.
     pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
         if text.is_empty() {
             return Err(EXPECTED);
@@ -50,7 +50,7 @@ impl Mode {
         for text in text.split(',') {
             let clause = Clause::parse(text).ok_or(EXPECTED)?;
             change.0.iter_mut().enumerate().for_each(|(case, bits)| clause.apply(case, bits));
-            // Without it chmod(1) would ask the umask.
+            // Without it chmod(1) would apply the umask.
             clauses.push(if clause.named { text.to_string() } else { format!("a{text}") });
         }
         Ok(Self { text: clauses.join(","), change })
@@ -61,14 +61,14 @@ impl Mode {
         Self { text: format!("{bits:04o}"), change: Change::to(bits) }
     }
 
-    /// What it does.
+    /// Its effect.
     #[must_use]
     pub fn change(&self) -> Change {
         self.change
     }
 }
 
-/// As chmod(1) takes it, whatever the umask.
+/// As chmod(1) accepts it, whatever the umask.
 impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -78,14 +78,14 @@ impl fmt::Display for Mode {
 impl Change {
     const NONE: Self = Self([Case { keep: EVERY_BIT, set: 0 }; CASES]);
 
-    /// To these bits, whatever there was.
+    /// Sets exactly these bits.
     #[must_use]
     pub fn to(bits: u32) -> Self {
-        // Twelve bits are all that a mode has.
+        // A mode has only twelve bits.
         Self([Case { keep: 0, set: u16::try_from(bits & 0o7777).unwrap_or_default() }; CASES])
     }
 
-    /// What an inode with the mode `bits` gets.
+    /// The new mode of an inode with the mode `bits`.
     #[must_use]
     pub fn of(self, bits: u32, kind: Kind) -> u32 {
         let had = u16::try_from(bits & 0o7777).unwrap_or_default();
@@ -93,7 +93,7 @@ impl Change {
         u32::from(had & keep | set)
     }
 
-    /// The bits of a new directory, if they do not hang on what it had before.
+    /// The resulting bits, if they do not depend on those before.
     #[must_use]
     pub fn absolute(self) -> Option<u32> {
         let bits = self.of(0, Kind::Directory);
@@ -131,9 +131,9 @@ fn case_after(case: usize, Case { keep, set }: Case) -> usize {
 
 /// `u=rwx`.
 struct Clause {
-    /// It names whom it means.
+    /// It has a `u`, `g`, `o` or `a`.
     named: bool,
-    /// The bits of whom it means.
+    /// The bits that it applies to.
     who: u16,
     operator: char,
     bits: u16,

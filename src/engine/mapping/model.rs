@@ -12,7 +12,7 @@ use ignore::gitignore::Gitignore;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// Names no user, no glob and no default any more.
+/// Users, globs and defaults are already resolved.
 #[derive(Debug)]
 pub struct Mapping {
     /// Names the state; also the stem of the journal's file. ASCII letters,
@@ -20,7 +20,7 @@ pub struct Mapping {
     pub name: String,
     /// The backup tree.
     pub source: PathBuf,
-    /// What stands before every destination.
+    /// Prefix of every destination.
     pub root: PathBuf,
     /// The `[[target]]` tables in the file's order, then the `[[map]]` tables.
     pub targets: Vec<Target>,
@@ -30,13 +30,13 @@ pub struct Mapping {
     pub drift: Vec<Drift>,
     /// Numbers that are one name's in the backup and another's on the target.
     pub id_conflicts: Vec<IdConflict>,
-    /// What `--remap-ids` makes of the backup's numbers.
+    /// How `--remap-ids` changes the backup's numbers.
     pub renumbering: Renumbering,
-    /// What was odd about the id maps but does not stop this plan, for the report.
+    /// What is wrong with the id maps but does not stop this plan, for the report.
     pub id_warnings: Vec<String>,
     /// The same of maps on the target that the plan replaces.
     pub id_notes: Vec<String>,
-    /// What the plan declares, as written: also where nobody looks for the entries.
+    /// What the plan declares, as written: needed when the entries are not looked up.
     pub asked: Vec<Asked>,
 }
 
@@ -51,11 +51,11 @@ pub struct Asked {
     pub dst: RelPath,
     /// How bad its absence is.
     pub need: Need,
-    /// The entries that it stands for, when it is a pattern.
+    /// The entries that it matches, if it is a pattern.
     pub pattern: Option<GlobMatcher>,
 }
 
-/// An entry that lies in another one and goes elsewhere: the other is copied without it.
+/// An entry that is inside another one and goes elsewhere: the other is copied without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOut {
     /// Where it would be in the copy of the other, below the root.
@@ -148,15 +148,15 @@ impl Target {
         }
     }
 
-    /// The same for a path that was not come to through its directories: a pattern that
-    /// leaves out one of them, below the entry that is nearest above, leaves it out as well.
+    /// The same for a path that was not reached through its directories: a pattern that leaves out one
+    /// of them, below the nearest entry above, leaves it out as well.
     #[must_use]
     pub fn leaves_out_below_entry(&self, path: &RelPath, kind: Kind) -> bool {
         let above = self.entries.iter().map(|e| &e.dst).filter(|dst| path.strip_prefix(dst).is_some());
         self.leaves_out_below(above.max_by_key(|dst| dst.depth()), path, kind)
     }
 
-    /// The same where the entry's destination is known.
+    /// The same if the entry's destination is known.
     #[must_use]
     pub fn leaves_out_below(&self, entry: Option<&RelPath>, path: &RelPath, kind: Kind) -> bool {
         if self.excluded.is_empty() {
@@ -179,12 +179,12 @@ impl Target {
 pub struct Entry {
     /// Below the source, as the plan names it.
     pub src: RelPath,
-    /// Below the source, where it lies on a way without symlinks. What is read is read there,
-    /// and nothing is followed any more.
+    /// Below the source, on a path without symlinks. It is read there, and nothing is followed any
+    /// more.
     pub real: RelPath,
-    /// What became of a symlink at `src` or on the way to it.
+    /// A symlink at `src` or on the way to it.
     pub link: Option<Link>,
-    /// The plan says itself what becomes of it.
+    /// What the plan says about such a symlink.
     pub follow: Option<bool>,
     /// Below the root.
     pub dst: RelPath,
@@ -215,9 +215,9 @@ impl Entry {
 pub struct Link {
     /// Where it leads, below the source; `None`: nowhere.
     pub to: Option<RelPath>,
-    /// What it leads to is copied; else the link.
+    /// What it leads to is copied, otherwise the link.
     pub followed: bool,
-    /// It is no entry of its own, but one of the directories above.
+    /// It is not the entry, but one of the directories above.
     pub is_on_the_way: bool,
 }
 
@@ -235,16 +235,16 @@ pub enum EntryKind {
 /// How an entry was found in the backup, seen through the symlinks that are followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// There, and of the declared kind.
+    /// It is there, and of the declared kind.
     Present,
-    /// Not there, or a glob without a match.
+    /// It is missing, or a glob without a match.
     Absent,
-    /// There, but not what the plan declares: `found` says what it is.
+    /// It is not what the plan declares: `found` says what it is.
     WrongKind {
         /// For example "a regular file".
         found: &'static str,
     },
-    /// It could not be looked at.
+    /// It could not be read.
     Unreadable {
         /// What the kernel answered.
         errno: Errno,
@@ -304,7 +304,7 @@ pub struct Fixup {
     pub uid: Option<u32>,
     /// The group to set.
     pub gid: Option<u32>,
-    /// The mode of the path itself, or what becomes of it.
+    /// The mode of the path itself, or a change of it.
     pub mode: Option<Mode>,
     /// Owner and group of everything below as well.
     pub recursive: bool,

@@ -1,5 +1,5 @@
-//! Names that have one number in the backup and another on the target, and what
-//! `--remap-ids` makes of the backup's numbers.
+//! Names that have one number in the backup and another on the target, and how `--remap-ids`
+//! changes the backup's numbers.
 
 use super::ids::{Drift, IdConflict, IdKind};
 use crate::base::path::RelPath;
@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Renumbering {
     users: NumberMap,
     groups: NumberMap,
-    /// Why the backup's numbers cannot be turned into the target's.
+    /// Why the backup's numbers cannot be changed to the target's.
     pub refusals: Vec<String>,
-    /// Files below the root that gave the target's numbers: to replace one of them
-    /// would make the new numbers wrong.
+    /// Files below the root that gave the target's numbers: replacing one of them would make the new
+    /// numbers wrong.
     pub given_by: BTreeSet<RelPath>,
 }
 
@@ -23,12 +23,12 @@ struct NumberMap {
     foreign: BTreeSet<u32>,
 }
 
-/// What becomes of one number.
+/// What to do with one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Number {
-    /// The same or another, whose name on the target is the name in the backup, as far as they have one.
+    /// This number: its name on the target is the name in the backup, if they have one.
     Good(u32),
-    /// It stays, and belongs to another name on the target: the backup's is unknown there.
+    /// It is kept, and is another name's on the target: the backup's is unknown there.
     Foreign(u32),
 }
 
@@ -36,14 +36,14 @@ pub enum Number {
 pub(crate) struct Both<'n> {
     pub(crate) kind: IdKind,
     pub(crate) backup: &'n BTreeMap<String, u32>,
-    /// The number, and the file below the root that gave it: none for the plan's `[ids]`.
+    /// The number, and the file below the root that gave it (none for the plan's `[ids]`).
     pub(crate) target: &'n BTreeMap<String, (u32, Option<RelPath>)>,
-    /// Numbers that a name has on every machine, whether its files list it or not.
+    /// Numbers that a name has on every machine, whether or not its files list it.
     pub(crate) fixed: fn(IdKind, &str) -> Option<u32>,
 }
 
 impl Renumbering {
-    /// What becomes of a number of the backup.
+    /// What to do with a number of the backup.
     #[must_use]
     pub fn of(&self, kind: IdKind, id: u32) -> Number {
         let numbers = match kind {
@@ -57,7 +57,7 @@ impl Renumbering {
         }
     }
 
-    /// Adds the names of one kind; gives those that differ and the numbers that change hands.
+    /// Adds the names of one kind; returns those that differ and the numbers that belong to others.
     pub(crate) fn add(&mut self, both: &Both<'_>) -> (Vec<Drift>, Vec<IdConflict>) {
         let Both { kind, backup, target, fixed } = *both;
         let word = kind.word();
@@ -88,7 +88,7 @@ impl Renumbering {
                     }
                 }
                 (Some(now), 1) if now == id => {}
-                // A set-user-ID file would lend out root's rights.
+                // A set-user-ID file would hand out root's rights.
                 (Some(now), 1) if *now == 0 || *id == 0 => self.refusals.push(format!(
                     "the {word} {} is {id} in the backup and {now} on the target: --remap-ids makes nothing root's and \
                      takes nothing from root",
@@ -104,7 +104,7 @@ impl Renumbering {
                 )),
             }
         }
-        // Numbers without a name in the backup; where it has no names at all, nothing can be said.
+        // Numbers without a name in the backup; if it has no names at all, nothing can be said.
         if !backup.is_empty() {
             let named = |name: &str, id: u32| fixed(kind, name) == Some(id);
             let nameless = owners.iter().filter(|(id, name)| !by_number.contains_key(id) && !named(name, **id));

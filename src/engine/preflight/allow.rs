@@ -1,4 +1,4 @@
-//! What a caller allows, and what it hears.
+//! What a caller allows, and what it is told.
 
 use crate::engine::events::note::Note;
 use crate::engine::mapping::model::Mapping;
@@ -10,9 +10,9 @@ use std::path::PathBuf;
 pub struct Allow {
     /// Absent critical and required entries.
     pub missing: bool,
-    /// Targets that something else filled.
+    /// Targets that already have other content.
     pub nonempty: bool,
-    /// Targets that are no mount of their own or forget at power-off.
+    /// Targets that are not mounts of their own, or that lose everything at power-off.
     pub volatile: bool,
     /// What somebody has changed on the target since it was copied is replaced.
     pub overwrite: bool,
@@ -28,24 +28,24 @@ pub struct Allow {
     pub state: Option<PathBuf>,
 }
 
-/// What preflight clears the way for.
+/// What preflight checks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A copy. Where the last run came to its end, its counts say how much there is.
+    /// A copy. If the last run finished, its counts say how much there is.
     Copy,
-    /// Saying what a copy would do: everything is counted, and nothing need be writable.
+    /// Reporting what a copy would do: everything is counted, and nothing need be writable.
     DryRun,
 }
 
 /// Reasons not to start; each is a sentence or two, the last one advice.
 pub type Refusals = Vec<String>;
 
-/// What a caller finds in the source that the engine does not know of.
+/// Something that a caller finds in the source and the engine knows nothing about.
 #[derive(Debug)]
 pub enum SourceFinding {
     /// Nothing may be copied.
     Refusal(String),
-    /// It may be copied, and this is worth knowing.
+    /// It may be copied, but this is worth knowing.
     Note(Note),
 }
 

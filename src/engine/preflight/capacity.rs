@@ -1,4 +1,4 @@
-//! Is there room, and can the file systems hold what the source has?
+//! Is there enough space, and can the file systems hold what the source has?
 
 use super::allow::Refusals;
 use super::place::TargetPlace;
@@ -24,7 +24,7 @@ pub(super) fn capacity(plan: &Mapping, surveys: &[Survey], places: &[Option<Targ
     for (sum, place, names) in sums.values() {
         let names = names.join(", ");
         let Space { available, inodes, inodes_free, name_max, file_max, .. } = place.space;
-        // A resume has part of this behind it; a disk that fills up stops it cleanly.
+        // A resumed run has already copied part of this; a disk that fills up stops it cleanly.
         if !known && sum.allocated > available {
             out.push(format!(
                 "not enough room for {names}: {} are needed, {} are free, {} are missing; \

@@ -1,4 +1,4 @@
-//! The whole look, in its order: what is cheap and what is worst comes first.
+//! All of preflight in its order: the cheapest and the worst come first.
 
 use super::allow::{Allow, Look, Purpose, Refusals, SourceFinding};
 use super::capacity::capacity;
@@ -20,7 +20,7 @@ use crate::sys::filesystem::may_chown;
 use crate::sys::root::Root;
 use std::sync::Arc;
 
-/// Looks at everything and clears the plan or says why not.
+/// Checks everything and clears the plan or says why not.
 pub fn check(
     plan: Mapping,
     allow: &Allow,
@@ -64,7 +64,7 @@ pub fn check(
             return Err(refusals);
         }
     }
-    // Before anything is asked of a database that somebody may be writing.
+    // Must come before reading a database that somebody may be writing.
     match journal.holder() {
         Ok(None) => {}
         Ok(Some(holder)) => {
@@ -76,19 +76,19 @@ pub fn check(
     let mut damaged = false;
     let declared = match journal.declared() {
         Ok(declared) => declared,
-        // Set aside as it is. What it knew is lost, but not that there was a journal of this plan.
+        // It is set aside as it is. Its content is lost, but not that there was a journal of this plan.
         Err(_) if allow.restart => {
             damaged = true;
             Vec::new()
         }
         Err(error) => return Err(vec![error.to_string()]),
     };
-    // A --restart that was cut off has left a journal that knows nothing, beside the one that did.
+    // An interrupted --restart left an empty journal beside the old one.
     damaged |= declared.is_empty() && journal.was_set_aside().map_err(|error| vec![error.to_string()])?;
     if !allow.restart {
         refusals.extend(remapped(&plan, &declared));
     }
-    // What was begun with --remap-ids goes on so: half of the owners would be wrong otherwise.
+    // Once begun, --remap-ids stays: half of the owners would be wrong otherwise.
     let mut remap_ids = allow.remap_ids;
     if !allow.restart && !remap_ids {
         remap_ids = journal.remapped_ids().map_err(|error| vec![error.to_string()])?;
@@ -103,7 +103,7 @@ pub fn check(
         if let Some(place) = place {
             let ours = damaged || is_known(target);
             refusals.extend(place.refusals(&plan, target, allow, ours));
-            // A run that only says what it would do needs no more than to read.
+            // A dry run only needs to read.
             let read_only = place.read_only(&plan, target);
             if purpose == Purpose::DryRun {
                 notes.extend(read_only.map(Note::Told))
@@ -133,13 +133,13 @@ pub fn check(
     Ok(Cleared::new(ClearedParts { mapping: plan, source, size, journal, notes, remap_ids, groups, known }))
 }
 
-/// The counts of the last run of just these entries, if it came to its end.
+/// The counts of the last run of exactly these entries, if it finished.
 fn last_totals(plan: &Mapping, journal: &Location, declared: &[Declared]) -> Option<(u64, u64)> {
     let mut entries = plan.targets.iter().flat_map(|t| &t.entries);
     if !entries.all(|e| declared.iter().any(|d| d.dst == e.dst)) {
         return None;
     }
-    // A journal that does not answer is surveyed for, and the run says why it fails.
+    // If the journal does not answer, the source is surveyed; the run will report why it fails.
     journal.read().ok()??.last_totals().ok()?
 }
 

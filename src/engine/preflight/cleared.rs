@@ -1,4 +1,4 @@
-//! What preflight has looked at and let pass.
+//! A plan that passed preflight.
 
 use crate::engine::events::note::Note;
 use crate::engine::groups::Groups;
@@ -23,9 +23,9 @@ pub struct ClearedParts {
     pub size: Size,
     /// The journal's place.
     pub journal: Location,
-    /// What was odd, but no reason to refuse.
+    /// What is worth knowing, but no reason to refuse.
     pub notes: Vec<Note>,
-    /// Owners get the target's numbers: by this run's wish or an earlier one's.
+    /// Owners get the target's numbers: this run or an earlier one asked for that.
     pub remap_ids: bool,
     /// Which names are links of one another.
     pub groups: Arc<Groups>,
@@ -38,8 +38,8 @@ pub struct ClearedParts {
 pub enum Size {
     /// A survey for each target.
     Surveyed(Vec<Survey>),
-    /// What the last run counted, which came to its end: a second look at every
-    /// entry would take as long as skipping it.
+    /// What the last run counted, which finished: a second look at every entry would take as long as
+    /// skipping it.
     Past {
         /// Entries.
         entries: u64,
@@ -66,13 +66,13 @@ impl Cleared {
         Self(parts)
     }
 
-    /// To look at.
+    /// For reading.
     #[must_use]
     pub fn parts(&self) -> &ClearedParts {
         &self.0
     }
 
-    /// To work with.
+    /// For the run.
     #[must_use]
     pub fn into_parts(self) -> ClearedParts {
         self.0

@@ -1,4 +1,4 @@
-//! Are the entries there, and are they those of the runs before?
+//! Are the entries there, and are they the same as in earlier runs?
 
 use super::allow::{Allow, Refusals};
 use crate::engine::journal::Declared;
@@ -30,8 +30,8 @@ pub(super) fn missing(plan: &Mapping, allow: &Allow) -> Option<String> {
     })
 }
 
-/// Entries that an earlier run copied from elsewhere, or to elsewhere: going on
-/// would leave two halves of two mappings.
+/// Entries that an earlier run copied from elsewhere, or to elsewhere: continuing would leave two
+/// halves of two mappings.
 pub(super) fn remapped(plan: &Mapping, declared: &[Declared]) -> Refusals {
     let entries: Vec<_> = plan.targets.iter().flat_map(|t| &t.entries).collect();
     let mut changed = Vec::new();

@@ -1,6 +1,6 @@
-//! Trees that would be copied into themselves, or whose copy would leave the journal out:
-//! told by file system and path in it, so that a bind mount, a subvolume, the layers of an
-//! overlay and a directory that a FUSE driver shows elsewhere are known for what they are.
+//! Trees that would be copied into themselves, or whose copy would include the journal. They are
+//! identified by file system and path in it, so that bind mounts, subvolumes, layers of overlays
+//! and directories that a FUSE driver shows elsewhere are recognised.
 
 use super::allow::Refusals;
 use crate::base::path::{Name, RelPath, escape};
@@ -16,7 +16,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// A path in a file system, wherever that is mounted.
+/// A path within a file system, wherever that is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct FsPath {
     /// `major:minor`.
@@ -25,9 +25,9 @@ struct FsPath {
 }
 
 impl FsPath {
-    /// What of this path lies below `outer`; empty for the same.
+    /// The rest of this path below `outer`; empty for the same path.
     fn below(&self, outer: &Self) -> Option<&Path> {
-        // Each entry is held against each other one, and bytes are faster than components.
+        // Each entry is compared with each other one, and bytes are faster than components.
         let (inner, above) = (self.path.as_os_str().as_bytes(), outer.path.as_os_str().as_bytes());
         let may = self.device == outer.device && inner.starts_with(above);
         if may { self.path.strip_prefix(&outer.path).ok() } else { None }
@@ -41,11 +41,11 @@ struct Tree {
     walked: Option<RelPath>,
     /// What is mounted below it.
     mounts: Vec<FsPath>,
-    /// Where it lies; several where its mount shows other directories.
+    /// Where it is; several places if its mount shows other directories.
     within: Vec<FsPath>,
 }
 
-/// How deep mounts that show other directories lie over one another at most.
+/// How deep mounts that show other directories may be stacked.
 const LAYERS: u32 = 8;
 
 const HANDLE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -53,11 +53,11 @@ const HANDLE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEX
 /// Where the journal is to be.
 pub(super) struct StatePlace<'p> {
     pub(super) directory: &'p Path,
-    /// It is the place that is taken where nobody names one.
+    /// It is the default place.
     pub(super) is_usual: bool,
 }
 
-/// Every entry whose source and destination lie in one another, and a journal that lies in either.
+/// Refuses every entry whose source and destination contain one another, and a journal inside either.
 pub(super) fn refusals(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: bool) -> Refusals {
     look(plan, source, state, cross_mounts).unwrap_or_else(|errno| {
         vec![format!(
@@ -71,7 +71,7 @@ fn look(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: boo
     let table = mounts::table()?;
     let (mut sources, mut targets) = (Vec::new(), Vec::new());
     for entry in plan.targets.iter().flat_map(|t| &t.entries).filter(|e| e.presence == Presence::Present) {
-        // One that vanished meanwhile is the copy's to report.
+        // If it vanished meanwhile, the copy reports it.
         if let Some(tree) = Tree::of_source(source, entry, &table)? {
             sources.push(tree);
         }
@@ -98,7 +98,7 @@ fn look(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: boo
     let journal = Tree::of_path(state.directory, &table)?;
     let whole = Tree { walked: Some(RelPath::root()), ..Tree::of_path(&plan.source, &table)? };
     let shown = &journal.shown;
-    // The running system cannot be copied without a journal in it: there only what is copied counts.
+    // The running system always contains the journal: there only what is copied counts.
     let outer = if is_root_of_system(source)? { sources.iter().collect() } else { vec![&whole] };
     if let Some(from) = outer.into_iter().find(|from| from.shows(&journal, source, cross_mounts)) {
         found.push(format!(
@@ -126,7 +126,7 @@ fn look(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: boo
 }
 
 impl Tree {
-    /// The tree at `rest` below the open `held`, which is not kept open: there may be many.
+    /// The tree at `rest` below the open `held`, which is not kept open: there may be many trees.
     fn new(shown: String, held: impl AsFd, rest: &Path, table: &[Mount]) -> Result<Self, Errno> {
         let within = places(&held, rest, table, LAYERS)?;
         let mut mounts = Vec::new();
@@ -153,7 +153,7 @@ impl Tree {
         let mut dir = open_target(&plan.root, &RelPath::root())?;
         let (mut rest, mut there) = (PathBuf::new(), true);
         for name in entry.dst.names() {
-            // What is no directory is the copy's to judge; nothing lies below it.
+            // Anything but a directory is left to the copy; nothing is below it.
             match if there { dir.open_dir(&name) } else { Err(Errno::NOENT) } {
                 Ok(below) => dir = below,
                 Err(_) => {
@@ -166,7 +166,7 @@ impl Tree {
         Self::new(shown, dir, &rest, table)
     }
 
-    /// A path that the user named: its symlinks are followed as far as it exists.
+    /// A path given by the user: its symlinks are followed as far as it exists.
     fn of_path(path: &Path, table: &[Mount]) -> Result<Self, Errno> {
         let shown = escape(path.as_os_str().as_bytes()).into_owned();
         let (mut at, mut rest) = (path.to_path_buf(), PathBuf::new());
@@ -186,17 +186,17 @@ impl Tree {
         }
     }
 
-    /// True when `inner` is this tree or lies in it, or in a mount below it.
+    /// True when `inner` is this tree or is in it, or in a mount below it.
     fn holds(&self, inner: &Self) -> bool {
         self.paths_to(inner).next().is_some() || self.mounts_hold(inner)
     }
 
-    /// True when a walk of this tree, which enters mounts only with `cross_mounts`, comes to `inner`.
+    /// True when a walk of this tree, which enters mounts only with `cross_mounts`, reaches `inner`.
     fn shows(&self, inner: &Self, source: &Root, cross_mounts: bool) -> bool {
         self.paths_to(inner).any(|below| self.reaches(below, source)) || cross_mounts && self.mounts_hold(inner)
     }
 
-    /// What lies between this tree and `inner`, for each way in which it is below.
+    /// The paths from this tree to `inner`, for each way in which it is below.
     fn paths_to<'a>(&'a self, inner: &'a Self) -> impl Iterator<Item = &'a Path> {
         self.within.iter().flat_map(|outer| inner.within.iter().filter_map(|inner| inner.below(outer)))
     }
@@ -205,7 +205,7 @@ impl Tree {
         self.mounts.iter().any(|mount| inner.within.iter().any(|inner| inner.below(mount).is_some()))
     }
 
-    /// False when a mount lies over a directory on the way to `below`: a walk stops there.
+    /// False when a mount covers a directory on the way to `below`: a walk stops there.
     fn reaches(&self, below: &Path, source: &Root) -> bool {
         let opened = self.walked.as_ref().map(|path| source.open_strict(path, OFlags::PATH | OFlags::NOFOLLOW));
         let Some(Ok(mut dir)) = opened else { return true };
@@ -213,7 +213,7 @@ impl Tree {
             let Ok(name) = Name::new(part.as_bytes()) else { return true };
             let stat = match stat_at(&dir, &name) {
                 Ok(stat) => stat,
-                // Not there yet: it would be made where the walk comes by.
+                // It does not exist yet: it would be made where the walk passes.
                 Err(_) => return true,
             };
             if stat.mount_root {
@@ -242,19 +242,19 @@ fn is_root_of_system(source: &Root) -> Result<bool, Errno> {
     Ok((stat.dev, stat.ino) == (system.dev, system.ino))
 }
 
-/// Where `rest` below the open `held` lies: in its own file system, and in those that this one shows.
+/// Where `rest` below the open `held` is: in its own file system, and in those that this one shows.
 fn places(held: impl AsFd, rest: &Path, table: &[Mount], layers: u32) -> Result<Vec<FsPath>, Errno> {
     let id = crate::sys::filesystem::mount_id(&held)?;
     let Some(mount) = table.iter().find(|mount| mount.id == id) else { return Ok(Vec::new()) };
     let real = real_path(&held)?;
-    // A mount that another one hides has no path here.
+    // A mount hidden by another one has no path here.
     let Ok(below) = real.strip_prefix(&mount.point) else { return Ok(Vec::new()) };
     let below = join(below, rest);
     let mut found = vec![FsPath { device: mount.device.clone(), path: join(&mount.root, &below) }];
     if layers > 0 {
         let below = join(mount.root.strip_prefix("/").unwrap_or(&mount.root), &below);
         for dir in shown_directories(mount) {
-            // What is not reachable by its path any more cannot be told.
+            // What is no longer reachable by its path cannot be told.
             if let Ok(layer) = retry(Op::Open, || rustix::fs::open(&dir, HANDLE, Mode::empty())) {
                 found.extend(places(&layer, &below, table, layers - 1)?);
             }
@@ -268,8 +268,8 @@ fn join(above: &Path, below: &Path) -> PathBuf {
     if below.as_os_str().is_empty() { above.to_path_buf() } else { above.join(below) }
 }
 
-/// The directories that a mount shows under its own point: the layers of an overlay, and what
-/// was mounted where that is a directory, as bindfs, gocryptfs and ecryptfs say it.
+/// The directories that a mount shows under its mount point: the layers of an overlay, and the
+/// mount's source if that is a directory, as with bindfs, gocryptfs and ecryptfs.
 fn shown_directories(mount: &Mount) -> Vec<PathBuf> {
     if mount.kind == "overlay" {
         return mount.options.iter().flat_map(|option| layer_directories(option)).collect();

@@ -1,5 +1,5 @@
-//! Declared entries of which the plan's patterns leave nothing: a pattern that is wider than
-//! it was meant to be must not look like a copy that is done.
+//! Declared entries that the plan's patterns leave out completely: a pattern wider than intended
+//! must not look like a finished copy.
 
 use crate::base::path::RelPath;
 use crate::engine::events::detail::Detail;
@@ -14,7 +14,7 @@ use crate::sys::stat::{Kind, stat_at};
 use rustix::fd::AsFd;
 use std::collections::HashSet;
 
-/// One problem for each entry that holds something and of which everything is left out.
+/// One problem for each entry that has content, all of which is left out.
 #[must_use]
 pub fn left_out(plan: &Mapping, source: &Root) -> Vec<Problem> {
     let mut found = Vec::new();
@@ -29,7 +29,7 @@ pub fn left_out(plan: &Mapping, source: &Root) -> Vec<Problem> {
     for target in plan.targets.iter().filter(|target| !target.excluded.is_empty()) {
         for entry in target.entries.iter().filter(|entry| entry.presence == Presence::Present) {
             let mut search = PatternSearch { target, entry, declared: &declared, pattern: None };
-            // What cannot be read is the copy's to report.
+            // The copy reports what cannot be read.
             if let (Ok(false), Some(pattern)) = (search.finds_something(source), search.pattern) {
                 let problem =
                     Problem::new(entry.dst.clone(), ProblemKind::Excluded, Detail::AllExcluded(pattern.to_string()));
@@ -46,12 +46,12 @@ struct PatternSearch<'p> {
     entry: &'p Entry,
     /// Declared entries and the directories on the way to them.
     declared: &'p HashSet<RelPath>,
-    /// The first pattern that left out more than the one path that it names.
+    /// The first pattern that left out more than the path that it names.
     pattern: Option<String>,
 }
 
 impl PatternSearch<'_> {
-    /// True as soon as something other than a directory is kept; that is nearly always at once.
+    /// True as soon as something other than a directory is kept; nearly always at once.
     fn finds_something(&mut self, source: &Root) -> Result<bool, Errno> {
         let mut waiting = vec![RelPath::root()];
         while let Some(below) = waiting.pop() {
@@ -75,7 +75,7 @@ impl PatternSearch<'_> {
         Ok(false)
     }
 
-    /// True for a pattern that is the path itself: whoever wrote it meant just that.
+    /// True for a pattern that is the path itself, and so intended.
     fn is_named_by(&self, pattern: &str, src: &RelPath) -> bool {
         let below = src.strip_prefix(&self.target.from);
         below.is_some_and(|below| pattern.starts_with('/') && pattern.trim_matches('/').as_bytes() == below.as_bytes())
@@ -84,7 +84,7 @@ impl PatternSearch<'_> {
     fn keeps(&mut self, dir: impl AsFd, below: &RelPath, entry: &DirEntry, waiting: &mut Vec<RelPath>) -> bool {
         let path = below.join(&entry.name);
         let src = self.entry.src.join_path(&path);
-        // A declared entry is copied, and what is on the way to it made, whatever the patterns say.
+        // A declared entry is copied, and directories on the way to it are made, whatever the patterns say.
         if self.declared.contains(&src) {
             return true;
         }

@@ -1,4 +1,4 @@
-//! Where a target will be written, and why not there.
+//! Where a target will be written, or why it cannot be.
 
 use super::allow::{Allow, Refusals};
 use crate::base::path::RelPath;
@@ -43,7 +43,7 @@ fn place(plan: &Mapping, target: &Target) -> Result<TargetPlace, String> {
         match dir.open_dir(&name) {
             Ok(next) => dir = next,
             Err(Errno::NOENT) => break,
-            // What an earlier run made of a map of a file.
+            // An earlier run made it from a map of a file.
             Err(Errno::NOTDIR | Errno::LOOP) if target.is_map && existing.join(&name) == target.to => break,
             Err(errno) => {
                 return Err(format!(
@@ -65,13 +65,13 @@ fn place(plan: &Mapping, target: &Target) -> Result<TargetPlace, String> {
     })
 }
 
-/// The device number that each target lies on, or why it cannot be told.
+/// The device number of each target's file system, or why it cannot be told.
 #[must_use]
 pub fn devices(plan: &Mapping) -> Vec<Result<u64, String>> {
     plan.targets.iter().map(|target| place(plan, target).map(|place| place.dev)).collect()
 }
 
-/// The device number of the file system that a target lies on, and what it has.
+/// The device number and properties of a target's file system.
 #[must_use]
 pub fn room(plan: &Mapping, target: &Target) -> Option<(u64, Space)> {
     place(plan, target).ok().map(|place| (place.dev, place.space))
@@ -110,7 +110,7 @@ impl TargetPlace {
         out
     }
 
-    /// What to say of a target that takes nothing.
+    /// The refusal for a target that is read-only.
     pub(super) fn read_only(&self, plan: &Mapping, target: &Target) -> Option<String> {
         let point = self.mount.as_ref().map(|m| m.point.display().to_string()).unwrap_or_default();
         let shown = format!("{}{}", plan.root.display(), target.to);
@@ -123,7 +123,7 @@ impl TargetPlace {
             filled |= batch.iter().any(|e| ![LOST_AND_FOUND, STATE_DIR.as_bytes()].contains(&e.name.as_bytes()));
             !filled
         });
-        // What cannot be read cannot be known to be empty.
+        // A directory that cannot be read is not known to be empty.
         filled || read.is_err()
     }
 }

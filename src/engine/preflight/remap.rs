@@ -1,4 +1,4 @@
-//! May `--remap-ids` do what it is asked to?
+//! Can `--remap-ids` be done?
 
 use super::allow::Refusals;
 use crate::base::path::RelPath;
@@ -7,9 +7,9 @@ use crate::engine::mapping::model::Mapping;
 use crate::sys::root::Root;
 use rustix::fs::OFlags;
 
-/// Numbers that cannot be turned into the target's, and maps of the target that the plan
-/// would replace: with the backup's in their place, NixOS would give the names their old
-/// numbers again, and every renumbered file would be another's.
+/// Numbers that cannot be changed to the target's, and maps of the target that the plan would
+/// replace: with the backup's in their place, NixOS would give the names their old numbers again,
+/// and every renumbered file would belong to somebody else.
 pub(super) fn refusals(plan: &Mapping, source: Option<&Root>) -> Refusals {
     let index = Index::new(plan);
     let is_there = |src: &RelPath| source.is_some_and(|source| source.open_in(src, OFlags::PATH).is_ok());

@@ -15,7 +15,7 @@ pub fn journal_of(plan: &Mapping, allow: &Allow) -> Result<Location, Refusals> {
     if refusals.is_empty() || allow.state.is_some() {
         location(plan, allow, &places).map_err(|refusal| vec![refusal])
     } else {
-        // Elsewhere there may be another journal, or none.
+        // Another place may have another journal, or none.
         Err(refusals)
     }
 }
@@ -29,17 +29,17 @@ pub(super) fn location(plan: &Mapping, allow: &Allow, places: &[Option<TargetPla
     Ok(Location::new(directory, &plan.name))
 }
 
-/// `.persistcp` at the top of the first target's file system, as far as that lies below
-/// the root; else at the root.
+/// `.persistcp` at the top of the first target's file system, if that is below the root;
+/// otherwise at the root.
 pub(super) fn usual_state(plan: &Mapping, places: &[Option<TargetPlace>]) -> Result<PathBuf, String> {
     let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
     let root = match retry(Op::Open, || rustix::fs::open(&plan.root, flags, rustix::fs::Mode::empty())) {
         Ok(fd) => real_path(&fd),
-        // A root that is not there has been refused, or was opened when its places were looked at.
+        // A missing root was refused, or was opened when its places were checked.
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(plan.root.clone()),
         Err(errno) => Err(errno),
     };
-    // Another place would be another journal, which knows nothing of what was copied.
+    // Another place would mean another journal, which knows nothing of what was copied.
     let root = root.map_err(|e| format!("the root {} cannot be looked at: {}", plan.root.display(), errno_words(e)))?;
     let first = places.iter().flatten().next();
     let point = first.and_then(|p| p.mount.as_ref()).map(|m| m.point.clone());

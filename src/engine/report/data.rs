@@ -15,7 +15,7 @@ pub struct Report {
     pub plan: String,
     /// The backup tree.
     pub source: String,
-    /// What stands before every destination.
+    /// Prefix of every destination.
     pub root: String,
     /// When the run began, RFC 3339.
     pub started: String,
@@ -43,7 +43,7 @@ pub struct Report {
     pub fixups: Vec<fixup::FixupOutcome>,
     /// Names whose number differs.
     pub ids: Vec<Drift>,
-    /// The command that goes on, when the run ended early.
+    /// The command that resumes the run, if it ended early.
     pub resume: Option<String>,
 }
 
@@ -116,13 +116,13 @@ pub struct Absent {
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All copied, verified and fixed up.
+    /// Everything was copied, verified and fixed up.
     Done,
     /// Finished, but with problems.
     Problems,
     /// Nothing was written.
     Refused,
-    /// Stopped early; the same run again goes on.
+    /// Stopped early; the same command resumes it.
     Stopped,
 }
 
@@ -140,7 +140,7 @@ impl Outcome {
         }
     }
 
-    /// What such a word means.
+    /// Parses such a word.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| outcome.word() == word)
@@ -148,7 +148,7 @@ impl Outcome {
 }
 
 impl Report {
-    /// Of a run that was refused for `reasons`.
+    /// The report of a run that was refused for `reasons`.
     #[must_use]
     pub fn refused(plan: String, source: String, root: String, reasons: Vec<String>) -> Self {
         let now = clock::now().rfc3339();

@@ -1,4 +1,4 @@
-//! What a run says when it is over: one structure, shown as text and as JSON.
+//! What a run reports at its end: one structure, shown as text and as JSON.
 
 mod data;
 mod json;

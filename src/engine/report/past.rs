@@ -1,4 +1,4 @@
-//! A report back from its JSON, as the journal keeps it.
+//! A report read back from its JSON, as the journal keeps it.
 
 use super::data::{Absent, Outcome, Report, TargetReport, Totals};
 use super::json::VERSION;
@@ -87,7 +87,7 @@ fn target(stored: StoredTarget) -> TargetReport {
 }
 
 fn problem(stored: StoredProblem) -> Problem {
-    // Shown once more as it was shown: what was escaped stays so.
+    // Shown as it was before: what was escaped stays escaped.
     let path = RelPath::shown(&stored.path);
     let mut message = stored.message;
     if stored.count > 1 && stored.kind != ProblemKind::Extra {

@@ -1,4 +1,4 @@
-//! The copy, what comes before it and what after it.
+//! The copy, and what comes before and after it.
 
 use super::observer::Phase;
 use super::options::Task;
@@ -29,7 +29,7 @@ pub(super) struct Copying {
     pub(super) groups: Arc<Groups>,
     /// For each target, whether an earlier run had anything to copy there.
     pub(super) known: Vec<bool>,
-    /// Something may be on the target that an interrupted run left.
+    /// An interrupted run may have left something on the target.
     pub(super) leftovers: bool,
     /// The device number of each target at the beginning, or why that could not be told.
     pub(super) devices: Vec<Result<u64, String>>,
@@ -38,17 +38,17 @@ pub(super) struct Copying {
 
 impl Copying {
     pub(super) fn announce(&self, run: &SharedRun<'_>) {
-        // A repair only looks at first: stopped by then, it has left no copy unfinished.
+        // A repair only reads at first: stopped before the copy, it leaves no copy unfinished.
         run.announce(if run.options.task == Task::Repair { RunKind::Verify } else { RunKind::Copy });
         run.context.heed(keep_atimes(run));
         keep_ids(run);
         if !may_chown() {
-            // The kernel hides them from everybody else, so none of them can be named.
+            // The kernel hides them from everybody but root, so they cannot be named.
             run.context.problems.note(Note::TrustedUnseen);
         }
     }
 
-    /// Removes what interrupted runs left, if the last one has not said that there is nothing.
+    /// Removes what interrupted runs left, unless the last one recorded that it left nothing.
     pub(super) fn clear_leftovers(&mut self, run: &SharedRun<'_>) {
         if self.leftovers && !run.context.stop.is_set() {
             let cleared = run.context.heed(leftovers::clear(&run.context));
@@ -56,16 +56,16 @@ impl Copying {
         }
     }
 
-    /// Tells the next run whether it has to look for leftovers of this one: a failed
-    /// operation on the target may have left a temporary name.
+    /// Records whether the next run must look for leftovers of this one: a failed operation on the
+    /// target may have left a temporary name.
     pub(super) fn settle_leftovers(&self, run: &SharedRun<'_>) {
         if !self.leftovers && !run.is_stopped() && !run.context.problems.has(ProblemKind::Io) {
             run.context.writer.no_leftovers();
         }
     }
 
-    /// What is not mounted any more has lost nothing: instead of a problem for each entry
-    /// the run ends.
+    /// A target that is no longer mounted has lost nothing: the run ends, instead of reporting a problem
+    /// for each entry.
     pub(super) fn heed_mounts(&self, run: &SharedRun<'_>) {
         let mapping = &run.context.mapping;
         for ((target, before), now) in mapping.targets.iter().zip(&self.devices).zip(preflight::devices(mapping)) {
@@ -84,8 +84,8 @@ impl Copying {
         }
     }
 
-    /// Copies, and returns when the last epoch is sealed. Gives the fixups that
-    /// the copy has put on something.
+    /// Copies, and returns when the last epoch is sealed. Returns the fixups that the copy has applied
+    /// to something.
     pub(super) fn copy(&self, run: &SharedRun<'_>) -> FixupsChanged {
         run.enter(Phase::Copy);
         let context = &run.context;
@@ -142,8 +142,8 @@ impl Copying {
         self.known.iter().map(history).collect()
     }
 
-    /// The copy has come to its end, unless the run was stopped. What verification finds,
-    /// every later one finds again.
+    /// The copy is complete, unless the run was stopped. Every later verification finds again what
+    /// this one finds.
     pub(super) fn end(&self, run: &SharedRun<'_>) {
         run.undeclared();
         let RunContext { journal, writer, problems, stop, .. } = &run.context;
@@ -162,7 +162,7 @@ impl Copying {
     }
 }
 
-/// The threads that copy are there: from here on the run copies, and what it cannot copy or keep is recorded.
+/// The threads have started: from here on the run copies, and records what it cannot copy or keep.
 fn begin(run: &SharedRun<'_>) {
     let RunContext { journal, writer, counters, problems, stop, .. } = &run.context;
     if stop.is_set() {
@@ -172,7 +172,7 @@ fn begin(run: &SharedRun<'_>) {
     if past.began.is_none() && !past.ended {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         writer.meta("began", format!("{}.{:09}", now.as_secs(), now.subsec_nanos()));
-        // A kill right after the first directory is made must find it.
+        // It must be there for a kill right after the first directory is made.
         writer.flush();
     }
     writer.copying(run.options.command.clone(), counters.expected_entries.load(Relaxed));
@@ -180,8 +180,8 @@ fn begin(run: &SharedRun<'_>) {
     problems.begin_record(move |problems| handle.problems(problems, words));
 }
 
-/// Rows do not hold access times: what an earlier run finished without them is
-/// not told from what has them, so a later wish for them is said to be unmet.
+/// Rows do not hold access times, so entries finished without them cannot be told from others: if
+/// they are wanted later, that is reported as not done.
 fn keep_atimes(run: &SharedRun<'_>) -> Result<(), JournalError> {
     let RunContext { journal, writer, problems, .. } = &run.context;
     let wanted = run.options.atime;
@@ -193,7 +193,7 @@ fn keep_atimes(run: &SharedRun<'_>) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Records that owners get the target's numbers, and says so where only an earlier run was asked to.
+/// Records that owners get the target's numbers, and notes it if only an earlier run asked for that.
 fn keep_ids(run: &SharedRun<'_>) {
     let allow = &run.options.allow;
     if run.remap_ids && !allow.no_owner {

@@ -10,7 +10,7 @@ use crate::engine::journal::Reader;
 use crate::sys::errno_words;
 
 impl Copying {
-    /// Applies the fixups, and records what they changed once that is durable.
+    /// Applies the fixups, and records their changes once they are durable.
     pub(super) fn fix_up(&self, run: &SharedRun<'_>, by_copy: &[bool]) -> Vec<fixup::FixupOutcome> {
         let RunContext { journal, writer, stop, .. } = &run.context;
         if stop.is_set() {

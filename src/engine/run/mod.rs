@@ -1,7 +1,7 @@
 //! A run from top to bottom: preflight, copy, durable, journal, verify, fixup, report.
 //!
-//! It knows no plan file, no terminal and no signal; it prints nothing and never ends the
-//! process. What it found is its [`Report`], and what kept it from starting a [`Refused`].
+//! It knows no plan file, no terminal and no signal; it prints nothing and never ends the process. Its
+//! result is a [`Report`], or a [`Refused`] if it did not start.
 
 mod copying;
 mod fixups;
@@ -28,13 +28,13 @@ use open::Work;
 use repair::Repair;
 use shared::SharedRun;
 
-/// Does what `options` say with `mapping`, and returns when it is done, or `stop` has ended it.
+/// Does what `options` say with `mapping`, and returns when that is done or `stop` has ended it.
 pub fn run(mapping: Mapping, options: &Options, observer: &dyn Observer, stop: &Stop) -> Result<Report, Refused> {
     Ok(begin(mapping, options, observer, stop)?.finish())
 }
 
-/// The same up to where something is written beside the journal: whoever wants to measure
-/// the work alone begins here.
+/// The same up to the point where anything but the journal is written: measuring the work alone
+/// begins here.
 pub fn begin<'a>(
     mapping: Mapping,
     options: &'a Options,

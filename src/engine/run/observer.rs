@@ -1,4 +1,4 @@
-//! Who watches a run.
+//! Watching a run.
 
 use crate::engine::events::counters::Counters;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// What a run is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Looking whether it may start; nothing is counted.
+    /// Checking whether it may start; nothing is counted.
     Preflight,
     /// Copying and making durable.
     Copy,
@@ -14,13 +14,13 @@ pub enum Phase {
     Verify,
 }
 
-/// Is told how far a run is, on the thread that called it; `()` watches nothing.
+/// Is told how far a run has got, on the thread that called it; `()` watches nothing.
 pub trait Observer {
-    /// Nothing was refused: from here on something may be written. The numbers grow until
-    /// the run is over; whoever wants to show them reads them.
+    /// Nothing was refused: from here on something may be written. The counters grow until the run is
+    /// over; whoever wants to show them reads them.
     fn started(&self, _counters: &Arc<Counters>) {}
 
-    /// The run goes over to `phase`.
+    /// The run enters `phase`.
     fn entered(&self, _phase: Phase) {}
 }
 

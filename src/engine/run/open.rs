@@ -1,4 +1,4 @@
-//! From a mapping to a run whose journal is open. Nothing else has been written by then.
+//! From a mapping to a run whose journal is open. Nothing else has been written at that point.
 
 use super::copying::Copying;
 use super::observer::Observer;
@@ -23,13 +23,13 @@ use rustix::fs::OFlags;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// What a run does, with what that alone needs.
+/// What a run does, with what only that needs.
 pub(super) enum Work {
     Copy(Copying),
     Verify(Against),
 }
 
-/// Where a run gathers what it finds, before there is a journal.
+/// What a run gathers before there is a journal.
 struct Gathered {
     counters: Arc<Counters>,
     problems: Arc<Problems>,
@@ -111,10 +111,10 @@ pub(super) fn to_verify<'a>(
     Ok(SharedRun { options, observer, context, writer, names, remap_ids, began })
 }
 
-/// A repair cannot start where what is there is recorded nowhere.
+/// A repair cannot start if there is no record of what was copied.
 fn something_to_repair(mapping: &Mapping, options: &Options) -> Result<(), Refused> {
     let location = preflight::journal_of(mapping, &options.allow).map_err(Refused::Preflight)?;
-    // A damaged journal is preflight's to report.
+    // Preflight reports a damaged journal.
     if location.exists().unwrap_or(true) { Ok(()) } else { Err(unrecorded(&location)) }
 }
 
@@ -149,7 +149,7 @@ fn declared_problems(mapping: &Mapping, problems: &Problems) {
     }
 }
 
-/// Entries of which the patterns leave nothing.
+/// Entries that the patterns leave out completely.
 pub(super) fn add_left_out(mapping: &Mapping, source: &Root, problems: &Problems) {
     for problem in preflight::left_out(mapping, source) {
         problems.add(problem);
@@ -160,7 +160,7 @@ fn target_names(mapping: &Mapping) -> Vec<String> {
     mapping.targets.iter().map(|target| target.name.clone()).collect()
 }
 
-/// Records the mapping before anything is copied. Gives the targets' names by the journal's
+/// Records the mapping before anything is copied. Returns the targets' names by the journal's
 /// numbers, and whether an interrupted run may have left something.
 fn declare(mapping: &Mapping, journal: &Journal) -> Result<(Vec<String>, bool), JournalError> {
     let entries = mapping.targets.iter().flat_map(|t| t.entries.iter().map(move |e| (t, e)));

@@ -1,4 +1,4 @@
-//! What a run is to do, with everything built: no flag, no word that is still to be parsed.
+//! What a run is to do, already built: no flags, and nothing left to parse.
 
 use crate::engine::events::rate_limit::Rate;
 use crate::engine::events::words::Words;
@@ -15,7 +15,7 @@ pub enum Task {
     Copy,
     /// Verifies everything first, copies again what differs, and verifies that.
     Repair,
-    /// Verifies alone.
+    /// Only verifies.
     Verify(Against),
 }
 
@@ -24,7 +24,7 @@ pub enum Task {
 pub enum Against {
     /// What the journal recorded; the source is not needed.
     Manifest {
-        /// Leave out what was verified since, and has not changed.
+        /// Leave out what was verified since then and has not changed.
         since: Option<Since>,
     },
     /// The source itself.
@@ -38,7 +38,7 @@ pub struct Options {
     pub task: Task,
     /// How deep verification looks; `None` for no verification after a copy.
     pub verify: Option<Depth>,
-    /// What may be done that is refused otherwise.
+    /// What may be done although it is refused by default.
     pub allow: Allow,
     /// Keep access times.
     pub atime: bool,
@@ -50,14 +50,14 @@ pub struct Options {
     pub rate: Option<Rate>,
     /// What else to look for in the source before anything is written.
     pub look: Look,
-    /// How the report and the journal say what is wrong.
+    /// How the report and the journal put problems into words.
     pub words: Words,
-    /// How the same run is started again, for the journal and for the report of one that was stopped.
+    /// The command that starts the same run again, for the journal and for the report of a stopped run.
     pub command: Option<String>,
 }
 
 impl Default for Options {
-    /// Copies with all safety and verifies the content, within this process's limits.
+    /// Copies with all safety checks and verifies the content, within this process's limits.
     fn default() -> Self {
         let open_files = open_files();
         Self {
@@ -76,13 +76,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// What a walk that only counts may use.
+    /// The limits of a walk that only counts.
     #[must_use]
     pub fn means(&self) -> WalkOptions {
         WalkOptions::new(self.open_files, self.threads)
     }
 
-    /// How deep a pass looks that takes place.
+    /// How deep a verification looks, if there is one.
     pub(super) fn depth(&self) -> Depth {
         self.verify.unwrap_or(Depth::Content)
     }

@@ -1,4 +1,4 @@
-//! A run that did not take place.
+//! A run that did not start.
 
 use crate::engine::journal::JournalError;
 use crate::engine::preflight::Refusals;
@@ -12,7 +12,7 @@ pub enum Refused {
     /// The journal cannot be opened; nothing was copied.
     #[error(transparent)]
     Journal(JournalError),
-    /// The journal takes no rows; nothing was copied.
+    /// The journal cannot be written; nothing was copied.
     #[error(transparent)]
     Unrecorded(JournalError),
 }

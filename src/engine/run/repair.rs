@@ -1,4 +1,4 @@
-//! What a repair found before the copy, and what the copy made of it.
+//! What a repair found before the copy, and what the copy did about it.
 
 use super::observer::Phase;
 use super::shared::SharedRun;
@@ -13,13 +13,13 @@ use crate::engine::verify::{Depth, MarkPolicy, Scope};
 use crate::sys::dir::open_target;
 use std::sync::Arc;
 
-/// The problems of the first look.
+/// The problems of the first verification.
 pub(super) struct Repair {
     found: Arc<Problems>,
 }
 
 impl Repair {
-    /// Verifies everything. What differs is marked, so that the copy brings it again.
+    /// Verifies everything. Differences are marked, so that the copy repairs them.
     pub(super) fn find(run: &SharedRun<'_>) -> Self {
         run.enter(Phase::Verify);
         let found = Arc::new(Problems::default());
@@ -29,8 +29,7 @@ impl Repair {
         Self { found }
     }
 
-    /// What is whole and verified by now is noted as repaired; the rest is a problem
-    /// of the run.
+    /// Notes what is now whole and verified as repaired; the rest is a problem of the run.
     pub(super) fn settle(self, run: &SharedRun<'_>) {
         let RunContext { mapping, journal, writer, problems, .. } = &run.context;
         writer.flush();
@@ -41,12 +40,12 @@ impl Repair {
         for problem in found {
             shown += problem.count;
             if problem.unpreserved().is_some() {
-                // What a file system cannot hold was counted again by the copy.
+                // The copy has counted again what a file system cannot hold.
             } else if problem.kind == ProblemKind::ChangedTarget
                 && !run.options.allow.overwrite
                 && !reader.as_ref().is_some_and(|reader| stands_as_recorded(mapping, reader, &problem))
             {
-                // Kept: the copy has found the same.
+                // It is kept: the copy has found the same.
                 problems.add(problem);
             } else if reader.as_ref().is_some_and(|reader| is_whole(reader, &problem, run.options.depth())) {
                 repaired += problem.count;
@@ -65,7 +64,7 @@ impl Repair {
     }
 }
 
-/// True when the entry is what its row says: what an interrupted run had left was taken over.
+/// True when the entry is as its row says: a leftover of an interrupted run was taken over.
 fn stands_as_recorded(mapping: &Mapping, reader: &Reader, problem: &Problem) -> bool {
     let (Some(parent), Some(name)) = (problem.path.parent(), problem.path.last()) else { return false };
     let stat = open_target(&mapping.root, &parent).and_then(|dir| dir.stat_at(&name));
@@ -79,6 +78,6 @@ fn stands_as_recorded(mapping: &Mapping, reader: &Reader, problem: &Problem) -> 
 /// True when the entry was copied, and verified, after it was found different.
 fn is_whole(reader: &Reader, problem: &Problem, depth: Depth) -> bool {
     let row = reader.find_path(&problem.path).ok().flatten();
-    // Without a look at the content no file is verified; a new problem would tell.
+    // If contents are not read, no file is verified; a new problem would tell.
     row.is_some_and(|row| row.state == State::Done && (row.verified.is_some() || depth == Depth::Metadata))
 }

@@ -21,9 +21,9 @@ pub(super) struct SharedRun<'a> {
     pub(super) observer: &'a dyn Observer,
     pub(super) context: RunContext,
     pub(super) writer: Writer,
-    /// Names of the targets by the journal's numbers: the mapping's, then those that it no longer has.
+    /// Names of the targets by the journal's numbers: the mapping's, then those no longer in it.
     pub(super) names: Vec<String>,
-    /// Owners get the target's numbers: by this run's wish or an earlier one's.
+    /// Owners get the target's numbers: this run or an earlier one asked for that.
     pub(super) remap_ids: bool,
     pub(super) began: Began,
 }
@@ -54,7 +54,7 @@ impl SharedRun<'_> {
     pub(super) fn announce(&self, kind: RunKind) {
         let RunContext { mapping, writer, .. } = &self.context;
         writer.meta("plan", mapping.name.clone());
-        // A plan that verifies alone need not name one.
+        // A plan that is only verified need not name one.
         if !mapping.source.as_os_str().is_empty() {
             writer.meta("source", mapping.source.to_string_lossy().into_owned());
         }
@@ -79,7 +79,7 @@ impl SharedRun<'_> {
         }
     }
 
-    /// How much room is missing, when that is why the run stopped.
+    /// How much space is missing, if that is why the run stopped.
     pub(super) fn shortage(&self) -> Option<String> {
         let Some(StopReason::Full(_, full) | StopReason::Failed(_, Some(full)) | StopReason::NotDurable(_, Some(full))) =
             self.context.stop.reason()
@@ -130,7 +130,7 @@ impl SharedRun<'_> {
         let json = report::json(&report, &self.options.words);
         self.context.writer.run_ended(report.ended.clone(), report.outcome.word(), json.to_string());
         let Self { context, writer, options, .. } = self;
-        // The writer ends with its last handle, and the lock is to be held until then.
+        // The writer ends with its last handle; the lock must be held until then.
         let RunContext { writer: handle, journal, .. } = context;
         drop(handle);
         match writer.finish() {

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
-/// A source with one file, and a place for its copy.
+/// A source with one file, and a destination for its copy.
 struct OneFile {
     _dir: TempDir,
     from: PathBuf,
@@ -37,7 +37,7 @@ fn options(task: Task) -> Options {
 
 const VERIFY: Task = Task::Verify(Against::Manifest { since: None });
 
-/// Keeps what it is told.
+/// Remembers what it is told.
 #[derive(Default)]
 struct KeepingObserver {
     phases: Mutex<Vec<Phase>>,

@@ -30,7 +30,7 @@ impl SharedRun<'_> {
         self.undeclared();
     }
 
-    /// Verifies what was copied and not verified since, if that is wanted.
+    /// Verifies what was copied and not verified since, if asked to.
     pub(super) fn verify_copied(&self) -> Option<Medium> {
         if self.is_stopped() || self.options.verify.is_none() {
             return None;
@@ -39,7 +39,7 @@ impl SharedRun<'_> {
         self.verify(&self.context, Scope::Unverified, MarkPolicy::Damage)
     }
 
-    /// Verifies all that the journal lists.
+    /// Verifies everything that the journal lists.
     pub(super) fn verify_all(&self, since: Option<Since>) -> Option<Medium> {
         self.verify(&self.context, since.map_or(Scope::All, Scope::Since), MarkPolicy::Damage)
     }
@@ -72,7 +72,7 @@ impl SharedRun<'_> {
         let (cross_mounts, owners) = (options.allow.cross_mounts, !options.allow.no_owner);
         let groups = Groups::of(mapping, &source, options.means(), cross_mounts, owners);
         let groups = groups.unwrap_or_else(|contradictions| {
-            // A run would be refused for them.
+            // A copy would be refused because of them.
             for words in contradictions {
                 problems.add(Problem::new(RelPath::root(), ProblemKind::Fixup, Detail::Told(words)));
             }
@@ -108,13 +108,13 @@ impl SharedRun<'_> {
         })
     }
 
-    /// Reports what the rows do not: a copy that is not whole.
+    /// Reports what the rows do not tell: an incomplete copy.
     pub(super) fn incomplete(&self) {
         let RunContext { mapping, journal, problems, .. } = &self.context;
         self.context.heed(completeness::report(mapping, &self.names, journal, problems));
     }
 
-    /// Reports that nothing was verified, where nothing else says why.
+    /// Reports that nothing was verified, unless something else says why.
     pub(super) fn nothing_verified(&self) {
         if !self.is_stopped() {
             self.context.heed(completeness::nothing(&self.context.journal, &self.context.problems));

@@ -1,10 +1,10 @@
-//! Users and groups of the backup: who is declared, and what the numbers are called.
+//! Users and groups of the backup: which are declared, and the names of numbers.
 
 use crate::base::path::{RelPath, escape};
 use crate::sys::root::Root;
 use std::collections::BTreeSet;
 
-/// What is read of the machine's account files; all of them may be missing.
+/// Content of the machine's account files; all of them may be missing.
 #[derive(Debug, Default)]
 pub(super) struct Accounts {
     users: Option<AccountTable>,
@@ -22,7 +22,7 @@ const LIMIT: u64 = 4 << 20;
 
 impl Accounts {
     pub(super) fn read(source: &Root) -> Self {
-        // What cannot be read is as good as missing: then more is a finding, not less.
+        // What cannot be read counts as missing: that gives more findings, not fewer.
         let text = |path: &str| {
             let path = RelPath::new(path.as_bytes()).ok()?;
             source.read(&path, LIMIT).ok().map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -53,7 +53,7 @@ impl Accounts {
         };
         match (path.as_bytes(), &self.declared_users) {
             (b"etc/passwd", Some(declared)) => all(&self.users, declared),
-            // Without the list of groups nothing can be told, but the file is NixOS's.
+            // Without the list of groups nothing is certain, but NixOS writes the file.
             (b"etc/group", Some(_)) => self.declared_groups.as_ref().is_none_or(|d| all(&self.groups, d)),
             _ => false,
         }

@@ -1,5 +1,5 @@
-//! Which mounts inside the source are entered: those that hold a disk's data where
-//! the root's own data belongs.
+//! Which mounts inside the source are entered: those that hold a disk's data in a place where the
+//! root's own data belongs.
 
 use super::verdict::{Given, WalkedTree};
 use crate::base::path::RelPath;

@@ -18,7 +18,7 @@ use crate::sys::stat::{Kind, Stat};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-/// Paths that could not be looked at are named up to this many.
+/// How many unreadable paths are named.
 const UNREAD: usize = 100;
 
 pub(super) struct Collapse<'a> {
@@ -33,7 +33,7 @@ pub(super) struct Collapse<'a> {
     unread_count: AtomicU64,
 }
 
-/// What a walk brings home.
+/// The results of a walk.
 #[derive(Debug)]
 pub(super) struct Collapsed {
     pub(super) findings: Vec<Finding>,
@@ -164,7 +164,7 @@ impl Visit for Collapse<'_> {
             Verdict::Part | Verdict::Finding(_) | Verdict::Loose(_) | Verdict::Open(_) => PlanRelation::Undeclared,
         };
         let own = is_dir.then(|| self.whereabouts(above, &path()));
-        // A directory that is only looked into is nobody's loss.
+        // A directory that is only looked into is not a loss.
         if !matches!(verdict, Verdict::Open(_)) {
             let (place, line) = own.as_ref().map_or((&above.place, &above.line), |(place, line)| (place, line));
             place.add(standing, stat, bytes);

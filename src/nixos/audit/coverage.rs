@@ -4,7 +4,7 @@ use crate::base::path::{Name, RelPath};
 use crate::engine::mapping::model::{Mapping, Presence};
 use std::collections::BTreeMap;
 
-/// The declared paths. A node that is no entry itself is on the way to one.
+/// The declared paths. A node that is not an entry is on the way to one.
 #[derive(Debug)]
 pub(super) struct Coverage(Vec<CoverageNode>);
 
@@ -20,8 +20,8 @@ struct CoverageNode {
 pub(super) struct CoveragePoint(usize);
 
 impl Coverage {
-    /// What of the backup is declared: each entry where the plan names it and, when a
-    /// symlink is followed, where it really lies.
+    /// What is declared in the backup: each entry where the plan names it and, if a symlink is followed,
+    /// where it really is.
     pub(super) fn of_source(plan: &Mapping) -> Self {
         let mut coverage = Self(vec![CoverageNode::default()]);
         for (t, target) in plan.targets.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Something that would be lost: while it is counted, and as it is told.
+//! Something that would be lost: while it is counted, and as it is reported.
 
 use super::knowledge::{Class, Knowledge, Meaning, Severity};
 use super::sum::{Sum, Total};
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-/// How many files of a directory are named; of more only their number is told.
+/// How many files of a directory are named; beyond that only their number is given.
 pub(super) const NAMED: usize = 32;
 
 /// What a finding is.
@@ -34,7 +34,7 @@ impl FindingKind {
     }
 }
 
-/// One finding, as it is told.
+/// One finding, as it is reported.
 #[derive(Clone, Debug)]
 pub struct Finding {
     /// Below the source, or below the root.
@@ -49,11 +49,11 @@ pub struct Finding {
     pub why: String,
     /// What makes it worse than its own rule says.
     pub holds: Vec<String>,
-    /// Units that call it theirs.
+    /// Units that declare it as their directory.
     pub units: Vec<String>,
     /// What to do.
     pub advice: String,
-    /// The rule's pattern; `None` for what no rule knows.
+    /// The rule's pattern; `None` if no rule matches.
     pub rule: Option<String>,
     /// How much it is.
     pub total: Total,
@@ -100,7 +100,7 @@ impl Live {
     pub(super) fn sign(&self, rule: usize) {
         if let Some(word) = self.signs.get(rule / 64) {
             let bit = 1 << (rule % 64);
-            // Nearly all of a kind come after the first.
+            // Nearly always the bit is already set.
             if word.load(Relaxed) & bit == 0 {
                 word.fetch_or(bit, Relaxed);
             }
@@ -117,7 +117,7 @@ impl Live {
         (total.files > 0).then(|| self.tell(knowledge))
     }
 
-    /// The same for one that counts although there is nothing in it.
+    /// The same for one that counts although it is empty.
     pub(super) fn tell(&self, knowledge: &Knowledge) -> Finding {
         let total = self.sum.read();
         let state = |rule: usize| match knowledge.rule(rule).meaning {

@@ -19,9 +19,9 @@ pub(super) struct Here {
 }
 
 pub(super) enum HereStatus {
-    /// Looked into: each entry is judged on its own. What no rule names takes the rule from here.
+    /// Looked into: each entry is judged on its own. What no rule matches takes this rule.
     Open(Option<Match>, Arc<Loose>),
-    /// The plan's, by this target.
+    /// Declared in this target of the plan.
     Declared(usize),
     /// Part of a finding.
     Part(Arc<Live>),

@@ -98,7 +98,7 @@ fn on_target(on: &OnTarget) -> Value {
     value
 }
 
-/// `rest` with the path in front, exact where its text is not.
+/// `rest` preceded by the path, with its exact bytes if the text is escaped.
 fn at(path: &RelPath, mut rest: Value) -> Value {
     rest["path"] = json!(path.to_string());
     if let Some(bytes) = exact(path) {

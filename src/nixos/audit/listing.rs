@@ -1,4 +1,4 @@
-//! The names in one directory of the backup, by jwalk: the one file that knows it.
+//! The names in one directory of the backup, by jwalk: the only file that uses it.
 
 use crate::base::path::Name;
 use crate::sys::Errno;
@@ -14,7 +14,7 @@ pub(super) fn names(dir: impl AsFd, wanted: fn(&str) -> bool) -> Result<Vec<Name
     let walk = WalkDir::new(path).max_depth(1).skip_hidden(false).parallelism(Parallelism::Serial).process_read_dir(
         move |depth, _, (), children| {
             let keeps = |name: &OsStr| name.to_str().is_some_and(wanted);
-            // The directory itself comes first, without a depth. An error stays.
+            // The directory itself comes first, without a depth. Errors are kept.
             children.retain(|child| depth.is_none() || child.as_ref().map_or(true, |child| keeps(&child.file_name)));
         },
     );

@@ -2,7 +2,7 @@
 //!
 //! Three questions: what does the plan declare that the backup does not have; what
 //! does the backup have that looks like state and is not declared; and what lies on
-//! the target that nobody declares.
+//! the target that the plan does not declare.
 
 mod accounts;
 mod boundary;
@@ -47,7 +47,7 @@ use std::sync::Arc;
 use units::Units;
 use verdict::{Given, WalkedTree};
 
-/// Why there is no audit.
+/// Why an audit failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the source {} cannot be read: {}", source_path.display(), errno_words(*errno))]
 pub struct AuditError {
@@ -55,7 +55,7 @@ pub struct AuditError {
     errno: Errno,
 }
 
-/// Looks at the source of `plan` and at its destinations.
+/// Audits the source of `plan` and its destinations.
 pub fn audit(plan: Mapping, means: WalkOptions, listing: Listing) -> Result<Audit, AuditError> {
     let failed = |errno| AuditError { source_path: plan.source.clone(), errno };
     let source = Arc::new(Root::open(&plan.source).map_err(failed)?);
@@ -97,7 +97,7 @@ pub fn audit(plan: Mapping, means: WalkOptions, listing: Listing) -> Result<Audi
     })
 }
 
-/// Walks what lies below `path`.
+/// Walks everything below `path`.
 fn look(root: &Arc<Root>, given: Given<'_>, path: &RelPath, means: WalkOptions) -> Result<Collapsed, Errno> {
     let fd = root.open_in(path, ENTRY)?;
     let stat = stat_fd(&fd)?;
@@ -107,7 +107,7 @@ fn look(root: &Arc<Root>, given: Given<'_>, path: &RelPath, means: WalkOptions) 
     Ok(collapse.finish())
 }
 
-/// The destinations that are there already: they may lie inside the source.
+/// The destinations that exist already: they may be inside the source.
 fn storage(plan: &Mapping) -> HashSet<(u64, u64)> {
     let Ok(root) = Root::open(&plan.root) else { return HashSet::new() };
     let areas = plan.targets.iter().filter(|target| !is_tree(target));

@@ -18,23 +18,23 @@ pub struct Audit {
     pub findings: Vec<Finding>,
     /// What is no loss.
     pub left_out: Vec<LeftOutTotal>,
-    /// How large the places are that hold state.
+    /// The sizes of the places that hold state.
     pub areas: Vec<PlaceReport>,
     /// Mounts that were not entered, and why.
     pub not_entered: Vec<(RelPath, String)>,
-    /// What could not be looked at, and why: the first hundred.
+    /// What could not be read, and why: the first hundred.
     pub unread: Vec<(RelPath, String)>,
-    /// How much could not be looked at.
+    /// How much could not be read.
     pub unread_count: u64,
     /// Unit files that were read.
     pub unit_files: usize,
     /// There were too many hard links to count each inode once.
     pub links_counted_again: bool,
-    /// What lies below each destination.
+    /// What is below each destination.
     pub on_target: Vec<OnTarget>,
 }
 
-/// What lies below a destination that no entry declares.
+/// What no entry declares below a destination.
 #[derive(Debug)]
 pub struct OnTarget {
     /// Name of the plan's target.
@@ -45,12 +45,12 @@ pub struct OnTarget {
     pub seen: DestinationSeen,
 }
 
-/// Whether a destination could be looked at.
+/// Whether a destination could be read.
 #[derive(Debug)]
 pub enum DestinationSeen {
-    /// It is not there: nothing has been copied yet.
+    /// It does not exist: nothing has been copied yet.
     Absent,
-    /// It lies inside another target's destination, or is one tree that the plan maps whole.
+    /// It is inside another target's destination, or is a single tree that the plan maps.
     Covered,
     /// What no entry declares, the largest first.
     Undeclared {
@@ -59,7 +59,7 @@ pub enum DestinationSeen {
         /// Mounts that were not entered, and why.
         not_entered: Vec<(RelPath, String)>,
     },
-    /// Why it, or a part of it, could not be looked at.
+    /// Why it, or a part of it, could not be read.
     Unreadable(String),
 }
 
@@ -72,7 +72,7 @@ impl Audit {
         absent
     }
 
-    /// Done when nothing of weight would be lost, else problems.
+    /// Done when nothing important would be lost, otherwise problems.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         let weighs = |entry: &Entry| match entry.presence {

@@ -18,7 +18,7 @@ pub fn suggest(audit: &Audit) -> String {
     out
 }
 
-/// What goes into one target.
+/// What to add to one target.
 struct SuggestedTarget<'a> {
     target: &'a Target,
     directories: Vec<&'a Finding>,
@@ -72,7 +72,7 @@ fn write_all(out: &mut String, audit: &Audit) -> Result {
     Ok(())
 }
 
-/// The target that reaches `path` from nearest; a map takes one tree and no entries.
+/// The target whose `from` is nearest above `path`; a map takes one tree and no entries.
 fn home_of<'p>(targets: &'p [Target], path: &RelPath) -> Option<&'p Target> {
     targets
         .iter()
@@ -81,7 +81,7 @@ fn home_of<'p>(targets: &'p [Target], path: &RelPath) -> Option<&'p Target> {
         .max_by_key(|target| target.from.depth())
 }
 
-/// Below `from`: absolute where that is the root, as people write it.
+/// The path below `from`: absolute if that is the root, as people write it.
 fn written(target: &Target, path: &RelPath) -> String {
     let below = path.strip_prefix(&target.from).unwrap_or_default();
     let below = String::from_utf8_lossy(below.as_bytes()).into_owned();
@@ -145,7 +145,7 @@ fn directory(audit: &Audit, path: &str, finding: &Finding, in_users: bool) -> St
     let (uid, gid, mode) = finding.attrs;
     let mut rest = String::new();
     if !in_users {
-        // Numbers without a name are for people to find out.
+        // Numbers without a name are left to the user to find out.
         for (key, id, name) in [("user", uid, audit.accounts.user(uid)), ("group", gid, audit.accounts.group(gid))] {
             if let Some(name) = name.filter(|_| id != 0) {
                 write!(rest, " {key} = {};", nix_string(name)).ok();

@@ -50,7 +50,7 @@ impl Sum {
     }
 }
 
-/// Inodes with several names: each is counted once, as long as there are not too many of them.
+/// Inodes with several names: each is counted once, unless there are too many of them.
 #[derive(Debug, Default)]
 pub(super) struct CountedInodes {
     seen: Mutex<HashSet<(u64, u64)>>,
@@ -78,7 +78,7 @@ impl CountedInodes {
         stat.allocated
     }
 
-    /// True when some may have been counted for each of their names.
+    /// True when some may have been counted once for each name.
     pub(super) fn is_full(&self) -> bool {
         self.full.load(Relaxed)
     }

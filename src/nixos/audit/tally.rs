@@ -1,5 +1,5 @@
-//! The other side of the account: what was left out and why, and how large the
-//! places are that hold state.
+//! The other side of the balance: what was left out and why, and how large the places are that hold
+//! state.
 
 use super::sum::{Sum, Total};
 use crate::base::path::RelPath;
@@ -8,10 +8,10 @@ use crate::sys::stat::Stat;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Paths that are listed for a reason at most.
+/// How many paths are listed for a reason.
 const LISTED: usize = 1000;
 
-/// Whether what is left out and what is declared is named, or only counted.
+/// Whether left-out and declared paths are named, or only counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listing {
     /// Counted.
@@ -24,7 +24,7 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How the plan stands to something.
+/// Whether the plan declares something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PlanRelation {
     Declared,
@@ -32,7 +32,7 @@ pub(super) enum PlanRelation {
     LeftOut,
 }
 
-/// A sum for each standing.
+/// A sum for each relation.
 #[derive(Debug, Default)]
 struct Sums([Sum; 3]);
 
@@ -81,7 +81,7 @@ pub(super) struct PlaceLine {
     sums: Sums,
 }
 
-/// A place as it is told.
+/// A place as it is reported.
 #[derive(Clone, Debug)]
 pub struct PlaceReport {
     /// Below the source; the root for everything in no other place.
@@ -144,21 +144,21 @@ struct Pile {
 #[derive(Debug, Default)]
 pub(super) struct Piles([Pile; LeftOutReason::ALL.len()]);
 
-/// What was left out for one reason, as it is told.
+/// What was left out for one reason, as it is reported.
 #[derive(Clone, Debug)]
 pub struct LeftOutTotal {
     /// Why.
     pub reason: LeftOutReason,
-    /// Paths, without what lies below them.
+    /// Paths, without what is below them.
     pub things: u64,
-    /// What lies at and below them, as far as it was looked at.
+    /// What is at and below them, as far as it was read.
     pub total: Total,
     /// The first thousand paths; only when everything is listed.
     pub paths: Vec<RelPath>,
 }
 
 impl Piles {
-    /// One more thing of its own, at `path`.
+    /// Adds a left-out path.
     pub(super) fn begin(&self, reason: LeftOutReason, listing: Listing, path: impl FnOnce() -> RelPath) {
         let pile = &self.0[reason as usize];
         pile.things.fetch_add(1, Relaxed);
@@ -170,7 +170,7 @@ impl Piles {
         }
     }
 
-    /// One more entry, of such a thing or below it.
+    /// Adds an entry at or below a left-out path.
     pub(super) fn add(&self, reason: LeftOutReason, stat: &Stat, bytes: u64) {
         self.0[reason as usize].sum.add(stat, bytes);
     }

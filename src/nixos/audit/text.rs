@@ -65,7 +65,7 @@ fn absent(out: &mut String, audit: &Audit) -> Result {
     Ok(())
 }
 
-/// Entries whose symlinks are followed or kept without the plan's word.
+/// Entries whose symlinks are followed or kept without the plan saying so.
 fn links(out: &mut String, audit: &Audit) -> Result {
     let entries = audit.plan.targets.iter().flat_map(|target| &target.entries);
     let unasked = entries.filter_map(|entry| entry.unasked_link().map(|link| words::unasked_link(&entry.dst, link)));

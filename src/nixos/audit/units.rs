@@ -1,5 +1,5 @@
-//! Services that say where their state is: `StateDirectory=`, `ConfigurationDirectory=`
-//! and `LogsDirectory=` of the unit files in the backup (systemd.exec(5)).
+//! Services that declare where their state is: `StateDirectory=`, `ConfigurationDirectory=` and
+//! `LogsDirectory=` of the unit files in the backup (systemd.exec(5)).
 
 use super::listing;
 use crate::base::path::{Name, RelPath, escape};
@@ -8,14 +8,14 @@ use crate::sys::{Errno, errno_words, leads_nowhere};
 use rustix::fs::OFlags;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A unit file is shorter than that.
+/// No unit file is longer.
 const LIMIT: u64 = 256 << 10;
 
 /// Where unit files are; symlinks on the way stay inside the backup.
 const DIRECTORIES: [&str; 4] =
     ["etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system", "run/current-system/sw/lib/systemd/system"];
 
-/// The directories that units call theirs, with the units' names.
+/// The directories that units declare, with the units' names.
 #[derive(Debug, Default)]
 pub(super) struct Units {
     pub(super) directories: BTreeMap<RelPath, Vec<String>>,
@@ -49,7 +49,7 @@ impl Units {
                 }
             }
         }
-        // NixOS keeps each unit in a store path of its own; those of older generations are there as well.
+        // NixOS keeps each unit in its own store path; those of older generations are there as well.
         let store = RelPath::new(b"nix/store").unwrap_or_default();
         for name in reader.names(&store, |name| name.contains("-unit-") && name.ends_with(".service")) {
             let text = String::from_utf8_lossy(name.as_bytes()).into_owned();
@@ -88,7 +88,7 @@ impl UnitReader<'_> {
         }
     }
 
-    /// Names in a directory that may be missing, sorted. A name that is not UTF-8 is no unit's.
+    /// Names in a directory that may be missing, sorted. A name that is not UTF-8 is not a unit's.
     fn names(&mut self, dir: &RelPath, wanted: fn(&str) -> bool) -> Vec<Name> {
         let fd = match self.source.open_in(dir, OFlags::RDONLY | OFlags::DIRECTORY) {
             Ok(fd) => fd,
@@ -119,7 +119,7 @@ impl Unit {
                 _ => continue,
             };
             if value.trim().is_empty() {
-                // An empty value takes back what was said before.
+                // An empty value resets what was set before.
                 self.directories.retain(|(of, _)| *of != base);
             }
             for word in value.split_whitespace() {
@@ -141,7 +141,7 @@ impl Unit {
             }
             paths.extend(RelPath::new(format!("{base}/{name}").as_bytes()).ok());
         }
-        // The whole of a base is nobody's.
+        // No unit owns a base directory as a whole.
         paths.retain(|path| path.depth() > 1 && path.as_bytes() != b"var/lib" && path.as_bytes() != b"var/log");
         paths
     }

@@ -1,4 +1,4 @@
-//! What one entry of the backup is: the plan's, no loss, or a finding.
+//! What one entry of the backup is: declared, no loss, or a finding.
 
 use super::accounts::Accounts;
 use super::coverage::{Coverage, CoveragePoint};
@@ -17,7 +17,7 @@ use std::collections::HashSet;
 pub(super) enum WalkedTree {
     /// The backup: what the table leaves out is no loss.
     Backup,
-    /// A destination: everything that is not declared is told.
+    /// A destination: everything that is not declared is reported.
     Target,
 }
 
@@ -50,7 +50,7 @@ pub(super) enum Verdict {
     Open(Option<Match>),
 }
 
-/// Directories of these names are caches when they say so themselves (CACHEDIR.TAG).
+/// Directories with these names are caches if they have a CACHEDIR.TAG.
 const BUILT: [&[u8]; 6] = [b"target", b"build", b".venv", b"venv", b"zig-cache", b".zig-cache"];
 
 impl Given<'_> {
@@ -68,7 +68,7 @@ impl Given<'_> {
             Meaning::Leave(reason) => Some(reason),
             Meaning::State(..) => None,
         };
-        // The store is not entered, whether the plan has it or not.
+        // The store is not entered, whether or not the plan has it.
         let by_rule = step.matched.and_then(|matched| leaves(matched.rule));
         if by_rule == Some(LeftOutReason::Nix) {
             return Verdict::LeftOut(LeftOutReason::Nix);
@@ -122,7 +122,7 @@ impl Given<'_> {
         if named.is_some() { Verdict::Finding(rule) } else { Verdict::Loose(rule) }
     }
 
-    /// What holds no data, by its kind or its text.
+    /// What holds no data, going by its kind or its text.
     fn no_content(&self, above: &Here, dir: &SourceDir, name: &Name, stat: &Stat) -> Option<LeftOutReason> {
         if self.side == WalkedTree::Target {
             let ours = name.as_bytes().starts_with(b".persistcp") || name.as_bytes() == LOST_AND_FOUND;
@@ -136,7 +136,7 @@ impl Given<'_> {
                 Some(LeftOutReason::NoContent)
             }
             Kind::Symlink => {
-                // A link that went away meanwhile leads nowhere either.
+                // A link that vanished meanwhile leads nowhere either.
                 let text = dir.read_link(name).unwrap_or_default();
                 let generated = ["/nix/", "/etc/static", "/run/", "/var/run/", "/proc/"];
                 if generated.iter().any(|start| text.starts_with(start.as_bytes())) {

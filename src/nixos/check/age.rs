@@ -1,4 +1,4 @@
-//! The age keys that sops-nix opens the machine's secrets with.
+//! The age keys with which sops-nix decrypts the machine's secrets.
 
 use super::context::CheckContext;
 use super::row::CheckRow;
@@ -23,7 +23,7 @@ fn one(context: &CheckContext, path: &RelPath, owner: Option<u32>) -> Vec<CheckR
         Read::Bytes(bytes) => bytes,
         Read::Absent => {
             let why = "is not on the storage, but its directory is declared: secrets stay shut";
-            // An absent directory is said already.
+            // An absent directory is already reported.
             let parent = path.parent().unwrap_or_default();
             let row = CheckRow::fail(ID, path, why).run(context.bring_back());
             return context.tree.stat(&parent).ok().map(|_| row).into_iter().collect();
@@ -70,7 +70,7 @@ fn identity(line: &str) -> Result<(), String> {
     if !line.starts_with("AGE-SECRET-KEY-1") {
         return Err("is no AGE-SECRET-KEY-1…".into());
     }
-    // `{error}` may quote a character of the key, so it is not shown either.
+    // The error may quote a character of the key, so it is not shown either.
     let key = CheckedHrpstring::new::<Bech32>(line)
         .map_err(|_| "the key is damaged: its checksum does not fit".to_string())?;
     if key.byte_iter().count() == 32 { Ok(()) } else { Err("the key has the wrong length".into()) }

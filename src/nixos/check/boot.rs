@@ -62,7 +62,7 @@ fn devices(context: &CheckContext) -> Vec<CheckRow> {
     rows
 }
 
-/// Where the device of a line stands; `None` for what is no device.
+/// The path of a line's device; `None` for anything but a device.
 fn device(field: &str) -> Option<PathBuf> {
     for (key, dir) in [("UUID=", "uuid"), ("LABEL=", "label"), ("PARTUUID=", "partuuid"), ("PARTLABEL=", "partlabel")] {
         if let Some(value) = field.strip_prefix(key) {

@@ -94,7 +94,7 @@ fn some_path() -> impl Strategy<Value = RelPath> {
 }
 
 proptest! {
-    /// The index answers as a look at every entry does.
+    /// The index gives the same answers as a search through every entry.
     #[test]
     fn every_question_is_answered_as_by_a_look_at_every_entry(
         entries in prop::collection::vec((some_path(), some_path(), any::<bool>()), 0..8),

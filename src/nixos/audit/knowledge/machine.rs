@@ -1,5 +1,5 @@
-//! The table as a machine: a walk carries the patterns that may still match and
-//! hands them one name at a time.
+//! The table as a state machine: a walk carries the patterns that may still match and feeds them one
+//! name at a time.
 
 use super::rule::{Rule, rules};
 use crate::base::path::{Name, RelPath};
@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 #[derive(Debug)]
 enum PatternPart {
     Literal(Vec<u8>),
-    /// The text's length tells the narrower of two that match.
+    /// The longer text is the narrower of two that match.
     Glob(GlobMatcher, usize),
 }
 
@@ -22,7 +22,7 @@ impl PatternPart {
         let glob = text.contains(['*', '?', '[']).then(|| GlobBuilder::new(text).literal_separator(true).build());
         match glob {
             Some(Ok(glob)) => Self::Glob(glob.compile_matcher(), text.len()),
-            // The table holds no glob that is none: a test takes every rule to its path.
+            // The table has no invalid glob: a test matches every rule with its path.
             Some(Err(_)) | None => Self::Literal(text.as_bytes().to_vec()),
         }
     }
@@ -76,25 +76,25 @@ pub struct Match {
     pub by: By,
 }
 
-/// How a pattern names what it matches.
+/// How a pattern matches a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
     /// In full.
     Name,
     /// By a part of it.
     Glob,
-    /// Whatever it is called.
+    /// By `*`: any name.
     Anything,
 }
 
-/// What the table says of one name.
+/// What the table says about one name.
 #[derive(Debug, Default)]
 pub struct RuleStep {
     /// The narrowest rule whose pattern ends here.
     pub matched: Option<Match>,
-    /// Patterns that go on below it; filled for directories alone.
+    /// Patterns that continue below it; only for directories.
     pub below: Vec<Active>,
-    /// One of those names this directory in full: it is looked into, not reported whole.
+    /// One of those names this directory in full: it is looked into, not reported as a whole.
     pub onward: bool,
 }
 
@@ -107,7 +107,7 @@ pub struct Knowledge {
     names: HashMap<Vec<u8>, usize>,
     /// The same by their ends.
     ends: Vec<(Vec<u8>, usize)>,
-    /// Units by the directory that they name as theirs.
+    /// Units by the directory that they declare.
     units: BTreeMap<RelPath, Vec<String>>,
 }
 
@@ -124,7 +124,7 @@ impl Knowledge {
         }
     }
 
-    /// The table, and the directories that units call theirs.
+    /// The table, and the directories that units declare.
     #[must_use]
     pub fn new(units: BTreeMap<RelPath, Vec<String>>) -> Self {
         let mut knowledge = Self { rules: rules(), ..Self::none() };
@@ -175,7 +175,7 @@ impl Knowledge {
         self.rules.is_empty()
     }
 
-    /// The units that call `path` theirs.
+    /// The units that declare `path`.
     #[must_use]
     pub fn units(&self, path: &RelPath) -> &[String] {
         self.units.get(path).map_or(&[], Vec::as_slice)
@@ -187,7 +187,7 @@ impl Knowledge {
         (0..self.patterns.len()).map(|pattern| Active { pattern, next: 0 }).collect()
     }
 
-    /// What `active` says of `name`; `is_dir` asks for what goes on below it.
+    /// What `active` says about `name`; with `is_dir` also what continues below it.
     #[must_use]
     pub fn step(&self, active: &[Active], name: &Name, is_dir: bool) -> RuleStep {
         let mut step = RuleStep::default();
@@ -214,7 +214,7 @@ impl Knowledge {
         step
     }
 
-    /// What a name says wherever it stands.
+    /// What a name says anywhere.
     #[must_use]
     pub fn anywhere(&self, name: &Name) -> Option<usize> {
         let name = name.as_bytes();

@@ -11,14 +11,14 @@ pub struct Rule {
     pub at: Cow<'static, str>,
     /// What it says.
     pub meaning: Meaning,
-    /// Why it looks like state; for what is left out the words of the reason.
+    /// Why it looks like state; the reason's words if it is left out.
     pub why: Cow<'static, str>,
-    /// What to do, where it is not just to declare the path.
+    /// What to do, if not just declaring the path.
     pub advice: Option<&'static str>,
 }
 
 impl Rule {
-    /// None for a part of what another record names.
+    /// `None` for a part of what another record names.
     fn of(known: &KnownPath) -> Option<Self> {
         let (meaning, why) = match known.sort {
             Sort::State(severity, class, why) => (Meaning::State(severity, class), why),
@@ -28,7 +28,7 @@ impl Rule {
         Some(Self { at: Cow::Borrowed(known.at), meaning, why: Cow::Borrowed(why), advice: known.advice })
     }
 
-    /// The rule of a directory that a unit names as its state.
+    /// The rule for a directory that a unit declares as its state.
     pub(super) fn of_unit(path: &RelPath) -> Self {
         Self {
             at: Cow::Owned(path.to_string()),
