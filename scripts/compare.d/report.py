@@ -7,7 +7,7 @@ import plot
 import tools
 
 MIB = 1 << 20
-RIVALS = ("cp", "rsync", "tar", "cpz", "xcp", "rclone")
+RIVALS = ("cp", "rsync", "tar", "cpz", "xcp", "rclone", "rcp", "pcp", "cp-plain", "rsync-plain", "rcp-plain")
 WORKS = (
     ("second", "rsync", "`rsync -aHAXS`, nothing to do"),
     ("second", "persistcp", "`persistcp`, second run"),
@@ -70,6 +70,7 @@ def bars(results):
     median, ours, checked = results.median, "persistcp", "persistcp-verify"
     for rival, bar in (("cpz", 1.5), ("xcp", 1.5), ("cp", 2.0), ("rsync", 2.3)):
         yield f"small: copy alone, times as fast as `{label(rival)}`", ">=", bar, quotient(median("small", rival), median("small", ours)), ""
+    yield "small: copy alone, times the floor", "<=", 1.35, quotient(median("small", ours), median("small", "floor")), ""
     for what, bar in (("large", 0.95), ("mixed", None)):
         if bar:
             share = quotient(results.speed(what, ours), results.device("limit"))
@@ -145,11 +146,12 @@ def corpus_part(results, corpus):
     kept = "all copies side by side until the last" if counts.get("kept") else "each copy removed before the next"
     text = [f"### {corpus}", f"{number(counts['entries'], 0)} entries ({kinds}), {plot.volume(counts['bytes'])}; {kept}."]
     large = corpus == "large"
-    head = ["", "median s", "least – most", "to persistcp's copy"] + (["MiB/s", "of the device"] if large else [])
+    head = ["", "median s", "least – most", "to persistcp's copy", "to the floor"] + (["MiB/s", "of the device"] if large else [])
     rows = []
     for name in results.tools(corpus):
         ratio = quotient(results.median(corpus, name), results.median(corpus, "persistcp"))
-        row = [label(name), *times(results, corpus, name), number(ratio, 2, "x")]
+        floor = quotient(results.median(corpus, name), results.median(corpus, "floor"))
+        row = [label(name), *times(results, corpus, name), number(ratio, 2, "x"), number(floor, 2, "x")]
         if large:
             speed = results.speed(corpus, name)
             share = quotient(speed, results.device("limit"))
@@ -160,7 +162,7 @@ def corpus_part(results, corpus):
         rows.append(row + ["; ".join(filter(None, remarks)) or "–"])
     if large and results.device("limit"):
         shown = number(results.device("read"), 0), number(results.device("write"), 0)
-        rows.append(["the device, direct", "–", "–", "–", f"{shown[0]} read, {shown[1]} write", "100%", "–", "–", "–"])
+        rows.append(["the device, direct", "–", "–", "–", "–", f"{shown[0]} read, {shown[1]} write", "100%", "–", "–", "–"])
     text.append(table(head + ["peak RSS MiB", "CPU s", "loses"], rows))
     return text
 
@@ -215,15 +217,17 @@ def comparison(data):
     if data["device"]:
         rounds, by = len(data["device"]), data["device"][0]["by"]
         rows = []
-        for words in ("read", "write", "both"):
-            v = [probe[words] for probe in data["device"] if words in probe]
+        settings = data["device"][-1].get("settings", {})
+        for what in ("read", "write", "both"):
+            v = [probe[what] for probe in data["device"] if what in probe]
             if not v:
                 continue
-            words = {"both": "each of both, at once"}.get(words, words)
-            rows.append([words, number(statistics.median(v), 0), f"{number(min(v), 0)} – {number(max(v), 0)}"])
+            words = {"both": "each of both, at once"}.get(what, what)
+            requests = "{0} × {1}".format(*settings[what]) if what in settings else "1M × 8"
+            rows.append([words, requests, number(statistics.median(v), 0), f"{number(min(v), 0)} – {number(max(v), 0)}"])
         where = f"{rounds} times between the tools of `{data['device'][0]['corpus']}` ({by})"
-        text.append(f"### Device\n\nSequential, direct, blocks of 1 MiB, {where}.")
-        text.append(table(["", "median MiB/s", "least – most"], rows))
+        text.append(f"### Device\n\nSequential and direct, with the request size and depth that give most here, {where}.")
+        text.append(table(["", "requests", "median MiB/s", "least – most"], rows))
     return text + works_part(results) + bars_part(results)
 
 
@@ -243,6 +247,24 @@ def scale(data):
         rows.append([number(row["files"], 0), row["shape"], row["work"], *cells, journal, failure])
     head = ["files", "", "", "seconds", "µs a file", "peak RSS MiB", "journal bytes a file", "failures"]
     return text + [table(head, rows), "![microseconds a file](PLOT)"]
+
+
+def moved(now, before, tolerance=0.1):
+    """Figures of ours that differ from an earlier comparison by more than `tolerance`: not in seconds, which are
+    another machine's or another day's, but as a share of what a reference needed in the same rounds."""
+    now, before = Results(now), Results(before)
+    references = {"copy": ("floor", "cp", "rsync"), "second": ("rsync",), "check": ("rsync",)}
+    for corpus in now.data["corpora"]:
+        for phase, candidates in references.items():
+            for tool in tools.OWN:
+                for reference in candidates:
+                    pairs = [(r.median(corpus, tool, phase), r.median(corpus, reference, phase)) for r in (now, before)]
+                    new, old = (quotient(*pair) for pair in pairs)
+                    if new and old:
+                        if abs(new / old - 1) > tolerance:
+                            words = "slower" if new > old else "faster"
+                            yield f"{corpus}, {phase}: {tool} took {old:.2f} times {label(reference)}'s time, and takes {new:.2f}: {words}"
+                        break
 
 
 def splice(path, name, parts):

@@ -29,6 +29,13 @@ TOOLS = {
         ],
         "apt-get",
     ),
+    "rcp": ("rcp --preserve", [["rcp", "--preserve", "{source}", "{target}"]], "cargo"),
+    "pcp": ("pcp -r", [["pcp", "-r", "{source}", "{target}"]], "cargo"),
+    # The fastest that they do, whatever it leaves out.
+    "cp-plain": ("cp -r", [["cp", "-r", "{source}", "{target}"]], None),
+    "rsync-plain": ("rsync -rlW --inplace", [["rsync", "-rlW", "--inplace", "{source}/", "{target}/"]], "apt-get"),
+    "rcp-plain": ("rcp", [["rcp", "{source}", "{target}"]], "cargo"),
+    "floor": ("the floor", [["{floor}", "{source}", "{target}"]], None),
     "persistcp": ("persistcp, copy alone", [PLAN + ["--verify", "none"]], None),
     "persistcp-verify": ("persistcp, copy and verify", [PLAN], None),
 }
@@ -38,6 +45,8 @@ CHECKING = {
     "persistcp": [PLAN + ["--verify-only"]],
 }
 OWN = ("persistcp", "persistcp-verify")
+# Programs whose crate has another name.
+CRATES = {"rcp": "rcp-tools-rcp", "pcp": "parcopy-cli"}
 
 
 def environment():
@@ -60,11 +69,19 @@ def persistcp(binary):
     return os.path.abspath(binary)
 
 
+def floor():
+    """The bare program of benches/floor.rs, as cargo builds it."""
+    command = ["cargo", "bench", "--locked", "--quiet", "--no-run", "--bench", "floor", "--message-format", "json"]
+    built = subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.PIPE, text=True).stdout
+    artifacts = (json.loads(line) for line in built.splitlines() if line.startswith("{"))
+    return next(a["executable"] for a in artifacts if a.get("executable") and a["target"]["name"] == "floor")
+
+
 def provide(name, catalogue):
     """Installs the tool if it is not there; a sentence when that fails, shown in its row."""
     _, commands, origin = catalogue[name]
     program = commands[0][0]
-    if name in OWN or which(program):
+    if name in OWN or name == "floor" or which(program):
         return None
     if origin is None:
         return f"{program} is not there: install it"
@@ -72,13 +89,16 @@ def provide(name, catalogue):
 
 
 def install(programs, origin):
+    settings = environment()
     if origin == "cargo":
-        command = ["cargo", "install", "--quiet", "--locked", "--root", RIVALS, *programs]
+        command = ["cargo", "install", "--quiet", "--locked", "--root", RIVALS, *(CRATES.get(p, p) for p in programs)]
+        # rcp asks for it, and the others do not look.
+        settings["RUSTFLAGS"] = "--cfg tokio_unstable"
     else:
         command = ["apt-get", "install", "-qy", "--no-install-recommends", *programs]
     print(f"  {' '.join(command)}", flush=True)
     try:
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, env=settings)
         if done.returncode == 0 and all(map(which, programs)):
             return None
         reason = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
@@ -93,11 +113,13 @@ def fill(commands, places):
 
 def shown(commands):
     """The command as the document has it, without this machine's paths."""
-    words = {"source": "SOURCE", "target": "TARGET", "plan": "PLAN", "persistcp": "persistcp"}
+    words = {"source": "SOURCE", "target": "TARGET", "plan": "PLAN", "persistcp": "persistcp", "floor": "floor"}
     return " | ".join(" ".join(command) for command in fill(commands, words))
 
 
 def version(commands, binary):
+    if commands[0][0] == "{floor}":
+        return "benches/floor.rs"
     program = fill([commands[0][:1]], {"persistcp": binary, "source": "", "target": "", "plan": ""})[0][0]
     for argument in ("--version", "version"):
         try:
