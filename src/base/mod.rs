@@ -5,4 +5,5 @@ pub mod crash_damage;
 pub mod human;
 pub mod json;
 pub mod path;
+pub mod path_tree;
 pub mod shell;

@@ -6,6 +6,7 @@ use super::events::problem::{Problem, Problems};
 use super::journal::{Journal, JournalError, WriterHandle};
 use super::mapping::model::Mapping;
 use crate::base::path::RelPath;
+use crate::base::path_tree::PathTree;
 use crate::engine::events::detail::Detail;
 use crate::sys::Errno;
 use crate::sys::dir::open_target;
@@ -17,9 +18,9 @@ pub fn report(
     writer: &WriterHandle,
     problems: &Problems,
 ) -> Result<(), JournalError> {
-    let declared = journal.declared()?;
+    let declared: PathTree<()> = journal.declared()?.into_iter().map(|entry| (entry.dst, ())).collect();
     for old in journal.undeclared()? {
-        if declared.iter().any(|entry| old.dst.strip_prefix(&entry.dst).is_some()) {
+        if declared.covers(&old.dst) {
             // It now belongs to an outer entry, and so do its rows.
             continue;
         }

@@ -9,6 +9,7 @@ use super::draft::Plan;
 use super::id_file::{IdNames, parse_map, parse_table};
 use super::static_ids;
 use crate::base::path::RelPath;
+use crate::base::path_tree::PathTree;
 use crate::engine::mapping::model::{Drift, IdConflict, IdKind};
 use crate::engine::mapping::renumber::{Both, Renumbering};
 use crate::sys::root::Root;
@@ -92,14 +93,14 @@ impl Ids {
     /// What a crash made of the target's map must not keep the plan from bringing it again.
     fn set_aside(&mut self, plan: &Plan, source: &Root) {
         let bad = |path: &RelPath| self.damaged.iter().any(|d| d.side == IdSide::Backup && d.path == *path);
+        let entries = plan.targets.iter().flat_map(|t| t.entries.iter().map(move |e| (t, &e.path)));
+        let sources: PathTree<RelPath> =
+            entries.map(|(target, path)| (target.to.join_path(path), target.from.join_path(path))).collect();
         let brings = |damaged: &Damaged| {
             damaged.side == IdSide::Target
-                && plan.targets.iter().any(|target| {
-                    target.entries.iter().any(|entry| {
-                        let below = damaged.path.strip_prefix(&target.to.join_path(&entry.path));
-                        let src = below.map(|below| target.from.join_path(&entry.path).join_path(&below));
-                        src.is_some_and(|src| source.open_in(&src, OFlags::PATH).is_ok() && !bad(&src))
-                    })
+                && sources.above(&damaged.path).iter().any(|(src, below)| {
+                    let src = src.join_path(below);
+                    source.open_in(&src, OFlags::PATH).is_ok() && !bad(&src)
                 })
         };
         let replaced: Vec<bool> = self.damaged.iter().map(brings).collect();

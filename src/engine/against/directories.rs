@@ -102,7 +102,7 @@ impl ComparisonWalk<'_> {
             let listed = Listed { dir: dst, stat: &stat, path: &dir.path, target: dir.target };
             read_batches(dst, BATCH, |batch| {
                 for entry in batch {
-                    let ours = known.contains(&entry.name) || self.landings.contains(&dir.path.join(&entry.name));
+                    let ours = known.contains(&entry.name) || self.index.leads_to_entry(&dir.path.join(&entry.name));
                     if !ours && verifier.is_unplanned(&listed, &entry) {
                         found.add(entry.name);
                     }

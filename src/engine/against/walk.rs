@@ -17,15 +17,13 @@ use crate::engine::verify::Verifier;
 use crate::engine::volume::Volumes;
 use crate::sys::Errno;
 use crate::sys::dir::{SourceDir, TargetDir};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 /// A comparison at work.
 pub(super) struct ComparisonWalk<'a> {
     pub(super) of: &'a Comparison<'a>,
     pub(super) index: Index,
-    /// Every directory that is an entry's destination, or contains one.
-    pub(super) landings: HashSet<RelPath>,
     /// The target inode of each linked source inode that the journal does not know.
     pub(super) linked: Mutex<HashMap<GroupKey, u64>>,
     pub(super) drivers: Drivers,
@@ -66,19 +64,9 @@ pub(super) struct DirPair {
 
 impl<'a> ComparisonWalk<'a> {
     pub(super) fn new(of: &'a Comparison<'a>, journal: &Journal) -> Result<Self, JournalError> {
-        let plan = &of.verifier.run.mapping;
-        let mut landings = HashSet::new();
-        for entry in plan.targets.iter().flat_map(|t| &t.entries) {
-            let mut at = Some(entry.dst.clone());
-            while let Some(path) = at.filter(|path| !landings.contains(path)) {
-                at = path.parent();
-                landings.insert(path);
-            }
-        }
         Ok(Self {
             of,
-            index: Index::new(plan),
-            landings,
+            index: Index::new(&of.verifier.run.mapping),
             linked: Mutex::default(),
             drivers: Drivers::new(of.source),
             volumes: Volumes::new(journal.reader()?.volumes()?),

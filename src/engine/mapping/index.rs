@@ -3,9 +3,9 @@
 
 use super::model::{Entry, Mapping, Presence, Target};
 use crate::base::path::{Name, RelPath};
+use crate::base::path_tree::PathTree;
 use crate::sys::Errno;
 use crate::sys::stat::{Kind, Stat};
-use std::collections::BTreeMap;
 
 /// An entry of the plan: indices of its target and of the entry in it.
 pub(crate) type EntryIndex = (usize, usize);
@@ -14,21 +14,16 @@ pub(crate) type EntryIndex = (usize, usize);
 #[derive(Debug)]
 pub(crate) struct Index {
     /// Sources of all entries; a walk carries a node of it and meets the present ones.
-    sources: PathTree,
+    sources: PathTree<IndexedEntry>,
     /// Destinations of all entries.
-    destinations: PathTree,
+    destinations: PathTree<IndexedEntry>,
 }
 
-/// A tree of paths, some of which are entries.
+/// An entry at its path.
 #[derive(Debug)]
-struct PathTree(Vec<PathNode>);
-
-#[derive(Debug, Default)]
-struct PathNode {
-    children: BTreeMap<Name, usize>,
-    entries: Vec<EntryIndex>,
-    /// The one that the backup has.
-    present: Option<EntryIndex>,
+struct IndexedEntry {
+    index: EntryIndex,
+    is_present: bool,
 }
 
 /// One way in which the plan copies something.
@@ -123,46 +118,6 @@ pub(crate) enum WayStep {
     Way(EntryIndex),
 }
 
-impl PathTree {
-    fn of<'p>(entries: impl Iterator<Item = (EntryIndex, &'p Entry, &'p RelPath)>) -> Self {
-        let mut nodes = vec![PathNode::default()];
-        for (index, entry, path) in entries {
-            let mut at = 0;
-            for name in path.names() {
-                at = match nodes[at].children.get(&name) {
-                    Some(child) => *child,
-                    None => {
-                        nodes.push(PathNode::default());
-                        let child = nodes.len() - 1;
-                        nodes[at].children.insert(name, child);
-                        child
-                    }
-                };
-            }
-            nodes[at].entries.push(index);
-            if entry.presence == Presence::Present {
-                nodes[at].present = Some(index);
-            }
-        }
-        Self(nodes)
-    }
-
-    /// The entries at `path` and above it, outermost first, each with the rest of `path` below it.
-    fn above(&self, path: &RelPath) -> Vec<(EntryIndex, RelPath)> {
-        let names: Vec<Name> = path.names().collect();
-        let (mut at, mut found) = (Some(0), Vec::new());
-        for depth in 0..=names.len() {
-            let Some(node) = at else { break };
-            if !self.0[node].entries.is_empty() {
-                let below = names[depth..].iter().fold(RelPath::root(), |below, name| below.join(name));
-                found.extend(self.0[node].entries.iter().map(|index| (*index, below.clone())));
-            }
-            at = names.get(depth).and_then(|name| self.0[node].children.get(name).copied());
-        }
-        found
-    }
-}
-
 /// Every entry of `plan` with its index.
 fn all(plan: &Mapping) -> impl Iterator<Item = (EntryIndex, &Entry)> {
     let targets = plan.targets.iter().enumerate();
@@ -172,15 +127,19 @@ fn all(plan: &Mapping) -> impl Iterator<Item = (EntryIndex, &Entry)> {
 impl Index {
     /// The index of `plan`.
     pub(crate) fn new(plan: &Mapping) -> Self {
-        Self {
-            sources: PathTree::of(all(plan).map(|(index, entry)| (index, entry, &entry.src))),
-            destinations: PathTree::of(all(plan).map(|(index, entry)| (index, entry, &entry.dst))),
-        }
+        let by = |path: fn(&Entry) -> &RelPath| {
+            let indexed = |(index, entry): (EntryIndex, &Entry)| {
+                let is_present = entry.presence == Presence::Present;
+                (path(entry).clone(), IndexedEntry { index, is_present })
+            };
+            all(plan).map(indexed).collect()
+        };
+        Self { sources: by(|entry| &entry.src), destinations: by(|entry| &entry.dst) }
     }
 
     /// The entries that copy something to `dst`, outermost first; patterns are ignored.
     pub(crate) fn brought_to<'p>(&self, plan: &'p Mapping, dst: &RelPath) -> Vec<Brought<'p>> {
-        let brought = |(index, below): (EntryIndex, RelPath)| {
+        let brought = |(&IndexedEntry { index, .. }, below): (&IndexedEntry, RelPath)| {
             let (target, entry) = get(plan, index);
             Brought { target, entry, index, src: entry.src.join_path(&below), dst: dst.clone() }
         };
@@ -189,7 +148,7 @@ impl Index {
 
     /// The entries that copy `src` somewhere, outermost first; patterns are ignored.
     pub(crate) fn brought_from<'p>(&self, plan: &'p Mapping, src: &RelPath) -> Vec<Brought<'p>> {
-        let brought = |(index, below): (EntryIndex, RelPath)| {
+        let brought = |(&IndexedEntry { index, .. }, below): (&IndexedEntry, RelPath)| {
             let (target, entry) = get(plan, index);
             Brought { target, entry, index, src: src.clone(), dst: entry.dst.join_path(&below) }
         };
@@ -198,22 +157,27 @@ impl Index {
 
     /// The node of `path` of the backup, if it is on the way to an entry.
     pub(crate) fn find(&self, path: &RelPath) -> Option<usize> {
-        path.names().try_fold(0, |at, name| self.child(at, &name))
+        self.sources.find(path)
+    }
+
+    /// True when `path` of the target is an entry's destination or above one.
+    pub(crate) fn leads_to_entry(&self, path: &RelPath) -> bool {
+        self.destinations.find(path).is_some()
     }
 
     /// The node of `name` below the node `at`.
     pub(crate) fn child(&self, at: usize, name: &Name) -> Option<usize> {
-        self.sources.0[at].children.get(name).copied()
+        self.sources.child(at, name)
     }
 
     /// The children of the node `at` on the way to entries.
     pub(crate) fn children(&self, at: usize) -> impl Iterator<Item = (&Name, usize)> {
-        self.sources.0[at].children.iter().map(|(name, child)| (name, *child))
+        self.sources.children(at)
     }
 
     /// The present entry whose source is exactly the node `at`.
     pub(crate) fn entry(&self, at: usize) -> Option<EntryIndex> {
-        self.sources.0[at].present
+        self.sources.values(at).iter().rev().find(|entry| entry.is_present).map(|entry| entry.index)
     }
 
     /// What the plan says about the node `at`, which a walk meets at the place `dst`.

@@ -5,6 +5,7 @@ use crate::base::path::RelPath;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
+use crate::engine::mapping::index::Index;
 use crate::engine::mapping::model::{Entry, Mapping, Presence, Target};
 use crate::engine::tree::node::ENTRY;
 use crate::sys::Errno;
@@ -12,23 +13,15 @@ use crate::sys::dir::{DirEntry, read_batches};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, stat_at};
 use rustix::fd::AsFd;
-use std::collections::HashSet;
 
 /// One problem for each entry that has content, all of which is left out.
 #[must_use]
 pub fn left_out(plan: &Mapping, source: &Root) -> Vec<Problem> {
     let mut found = Vec::new();
-    let mut declared = HashSet::new();
-    for entry in plan.targets.iter().flat_map(|t| &t.entries) {
-        let mut at = Some(entry.src.clone());
-        while let Some(path) = at.filter(|path| !declared.contains(path)) {
-            at = path.parent();
-            declared.insert(path);
-        }
-    }
+    let index = Index::new(plan);
     for target in plan.targets.iter().filter(|target| !target.excluded.is_empty()) {
         for entry in target.entries.iter().filter(|entry| entry.presence == Presence::Present) {
-            let mut search = PatternSearch { target, entry, declared: &declared, pattern: None };
+            let mut search = PatternSearch { target, entry, index: &index, pattern: None };
             // The copy reports what cannot be read.
             if let (Ok(false), Some(pattern)) = (search.finds_something(source), search.pattern) {
                 let problem =
@@ -44,8 +37,7 @@ pub fn left_out(plan: &Mapping, source: &Root) -> Vec<Problem> {
 struct PatternSearch<'p> {
     target: &'p Target,
     entry: &'p Entry,
-    /// Declared entries and the directories on the way to them.
-    declared: &'p HashSet<RelPath>,
+    index: &'p Index,
     /// The first pattern that left out more than the path that it names.
     pattern: Option<String>,
 }
@@ -85,7 +77,7 @@ impl PatternSearch<'_> {
         let path = below.join(&entry.name);
         let src = self.entry.src.join_path(&path);
         // A declared entry is copied, and directories on the way to it are made, whatever the patterns say.
-        if self.declared.contains(&src) {
+        if self.index.find(&src).is_some() {
             return true;
         }
         let kind = entry.kind.or_else(|| stat_at(dir, &entry.name).ok().map(|stat| stat.kind));

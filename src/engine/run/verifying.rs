@@ -95,7 +95,7 @@ impl SharedRun<'_> {
         Some(Verifier {
             run: context.clone(),
             targets: self.names.clone(),
-            owned: owned.into_iter().map(|entry| entry.dst).collect(),
+            owned: owned.into_iter().map(|entry| (entry.dst.clone(), entry.dst)).collect(),
             state: Some(context.heed(context.journal.directory_id())?),
             depth: self.options.depth(),
             scope,

@@ -24,7 +24,7 @@ impl Verifier {
     /// Sockets and names that a pattern leaves out are not part of a copy.
     pub(super) fn extra_names(&self, parent: &TargetDir, name: &Name, path: &RelPath, row: &Row) {
         let (Some(id), State::Done | State::Bad) = (row.id, row.state) else { return };
-        if self.owner(path).is_none() {
+        if !self.owned.covers(path) {
             return;
         }
         let read = parent.open_dir(name).and_then(|dir| {
@@ -55,15 +55,6 @@ impl Verifier {
         }
     }
 
-    /// The declared entry at or nearest above `path`.
-    fn owner(&self, path: &RelPath) -> Option<RelPath> {
-        let mut at = Some(path.clone());
-        while let Some(path) = at.as_ref().filter(|path| !self.owned.contains(path)) {
-            at = path.parent();
-        }
-        at
-    }
-
     fn is_extra(&self, listed: &Listed<'_>, id: i64, entry: &DirEntry) -> bool {
         self.ask(|reader| reader.knows(id, &entry.name)) == Some(false) && self.is_unplanned(listed, entry)
     }
@@ -81,10 +72,12 @@ impl Verifier {
         let Some(kind) = entry.kind.or_else(|| dir.stat_at(&entry.name).ok().map(|stat| stat.kind)) else {
             return false;
         };
-        let excluded =
-            self.run.mapping.targets.get(target as usize).is_some_and(|target| {
-                target.leaves_out_below(self.owner(path).as_ref(), &path.join(&entry.name), kind)
-            });
+        let excluded = self
+            .run
+            .mapping
+            .targets
+            .get(target as usize)
+            .is_some_and(|target| target.leaves_out_below(self.owned.nearest(path), &path.join(&entry.name), kind));
         // What could not be copied there has a problem already, whatever has its name.
         kind != Kind::Socket
             && !excluded

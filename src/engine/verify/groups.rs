@@ -46,14 +46,7 @@ impl Verifier {
         if self.run.mapping.targets.iter().any(|target| !target.entries.is_empty()) {
             return LinkShare::Number(shares.share_of(&self.run.mapping, path));
         }
-        let mut at = Some(path.clone());
-        while let Some(above) = at {
-            if self.owned.contains(&above) {
-                return LinkShare::Entry(above);
-            }
-            at = above.parent();
-        }
-        LinkShare::Number(0)
+        self.owned.nearest(path).map_or(LinkShare::Number(0), |entry| LinkShare::Entry(entry.clone()))
     }
 }
 

@@ -24,11 +24,11 @@ use super::events::stop::{Stop, StopReason};
 use super::journal::{Journal, JournalError, Reader, Row, RowChange, Seen, State, Unconfirmed};
 use crate::base::clock;
 use crate::base::path::{Name, RelPath};
+use crate::base::path_tree::PathTree;
 use crate::sys::dir::open_target;
 use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
 use moved::Moved;
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -87,7 +87,7 @@ pub struct Verifier {
     /// Names of the targets by the journal's numbers, the plan's first.
     pub targets: Vec<String>,
     /// Destinations of the declared entries: at and below them every name is the plan's.
-    pub owned: HashSet<RelPath>,
+    pub owned: PathTree<RelPath>,
     /// Device and inode number of the journal's directory.
     pub state: Option<(u64, u64)>,
     /// What to look at in each entry.

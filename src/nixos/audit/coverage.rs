@@ -1,81 +1,50 @@
-//! What the plan declares, as a tree that a walk goes down with.
+//! What the plan declares, as a walk that goes down with it asks.
 
 use crate::base::path::{Name, RelPath};
+use crate::base::path_tree::PathTree;
 use crate::engine::mapping::model::{Mapping, Presence};
-use std::collections::BTreeMap;
 
-/// The declared paths. A node that is not an entry is on the way to one.
+/// The declared paths, each with the index of its target. A node that is not an entry is on the way to
+/// one.
 #[derive(Debug)]
-pub(super) struct Coverage(Vec<CoverageNode>);
-
-#[derive(Debug, Default)]
-struct CoverageNode {
-    children: BTreeMap<Name, usize>,
-    /// Index of the plan's target.
-    target: Option<usize>,
-}
+pub(super) struct Coverage(PathTree<usize>);
 
 /// A directory on the way to an entry, or an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CoveragePoint(usize);
+pub(super) type CoveragePoint = usize;
 
 impl Coverage {
     /// What is declared in the backup: each entry where the plan names it and, if a symlink is followed,
     /// where it really is.
     pub(super) fn of_source(plan: &Mapping) -> Self {
-        let mut coverage = Self(vec![CoverageNode::default()]);
+        let mut coverage = PathTree::default();
         for (t, target) in plan.targets.iter().enumerate() {
             for entry in &target.entries {
-                coverage.declare(&entry.src, t);
-                if entry.presence == Presence::Absent {
-                    continue;
+                coverage.insert(&entry.src, t);
+                if entry.presence != Presence::Absent {
+                    coverage.insert(&entry.real, t);
                 }
-                coverage.declare(&entry.real, t);
             }
         }
-        coverage
+        Self(coverage)
     }
 
     /// What is declared below the root of the new system.
     pub(super) fn of_target(plan: &Mapping) -> Self {
-        let mut coverage = Self(vec![CoverageNode::default()]);
-        for (t, target) in plan.targets.iter().enumerate() {
-            target.entries.iter().for_each(|entry| coverage.declare(&entry.dst, t));
-        }
-        coverage
-    }
-
-    fn declare(&mut self, path: &RelPath, target: usize) {
-        let mut at = 0;
-        for name in path.names() {
-            at = match self.0[at].children.get(&name) {
-                Some(child) => *child,
-                None => {
-                    self.0.push(CoverageNode::default());
-                    let child = self.0.len() - 1;
-                    self.0[at].children.insert(name, child);
-                    child
-                }
-            };
-        }
-        self.0[at].target = Some(target);
-    }
-
-    pub(super) const fn top(&self) -> CoveragePoint {
-        CoveragePoint(0)
+        let targets = plan.targets.iter().enumerate();
+        Self(targets.flat_map(|(t, target)| target.entries.iter().map(move |e| (e.dst.clone(), t))).collect())
     }
 
     /// The node of `path`, if something at or below it is declared.
     pub(super) fn find(&self, path: &RelPath) -> Option<CoveragePoint> {
-        path.names().try_fold(self.top(), |at, name| self.child(at, &name))
+        self.0.find(path)
     }
 
     pub(super) fn child(&self, at: CoveragePoint, name: &Name) -> Option<CoveragePoint> {
-        self.0[at.0].children.get(name).copied().map(CoveragePoint)
+        self.0.child(at, name)
     }
 
     /// The target whose entry this is.
     pub(super) fn entry(&self, at: CoveragePoint) -> Option<usize> {
-        self.0[at.0].target
+        self.0.values(at).last().copied()
     }
 }

@@ -123,6 +123,8 @@ proptest! {
         let present = |entry: &Entry| entry.presence == Presence::Present;
         let on_the_way = numbered().any(|(_, entry)| entry.src.strip_prefix(&asked).is_some());
         prop_assert_eq!(index.find(&asked).is_some(), on_the_way || asked.is_root());
+        let leads = numbered().any(|(_, entry)| entry.dst.strip_prefix(&asked).is_some());
+        prop_assert_eq!(index.leads_to_entry(&asked), leads || asked.is_root());
         let exact = numbered().filter(|(_, e)| present(e) && e.src == asked).map(|(e, _)| (0, e)).next_back();
         prop_assert_eq!(index.find(&asked).and_then(|at| index.entry(at)), exact);
 
