@@ -15,13 +15,14 @@ use super::journal::{JournalError, Row};
 use super::mapping::model::Mapping;
 use super::tree::temporary::temporary_name;
 use crate::base::path::{Name, RelPath};
+use crate::base::path_tree::PathTree;
 use crate::engine::events::detail::Advice;
 use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::stat::{Kind, Time};
 use crate::sys::{Errno, leads_nowhere};
-use traces::{is_in_source, unlink_keeping_times};
+use traces::{StillBrought, unlink_keeping_times};
 use walk::LeftoverWalk;
 
 /// Removes all of that, before anything is copied: the space may be needed. False when something
@@ -34,13 +35,12 @@ pub fn clear(run: &RunContext) -> Result<bool, JournalError> {
     places.sort_by(|a, b| a.dst.as_bytes().cmp(b.dst.as_bytes()));
     let reader = journal.reader()?;
     let mut walk = LeftoverWalk::new(run, &reader, journal.directory_id()?);
-    let mut outer: Vec<RelPath> = Vec::new();
+    let mut walked = PathTree::default();
     for place in places {
-        if outer.iter().any(|dst| place.dst.strip_prefix(dst).is_some()) {
-            continue;
+        if !walked.covers(&place.dst) {
+            walk.entry(&place.dst)?;
+            walked.insert(&place.dst, ());
         }
-        walk.entry(&place.dst)?;
-        outer.push(place.dst);
     }
     let found = walk.found;
     if found.names > 0 {
@@ -54,11 +54,11 @@ pub fn clear(run: &RunContext) -> Result<bool, JournalError> {
 /// left out. Only for a run that was not stopped: then an unfinished copy is not wanted.
 pub fn clear_unfinished(run: &RunContext) -> Result<(), JournalError> {
     let RunContext { mapping: plan, journal, writer, problems, .. } = run;
-    let reader = journal.reader()?;
+    let (reader, brought) = (journal.reader()?, StillBrought::new(plan));
     for row in reader.partial()? {
         let (parent, Ok(name)) = (reader.path_of(row.dir)?, Name::new(&row.name)) else { continue };
         let path = parent.join(&name);
-        if is_in_source(plan, &path) {
+        if brought.has(&path) {
             // It could not be read or written, which is already a problem; a later run resumes it. Without the
             // partial copy its row would describe whatever gets the inode number next.
             if !stands(plan, &parent, &name, row.dst_ino) {

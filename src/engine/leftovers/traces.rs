@@ -10,12 +10,28 @@ use crate::sys::stat::{Kind, Stat};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, effective_ids};
 use rustix::fs::OFlags;
+use std::sync::OnceLock;
 
-/// True when the backup has the source of `path`, and no pattern leaves it out.
-pub(super) fn is_in_source(plan: &Mapping, path: &RelPath) -> bool {
-    let Ok(source) = Root::open(&plan.source) else { return true };
-    let is_there = |src: &RelPath| source.open_in(src, OFlags::PATH | OFlags::NOFOLLOW).is_ok();
-    Index::new(plan).brought_to(plan, path).iter().any(|brought| is_there(&brought.src) && !brought.is_left_out())
+/// What the plan still copies.
+pub(super) struct StillBrought<'a> {
+    plan: &'a Mapping,
+    index: Index,
+    /// Opened by the first query, which few runs make; `None` when it cannot be.
+    source: OnceLock<Option<Root>>,
+}
+
+impl<'a> StillBrought<'a> {
+    pub(super) fn new(plan: &'a Mapping) -> Self {
+        Self { plan, index: Index::new(plan), source: OnceLock::new() }
+    }
+
+    /// True when the backup has the source of `path`, and no pattern leaves it out.
+    pub(super) fn has(&self, path: &RelPath) -> bool {
+        let Some(source) = self.source.get_or_init(|| Root::open(&self.plan.source).ok()) else { return true };
+        let is_there = |src: &RelPath| source.open_in(src, OFlags::PATH | OFlags::NOFOLLOW).is_ok();
+        let brought = self.index.brought_to(self.plan, path);
+        brought.iter().any(|brought| is_there(&brought.src) && !brought.is_left_out())
+    }
 }
 
 /// Removes a name from a directory, keeping its times, which may be final already.

@@ -1,6 +1,6 @@
 //! The walk through the directories of the target.
 
-use super::traces::{is_as_created, is_in_source, unlink_keeping_times};
+use super::traces::{StillBrought, is_as_created, unlink_keeping_times};
 use crate::base::path::{Name, RelPath};
 use crate::engine::context::RunContext;
 use crate::engine::events::detail::Detail;
@@ -35,6 +35,7 @@ pub(super) struct LeftoverCount {
 pub(super) struct LeftoverWalk<'a> {
     run: &'a RunContext,
     reader: &'a Reader,
+    brought: StillBrought<'a>,
     state: (u64, u64),
     pub(super) found: LeftoverCount,
     /// Directories too deep to be entered from their parents.
@@ -44,7 +45,7 @@ pub(super) struct LeftoverWalk<'a> {
 impl<'a> LeftoverWalk<'a> {
     pub(super) fn new(run: &'a RunContext, reader: &'a Reader, state: (u64, u64)) -> Self {
         let found = LeftoverCount { names: 0, first: None, all_gone: true };
-        Self { run, reader, state, found, waiting: Vec::new() }
+        Self { run, reader, brought: StillBrought::new(&run.mapping), state, found, waiting: Vec::new() }
     }
 
     /// The destination of an entry: its own temporary name, and everything below it.
@@ -146,7 +147,7 @@ impl<'a> LeftoverWalk<'a> {
         else {
             return;
         };
-        if is_in_source(&self.run.mapping, path) {
+        if self.brought.has(path) {
             return;
         }
         let given = chown(holder, uid, gid)
@@ -233,7 +234,7 @@ impl<'a> LeftoverWalk<'a> {
         let row = self.reader.find_path(path)?;
         let Some(row) = row.filter(|row| row.is_resumable() && row.dst_ino == stat.ino) else { return Ok(false) };
         if row.state == State::Replacing {
-            if !is_in_source(&self.run.mapping, path) {
+            if !self.brought.has(path) {
                 return Ok(false);
             }
             // If its source is gone before the next run, only this walk finds it.
