@@ -2,10 +2,9 @@
 //! prove it: number, stat and content are the same.
 
 use crate::base::path::RelPath;
+use crate::engine::compare::links::{apart, is_split};
 use crate::engine::copy::InodeKey;
-use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
-use crate::engine::events::value::PropertyValue;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
@@ -38,10 +37,9 @@ impl Alike {
     pub(super) fn problems(&self) -> Vec<(u32, Problem)> {
         let mut groups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let split = groups.drain().map(|(_, group)| group).filter_map(|group| {
-            let most = group.names.div_ceil(group.nlink.max(1) as usize);
-            let (target, path) = group.other.filter(|_| group.inodes.len() > most)?;
-            let (expected, found) = (PropertyValue::InodeOf(group.first), PropertyValue::OwnInode);
-            Some((target, Problem::differs(path, ProblemKind::Link, expected, found)))
+            let is_split = is_split(group.inodes.len(), group.names, group.nlink);
+            let (target, path) = group.other.filter(|_| is_split)?;
+            Some((target, apart(path, group.first)))
         });
         split.collect()
     }

@@ -1,6 +1,7 @@
 //! Compares an entry of the target with its row: everything but the content, and what a stat
 //! alone says about who changed it.
 
+use super::links;
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::medium::{Backing, ReadError, Reading};
 use crate::engine::events::detail::Detail;
@@ -177,17 +178,6 @@ fn compare_rest(checked: &CheckedDir<'_>, path: &RelPath, name: &Name, row: &Row
         }
         _ => {}
     }
-    // Names of one group were all recorded with the inode that they share.
-    // An inode with as many names is the whole group, restored from elsewhere. With FUSE the numbers
-    // may be made up each time, and tell nothing.
-    let moved = stat.ino != row.dst_ino && stat.nlink != row.nlink;
-    if row.nlink > 1 && stat.kind != Kind::Directory && moved && !checked.disk.bare {
-        found.push(Problem::differs(
-            path.clone(),
-            ProblemKind::Link,
-            PropertyValue::InodeNumber(row.dst_ino),
-            PropertyValue::InodeNumber(stat.ino),
-        ));
-    }
+    found.extend(links::moved(checked.disk, path, row, stat));
     found
 }

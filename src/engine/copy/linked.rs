@@ -15,6 +15,7 @@ use super::source_proof::SourceProof;
 use super::special::SpecialFiles;
 use crate::base::path::{Name, RelPath};
 use crate::engine::compare::differences::{CheckedDir, differences, has_same_content};
+use crate::engine::compare::links::is_at_limit;
 use crate::engine::events::counters::add;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
@@ -368,8 +369,5 @@ fn is_the_same(checked: &CheckedDir<'_>, path: &RelPath, (row, there): (&Row, &S
 fn is_larger_group(from: &TargetDir, to: &TargetDir, copied: &Copied, name: &Name) -> bool {
     let names = |dir: &TargetDir, name| dir.stat_at(name).map_or(0, |stat| stat.nlink);
     let there = names(to, name);
-    there >= FEWEST_AT_LIMIT && there > names(from, &copied.name)
+    is_at_limit(there as usize) && there > names(from, &copied.name)
 }
-
-/// No file system with hard links stops at fewer (minix: 250; NTFS: 1024; ext4: 65 000).
-pub(crate) const FEWEST_AT_LIMIT: u32 = 250;

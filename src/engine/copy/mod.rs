@@ -63,7 +63,6 @@ mod trust;
 pub use engine::Engine;
 pub(crate) use evidence::KnownContent;
 pub(crate) use link::{InodeKey, key_of};
-pub(crate) use linked::FEWEST_AT_LIMIT;
 pub use options::{CopyOptions, History, Parts};
 pub(crate) use pre_visit::reserved;
 pub(crate) use precedence::altered;

@@ -5,10 +5,7 @@
 
 use super::Verifier;
 use crate::base::path::{Name, RelPath};
-use crate::engine::copy::FEWEST_AT_LIMIT;
-use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::problem::Problem;
-use crate::engine::events::value::PropertyValue;
+use crate::engine::compare::links::{NamesByInode, apart};
 use crate::engine::groups::Groups;
 use crate::engine::journal::{JournalError, Member, Reader, Seen};
 use std::collections::HashMap;
@@ -20,16 +17,16 @@ impl Verifier {
         self.run.writer.flush();
         let shares = Groups::of_shares(&self.run.mapping);
         reader.split_groups(|members| {
-            let mut placed = Vec::new();
+            let mut groups: HashMap<_, NamesByInode<Placed>> = HashMap::new();
             for member in members {
                 let above = reader.path_of(member.dir)?;
                 let path = Name::new(&member.name).map_or(above.clone(), |name| above.join(&name));
-                placed.push(Placed { share: self.share(&shares, &path), path, member });
+                let group = groups.entry((self.share(&shares, &path), Arc::clone(&member.group))).or_default();
+                group.add(member.dst_ino, Placed { path, member });
             }
-            for (kept, lost) in split(placed) {
-                for Placed { path, member, .. } in lost {
-                    let (expected, found) = (PropertyValue::InodeOf(kept.path.clone()), PropertyValue::OwnInode);
-                    self.problem(member.target, Problem::differs(path, ProblemKind::Link, expected, found));
+            for (kept, lost) in groups.into_values().filter_map(|group| group.split(|name| name.member.nlink)) {
+                for Placed { path, member } in lost {
+                    self.problem(member.target, apart(path, kept.path.clone()));
                     // As this verification saw it.
                     let Ok(name) = Name::new(&member.name) else { continue };
                     let ctime = reader.find(member.dir, &name)?.map(|row| row.dst_ctime).unwrap_or_default();
@@ -51,63 +48,15 @@ impl Verifier {
 }
 
 /// What is copied together.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 enum LinkShare {
     Number(u32),
     Entry(RelPath),
 }
 
 /// A name of a linked source inode, where it is.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Placed {
     path: RelPath,
-    share: LinkShare,
     member: Member,
-}
-
-/// Groups of which the target has more than one inode: a name of the inode that is kept, the one
-/// with the most names, and the names of the others. A group that reached its file system's
-/// limit of names is as it should be.
-fn split(names: Vec<Placed>) -> Vec<(Placed, Vec<Placed>)> {
-    let mut groups: HashMap<_, HashMap<u64, Vec<Placed>>> = HashMap::new();
-    for name in names {
-        let inodes = groups.entry((name.share.clone(), Arc::clone(&name.member.group))).or_default();
-        inodes.entry(name.member.dst_ino).or_default().push(name);
-    }
-    let limit = usize::try_from(FEWEST_AT_LIMIT).unwrap_or(usize::MAX);
-    let mut found = Vec::new();
-    for inodes in groups.into_values() {
-        let mut inodes: Vec<_> = inodes.into_values().collect();
-        let (count, names) = (inodes.len(), inodes.iter().map(Vec::len).sum::<usize>());
-        inodes.sort_by_key(|names| std::cmp::Reverse(names.len()));
-        let mut inodes = inodes.into_iter();
-        let Some(largest) = inodes.next() else { continue };
-        let lost: Vec<Placed> = inodes.flatten().collect();
-        // If numbers prove nothing, as many identical files as these names are links of may exist.
-        let alike = |kept: &Placed| count > names.div_ceil(kept.member.nlink.max(1) as usize);
-        if let Some(kept) = largest.first().filter(|kept| alike(kept) && largest.len() < limit) {
-            found.push((kept.clone(), lost));
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_inode_with_most_names_stays() {
-        let member = |group: u8, name: u8, dst_ino| Placed {
-            path: RelPath::root(),
-            share: LinkShare::Number(0),
-            member: Member { dir: 0, name: vec![name], target: 0, dst_ino, nlink: 3, group: vec![group].into() },
-        };
-        let split = split(vec![member(1, b'a', 7), member(1, b'b', 8), member(1, b'c', 8), member(2, b'd', 9)]);
-        let [(kept, lost)] = &split[..] else { panic!("{split:?}") };
-        assert_eq!(
-            (kept.member.dst_ino, lost.iter().map(|m| &m.member.name[..]).collect::<Vec<_>>()),
-            (8, vec![&b"a"[..]])
-        );
-    }
 }
