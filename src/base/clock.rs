@@ -15,14 +15,13 @@ pub fn now() -> Moment {
 }
 
 impl Moment {
-    /// That many seconds after the epoch.
+    /// The moment this many seconds after the epoch.
     #[must_use]
     pub fn from_unix(seconds: i64) -> Self {
         Self(seconds)
     }
 
-    /// A date (its first second, UTC) or a moment as RFC 3339 has it; fractions of
-    /// a second are dropped.
+    /// Parses a date (its first second, UTC) or a moment in RFC 3339; fractions of a second are dropped.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if text.contains(['T', 't', ' ']) {
@@ -38,8 +37,7 @@ impl Moment {
         self.0
     }
 
-    /// For example `2026-11-24T14:25:09Z`; `@` and the seconds for years that RFC 3339
-    /// does not have.
+    /// For example `2026-11-24T14:25:09Z`; `@` and the seconds for years that RFC 3339 cannot express.
     #[must_use]
     pub fn rfc3339(self) -> String {
         match Timestamp::from_second(self.0) {

@@ -1,16 +1,16 @@
-//! What a crash leaves of a file that was not synced: nothing, or zeros.
+//! What a crash leaves of an unsynced file: nothing, or zeros.
 
 /// How a small text file lost its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CrashDamage {
     /// No bytes.
     Empty,
-    /// Zero bytes, where text has none.
+    /// Zero bytes, which text does not have.
     Zeros,
 }
 
 impl CrashDamage {
-    /// `None` for bytes that may be text.
+    /// `None` for bytes that may be intact text.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [] => Some(Self::Empty),

@@ -1,4 +1,4 @@
-//! What every layer may use: no system call, no policy.
+//! What every layer may use: no system calls, no policy.
 
 pub mod clock;
 pub mod crash_damage;

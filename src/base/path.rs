@@ -1,8 +1,7 @@
 //! Names and relative paths as bytes.
 //!
-//! A [`Name`] is one directory entry and is all that the write side ever hands
-//! to the kernel beside a directory file descriptor. A [`RelPath`] is a list of
-//! names for messages, the journal and the plan.
+//! A [`Name`] is one directory entry, and all that the write side ever passes to the kernel besides a
+//! directory descriptor. A [`RelPath`] is a list of names for messages, the journal and the plan.
 
 use std::borrow::Cow;
 use std::ffi::{CStr, CString, OsStr};
@@ -16,13 +15,13 @@ use std::path::Path;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(CString);
 
-/// Why bytes are not a [`Name`] or a [`RelPath`].
+/// Why bytes are not a valid [`Name`] or [`RelPath`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPath {
     /// A component of no bytes.
     #[error("an empty name")]
     Empty,
-    /// `.` where a name must stand.
+    /// `.` instead of a name.
     #[error("`.` is not a name")]
     Dot,
     /// `..`, which would leave the tree.
@@ -31,7 +30,7 @@ pub enum BadPath {
     /// A `/` inside one component.
     #[error("a `/` inside a name")]
     Slash,
-    /// A NUL byte, which no Linux path can hold.
+    /// A NUL byte, which no Linux path can contain.
     #[error("a NUL byte")]
     Nul,
 }
@@ -88,8 +87,7 @@ impl RelPath {
         Self(Vec::new())
     }
 
-    /// A path as it was shown, for showing it once more: what was escaped must not be
-    /// escaped again.
+    /// A path as it was shown, for showing it again: what was escaped must not be escaped twice.
     #[must_use]
     pub fn shown(text: &str) -> Self {
         Self::new(&unescape(text)).unwrap_or_default()
@@ -178,8 +176,8 @@ impl RelPath {
         self.names().next_back()
     }
 
-    /// What of `self` lies below `base`: the root for equal paths, `None` when
-    /// `self` is not `base` nor below it.
+    /// The rest of `self` below `base`: the root for equal paths, `None` when `self` is neither `base` nor
+    /// below it.
     #[must_use]
     pub fn strip_prefix(&self, base: &Self) -> Option<Self> {
         if base.0.is_empty() {
@@ -193,7 +191,7 @@ impl RelPath {
         }
     }
 
-    /// The path above `tail`, when `self` ends with it: what [`Self::join_path`] was called on.
+    /// The path before `tail`, if `self` ends with it: the inverse of [`Self::join_path`].
     #[must_use]
     pub fn strip_suffix(&self, tail: &Self) -> Option<Self> {
         if tail.0.is_empty() {
@@ -220,14 +218,14 @@ impl fmt::Debug for RelPath {
     }
 }
 
-/// Shown with a leading slash: a relative path is always below some root.
+/// Shown with a leading slash, as a relative path is always below some root.
 impl fmt::Display for RelPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/{}", escape(&self.0))
     }
 }
 
-/// True for what a terminal does not show as itself: control characters, the marks that
+/// True for characters that a terminal does not show as themselves: control characters, marks that
 /// reorder a line (Unicode's bidirectional controls), and the separators of lines and paragraphs.
 #[must_use]
 pub fn is_unprintable(c: char) -> bool {
@@ -235,8 +233,8 @@ pub fn is_unprintable(c: char) -> bool {
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A text of several lines made fit for a terminal: only newlines, tabs and sequences
-/// that set colors are left of what [`is_unprintable`].
+/// A text of several lines made safe for a terminal: of unprintable characters only newlines, tabs and
+/// sequences that set colors are kept.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.chars().any(|c| is_unprintable(c) && c != '\n') {
@@ -257,8 +255,8 @@ fn sets_color(rest: &str) -> bool {
         == Some('m')
 }
 
-/// Bytes made fit for one line of a terminal or a JSON string: what is unprintable,
-/// backslashes and what is not UTF-8 become `\n`, `\u{202e}`, `\\` or `\xNN`.
+/// Bytes made safe for one line of a terminal or a JSON string: unprintable characters, backslashes and
+/// bytes that are not UTF-8 become `\n`, `\u{202e}`, `\\` or `\xNN`.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes)
@@ -282,7 +280,7 @@ pub fn escape(bytes: &[u8]) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The bytes that [`escape`] has shown. Backslashes that it cannot have written stay.
+/// The bytes that [`escape`] has escaped. Backslashes that it cannot have written are kept.
 fn unescape(text: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;

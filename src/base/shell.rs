@@ -1,9 +1,9 @@
-//! Words and command lines fit to be pasted into a shell.
+//! Words and command lines that can be pasted into a shell.
 
 use super::path::is_unprintable;
 
-/// One word of a command. Bytes that are not plain text, or that a terminal does not show
-/// as they are, are written as bash and zsh read them: `$'…'`.
+/// One word of a command. Bytes that are not plain text, or that a terminal does not show as
+/// themselves, are written for bash and zsh: `$'…'`.
 #[must_use]
 pub fn word(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
@@ -31,11 +31,11 @@ pub(crate) fn quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// The same for a script that any POSIX shell runs: always in quotes; what is not UTF-8 or
-/// not printable is written in octal, so that the whole stays text that shows what it does.
+/// The same for a script for any POSIX shell: always in quotes; anything that is not printable UTF-8 is
+/// written in octal, so that the whole is text that shows what it does.
 pub(crate) fn posix_word(bytes: &[u8]) -> String {
     let mut out = String::new();
-    // A newline stays: at the end of a command's output a shell drops it.
+    // A newline is kept as it is: a shell drops one at the end of a command's output.
     let coded = |c: char| is_unprintable(c) && c != '\n';
     for chunk in bytes.utf8_chunks() {
         for part in runs(chunk.valid(), coded) {
@@ -57,7 +57,7 @@ fn octal(bytes: &[u8]) -> String {
     format!("\"$(printf '{octal}')\"")
 }
 
-/// `text` in the parts between which the answer of `is` changes.
+/// Splits `text` where the result of `is` changes.
 fn runs(text: &str, is: impl Fn(char) -> bool) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {

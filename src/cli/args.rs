@@ -1,5 +1,5 @@
-//! Options that several commands have. Where one means something narrower in a command, that
-//! command gives it words of its own (`mut_arg`).
+//! Options that several commands have. If one means something narrower in a command, that command
+//! has its own help for it (`mut_arg`).
 
 use crate::engine::tree::descriptors::{threads, usual_threads};
 use crate::plan::Overrides;
@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-/// What `plan` commands look at.
+/// The plan that a `plan` command is about.
 #[derive(Debug, Args)]
 pub(super) struct PlanPath {
     /// The plan file
@@ -17,7 +17,7 @@ pub(super) struct PlanPath {
 
 #[derive(Debug, Args)]
 pub(super) struct RootArgs {
-    /// Another root than the plan's
+    /// Use this root instead of the plan's
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
 }
@@ -28,10 +28,10 @@ impl RootArgs {
     }
 }
 
-/// Both ends of a plan.
+/// Source and root of a plan.
 #[derive(Debug, Args)]
 pub(super) struct PlaceArgs {
-    /// Another backup tree than the plan's
+    /// Use this backup tree instead of the plan's
     #[arg(long, value_name = "DIR")]
     source: Option<PathBuf>,
     #[command(flatten)]
@@ -58,7 +58,7 @@ impl ThreadArgs {
     }
 }
 
-/// How what a command found is shown.
+/// How a command shows its result.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(super) enum Format {
     Text,

@@ -11,14 +11,14 @@ use crate::{plan, sys};
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
-#[command(mut_arg("source", |arg| arg.help("Another backup tree than the plan's; `/` looks at the running system")))]
+#[command(mut_arg("source", |arg| arg.help("Use this backup tree instead of the plan's; `/` audits the running system")))]
 pub(super) struct AuditArgs {
-    /// The plan whose declarations are held against the backup
+    /// The plan whose declarations are compared with the backup
     #[arg(long, value_name = "FILE")]
     plan: PathBuf,
     #[command(flatten)]
     places: PlaceArgs,
-    /// As text or as JSON
+    /// Print text or JSON
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// Instead of the report, print the missing entries: for the plan, and for Nix

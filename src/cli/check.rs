@@ -18,11 +18,11 @@ pub(super) struct CheckArgs {
     plan: PathBuf,
     #[command(flatten)]
     root: RootArgs,
-    /// Whether the system at the root runs, so that live paths must lead to the storage;
-    /// auto: it does when the root is /
+    /// Whether the system at the root is running, so that live paths must lead to the storage;
+    /// auto: it is when the root is /
     #[arg(long, value_enum, default_value_t = Runs::Auto)]
     booted: Runs,
-    /// As a table or as JSON
+    /// Print a table or JSON
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     #[command(flatten)]

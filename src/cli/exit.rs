@@ -5,7 +5,7 @@ use crate::engine::report::Outcome;
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
-    /// All copied, verified and fixed up.
+    /// Everything was copied, verified and fixed up.
     Ok = 0,
     /// Finished, but with problems.
     Problems = 1,
@@ -13,7 +13,7 @@ pub enum Exit {
     Usage = 2,
     /// Preflight refused; nothing was written.
     Refused = 3,
-    /// Stopped early; the same command goes on.
+    /// Stopped early; the same command resumes the run.
     Interrupted = 4,
 }
 

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("source", |arg| {
-    arg.help("Another backup tree than the plan's, for modes, owners and globs; it must be there")
+    arg.help("Use this backup tree instead of the plan's, for modes, owners and globs; it must exist")
 }))]
 pub(super) struct ExportArgs {
     #[command(flatten)]

@@ -14,16 +14,16 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportArgs {
     /// What `nix eval --json` printed, of a whole configuration (`plan nix-expr`) or of one option;
-    /// several are put together, `-` is stdin
+    /// several are combined, `-` is stdin
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "nix", conflicts_with = "nix")]
     nix_json: Vec<PathBuf>,
     /// Without an evaluator: a module whose literal lists are read; exit status 1 if there is more to it
     #[arg(long, value_name = "FILE", num_args = 1.., requires = "storage")]
     nix: Vec<PathBuf>,
-    /// With --nix: what stands for a computed storage path; a literal end of the key is added
+    /// With --nix: replaces a computed storage path; a literal end of the key is added
     #[arg(long, value_name = "PATH", requires = "nix", value_parser = absolute)]
     storage: Option<RelPath>,
-    /// Whose home is meant where the files do not say it
+    /// Whose home is meant if the files do not say so
     #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     user: Option<String>,
     /// That user's home [default: /home/NAME]
@@ -38,14 +38,14 @@ pub(super) struct ImportArgs {
     /// The plan's root
     #[arg(long, value_name = "DIR")]
     root: Option<String>,
-    /// Write the plan here instead of to stdout; a file that exists is left alone
+    /// Write the plan here instead of to stdout; an existing file is left alone
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct NixExprArgs {
-    /// The configuration that the commands name
+    /// The configuration to name in the commands
     #[arg(long = "for", value_name = "FLAKE#HOST", value_parser = Configuration::parse)]
     configuration: Option<Configuration>,
     /// A user whose home-manager configuration is not part of the system's; repeatable
@@ -113,7 +113,7 @@ impl ImportArgs {
                     Err(error) => return fail(&format!("{shown}: not UTF-8: {error}"), Exit::Usage),
                 }
             }
-            // The parser demands it beside --nix.
+            // The parser requires it with --nix.
             let storage = self.storage.unwrap_or_default();
             import::from_nix(&files, &storage, &person, &heading)
         };

@@ -40,7 +40,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Look at a plan without running it, make one, or write it in another form
+    /// Look at a plan without running it, make one, or write it in another format
     Plan {
         #[command(subcommand)]
         command: PlanCommand,
@@ -60,13 +60,13 @@ enum Command {
     Man,
 }
 
-/// Reads the command line, does what it says, and tells how it ended.
+/// Parses the command line, runs the command, and returns how it ended.
 #[must_use]
 pub fn main() -> Exit {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are no errors; a closed pipe is not ours to report.
+            // Help and version are not errors; a closed pipe need not be reported.
             error.print().ok();
             return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
         }

@@ -9,7 +9,7 @@ use crate::engine::{manifest, report};
 use serde_json::{Value, json};
 use std::io::{BufWriter, ErrorKind, Write};
 
-/// What is shown: the last reports for people, those and each entry as JSON lines, or lines for `b3sum --check`.
+/// What to show: the last reports for people, those and each entry as JSON lines, or lines for `b3sum --check`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum ReportFormat {
     Text,
@@ -17,14 +17,14 @@ pub(super) enum ReportFormat {
     B3sum,
 }
 
-/// Of which run.
+/// Which run to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Chosen {
-    /// Of the last one that copied, and of the last verification after it.
+    /// The last one that copied, and the last verification after it.
     Last,
-    /// Of the one with this number.
+    /// The one with this number.
     Run(i64),
-    /// None: all runs are listed.
+    /// Lists all runs.
     List,
 }
 
@@ -40,10 +40,10 @@ impl std::str::FromStr for Chosen {
     }
 }
 
-/// Files that are named on stderr; the rest is counted.
+/// How many files are named on stderr; the rest is counted.
 const NAMED: u64 = 50;
 
-/// Shows what the journal at `location` has.
+/// Shows the content of the journal at `location`.
 #[must_use]
 pub(super) fn show(location: &Location, form: ReportFormat, chosen: Chosen) -> Exit {
     let reader = match location.read() {
@@ -65,8 +65,8 @@ pub(super) fn show(location: &Location, form: ReportFormat, chosen: Chosen) -> E
     shown.unwrap_or_else(|error| fail(&error.to_string(), Exit::Problems))
 }
 
-/// The last run that copied and came to an end, and the last verification after it. A
-/// verification never takes the place of the copy's report.
+/// The last copying run that ended, and the last verification after it. A verification never takes
+/// the place of the copy's report.
 struct Last {
     copy: Option<PastRun>,
     verification: Option<PastRun>,
@@ -104,7 +104,7 @@ fn text(reader: &Reader) -> Result<Exit, JournalError> {
     Ok(exit)
 }
 
-/// Prints the report of a run as it was printed then.
+/// Prints the report of a run as it was printed at the time.
 fn tell(reader: &Reader, run: &PastRun) -> Result<Exit, JournalError> {
     let Some(value) = parse(reader, run)? else {
         return Ok(fail(&format!("run {} has no report: it was killed, or is alive", run.id), Exit::Problems));
@@ -197,7 +197,7 @@ fn check_lines(reader: &Reader) -> Result<Exit, JournalError> {
     Ok(out.end(Exit::Problems))
 }
 
-/// Lines to stdout. A reader that closed the pipe has seen enough.
+/// Lines to stdout. A reader that closed the pipe has read enough.
 struct Out {
     stream: BufWriter<std::io::StdoutLock<'static>>,
     failed: Option<std::io::Error>,
@@ -208,7 +208,7 @@ impl Out {
         Self { stream: BufWriter::with_capacity(1 << 16, std::io::stdout().lock()), failed: None }
     }
 
-    /// False when nobody takes any more.
+    /// False when the reader is gone.
     fn line(&mut self, line: &str) -> bool {
         let written = self.stream.write_all(line.as_bytes()).and_then(|()| self.stream.write_all(b"\n"));
         self.failed = written.err();

@@ -13,7 +13,7 @@ use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum PlanCommand {
-    /// Validate the plan alone; the source is not looked at
+    /// Validate the plan alone, without looking at the source
     Check {
         #[command(flatten)]
         plan: PlanPath,
@@ -24,7 +24,7 @@ pub(super) enum PlanCommand {
     Show {
         #[command(flatten)]
         plan: PlanPath,
-        /// As a table or as JSON
+        /// Print a table or JSON
         #[arg(long, value_enum, default_value_t = PlanFormat::Table)]
         format: PlanFormat,
         #[command(flatten)]
@@ -34,7 +34,7 @@ pub(super) enum PlanCommand {
     },
     /// Write the plan for another tool: Nix lists, tmpfiles.d lines, JSON, an rsync script
     Export(ExportArgs),
-    /// Make a plan of what a Nix configuration declares (impermanence, preservation)
+    /// Make a plan from what a Nix configuration declares (impermanence, preservation)
     Import(ImportArgs),
     /// Print the Nix expression whose output `plan import` reads, for `nix eval --apply`
     NixExpr(NixExprArgs),

@@ -17,7 +17,7 @@ pub(super) struct ReportArgs {
     /// The plan whose journal is read; the backup need not be there
     #[arg(long, value_name = "FILE", required_unless_present = "name")]
     plan: Option<PathBuf>,
-    /// The directory of the journal, when it is not on the target's file system
+    /// The directory of the journal, if it is not on the target's file system
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
     /// Instead of --plan: the plan's name, with --state
@@ -53,7 +53,7 @@ impl ReportArgs {
                     Err((message, exit)) => return fail(&message, exit),
                 }
             }
-            // The parser demands one of them.
+            // The parser requires one of them.
             _ => return fail("report needs --plan FILE, or --state DIR and --name NAME", Exit::Usage),
         };
         past_report::show(&location, self.format, self.run.unwrap_or(Chosen::Last))

@@ -1,5 +1,5 @@
-//! The report for a tired person: the verdict first, then each target, then
-//! every problem, then what is next.
+//! The report for a tired person: the verdict first, then each target, then every problem, then what
+//! to do next.
 
 use crate::base::human::{bytes, count, duration, rate};
 use crate::cli::words::note;
@@ -9,9 +9,9 @@ use crate::engine::fixup::Settled;
 use crate::engine::report::{Outcome, Report, Totals};
 use std::fmt::Write;
 
-/// Problems that are shown; the JSON report has more.
+/// How many problems are shown; the JSON report has more.
 const SHOWN: usize = 50;
-/// Notes that are shown.
+/// How many notes are shown.
 const NOTES: usize = 10;
 
 /// The whole report.

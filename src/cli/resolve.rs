@@ -1,4 +1,4 @@
-//! From a plan file to a mapping, and what there is to say if that fails.
+//! From a plan file to a mapping, and the message if that fails.
 
 use super::exit::Exit;
 use crate::engine::mapping::model::Mapping;
@@ -16,7 +16,7 @@ pub(super) fn resolve(
     plan.resolve(overrides, backup).map_err(|error| failed(&error, color))
 }
 
-/// What to say, and the exit status.
+/// The message and the exit status.
 pub(super) fn failed(error: &ResolveError, color: bool) -> (String, Exit) {
     match error {
         ResolveError::Plan(errors) => (errors.render(color), Exit::Usage),

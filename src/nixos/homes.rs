@@ -2,7 +2,7 @@
 
 use crate::base::path::RelPath;
 
-/// The home that `path` is or lies in, and the path below it.
+/// The home that `path` is or is in, and the path below it.
 pub(crate) fn split(path: &RelPath) -> Option<(RelPath, RelPath)> {
     let mut names = path.names();
     let depth = match names.next()?.as_bytes() {

@@ -1,5 +1,5 @@
-//! The expression that projects a Nix configuration to what [`crate::nixos::import`] reads, and
-//! the commands that use it.
+//! The expression that extracts from a Nix configuration what [`crate::nixos::import`] reads, and the
+//! commands that use it.
 
 use crate::base::path::is_unprintable;
 use crate::base::shell::quote;
@@ -18,7 +18,7 @@ impl Configuration {
     /// Reads `FLAKE#HOST`.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text.rsplit_once('#') {
-            // The commands are comments too: a name must not end its line.
+            // The commands also appear as comments: a name must not end the line.
             _ if text.chars().any(is_unprintable) => Err("a character in a name that is not printable".into()),
             Some((flake, host)) if !host.is_empty() => {
                 let flake = if flake.is_empty() { "." } else { flake };
@@ -45,7 +45,7 @@ pub fn commands(configuration: &Configuration, users: &[String]) -> Vec<String> 
         let name = if user.contains('@') { user.clone() } else { format!("{user}@{host}") };
         sources.push((format!("homeConfigurations.{}", attribute(&name)), format!("{name}.json")));
     }
-    // A name may hold what a file name cannot.
+    // A name may contain what a file name cannot.
     let file = |name: &str| quote(&format!("./{}", name.replace('/', "_")));
     let mut out: Vec<String> = sources
         .iter()
@@ -59,7 +59,7 @@ pub fn commands(configuration: &Configuration, users: &[String]) -> Vec<String> 
     out
 }
 
-/// An attribute's name as an installable takes it.
+/// An attribute's name as it is written in an installable.
 fn attribute(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-'".contains(c);
     if name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && name.chars().all(plain) {

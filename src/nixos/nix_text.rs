@@ -8,7 +8,7 @@ pub(crate) fn string(text: &str) -> String {
     out.push('"');
     for c in text.chars() {
         match c {
-            // Every dollar, not only one before a brace: `$$` would take the next one's meaning.
+            // Every dollar, not only before a brace: `$$` would deprive the next one of its meaning.
             '"' | '\\' | '$' => out.extend(['\\', c]),
             '\n' => out.push_str("\\n"),
             // Nix turns a carriage return into a newline.
@@ -21,7 +21,7 @@ pub(crate) fn string(text: &str) -> String {
     out
 }
 
-/// An attribute's name, quoted where the grammar asks for it.
+/// An attribute's name, quoted if the grammar requires it.
 pub(crate) fn name(text: &str) -> String {
     const KEYWORDS: [&str; 10] = ["assert", "else", "if", "in", "inherit", "let", "or", "rec", "then", "with"];
     let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
@@ -56,7 +56,7 @@ mod tests {
         root.syntax()
     }
 
-    /// Texts in which what Nix gives a meaning is common.
+    /// Texts with many characters that are special in Nix.
     fn hostile() -> impl Strategy<Value = String> {
         let bits = prop_oneof![
             Just("${".to_string()),

@@ -1,8 +1,8 @@
-//! The Nix store's database: it may be copied while nobody has it open.
+//! The Nix store's database, which may only be copied while no process has it open.
 //!
 //! SQLite's readers and writers hold POSIX locks on the database, and in WAL mode on its
 //! `-shm` file, for as long as they have it open (sqlite.org/walformat.html, "The WAL-Index
-//! File Format"). What is copied while somebody writes may be torn.
+//! File Format"). A copy made while somebody writes may be torn.
 
 use crate::base::path::RelPath;
 use crate::engine::events::note::Note;
@@ -17,7 +17,7 @@ use rustix::fs::OFlags;
 
 const DATABASE: &[u8] = b"nix/var/nix/db/db.sqlite";
 
-/// Looks at the database where the plan copies it.
+/// Checks the database if the plan copies it.
 pub fn look(plan: &Mapping, source: &Root) -> Option<SourceFinding> {
     let database = RelPath::new(DATABASE).ok()?;
     let mut brought = Index::new(plan).brought_from(plan, &database);
@@ -42,7 +42,7 @@ pub fn look(plan: &Mapping, source: &Root) -> Option<SourceFinding> {
     for suffix in ["", "-shm"] {
         let holder = match beside(suffix).and_then(|fd| fd.map_or(Ok(None), |fd| lock_holder(&fd))) {
             Ok(Some(pid)) if pid > 0 => format!("process {pid}"),
-            // Of another pid namespace, or by an open file description.
+            // A process in another pid namespace, or a lock of an open file description.
             Ok(Some(_)) => "a process".to_string(),
             Ok(None) => continue,
             Err(errno) => return Some(unknown(suffix, errno)),

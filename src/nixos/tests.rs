@@ -1,4 +1,4 @@
-//! The audit, the import, the export and the check ask one table of known paths.
+//! The audit, the import, the export and the check use one table of known paths.
 
 use super::audit::knowledge::{LeftOutReason, Meaning, Severity, rules};
 use super::export::private::usual_mode;
@@ -11,7 +11,7 @@ fn rel(text: &str) -> RelPath {
     RelPath::new(text.as_bytes()).unwrap()
 }
 
-/// What each of the four says of a path; the audit by the pattern of its rule.
+/// What each of the four says about a path; the audit by the pattern of its rule.
 fn answers(at: &str) -> (Option<Severity>, Need, Secrecy, Option<u32>, Option<&'static str>) {
     let live = rel(&at.replace('~', "/home/u"));
     let severity = rules().iter().find(|rule| rule.at == at).and_then(|rule| match rule.meaning {
@@ -40,11 +40,11 @@ fn the_four_agree_on_well_known_paths() {
 
 #[test]
 fn no_record_makes_two_of_them_disagree() {
-    // A home as a whole is nobody's record.
+    // There is no record for a home as a whole.
     for rule in rules().iter().filter(|rule| !rule.at.contains(['*', '[']) && rule.at != "/root") {
         let (severity, need, secrecy, mode, _) = answers(&rule.at);
         match rule.meaning {
-            // A declared path is weakened only where programs make it anew.
+            // A declared path's need is lowered only if programs create it again.
             Meaning::State(..) => {
                 let by_severity = severity.map(Severity::need).unwrap();
                 assert!(need == by_severity || need == by_severity.max(Need::Required), "{}: {need:?}", rule.at);

@@ -1,4 +1,4 @@
-//! Destinations that collide. What lies in one another is preflight's question: only mounts tell.
+//! Destinations that collide. Trees inside one another are left to preflight: only mounts tell.
 
 use super::draft::Plan;
 use super::value::Errors;
@@ -6,11 +6,11 @@ use crate::base::path::RelPath;
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// One entry's two ends and where the plan says so.
+/// An entry's source and destination, and where the plan says so.
 pub(super) struct Pair<'p> {
     pub(super) src: &'p RelPath,
     pub(super) dst: &'p RelPath,
-    /// They hold a pattern, and are no path yet.
+    /// They contain a pattern, and are not paths yet.
     pub(super) is_glob: bool,
     pub(super) span: Range<usize>,
 }
@@ -36,10 +36,10 @@ pub(super) fn of_plan(plan: &Plan, errors: &mut Errors) {
     }
 }
 
-/// Complains about repeated sources and destinations and about a destination
-/// inside another one's to which its source does not belong.
+/// Reports repeated sources and destinations, and a destination inside another one's to which its
+/// source does not belong.
 pub(super) fn of_pairs(pairs: &[Pair<'_>], errors: &mut Errors) {
-    // A pattern may have the text of a name.
+    // A pattern may have the same text as a name.
     let mut by_dst: HashMap<(&RelPath, bool), &Pair<'_>> = HashMap::new();
     let mut by_src: HashMap<(&RelPath, bool), &Pair<'_>> = HashMap::new();
     for pair in pairs {

@@ -12,7 +12,7 @@ pub struct Diagnostic {
     pub span: Range<usize>,
     /// What is wrong.
     pub message: String,
-    /// What stands at the span, or what was expected there.
+    /// What is at the span, or what was expected there.
     pub label: String,
     /// What to do.
     pub help: Option<String>,
@@ -79,7 +79,7 @@ impl Diagnostics {
     }
 }
 
-/// The nearest span inside `text` whose ends lie between characters.
+/// The nearest span inside `text` whose ends are at character boundaries.
 fn fit(text: &str, span: &Range<usize>) -> Range<usize> {
     let floor = |mut at: usize| {
         at = at.min(text.len());

@@ -47,7 +47,7 @@ pub(crate) struct TargetDraft {
 pub(crate) struct Parents {
     pub(crate) owner: Option<IdRef>,
     pub(crate) group: Option<IdRef>,
-    /// There may be no inode to change: bits.
+    /// As bits: there may be no inode whose mode could be changed.
     pub(crate) mode: Option<u32>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct EntryDraft {
     pub(crate) group: Option<IdRef>,
     pub(crate) mode: Option<Mode>,
     pub(crate) need: Need,
-    /// Whether a symlink is followed, where the plan says so.
+    /// Whether a symlink is followed, if the plan says.
     pub(crate) follow: Option<bool>,
 }
 

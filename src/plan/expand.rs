@@ -14,8 +14,8 @@ pub(crate) fn is_glob(path: &RelPath) -> bool {
     path.as_bytes().iter().any(|b| b"*?[{".contains(b))
 }
 
-/// What tells the paths below the root that `pattern`, which goes to `to`, can stand for;
-/// `None` when it is no pattern.
+/// A matcher for the paths below the root that `pattern`, which goes to `to`, can match; `None` if it
+/// is not a pattern.
 pub(crate) fn matcher(to: &RelPath, pattern: &RelPath) -> Option<GlobMatcher> {
     if !is_glob(pattern) {
         return None;
@@ -26,10 +26,9 @@ pub(crate) fn matcher(to: &RelPath, pattern: &RelPath) -> Option<GlobMatcher> {
     Some(GlobBuilder::new(&text).literal_separator(true).build().ok()?.compile_matcher())
 }
 
-/// The paths below `from` that match `pattern`, sorted. A component without
-/// special characters is taken as it is; others match names, hidden ones only
-/// when the pattern starts with a dot, as a shell does. A name that is the pattern's own
-/// text is meant as well.
+/// The paths below `from` that match `pattern`, sorted. A component without special characters is
+/// taken literally; others match names, hidden ones only if the pattern starts with a dot, as in a
+/// shell. A name equal to the pattern's text matches as well.
 pub(crate) fn expand(source: &Root, from: &RelPath, pattern: &RelPath) -> Result<Vec<RelPath>, Errno> {
     let mut found = vec![RelPath::root()];
     for name in pattern.names() {
@@ -51,7 +50,7 @@ pub(crate) fn expand(source: &Root, from: &RelPath, pattern: &RelPath) -> Result
 
 fn matching(source: &Root, dir: &RelPath, pattern: &Name) -> Result<Vec<Name>, Errno> {
     let text = String::from_utf8_lossy(pattern.as_bytes()).into_owned();
-    // The plan's check has already built this glob once.
+    // Checking the plan has already built this glob once.
     let Ok(glob) = GlobBuilder::new(&text).literal_separator(true).build() else { return Err(Errno::INVAL) };
     let matcher = glob.compile_matcher();
     let fd = match source.open_in(dir, OFlags::RDONLY | OFlags::DIRECTORY) {

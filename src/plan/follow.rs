@@ -1,5 +1,5 @@
-//! Symlinks at an entry of the plan and on the way to it: what becomes of them is decided
-//! here, once, and carried in the [`Entry`](crate::engine::mapping::model::Entry).
+//! Symlinks at an entry of the plan and on the way to it: what to do about them is decided here, once,
+//! and carried in the [`Entry`](crate::engine::mapping::model::Entry).
 
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{EntryKind, Link, Presence};
@@ -13,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 /// How an entry was found.
 pub(super) struct FoundEntry {
     pub(super) presence: Presence,
-    /// Where it lies in the backup, on a way without symlinks.
+    /// Where it is in the backup, on a path without symlinks.
     pub(super) real: RelPath,
     pub(super) link: Option<Link>,
     /// Where it leads, if that is not inside the target's `from`.
@@ -25,7 +25,7 @@ const CHAIN: u32 = 40;
 
 const HANDLE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW);
 
-/// Looks for the entry `path` of a target whose `from` is given. `follow` is the plan's word.
+/// Looks for the entry `path` of a target with this `from`. `follow` is what the plan says.
 pub(super) fn look(root: &Root, from: &RelPath, path: &RelPath, kind: EntryKind, follow: Option<bool>) -> FoundEntry {
     EntrySearch { root, from, path, kind, follow }.look().unwrap_or_else(|errno| {
         let absent = leads_nowhere(errno);
@@ -68,7 +68,7 @@ impl EntrySearch<'_> {
         Ok(FoundEntry { presence: self.presence(kind), real, link, out })
     }
 
-    /// The entry itself is a symlink, which lies at `real`.
+    /// The entry itself is a symlink at `real`.
     fn symlink(&self, fd: &OwnedFd, real: RelPath) -> Result<FoundEntry, Errno> {
         let led = match self.root.open_in(self.path, OFlags::PATH) {
             Ok(fd) => Some((self.real(&fd)?, stat_fd(&fd)?.kind)),
@@ -85,7 +85,7 @@ impl EntrySearch<'_> {
             Some(to) => Some(to.clone()),
             None => self.dangles_at(&real, &file::read_link(fd)?),
         };
-        // What leads above the tree has no path in it.
+        // What leads above the tree has no path inside it.
         let out = match meant {
             Some(meant) => self.leads_out(&real).or_else(|| self.leads_out(&meant)),
             None => Some(RelPath::root()),
@@ -98,14 +98,14 @@ impl EntrySearch<'_> {
         })
     }
 
-    /// Where a chain of symlinks ends that leads nowhere: `at` is the first of them.
+    /// Where a dangling chain of symlinks ends; `at` is the first of them.
     fn dangles_at(&self, at: &RelPath, text: &[u8]) -> Option<RelPath> {
         let mut to = meant(at, text)?;
         for _ in 0..CHAIN {
             let next = self.root.open_strict(&to, HANDLE).and_then(file::read_link);
             match next {
                 Ok(text) => to = meant(&to, &text)?,
-                // Nothing is there, or no link, or not on a straight way.
+                // Nothing is there, or not a link, or only through other links.
                 Err(_) => break,
             }
         }
@@ -126,7 +126,7 @@ impl EntrySearch<'_> {
         to.strip_prefix(self.from).is_none().then(|| to.clone())
     }
 
-    /// Where an open file of the backup lies in it, as the kernel says.
+    /// The path of an open file in the backup, according to the kernel.
     fn real(&self, fd: &OwnedFd) -> Result<RelPath, Errno> {
         let (real, top) = (real_path(fd)?, real_path(self.root)?);
         let below = real.strip_prefix(&top).map_err(|_| Errno::XDEV)?;
@@ -134,14 +134,14 @@ impl EntrySearch<'_> {
     }
 }
 
-/// Where the symlink at `at` with this text would lead if every name were there; its text
-/// alone tells. `None` for a text that is no path.
+/// Where the symlink at `at` with this text would lead if every name existed, judging by its text
+/// alone. `None` if the text is not a path.
 fn meant(at: &RelPath, text: &[u8]) -> Option<RelPath> {
     let mut to = if text.first() == Some(&b'/') { RelPath::root() } else { at.parent()? };
     for part in text.split(|b| *b == b'/') {
         match part {
             b"" | b"." => {}
-            // At the top it stays there, as in a file system.
+            // At the top it stays at the top, as in a file system.
             b".." => to = to.parent().unwrap_or_default(),
             _ => to = to.join(&crate::base::path::Name::new(part).ok()?),
         }
@@ -162,7 +162,7 @@ mod tests {
         std::fs::DirBuilder::new().recursive(true).create(path).expect("made");
     }
 
-    /// `home/u` holds the links; what they lead to is outside and inside of it.
+    /// `home/u` has the links; they lead outside and inside of it.
     fn found(text: &str, kind: EntryKind, follow: Option<bool>) -> FoundEntry {
         let place = tempfile::tempdir().expect("a directory");
         let home = place.path().join("home/u");

@@ -1,5 +1,5 @@
-//! The files that give names numbers: NixOS's maps, passwd and group. Nothing is taken
-//! from one that is damaged.
+//! The files that give names numbers: NixOS's maps, passwd and group. A damaged one is not used at
+//! all.
 
 use crate::base::crash_damage::CrashDamage;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub(crate) fn parse_map(bytes: &[u8]) -> Result<IdNames, String> {
     Ok(names)
 }
 
-/// A file that a crash has emptied gives nobody a number.
+/// Refuses a file that a crash has emptied.
 fn refuse_crash_damage(bytes: &[u8], advice: &str) -> Result<(), String> {
     CrashDamage::of(bytes).map_or(Ok(()), |blank| Err(format!("{}: {advice}", blank.words())))
 }
@@ -64,8 +64,8 @@ impl<'de> serde::Deserialize<'de> for Pairs {
     }
 }
 
-/// passwd(5) or group(5): the name is the first field, the number the third, and
-/// not the last: a line that was cut off in its number must not give another one.
+/// passwd(5) or group(5): the name is the first field, the number the third, which must not be the
+/// last: a line that was cut off inside its number must not give another one.
 pub(crate) fn parse_table(bytes: &[u8]) -> Result<IdNames, String> {
     refuse_crash_damage(bytes, "restore it from the running machine")?;
     let mut names = IdNames::new();
@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// Names as machines have them, and hostile ones.
+    /// Usual names, and hostile ones.
     fn names() -> impl Strategy<Value = IdNames> {
         let name = prop_oneof!["[a-z_][a-z0-9_-]{0,14}", "[^\\pC\\pZ:\"\\\\]{1,9}"];
         btree_map(name, 0..u32::MAX, 1..20)

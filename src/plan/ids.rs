@@ -1,5 +1,5 @@
-//! Names become numbers, from the machines' own files and never from the user
-//! database of the machine that runs persistcp: an installer knows no `sinh`.
+//! Names become numbers, using the machines' own files and never the user database of the machine
+//! that runs persistcp: an installer does not know `sinh`.
 //!
 //! The order: the plan's `[ids]`; the target's `/var/lib/nixos` maps and its
 //! passwd and group, under the root and in each storage area; the backup's;
@@ -21,7 +21,7 @@ use std::path::Path;
 /// Reads one kind of file; the error says what is wrong with it.
 type Parser = fn(&[u8]) -> Result<IdNames, String>;
 
-/// A file that was looked at.
+/// A file that was read.
 struct NameFile {
     shown: String,
     /// Below the root, or below the backup.
@@ -35,7 +35,7 @@ pub(crate) struct Ids {
     groups: IdSides,
     /// Files that are damaged: what is wrong with each.
     pub(crate) damaged: Vec<Damaged>,
-    /// Damaged files of the target that the plan replaces by the backup's good ones.
+    /// Damaged files of the target that the plan replaces with the backup's good ones.
     pub(crate) replaced: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ struct IdSides {
 const LARGEST: u64 = 16 << 20;
 
 impl Ids {
-    /// Reads what both machines have. Damaged files are collected, not fatal here.
+    /// Reads the files of both machines. Damaged files are collected, and not fatal here.
     pub(crate) fn read(plan: &Plan, source: Option<(&Root, &Path)>, root_path: &Path) -> Self {
         let (users, groups) = (IdSides::default(), IdSides::default());
         let mut ids = Self { users, groups, damaged: Vec::new(), replaced: Vec::new() };
@@ -76,7 +76,7 @@ impl Ids {
                     ids.side(&root, root_path, &base, IdSide::Target);
                 }
             }
-            // An absent root has no ids; preflight says so better.
+            // An absent root has no ids; preflight reports it better.
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(errno) => {
                 let words = format!("{} cannot be opened: {}", root_path.display(), errno_words(errno));
@@ -90,7 +90,7 @@ impl Ids {
         ids
     }
 
-    /// What a crash made of the target's map must not keep the plan from bringing it again.
+    /// A map of the target damaged by a crash must not keep the plan from restoring it.
     fn set_aside(&mut self, plan: &Plan, source: &Root) {
         let bad = |path: &RelPath| self.damaged.iter().any(|d| d.side == IdSide::Backup && d.path == *path);
         let entries = plan.targets.iter().flat_map(|t| t.entries.iter().map(move |e| (t, &e.path)));
@@ -120,7 +120,7 @@ impl Ids {
             let files: [(String, Parser); 2] =
                 [(format!("var/lib/nixos/{map}"), parse_map), (format!("etc/{table}"), parse_table)];
             for (file, parse) in files {
-                // Built from literals: always a path.
+                // Built from literals, so always a valid path.
                 let path = base.join_path(&RelPath::new(file.as_bytes()).unwrap_or_default());
                 let shown = shown.join(path.as_path()).display().to_string();
                 let names = match root.read(&path, LARGEST) {
@@ -153,7 +153,7 @@ impl Ids {
         }
     }
 
-    /// The number of `name`, or the places where it is not.
+    /// The number of `name`, or the places that were searched in vain.
     pub(crate) fn find(&self, plan: &Plan, kind: IdKind, name: &str) -> Result<u32, Vec<String>> {
         let own = plan.ids(kind);
         if let Some(id) = own.get(name) {
@@ -180,8 +180,8 @@ impl Ids {
         found.map(|(name, _)| name.clone()).or_else(|| static_ids::name(kind, id).map(str::to_string))
     }
 
-    /// Names that have one number in the backup and another on the target, numbers that change
-    /// hands, and what `--remap-ids` does about both.
+    /// Names that have one number in the backup and another on the target, numbers that belong to
+    /// different names, and what `--remap-ids` does about both.
     pub(crate) fn renumbering(&self, plan: &Plan) -> (Vec<Drift>, Vec<IdConflict>, Renumbering) {
         let (mut drift, mut id_conflicts, mut renumbering) = (Vec::new(), Vec::new(), Renumbering::default());
         for kind in [IdKind::User, IdKind::Group] {

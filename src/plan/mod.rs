@@ -1,7 +1,7 @@
 //! The plan: what goes where, as the user wrote it and as numbers.
 //!
-//! [`Plan::read`] parses and validates a file and reports all of its errors at
-//! once; [`Plan::resolve`] looks at the source and the id maps and gives a
+//! [`Plan::read`] parses and validates a file and reports all of its errors at once;
+//! [`Plan::resolve`] looks at the source and the id maps and returns a
 //! [`crate::engine::mapping::model::Mapping`].
 
 mod conflicts;

@@ -1,4 +1,4 @@
-//! The users and groups that a plan speaks of, without asking anyone for their numbers.
+//! The users and groups that a plan names, without looking up their numbers.
 
 use super::draft::{IdRef, IdValue, Plan};
 use crate::engine::mapping::model::IdKind;
@@ -31,8 +31,8 @@ impl Plan {
         found.into_iter().map(|((kind, name), number)| PlanName { kind, name, number }).collect()
     }
 
-    /// The plan without the owners and groups that only a machine's files can turn into
-    /// numbers: it resolves however damaged these are.
+    /// The plan without the owners and groups that only a machine's files can turn into numbers: it
+    /// resolves even if these are damaged.
     #[must_use]
     pub fn without_lookups(mut self) -> Self {
         let (users, groups) = (self.users.clone(), self.groups.clone());

@@ -1,4 +1,4 @@
-//! What holds for every plan, good or damaged.
+//! Properties of every plan, good or damaged.
 
 use super::*;
 use crate::engine::mapping::mode::Mode;
@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
-/// A plan as a test writes it: what must come out again.
+/// A plan as a test writes it, and must read it back.
 #[derive(Clone, Debug)]
 struct WrittenPlan {
     name: String,
@@ -66,7 +66,7 @@ fn id() -> impl Strategy<Value = u32> {
     0..u32::MAX
 }
 
-/// No slash and nothing that a glob means; the first letter keeps it from being `..`.
+/// No slash and nothing special in a glob; the first letter keeps it from being `..`.
 fn component() -> impl Strategy<Value = String> {
     "n[^\\pC/\\\\*?\\[\\]{}!]{0,9}"
 }
@@ -118,7 +118,7 @@ fn written() -> impl Strategy<Value = WrittenPlan> {
         })
 }
 
-/// A TOML string: of what is used here it escapes as JSON does.
+/// A TOML string: for the characters used here its escapes are JSON's.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
@@ -234,7 +234,7 @@ impl WrittenPlan {
     }
 }
 
-/// Text of a plan's own words in any order: it gets further than arbitrary text.
+/// Tokens of a plan in any order: they get further than arbitrary text.
 fn babble() -> impl Strategy<Value = String> {
     let words = [
         "version",
@@ -289,7 +289,7 @@ fn babble() -> impl Strategy<Value = String> {
     vec(select(words.to_vec()), 0..40).prop_map(|words| words.concat())
 }
 
-/// Every error lies inside the text and shows its message and its line, in color as well.
+/// Every error is inside the text and shows its message and its line, also in color.
 fn errors_are_whole(text: &str) -> Result<(), TestCaseError> {
     let Err(errors) = Plan::parse(Path::new("p.toml"), text) else { return Ok(()) };
     prop_assert!(!errors.list().is_empty());
@@ -299,7 +299,7 @@ fn errors_are_whole(text: &str) -> Result<(), TestCaseError> {
     for one in errors.list() {
         prop_assert!(text.get(one.span.clone()).is_some(), "{:?} is not inside", one);
         prop_assert!(!one.message.is_empty());
-        // Control characters are shown as pictures of themselves.
+        // Control characters are shown as their Unicode pictures.
         let plain = one.message.chars().all(|c| c.is_ascii_graphic() || c == ' ');
         prop_assert!(!plain || shown.contains(&one.message), "{:?} is missing in {}", one.message, shown);
     }

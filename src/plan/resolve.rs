@@ -18,7 +18,7 @@ use rustix::fs::OFlags;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-/// What the command line puts over the plan.
+/// What the command line overrides in the plan.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// Another backup tree.
@@ -29,12 +29,12 @@ pub struct Overrides {
     pub exclude: Vec<String>,
 }
 
-/// What resolving has to do with the backup.
+/// How resolving uses the backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backup {
     /// It must be there, and every entry is looked for in it.
     Needed,
-    /// It gives names numbers if it is there. The result has no entries: the journal knows them.
+    /// If it exists, it gives names numbers. The result has no entries: the journal knows them.
     IfThere,
     /// The same, and every entry is looked for below the root, where it should have arrived.
     Arrived,
@@ -43,7 +43,7 @@ pub enum Backup {
 /// Why a plan cannot be resolved.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    /// The plan is wrong, here and now: exit status 2.
+    /// The plan is wrong, or does not fit these machines: exit status 2.
     #[error("{0}")]
     Plan(#[from] Diagnostics),
     /// A damaged id map: exit status 2.
@@ -77,7 +77,7 @@ struct Resolver<'p> {
     used_files: bool,
 }
 
-/// A side that is looked at.
+/// A side on which entries are looked for.
 struct OpenSide {
     root: Root,
     /// It is the target, not the backup.
@@ -85,12 +85,12 @@ struct OpenSide {
 }
 
 impl OpenSide {
-    /// What stands before the entries of `target` on this side.
+    /// The directory of the entries of `target` on this side.
     fn base<'t>(&self, target: &'t TargetDraft) -> &'t RelPath {
         if self.arrived { &target.to } else { &target.from }
     }
 
-    /// Looks for `entry`. What has arrived is what the boot finds, its symlinks followed.
+    /// Looks for `entry`. On the target that is what the boot finds, following symlinks.
     fn find(&self, entry: &Entry, from: &RelPath) -> FoundEntry {
         if !self.arrived {
             return follow::look(&self.root, from, &entry.src, entry.kind, entry.follow);
@@ -101,7 +101,7 @@ impl OpenSide {
 }
 
 impl Plan {
-    /// Looks at the backup or the target, and at the id maps.
+    /// Looks at the backup or the target, and reads the id maps.
     pub fn resolve(self, overrides: &Overrides, backup: Backup) -> Result<Mapping, ResolveError> {
         let refuse = |list| ResolveError::Plan(Diagnostics::new(&self.file, &self.text, list));
         let path = overrides.source.clone().or_else(|| self.source.clone());
@@ -133,7 +133,7 @@ impl Plan {
         resolver.check_expanded(&targets);
         let Resolver { ids, errors, used_files, .. } = resolver;
         let damaged: Vec<String> = ids.damaged.iter().map(|damaged| damaged.words.clone()).collect();
-        // A name that only the damaged file may hold would be reported as unknown: the file comes first.
+        // A name that only the damaged file may contain would be reported as unknown: report the file first.
         if !damaged.is_empty() && used_files {
             return Err(ResolveError::IdMap(format!(
                 "{}\n  or name every user and group of the plan in its [ids]; nothing was written",
@@ -201,7 +201,7 @@ impl Resolver<'_> {
         let excluded = self.patterns(draft, &patterns);
         let mut entries = Vec::new();
         let literal: BTreeSet<&RelPath> = draft.entries.iter().filter(|e| !e.is_glob).map(|e| &e.path).collect();
-        // Lent out, so that looking for an entry may note what is wrong with it.
+        // Taken out, so that looking for an entry can report what is wrong with it.
         let lent = self.held.take();
         for (held, entry) in lent.iter().flat_map(|held| draft.entries.iter().map(move |entry| (held, entry))) {
             if !entry.is_glob {
@@ -276,7 +276,7 @@ impl Resolver<'_> {
         let found = held.find(&entry, &target.from);
         self.check_link(draft, &entry, &found);
         (entry.presence, entry.real, entry.link) = (found.presence, found.real, found.link);
-        // An absent entry's owner need not be known: colord has no number where it never ran.
+        // An absent entry's owner need not be known: colord has no number if it never ran.
         if entry.presence != Presence::Absent {
             entry.uid = self.optional(IdKind::User, draft.owner.as_ref());
             entry.gid = self.optional(IdKind::Group, draft.group.as_ref());
@@ -284,7 +284,7 @@ impl Resolver<'_> {
         entry
     }
 
-    /// A symlink that the plan cannot have meant is not followed until the plan says so.
+    /// A symlink that the plan probably does not mean is not followed until the plan says so.
     fn check_link(&mut self, draft: &EntryDraft, entry: &Entry, found: &FoundEntry) {
         let Some(link) = &found.link else { return };
         let src = &entry.src;
@@ -351,12 +351,12 @@ fn asked(target: &TargetDraft, entry: &EntryDraft) -> Asked {
     Asked { target: target.name.clone(), src: target.from.join_path(&entry.path), dst, need: entry.need, pattern }
 }
 
-/// What the target has at `path`, seen through symlinks that stay inside it.
+/// What the target has at `path`, following symlinks that stay inside it.
 fn presence(root: &Root, path: &RelPath, kind: EntryKind) -> Presence {
     let found = match root.open_in(path, OFlags::PATH).and_then(stat_fd) {
         Ok(stat) => stat.kind,
         Err(errno) if leads_nowhere(errno) => {
-            // A dangling link is still a thing that a file entry can mean.
+            // A file entry may well mean a dangling link.
             let link = root.open_in(path, OFlags::PATH | OFlags::NOFOLLOW);
             if kind == EntryKind::Directory || link.is_err() {
                 return Presence::Absent;

@@ -92,7 +92,7 @@ fn version(value: Option<&Value<'_>>, errors: &mut Errors) {
     }
 }
 
-/// The name becomes a file name, so it is held to what needs no quoting.
+/// The name becomes a file name, so only characters that need no quoting are allowed.
 fn check_name(name: &str, span: Range<usize>, errors: &mut Errors) -> String {
     if !Mapping::is_name(name) {
         errors.add(
@@ -137,7 +137,7 @@ fn target(value: &Value<'_>, errors: &mut Errors) -> Option<TargetDraft> {
     const KEYS: [&str; 8] = ["name", "from", "to", "parents", "need", "directories", "files", "exclude"];
     let table = errors.table(value, "target")?;
     errors.unknown_keys(table, "[[target]]", &KEYS);
-    // Everything is looked at before the first `?`, so that all errors show.
+    // Everything is checked before the first `?`, so that all errors are reported.
     let common = common(table, value.span(), "[[target]]", errors);
     let need = common.as_ref().map_or(Need::Required, |c| c.need);
     let parents = table.get("parents").and_then(|v| parents(v, errors));
@@ -174,7 +174,7 @@ fn map(value: &Value<'_>, errors: &mut Errors) -> Option<TargetDraft> {
     Some(TargetDraft { entries: vec![entry], ..common })
 }
 
-/// What a target and a map share; without a `to` nothing more can be said.
+/// What a target and a map share; without a `to` nothing more can be checked.
 fn common(table: &DeTable<'_>, span: Range<usize>, place: &str, errors: &mut Errors) -> Option<TargetDraft> {
     let from = table.get("from").map_or_else(|| Some(RelPath::root()), |v| errors.path(v, "from"));
     let to = match table.get("to") {
@@ -259,7 +259,7 @@ fn entry(value: &Value<'_>, key: &str, kind: EntryKind, need: Need, errors: &mut
     }
     draft.is_glob = expand::is_glob(&draft.path);
     if let Some(literal) = spelling::meant(&pattern).filter(|_| draft.is_glob) {
-        // It can match nothing else, so it is that name, also where the backup does not have it.
+        // It can match nothing else, so it is that name, even if the backup does not have it.
         draft.path = RelPath::new(literal.as_bytes()).unwrap_or(draft.path);
         draft.is_glob = false;
     }

@@ -2,22 +2,22 @@
 
 use crate::base::path::is_unprintable;
 
-/// A path that the plan's globs take for nothing but itself. A component without special
-/// characters is not matched at all; one class of one character stands for any other.
+/// A path as a glob that matches only itself. A component without special characters is not matched
+/// at all; a class of one character stands for any other.
 pub(crate) fn literal(path: &str) -> String {
     let component = |name: &str| {
         if !name.contains(['*', '?', '[', '{', '}']) && !name.ends_with('\\') {
             return name.to_string();
         }
-        // A bracket alone closes nothing.
+        // A lone closing bracket is literal.
         let one = |c: char| if "*?[{}\\".contains(c) { format!("[{c}]") } else { c.to_string() };
         name.chars().map(one).collect()
     };
     path.split('/').map(component).collect::<Vec<String>>().join("/")
 }
 
-/// The one path that `pattern` matches, if each of its special characters stands for itself:
-/// what [`literal`] writes, or with backslashes.
+/// The only path that `pattern` matches, if each of its special characters is escaped: by [`literal`],
+/// or with backslashes.
 pub(crate) fn meant(pattern: &str) -> Option<String> {
     let component = |name: &str| {
         if !name.contains(['*', '?', '[', '{']) {
@@ -27,7 +27,7 @@ pub(crate) fn meant(pattern: &str) -> Option<String> {
         let mut chars = name.chars();
         while let Some(c) = chars.next() {
             out.push(match c {
-                // `[!` and `[^` begin another class, `[]]` is the bracket in one.
+                // `[!` and `[^` begin a negated class; `[]]` is a class of the bracket.
                 '[' => {
                     let one = chars.next().filter(|c| !"!^]".contains(*c))?;
                     chars.next().filter(|c| *c == ']')?;
@@ -44,10 +44,10 @@ pub(crate) fn meant(pattern: &str) -> Option<String> {
     path.map(|names| names.join("/"))
 }
 
-/// A basic string. TOML shares JSON's escapes; those of what is not printable otherwise are added.
+/// A basic string. TOML shares JSON's escapes; other unprintable characters are escaped as well.
 pub(crate) fn quoted(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
-    // Of these JSON writes only the ones below U+0020 as escapes, and TOML wants one for DEL.
+    // JSON only escapes those below U+0020, and TOML demands an escape for DEL.
     let escape = |c: char| if is_unprintable(c) { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() };
     if json.contains(is_unprintable) { json.chars().map(escape).collect() } else { json }
 }

@@ -1,6 +1,6 @@
-//! Numbers that NixOS fixes for every machine (nixpkgs, `nixos/modules/misc/ids.nix`):
-//! those that own state on disk or stand for hardware. All other system names
-//! are allocated by the machine and stand in its `/var/lib/nixos` maps.
+//! Numbers that NixOS fixes for every machine (nixpkgs, `nixos/modules/misc/ids.nix`), of names that
+//! own state on disk or represent hardware. All other system names are allocated by the machine and
+//! are in its `/var/lib/nixos` maps.
 
 use crate::engine::mapping::model::IdKind;
 

@@ -9,7 +9,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// What is read, and what was wrong with it so far.
+/// The errors found so far.
 #[derive(Default)]
 pub(super) struct Errors(pub(super) Vec<Diagnostic>);
 
@@ -26,7 +26,7 @@ impl Errors {
         None
     }
 
-    /// Complains about keys that `known` does not list and names the nearest.
+    /// Reports keys that `known` does not list, and suggests the nearest.
     pub(super) fn unknown_keys(&mut self, table: &DeTable<'_>, place: &str, known: &[&str]) {
         for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
             let name = key.get_ref().as_ref();
@@ -121,7 +121,7 @@ impl Errors {
         Mode::parse(text).map_err(|expected| self.add(value.span(), format!("`{key}` is not a mode"), expected)).ok()
     }
 
-    /// A mode for what has none yet: bits, or a symbolic mode that names all of them.
+    /// A mode for something that has none yet: bits, or a symbolic mode that sets all of them.
     pub(super) fn new_mode(&mut self, value: &Value<'_>, key: &str) -> Option<u32> {
         let bits = self.mode(value, key)?.change().absolute();
         if bits.is_none() {

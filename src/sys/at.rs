@@ -1,5 +1,5 @@
-//! Files of one directory by plain names, and a directory by its path: what the journal
-//! needs for its own.
+//! Files of one directory by plain names, and a directory by its path: what the journal needs for its
+//! own files.
 
 use super::stat::{Stat, stat_fd};
 use super::{Errno, Op, retry};
@@ -7,7 +7,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use std::path::Path;
 
-/// Permissions of a file that is made here, and of a directory.
+/// Permissions of files and directories that are created here.
 const FILE: Mode = Mode::from_raw_mode(0o600);
 const DIRECTORY: Mode = Mode::from_raw_mode(0o700);
 
@@ -18,9 +18,9 @@ pub(crate) enum Opening {
     Read,
     /// To read and write.
     Write,
-    /// The same; it is made where there is none.
+    /// The same; created if it does not exist.
     Make,
-    /// The same; it must not be there (`EEXIST`).
+    /// The same; it must not exist (`EEXIST`).
     MakeNew,
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
     retry(Op::Open, || rustix::fs::open(path, flags, Mode::empty()))
 }
 
-/// Makes a directory that nobody else can enter (mkdir(2)).
+/// Creates a directory that nobody else can enter (mkdir(2)).
 pub(crate) fn make_dir(path: &Path) -> Result<(), Errno> {
     retry(Op::Mkdir, || rustix::fs::mkdir(path, DIRECTORY))
 }
@@ -50,13 +50,13 @@ pub(crate) fn open_file(path: &str) -> Result<OwnedFd, Errno> {
     retry(Op::Open, || rustix::fs::open(path, flags, Mode::empty()))
 }
 
-/// The stat of an entry that is held by a handle first: neither followed nor opened.
+/// The stat of an entry through an `O_PATH` handle: neither followed nor opened.
 pub(crate) fn stat(dir: impl AsFd, name: &str) -> Result<Stat, Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     retry(Op::Open, || rustix::fs::openat(dir.as_fd(), name, flags, Mode::empty())).and_then(stat_fd)
 }
 
-/// Opens a file of `dir`, 0600 where it is made. It never blocks on a FIFO and follows nothing.
+/// Opens a file of `dir`, created 0600 if it is new. It never blocks on a FIFO and follows nothing.
 pub(crate) fn open(dir: impl AsFd, name: &str, opening: Opening) -> Result<OwnedFd, Errno> {
     let (op, how) = match opening {
         Opening::Read => (Op::Open, OFlags::RDONLY),
@@ -73,23 +73,23 @@ pub(crate) fn rename(dir: impl AsFd, from: &str, to: &str) -> Result<(), Errno> 
     retry(Op::Rename, || rustix::fs::renameat(dir.as_fd(), from, dir.as_fd(), to))
 }
 
-/// An open file description of its own for the directory `dir`.
+/// A new open file description for the directory `dir`.
 pub(crate) fn reopen(dir: impl AsFd) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     retry(Op::Open, || rustix::fs::openat(dir.as_fd(), ".", flags, Mode::empty()))
 }
 
-/// Whom a lock keeps out.
+/// What a lock excludes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lock {
-    /// Whoever wants it exclusively.
+    /// Exclusive locks.
     Shared,
-    /// Everybody else.
+    /// All other locks.
     Exclusive,
 }
 
-/// Takes the lock of an open file description (flock(2)). `EWOULDBLOCK` while somebody
-/// else has one that excludes it.
+/// Takes the lock of an open file description (flock(2)). `EWOULDBLOCK` while somebody else has one
+/// that excludes it.
 pub(crate) fn try_lock(fd: impl AsFd, lock: Lock) -> Result<(), Errno> {
     let operation = match lock {
         Lock::Shared => FlockOperation::NonBlockingLockShared,

@@ -16,11 +16,11 @@ const FILE_AT_CREATION: Mode = Mode::from_raw_mode(0o600);
 /// The mode of every directory at creation.
 const DIR_AT_CREATION: Mode = Mode::from_raw_mode(0o700);
 
-/// What mkfs of ext file systems makes at the top.
+/// What mkfs creates at the top of ext file systems.
 pub const LOST_AND_FOUND: &[u8] = b"lost+found";
 
-/// Opens for reading without moving the access time where the owner check
-/// allows that: `O_NOATIME` gives `EPERM` on other people's files (open(2)).
+/// Opens for reading without moving the access time if the owner check allows that: `O_NOATIME` gives
+/// `EPERM` on other people's files (open(2)).
 fn open_noatime(dir: BorrowedFd<'_>, name: &std::ffi::CStr, flags: OFlags) -> Result<OwnedFd, Errno> {
     let open = |flags| retry(Op::Open, || rustix::fs::openat(dir, name, flags, Mode::empty()));
     match open(flags | OFlags::NOATIME) {
@@ -49,14 +49,14 @@ impl SourceDir {
         open_noatime(self.0.as_fd(), name.as_c_str(), READ_DIR).map(Self)
     }
 
-    /// Opens a file for reading. Never blocks: a FIFO that took the file's
-    /// place opens with `O_NONBLOCK` and shows in the caller's fstat.
+    /// Opens a file for reading. Never blocks: a FIFO in its place opens with `O_NONBLOCK` and shows in the
+    /// caller's fstat.
     pub fn open_file(&self, name: &Name) -> Result<OwnedFd, Errno> {
         open_noatime(self.0.as_fd(), name.as_c_str(), READ_FILE)
     }
 
-    /// Opens an entry as a handle only: nothing is opened in the driver or file
-    /// system sense, so devices and FIFOs are safe (`O_PATH`).
+    /// Opens an entry only as a handle (`O_PATH`): its driver or file system opens nothing, so devices and
+    /// FIFOs are safe.
     pub fn open_handle(&self, name: &Name) -> Result<OwnedFd, Errno> {
         open_handle(&self.0, name)
     }
@@ -71,7 +71,7 @@ impl SourceDir {
         stat_at(&self.0, name)
     }
 
-    /// The same, perhaps from the kernel's cache, for whoever only counts.
+    /// The same, possibly from the kernel's cache, for counting.
     pub fn cached_stat_at(&self, name: &Name) -> Result<Stat, Errno> {
         cached_stat_at(&self.0, name)
     }
@@ -105,21 +105,21 @@ pub struct DirEntry {
     pub name: Name,
     /// The inode number, for the order of reading.
     pub ino: u64,
-    /// The type, where the file system says it here.
+    /// The type, if the file system reports it here.
     pub kind: Option<Kind>,
 }
 
 /// Size of a getdents buffer in bytes: about 1 000 entries of ordinary names.
 const DENTS: usize = 32 * 1024;
 
-/// Reads a directory in batches of at most `limit` entries and hands each batch
-/// to `each`, every name once; it stops early when that answers `false`.
+/// Reads a directory in batches of at most `limit` entries and hands each batch to `each`, every name
+/// once; it stops early when that returns `false`.
 pub fn read_batches(dir: impl AsFd, limit: usize, mut each: impl FnMut(Vec<DirEntry>) -> bool) -> Result<(), Errno> {
     let mut buffer = vec![MaybeUninit::<u8>::uninit(); DENTS];
     let mut entries = RawDir::new(dir, &mut buffer);
     let (mut batch, mut names) = (Vec::new(), NameSet::default());
     loop {
-        // Only an empty buffer makes it ask the kernel.
+        // Only with an empty buffer does it call the kernel.
         let fault = if entries.is_buffer_empty() { fault::next(Op::Getdents) } else { None };
         let next = match fault {
             Some(Fault::Fails(errno)) => Some(Err(errno)),
@@ -157,7 +157,7 @@ impl TargetDir {
         Self(fd)
     }
 
-    /// Gives the descriptor up.
+    /// Returns the descriptor.
     #[must_use]
     pub fn into_fd(self) -> OwnedFd {
         self.0
@@ -168,19 +168,19 @@ impl TargetDir {
         retry(Op::Open, || rustix::fs::openat(&self.0, name.as_c_str(), READ_DIR, Mode::empty())).map(Self)
     }
 
-    /// Makes a subdirectory, 0700. `EEXIST` when the name is taken.
+    /// Creates a subdirectory, 0700. `EEXIST` when the name is taken.
     pub fn make_dir(&self, name: &Name) -> Result<(), Errno> {
         retry(Op::Mkdir, || rustix::fs::mkdirat(&self.0, name.as_c_str(), DIR_AT_CREATION))
     }
 
-    /// Makes and opens a file, 0600, for writing and reading. `EEXIST` when the name is taken.
+    /// Creates and opens a file, 0600, for writing and reading. `EEXIST` when the name is taken.
     pub fn make_file(&self, name: &Name) -> Result<OwnedFd, Errno> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         retry(Op::Create, || rustix::fs::openat(&self.0, name.as_c_str(), flags, FILE_AT_CREATION))
     }
 
-    /// Opens a regular file that is there already for reading and writing. Held by a
-    /// handle first: a device that took its place is not opened. `EINVAL` for one.
+    /// Opens an existing regular file for reading and writing. A handle comes first: a device that took its
+    /// place is not opened. `EINVAL` for anything else.
     pub fn open_to_write(&self, name: &Name) -> Result<OwnedFd, Errno> {
         let handle = open_handle(&self.0, name)?;
         if stat_fd(&handle)?.kind != Kind::File {
@@ -191,25 +191,25 @@ impl TargetDir {
         retry(Op::Open, || rustix::fs::open(path.as_c_str(), flags, Mode::empty()))
     }
 
-    /// Makes a symlink that holds `text` verbatim.
+    /// Creates a symlink with exactly this `text`.
     pub fn make_symlink(&self, text: &[u8], name: &Name) -> Result<(), Errno> {
         retry(Op::Symlink, || rustix::fs::symlinkat(text, &self.0, name.as_c_str()))
     }
 
-    /// Makes a FIFO or device node, 0600 (mknod(2)). `EPERM` without `CAP_MKNOD`.
+    /// Creates a FIFO or device node, 0600 (mknod(2)). `EPERM` without `CAP_MKNOD`.
     pub fn make_node(&self, name: &Name, kind: Kind, rdev: u64) -> Result<(), Errno> {
         retry(Op::Mknod, || {
             rustix::fs::mknodat(&self.0, name.as_c_str(), kind.file_type(), FILE_AT_CREATION, rdev as Dev)
         })
     }
 
-    /// Gives the inode behind `from`/`name` a second name here (linkat(2)).
+    /// Links the inode at `from`/`name` to a second name here (linkat(2)).
     /// `EMLINK` at the file system's limit, `EXDEV` across mounts.
     pub fn link_from(&self, from: &Self, name: &Name, new: &Name) -> Result<(), Errno> {
         retry(Op::Link, || rustix::fs::linkat(&from.0, name.as_c_str(), &self.0, new.as_c_str(), AtFlags::empty()))
     }
 
-    /// Renames within the directory, replacing what is not a directory (rename(2)).
+    /// Renames within the directory, replacing anything but a directory (rename(2)).
     pub fn rename(&self, from: &Name, to: &Name) -> Result<(), Errno> {
         retry(Op::Rename, || rustix::fs::renameat(&self.0, from.as_c_str(), &self.0, to.as_c_str()))
     }
@@ -224,7 +224,7 @@ impl TargetDir {
         retry(Op::Rmdir, || rustix::fs::unlinkat(&self.0, name.as_c_str(), AtFlags::REMOVEDIR))
     }
 
-    /// Opens an entry as a handle only (`O_PATH`), not following it.
+    /// Opens an entry only as a handle (`O_PATH`), not following it.
     pub fn open_handle(&self, name: &Name) -> Result<OwnedFd, Errno> {
         open_handle(&self.0, name)
     }
@@ -262,8 +262,8 @@ pub(super) fn timestamps(atime: Option<Time>, mtime: Time) -> Timestamps {
     Timestamps { last_access: atime.map_or(omit, spec), last_modification: spec(mtime) }
 }
 
-/// Opens a directory below `root` name by name, never through a symlink. `root`
-/// itself is the caller's word and is followed.
+/// Opens a directory below `root` name by name, never through a symlink. `root` itself is given by the
+/// caller and followed.
 pub fn open_target(root: &std::path::Path, path: &RelPath) -> Result<TargetDir, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut dir = TargetDir(retry(Op::Open, || rustix::fs::open(root, flags, Mode::empty()))?);

@@ -8,7 +8,7 @@ macro_rules! names {
     };
 }
 
-// Of two names for one number (`EAGAIN` and `EWOULDBLOCK`) the one that errno(3) explains.
+// If a number has two names (`EAGAIN` and `EWOULDBLOCK`), the one that errno(3) explains.
 names! {
     ACCESS, ADDRINUSE, ADDRNOTAVAIL, ADV, AFNOSUPPORT, AGAIN, ALREADY, BADE, BADF, BADFD, BADMSG, BADR,
     BADRQC, BADSLT, BFONT, BUSY, CHILD, CHRNG, COMM, CONNABORTED, CONNREFUSED, CONNRESET, DEADLK, DESTADDRREQ,
@@ -33,7 +33,7 @@ pub fn errno_name(errno: Errno) -> String {
     known.map_or_else(|| errno.raw_os_error().to_string(), |(_, name)| (*name).to_string())
 }
 
-/// The error number that [`errno_name`] gave this name.
+/// The error number with this name, as [`errno_name`] gives it.
 #[must_use]
 pub fn errno_from_name(name: &str) -> Option<Errno> {
     let known = NAMES.iter().map(|(errno, _)| *errno).find(|errno| errno_name(*errno) == name);

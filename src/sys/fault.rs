@@ -1,13 +1,13 @@
 //! The one place where a system call can be made to fail, or to wait, for tests.
 //!
-//! Only builds with `debug_assertions` have it; in a release `next` answers
-//! `None` and costs nothing. `PERSISTCP_FAULT` steers it:
+//! Only builds with `debug_assertions` have it; in a release `next` returns `None` and costs nothing.
+//! `PERSISTCP_FAULT` controls it:
 //!
 //! | value | effect |
 //! |---|---|
 //! | `write:17:EIO` | the 17th call of that kind in the process fails, once |
 //! | `read:3:short` | the third read moves fewer bytes than asked for |
-//! | `create:9:hold=FILE` | the ninth call makes `FILE`; it and those after it are done when that is gone again |
+//! | `create:9:hold=FILE` | the ninth call creates `FILE`; it and those after it wait until that is removed |
 //! | `count:FILE` | nothing fails; `FILE` says at the end how many calls of each kind there were |
 
 use rustix::io::Errno;
@@ -62,13 +62,13 @@ kinds! {
     Statfs = "statfs",
     Fcntl = "fcntl",
     Flock = "flock",
-    /// fadvise(2): costs only speed.
+    /// fadvise(2): failure only costs speed.
     Advise = "advise",
-    /// preadv2(2) of one byte that asks whether it is cached.
+    /// preadv2(2) of one byte, to see whether it is cached.
     Probe = "probe",
 }
 
-/// What a call does instead of what it was asked.
+/// What a call does instead of its work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(debug_assertions), expect(dead_code, reason = "nothing fails on purpose in a release"))]
 pub(super) enum Fault {
@@ -78,8 +78,8 @@ pub(super) enum Fault {
     Short,
 }
 
-/// The length that a short transfer of `length` bytes moves: whole blocks where
-/// there are any, as `O_DIRECT` moves them.
+/// How many bytes a short transfer of `length` bytes moves: whole blocks if possible, as `O_DIRECT`
+/// does.
 pub(super) fn shortened(length: usize) -> usize {
     match length / 2 {
         half if half > 4096 => half - half % 4096,
@@ -94,7 +94,7 @@ pub(super) fn next(_: Op) -> Option<Fault> {
     None
 }
 
-/// Writes down how many calls there were, where that was asked for.
+/// Writes the number of calls, if that was asked for.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub fn write_counts() {}
@@ -129,7 +129,7 @@ mod inject {
             Err(_) => Wish::Nothing,
             Ok(text) => match text.strip_prefix("count:") {
                 Some(file) => Wish::Count(file.into()),
-                // A test that means something else must not pass for want of a fault.
+                // A test with a misspelt fault must not pass for lack of one.
                 None => parse(&text).unwrap_or_else(|| panic!("PERSISTCP_FAULT={text} is no fault")),
             },
         })
@@ -154,7 +154,7 @@ mod inject {
         Some(Wish::Fail { op, nth, fault, text: text.to_string() })
     }
 
-    /// Waits until somebody removes `file`, which the `first` call to come here makes.
+    /// Waits until somebody removes `file`, which the `first` call creates.
     fn hold(file: &Path, first: bool) {
         if first && let Err(error) = std::fs::write(file, "") {
             panic!("{}: {error}", file.display());
@@ -164,13 +164,13 @@ mod inject {
         }
     }
 
-    /// Counts a call of kind `op`, and says what is to become of it.
+    /// Counts a call of kind `op`, and returns its fault, if any.
     pub(in crate::sys) fn next(op: Op) -> Option<Fault> {
         let call = CALLS[op as usize].fetch_add(1, Relaxed) + 1;
         match wish() {
             Wish::Fail { op: wished, nth, fault, text } if *wished == op && *nth == call => {
                 let trace = std::backtrace::Backtrace::capture();
-                // Where nobody listens the run fails all the same.
+                // The run fails even if stderr is closed.
                 let made = [Op::Create, Op::Mkdir].iter().any(|op| CALLS[*op as usize].load(Relaxed) > 0);
                 let when = if made { "" } else { " before anything was made" };
                 writeln!(std::io::stderr(), "fault injected: {text}{when}\n{trace}").ok();
@@ -184,7 +184,7 @@ mod inject {
         }
     }
 
-    /// Writes down how many calls there were, where that was asked for.
+    /// Writes the number of calls, if that was asked for.
     pub fn write_counts() {
         let Wish::Count(file) = wish() else { return };
         let lines = NAMES.iter().map(|(op, name)| format!("{name} {}\n", CALLS[*op as usize].load(Relaxed)));

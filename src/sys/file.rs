@@ -24,8 +24,8 @@ pub fn read_full(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize,
     Ok(filled)
 }
 
-/// One pread(2): `O_DIRECT` readers must keep their buffer aligned, so a short
-/// read is not continued here.
+/// One pread(2): `O_DIRECT` readers must keep their buffers aligned, so a short read is not continued
+/// here.
 pub fn read_once(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
     transfer(Op::Read, buffer.len(), |length| rustix::io::pread(fd.as_fd(), &mut buffer[..length], offset))
 }
@@ -54,7 +54,7 @@ pub fn next_data(fd: impl AsFd, from: u64) -> Result<Option<(u64, u64)>, Errno> 
     };
     let end = match retry(Op::SeekData, || rustix::fs::seek(fd.as_fd(), SeekFrom::Hole(start))) {
         Ok(end) => end,
-        // Cut off between the two calls.
+        // Truncated between the two calls.
         Err(Errno::NXIO) => start,
         Err(errno) => return Err(errno),
     };
@@ -66,20 +66,20 @@ pub fn set_size(fd: impl AsFd, size: u64) -> Result<(), Errno> {
     retry(Op::Truncate, || rustix::fs::ftruncate(fd.as_fd(), size))
 }
 
-/// Reserves blocks without changing the size (fallocate(2)). `EOPNOTSUPP` where
-/// the file system cannot, which costs only layout.
+/// Reserves blocks without changing the size (fallocate(2)). `EOPNOTSUPP` if the file system cannot,
+/// which only costs layout.
 pub fn reserve(fd: impl AsFd, size: u64) -> Result<(), Errno> {
     retry(Op::Fallocate, || rustix::fs::fallocate(fd.as_fd(), FallocateFlags::KEEP_SIZE, 0, size))
 }
 
-/// Makes a range a hole (fallocate(2), `FALLOC_FL_PUNCH_HOLE`). `EOPNOTSUPP` where
-/// the file system has none.
+/// Makes a range a hole (fallocate(2), `FALLOC_FL_PUNCH_HOLE`). `EOPNOTSUPP` if the file system has no
+/// holes.
 pub fn punch_hole(fd: impl AsFd, offset: u64, length: u64) -> Result<(), Errno> {
     let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     retry(Op::Fallocate, || rustix::fs::fallocate(fd.as_fd(), flags, offset, length))
 }
 
-/// Turns `O_DIRECT` on or off (fcntl(2), `F_SETFL`). `EINVAL` where unsupported.
+/// Turns `O_DIRECT` on or off (fcntl(2), `F_SETFL`). `EINVAL` if unsupported.
 pub fn set_direct(fd: impl AsFd, direct: bool) -> Result<(), Errno> {
     let flags = retry(Op::Fcntl, || rustix::fs::fcntl_getfl(fd.as_fd()))?;
     let flags = if direct { flags | OFlags::DIRECT } else { flags - OFlags::DIRECT };
@@ -97,8 +97,8 @@ pub fn read_sequentially(fd: impl AsFd) -> Result<(), Errno> {
     retry(Op::Advise, || rustix::fs::fadvise(fd.as_fd(), 0, None, Advice::Sequential))
 }
 
-/// True when the byte at `offset` can be had without going to the medium
-/// (preadv2(2), `RWF_NOWAIT`).
+/// True when the byte at `offset` can be read without going to the medium (preadv2(2),
+/// `RWF_NOWAIT`).
 pub fn is_cached(fd: impl AsFd, offset: u64) -> Result<bool, Errno> {
     let mut byte = [0_u8];
     let mut slices = [IoSliceMut::new(&mut byte)];
@@ -133,7 +133,7 @@ pub fn chmod(holder: Holder<'_>, mode: u32) -> Result<(), Errno> {
 
 /// Access (if given) and modification time (futimens(3), utimensat(2)).
 pub fn set_times(holder: Holder<'_>, atime: Option<Time>, mtime: Time) -> Result<(), Errno> {
-    // The first second of all has no opposite, which filetime would take.
+    // The smallest number of seconds has no negative, which filetime would compute.
     let first = [atime, Some(mtime)].into_iter().flatten().any(|time| time.sec == i64::MIN);
     match holder {
         Holder::File(fd) if !first => retry(Op::Utimens, || {
@@ -148,13 +148,13 @@ pub fn set_times(holder: Holder<'_>, atime: Option<Time>, mtime: Time) -> Result
     }
 }
 
-/// The text of a symlink that is held by a handle.
+/// The text of the symlink behind a handle.
 pub fn read_link(handle: impl AsFd) -> Result<Vec<u8>, Errno> {
     retry(Op::Readlink, || rustix::fs::readlinkat(handle.as_fd(), c"", Vec::new())).map(std::ffi::CString::into_bytes)
 }
 
 /// The process that holds a POSIX lock on any part of the file, other than this one (fcntl(2), `F_GETLK`).
-/// Locks of other machines and of other pid namespaces come without a usable number.
+/// Locks of other machines and of other pid namespaces have no usable number.
 pub fn lock_holder(fd: impl AsFd) -> Result<Option<i32>, Errno> {
     let wanted = Flock::from(FlockType::WriteLock);
     let held = retry(Op::Fcntl, || fcntl_getlk(fd.as_fd(), &wanted))?;
@@ -171,7 +171,7 @@ mod tests {
         // tmpfs keeps all 64 bits of the seconds.
         let file = tempfile::NamedTempFile::new_in("/dev/shm").expect("a temporary file");
         for sec in [i64::MIN, i64::MIN + 1, -1, 0, 1 << 40, i64::MAX - 1, i64::MAX] {
-            // The kernel keeps no part of the first and the last second.
+            // The kernel keeps no nanoseconds of the first and the last second.
             let nsec = if matches!(sec, i64::MIN | i64::MAX) { 0 } else { 999_999_999 };
             let time = Time { sec, nsec };
             set_times(Holder::file(file.as_file()), Some(time), time).expect("set the times");

@@ -1,4 +1,4 @@
-//! Whole file systems: what they are, what they hold, and syncfs.
+//! Whole file systems: what they are, what they can hold, and syncfs.
 
 use super::{Errno, Op, raw, retry};
 use rustix::fd::{AsFd, OwnedFd};
@@ -6,7 +6,7 @@ use rustix::fd::{AsFd, OwnedFd};
 /// Btrfs, in `linux/magic.h`.
 pub const BTRFS: u64 = 0x9123_683e;
 
-/// File systems of a medium of their own (or of memory), by their magic numbers.
+/// File systems with their own medium (or in memory), by their magic numbers.
 const LOCAL: [u64; 23] = [
     BTRFS,
     0xef53,      // ext2, ext3, ext4
@@ -33,7 +33,7 @@ const LOCAL: [u64; 23] = [
     0x8584_58f6, // ramfs
 ];
 
-/// What statfs(2) says of a file system.
+/// What statfs(2) says about a file system.
 #[derive(Clone, Copy, Debug)]
 pub struct Space {
     /// The magic number, as in `linux/magic.h`.
@@ -44,20 +44,20 @@ pub struct Space {
     pub available: u64,
     /// Bytes that are free, those reserved for root included.
     pub free: u64,
-    /// Inodes in all; 0 where they are made on demand (btrfs).
+    /// All inodes; 0 if they are created on demand (btrfs).
     pub inodes: u64,
     /// Free inodes.
     pub inodes_free: u64,
     /// The longest name in bytes.
     pub name_max: u64,
-    /// The largest file in bytes, as far as its kind tells.
+    /// The largest file in bytes, if the kind of file system tells.
     pub file_max: Option<u64>,
     /// Mounted read-only.
     pub read_only: bool,
 }
 
 impl Space {
-    /// True for file systems that forget everything at power-off.
+    /// True for file systems that lose everything at power-off.
     #[must_use]
     pub fn is_volatile(&self) -> bool {
         const TMPFS: u64 = 0x0102_1994;
@@ -72,21 +72,21 @@ impl Space {
         [0x0102_1994, 0x8584_58f6].contains(&self.magic)
     }
 
-    /// True where chown and chmod may be refused for every inode: without owners, or
-    /// by FUSE, whose drivers answer as they like.
+    /// True if chown and chmod may be refused for every inode: without owners, or with FUSE, whose drivers
+    /// answer as they like.
     #[must_use]
     pub fn may_lack_owners(&self) -> bool {
         self.is_fuse() || self.without_owners().is_some()
     }
 
-    /// True where the driver may answer from a cache of its own: FUSE, network file systems, and
-    /// whatever is not known to read its own medium.
+    /// True if the driver may answer from a cache of its own: FUSE, network file systems, and whatever is
+    /// not known to read its own medium.
     #[must_use]
     pub fn may_cache(&self) -> bool {
         !LOCAL.contains(&self.magic)
     }
 
-    /// True for what a program shows by FUSE.
+    /// True for FUSE.
     #[must_use]
     pub fn is_fuse(&self) -> bool {
         self.magic == 0x6573_5546
@@ -115,16 +115,16 @@ impl Space {
 pub struct Identity {
     /// The magic number, as in `linux/magic.h`.
     pub magic: u64,
-    /// `f_fsid`: made of the UUID by most file systems and by btrfs of the subvolume's number
-    /// as well; of the device number by others, and 0 by those that have none.
+    /// `f_fsid`: derived from the UUID by most file systems, and by btrfs from the subvolume's number as
+    /// well; from the device number by others, and 0 for those that have none.
     pub fsid: u64,
-    /// The UUID, of XFS and btrfs alone: no other value of theirs outlives a reboot and says
-    /// which subvolumes belong together.
+    /// The UUID, only of XFS and btrfs: nothing else about them survives a reboot and tells which
+    /// subvolumes belong together.
     pub uuid: Option<[u8; 16]>,
 }
 
-/// The identity of the file system that holds `fd` (statfs(2)). Its UUID is not told by a
-/// descriptor that is a handle only (`O_PATH`).
+/// The identity of the file system that holds `fd` (statfs(2)). An `O_PATH` handle does not give its
+/// UUID.
 pub fn identity(fd: impl AsFd) -> Result<Identity, Errno> {
     let fd = fd.as_fd();
     let magic = (retry(Op::Statfs, || rustix::fs::fstatfs(fd))?.f_type as u64) & 0xffff_ffff;
@@ -174,18 +174,18 @@ fn file_max(magic: u64, block: u64) -> Option<u64> {
 pub struct SyncFd(OwnedFd);
 
 impl SyncFd {
-    /// Opens an own description of the directory `dir`: a duplicate would share
-    /// its error cursor with the original.
+    /// Opens a new description of the directory `dir`: a duplicate would share its error cursor with the
+    /// original.
     pub fn open(dir: impl AsFd) -> Result<Self, Errno> {
         use rustix::fs::{Mode, OFlags};
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         retry(Op::Open, || rustix::fs::openat(dir.as_fd(), c".", flags, Mode::empty())).map(Self)
     }
 
-    /// Writes everything of the file system to the medium and reports any
-    /// write-back error since the last call on this descriptor.
+    /// Writes the whole file system to the medium and reports any write-back error since the last call on
+    /// this descriptor.
     pub fn sync(&self) -> Result<(), Errno> {
-        // Debug builds alone: `tests/power.rs` shows with it that it would notice.
+        // Debug builds only: `tests/power.rs` uses it to show that it would notice.
         #[cfg(debug_assertions)]
         if std::env::var_os("PERSISTCP_TEST_NO_SYNCFS").is_some() {
             return Ok(());
@@ -212,7 +212,7 @@ pub fn raise_open_files() -> u64 {
     }
 }
 
-/// The id of the mount that `fd` lies on (statx(2), `STATX_MNT_ID`, since Linux 5.8).
+/// The id of the mount that `fd` is on (statx(2), `STATX_MNT_ID`, since Linux 5.8).
 pub fn mount_id(fd: impl AsFd) -> Result<u64, Errno> {
     use rustix::fs::{AtFlags, StatxFlags};
     let fd = fd.as_fd();

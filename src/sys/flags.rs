@@ -6,17 +6,17 @@ use rustix::fd::AsFd;
 use rustix::fs::IFlags;
 
 bitflags::bitflags! {
-    /// A set of `FS_*_FL` bits (linux/fs.h), those without a name here among them.
+    /// A set of `FS_*_FL` bits (linux/fs.h), including those without a name here.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct Flags: u32 {
-        /// What a user can ask for, and the two that show that a copy is less than
-        /// its source (encrypted, verity); layout bits such as `e` are not among them.
+        /// Flags that a user can set, and the two that show that a copy is less than its source (encrypted,
+        /// verity); not layout bits such as `e`.
         const MEANT = 0x6093_ccff;
         /// Immutable and append-only: they forbid everything else, so they come last.
         const IMMUTABLE_OR_APPEND = 0x30;
-        /// No copy-on-write, compression and its opposite: they only work on a file without content.
+        /// No copy-on-write, compression and its opposite: they only work on an empty file.
         const AT_CREATION = 0x0080_0404;
-        /// Names without case: only for an empty directory.
+        /// Case-insensitive names: only for an empty directory.
         const CASEFOLD = 0x4000_0000;
         const _ = !0;
     }
@@ -59,7 +59,7 @@ impl std::fmt::Display for Flags {
 }
 
 /// The flags of an open file or directory (`FS_IOC_GETFLAGS`, ioctl_iflags(2)).
-/// `ENOTTY` or `EOPNOTSUPP` where the file system has none.
+/// `ENOTTY` or `EOPNOTSUPP` if the file system has none.
 pub fn get(fd: impl AsFd) -> Result<Flags, Errno> {
     retry(Op::GetFlags, || rustix::fs::ioctl_getflags(fd.as_fd())).map(|flags| Flags::from_bits_retain(flags.bits()))
 }
@@ -75,13 +75,13 @@ pub fn project(fd: impl AsFd) -> Result<u32, Errno> {
     get_fsxattr(fd).map(|x| x.projid)
 }
 
-/// Sets the project id (`FS_IOC_FSSETXATTR`); everything else stays.
+/// Sets the project id (`FS_IOC_FSSETXATTR`); everything else is kept.
 pub fn set_project(fd: impl AsFd, id: u32) -> Result<(), Errno> {
     let now = get_fsxattr(fd.as_fd())?;
     set_fsxattr(fd, super::raw::FsXattr { projid: id, ..now })
 }
 
-/// True for the answers of a file system that has no such thing at all.
+/// True for the errors of a file system that has no such thing at all.
 #[must_use]
 pub fn is_absent(errno: Errno) -> bool {
     matches!(errno, Errno::NOTTY | Errno::OPNOTSUPP | Errno::NOSYS)

@@ -1,4 +1,4 @@
-//! The mount table, and which mount a directory lies on.
+//! The mount table, and which mount a directory is on.
 
 use super::{Errno, filesystem};
 use rustix::fd::AsFd;
@@ -31,13 +31,13 @@ impl Mount {
     }
 }
 
-/// Every mount of this mount namespace. An error where `/proc` is not mounted.
+/// Every mount of this mount namespace. An error if `/proc` is not mounted.
 pub fn table() -> Result<Vec<Mount>, Errno> {
     let table = std::fs::read("/proc/self/mountinfo").map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
     Ok(parse(&table))
 }
 
-/// The mount that `fd` lies on; `None` when it is not in this mount namespace.
+/// The mount that `fd` is on; `None` if it is not in this mount namespace.
 pub fn of(fd: impl AsFd) -> Result<Option<Mount>, Errno> {
     let id = filesystem::mount_id(fd)?;
     Ok(table()?.into_iter().find(|mount| mount.id == id))

@@ -1,6 +1,5 @@
-//! Names that one reading of a directory has handed out already. Some drivers give a
-//! name twice (unions of directories, offsets that moved by a change meanwhile), and
-//! it is one entry all the same.
+//! Names that one reading of a directory has already returned. Some drivers return a name twice (unions
+//! of directories, offsets that moved because of a change meanwhile), although it is one entry.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -8,7 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 /// How many names are remembered at least, so that memory stays bounded in any directory.
 const KEPT: usize = 1 << 17;
 
-/// The names by two hashes of 64 bits whose keys nobody knows: no name hides another.
+/// The names by two 64-bit hashes with secret keys: no name can hide another.
 #[derive(Default)]
 pub(super) struct NameSet {
     keys: (RandomState, RandomState),
@@ -17,7 +16,7 @@ pub(super) struct NameSet {
 }
 
 impl NameSet {
-    /// True when `name` is not among the last names that were asked for.
+    /// True when `name` is not among the last names seen.
     pub(super) fn is_new(&mut self, name: &[u8]) -> bool {
         let hash = (self.keys.0.hash_one(name), self.keys.1.hash_one(name));
         if self.older.contains(&hash) || !self.recent.insert(hash) {

@@ -1,8 +1,8 @@
 //! Files that a command writes for its caller: reports and exports.
 //!
-//! The directory is the caller's word and is followed; the last name never is, so that
-//! nobody who can write beside it turns root's output to another file. What stands there
-//! is replaced as a whole, once the new content is durable.
+//! The directory is given by the caller and followed; the last name never is, so that nobody who can
+//! write beside it can redirect root's output to another file. An existing file is replaced as a
+//! whole, once the new content is durable.
 
 use super::dir::TargetDir;
 use super::stat::{Kind, stat_fd};
@@ -15,23 +15,23 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-/// What becomes of a file that stands there already.
+/// What to do with an existing file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// It is replaced, a symlink itself and not what it leads to.
+    /// It is replaced; of a symlink the link itself, not what it leads to.
     Replaced,
-    /// It stays, and the answer is `EEXIST`.
+    /// It is kept, with `EEXIST`.
     Kept,
 }
 
 /// As umask(2) leaves them, like those of a shell's redirection.
 const FILE: Mode = Mode::from_raw_mode(0o666);
-/// How many names of other attempts are passed over.
+/// How many taken names are skipped.
 const ATTEMPTS: u32 = 64;
 
-/// Writes `content` to `path`: beside it, synced, then renamed. A FIFO or device of root or
-/// of the caller takes it as a stream, and so do the links of `/dev` and `/proc` that stand for
-/// descriptors. `EPERM` for those of other users, `EISDIR` for a directory.
+/// Writes `content` to `path`: beside it, synced, then renamed. A FIFO or device of root or of the
+/// caller takes it as a stream, and so do the links of `/dev` and `/proc` that represent descriptors.
+/// `EPERM` for those of other users, `EISDIR` for a directory.
 pub fn write(path: &Path, content: &[u8], existing: Existing) -> Result<(), Errno> {
     let name = path.file_name().ok_or(Errno::ISDIR)?;
     let name = Name::new(name.as_bytes()).map_err(|_| Errno::INVAL)?;
@@ -62,7 +62,7 @@ pub fn write(path: &Path, content: &[u8], existing: Existing) -> Result<(), Errn
         .and_then(|()| retry(Op::Syncfs, || rustix::fs::fsync(&fd)))
         .and_then(|()| put(&dir, &temporary, &name, existing));
     if written.is_err() {
-        // It is no file of the caller's; what failed is said already.
+        // Nobody needs the temporary file; the failure is already reported.
         dir.unlink(&temporary).ok();
         return written;
     }
@@ -73,8 +73,8 @@ pub fn write(path: &Path, content: &[u8], existing: Existing) -> Result<(), Errn
     }
 }
 
-/// True for `/dev` and what procfs shows: links there stand for descriptors, and nobody but
-/// root and the kernel makes them.
+/// True for `/dev` and procfs: links there represent descriptors, and only root and the kernel can
+/// create them.
 fn is_the_kernels(dir: &TargetDir) -> Result<bool, Errno> {
     const PROC_SUPER_MAGIC: u64 = 0x9fa0;
     if retry(Op::Statfs, || rustix::fs::fstatfs(dir.as_fd()))?.f_type.cast_unsigned() == PROC_SUPER_MAGIC {
@@ -98,7 +98,7 @@ fn stream(path: &Path, content: &[u8]) -> Result<(), Errno> {
     Ok(())
 }
 
-/// A new file beside the one that is to be written.
+/// A new file beside the one to be written.
 fn make(dir: &TargetDir) -> Result<(Name, OwnedFd), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let pid = std::process::id();
@@ -148,7 +148,7 @@ mod tests {
             assert!(std::fs::symlink_metadata(&at).expect("there").is_file());
         }
         assert_eq!(std::fs::read(&other).expect("read"), b"secret");
-        // By another way than its usual path; where standard error is a socket it cannot be opened.
+        // By an unusual path; if standard error is a socket it cannot be opened.
         write(Path::new("/dev/../dev/stderr"), b"", Existing::Replaced).ok();
         assert!(std::fs::symlink_metadata("/dev/stderr").expect("there").is_symlink());
     }

@@ -1,4 +1,4 @@
-//! The only home of `unsafe`: calls that rustix has no safe form of.
+//! Calls that rustix has no safe form of.
 
 use super::fault::Fault;
 use super::{Errno, Op, fault, retry};
@@ -6,14 +6,13 @@ use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::fs::File;
 use std::mem::ManuallyDrop;
 
-/// Closes a file and reports what close(2) says: some file systems report a
-/// failed write only here.
+/// Closes a file and reports the error of close(2): some file systems report a failed write only here.
 #[expect(unsafe_code, reason = "close(2) takes a raw descriptor")]
 pub fn close(fd: OwnedFd) -> Result<(), Errno> {
     use rustix::fd::IntoRawFd;
     // SAFETY: the descriptor was owned and is given up here, so nobody else uses or closes it.
     let closed = unsafe { rustix::io::try_close(fd.into_raw_fd()) };
-    // It is closed whatever it says.
+    // It is closed even after an error.
     let closed = match fault::next(Op::Close) {
         Some(Fault::Fails(errno)) => Err(errno),
         _ => closed,
@@ -25,8 +24,8 @@ pub fn close(fd: OwnedFd) -> Result<(), Errno> {
     }
 }
 
-/// A descriptor as the standard library's file, for crates that know nothing else. It is
-/// not closed with it.
+/// A descriptor as the standard library's file, for crates that support nothing else. Dropping it does
+/// not close the descriptor.
 #[expect(unsafe_code, reason = "a File is made of a raw descriptor")]
 pub(super) fn as_file(fd: BorrowedFd<'_>) -> ManuallyDrop<File> {
     // SAFETY: the file is never dropped, so the borrowed descriptor stays its owner's to close;
@@ -58,7 +57,7 @@ pub(super) fn get_fsxattr(fd: impl AsFd) -> Result<FsXattr, Errno> {
     })
 }
 
-/// `struct xfs_fsop_geom_v1` of linux/xfs_fs.h, of which the UUID is asked for.
+/// `struct xfs_fsop_geom_v1` of linux/xfs_fs.h, for its UUID.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct XfsGeometry {
@@ -79,7 +78,7 @@ pub(super) fn xfs_uuid(fd: impl AsFd) -> Result<[u8; 16], Errno> {
     .map(|geometry| geometry.uuid)
 }
 
-/// `struct btrfs_ioctl_fs_info_args` of linux/btrfs.h, of which the UUID is asked for.
+/// `struct btrfs_ioctl_fs_info_args` of linux/btrfs.h, for its UUID.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct BtrfsInfo {
@@ -93,7 +92,7 @@ const BTRFS_INFO: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<BtrfsInf
 /// The UUID of a btrfs, the same in all its subvolumes (`BTRFS_IOC_FS_INFO`, btrfs-ioctl(3)).
 #[expect(unsafe_code, reason = "rustix knows this ioctl by its number only")]
 pub(super) fn btrfs_uuid(fd: impl AsFd) -> Result<[u8; 16], Errno> {
-    // The kernel reads the flags in it, none of which are set, before it answers.
+    // The kernel reads its flags first, of which none are set.
     let mut info = BtrfsInfo { counts: [0; 2], uuid: [0; 16], rest: [0; 124] };
     retry(Op::Statfs, || {
         // SAFETY: the opcode takes a pointer to one `struct btrfs_ioctl_fs_info_args`, whose layout `BtrfsInfo` has.

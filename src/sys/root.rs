@@ -8,11 +8,11 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags};
 use std::path::Path;
 
-/// How often an answer of `EAGAIN` is asked again.
+/// How often a call is repeated after `EAGAIN`.
 const PATIENCE: u32 = 10_000;
 
-/// A held directory inside which every path is resolved as if it were `/`:
-/// absolute symlinks and `..` stay inside (openat2(2), `RESOLVE_IN_ROOT`).
+/// An open directory inside which every path is resolved as if it were `/`: absolute symlinks and `..`
+/// stay inside (openat2(2), `RESOLVE_IN_ROOT`).
 #[derive(Debug)]
 pub struct Root(OwnedFd);
 
@@ -23,9 +23,9 @@ impl Root {
             .map(Self)
     }
 
-    /// The directory behind an open descriptor, as a root of its own.
+    /// The directory behind an open descriptor, as another root.
     pub fn again(fd: impl AsFd) -> Result<Self, Errno> {
-        // Not a duplicate, which an O_PATH handle would not let read.
+        // Not a duplicate: that of an O_PATH handle could not be read.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         retry(Op::Open, || rustix::fs::openat(fd.as_fd(), c".", flags, Mode::empty())).map(Self)
     }
@@ -36,8 +36,8 @@ impl Root {
         self.open_by(path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
     }
 
-    /// The same through no symlink at all: `ELOOP` for one on the way, and at the end
-    /// unless `flags` are `O_PATH | O_NOFOLLOW`, which hold the symlink itself.
+    /// The same without following any symlink: `ELOOP` for one on the way, and at the end unless `flags` are
+    /// `O_PATH | O_NOFOLLOW`, which open the symlink itself.
     pub fn open_strict(&self, path: &RelPath, flags: OFlags) -> Result<OwnedFd, Errno> {
         self.open_by(path, flags, ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS)
     }
@@ -46,8 +46,8 @@ impl Root {
         let name = if path.is_root() { Path::new(".") } else { path.as_path() };
         let open =
             || retry(Op::Open, || rustix::fs::openat2(&self.0, name, flags | OFlags::CLOEXEC, Mode::empty(), resolve));
-        // A rename anywhere on the machine while `..` is resolved answers EAGAIN: the kernel
-        // cannot tell that it stayed inside (openat2(2)).
+        // A rename anywhere on the machine while `..` is resolved causes EAGAIN: the kernel cannot tell that it
+        // stayed inside (openat2(2)).
         for _ in 0..PATIENCE {
             match open() {
                 Err(Errno::AGAIN) => {}
@@ -57,10 +57,10 @@ impl Root {
         open()
     }
 
-    /// Reads a whole small file inside the root (id maps, passwd). The limit
-    /// guards against a file that is not what its name says: `EFBIG`.
+    /// Reads a whole small file inside the root (id maps, passwd). The limit guards against a file that is
+    /// not what its name suggests: `EFBIG`.
     pub fn read(&self, path: &RelPath, limit: u64) -> Result<Vec<u8>, Errno> {
-        // O_NONBLOCK: a FIFO in the place of the file must not block.
+        // O_NONBLOCK: a FIFO in the file's place must not block.
         let fd = self.open_in(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
         if stat_fd(&fd)?.kind != Kind::File {
             return Err(Errno::INVAL);
@@ -92,7 +92,7 @@ pub fn is_absent(path: &Path) -> bool {
     matches!(retry(Op::Stat, || rustix::fs::statat(CWD, path, AtFlags::empty())), Err(Errno::NOENT | Errno::NOTDIR))
 }
 
-/// Where an open descriptor's file is, as the kernel names it.
+/// The path of an open descriptor's file, according to the kernel.
 pub fn real_path(fd: &impl AsFd) -> Result<std::path::PathBuf, Errno> {
     use std::os::unix::ffi::OsStringExt;
     let link = super::xattr::proc_path(fd.as_fd());

@@ -1,25 +1,25 @@
-//! How SQLite reaches the files of a journal: two VFS of our own over its Unix one
+//! How SQLite opens the files of a journal: two VFS of our own on top of its Unix one
 //! (<https://sqlite.org/vfs.html>).
 //!
-//! Both take a path as it is. SQLite's own would put the text of `/proc/self/fd/N` in
-//! its place, and whoever may rename the directory could then exchange it.
+//! Both use a path as it is. SQLite's own would resolve `/proc/self/fd/N`, and whoever may rename the
+//! directory could then exchange it.
 
 use super::Errno;
 use rusqlite::{Connection, ffi};
 use std::ffi::{CStr, c_char, c_int};
 use std::sync::OnceLock;
 
-/// For the one process that writes: an exclusive lock on the database, and the index of
-/// its log in the heap, shared by the process's connections. Nothing on the disk is mapped,
-/// so a disk that fails or is full is an error and no `SIGBUS`.
+/// For the one process that writes: an exclusive lock on the database, and the index of its log in the
+/// heap, shared by the process's connections. Nothing on the disk is mapped, so a failing or full disk
+/// is an error and not `SIGBUS`.
 pub(crate) const WRITING: &CStr = c"persistcp-write";
-/// For reading alone: no locks, nothing is made, and the log is opened read-only.
+/// For reading only: no locks, nothing is created, and the log is opened read-only.
 pub(crate) const READING: &CStr = c"persistcp-read";
 
 const BELOW_WRITING: &CStr = c"unix-excl";
 const BELOW_READING: &CStr = c"unix-none";
 
-/// Makes both known to SQLite, once; false when SQLite does not have what they stand on.
+/// Registers both with SQLite, once; false when SQLite lacks the VFS below them.
 pub(crate) fn register() -> bool {
     static DONE: OnceLock<bool> = OnceLock::new();
     *DONE.get_or_init(|| add(WRITING, BELOW_WRITING, open_to_write) && add(READING, BELOW_READING, open_to_read))
@@ -30,7 +30,7 @@ type OpenFunction =
 
 #[expect(unsafe_code, reason = "SQLite is asked for its VFS by C calls")]
 fn add(name: &'static CStr, below: &CStr, open: OpenFunction) -> bool {
-    // SAFETY: the answer is null or a VFS that SQLite keeps for the life of the process.
+    // SAFETY: the result is null or a VFS that SQLite keeps for the life of the process.
     let Some(base) = (unsafe { ffi::sqlite3_vfs_find(below.as_ptr()).as_ref() }) else { return false };
     // Its other methods ignore the VFS that they are called through.
     let vfs = ffi::sqlite3_vfs {
@@ -96,7 +96,7 @@ unsafe extern "C" fn open_to_read(
     unsafe { open_below(BELOW_READING, name, file, flags, out) }
 }
 
-/// The path as it was given.
+/// Returns the path as it was given.
 #[expect(unsafe_code, reason = "SQLite calls it with its pointers")]
 unsafe extern "C" fn full_path(_: *mut ffi::sqlite3_vfs, name: *const c_char, room: c_int, out: *mut c_char) -> c_int {
     // SAFETY: `name` ends with a zero byte, and `out` has `room` bytes.

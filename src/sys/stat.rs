@@ -26,7 +26,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What a person calls it, with its article.
+    /// Its name for a person, with an article.
     #[must_use]
     pub const fn words(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl Kind {
         }
     }
 
-    /// The letter that `ls -l` shows (`f` for a regular file), as the journal stores it.
+    /// The letter of `ls -l` (but `f` for a regular file), as the journal stores it.
     #[must_use]
     pub const fn letter(self) -> &'static str {
         match self {
@@ -95,8 +95,8 @@ impl Kind {
     }
 }
 
-/// A point in time as the file system stores it. Seconds may be negative; the
-/// pair covers more than 64-bit nanoseconds would.
+/// A point in time as the file system stores it. Seconds may be negative; the pair covers more than
+/// 64-bit nanoseconds would.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time {
     /// Seconds since the epoch, rounded down.
@@ -111,7 +111,7 @@ impl std::fmt::Display for Time {
     }
 }
 
-/// What statx(2) says of one inode.
+/// What statx(2) says about one inode.
 #[derive(Clone, Copy, Debug)]
 pub struct Stat {
     /// Type.
@@ -140,11 +140,11 @@ pub struct Stat {
     pub mtime: Time,
     /// Last change of the inode.
     pub ctime: Time,
-    /// When the inode was made, where the file system says it.
+    /// When the inode was created, if the file system tells.
     pub btime: Option<Time>,
     /// True for the root of a mount (since Linux 5.8).
     pub mount_root: bool,
-    /// Alignment in bytes that `O_DIRECT` asks of offsets; 0 = not known or not supported.
+    /// Alignment in bytes that `O_DIRECT` requires of offsets; 0 = not known or not supported.
     pub dio_align: u32,
     /// chattr(1) flags that a copy would have to set again: a subset of "iad".
     pub flags: &'static str,
@@ -181,7 +181,7 @@ fn decode(raw: &Statx) -> Stat {
     let append = raw.stx_attributes.contains(StatxAttributes::APPEND);
     let nodump = raw.stx_attributes.contains(StatxAttributes::NODUMP);
     Stat {
-        // An inode of no known type does not exist on Linux; taken for a socket it is noted, not opened.
+        // Linux has no other types of inode; taken for a socket, it would be noted and not opened.
         kind: Kind::from_file_type(FileType::from_raw_mode(mode)).unwrap_or(Kind::Socket),
         mode: mode & 0o7777,
         uid: raw.stx_uid,
@@ -211,8 +211,8 @@ fn decode(raw: &Statx) -> Stat {
     }
 }
 
-/// FUSE and network file systems answer from a cache of a second or more unless they are asked so;
-/// on local disks it costs nothing.
+/// FUSE and network file systems answer from a cache of a second or more unless asked like this; on
+/// local disks it costs nothing.
 const ASKED: AtFlags = AtFlags::STATX_FORCE_SYNC;
 
 /// `statx(fd, "", AT_EMPTY_PATH | AT_STATX_FORCE_SYNC)`: the inode behind a descriptor,
@@ -228,7 +228,7 @@ pub fn stat_at(dir: impl AsFd, name: &Name) -> Result<Stat, Errno> {
     stat_c(dir, name.as_c_str(), ASKED)
 }
 
-/// The same from the kernel's cache where it has one, for whoever only counts.
+/// The same from the kernel's cache if it has one, for counting.
 pub fn cached_stat_at(dir: impl AsFd, name: &Name) -> Result<Stat, Errno> {
     stat_c(dir, name.as_c_str(), AtFlags::empty())
 }

@@ -7,7 +7,7 @@ use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use xattr::FileExt;
 
-/// Where attributes are read or written.
+/// A descriptor whose attributes are read or written.
 #[derive(Clone, Copy, Debug)]
 pub enum Holder<'fd> {
     /// A descriptor open for reading or writing.
@@ -36,7 +36,7 @@ impl<'fd> Holder<'fd> {
     }
 }
 
-/// Where the xattr crate, which knows paths and open files, finds what a handle holds.
+/// The path by which the xattr crate, which only takes paths and open files, reaches a handle's inode.
 fn through_proc(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
@@ -63,7 +63,7 @@ fn errno(error: &std::io::Error) -> Errno {
     Errno::from_io_error(error).unwrap_or(Errno::INVAL)
 }
 
-/// The names of all attributes that the caller may see. Empty where the file
+/// The names of all attributes that the caller may see. Empty if the file
 /// system has no attributes at all (`EOPNOTSUPP`).
 pub fn list(holder: Holder<'_>) -> Result<Vec<CString>, Errno> {
     let listed = retry(Op::ListXattr, || match holder {
@@ -90,8 +90,8 @@ pub fn get(holder: Holder<'_>, name: &CStr) -> Result<Vec<u8>, Errno> {
     value?.ok_or(Errno::NODATA)
 }
 
-/// Sets or replaces one attribute. `EOPNOTSUPP` where the file system or the
-/// namespace has none, `ENOSPC` or `E2BIG` where it does not fit.
+/// Sets or replaces one attribute. `EOPNOTSUPP` if the file system or the
+/// namespace has none, `ENOSPC` or `E2BIG` if it does not fit.
 pub fn set(holder: Holder<'_>, name: &CStr, value: &[u8]) -> Result<(), Errno> {
     let name = OsStr::from_bytes(name.to_bytes());
     retry(Op::SetXattr, || match holder {

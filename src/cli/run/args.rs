@@ -74,23 +74,23 @@ pub(crate) struct RunArgs {
     /// Set the journal of earlier runs aside and copy everything again
     #[arg(long, conflicts_with = "verify_only")]
     restart: bool,
-    /// Go on although critical or required entries are absent
+    /// Go on even if critical or required entries are absent
     #[arg(long)]
     allow_missing: bool,
-    /// Write into targets that something else filled
+    /// Write into targets that already have other content
     #[arg(long)]
     allow_nonempty: bool,
-    /// Replace what somebody has changed on the target since it was copied; without it, that is kept
+    /// Replace what somebody has changed on the target since it was copied; by default that is kept
     #[arg(long, conflicts_with = "verify_only")]
     overwrite: bool,
-    /// Write to targets that are no mount of their own, or on tmpfs
+    /// Write to targets that are not on a mount of their own, or on tmpfs
     #[arg(long)]
     allow_volatile: bool,
     /// Leave owners and groups as the file system gives them (needs no root)
     #[arg(long)]
     no_owner: bool,
     /// Give owners, groups and ACL entries the target's number of their name, where it differs from the
-    /// backup's (see `plan show`); later runs of the plan go on so, until --restart
+    /// backup's (see `plan show`); later runs of the plan do the same, until --restart
     #[arg(long, conflicts_with = "no_owner")]
     remap_ids: bool,
     /// Keep access times as well
@@ -126,7 +126,7 @@ impl RunArgs {
         }
     }
 
-    /// What the words mean, or why they mean nothing together.
+    /// What the options mean, or why they contradict each other.
     fn job(self) -> Result<Job, &'static str> {
         if self.since.is_some() && self.against == Reference::Source {
             return Err("--since asks what the journal recorded; --against source compares everything");
@@ -171,7 +171,7 @@ impl RunArgs {
             command: Some(this_command()),
         };
         Ok(Job {
-            // The parser demands it; a missing plan is a usage error all the same.
+            // The parser requires it; a missing plan would still be a usage error.
             file: self.plan.ok_or("a run needs --plan FILE")?,
             overrides: plan::Overrides { exclude: self.exclude, ..self.places.overrides() },
             dry_run: self.dry_run,
@@ -185,8 +185,8 @@ impl RunArgs {
     }
 }
 
-/// The command that runs the same job again; `--restart` is left out, because it
-/// would throw away what is done.
+/// The command that runs the same job again; `--restart` is left out, because it would throw away what
+/// is done.
 fn this_command() -> String {
     let words = std::env::args_os().filter(|argument| argument != "--restart");
     words.map(|argument| shell::word(argument.as_bytes())).collect::<Vec<_>>().join(" ")

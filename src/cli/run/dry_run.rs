@@ -1,4 +1,4 @@
-//! What a run would do.
+//! What a run would do, without doing it.
 
 use super::job::Job;
 use crate::base::human;
@@ -44,7 +44,7 @@ pub(super) fn dry_run(job: &Job, mapping: Mapping) -> Result<Exit, Refusals> {
     Ok(print_text(&out))
 }
 
-/// Entries that a list names; the others are counted.
+/// How many entries a list names; the others are counted.
 const NAMED: u64 = 50;
 
 fn changed_since(job: &Job, cleared: &Cleared) -> Result<String, JournalError> {

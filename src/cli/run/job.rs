@@ -10,9 +10,9 @@ use std::path::PathBuf;
 pub(super) struct Job {
     /// The plan file.
     pub(super) file: PathBuf,
-    /// What the command line puts over the plan.
+    /// What the command line overrides in the plan.
     pub(super) overrides: Overrides,
-    /// Say what would be done, and do nothing.
+    /// Only report what would be done.
     pub(super) dry_run: bool,
     /// What to do, and how.
     pub(super) options: Options,

@@ -1,4 +1,4 @@
-//! `persistcp --plan …`: what was typed, what it means, and what a person hears of the run.
+//! `persistcp --plan …`: what was typed, what it means, and what the user is told about the run.
 
 mod args;
 mod dry_run;

@@ -1,5 +1,5 @@
-//! Progress: one thread that looks at the counters and tells, as a bar, as plain
-//! lines or as JSON lines. Bytes shown as copied are durable.
+//! Progress: one thread that reads the counters and reports them, as a bar, as plain lines or as JSON
+//! lines. Bytes shown as copied are durable.
 
 use crate::base::human::{bytes, count, duration};
 use crate::engine::events::counters::Counters;
@@ -49,7 +49,7 @@ pub(super) struct Progress {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
-/// Where a phase stands.
+/// How far a phase has got.
 #[derive(Clone, Copy, Default)]
 struct PhaseProgress {
     bytes: u64,
@@ -81,7 +81,7 @@ impl PhaseProgress {
 }
 
 impl Progress {
-    /// Starts telling. A thread that cannot be started means silence, not failure.
+    /// Starts reporting. If the thread cannot be started there is no progress, but no failure.
     #[must_use]
     pub(super) fn start(style: Style, counters: &Arc<Counters>) -> Self {
         let style = match style {
@@ -99,18 +99,18 @@ impl Progress {
         Self { phase, over, thread }
     }
 
-    /// Goes over to the next phase.
+    /// Switches to the next phase.
     pub(super) fn phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Relaxed);
         self.wake();
     }
 
-    /// Stops telling and clears the bar.
+    /// Stops reporting and clears the bar.
     pub(super) fn finish(mut self) {
         self.over.store(true, Relaxed);
         self.wake();
         if let Some(thread) = self.thread.take() {
-            // A teller that panicked has nothing more to say.
+            // If the thread panicked, progress is over.
             thread.join().ok();
         }
     }
@@ -203,7 +203,7 @@ impl Teller {
     }
 
     fn line(&self, text: &str) {
-        // Nobody may be listening any more; the run goes on.
+        // stderr may be closed; the run goes on.
         writeln!(std::io::stderr(), "{text}").ok();
     }
 }

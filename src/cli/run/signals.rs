@@ -14,9 +14,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Catches them. Before anything is written the first one ends the process at once; then
-    /// the first ends the run after its epoch, and the second at once, which is as safe as a
-    /// power cut.
+    /// Catches them. Before anything is written the first one ends the process at once; later the first
+    /// ends the run after its epoch, and the second at once, which is as safe as a power cut.
     pub(super) fn watch(stop: &Stop) -> Self {
         let signals = Self::default();
         let (stop, writing) = (stop.clone(), Arc::clone(&signals.writing));
@@ -30,7 +29,7 @@ impl Signals {
             std::process::exit(STOPPED as i32);
         };
         if let Err(error) = ctrlc::set_handler(handler) {
-            // A handler that nobody serves would swallow them.
+            // Without the thread the handler would swallow them.
             crate::sys::signals::default_for_stop();
             fail(
                 &format!("signals cannot be caught ({error}); an interrupted run can be resumed all the same"),
@@ -40,7 +39,7 @@ impl Signals {
         signals
     }
 
-    /// Whatever is written from here on ends with its epoch.
+    /// From here on a signal lets the current epoch finish.
     pub(super) fn expect_writes(&self) {
         self.writing.store(true, Ordering::SeqCst);
     }

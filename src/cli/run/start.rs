@@ -15,8 +15,8 @@ use crate::plan::{self, Backup};
 pub(super) fn start(job: &Job) -> Exit {
     let stop = Stop::default();
     let watcher = Watcher::new(&stop, job.progress);
-    // The journal knows what the target shall be: the machine that was moved can
-    // verify itself without the backup.
+    // The journal knows what the target should be: a migrated machine can verify itself without the
+    // backup.
     let backup = match job.options.task {
         Task::Verify(Against::Manifest { .. }) => Backup::IfThere,
         _ => Backup::Needed,

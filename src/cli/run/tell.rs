@@ -1,4 +1,4 @@
-//! How a run ends: what is printed and written.
+//! The end of a run: what is printed and written.
 
 use super::job::Job;
 use crate::base::json;
@@ -23,7 +23,7 @@ pub(super) fn tell(job: &Job, report: &Report) -> Exit {
     exit
 }
 
-/// Writes the report where the user asked for it; false when that failed, which it says.
+/// Writes the report where the user asked for it; false, after a message, when that failed.
 fn write(job: &Job, report: &Report) -> bool {
     let Some(file) = &job.report else { return true };
     let text = json::text(&report::json(report, &WORDS));
@@ -32,7 +32,7 @@ fn write(job: &Job, report: &Report) -> bool {
     false
 }
 
-/// Tells why nothing was done.
+/// Reports why nothing was done.
 pub(super) fn refuse(job: &Job, plan: Option<String>, reasons: Vec<String>) -> Exit {
     for reason in &reasons {
         fail(reason, Exit::Refused);

@@ -1,4 +1,4 @@
-//! The engine's observer: progress on the terminal, and what a signal means by now.
+//! The engine's observer: progress on the terminal, and what a signal means at the moment.
 
 use super::progress::{Progress, Style};
 use super::signals::Signals;

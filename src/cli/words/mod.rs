@@ -8,6 +8,6 @@ mod value;
 
 use crate::engine::events::words::Words;
 
-/// As the command line says it, in the report and the journal as well.
+/// The command line's words, which the report and the journal use as well.
 pub(super) const WORDS: Words =
     Words { problem: problem::message, value: value::words, note: note::words, reason: stop::reason };

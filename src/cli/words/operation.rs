@@ -1,10 +1,10 @@
-//! What was tried, as a person calls it.
+//! What was tried, in words for a person.
 
 use crate::base::path::escape;
 use crate::engine::events::operation::Operation;
 use std::borrow::Cow;
 
-/// Reads before a colon and the error.
+/// Followed by a colon and the error.
 pub(super) fn words(op: &Operation) -> Cow<'static, str> {
     Cow::Borrowed(match op {
         Operation::Recorded(word) => word,

@@ -16,7 +16,7 @@ pub(super) struct CheckContext {
     pub(super) tree: SystemTree,
     pub(super) file: PlanFile,
     pub(super) booted: Booted,
-    /// An error where `/proc` is not mounted.
+    /// An error if `/proc` is not mounted.
     pub(super) mounts: Result<Vec<Mount>, Errno>,
     pub(super) ids: IdFiles,
     pub(super) homes: Vec<Home>,
@@ -42,13 +42,13 @@ impl CheckContext {
         format!("persistcp --plan {} --root {}{options}", words[0], words[1])
     }
 
-    /// Brings back what is gone from the target.
+    /// The command that restores what is missing from the target.
     pub(super) fn bring_back(&self) -> String {
         self.run_plan(" --repair")
     }
 
-    /// Brings the backup's `path` for the one that is broken, which stays beside it: a run
-    /// never takes back what somebody has changed.
+    /// The command that replaces a broken `path` by the backup's and keeps the broken one beside it: a run
+    /// never reverts what somebody has changed.
     pub(super) fn bring_anew(&self, path: &RelPath) -> String {
         let word = self.tree.word(path);
         format!("mv {word} {word}.aside && {}", self.bring_back())

@@ -1,4 +1,4 @@
-//! Every declared path on the storage, and of the type that the boot needs.
+//! Checks that every declared path is on the storage, and of the type that the boot needs.
 
 use super::context::CheckContext;
 use super::mismatch::{Boot, FoundOnStorage, Stays, To, at_boot};
@@ -27,9 +27,9 @@ fn one(context: &CheckContext, entry: &Entry) -> CheckRow {
         Err(errno) => return CheckRow::unreadable(ID, path, errno),
     };
     let again = context.bring_back();
-    // Whatever is in the way stays beside it.
+    // What is in the way is kept beside it.
     let aside = context.bring_anew(path);
-    // Moved aside, it would be copied as a link once more.
+    // If it were moved aside, it would be copied as a link again.
     let kept = matches!(found, FoundOnStorage::Link(..)) && entry.kind == EntryKind::File && entry.follow != Some(true);
     let says = format!("say `follow = true` for it in the plan, so that what it leads to is copied, then: {aside}");
     match at_boot(entry.kind, found) {
@@ -56,12 +56,12 @@ fn one(context: &CheckContext, entry: &Entry) -> CheckRow {
     }
 }
 
-/// Only a pattern without a match keeps its special characters and is absent.
+/// Only a pattern without a match is absent and keeps its special characters.
 fn is_pattern(entry: &Entry) -> bool {
     entry.presence == Presence::Absent && escape(entry.dst.as_bytes()).contains(['*', '?', '[', '{'])
 }
 
-/// What stands at `path`, a symlink and its end told apart.
+/// What is at `path`, distinguishing a symlink from what it leads to.
 pub(super) fn found(context: &CheckContext, path: &RelPath) -> Result<FoundOnStorage, Errno> {
     let stat = match context.tree.stat(path) {
         Ok(stat) => stat,

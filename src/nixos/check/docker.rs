@@ -1,5 +1,5 @@
-//! Docker's overlay2 store: every layer that an image or container needs is there and
-//! knows its parents.
+//! Docker's overlay2 store: every layer that an image or container needs is there and has its parent
+//! layers.
 
 use super::context::CheckContext;
 use super::row::CheckRow;
@@ -8,7 +8,7 @@ use crate::base::path::{Name, RelPath};
 use crate::sys::leads_nowhere;
 use std::collections::BTreeSet;
 
-/// Broken layers with a row of their own; one more counts the rest.
+/// How many broken layers get a row each; one more counts the rest.
 const SHOWN: usize = 20;
 
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
@@ -71,7 +71,7 @@ fn needed(context: &CheckContext, base: &RelPath) -> (BTreeSet<Name>, Vec<CheckR
         for path in names.iter().flat_map(|name| files.iter().map(|file| dir.join(name).join_path(&rel(file)))) {
             let id = match context.tree.read(&path) {
                 Read::Bytes(bytes) => bytes,
-                // A cache-id is never absent, the other two may be.
+                // A cache-id is never missing; the other two may be.
                 Read::Absent if files.len() > 1 => continue,
                 Read::Absent => {
                     rows.push(CheckRow::fail("docker-layer", &path, "is not there: the image has lost this layer"));
@@ -93,7 +93,7 @@ fn needed(context: &CheckContext, base: &RelPath) -> (BTreeSet<Name>, Vec<CheckR
     (found, rows)
 }
 
-/// What is wrong with a layer. One that nobody names may be half made.
+/// What is wrong with a layer. One that nothing refers to may be incomplete.
 fn broken(context: &CheckContext, store: &RelPath, layer: &Name, is_needed: bool) -> Option<String> {
     let path = store.join(layer);
     let links = store.join_path(&rel("l"));
@@ -131,7 +131,7 @@ fn broken(context: &CheckContext, store: &RelPath, layer: &Name, is_needed: bool
     missing.map(|part| format!("its `lower` needs {}, which leads nowhere", crate::base::path::escape(part)))
 }
 
-/// The mounted view of a container holds copies of what its layers hold.
+/// The mounted view of a container duplicates what its layers hold.
 fn merged(context: &CheckContext, layer: &RelPath) -> Option<CheckRow> {
     let path = layer.join_path(&rel("merged"));
     let names = context.tree.list(&path).ok()?;

@@ -31,7 +31,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     rows
 }
 
-/// A boot loader on the root itself is one that the firmware does not see.
+/// The firmware does not see a boot loader on the root itself.
 fn mounted(context: &CheckContext, esp: &RelPath) -> CheckRow {
     const ID: &str = "boot-mounted";
     match (context.tree.mount_id(esp), context.tree.mount_id(&RelPath::root())) {
@@ -44,7 +44,7 @@ fn mounted(context: &CheckContext, esp: &RelPath) -> CheckRow {
     }
 }
 
-/// A name in a directory of a file system that does not tell upper from lower case.
+/// Finds a name in a directory of a case-insensitive file system.
 fn find(context: &CheckContext, dir: &RelPath, name: &str) -> Option<RelPath> {
     let names = context.tree.list(dir).ok()?;
     names.iter().find(|n| n.as_bytes().eq_ignore_ascii_case(name.as_bytes())).map(|n| dir.join(n))
@@ -64,21 +64,21 @@ fn loaders(context: &CheckContext, esp: &RelPath) -> Vec<RelPath> {
             }
         }
     }
-    // The own loader speaks before the fallback.
+    // The installed loader counts before the fallback.
     found.sort_by_key(|path| path.as_bytes().to_ascii_lowercase().windows(4).any(|part| part == b"/boo"));
     found
 }
 
 fn entries(context: &CheckContext, esp: &RelPath) -> Vec<CheckRow> {
     const ID: &str = "boot-entry";
-    // Kernels may have a partition of their own, at /boot (XBOOTLDR).
+    // Kernels may be on a partition of their own, at /boot (XBOOTLDR).
     let below = |base: &RelPath| base.join_path(&rel("loader/entries"));
     let boot = rel("boot");
     let esp = [esp, &boot].into_iter().find(|base| context.tree.stat(&below(base)).is_ok()).unwrap_or(esp);
     let dir = below(esp);
     let names = match context.tree.list(&dir) {
         Ok(names) => names,
-        // GRUB has none.
+        // GRUB has no such entries.
         Err(errno) if leads_nowhere(errno) => return vec![CheckRow::skip(ID, &dir, "there are none")],
         Err(errno) => return vec![CheckRow::unreadable(ID, &dir, errno)],
     };

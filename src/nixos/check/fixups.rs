@@ -1,4 +1,4 @@
-//! The plan's fixups hold.
+//! Checks that the plan's fixups hold.
 
 use super::context::CheckContext;
 use super::row::CheckRow;
@@ -22,7 +22,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let is_home = |path: &crate::base::path::RelPath| context.homes.iter().any(|home| home.stored == *path);
     let mut rows: Vec<CheckRow> = found
         .into_iter()
-        // A home has a row that knows more.
+        // A home has a more specific row.
         .filter(|problem| !is_home(&problem.path))
         .map(|problem| CheckRow::fail(ID, &problem.path, words(&problem)).run(context.run_plan(" --repair")))
         .collect();

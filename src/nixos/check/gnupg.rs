@@ -1,4 +1,4 @@
-//! Each user's GnuPG home: shut, and with both halves of its keys.
+//! Each user's GnuPG home: private, and with both halves of its keys.
 
 use super::context::CheckContext;
 use super::home::Home;
@@ -24,7 +24,7 @@ fn one(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
     let private = dir.join_path(&rel("private-keys-v1.d"));
     let keys =
         context.tree.list(&private).map_or(0, |names| names.iter().filter(|n| n.as_bytes().ends_with(b".key")).count());
-    // Old keyring, new keyring, and the one of keyboxd.
+    // The old keyring, the new one, and that of keyboxd.
     let rings = [&b"pubring.gpg"[..], b"pubring.kbx", b"public-keys.d"];
     let ring = names.iter().any(|name| rings.contains(&name.as_bytes()));
     let again = context.bring_back();

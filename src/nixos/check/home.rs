@@ -1,4 +1,4 @@
-//! The homes that the plan keeps a part of, and whose they shall be.
+//! The homes that the plan keeps parts of, and whose they should be.
 
 use super::id_files::IdFiles;
 use super::plan_file::{PlanFile, PlanNumbers};
@@ -16,13 +16,13 @@ pub(super) struct Home {
     pub(super) live: RelPath,
     /// Where the storage keeps it.
     pub(super) stored: RelPath,
-    /// Its owner, when the plan or an id map says it.
+    /// Its owner, if the plan or an id map tells it.
     pub(super) uid: Option<u32>,
-    /// Its group, when the plan says it.
+    /// Its group, if the plan says it.
     pub(super) gid: Option<u32>,
     /// 0700 unless a fixup of the plan says otherwise.
     pub(super) mode: u32,
-    /// What the plan keeps of it, where the storage has it.
+    /// What the plan keeps of it, as paths on the storage.
     pub(super) entries: Vec<RelPath>,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn of(plan: &Mapping, file: &PlanFile, ids: &IdFiles) -> Vec<Home> {
     homes
 }
 
-/// The home that an entry lies in: live, and on the storage.
+/// The home that an entry is in: its live path, and its place on the storage.
 fn places(entry: &Entry) -> Option<(RelPath, RelPath)> {
     let (live, below) = homes::split(&entry.src)?;
     // An entry may be stored under other names than its own; then it has no home there.
@@ -73,7 +73,7 @@ impl HomeOwners<'_> {
         let user = live.last().map(|name| escape(name.as_bytes()).into_owned()).unwrap_or_default();
         let mut home = Home { user, live, stored, uid: None, gid: None, mode: 0o700, entries: vec![entry.dst.clone()] };
         home.uid = if home.live == rel("root") { Some(0) } else { self.uid(&home.user) };
-        // Root as the owner of new parents in a home is what a plan has that says nothing.
+        // Root is merely the default owner of new parents in a home.
         if target.from.strip_prefix(&home.live).is_some()
             && target.parents.uid != 0
             && self.file.numbers == PlanNumbers::Known

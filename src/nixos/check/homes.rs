@@ -1,5 +1,5 @@
-//! Homes, and every directory between them and what is kept: the storage's owners and
-//! modes are mirrored to the live side at each boot.
+//! Homes, and every directory between a home and what is kept of it: the storage's owners and modes
+//! are mirrored to the live side at each boot.
 
 use super::context::CheckContext;
 use super::home::Home;
@@ -28,7 +28,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     rows
 }
 
-/// What holds the homes is root's, and everybody may pass through it.
+/// The directory of the homes is root's, and everybody may search it.
 fn above(context: &CheckContext, path: &RelPath) -> Option<CheckRow> {
     const ID: &str = "home-above";
     let stat = stat(context, ID, path)?;
@@ -87,8 +87,8 @@ fn one(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
     rows
 }
 
-/// The live side is made at boot, from the storage's owners; too late for what an earlier
-/// service made there as root.
+/// The live side is created at boot, with the storage's owners; but a service that started earlier may
+/// already have created it as root.
 fn live(context: &CheckContext, stored: &RelPath, home: &Home, uid: u32) -> Option<CheckRow> {
     const ID: &str = "home-live";
     let path = home.live.join_path(&stored.strip_prefix(&home.stored)?);
@@ -103,7 +103,7 @@ fn live(context: &CheckContext, stored: &RelPath, home: &Home, uid: u32) -> Opti
     Some(CheckRow::fail(ID, &path, why).run(format!("chown {} {}", home.owner(), context.tree.word(&path))))
 }
 
-/// A directory such as .local that nobody declared: root's, it shuts the user out.
+/// A directory such as .local that is not declared: if it is root's, it locks the user out.
 fn parent(context: &CheckContext, path: &RelPath, home: &Home, uid: u32) -> Option<CheckRow> {
     const ID: &str = "home-parent";
     let stat = match stat(context, ID, path)? {
@@ -144,7 +144,7 @@ fn private(context: &CheckContext) -> Option<CheckRow> {
     })
 }
 
-/// `None` where there is no directory, which the rows of what is declared tell.
+/// `None` if there is no directory, which the rows of declared entries report.
 fn stat(context: &CheckContext, id: &'static str, path: &RelPath) -> Option<Result<Stat, CheckRow>> {
     match context.tree.stat(path) {
         Ok(stat) => (stat.kind == Kind::Directory).then_some(Ok(stat)),

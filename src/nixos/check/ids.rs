@@ -1,5 +1,5 @@
-//! Names and numbers: NixOS's maps are whole, and what is on disk belongs to those that
-//! the plan names.
+//! Names and numbers: NixOS's maps are whole, and files belong to the users and groups that the plan
+//! names.
 
 use super::context::CheckContext;
 use super::plan_file::PlanNumbers;
@@ -72,7 +72,7 @@ fn is_list(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.strip_suffix(b"\n").unwrap_or(bytes).iter().all(fine)
 }
 
-/// Every name that the plan speaks of has one number on the new system.
+/// Every name in the plan has one number on the new system.
 fn names(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "id-name";
     let mut rows = Vec::new();
@@ -87,7 +87,7 @@ fn names(context: &CheckContext) -> Vec<CheckRow> {
         let name = &wanted.name;
         let here = context.ids.number(wanted.kind, name);
         let fixed = static_ids::find(wanted.kind, name);
-        // With a damaged file nobody can say what is missing; its own row does.
+        // With a damaged file it is not known what is missing; its own row reports it.
         if here.is_none() && context.ids.damaged(wanted.kind) {
             rows.push(CheckRow::skip(ID, &path, format!("{word} {name}: the map is damaged")));
             continue;
@@ -115,7 +115,7 @@ fn names(context: &CheckContext) -> Vec<CheckRow> {
     rows
 }
 
-/// An entry with an owner or a group of its own has it.
+/// An entry with its own owner or group in the plan has that on the disk.
 fn owner(context: &CheckContext, entry: &Entry) -> Option<CheckRow> {
     const ID: &str = "id-owner";
     if entry.uid.is_none() && entry.gid.is_none() {
@@ -133,7 +133,7 @@ fn owner(context: &CheckContext, entry: &Entry) -> Option<CheckRow> {
     Some(CheckRow::fail(ID, path, why).run(command))
 }
 
-/// Numbers that own an entry and that no name has.
+/// Numbers that own an entry and belong to no name.
 fn id_conflicts(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "id-known";
     let mut rows = Vec::new();
@@ -162,10 +162,10 @@ fn id_conflicts(context: &CheckContext) -> Vec<CheckRow> {
 }
 
 fn is_known(context: &CheckContext, kind: IdKind, id: u32) -> bool {
-    // systemd gives these to services for as long as they run.
+    // systemd gives these to services while they run.
     let dynamic = (61_184..=65_519).contains(&id);
     let by_plan = context.file.names.iter().any(|name| name.kind == kind && name.number == Some(id));
-    // What a damaged map held nobody knows.
+    // It is not known what a damaged map contained.
     id == 0
         || dynamic
         || by_plan

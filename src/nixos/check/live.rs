@@ -27,7 +27,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     rows
 }
 
-/// `None` for what the storage does not have, which is said elsewhere.
+/// `None` if the storage does not have it, which another row reports.
 fn one(context: &CheckContext, entry: &Entry) -> Option<CheckRow> {
     let (live, stored) = (&entry.src, &entry.dst);
     let kept = context.tree.stat_through(stored).ok()?;
@@ -94,7 +94,7 @@ fn absent(context: &CheckContext, entry: &Entry) -> CheckRow {
     CheckRow::fail(ID, live, why).run(format!("{make} && mount --bind {from} {to}"))
 }
 
-/// sshd may be told to take its keys from the storage itself; then no live path is needed.
+/// sshd may be configured to read its keys from the storage itself; then no live path is needed.
 fn host_key(context: &CheckContext, live: &RelPath, stored: &RelPath) -> Option<CheckRow> {
     let name = live.last()?;
     let is_key = live.parent()? == rel("etc/ssh") && name.as_bytes().starts_with(b"ssh_host_");

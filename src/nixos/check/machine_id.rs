@@ -25,7 +25,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     }
 }
 
-/// The id, or what stands there instead (machine-id(5)).
+/// The id, or what is there instead (machine-id(5)).
 fn parse(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let line = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     if line == b"uninitialized" {
@@ -53,11 +53,11 @@ fn journals(context: &CheckContext, machine_id: &RelPath, id: &[u8]) -> CheckRow
         Err(errno) if leads_nowhere(errno) => return CheckRow::skip(ID, &path, "no journals on the storage"),
         Err(errno) => return CheckRow::unreadable(ID, &path, errno),
     };
-    // A namespace's journals stand in `<id>.<namespace>`.
+    // A namespace's journals are in `<id>.<namespace>`.
     let owner = |name: &Name| name.as_bytes().split(|b| *b == b'.').next().unwrap_or_default().to_vec();
     let (own, others): (Vec<_>, Vec<_>) =
         names.into_iter().filter(|name| is_id(&owner(name))).partition(|name| owner(name) == id);
-    // The old identity is what the journals, and much else, know the machine by.
+    // The journals, and much else, identify the machine by its old id.
     let restore = |other: &Name| {
         format!("printf '%s\\n' {} > {}", crate::base::path::escape(&owner(other)), context.tree.word(machine_id))
     };

@@ -1,10 +1,10 @@
-//! What impermanence's scripts do at boot with what stands on the storage, told before
-//! the boot: each pair of what is declared and what is there.
+//! What impermanence's scripts do at boot with what is on the storage, predicted for each pair of what
+//! is declared and what is there.
 
 use crate::engine::mapping::model::EntryKind;
 use crate::sys::stat::Kind;
 
-/// What stands at an entry's place on the storage.
+/// What is at an entry's place on the storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FoundOnStorage {
     Absent,
@@ -26,19 +26,19 @@ pub(super) enum To {
     Nothing,
 }
 
-/// Whether a symlink's end outlives the reboot.
+/// Whether what a symlink leads to outlives the reboot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stays {
     OnStorage,
     Elsewhere,
 }
 
-/// How it goes at boot.
+/// What happens at boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Boot {
     /// It arrives at its live path.
     Works,
-    /// It does not, or not for long: how it shows.
+    /// It does not, or not for long: how that shows.
     Risks(&'static str),
     /// It does not: how it fails.
     Fails(&'static str),

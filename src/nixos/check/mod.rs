@@ -1,8 +1,8 @@
 //! Is the new system whole? Read only: a list of small checks over a shared context,
 //! each with rows that say what is wrong and which command mends it.
 //!
-//! It owns no judgement about the copy itself, which verification has; it looks at what
-//! the copy is for: a machine that boots, knows its users and opens its secrets.
+//! It does not judge the copy itself, which is verification's job; it looks at what the copy is for: a
+//! machine that boots, knows its users and can read its secrets.
 
 mod age;
 mod boot;
@@ -51,7 +51,7 @@ pub struct CheckTable {
     pub plan: String,
     /// The root that was looked at.
     pub root: PathBuf,
-    /// Whether its system was taken for running.
+    /// Whether its system was taken to be running.
     pub booted: Booted,
     /// In the order of the checks.
     pub rows: Vec<CheckRow>,
@@ -98,7 +98,7 @@ pub enum CheckError {
     /// The plan is wrong, or its root cannot be opened.
     #[error(transparent)]
     Plan(#[from] ResolveError),
-    /// The root cannot be looked at.
+    /// The root cannot be read.
     #[error("the root {}: {}", .path.display(), errno_words(*.errno))]
     Root {
         /// As the plan or the caller names it.
@@ -108,14 +108,14 @@ pub enum CheckError {
     },
 }
 
-/// Looks at the root of the plan in `file`. `booted` is `None` when the root decides: `/` is.
+/// Checks the root of the plan in `file`. With `booted` `None` the root decides: `/` is.
 pub fn look(file: &Path, overrides: &Overrides, booted: Option<Booted>) -> Result<CheckTable, CheckError> {
     let read = || Plan::read(file).map_err(ResolveError::Plan);
     let plan = read()?;
     let names = plan.names();
     let (plan, numbers) = match plan.resolve(overrides, Backup::Arrived) {
         Ok(plan) => (plan, PlanNumbers::Known),
-        // A damaged map, or a name that no map has: that is for a row to say.
+        // A damaged map, or a name that no map has, gets a row.
         Err(ResolveError::IdMap(_) | ResolveError::Plan(_)) => {
             (read()?.without_lookups().resolve(overrides, Backup::Arrived)?, PlanNumbers::Lost)
         }

@@ -1,4 +1,4 @@
-//! NetworkManager's saved connections: kept, and such that it does not ignore them.
+//! NetworkManager's saved connections: kept, and not ignored by it.
 
 use super::context::CheckContext;
 use super::row::CheckRow;
@@ -13,7 +13,7 @@ const ID: &str = "network-profile";
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let live = rel("etc/NetworkManager/system-connections");
     let Some(dir) = context.tree.stored_directory(&live) else {
-        // Who keeps its state uses it.
+        // Keeping its state means using it.
         let used = context.tree.stored(&rel("var/lib/NetworkManager")).is_some();
         let why = "the plan keeps NetworkManager's state, but not the connections: no Wi-Fi password survives";
         let row = CheckRow::warn("network-profiles", &live, why).advise(format!("declare \"{live}\" in `directories`"));

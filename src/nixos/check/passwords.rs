@@ -1,5 +1,5 @@
-//! Can anybody log in? With a root in memory /etc/shadow is made anew at each boot, from
-//! what the configuration says.
+//! Can anybody log in? With a root in memory, /etc/shadow is created at each boot from the
+//! configuration.
 
 use super::context::CheckContext;
 use super::row::CheckRow;
@@ -42,7 +42,7 @@ fn kept(context: &CheckContext, path: &RelPath, shadow: &[u8]) -> CheckRow {
     }
 }
 
-/// What NixOS's activation makes the users from (`users-groups.json`).
+/// The users as NixOS's activation creates them (`users-groups.json`).
 #[derive(Deserialize)]
 struct Specification {
     users: Vec<LoginUser>,
@@ -62,7 +62,7 @@ struct LoginUser {
 }
 
 impl LoginUser {
-    /// True when the configuration itself holds something that logs in.
+    /// True when the configuration itself has a usable password.
     fn has_password(&self) -> bool {
         let hashes = [&self.hashed_password, &self.initial_hashed_password];
         let plain = [&self.password, &self.initial_password];
@@ -72,7 +72,7 @@ impl LoginUser {
     }
 }
 
-/// The file's name stands in the system's activation script.
+/// The file's name is in the system's activation script.
 fn specification(context: &CheckContext) -> Option<(RelPath, Read)> {
     let Read::Bytes(script) = context.tree.read(&profile().join_path(&rel("activate"))) else { return None };
     let text = String::from_utf8_lossy(&script);
@@ -112,7 +112,7 @@ fn by_configuration(context: &CheckContext, path: &RelPath, spec: &Specification
 fn password_file(context: &CheckContext, user: &LoginUser, file: &str) -> Option<CheckRow> {
     const ID: &str = "password-file";
     let path = RelPath::new(file.as_bytes()).ok()?;
-    // Made at boot, from secrets.
+    // Created at boot, from secrets.
     let made_at_boot = path.strip_prefix(&rel("run")).is_some();
     if made_at_boot && context.booted == Booted::No {
         return Some(CheckRow::skip(ID, &path, format!("of {}: it is made at boot", user.name)));
@@ -124,7 +124,7 @@ fn password_file(context: &CheckContext, user: &LoginUser, file: &str) -> Option
             let why = format!("of {}: is a live path, which activation reads before it is mounted", user.name);
             CheckRow::fail(ID, &path, why).advise("name the file on the storage itself and rebuild")
         }
-        // A storage that is not mounted has a row of its own.
+        // A storage that is not mounted has its own row.
         Ok(_) if on_root && !context.tree.plan.targets.iter().any(|t| t.to.names().next() == path.names().next()) => {
             let why = format!("of {}: lies on the root, which forgets it", user.name);
             CheckRow::fail(ID, &path, why).advise("move it to the storage, name it there and rebuild")

@@ -4,16 +4,16 @@ use crate::engine::mapping::model::IdKind;
 use crate::plan::PlanName;
 use std::path::PathBuf;
 
-/// Whether the plan's names could become numbers.
+/// Whether the plan's names could be turned into numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PlanNumbers {
     Known,
-    /// The files that give them are damaged or do not hold them: owners in the plan are
-    /// those of `[ids]` or missing.
+    /// The files that give them are damaged or lack names: owners in the plan are those of `[ids]` or
+    /// missing.
     Lost,
 }
 
-/// What the plan file says beyond what it resolves to.
+/// What the plan file says besides what it resolves to.
 pub(super) struct PlanFile {
     /// As the user gave it, for the commands that bring something back.
     pub(super) path: PathBuf,

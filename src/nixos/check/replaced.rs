@@ -1,5 +1,5 @@
-//! Files that programs replace by renaming a new one over them: under a bind mount that
-//! fails with EBUSY, so the directory should be kept instead.
+//! Files that programs replace by renaming a new one over them: under a bind mount that fails with
+//! EBUSY, so their directories should be kept instead.
 
 use super::context::CheckContext;
 use super::row::CheckRow;
@@ -15,7 +15,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
         .map(|(entry, who)| {
             let why = format!("programs replace it by a rename ({who}): under a bind mount that fails with EBUSY");
             let directory = entry.src.parent().unwrap_or_default();
-            // A whole /etc, home or ~/.config is no answer.
+            // Keeping a whole /etc, home or ~/.config is not a solution.
             let advice = if entry.src.depth() > 2 && !is_wide(&directory) {
                 format!("declare the directory \"{directory}\" instead of the file")
             } else {
@@ -26,7 +26,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
         .collect()
 }
 
-/// A directory that holds what belongs to everybody.
+/// A directory that is shared by many programs.
 fn is_wide(path: &RelPath) -> bool {
     let home = path.depth() == 2 && path.names().next().is_some_and(|name| name.as_bytes() == b"home");
     home || [&b"/.config"[..], b"/.local", b"/.local/share", b"/.local/state"]

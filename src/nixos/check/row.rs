@@ -16,7 +16,7 @@ pub struct CheckRow {
     pub status: RowStatus,
     /// What was found, in one line.
     pub why: String,
-    /// How to mend it; never there for what passes.
+    /// How to fix it; never present for what passes.
     pub mend: Option<Remedy>,
 }
 
@@ -26,9 +26,9 @@ pub struct CheckRow {
 pub enum RowStatus {
     /// The machine would lose something, or not start.
     Fail,
-    /// It may go wrong, or could not be found out.
+    /// It may go wrong, or could not be determined.
     Warn,
-    /// There is nothing to look at.
+    /// There is nothing to check.
     Skip,
     /// It is as it should be.
     Pass,
@@ -47,13 +47,13 @@ impl RowStatus {
     }
 }
 
-/// How something is mended.
+/// How to fix something.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Remedy {
     /// A command, ready for a shell.
     Run(String),
-    /// What no single command does.
+    /// Something that no single command does.
     Do(String),
 }
 
@@ -78,12 +78,12 @@ impl CheckRow {
         Self::new(id, path, RowStatus::Skip, why)
     }
 
-    /// What could not be looked at is not known to be good.
+    /// What could not be read is not known to be good.
     pub(super) fn unreadable(id: &'static str, path: &RelPath, errno: Errno) -> Self {
         let row = Self::fail(id, path, format!("cannot be read: {}", errno_words(errno)));
         match errno {
             Errno::ACCESS | Errno::PERM => row.advise("run the check as root"),
-            // What Root::read answers for anything but a regular file.
+            // Root::read returns this for anything but a regular file.
             Errno::INVAL => Self { why: "is not a regular file".into(), ..row }.advise("put the file in its place"),
             _ => row.advise("look at the medium and the kernel's log"),
         }
@@ -98,8 +98,8 @@ impl CheckRow {
     }
 }
 
-/// Names and values from the disk stand in the text: none of them may break a line or a
-/// terminal. Backslashes stay, as paths are escaped already.
+/// The text contains names and values from the disk, which must not break a line or a terminal.
+/// Backslashes stay, as paths are already escaped.
 fn one_line(text: String) -> String {
     if !text.contains(is_unprintable) {
         return text;

@@ -1,4 +1,4 @@
-//! Files and directories that nobody but their owner may open.
+//! Files and directories that only their owner may open.
 
 use super::context::CheckContext;
 use super::row::CheckRow;
@@ -6,7 +6,7 @@ use crate::base::path::RelPath;
 use crate::sys::leads_nowhere;
 use crate::sys::stat::Kind;
 
-/// What must be shut.
+/// What must be private.
 #[derive(Clone, Copy)]
 pub(super) enum Guarded {
     /// 0600, or 0400.
@@ -17,7 +17,7 @@ pub(super) enum Guarded {
     Written,
 }
 
-/// The mode of `path`, and its owner where that is known. `None` when it is not there.
+/// Checks the mode of `path`, and its owner if that is known. `None` when it is not there.
 pub(super) fn check(
     context: &CheckContext,
     id: &'static str,

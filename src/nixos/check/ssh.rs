@@ -1,4 +1,4 @@
-//! The machine's SSH keys and each user's: whole, in pairs, and shut.
+//! The machine's SSH keys and each user's: whole, in pairs, and private.
 
 use super::context::CheckContext;
 use super::home::Home;
@@ -33,7 +33,7 @@ fn host(context: &CheckContext) -> Vec<CheckRow> {
     };
     let keys: Vec<RelPath> = names.iter().filter(|name| is_key(name)).map(|name| dir.join(name)).collect();
     if keys.is_empty() {
-        // Files that are declared and absent have a row of their own.
+        // Declared but missing files have their own rows.
         return vec![CheckRow::skip(ID, &dir, "no host keys on the storage")];
     }
     let mut rows = vec![CheckRow::pass(ID, &dir, format!("{} host keys", keys.len()))];
@@ -63,7 +63,7 @@ fn user(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
     rows
 }
 
-/// By its name, so that a key that a crash has emptied counts, or by its first line.
+/// By its name, so that a key emptied by a crash counts, or by its first line.
 fn is_private(context: &CheckContext, name: &Name, path: &RelPath) -> bool {
     let name = name.as_bytes();
     if name.ends_with(b".pub") || name.starts_with(b"known_hosts") {
@@ -135,7 +135,7 @@ fn parse(bytes: &[u8]) -> Result<SshKey, String> {
     }
 }
 
-/// The public half beside the key is that of the key.
+/// Checks that the public half beside the key belongs to it.
 fn pair(context: &CheckContext, path: &RelPath, key: &PrivateKey) -> Option<CheckRow> {
     const ID: &str = "ssh-key-pair";
     let public = RelPath::new(&[path.as_bytes(), b".pub"].concat()).ok()?;
@@ -151,7 +151,7 @@ fn pair(context: &CheckContext, path: &RelPath, key: &PrivateKey) -> Option<Chec
         }
         Some(_) => {
             let why = format!("is not the public half of {path}");
-            // ssh-keygen asks for a passphrase itself.
+            // ssh-keygen asks for the passphrase itself.
             let words = (context.tree.word(path), context.tree.word(&public));
             CheckRow::fail(ID, &public, why).run(format!("ssh-keygen -y -f {} > {}", words.0, words.1))
         }

@@ -1,4 +1,4 @@
-//! The file systems that must outlive a reboot: mounted, early, writable, with room.
+//! The file systems that must outlive a reboot: mounted, early, writable, with free space.
 
 use super::context::CheckContext;
 use super::row::CheckRow;
@@ -11,7 +11,7 @@ use crate::sys::mounts::Mount;
 use crate::sys::{Errno, errno_words};
 use rustix::fs::OFlags;
 
-/// Where a storage of the plan lies.
+/// Where a storage of the plan is.
 enum StorageLocation {
     /// On a mount of its own, at this point.
     Own {
@@ -21,7 +21,7 @@ enum StorageLocation {
     },
     /// On the root's own file system.
     Root(RelPath),
-    /// On one that forgets everything.
+    /// On one that loses everything at reboot.
     Volatile(RelPath, Option<String>),
     Absent(RelPath),
     Unknown(RelPath, Errno),
@@ -79,7 +79,7 @@ fn root(context: &CheckContext) -> CheckRow {
 }
 
 fn place(context: &CheckContext, to: &RelPath) -> StorageLocation {
-    // The topmost name speaks for what is not mounted.
+    // The topmost name represents what is not mounted.
     let top = to.names().next().map(|name| RelPath::root().join(&name)).unwrap_or_default();
     let opened = context.tree.root.open_in(to, OFlags::PATH).or_else(|_| context.tree.root.open_in(&top, OFlags::PATH));
     let fd = match opened {
@@ -160,7 +160,7 @@ fn early(point: &RelPath, fstab: &Fstab) -> CheckRow {
 fn options(context: &CheckContext, point: &RelPath, mount: &Mount) -> CheckRow {
     const ID: &str = "storage-options";
     let remount = |option| format!("mount -o remount,bind,{option} {}", context.tree.word(point));
-    // The store itself is mounted read-only over it; the disk below is not.
+    // Only the store mounted over it is read-only; the disk below is not.
     if mount.has("ro") {
         return CheckRow::fail(ID, point, "is mounted read-only")
             .run(format!("mount -o remount,rw {}", context.tree.word(point)));

@@ -1,20 +1,20 @@
-//! The installed NixOS system: whether it runs, its profile, and what stands in its fstab.
+//! The installed NixOS system: whether it is running, its profile and its fstab.
 
 use super::tree::{Read, SystemTree, rel};
 use crate::base::path::RelPath;
 use crate::sys::errno_words;
 use crate::sys::mounts::unescape;
 
-/// Whether the system below the root runs.
+/// Whether the system below the root is running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Booted {
     /// Live paths must lead to the storage.
     Yes,
-    /// Only the storage is there.
+    /// Only the storage exists.
     No,
 }
 
-/// The link that the boot loader's default entry was made from.
+/// The profile that the boot loader's default entry was made from.
 pub(super) fn profile() -> RelPath {
     rel("nix/var/nix/profiles/system")
 }
@@ -22,7 +22,7 @@ pub(super) fn profile() -> RelPath {
 /// The lines of the system's fstab with its path, or why there is none.
 pub(super) type Fstab = Result<(RelPath, Vec<FstabLine>), String>;
 
-/// One line of fstab(5).
+/// A line of fstab(5).
 pub(super) struct FstabLine {
     pub(super) device: String,
     pub(super) point: RelPath,

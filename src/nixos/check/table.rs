@@ -1,4 +1,4 @@
-//! The rows for people and for programs.
+//! The rows as text and as JSON.
 
 use super::row::{CheckRow, Remedy, RowStatus};
 use super::{Booted, CheckTable};
@@ -18,7 +18,7 @@ pub enum Paint {
     Plain,
 }
 
-/// The table by groups, then what is to be mended, the worst first, then the verdict.
+/// The table by groups, then what needs fixing, worst first, then the verdict.
 #[must_use]
 pub fn text(table: &CheckTable, paint: Paint) -> String {
     let mut out = String::new();

@@ -20,7 +20,7 @@ pub(super) struct SystemTree {
     index: Index,
 }
 
-/// What stands at a path.
+/// What a path has.
 pub(super) enum Read {
     Bytes(Vec<u8>),
     Absent,
@@ -32,7 +32,7 @@ const LARGEST: u64 = 16 << 20;
 
 /// A path written in this program.
 pub(super) fn rel(text: &str) -> RelPath {
-    // Built from literals: always a path.
+    // Built from literals, so always a valid path.
     RelPath::new(text.as_bytes()).unwrap_or_default()
 }
 
@@ -46,13 +46,13 @@ impl SystemTree {
         self.root.open_in(path, OFlags::PATH | OFlags::NOFOLLOW).and_then(stat_fd)
     }
 
-    /// The text of a symlink, fit to be shown; `None` when it cannot be read.
+    /// The text of a symlink, escaped for display; `None` when it cannot be read.
     pub(super) fn link_text(&self, path: &RelPath) -> Option<String> {
         let held = self.root.open_in(path, OFlags::PATH | OFlags::NOFOLLOW).ok()?;
         file::read_link(&held).ok().map(|text| escape(&text).into_owned())
     }
 
-    /// What is at the end of symlinks, which stay inside the root.
+    /// The stat at the end of symlinks, which stay inside the root.
     pub(super) fn stat_through(&self, path: &RelPath) -> Result<Stat, Errno> {
         self.root.open_in(path, OFlags::PATH).and_then(stat_fd)
     }
@@ -82,15 +82,15 @@ impl SystemTree {
         self.plan.targets.iter().flat_map(|t| &t.entries)
     }
 
-    /// Where the storage keeps what the running system sees at `live`: by the innermost
-    /// entry at or above it. `None` when the plan does not keep it.
+    /// Where the storage keeps what the running system has at `live`, going by the innermost entry at or
+    /// above it. `None` if the plan does not keep it.
     pub(super) fn stored(&self, live: &RelPath) -> Option<RelPath> {
         let mut above = self.index.brought_from(&self.plan, live);
         above.retain(|brought| brought.entry.src == *live || brought.entry.kind != EntryKind::File);
         above.pop().map(|brought| brought.dst)
     }
 
-    /// The same for a directory of which perhaps only some files are kept.
+    /// The same for a directory of which maybe only some files are kept.
     pub(super) fn stored_directory(&self, live: &RelPath) -> Option<RelPath> {
         self.stored(live).or_else(|| {
             let inside = self.entries().find(|e| e.src.parent().as_ref() == Some(live));
@@ -98,18 +98,18 @@ impl SystemTree {
         })
     }
 
-    /// The mount that something at `path` lies on.
+    /// The id of the mount that `path` is on.
     pub(super) fn mount_id(&self, path: &RelPath) -> Result<u64, Errno> {
         self.root.open_in(path, OFlags::PATH).and_then(filesystem::mount_id)
     }
 
-    /// The mount's point as a path below the root; `None` for one above it.
+    /// The mount point as a path below the root; `None` for one above it.
     pub(super) fn below_root(&self, mount: &Mount) -> Option<RelPath> {
         let root = RelPath::new(real_path(&self.root).ok()?.as_os_str().as_bytes()).ok()?;
         RelPath::new(mount.point.as_os_str().as_bytes()).ok()?.strip_prefix(&root)
     }
 
-    /// A path of the root as a word of a command on this machine.
+    /// A path of the root, quoted for a command on this machine.
     pub(super) fn word(&self, path: &RelPath) -> String {
         let root = &self.plan.root;
         let full = if path.is_root() { root.clone() } else { root.join(path.as_path()) };

@@ -1,5 +1,5 @@
-//! Owner, group and mode of an entry by name: the plan's word first, else the
-//! backup's, else what is usual for a well-known path.
+//! Owner, group and mode of an entry by name: the plan's if it says so, else the backup's, else what is
+//! usual for a well-known path.
 
 use super::declared::{BackupState, DeclaredPlan, Item};
 use super::place::HomePath;
@@ -12,7 +12,7 @@ use crate::engine::meta::{SET_ID, lends_rights};
 use crate::plan::{FixupDraft, IdRef, IdValue};
 use crate::sys::stat::Kind;
 
-/// What the plan itself says of one path.
+/// What the plan itself says about one path.
 #[derive(Default)]
 pub(super) struct Planned<'p> {
     pub(super) owner: Option<&'p IdRef>,
@@ -21,7 +21,7 @@ pub(super) struct Planned<'p> {
 }
 
 impl<'p> Planned<'p> {
-    /// An entry's own attributes with the fixups over them.
+    /// An entry's own attributes, overridden by the fixups.
     pub(super) fn of(declared: &DeclaredPlan<'p>, item: &Item<'p>) -> Self {
         let draft = item.draft;
         let mode = draft.mode.as_ref().map(Mode::change);
@@ -30,7 +30,7 @@ impl<'p> Planned<'p> {
         planned
     }
 
-    /// What the fixups make of the stored `path`; the last one wins.
+    /// Applies the fixups of the stored `path`; the last one wins.
     pub(super) fn fix(&mut self, fixups: &'p [FixupDraft], path: &RelPath, kind: EntryKind) {
         for fixup in fixups {
             let mode = match path.strip_prefix(&fixup.path) {
@@ -48,8 +48,8 @@ impl<'p> Planned<'p> {
         }
     }
 
-    /// The mode as bits, which only what the inode has can tell where the plan changes some
-    /// of them; what cannot be told is noted.
+    /// The mode as bits. If the plan changes only some of them, the rest must be known from the backup's
+    /// inode; what cannot be determined is noted.
     pub(super) fn mode(
         &self,
         seen: Option<u32>,
@@ -74,7 +74,7 @@ impl<'p> Planned<'p> {
     }
 }
 
-/// What an entry is: a map is what the backup has, and a directory where nobody knows.
+/// What an entry is: a map is what the backup has, or a directory if that is not known.
 pub(super) fn holds(item: &Item<'_>) -> EntryKind {
     match (item.draft.kind, item.seen) {
         (EntryKind::Tree, BackupState::There(stat)) if stat.kind != crate::sys::stat::Kind::Directory => {
@@ -85,7 +85,7 @@ pub(super) fn holds(item: &Item<'_>) -> EntryKind {
     }
 }
 
-/// What a persistence list has to say of an entry. `None`: nobody knows, or its default fits.
+/// What a persistence list has to say about an entry. `None`: not known, or the default fits.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ListedAttributes {
     pub(super) user: Option<String>,
@@ -94,7 +94,7 @@ pub(super) struct ListedAttributes {
 }
 
 impl ListedAttributes {
-    /// Puts them together; what stands out goes to `notes`.
+    /// Combines them; anything unusual goes to `notes`.
     pub(super) fn of(
         declared: &DeclaredPlan<'_>,
         item: &Item<'_>,
@@ -104,7 +104,7 @@ impl ListedAttributes {
         let planned = Planned::of(declared, item);
         let given = planned.owner.is_some() || planned.group.is_some();
         let (uid, gid, seen_mode) = match item.seen {
-            // As a run does: the plan's owner has not lent these rights out.
+            // As a run does: the plan's owner has not granted these rights.
             BackupState::There(stat) if given && lends_rights(stat.kind) => {
                 (Some(stat.uid), Some(stat.gid), Some(stat.mode & !SET_ID))
             }
@@ -145,7 +145,7 @@ impl ListedAttributes {
             )));
         }
         let group = match (home, home_ids) {
-            // The group of the backup is told apart from the user's own only where the home shows that.
+            // Only the home shows whether the backup's group is the user's own.
             (Some(_), None) => named(declared, IdKind::Group, planned.group, None),
             _ => named(declared, IdKind::Group, planned.group, gid),
         };
@@ -157,7 +157,7 @@ impl ListedAttributes {
     }
 }
 
-/// The name that the plan gives, else that of the number in the backup, else the number.
+/// The plan's name, else that of the number in the backup, else the number.
 fn named(declared: &DeclaredPlan<'_>, kind: IdKind, plan: Option<&IdRef>, seen: Option<u32>) -> Option<String> {
     let id = match plan.map(|reference| &reference.value) {
         Some(IdValue::Name(name)) => return Some(name.clone()),

@@ -1,4 +1,4 @@
-//! What a plan declares, with what the backup tells about it where it is at hand.
+//! What a plan declares, with what the backup tells about it if it is at hand.
 
 use super::private;
 use super::text::ExportNote;
@@ -20,7 +20,7 @@ pub(super) struct DeclaredPlan<'p> {
     backup: Option<Root>,
     pub(super) ids: Ids,
     pub(super) areas: Vec<Area<'p>>,
-    /// What reading the backup and the id maps found odd.
+    /// Anything unusual found in the backup and the id maps.
     pub(super) notes: Vec<ExportNote>,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Area<'p> {
     pub(super) draft: &'p TargetDraft,
     /// In the plan's order.
     pub(super) items: Vec<Item<'p>>,
-    /// Globs that only the backup could expand.
+    /// Globs that cannot be expanded without the backup.
     pub(super) open: Vec<&'p EntryDraft>,
 }
 
@@ -60,7 +60,7 @@ pub(super) enum Origin {
 /// What the backup has at a path, symlinks inside it followed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum BackupState {
-    /// The backup is not at hand, or keeps it from this user.
+    /// The backup is not at hand, or this user may not read it.
     Unknown,
     Absent,
     There(Stat),
@@ -102,7 +102,7 @@ impl<'p> DeclaredPlan<'p> {
         Ok(declared)
     }
 
-    /// Whether there is a backup to look at.
+    /// Whether there is a backup.
     pub(super) fn has_backup(&self) -> bool {
         self.backup.is_some()
     }
@@ -113,7 +113,7 @@ impl<'p> DeclaredPlan<'p> {
         let open = |flags| backup.open_in(path, flags).and_then(stat_fd);
         match open(OFlags::PATH) {
             Ok(stat) => BackupState::There(stat),
-            // A dangling link is still a thing that a file entry can mean.
+            // A file entry may well mean a dangling link.
             Err(errno) if leads_nowhere(errno) => {
                 open(OFlags::PATH | OFlags::NOFOLLOW).map_or(BackupState::Absent, BackupState::There)
             }
@@ -143,7 +143,7 @@ impl<'p> DeclaredPlan<'p> {
         area
     }
 
-    /// What a glob matches; `None` when nobody can tell.
+    /// What a glob matches; `None` when that cannot be told.
     fn matching(&mut self, target: &TargetDraft, entry: &EntryDraft) -> Option<Vec<RelPath>> {
         match expand::expand(self.backup.as_ref()?, &target.from, &entry.path) {
             Ok(found) => Some(found),

@@ -1,7 +1,7 @@
 //! `environment.persistence` as impermanence V2 reads it.
 //!
-//! The module makes what is missing and leaves what is there, so the storage's
-//! modes win once the copy is done. Files have no attributes of their own.
+//! The module creates what is missing and leaves what exists, so the storage's modes win once the copy
+//! is done. Files have no attributes of their own.
 
 use super::declared::DeclaredPlan;
 use super::lists::{ListEntry, Lists};
@@ -11,7 +11,7 @@ use crate::nixos::nix_text::string;
 
 const MODULE: &str = "impermanence";
 
-/// What the module gives a directory that it makes.
+/// The mode of a directory that the module creates.
 const DIRECTORY_MODE: u32 = 0o755;
 
 const DIALECT: Dialect = Dialect {
@@ -24,7 +24,7 @@ const DIALECT: Dialect = Dialect {
     file: |member| element("file", &member.written, &[]),
 };
 
-/// The plan as an attribute set that a NixOS module can import or be.
+/// The plan as an attribute set that a NixOS module can import, or that is one.
 pub(super) fn write(declared: &DeclaredPlan<'_>) -> Export {
     let mut lists = Lists::of(declared);
     lists.note_private_parents(declared, MODULE);

@@ -10,7 +10,7 @@ use crate::engine::mapping::model::EntryKind;
 use crate::plan::{IdRef, IdValue};
 use serde_json::{Value, json};
 
-/// The version of this form.
+/// The version of this format.
 const VERSION: u32 = 1;
 
 pub(super) fn write(declared: &DeclaredPlan<'_>) -> Export {

@@ -1,4 +1,4 @@
-//! The declared set as both Nix modules order it: by storage, then system and users.
+//! The declared set in the order of both Nix modules: by storage, then system and users.
 
 use super::attributes::{ListedAttributes, holds};
 use super::declared::{Area, BackupState, DeclaredPlan, Item, Origin};
@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Lists {
     pub(super) stores: BTreeMap<RelPath, Store>,
     pub(super) host_keys: Vec<StoredHostKey>,
-    /// Lines about what no list holds.
+    /// Comment lines about what no list holds.
     pub(super) remarks: Vec<String>,
     pub(super) notes: Vec<ExportNote>,
 }
@@ -51,7 +51,7 @@ pub(super) struct StoredHostKey {
 }
 
 impl Lists {
-    /// Sorts everything that can be said; the rest becomes remarks and notes.
+    /// Sorts everything that can be expressed; the rest becomes remarks and notes.
     pub(super) fn of(declared: &DeclaredPlan<'_>) -> Self {
         let mut lists = Self::default();
         for area in &declared.areas {
@@ -127,7 +127,7 @@ impl Lists {
             self.host_keys.push(StoredHostKey { path: format!("/{stored}"), algorithm });
             return;
         }
-        // sshd looks for the public half beside the key that it is given.
+        // sshd looks for the public half beside the configured key.
         let private = item.live.as_bytes().strip_suffix(b".pub");
         if private.is_some_and(|private| keys.contains(private)) {
             return;
@@ -153,7 +153,7 @@ impl Lists {
         }
     }
 
-    /// What to say of an entry that the backup does not have as declared.
+    /// What to say about an entry that the backup does not have as declared.
     fn presence(&mut self, item: &Item<'_>, kind: EntryKind) -> Option<&'static str> {
         match (item.seen, kind) {
             (BackupState::Absent, _) => {
@@ -172,8 +172,8 @@ impl Lists {
         }
     }
 
-    /// Directories above the entries that are narrower than the 0755 which `module` gives to
-    /// those that it makes. Declared ones have a mode of their own.
+    /// Notes directories above the entries that are narrower than the 0755 which `module` gives to those
+    /// that it creates. Declared ones have their own mode.
     pub(super) fn note_private_parents(&mut self, declared: &DeclaredPlan<'_>, module: &str) {
         let members = || self.stores.values().flat_map(|s| s.users.values().chain([&s.system]));
         let own: BTreeSet<&RelPath> = members().flat_map(|m| &m.directories).map(|m| &m.live).collect();

@@ -1,8 +1,8 @@
-//! A plan in the words of other tools: persistence lists of two Nix modules,
-//! tmpfiles.d lines, JSON, a script that runs rsync.
+//! A plan in the formats of other tools: persistence lists of two Nix modules, tmpfiles.d lines, JSON,
+//! a script that runs rsync.
 //!
-//! `declared::Declared` is what all of them read. The backup need not be there;
-//! what only it could tell is then said once, and a table stands in for modes.
+//! All of them read `declared::DeclaredPlan`. The backup need not be there; what only it could tell is
+//! then noted once, and a table replaces it for modes.
 
 mod attributes;
 mod declared;
@@ -26,7 +26,7 @@ pub use text::{Export, ExportNote};
 use crate::plan::{Overrides, Plan, ResolveError};
 use declared::DeclaredPlan;
 
-/// A form to write a plan in.
+/// A format to write a plan in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `environment.persistence` of impermanence V2.
@@ -42,8 +42,8 @@ pub enum Form {
 }
 
 impl Plan {
-    /// Writes the plan as `form`. The backup is looked at where it can be opened; one
-    /// that `overrides` names must be there.
+    /// Writes the plan as `form`. The backup is read if it can be opened; one that `overrides` names must
+    /// be there.
     pub fn export(&self, overrides: &Overrides, form: Form) -> Result<Export, ResolveError> {
         let declared = DeclaredPlan::new(self, overrides)?;
         Ok(match form {

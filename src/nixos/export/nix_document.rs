@@ -10,9 +10,9 @@ use std::collections::BTreeSet;
 pub(super) struct Dialect {
     /// The `--format` that makes it.
     pub(super) format: &'static str,
-    /// The option that storages stand below.
+    /// The option that contains the storages.
     pub(super) option: &'static str,
-    /// What the header says of the module.
+    /// What the header says about the module.
     pub(super) about: &'static [&'static str],
     /// Lines before the storages.
     pub(super) first: &'static [&'static str],
@@ -24,7 +24,7 @@ pub(super) struct Dialect {
     pub(super) file: fn(&ListEntry) -> String,
 }
 
-/// The attributes of one element, beginning with its path; only a string when there are no others.
+/// One element with its attributes, beginning with its path; only a string if there are no others.
 pub(super) fn element(key: &str, path: &str, attributes: &[(&str, String)]) -> String {
     if attributes.is_empty() {
         return string(path);

@@ -1,16 +1,16 @@
-//! Where an entry stands: which storage it is bound from, and in whose home.
+//! Where an entry is: which storage it is bound from, and in whose home.
 
 use crate::base::path::RelPath;
 use crate::nixos::homes;
 
-/// How a stored path and the path that programs use belong together.
+/// How a stored path relates to the path that programs use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Placement {
     /// Stored at `storage` + the live path.
     Bound { storage: RelPath },
-    /// Stored where it is used: a file system of its own must be mounted there.
+    /// Stored where it is used: its own file system must be mounted there.
     Unmoved,
-    /// Stored under another name than it is used by.
+    /// Stored under a name other than the one it is used by.
     Elsewhere,
 }
 
@@ -44,7 +44,7 @@ impl HomePath {
         Some(Self { user, dir, below })
     }
 
-    /// The home that `path` lies in; `None` for a home itself.
+    /// The home that contains `path`; `None` for a home itself.
     pub(super) fn around(path: &RelPath) -> Option<Self> {
         Self::of(path).filter(|home| !home.below.is_root())
     }

@@ -1,5 +1,5 @@
-//! `preservation.preserveAt`, which gives every path its declared owner and mode
-//! again at each boot: what it does not say is opened to 0755 or 0644.
+//! `preservation.preserveAt`, which gives every path its declared owner and mode again at each boot:
+//! what it leaves out is opened to 0755 or 0644.
 
 use super::declared::DeclaredPlan;
 use super::lists::{ListEntry, Lists};
@@ -22,7 +22,7 @@ const DIALECT: Dialect = Dialect {
     file: |member| element("file", &member.written, &attributes(member, 0o644, &special(member))),
 };
 
-/// The plan as an attribute set that a NixOS module can import or be.
+/// The plan as an attribute set that a NixOS module can import, or that is one.
 pub(super) fn write(declared: &DeclaredPlan<'_>) -> Export {
     let mut lists = Lists::of(declared);
     lists.note_private_parents(declared, MODULE);
@@ -50,12 +50,12 @@ pub(super) fn write(declared: &DeclaredPlan<'_>) -> Export {
     Export::new(text, [declared.notes.clone(), lists.notes, notes].concat())
 }
 
-/// What the first programs of a boot need before the ordinary time.
+/// Attributes of paths that the first programs of a boot need early.
 fn special(member: &ListEntry) -> Vec<(&'static str, String)> {
     let (symlink, yes) = (("how", string("symlink")), "true".to_string());
     match member.live.as_bytes() {
         b"etc/machine-id" | b"var/lib/nixos" => vec![("inInitrd", yes)],
-        // The file is replaced at shutdown, which a mount point forbids.
+        // The file is replaced at shutdown, which fails for a mount point.
         b"var/lib/systemd/random-seed" => vec![symlink, ("inInitrd", yes.clone()), ("configureParent", yes)],
         _ => Vec::new(),
     }

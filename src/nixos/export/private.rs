@@ -1,5 +1,5 @@
-//! Paths that are private on every machine: what stands in for the backup when
-//! it is not at hand. `docs/nix-export.md` shows them.
+//! Paths that are private on every machine, used if the backup is not at hand.
+//! `docs/nix-export.md` shows them.
 
 use super::place::HomePath;
 use crate::base::path::RelPath;
@@ -7,7 +7,7 @@ use crate::engine::mapping::model::EntryKind;
 use crate::nixos::known_paths::Spot;
 use globset::GlobBuilder;
 
-/// The host keys that sshd makes when it has none.
+/// The host keys that sshd creates when it has none.
 const HOST_KEYS: [&str; 4] =
     ["ssh_host_ed25519_key", "ssh_host_ed25519_key.pub", "ssh_host_rsa_key", "ssh_host_rsa_key.pub"];
 
@@ -18,7 +18,7 @@ pub(crate) fn usual_mode(path: &RelPath, kind: EntryKind) -> Option<u32> {
     is_home.then_some(0o700).or_else(known)
 }
 
-/// The type of an SSH host key by its file's name; `None` for anything else, public keys among it.
+/// The type of an SSH host key by its file's name; `None` for anything else, such as public keys.
 pub(super) fn host_key_type(path: &RelPath) -> Option<&'static str> {
     let name = path.as_bytes().strip_prefix(b"etc/ssh/ssh_host_")?.strip_suffix(b"_key")?;
     ["ed25519", "rsa", "ecdsa"].into_iter().find(|known| known.as_bytes() == name)

@@ -1,5 +1,5 @@
-//! A POSIX shell script that copies what the plan declares with rsync(1): one
-//! list of files and one run for each area, then the plan's owners and modes.
+//! A POSIX shell script that copies what the plan declares with rsync(1): a file list and a run for
+//! each area, then the plan's owners and modes.
 
 use super::declared::{Area, DeclaredPlan};
 use super::rsync_filter;
@@ -11,7 +11,7 @@ use crate::engine::mapping::model::{EntryKind, IdKind, Need};
 use crate::plan::{FixupDraft, IdRef, IdValue};
 use std::os::unix::ffi::OsStrExt;
 
-/// What stands before the areas. The source and the root can be given as arguments.
+/// The part before the areas. The source and the root can be given as arguments.
 const HEAD: &str = r#"set -eu
 umask 022
 if [ $# -ge 1 ]; then SRC=$1; fi
@@ -126,7 +126,7 @@ impl Script {
         for item in &area.items {
             let need = need(item.draft.need);
             match item.glob().map(|pattern| (pattern, shell_glob(pattern))) {
-                // The shell expands it again: the source may be another one by then.
+                // The shell expands it again, as the source may be a different one.
                 Some((pattern, Some(glob))) if last != Some(pattern) => self.put(format!("add {need} {glob}")),
                 Some((_, Some(_))) => {}
                 Some((_, None)) | None => self.put(format!("add {need} {}", word(item.path.as_bytes()))),
@@ -208,8 +208,8 @@ fn need(need: Need) -> &'static str {
     }
 }
 
-/// The pattern for a shell to expand, where the shell means the same by it: stars and
-/// question marks, each of which stays inside a name.
+/// The pattern for a shell to expand, if it means the same there: stars and question marks, each within
+/// one name.
 fn shell_glob(pattern: &RelPath) -> Option<String> {
     let bytes = pattern.as_bytes();
     if bytes.iter().any(|b| b"[]{}\\".contains(b)) || bytes.windows(2).any(|pair| pair == b"**") {

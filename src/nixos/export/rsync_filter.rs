@@ -1,10 +1,9 @@
 //! Patterns of gitignore(5) as filter rules of rsync(1).
 //!
-//! In gitignore the last match counts, in rsync the first: the rules come in
-//! reverse. A pattern with a slash is anchored in gitignore, and in rsync only
-//! when the slash leads.
+//! In gitignore the last match counts, in rsync the first: so the rules are in reverse order. A pattern
+//! with a slash is anchored in gitignore; in rsync only if it begins with the slash.
 
-/// The rules for `patterns`, and the patterns that rsync cannot be told.
+/// The rules for `patterns`, and the patterns that rsync cannot express.
 pub(super) fn rules(patterns: &[String]) -> (Vec<String>, Vec<&str>) {
     let mut rules = Vec::new();
     let mut foreign = Vec::new();
@@ -14,7 +13,7 @@ pub(super) fn rules(patterns: &[String]) -> (Vec<String>, Vec<&str>) {
             Some(body) => ('+', body),
             None => ('-', pattern),
         };
-        // Braces and escapes are the plan's own; a space at the end counts for rsync alone.
+        // Braces and escapes exist only in the plan; a trailing space counts only for rsync.
         if body.contains(['{', '}', '\\', '\n', '\r']) || body.ends_with(' ') {
             foreign.push(pattern);
         } else if !body.is_empty() && !pattern.starts_with('#') {
@@ -36,7 +35,7 @@ fn forms(body: &str) -> Vec<String> {
     }
     let anchored = format!("/{}", body.trim_start_matches('/'));
     match anchored.split_once("/**/") {
-        // It matches no directory as well as some.
+        // It matches any number of directories, including none.
         Some((head, tail)) => vec![format!("{head}/{tail}"), anchored.clone()],
         None => vec![anchored],
     }
@@ -82,7 +81,7 @@ mod tests {
         "d/cache.d",
     ];
 
-    /// What is left of `FILES` by gitignore's rules; nothing comes back below what is left out.
+    /// What gitignore's rules leave of `FILES`; nothing below an excluded directory comes back.
     fn kept(patterns: &[String]) -> Vec<String> {
         let mut builder = ignore::gitignore::GitignoreBuilder::new("");
         for pattern in patterns {

@@ -7,7 +7,7 @@ use rnix::ast::{self, InterpolPart};
 use rowan::ast::AstNode;
 use std::path::Path;
 
-/// Names that no glob and no path rule takes for something else.
+/// Names without meaning as globs or special paths.
 fn name() -> impl Strategy<Value = String> {
     let bits = prop_oneof![Just("${".to_string()), Just("\\".to_string()), Just("''".to_string()), "[^\\x00/]{1,4}"];
     proptest::collection::vec(bits, 1..4).prop_map(|bits| bits.concat().replace(['*', '?', '[', '{'], "$"))

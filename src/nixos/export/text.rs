@@ -1,15 +1,15 @@
-//! What an export gives: its text, and what is to be known about it.
+//! The result of an export: its text, and notes about it.
 
-/// What is to be known about an export beside its text.
+/// A note about an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExportNote {
-    /// It is in the text; this is what to know about it.
+    /// It is in the text, but this is worth knowing.
     Caveat(String),
-    /// The form cannot say it: it is not in the text.
+    /// The format cannot express it: it is not in the text.
     Unsaid(String),
 }
 
-/// A plan in another form.
+/// A plan in another format.
 #[derive(Debug)]
 pub struct Export {
     /// Ends in a newline.
@@ -31,7 +31,7 @@ impl Export {
         Self { text, notes }
     }
 
-    /// True when all that the plan declares is in the text.
+    /// True when everything that the plan declares is in the text.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         !self.notes.iter().any(|note| matches!(note, ExportNote::Unsaid(_)))

@@ -1,5 +1,5 @@
-//! Lines of tmpfiles.d(5) that make the storage areas and the declared
-//! directories: `d` only, never `Z`, and no mode that opens what is there.
+//! Lines of tmpfiles.d(5) that create the storage areas and the declared directories: only `d`, never
+//! `Z`, and no mode that opens what exists.
 
 use super::attributes::{Planned, holds};
 use super::declared::{Area, BackupState, DeclaredPlan};
@@ -13,9 +13,9 @@ use std::collections::BTreeMap;
 
 /// A field of a line.
 enum Field {
-    /// The plan's word: set at every boot.
+    /// The plan's value: set at every boot.
     Fixed(String),
-    /// Given to a directory that is made, and to no other.
+    /// Given to a new directory, and to no other.
     New(String),
 }
 
@@ -98,7 +98,7 @@ impl TmpfilesLines {
             let pattern = draft.from.join_path(&entry.path);
             let text = format!("{pattern}: only the backup can expand it (--source)");
             match entry.kind {
-                // Only directories are made.
+                // Only directories are created.
                 EntryKind::File => {}
                 _ if declared.has_backup() => self.remarks.push(format!("{pattern} matches nothing in the backup")),
                 _ => self.notes.push(ExportNote::Unsaid(text)),
@@ -122,7 +122,7 @@ fn line<'p>(
         Some(BackupState::There(stat)) => Some(stat),
         _ => None,
     };
-    // Above the area only what holds every storage stands.
+    // Above the area there is only what contains every storage.
     let parents = below.as_ref().and(draft.parents.as_ref());
     let home = live.as_ref().and_then(HomePath::of);
     let mode = seen.map(|stat| stat.mode).or_else(|| {
@@ -170,7 +170,7 @@ fn quoted(path: &RelPath, notes: &mut Vec<ExportNote>) -> Option<String> {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             c if c.is_ascii_control() => out.push_str(&format!("\\x{:02x}", u32::from(c))),
-            // None of them lies beyond four digits.
+            // Each of them fits in four digits.
             c if is_unprintable(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => out.push(c),
         }

@@ -1,4 +1,4 @@
-//! What a Nix configuration declares, in one form for every schema.
+//! What a Nix configuration declares, in one representation for every schema.
 
 use super::note::ImportNote;
 use crate::base::path::RelPath;
@@ -6,11 +6,11 @@ use crate::engine::mapping::mode;
 use crate::sys::stat;
 use std::collections::BTreeMap;
 
-/// Everything that was read, before it is put in order.
+/// Everything that was read, before it is arranged.
 #[derive(Debug, Default)]
 pub(super) struct Declaration {
     pub(super) entries: Vec<DeclaredPath>,
-    /// Storage areas that are in use, also those without entries.
+    /// Storage areas in use, including those without entries.
     pub(super) storages: Vec<RelPath>,
     pub(super) users: BTreeMap<String, DeclaredUser>,
     pub(super) groups: BTreeMap<String, u32>,
@@ -42,16 +42,16 @@ pub(super) enum DeclaredKind {
     File,
 }
 
-/// What an attribute's presence means.
+/// What the presence of an attribute means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// The evaluator fills in defaults, so a default is no wish: the backup's own attribute stays.
+    /// The evaluator fills in defaults, so a default is not a wish: the backup's attribute is kept.
     Evaluated,
     /// Somebody wrote it.
     Written,
 }
 
-/// Whose owner and mode hold once the new system has booted.
+/// Whose owner and mode apply once the new system has booted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Authority {
     /// impermanence: what the storage has is copied to the live system.
@@ -67,12 +67,12 @@ pub(super) struct DeclaredHome {
     /// The home itself on the new disk.
     pub(super) stored: RelPath,
     pub(super) user: Option<String>,
-    /// The group of what lies between the home and its entries.
+    /// The group of directories between the home and its entries.
     pub(super) group: Option<String>,
     pub(super) mode: Option<DeclaredMode>,
 }
 
-/// What `users.users` says of one user.
+/// What `users.users` says about one user.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DeclaredUser {
     pub(super) uid: Option<u32>,
@@ -95,9 +95,9 @@ pub(super) struct DeclaredMode {
 }
 
 impl DeclaredMode {
-    /// Reads a mode of a directory to be made: mkdir(1) begins with a=rwx. A symbolic mode
-    /// keeps its text when it names whom it means, else the umask has its say, and says all
-    /// bits: in a plan it changes what the backup has.
+    /// Parses a mode for a new directory: mkdir(1) begins with a=rwx. A symbolic mode keeps its text if
+    /// every clause names whom it means; otherwise it would depend on the umask, and becomes all bits.
+    /// In a plan it changes what the backup has.
     pub(super) fn new(text: &str) -> Option<Self> {
         let change = mode::Mode::parse(text).ok()?.change();
         let bits = change.of(0o777, stat::Kind::Directory);
@@ -125,7 +125,7 @@ impl Declaration {
         }
     }
 
-    /// Reads a declared path; one that no plan can hold is noted as lost.
+    /// Parses a declared path; one that no plan can hold is noted as lost.
     pub(super) fn path(&mut self, text: &str, origin: &str) -> Option<RelPath> {
         match RelPath::new(text.as_bytes()) {
             Ok(path) => Some(path),
@@ -137,7 +137,7 @@ impl Declaration {
         }
     }
 
-    /// Reads a declared mode; one that the plan does not understand is noted and left to the backup.
+    /// Parses a declared mode; one that a plan does not support is noted and left to the backup.
     pub(super) fn mode(&mut self, text: Option<&str>, origin: &str) -> Option<DeclaredMode> {
         let text = text?;
         let mode = DeclaredMode::new(text);

@@ -28,36 +28,36 @@ use crate::plan::{Diagnostics, Plan};
 use declared::Declaration;
 use std::path::Path;
 
-/// A plan's text, and what is to be said about it.
+/// A plan's text, and notes about it.
 #[derive(Debug)]
 pub struct Imported {
     /// TOML that `plan check` accepts.
     pub text: String,
-    /// What its comments say as well.
+    /// Notes, which are also comments in the text.
     pub notes: Vec<ImportNote>,
 }
 
-/// Why there is no plan.
+/// Why an import failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// A file cannot be understood: exit status 2.
     #[error("{0}")]
     Input(String),
-    /// Nothing is declared, so that there is nothing to copy: exit status 1.
+    /// Nothing is declared, so there is nothing to copy: exit status 1.
     #[error("{0}")]
     Nothing(String),
-    /// What the command line says makes no plan: exit status 2.
+    /// The command line's values do not make a valid plan: exit status 2.
     #[error("{0}")]
     Plan(#[from] Diagnostics),
 }
 
-/// Makes a plan of what `nix eval --json` printed.
+/// Makes a plan from what `nix eval --json` printed.
 pub fn from_json(files: &[JsonFile], person: &Person, heading: &Heading) -> Result<Imported, ImportError> {
     finish(json::read(files, person).map_err(ImportError::Input)?, heading)
 }
 
-/// Makes a plan of what modules say in so many words. `storage` stands for the storage
-/// paths that only an evaluator can know.
+/// Makes a plan from the literals of modules. `storage` replaces the storage paths that only an
+/// evaluator can know.
 pub fn from_nix(
     files: &[NixFile],
     storage: &RelPath,
@@ -78,7 +78,7 @@ fn finish(declaration: Declaration, heading: &Heading) -> Result<Imported, Impor
         return Err(ImportError::Nothing(why.join("\n")));
     }
     let text = write::plan(&arranged, heading);
-    // Whatever was declared, what is handed out is a plan.
+    // Whatever was declared, the result must be a valid plan.
     Plan::parse(Path::new(heading.file.as_deref().unwrap_or("plan.toml")), &text)?;
     Ok(Imported { text, notes: arranged.notes })
 }

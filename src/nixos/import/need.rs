@@ -1,7 +1,6 @@
-//! How much a declared path is needed, where its name says so.
+//! How much a declared path is needed, if its name says so.
 //!
-//! Everything else is `required`: an absent entry then refuses the run, and the
-//! user decides.
+//! Everything else is `required`: a missing entry then refuses the run, and the user decides.
 
 use crate::engine::mapping::model::Need;
 use crate::nixos::known_paths::{KnownPath, Spot};

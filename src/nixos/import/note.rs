@@ -1,13 +1,13 @@
-//! What the reader of an imported plan has to know.
+//! What the reader of an imported plan must know.
 
 /// How much a note matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NoteWeight {
-    /// A comment in the plan and nothing more.
+    /// Only a comment in the plan.
     Remark,
-    /// Said on stderr as well.
+    /// Also printed on stderr.
     Warning,
-    /// Something that is declared is not in the plan as declared: the exit status says so.
+    /// Something is not in the plan as declared: the exit status says so.
     NotInPlan,
 }
 
@@ -16,7 +16,7 @@ pub enum NoteWeight {
 pub struct ImportNote {
     /// How much it matters.
     pub weight: NoteWeight,
-    /// What is the matter, in one line.
+    /// The note, in one line.
     pub text: String,
     /// The Nix expression that it is about; may have several lines.
     pub quoted: Option<String>,

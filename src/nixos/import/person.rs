@@ -2,7 +2,7 @@
 
 use crate::base::path::RelPath;
 
-/// The user whose home is meant where the configuration does not say it.
+/// The user whose home is meant if the configuration does not say.
 #[derive(Clone, Debug, Default)]
 pub struct Person {
     /// The name.

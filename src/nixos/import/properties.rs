@@ -1,4 +1,4 @@
-//! Whatever is declared comes back out of the plan, name by name.
+//! Whatever is declared can be read back from the plan, name by name.
 
 use super::*;
 use crate::engine::mapping::mode::Mode;
@@ -30,7 +30,7 @@ fn name() -> impl Strategy<Value = String> {
         .prop_filter("not a name", |name| name != "." && name != "..")
 }
 
-/// No name that reads as a number: the plan takes that for one.
+/// Not a name that looks like a number: the plan would take it for one.
 fn owner() -> impl Strategy<Value = Option<String>> {
     option::of(prop_oneof!["[a-z_][a-z0-9_-]{0,9}", "x[^\u{0}]{1,6}"])
 }
@@ -108,7 +108,7 @@ fn rows(target: &TargetDraft) -> Vec<PlannedRow> {
 proptest! {
     #[test]
     fn what_is_declared_comes_back_from_the_plan(system in paths(), home in paths()) {
-        // Nothing of the system's may be in the home's place.
+        // The system's paths must not be in the home's place.
         let system: BTreeMap<_, _> = system.into_iter().filter(|(path, _)| !path.starts_with("home")).collect();
         let (directories, files) = lists(&system, "", None);
         let (own_directories, own_files) = lists(&home, "/home/sinh", Some("/home/sinh"));
@@ -140,7 +140,7 @@ proptest! {
     }
 }
 
-/// Text of a module's own words in any order.
+/// Tokens of a module in any order.
 fn babble() -> impl Strategy<Value = String> {
     let words = [
         "environment",
@@ -213,7 +213,7 @@ proptest! {
     fn literal_paths_of_a_module_come_back(paths in prop::collection::btree_set("[a-c*?\\[\\]{} é.#-]{1,5}", 1..5)) {
         let paths: BTreeSet<String> = paths.into_iter().filter(|path| path != "." && path != "..").collect();
         prop_assume!(!paths.is_empty());
-        // Of these characters Nix wants none escaped.
+        // Nix needs none of these characters escaped.
         let list: String = paths.iter().map(|path| format!("  \"/{path}\" # \"\n")).collect();
         let text = format!("{{ environment.persistence.\"/persist\".directories = [\n{list}]; }}");
         let file = NixFile { shown: "m.nix".into(), text };

@@ -106,7 +106,7 @@ fn entry(line: &TargetTableEntry, of_the_system: bool) -> String {
     let mut pairs = vec![format!("path = {text}")];
     pairs.extend(owner_and_group(line.owner.as_ref(), line.group.as_ref()));
     pairs.extend(line.mode.iter().map(|mode| format!("mode = {}", quoted(DeclaredMode::text(mode)))));
-    // The area's own need.
+    // The target's own need.
     if line.need != Need::Required {
         pairs.push(format!("need = \"{}\"", line.need.word()));
     }
@@ -142,7 +142,7 @@ fn path(path: &RelPath) -> String {
     quoted(&format!("/{}", String::from_utf8_lossy(path.as_bytes())))
 }
 
-/// A bare key where TOML has one.
+/// A bare key if TOML allows it.
 fn key_of(name: &str) -> String {
     let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
     if bare { name.to_string() } else { quoted(name) }

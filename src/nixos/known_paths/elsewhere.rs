@@ -1,11 +1,11 @@
-//! Names that say something wherever they stand, and what is no state at all.
+//! Names that mean something anywhere, and what is not state at all.
 
 use super::record::{KnownPath, leave, state};
 use super::words::Class::{Data, Database, Development, Keys, VirtualMachines, Wallet};
 use super::words::LeftOutReason::{Cache, Generated, Nix, Programs, Runtime, Snapshots, StoreLink};
 use super::words::Severity::{Critical, High, Medium};
 
-/// What raises the directory that it is found in. A name, or `*` and its end.
+/// What raises the severity of the directory that contains it. A name, or `*` and a suffix.
 pub(super) const SIGNS: &[KnownPath] = &[
     state("**/.git", Medium, Development, "Git repositories; what is not pushed exists nowhere else"),
     state("**/*.kdbx", Critical, Keys, "a KeePass database"),

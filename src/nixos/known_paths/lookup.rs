@@ -11,9 +11,9 @@ use std::os::unix::ffi::OsStrExt;
 /// A live path as the table names it.
 #[derive(Clone, Debug)]
 pub(crate) enum Spot {
-    /// Of the system.
+    /// A path of the system.
     System(RelPath),
-    /// Below a home.
+    /// A path below a home.
     Home(RelPath),
 }
 
@@ -64,7 +64,7 @@ impl Spot {
     }
 }
 
-/// A rule for whatever no rule knows tells nothing of a path.
+/// A catch-all rule says nothing about a path.
 fn says_something(known: &KnownPath, pattern: &str) -> bool {
     let last = pattern.rsplit('/').next().unwrap_or_default();
     matches!(known.sort, Sort::Part(_)) || !is_catch_all(last)
@@ -82,8 +82,8 @@ fn matches(component: &str, name: &[u8]) -> bool {
     glob.is_ok_and(|glob| glob.compile_matcher().is_match(OsStr::from_bytes(name)))
 }
 
-/// Who replaces the file at `live` by a rename. A home may be anywhere; what is the
-/// system's is so by its whole path.
+/// Which program replaces the file at `live` by a rename. A home may be anywhere; the system's files are
+/// identified by their whole path.
 pub(crate) fn replacer(live: &RelPath) -> Option<&'static str> {
     let below_some_home = |end: &str| {
         let before = live.as_bytes().strip_suffix(end.as_bytes());

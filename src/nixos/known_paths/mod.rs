@@ -1,6 +1,6 @@
-//! Paths that mean the same on every machine, one record for each: how bad it is to
-//! lose them, the mode that their program gives them, and who replaces them by a
-//! rename. The audit, the import, the export and the check all ask this table.
+//! Paths that mean the same on every machine, one record for each: how bad it is to lose them, the mode
+//! that their program gives them, and who replaces them by a rename. The audit, the import, the export
+//! and the check all use this table.
 //!
 //! `~` stands for each directory in `/home` and for `/root`; `*`, `?` and `[…]`
 //! match within one name; `**/` in front means anywhere. `docs/audit.md` shows the

@@ -1,17 +1,17 @@
-//! One record of the table.
+//! A record of the table.
 
 use super::words::{Class, LeftOutReason, Severity};
 use crate::engine::mapping::model::{EntryKind, Need};
 
-/// What is known of one path.
+/// What is known about one path.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KnownPath {
     /// The pattern, as it is documented.
     pub(crate) at: &'static str,
     pub(crate) sort: Sort,
-    /// What to do when the audit finds it, where it is not just to declare the path.
+    /// What to do when the audit finds it, if not just declaring the path.
     pub(crate) advice: Option<&'static str>,
-    /// Who replaces the file by renaming a new one over it.
+    /// The program that replaces the file by renaming a new one over it.
     pub(super) replaced_by: Option<&'static str>,
     usual: Option<Usual>,
     absence: Absence,
@@ -19,27 +19,27 @@ pub(crate) struct KnownPath {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Sort {
-    /// State, with the reason why it looks so.
+    /// State, with the reason for that.
     State(Severity, Class, &'static str),
     /// No loss.
     Leave(LeftOutReason),
-    /// Part of what another record names, or a directory that holds such: the audit
-    /// does not report it on its own. Without a severity it has that of the record around it.
+    /// Part of what another record names, or a directory that contains such parts: the audit does not
+    /// report it on its own. Without a severity it has that of the surrounding record.
     Part(Option<Severity>),
 }
 
-/// The mode that a private path's program gives it.
+/// The mode that its program gives a private path.
 #[derive(Clone, Copy, Debug)]
 enum Usual {
     Directory(u32),
     File(u32),
 }
 
-/// Whether a declared path may be missing from a backup without the user's word.
+/// Whether a declared path may be missing from a backup without the user saying so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Absence {
     Refused,
-    /// Programs make it anew.
+    /// Programs create it again.
     Allowed,
 }
 
@@ -94,9 +94,8 @@ impl KnownPath {
         self
     }
 
-    /// How much a plan needs it, by the severity of its loss; `None` where the record
-    /// around it says so. A path that somebody has declared is never needed less than
-    /// `required`, unless programs make it anew.
+    /// How much a plan needs it, by the severity of its loss; `None` if the surrounding record tells. A
+    /// declared path is never needed less than `required`, unless programs create it again.
     pub(crate) fn need(&self) -> Option<Need> {
         let need = match self.sort {
             Sort::State(severity, ..) | Sort::Part(Some(severity)) => severity.need(),
@@ -120,7 +119,7 @@ impl KnownPath {
         matches!(self.usual, Some(Usual::Directory(mode) | Usual::File(mode)) if mode & 0o077 == 0)
     }
 
-    /// A directory of keys: what lies in it is secret as well.
+    /// A directory of keys: its content is secret as well.
     pub(crate) const fn holds_secrets(&self) -> bool {
         self.is_secret() && matches!(self.sort, Sort::State(_, Class::Keys, _))
     }

@@ -6,18 +6,18 @@ use crate::engine::mapping::model::Need;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// An inconvenience, or nobody knows.
+    /// An inconvenience, or not known.
     Low,
-    /// Work to bring back.
+    /// It takes work to restore.
     Medium,
-    /// Much work, or not to be brought back in all of its parts.
+    /// It takes much work to restore, or some of it cannot be.
     High,
-    /// Nobody can log in, or what is gone exists nowhere else.
+    /// Nobody can log in, or the data exists nowhere else.
     Critical,
 }
 
 impl Severity {
-    /// All, the worst first.
+    /// All, worst first.
     pub const ALL: [Self; 4] = [Self::Critical, Self::High, Self::Medium, Self::Low];
 
     /// The word of reports.
@@ -103,9 +103,9 @@ impl Class {
 pub enum LeftOutReason {
     /// A pattern of the plan leaves it out.
     Excluded,
-    /// A symlink into the Nix store, or to what NixOS makes.
+    /// A symlink into the Nix store, or to what NixOS creates.
     StoreLink,
-    /// Made anew by NixOS, home-manager or the service itself.
+    /// Created again by NixOS, home-manager or the service itself.
     Generated,
     /// A cache, or the trash.
     Cache,
@@ -121,7 +121,7 @@ pub enum LeftOutReason {
     Empty,
     /// Copies of a file system at another time.
     Snapshots,
-    /// What the plan copies to: it lies inside the source.
+    /// A destination of the plan inside the source.
     Storage,
 }
 
@@ -178,11 +178,11 @@ impl LeftOutReason {
     }
 }
 
-/// What a rule says of what it matches.
+/// What a rule says about what it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// It is state.
     State(Severity, Class),
-    /// It is none.
+    /// It is not state.
     Leave(LeftOutReason),
 }

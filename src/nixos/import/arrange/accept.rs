@@ -1,11 +1,11 @@
-//! Doubles and conflicts: what a plan would refuse is noted here instead.
+//! Duplicates and conflicts: what a plan would refuse is noted here instead.
 
 use crate::base::path::RelPath;
 use crate::nixos::import::declared::{DeclaredKind, DeclaredMode, DeclaredPath};
 use crate::nixos::import::note::ImportNote;
 use std::collections::HashMap;
 
-/// Entries that can stand in one plan, in the order of their coming.
+/// Entries that fit into one plan, in the order in which they came.
 #[derive(Default)]
 pub(super) struct Accepted {
     entries: Vec<DeclaredPath>,
@@ -14,8 +14,8 @@ pub(super) struct Accepted {
 }
 
 impl Accepted {
-    /// Takes an entry, or says why the plan has no room for it. One that is there already
-    /// needs no word: the first version of impermanence lists users' entries twice.
+    /// Takes an entry, or says why the plan cannot have it. An exact duplicate is dropped silently: the
+    /// first version of impermanence lists users' entries twice.
     pub(super) fn offer(&mut self, entry: DeclaredPath) -> Option<ImportNote> {
         let clash = |words: String| Some(ImportNote::lost(format!("{}: {words}", entry.origin)));
         let live = self.by_live.get(&entry.live).and_then(|at| self.entries.get(*at));
@@ -65,7 +65,7 @@ impl Accepted {
         self.entries
     }
 
-    /// The entry that brings the live path along: it is that path, or a directory above it.
+    /// The entry that includes the live path: that path itself, or a directory above it.
     pub(super) fn covering(&self, live: &RelPath) -> Option<&DeclaredPath> {
         self.entries.iter().find(|entry| {
             entry.live == *live || (entry.kind == DeclaredKind::Directory && live.strip_prefix(&entry.live).is_some())
@@ -73,7 +73,7 @@ impl Accepted {
     }
 }
 
-/// An entry that is stored below another one must be what lies there when that is copied.
+/// An entry stored below another one must be what the other one's copy has there.
 fn fit(outer: &DeclaredPath, inner: &DeclaredPath) -> bool {
     match inner.stored.strip_prefix(&outer.stored) {
         Some(below) => inner.live.strip_prefix(&outer.live) == Some(below),
@@ -81,7 +81,7 @@ fn fit(outer: &DeclaredPath, inner: &DeclaredPath) -> bool {
     }
 }
 
-/// What is declared of an entry, for comparing and for people.
+/// What is declared for an entry, for comparing and for people.
 fn said(entry: &DeclaredPath) -> String {
     let kind = match entry.kind {
         DeclaredKind::Directory => "a directory",

@@ -1,5 +1,5 @@
-//! Whose a home is: `users.users` knows best, then what the module gives the home's own
-//! parents, then what most of its entries have.
+//! Whose a home is: according to `users.users`, else to what the module gives the home's own parents,
+//! else to most of its entries.
 
 use crate::base::path::RelPath;
 use crate::nixos::import::declared::{Declaration, DeclaredHome, DeclaredPath};

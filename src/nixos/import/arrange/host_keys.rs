@@ -1,14 +1,14 @@
-//! SSH host keys are named by sshd's options and often by nothing else.
+//! SSH host keys, which are often named only in sshd's options.
 
 use super::accept::Accepted;
 use crate::base::path::{Name, RelPath};
 use crate::nixos::import::declared::{Authority, Declaration, DeclaredHostKey, DeclaredKind, DeclaredPath, Told};
 use crate::nixos::import::note::ImportNote;
 
-/// Adds each key and its public half, unless an entry brings them along.
+/// Adds each key and its public half, unless an entry already includes them.
 pub(super) fn add(declaration: &Declaration, accepted: &mut Accepted, notes: &mut Vec<ImportNote>) {
     for key in &declaration.host_keys {
-        // The innermost area: /persist/system lies in /persist.
+        // The innermost area: /persist/system is inside /persist.
         let storage = declaration
             .storages
             .iter()

@@ -1,5 +1,5 @@
-//! From declared paths to a plan's tables: doubles and conflicts are settled, homes get
-//! their user and group, and entries with the same two ends above them share a target.
+//! From declared paths to a plan's tables: duplicates and conflicts are settled, homes get their user
+//! and group, and entries with the same source and destination above them share a target.
 
 mod accept;
 mod homes;
@@ -97,7 +97,7 @@ fn usual_mode(entry: &DeclaredPath) -> u32 {
     }
 }
 
-/// An evaluator's default is not worth overriding what the backup has.
+/// An evaluator's default is no reason to override the backup.
 fn leave_defaults(entry: &mut DeclaredPath) {
     if entry.told == Told::Written {
         return;
@@ -116,7 +116,7 @@ fn leave_defaults(entry: &mut DeclaredPath) {
     }
 }
 
-/// preservation applies its modes at every boot, to what was migrated as well.
+/// preservation applies its modes at every boot, also to what was migrated.
 fn too_open(entry: &DeclaredPath) -> Option<ImportNote> {
     if entry.authority != Authority::Configuration {
         return None;
@@ -144,7 +144,7 @@ fn below_home(entry: &DeclaredPath) -> Option<(&DeclaredHome, RelPath)> {
     Some((home, entry.live.strip_prefix(&home.dir)?))
 }
 
-/// Puts an entry under the two directories whose copies of each other it belongs to.
+/// Puts an entry below its pair of source and destination directories.
 fn place(entry: DeclaredPath, out: &mut Arranged) {
     let need = need(&spot(&entry));
     let home = below_home(&entry).map(|(home, below)| (home.clone(), below));
@@ -192,7 +192,7 @@ fn place(entry: DeclaredPath, out: &mut Arranged) {
 }
 
 fn fix(home: &DeclaredHome, out: &mut Arranged) {
-    // A folder of dotfiles is no home, whatever is linked into one from it.
+    // A folder of dotfiles is not a home, whatever is linked from it into one.
     let is_home = home.stored.ends_with(&home.dir);
     if !is_home || out.fixups.iter().any(|fixup| fixup.path == home.stored) {
         return;
@@ -205,7 +205,7 @@ fn fix(home: &DeclaredHome, out: &mut Arranged) {
     });
 }
 
-/// `system`, or the home's last name; with the storage where that does not tell them apart.
+/// `system`, or the home's last name; with the storage if that is not unique.
 fn name_all(out: &mut Arranged) {
     let base = |from: &RelPath| from.last().map_or_else(|| "system".to_string(), |name| name.to_string());
     let mut bases: BTreeMap<String, usize> = BTreeMap::new();
@@ -229,7 +229,7 @@ fn name_all(out: &mut Arranged) {
     }
 }
 
-/// Numbers of the names that the plan uses, where the configuration fixes them.
+/// Numbers of the names that the plan uses, if the configuration fixes them.
 fn number(declaration: &Declaration, out: &mut Arranged) {
     let mut users: BTreeSet<&String> = out.fixups.iter().filter_map(|f| f.owner.as_ref()).collect();
     let mut groups: BTreeSet<&String> = out.fixups.iter().filter_map(|f| f.group.as_ref()).collect();

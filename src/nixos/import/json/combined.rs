@@ -1,4 +1,4 @@
-//! What `plan nix-expr` projects of a whole configuration.
+//! What `plan nix-expr` extracts from a whole configuration.
 
 use super::fields::{inner, object, text};
 use super::{home_manager, impermanence, machine, preservation};
@@ -6,7 +6,7 @@ use crate::nixos::import::declared::{Declaration, attribute};
 use crate::nixos::import::person::Person;
 use serde_json::Value;
 
-/// The key that tells such a file from all others; its value is the form's version.
+/// The key that identifies such a file; its value is the format's version.
 pub(super) const MARK: &str = "persistcp";
 
 /// Users and groups.

@@ -12,7 +12,7 @@ pub(super) struct ListContext<'s> {
     pub(super) origin: &'s str,
 }
 
-/// A home before it is known on which storage an entry puts it.
+/// A home before the storage of its entries is known.
 #[derive(Clone, Debug)]
 pub(super) struct SharedHome {
     pub(super) dir: RelPath,
@@ -21,7 +21,7 @@ pub(super) struct SharedHome {
     pub(super) mode: Option<String>,
 }
 
-/// Reads an entry whose live path stands at `key`.
+/// Reads an entry whose live path is at `key`.
 pub(super) fn read(
     object: &Object,
     key: &str,

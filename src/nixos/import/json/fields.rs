@@ -4,12 +4,12 @@ use serde_json::{Map, Value};
 
 pub(super) type Object = Map<String, Value>;
 
-/// The value as an object; the error says where it is none.
+/// The value as an object; the error says where it is not.
 pub(super) fn object<'v>(value: &'v Value, place: &str) -> Result<&'v Object, String> {
     value.as_object().ok_or_else(|| format!("{place} is no object"))
 }
 
-/// The list at `key`; absent and null are empty.
+/// The list at `key`; missing and null are empty.
 pub(super) fn list<'v>(object: &'v Object, key: &str, place: &str) -> Result<&'v [Value], String> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(&[]),
@@ -18,7 +18,7 @@ pub(super) fn list<'v>(object: &'v Object, key: &str, place: &str) -> Result<&'v
     }
 }
 
-/// The object at `key`; absent and null are empty.
+/// The object at `key`; missing and null are empty.
 pub(super) fn inner<'v>(object: &'v Object, key: &str, place: &str) -> Result<Option<&'v Object>, String> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
@@ -27,7 +27,7 @@ pub(super) fn inner<'v>(object: &'v Object, key: &str, place: &str) -> Result<Op
     }
 }
 
-/// The text at `key`; absent, null and empty are none.
+/// The text at `key`; missing, null and empty are `None`.
 pub(super) fn text<'v>(object: &'v Object, key: &str, place: &str) -> Result<Option<&'v str>, String> {
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),

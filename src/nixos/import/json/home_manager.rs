@@ -73,7 +73,7 @@ pub(super) fn read(value: &Value, person: &Person, option: &str, all: &mut Decla
     Ok(())
 }
 
-/// Whether a path's first name is only on the storage: `screen/.screenrc` is seen as `.screenrc`.
+/// Whether a path's first name exists only on the storage: `screen/.screenrc` is seen as `.screenrc`.
 #[derive(Clone, Copy)]
 enum Prefix {
     Kept,
@@ -84,8 +84,8 @@ fn without_first(path: &RelPath) -> RelPath {
     path.names().skip(1).fold(RelPath::root(), |path, name| path.join(&name))
 }
 
-/// The home: as the user says, as `users.users` says of a storage path that ends with it,
-/// or `/home/NAME` at the end of that path.
+/// The home: as the user says, or as `users.users` says for a storage path that ends with it, or
+/// `/home/NAME` at the end of that path.
 fn home(storage: &RelPath, person: &Person, all: &Declaration) -> Option<DeclaredHome> {
     let home = |dir: RelPath, user| Some(DeclaredHome { dir, stored: storage.clone(), user, group: None, mode: None });
     if let Some(dir) = person.home() {

@@ -16,7 +16,7 @@ pub(super) struct OptionSource {
 }
 
 impl OptionSource {
-    /// Of a file alone: only the system's option has users below its storage areas.
+    /// Guessed from the file alone: only the system's option has users below its storage areas.
     pub(super) fn guess(value: &Value) -> Self {
         let storages = value.as_object().into_iter().flat_map(|o| o.values());
         let system = storages.clone().any(|s| s.get("users").is_some());
@@ -37,8 +37,8 @@ pub(super) fn read(value: &Value, place: &OptionSource, all: &mut Declaration) -
             continue;
         };
         all.storage(&path);
-        // The first version lists the users' entries a second time among the system's: the users'
-        // own list comes first, so that comments name it.
+        // The first version lists the users' entries again among the system's: the users' own list comes first,
+        // so that comments name it.
         if let Some(users) = inner(storage, "users", &origin)? {
             for (user, lists) in users {
                 let origin = format!("{origin}.users.{}", attribute(user));
@@ -73,17 +73,17 @@ fn lists_of(
     Ok(())
 }
 
-/// The home of an entry, with what its parents get where the evaluator says it.
+/// The home of an entry, with the attributes of its parents if the evaluator gives them.
 fn home(item: &Object, user: Option<&str>, origin: &str, all: &mut Declaration) -> Result<Option<SharedHome>, String> {
     let parent = inner(item, "parentDirectory", origin)?;
     let holder = parent.unwrap_or(item);
-    // `/` stands for "no home" in some versions.
+    // `/` means "no home" in some versions.
     let Some(dir) = text(item, "home", origin)?.and_then(|dir| all.path(dir, origin)).filter(|dir| !dir.is_root())
     else {
         return Ok(None);
     };
     let defaults = inner(holder, "defaultPerms", origin)?.unwrap_or(holder);
-    // A directory's own owner may be somebody else; only the defaults speak for the home.
+    // A directory may have an owner of its own; only the defaults tell about the home.
     let speaks = parent.is_some() || holder.contains_key("defaultPerms");
     let of = |key: &str| Ok::<_, String>(text(defaults, key, origin)?.filter(|_| speaks).map(str::to_string));
     let user = match user {

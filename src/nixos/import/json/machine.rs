@@ -32,7 +32,7 @@ pub(super) fn groups(value: &Value, all: &mut Declaration) -> Result<(), String>
     Ok(())
 }
 
-/// A number that the machine will choose is null.
+/// A number that the machine will choose itself is null.
 fn number(value: Option<&Value>, origin: &str) -> Result<Option<u32>, String> {
     match value {
         None | Some(Value::Null) => Ok(None),

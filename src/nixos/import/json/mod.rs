@@ -22,15 +22,15 @@ use serde_json::Value;
 /// A file and its content.
 #[derive(Debug)]
 pub struct JsonFile {
-    /// How messages name it.
+    /// Its name in messages.
     pub shown: String,
-    /// What it holds.
+    /// Its content.
     pub text: Vec<u8>,
 }
 
-/// What a file turned out to be.
+/// The schema of a file.
 enum Shape {
-    /// What `plan nix-expr` projects.
+    /// What `plan nix-expr` extracts.
     Combined,
     Impermanence,
     /// `home.persistence` as it was up to 2025: paths below the home.
@@ -59,7 +59,7 @@ pub(super) fn read(files: &[JsonFile], person: &Person) -> Result<Declaration, S
         parsed.push((file, shape, value));
     }
     let mut all = Declaration::default();
-    // Users first: an entry without a group takes its user's, whichever file says it.
+    // Users first: an entry without a group gets its user's, whichever file says it.
     for (file, shape, value) in &parsed {
         let read = match shape {
             Shape::Combined => combined::machine(value, &mut all),

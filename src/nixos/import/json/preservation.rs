@@ -72,7 +72,7 @@ fn lists_of(
         let shared = ListContext { storage, home, authority: Authority::Configuration, origin: &origin };
         for item in list(lists, key, &origin)? {
             let item = object(item, &origin)?;
-            // The module adds the parents of a user's entries to the list; nobody declared them.
+            // The module adds the parents of a user's entries to the list; they were not declared.
             if item.get("how").and_then(Value::as_str) != Some("_intermediate") {
                 entry::read(item, path, kind, &shared, all)?;
             }

@@ -45,12 +45,12 @@ impl ListReader<'_> {
         }
     }
 
-    /// One interpolation in front, as in the storage's key: the same path stands for it.
+    /// A leading interpolation, as in the storage's key, stands for the same path.
     fn host_key(&self, parts: &[StringPart]) -> Option<RelPath> {
         match parts {
             [StringPart::Interpolated(base), StringPart::Literal(tail)] => {
                 let tail = RelPath::new(tail.as_bytes()).ok()?;
-                // A storage whose key begins with the same expression gives what follows its end.
+                // If a storage's key begins with the same expression, that storage is used.
                 let keys = self.leaves.iter().filter_map(|leaf| match leaf.below.first()? {
                     Segment::Computed(parts) => match parts.as_slice() {
                         [StringPart::Interpolated(same), StringPart::Literal(end)] if same == base => {

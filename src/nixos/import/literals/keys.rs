@@ -1,4 +1,4 @@
-//! What only an evaluator knows of storage keys and homes, put in from the command line.
+//! What only an evaluator would know of storage keys and homes, taken from the command line.
 
 use super::leaves::OptionLeaf;
 use super::lists::ListReader;
@@ -17,8 +17,8 @@ impl ListReader<'_> {
         DeclaredHome { dir, stored: RelPath::root(), user: Some(user.to_string()), group: None, mode: None }
     }
 
-    /// The home of an entry of `users.NAME`: as that says, or as the command line does.
-    /// `None` where it says what only an evaluator knows.
+    /// The home of an entry of `users.NAME`: as given there, or on the command line. `None` if only an
+    /// evaluator knows it.
     pub(super) fn home_of_entry(&mut self, leaf: &OptionLeaf, user: &Segment) -> Option<DeclaredHome> {
         let name = self.user(user)?;
         let said = self.leaves.iter().find(|other| {
@@ -36,7 +36,7 @@ impl ListReader<'_> {
         Some(DeclaredHome { dir, ..self.home_of(&name) })
     }
 
-    /// Says once that a home is only assumed.
+    /// Notes once that a home is only assumed.
     pub(super) fn assumed_home(&mut self, home: &DeclaredHome) {
         let DeclaredHome { dir, user: Some(user), .. } = home else { return };
         if self.person.dir.is_some() && self.person.user.as_ref() == Some(user) {
@@ -49,7 +49,7 @@ impl ListReader<'_> {
         }
     }
 
-    /// A user's name; a computed one can only be the one that was given.
+    /// A user's name; a computed one can only be the one from the command line.
     pub(super) fn user(&self, user: &Segment) -> Option<String> {
         match user {
             Segment::Known(name) => Some(name.clone()),
@@ -72,7 +72,7 @@ impl ListReader<'_> {
         }
     }
 
-    /// The storage path of a key. For home.persistence it is where the home itself lies.
+    /// The storage path of a key. For home.persistence it is where the home itself is.
     pub(super) fn storage_of(
         &mut self,
         leaf: &OptionLeaf,
@@ -111,8 +111,8 @@ impl ListReader<'_> {
         }
     }
 
-    /// `--storage` stands for what leads the key; a literal tail follows unless the given
-    /// path ends with it. The user's name at the end of a home's key is the home's own.
+    /// `--storage` replaces the beginning of the key; a literal tail follows unless the given path ends with
+    /// it. The user's name at the end of a home's key is the home's own.
     pub(super) fn computed(&self, parts: &[StringPart], home: Option<&DeclaredHome>) -> Option<RelPath> {
         let texts: Vec<Option<String>> = parts.iter().map(|part| self.text(part, home)).collect();
         let (first, rest) = texts.split_first()?;
@@ -130,7 +130,7 @@ impl ListReader<'_> {
         }
     }
 
-    /// What a part of a string is, as far as it is known: home-manager's own names are.
+    /// The text of a part of a string, if it is known: home-manager's own names are.
     pub(super) fn text(&self, part: &StringPart, home: Option<&DeclaredHome>) -> Option<String> {
         match part {
             StringPart::Literal(text) => Some(text.clone()),
@@ -143,8 +143,8 @@ impl ListReader<'_> {
     }
 }
 
-/// The storage path with the home at its end, as far as it does not end with it already:
-/// /persist, /persist/home and /persist/home/sinh all keep /home/sinh in the last.
+/// The storage path with the home at its end, unless it already ends with it: /persist, /persist/home
+/// and /persist/home/sinh all keep /home/sinh in the last.
 fn completed(storage: &RelPath, home: &RelPath) -> RelPath {
     let mut head = RelPath::root();
     let mut longest = RelPath::root();

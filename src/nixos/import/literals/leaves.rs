@@ -1,4 +1,4 @@
-//! Finds the values of the options that are read, however they are nested.
+//! Finds the values of the supported options, however they are nested.
 
 use super::route::{Choice, Route, route};
 use super::source::Source;
@@ -26,7 +26,7 @@ pub(super) struct OptionLeaves {
 struct Finder<'s> {
     source: &'s Source<'s>,
     found: OptionLeaves,
-    /// What was read or noted; what lies in none of these was passed over.
+    /// What was read or noted; anything outside was passed over.
     settled: Vec<TextRange>,
 }
 
@@ -105,7 +105,7 @@ impl Finder<'_> {
         }
     }
 
-    /// Modules that are written in place; those in other files are other files.
+    /// Inline modules; those in other files are not read.
     fn imports(&mut self, list: &Expr) {
         match list {
             Expr::List(list) => {
@@ -127,7 +127,7 @@ impl Finder<'_> {
         }
     }
 
-    /// A value that only an evaluator knows: of interest where an option is or may be.
+    /// A value that only an evaluator knows: it matters where an option is or may be.
     fn opaque(&mut self, expr: &Expr, path: &[Segment]) {
         if matters(path) || (path.is_empty() && !matches!(expr, Expr::Literal(_))) {
             self.note(expr.syntax().text_range(), &shown(path));
@@ -139,7 +139,7 @@ impl Finder<'_> {
         self.found.notes.push(self.source.unread(range, what));
     }
 
-    /// Looks for the options' names where the walk did not come.
+    /// Looks for the options' names where the walk did not go.
     fn passed_over(&mut self, root: &ast::Root) {
         for node in root.syntax().descendants() {
             let Some(pair) = ast::AttrpathValue::cast(node) else { continue };

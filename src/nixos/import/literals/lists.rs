@@ -118,7 +118,7 @@ impl ListReader<'_> {
         Ok(())
     }
 
-    /// The attribute path and where it stands.
+    /// The attribute path and its location.
     pub(super) fn origin(&self, leaf: &OptionLeaf) -> String {
         let mut path: Vec<String> = Vec::new();
         if let Some(user) = &leaf.user {
@@ -213,7 +213,7 @@ impl ListReader<'_> {
         }
     }
 
-    /// A string that is known whole.
+    /// A string that is completely known.
     fn literal(&self, expr: &Expr, shared: &ElementContext) -> Option<String> {
         string(expr)?.iter().map(|part| self.text(part, shared.home.as_ref())).collect()
     }
@@ -224,7 +224,7 @@ impl ListReader<'_> {
             FirstName::Kept => below.clone(),
             FirstName::Removed => below.names().skip(1).fold(RelPath::root(), |path, name| path.join(&name)),
         };
-        // A path that names the whole home again is absolute already.
+        // A path that repeats the whole home is already absolute.
         let (live, stored) = match &shared.home {
             Some(home) => match below.strip_prefix(&home.dir).filter(|_| path.starts_with('/')) {
                 Some(inner) => (below.clone(), home.stored.join_path(&inner)),
@@ -248,7 +248,7 @@ impl ListReader<'_> {
     }
 }
 
-/// What an element says besides its path.
+/// The attributes of an element besides its path.
 #[derive(Default)]
 struct ElementAttributes {
     owner: Option<String>,

@@ -1,8 +1,8 @@
-//! What a module says in so many words, without an evaluator.
+//! What a module says in literals, without an evaluator.
 //!
-//! Literal strings, lists and attribute sets are read, inside functions, `let … in`,
-//! `with`, `mkIf`, `mkMerge` and their like. Everything else is listed with its place and
-//! its text: an element is read or it is noted, never passed over.
+//! Literal strings, lists and attribute sets are read, inside functions, `let … in`, `with`, `mkIf`,
+//! `mkMerge` and their like. Everything else is listed with its location and text: an element is read
+//! or noted, never passed over.
 
 mod host_keys;
 mod keys;

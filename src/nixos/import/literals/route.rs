@@ -1,9 +1,9 @@
-//! Where an attribute path leads: to one of the options that are read, to one of their
-//! parents, or elsewhere.
+//! Where an attribute path leads: to one of the supported options, to one of their parents, or
+//! elsewhere.
 
 use super::value::Segment;
 
-/// The options that are read.
+/// The supported options.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     Environment,
@@ -29,7 +29,7 @@ impl Choice {
 }
 
 pub(super) enum Route {
-    /// An option may lie below.
+    /// An option may be below.
     Above,
     /// A list of modules.
     Imports,

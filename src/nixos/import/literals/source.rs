@@ -7,13 +7,13 @@ use rnix::{ParseError, TextRange};
 /// A module and its text.
 #[derive(Debug)]
 pub struct NixFile {
-    /// How messages name it.
+    /// Its name in messages.
     pub shown: String,
-    /// What it holds.
+    /// Its content.
     pub text: String,
 }
 
-/// A module's text with its places.
+/// A module's text with its line numbers.
 pub(super) struct Source<'f> {
     pub(super) file: &'f NixFile,
 }

@@ -1,9 +1,9 @@
-//! Strings, names of attributes, and the functions that leave a value what it is.
+//! Strings, names of attributes, and functions that pass their value on unchanged.
 
 use rnix::ast::{self, Attr, Expr, HasEntry, InterpolPart};
 use rowan::ast::AstNode;
 
-/// A string with what is put into it.
+/// A part of a string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StringPart {
     Literal(String),
@@ -38,7 +38,7 @@ impl Segment {
     }
 }
 
-/// The parts of a string, in the form in which it holds no escapes or indentation.
+/// The parts of a string, with escapes and indentation resolved.
 pub(super) fn parts(string: &ast::Str) -> Vec<StringPart> {
     let part = |part: InterpolPart<String>| match part {
         InterpolPart::Literal(text) => StringPart::Literal(text),
@@ -72,8 +72,8 @@ pub(super) fn segments(path: &ast::Attrpath) -> Vec<Segment> {
     path.attrs().map(one).collect()
 }
 
-/// What stands inside expressions that hand their content on: parentheses, `let … in`,
-/// `with`, `assert`, `mkIf`, `mkForce` and the like; `mkMerge` hands on several.
+/// What is inside expressions that pass their content on: parentheses, `let … in`, `with`, `assert`,
+/// `mkIf`, `mkForce` and the like; `mkMerge` passes on several.
 pub(super) fn content(expr: &Expr) -> Option<Vec<Expr>> {
     let one = |inner: Option<Expr>| Some(inner.into_iter().collect());
     match expr {
@@ -131,7 +131,7 @@ pub(super) fn boolean(expr: &Expr) -> Option<bool> {
     }
 }
 
-/// The one string that an expression is, with its interpolations.
+/// The parts of the string that an expression is, with its interpolations.
 pub(super) fn string(expr: &Expr) -> Option<Vec<StringPart>> {
     match expr {
         Expr::Str(string) => Some(parts(string)),
