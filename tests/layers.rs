@@ -280,6 +280,35 @@ fn source() -> Source {
     Source::new(&source_texts())
 }
 
+/// Functions of rustix that a file calls or imports outside its tests, which come last.
+fn rustix_calls(text: &str) -> Vec<String> {
+    let text = text.split("#[cfg(test)]\n").next().unwrap_or_default();
+    // A function is called by its module, a type's own by the type.
+    let is_function = |path: &&str| path.rsplit("::").take(2).all(|name| name.starts_with(char::is_lowercase));
+    let called = text.match_indices("rustix::").map(|(at, _)| &text[at..]).filter_map(|rest| {
+        let end = rest.find(|c: char| !c.is_alphanumeric() && !"_:{, \n}".contains(c)).unwrap_or(rest.len());
+        rest[end..].starts_with(['(', ';']).then_some(&rest[..end])
+    });
+    let names = called.flat_map(|path| path.split(['{', '}', ',']).map(str::trim).filter(|name| !name.is_empty()));
+    names.filter(|name| !name.ends_with("::")).filter(is_function).map(str::to_string).collect()
+}
+
+#[test]
+fn sys_alone_calls_rustix() {
+    let above = source_texts().into_iter().filter(|(file, _)| !file.starts_with("sys/"));
+    let calls: Vec<_> = above
+        .flat_map(|(file, text)| rustix_calls(&text).into_iter().map(move |call| format!("{file}: {call}")))
+        .collect();
+    assert!(calls.is_empty(), "{}", calls.join("\n"));
+}
+
+#[test]
+fn calls_of_rustix_are_found() {
+    let text = "use rustix::fs::{Mode, openat};\nuse rustix::fd::AsFd;\nfn f() { rustix::fs::open(1); }
+        fn g(a: rustix::fs::OFlags) { rustix::fs::OFlags::from_bits(a) }";
+    assert_eq!(rustix_calls(text), ["openat", "rustix::fs::open"]);
+}
+
 #[test]
 fn the_list_of_layers_is_that_of_the_crate() {
     let lib = std::fs::read_to_string(src().join("lib.rs")).unwrap();

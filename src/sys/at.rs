@@ -1,8 +1,9 @@
-//! Files of one directory by plain names, and a directory by its path: what the journal needs for its
-//! own files.
+//! What the journal needs for its own files: those of one directory by plain names, and a directory
+//! by its path. Also handles on directories, for preflight.
 
 use super::stat::{Stat, stat_fd};
 use super::{Errno, Op, retry};
+use crate::base::path::Name;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
 use std::path::Path;
@@ -10,6 +11,8 @@ use std::path::Path;
 /// Permissions of files and directories that are created here.
 const FILE: Mode = Mode::from_raw_mode(0o600);
 const DIRECTORY: Mode = Mode::from_raw_mode(0o700);
+
+const DIR_HANDLE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,17 @@ pub(crate) enum Opening {
 pub(crate) fn open_dir(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     retry(Op::Open, || rustix::fs::open(path, flags, Mode::empty()))
+}
+
+/// A handle (`O_PATH`) on the directory that `path` leads to, symlinks followed.
+pub(crate) fn dir_handle(path: &Path) -> Result<OwnedFd, Errno> {
+    retry(Op::Open, || rustix::fs::open(path, DIR_HANDLE, Mode::empty()))
+}
+
+/// A handle (`O_PATH`) on the subdirectory `name` of `dir`, not followed.
+pub(crate) fn subdir_handle(dir: impl AsFd, name: &Name) -> Result<OwnedFd, Errno> {
+    let flags = DIR_HANDLE | OFlags::NOFOLLOW;
+    retry(Op::Open, || rustix::fs::openat(dir.as_fd(), name.as_c_str(), flags, Mode::empty()))
 }
 
 /// Creates a directory that nobody else can enter (mkdir(2)).

@@ -1,8 +1,8 @@
 //! System calls, one thin function each.
 //!
-//! A function here retries `EINTR`, settles short transfers and otherwise
-//! returns the kernel's error number unchanged; the caller adds path and
-//! operation. Nothing above this module calls `rustix` on its own.
+//! A function here retries `EINTR`, completes short transfers and otherwise returns the kernel's
+//! error number unchanged; the caller adds path and operation. Other layers use the types and flags
+//! of `rustix`, but none of its functions; `tests/layers.rs` checks that.
 
 pub(crate) mod at;
 pub(crate) mod clock;
@@ -23,8 +23,7 @@ pub mod stat;
 pub mod xattr;
 
 pub use errno::{errno_from_name, errno_name};
-pub(crate) use fault::Op;
-use fault::{Fault, shortened};
+use fault::{Fault, Op, shortened};
 pub use rustix::io::Errno;
 
 /// True when a path that was opened without following symlinks has nothing at its
@@ -51,7 +50,7 @@ pub fn effective_ids() -> (u32, u32) {
 }
 
 /// Calls `operation`, of the kind `op`, until it ends otherwise than by `EINTR` (signal(7)).
-pub(crate) fn retry<T>(op: Op, mut operation: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+pub(in crate::sys) fn retry<T>(op: Op, mut operation: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         let result = match fault::next(op) {
             Some(Fault::Fails(errno)) => Err(errno),

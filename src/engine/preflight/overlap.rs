@@ -9,9 +9,9 @@ use crate::sys::dir::open_target;
 use crate::sys::mounts::Mount;
 use crate::sys::root::{Root, real_path};
 use crate::sys::stat::{stat_at, stat_fd};
-use crate::sys::{Errno, Op, errno_words, leads_nowhere, mounts, retry};
+use crate::sys::{Errno, at, errno_words, leads_nowhere, mounts};
 use rustix::fd::AsFd;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::OFlags;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -47,8 +47,6 @@ struct Tree {
 
 /// How deep mounts that show other directories may be stacked.
 const LAYERS: u32 = 8;
-
-const HANDLE: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Where the journal is to be.
 pub(super) struct StatePlace<'p> {
@@ -172,7 +170,7 @@ impl Tree {
         let (mut at, mut rest) = (path.to_path_buf(), PathBuf::new());
         loop {
             let there = if at.as_os_str().is_empty() { Path::new(".") } else { at.as_path() };
-            match retry(Op::Open, || rustix::fs::open(there, HANDLE, Mode::empty())) {
+            match at::dir_handle(there) {
                 Ok(held) => return Self::new(shown, held, &rest, table),
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(errno) => return Err(errno),
@@ -219,9 +217,7 @@ impl Tree {
             if stat.mount_root {
                 return false;
             }
-            match retry(Op::Open, || {
-                rustix::fs::openat(&dir, name.as_c_str(), HANDLE | OFlags::NOFOLLOW, Mode::empty())
-            }) {
+            match at::subdir_handle(&dir, &name) {
                 Ok(next) => dir = next,
                 Err(_) => return true,
             }
@@ -237,7 +233,7 @@ impl Tree {
 
 /// True for the running system's own root.
 fn is_root_of_system(source: &Root) -> Result<bool, Errno> {
-    let system = stat_fd(retry(Op::Open, || rustix::fs::open("/", HANDLE, Mode::empty()))?)?;
+    let system = stat_fd(at::dir_handle(Path::new("/"))?)?;
     let stat = stat_fd(source)?;
     Ok((stat.dev, stat.ino) == (system.dev, system.ino))
 }
@@ -255,7 +251,7 @@ fn places(held: impl AsFd, rest: &Path, table: &[Mount], layers: u32) -> Result<
         let below = join(mount.root.strip_prefix("/").unwrap_or(&mount.root), &below);
         for dir in shown_directories(mount) {
             // What is no longer reachable by its path cannot be told.
-            if let Ok(layer) = retry(Op::Open, || rustix::fs::open(&dir, HANDLE, Mode::empty())) {
+            if let Ok(layer) = at::dir_handle(&dir) {
                 found.extend(places(&layer, &below, table, layers - 1)?);
             }
         }

@@ -5,7 +5,7 @@ use super::place::{TargetPlace, places};
 use crate::engine::journal::{Location, STATE_DIR};
 use crate::engine::mapping::model::Mapping;
 use crate::sys::root::real_path;
-use crate::sys::{Errno, Op, errno_words, retry};
+use crate::sys::{Errno, at, errno_words};
 use std::path::PathBuf;
 
 /// The journal's place, for runs that only read it.
@@ -32,8 +32,7 @@ pub(super) fn location(plan: &Mapping, allow: &Allow, places: &[Option<TargetPla
 /// `.persistcp` at the top of the first target's file system, if that is below the root;
 /// otherwise at the root.
 pub(super) fn usual_state(plan: &Mapping, places: &[Option<TargetPlace>]) -> Result<PathBuf, String> {
-    let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC;
-    let root = match retry(Op::Open, || rustix::fs::open(&plan.root, flags, rustix::fs::Mode::empty())) {
+    let root = match at::dir_handle(&plan.root) {
         Ok(fd) => real_path(&fd),
         // A missing root was refused, or was opened when its places were checked.
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(plan.root.clone()),
