@@ -205,7 +205,7 @@ impl Pass<'_> {
             Some(row) => Some((row.wanted.owner.unwrap_or(wanted.0), row.wanted.mode)),
             None => self.own.filter(|_| *path == self.fixup.path),
         };
-        let standing = row.as_ref().map(|row| row.standing(stat, Disk { dev: stat.dev, bare: false }));
+        let standing = row.as_ref().map(|row| row.standing(stat, Disk::usual(stat.dev)));
         let altered = !self.means.repair && recorded == Some(wanted);
         if self.write && !altered {
             let result = change(dir, &name, stat, wanted.0, wanted.1);

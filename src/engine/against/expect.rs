@@ -73,9 +73,7 @@ impl ComparisonWalk<'_> {
                 // If its inode was touched, it is read under each of its names.
                 let is_untouched = || {
                     let there = dst.stat_at(name);
-                    there.is_ok_and(|there| {
-                        recorded.standing(&there, Disk { dev: there.dev, bare: false }) == RowChange::AsRecorded
-                    })
+                    there.is_ok_and(|there| recorded.standing(&there, Disk::usual(there.dev)) == RowChange::AsRecorded)
                 };
                 row.alias = is_linked && recorded.alias && is_untouched() && self.verifier().is_vouched_for(recorded);
                 row = row.made_as(recorded);

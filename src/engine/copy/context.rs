@@ -49,7 +49,7 @@ impl CopyContext {
     pub(super) fn file_system(&self, dir: &TargetDir) -> Result<(usize, Disk), Errno> {
         let dev = dir.stat()?.dev;
         let index = self.file_systems.index(dev, dir)?;
-        Ok((index, self.file_systems.disk(index).unwrap_or(Disk { dev, bare: false })))
+        Ok((index, self.file_systems.disk(index).unwrap_or(Disk::usual(dev))))
     }
 
     /// Opens a directory of the target by its path below the root, name by name.

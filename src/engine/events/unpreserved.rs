@@ -223,6 +223,12 @@ pub struct Disk {
 }
 
 impl Disk {
+    /// One that keeps owners and modes, or of which nothing else is known.
+    #[must_use]
+    pub fn usual(dev: u64) -> Self {
+        Self { dev, bare: false }
+    }
+
     /// True when this error is the file system's, not one inode's.
     #[must_use]
     pub fn cannot(self, errno: Errno) -> bool {

@@ -70,7 +70,7 @@ fn stands_as_recorded(mapping: &Mapping, reader: &Reader, problem: &Problem) -> 
     let stat = open_target(&mapping.root, &parent).and_then(|dir| dir.stat_at(&name));
     let row = reader.find_path(&problem.path).ok().flatten();
     row.zip(stat.ok()).is_some_and(|(row, stat)| {
-        let disk = Disk { dev: stat.dev, bare: false };
+        let disk = Disk::usual(stat.dev);
         row.standing(&stat, disk) == RowChange::AsRecorded
     })
 }

@@ -27,7 +27,7 @@ impl Since {
             Self::Moment(moment) => verified < moment.unix(),
         };
         // If inode numbers are made up each time, everything is due.
-        let disk = Disk { dev: stat.dev, bare: false };
+        let disk = Disk::usual(stat.dev);
         old || stat.ctime != row.dst_ctime || stat.ino != row.dst_ino || !row.target_unchanged(stat, disk)
     }
 }
