@@ -1,7 +1,7 @@
 //! Entries found whole, but not as their rows say, are recorded after a syncfs.
 
 use super::Verifier;
-use super::moved::Moved;
+use super::verdicts::Moved;
 use crate::base::clock;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::kind::ProblemKind;

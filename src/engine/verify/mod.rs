@@ -5,9 +5,9 @@ mod confirm;
 pub(crate) mod extra;
 mod groups;
 mod large;
-mod moved;
 mod since;
 mod since_copied;
+mod verdicts;
 
 pub use since::Since;
 pub use since_copied::since_copied;
@@ -28,9 +28,9 @@ use crate::base::path_tree::PathTree;
 use crate::sys::dir::open_target;
 use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
-use moved::Moved;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use verdicts::{Moved, Verdicts, seen_as};
 
 /// What verification looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -230,26 +230,23 @@ impl Verifier {
 
     fn batch(&self, path: &RelPath, batch: Batch) {
         debug_assert!(batch.rows.iter().all(|row| row.dir == batch.dir), "one directory");
-        let (mut good, mut moved, mut bad) = (Vec::new(), Vec::new(), Vec::new());
         let opened = open_target(&self.run.mapping.root, path);
         // If a directory is gone, its own row reports that for everything in it.
         if opened.as_ref().is_err_and(|errno| leads_nowhere(*errno)) && self.is_recorded(batch.dir) {
             return;
         }
         let place = opened.as_ref().map(CheckedDir::of);
+        let mut verdicts = Verdicts::default();
         for row in batch.rows {
             if self.run.stop.is_set() {
                 break;
             }
             let Ok(name) = Name::new(&row.name) else { continue };
+            let path = path.join(&name);
             let looked = match &place {
-                Ok(dir) => {
-                    let path = path.join(&name);
-                    self.entry(&Subject { dir, path: &path, name: &name, row: &row }, Some(&row))
-                }
-                Err(errno) => Looked::Unreachable(unreachable(&path.join(&name), **errno)),
+                Ok(dir) => self.entry(&Subject { dir, path: &path, name: &name, row: &row }, Some(&row)),
+                Err(errno) => Looked::Unreachable(unreachable(&path, **errno)),
             };
-            let key = |ino, ctime| Seen { dir: row.dir, name: row.name.clone(), ino, ctime };
             let found = match looked {
                 Looked::Stopped => break,
                 Looked::LeftOut => {
@@ -257,33 +254,16 @@ impl Verifier {
                     continue;
                 }
                 Looked::Unreachable(problem) => {
-                    bad.extend(self.mend.is_wanted().then(|| key(row.dst_ino, row.dst_ctime)));
+                    let seen = || Seen { dir: row.dir, name: row.name.clone(), ino: row.dst_ino, ctime: row.dst_ctime };
+                    verdicts.bad.extend(self.mend.is_wanted().then(seen));
                     vec![problem]
                 }
-                // The content was not read: it is not known to be good.
-                Looked::At { found, .. }
-                    if found.is_empty() && row.kind() == Kind::File && self.depth == Depth::Metadata =>
-                {
-                    found
-                }
                 Looked::At { stat, found, .. } if found.is_empty() => {
-                    let seen = key(stat.ino, stat.ctime);
-                    if row.is_done_as(&stat) {
-                        good.push(seen);
-                    } else if row.state == State::Bad && self.mend.is_wanted() {
-                        // As recorded, but a comparison with the source may have found that the source differs: a
-                        // repair copies it again.
-                    } else {
-                        moved.push(Moved { dev: stat.dev, target: row.target, seen });
-                    }
+                    self.passed(&row, &stat, &mut verdicts);
                     found
                 }
                 Looked::At { stat, standing, found } => {
-                    if standing == RowChange::Changed && self.mend.covers(standing) && row.has_chunks() {
-                        // None of them describes what is there.
-                        self.run.writer.bad_chunks(row.dir, row.name.clone(), (0..chunks_of(row.size)).collect());
-                    }
-                    bad.extend(self.mend.covers(standing).then(|| key(stat.ino, stat.ctime)));
+                    self.differed(&row, &stat, standing, &mut verdicts);
                     found
                 }
             };
@@ -293,10 +273,11 @@ impl Verifier {
             if let Ok(dir) = &opened
                 && self.scope != Scope::Unverified
             {
-                self.extra_names(dir, &name, &path.join(&name), &row);
+                self.extra_names(dir, &name, &path, &row);
             }
             found.into_iter().for_each(|problem| self.problem(row.target, problem));
         }
+        let Verdicts { good, moved, bad } = verdicts;
         if !good.is_empty() {
             self.run.writer.verified(clock::now().unix(), good);
         }
@@ -306,6 +287,32 @@ impl Verifier {
         if !bad.is_empty() {
             self.run.writer.bad(bad);
         }
+    }
+
+    /// Sorts an entry without differences.
+    fn passed(&self, row: &Row, stat: &Stat, verdicts: &mut Verdicts) {
+        if row.kind() == Kind::File && self.depth == Depth::Metadata {
+            // The content was not read: it is not known to be good.
+        } else if row.is_done_as(stat) {
+            verdicts.good.push(seen_as(row, stat));
+        } else if row.state == State::Bad && self.mend.is_wanted() {
+            // As recorded, but a comparison with the source may have found that the source differs: a
+            // repair copies it again.
+        } else {
+            verdicts.moved.push(Moved { dev: stat.dev, target: row.target, seen: seen_as(row, stat) });
+        }
+    }
+
+    /// Sorts an entry with differences.
+    fn differed(&self, row: &Row, stat: &Stat, standing: RowChange, verdicts: &mut Verdicts) {
+        if !self.mend.covers(standing) {
+            return;
+        }
+        if standing == RowChange::Changed && row.has_chunks() {
+            // None of them describes what is there.
+            self.run.writer.bad_chunks(row.dir, row.name.clone(), (0..chunks_of(row.size)).collect());
+        }
+        verdicts.bad.push(seen_as(row, stat));
     }
 
     /// True when the directory `id` has a row of its own that is verified.
