@@ -62,6 +62,14 @@ struct FoundDir<'a> {
     mark: Mark,
 }
 
+/// A directory that may be filled.
+struct Entered {
+    mark: Mark,
+    /// It should have a mark and has none.
+    unmarked: bool,
+    judgement: DirJudgement,
+}
+
 /// The backup has something at the very place of this run's journal.
 pub(crate) fn reserved(path: RelPath) -> Problem {
     Problem::new(path, ProblemKind::Unsupported, Detail::StateReserved)
@@ -87,46 +95,19 @@ impl Directories {
             self.cx.problem(target, reserved(at.path()));
             return None;
         }
-        let (mut altered, mut moved) = (None, false);
-        let mut mark = Mark::None;
-        let mut unmarked = false;
-        if fresh {
-            // Only where others may write in an ancestor could somebody have put it there.
-            if self.cx.options.keep.owner.are_kept() && !above.disk.bare && !is_as_created(&stat) {
-                failed(Operation::CheckDirectory, Errno::STALE);
-                return None;
-            }
-            // Nothing else tells a later run that a directory above `to` was made by us.
-            let is_ancestor = !new.counted;
-            if (is_ancestor || above.guard != Guard::Kept) && new.wanted.owner.is_some() && !above.disk.bare {
-                unmarked = !self.mark_created(&opened, &at.path());
-                mark = if unmarked { Mark::None } else { Mark::Ours(Was::Created) };
-            }
-        } else {
-            let found = self.mark_of(&opened, &stat, prior.as_ref(), || at.path());
-            mark = found.map_err(|errno| failed(Operation::ReadMark, errno)).ok()?;
-            if !self.may_apply(at, &FoundDir { opened: &opened, stat: &stat, mark }, &new.wanted, prior.as_ref()) {
-                self.cx.problem(
-                    target,
-                    Problem::new(at.path(), ProblemKind::Owner, Detail::ForeignDirectory(stat.uid, stat.mode)),
-                );
-                return None;
-            }
-            // Marked for this name: an earlier run was filling it.
-            if !matches!(mark, Mark::Ours(_)) {
-                match self.judge(at, &opened, &stat, prior.as_ref())? {
-                    DirJudgement::AsWanted => {}
-                    DirJudgement::Moved => moved = true,
-                    DirJudgement::Altered(found) => altered = Some(found),
-                }
-            }
-            lift(&opened, &stat, prior.as_ref()).map_err(|errno| failed(Operation::LiftFlags, errno)).ok()?;
-        }
-        if fresh {
+        let Entered { mark, unmarked, judgement } = if fresh {
             // A directory missing from the backup gets no attributes, and inherits none either.
             new.wanted.xattrs.get_or_insert_default();
-        }
-        let known = prior.is_some();
+            self.made(at, &opened, &stat, &new)?
+        } else {
+            self.found(at, (&opened, &stat), &new.wanted, prior.as_ref())?
+        };
+        let (altered, moved) = match judgement {
+            DirJudgement::AsWanted => (None, false),
+            DirJudgement::Moved => (None, true),
+            DirJudgement::Altered(found) => (Some(found), false),
+        };
+        let news = if prior.is_some() { News::Recorded } else { News::Announce };
         let post_visit = PostVisit::Apply(Box::new(DirMetadata {
             wanted: new.wanted,
             source: new.source,
@@ -136,7 +117,6 @@ impl Directories {
             fixup: new.fixup,
             counted: new.counted,
         }));
-        let news = if known { News::Recorded } else { News::Announce };
         let node = self.node(at, opened, NodeParts { id, fresh, post_visit, mark, news });
         let node = node.map_err(|e| failed(Operation::Stat, e)).ok()?;
         if unmarked {
@@ -144,6 +124,50 @@ impl Directories {
             self.cx.submit.flush();
         }
         Some(node)
+    }
+
+    /// Looks at a directory that was just made, and marks it where a later run needs that.
+    fn made(&self, at: TargetName<'_>, opened: &TargetDir, stat: &Stat, new: &NewDirectory) -> Option<Entered> {
+        let TargetName { above, target, .. } = at;
+        // Only where others may write in an ancestor could somebody have put it there.
+        if self.cx.options.keep.owner.are_kept() && !above.disk.bare && !is_as_created(stat) {
+            self.cx.target_failed(target, at.path(), Operation::CheckDirectory, Errno::STALE);
+            return None;
+        }
+        // Nothing else tells a later run that a directory above `to` was made by us.
+        let is_ancestor = !new.counted;
+        let needs_mark = (is_ancestor || above.guard != Guard::Kept) && new.wanted.owner.is_some() && !above.disk.bare;
+        let marked = needs_mark && self.mark_created(opened, &at.path());
+        Some(Entered {
+            mark: if marked { Mark::Ours(Was::Created) } else { Mark::None },
+            unmarked: needs_mark && !marked,
+            judgement: DirJudgement::AsWanted,
+        })
+    }
+
+    /// Decides about a directory that was there.
+    fn found(
+        &self,
+        at: TargetName<'_>,
+        (opened, stat): (&TargetDir, &Stat),
+        wanted: &Wanted,
+        prior: Option<&Row>,
+    ) -> Option<Entered> {
+        let failed = |operation, errno| self.cx.target_failed(at.target, at.path(), operation, errno);
+        let mark = self.mark_of(opened, stat, prior, || at.path());
+        let mark = mark.map_err(|errno| failed(Operation::ReadMark, errno)).ok()?;
+        if !self.may_apply(at, &FoundDir { opened, stat, mark }, wanted, prior) {
+            let detail = Detail::ForeignDirectory(stat.uid, stat.mode);
+            self.cx.problem(at.target, Problem::new(at.path(), ProblemKind::Owner, detail));
+            return None;
+        }
+        let judgement = match mark {
+            // Marked for this name: an earlier run was filling it.
+            Mark::Ours(_) => DirJudgement::AsWanted,
+            Mark::None | Mark::Other => self.judge(at, opened, stat, prior)?,
+        };
+        lift(opened, stat, prior).map_err(|errno| failed(Operation::LiftFlags, errno)).ok()?;
+        Some(Entered { mark, unmarked: false, judgement })
     }
 
     /// Whether the directory found under `name` is to get its metadata. A directory that two
