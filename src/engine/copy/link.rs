@@ -40,6 +40,11 @@ impl Waiter {
         CopyEntry { dir: &self.dir, name: &self.name, own: self.own, reader: None }
     }
 
+    /// Where it goes.
+    pub(super) fn path(&self) -> RelPath {
+        self.dir.node.path().join(&self.name)
+    }
+
     /// The group that it belongs to: device and inode number and, where those prove nothing, the
     /// whole stat and the content.
     pub(super) fn key(&self) -> InodeKey {

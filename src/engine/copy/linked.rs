@@ -16,7 +16,7 @@ use super::special::SpecialFiles;
 use crate::base::path::{Name, RelPath};
 use crate::engine::compare::differences::{CheckedDir, differences, has_same_content};
 use crate::engine::compare::links::is_at_limit;
-use crate::engine::events::counters::add;
+use crate::engine::events::counters::{Tally, add};
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::note::Note;
@@ -195,80 +195,94 @@ impl LinkedNames {
         if let Some(now) = now.filter(|now| now.is_of(&copied.row)) {
             return self.link_same(&now, copied);
         }
-        let path = waiter.dir.node.path().join(&waiter.name);
         let target = waiter.own.target_in(&waiter.dir.node);
-        self.cx.problem(target, Problem::new(path, ProblemKind::Link, Detail::NamesDiffer));
+        self.cx.problem(target, Problem::new(waiter.path(), ProblemKind::Link, Detail::NamesDiffer));
         drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own }));
     }
 
     fn link_same(&self, waiter: &Waiter, copied: &Copied) {
-        let (dir, name) = (&waiter.dir, &waiter.name);
-        let path = || dir.node.path().join(name);
-        let target = waiter.own.target_in(&dir.node);
-        let tally = self.cx.tally(target);
         if !self.proof.plan_stands(waiter, &copied.row) {
-            self.cx.problem(target, Problem::new(path(), ProblemKind::ChangedSource, Detail::BecameName));
+            let target = waiter.own.target_in(&waiter.dir.node);
+            self.cx.problem(target, Problem::new(waiter.path(), ProblemKind::ChangedSource, Detail::BecameName));
             return drop(self.copy_alone(waiter, Override { stopgap: true, ..waiter.own }));
         }
         let known = waiter.known.as_deref().cloned();
-        let from = match &copied.at {
-            CopiedAt::Node(node) => node.open(),
-            CopiedAt::Path(path) => self.cx.open_target(path).map(Arc::new),
-        };
-        let made = from.and_then(|from| {
-            let apart = known.as_ref().is_some_and(|row| row.dst_ino != copied.row.dst_ino);
-            if apart && is_larger_group(&from, &*dir.node.open()?, copied, name) {
-                return Err(Errno::MLINK);
-            }
-            self.link_here(&from, &dir.node, copied, name)
-        });
-        let (temporary, stat) = match (made, known) {
+        match (self.make_link(waiter, copied, known.as_ref()), known) {
             (Ok((None, _)), Some(known)) => {
-                self.source.lost_before(&dir.node, name, &known);
-                add(&tally.hardlinks, 1);
-                add(&tally.skipped, 1);
-                add(&tally.skipped_bytes, waiter.stat.size);
-                return;
+                self.skip(waiter, &known);
+                add(&self.tally(waiter).hardlinks, 1);
             }
-            (Ok(made), _) => made,
-            (Err(errno), known) if dir.node.disk.cannot(errno) => {
-                if !known.as_ref().is_some_and(|row| row.wanted.lost.contains(Unpreserved::Links)) {
-                    self.cx.lost(&dir.node, path(), Unpreserved::Links);
-                }
-                return match known {
-                    Some(known) => self.keep_apart(waiter, known),
-                    None => drop(self.copy_apart(waiter, Override { apart: Some(Unpreserved::Links), ..waiter.own })),
-                };
-            }
-            (Err(errno @ (Errno::ISDIR | Errno::NOTUNIQ)), _) => {
-                return self.cx.target_failed(dir.node.target, path(), Operation::Link, errno);
-            }
-            (Err(Errno::MLINK), Some(known)) => return self.keep_apart(waiter, known),
-            (Err(Errno::MLINK), None) => return self.link_further(waiter, copied),
-            (Err(errno @ (Errno::NOSPC | Errno::DQUOT | Errno::ROFS)), _) => {
-                return self.cx.target_failed(dir.node.target, path(), Operation::Link, errno);
-            }
-            (Err(errno), known) => {
-                let problem =
-                    Problem::lost(path(), Unpreserved::Apart, dir.node.disk.dev).because(Operation::Link, errno);
-                self.cx.problem(dir.node.target, problem);
-                match known {
-                    Some(known) => {
-                        self.source.lost_before(&dir.node, name, &known);
-                        add(&tally.skipped, 1);
-                        add(&tally.skipped_bytes, waiter.stat.size);
-                    }
-                    None => drop(self.copy_alone(waiter, Override { apart: Some(Unpreserved::Apart), ..waiter.own })),
-                }
-                return;
-            }
+            (Ok((temporary, stat)), _) => self.record_link(waiter, copied, temporary, &stat),
+            (Err(errno), known) => self.not_linked(waiter, copied, known, errno),
+        }
+    }
+
+    /// Makes the link beside what has its name, if it is not there already. An earlier run
+    /// recorded `known` under this name.
+    fn make_link(&self, waiter: &Waiter, copied: &Copied, known: Option<&Row>) -> Result<(Option<Name>, Stat), Errno> {
+        let (node, name) = (&waiter.dir.node, &waiter.name);
+        let from = match &copied.at {
+            CopiedAt::Node(node) => node.open()?,
+            CopiedAt::Path(path) => Arc::new(self.cx.open_target(path)?),
         };
-        let key = RowKey { dir: dir.node.id, name: name.as_bytes(), target };
+        let apart = known.is_some_and(|row| row.dst_ino != copied.row.dst_ino);
+        if apart && is_larger_group(&from, &*node.open()?, copied, name) {
+            return Err(Errno::MLINK);
+        }
+        self.link_here(&from, node, copied, name)
+    }
+
+    /// Hands in a link that was made, under its name or a temporary one.
+    fn record_link(&self, waiter: &Waiter, copied: &Copied, temporary: Option<Name>, stat: &Stat) {
+        let (node, name) = (&waiter.dir.node, &waiter.name);
+        let key = RowKey { dir: node.id, name: name.as_bytes(), target: waiter.own.target_in(node) };
         let row = copied.row.alias(key, stat.ctime);
+        let tally = self.tally(waiter);
         add(&tally.hardlinks, 1);
         add(&tally.copied, 1);
-        let replace = temporary.map(|temporary| dir.node.replacing(temporary, name, waiter.own.stands));
-        self.cx.submit.send(Written::row(row, dir.node.file_system).replacing(replace));
+        let replace = temporary.map(|temporary| node.replacing(temporary, name, waiter.own.stands));
+        self.cx.submit.send(Written::row(row, node.file_system).replacing(replace));
+    }
+
+    /// The link could not be made: the name keeps or gets an inode of its own, where that helps.
+    fn not_linked(&self, waiter: &Waiter, copied: &Copied, known: Option<Row>, errno: Errno) {
+        let node = &waiter.dir.node;
+        match (errno, known) {
+            (errno, known) if node.disk.cannot(errno) => {
+                if !known.as_ref().is_some_and(|row| row.wanted.lost.contains(Unpreserved::Links)) {
+                    self.cx.lost(node, waiter.path(), Unpreserved::Links);
+                }
+                match known {
+                    Some(known) => self.keep_apart(waiter, known),
+                    None => drop(self.copy_apart(waiter, Override { apart: Some(Unpreserved::Links), ..waiter.own })),
+                }
+            }
+            (Errno::ISDIR | Errno::NOTUNIQ | Errno::NOSPC | Errno::DQUOT | Errno::ROFS, _) => {
+                self.cx.target_failed(node.target, waiter.path(), Operation::Link, errno);
+            }
+            (Errno::MLINK, Some(known)) => self.keep_apart(waiter, known),
+            (Errno::MLINK, None) => self.link_further(waiter, copied),
+            (errno, known) => {
+                let lost = Problem::lost(waiter.path(), Unpreserved::Apart, node.disk.dev);
+                self.cx.problem(node.target, lost.because(Operation::Link, errno));
+                match known {
+                    Some(known) => self.skip(waiter, &known),
+                    None => drop(self.copy_alone(waiter, Override { apart: Some(Unpreserved::Apart), ..waiter.own })),
+                }
+            }
+        }
+    }
+
+    fn tally(&self, waiter: &Waiter) -> &Tally {
+        self.cx.tally(waiter.own.target_in(&waiter.dir.node))
+    }
+
+    /// Leaves a name as `known` has it.
+    fn skip(&self, waiter: &Waiter, known: &Row) {
+        self.source.lost_before(&waiter.dir.node, &waiter.name, known);
+        let tally = self.tally(waiter);
+        add(&tally.skipped, 1);
+        add(&tally.skipped_bytes, waiter.stat.size);
     }
 
     /// `full` has as many names as its file system allows (65 000 on ext4): the next ones go to
@@ -281,7 +295,7 @@ impl LinkedNames {
             drop(further);
             return self.link(waiter, &next);
         }
-        self.cx.run.problems.note(Note::LinksExhausted(waiter.dir.node.path().join(&waiter.name)));
+        self.cx.run.problems.note(Note::LinksExhausted(waiter.path()));
         if let Some(copied) = self.copy_apart(waiter, waiter.own) {
             further.insert(key, copied);
         }
@@ -297,16 +311,12 @@ impl LinkedNames {
     /// An earlier run gave this name another inode than `copied` of the same group, and that
     /// inode is intact: nothing to do.
     fn keep_apart(&self, waiter: &Waiter, known: Row) {
-        let (dir, name) = (&waiter.dir, &waiter.name);
-        let target = waiter.own.target_in(&dir.node);
-        let tally = self.cx.tally(target);
-        self.source.lost_before(&dir.node, name, &known);
+        self.skip(waiter, &known);
         if known.alias {
-            add(&tally.hardlinks, 1);
+            add(&self.tally(waiter).hardlinks, 1);
         }
-        add(&tally.skipped, 1);
-        add(&tally.skipped_bytes, waiter.stat.size);
-        let copied = Copied { at: CopiedAt::Node(Arc::clone(&dir.node)), name: name.clone(), row: Arc::new(known) };
+        let at = CopiedAt::Node(Arc::clone(&waiter.dir.node));
+        let copied = Copied { at, name: waiter.name.clone(), row: Arc::new(known) };
         self.links.replace(waiter.key(), copied);
     }
 
