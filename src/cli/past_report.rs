@@ -4,7 +4,9 @@
 use super::exit::Exit;
 use super::output::{fail, print_text};
 use super::report_text;
+use super::words::journal;
 use crate::engine::journal::{JournalError, Location, PastRun, Reader};
+use crate::engine::manifest::NoCheckLine;
 use crate::engine::{manifest, report};
 use serde_json::{Value, json};
 use std::io::{BufWriter, ErrorKind, Write};
@@ -53,7 +55,7 @@ pub(super) fn show(location: &Location, form: ReportFormat, chosen: Chosen) -> E
             let advice = "name its place with --state, or run the plan first";
             return fail(&format!("there is no journal at {}; {advice}", place.display()), Exit::Refused);
         }
-        Err(error) => return fail(&error.to_string(), Exit::Refused),
+        Err(error) => return fail(&journal::words(&error), Exit::Refused),
     };
     let shown = match (form, chosen) {
         (ReportFormat::B3sum, _) => check_lines(&reader),
@@ -62,7 +64,7 @@ pub(super) fn show(location: &Location, form: ReportFormat, chosen: Chosen) -> E
         (ReportFormat::Text, Chosen::Last) => text(&reader),
         (ReportFormat::Json, Chosen::Last) => json_lines(&reader),
     };
-    shown.unwrap_or_else(|error| fail(&error.to_string(), Exit::Problems))
+    shown.unwrap_or_else(|error| fail(&journal::words(&error), Exit::Problems))
 }
 
 /// The last copying run that ended, and the last verification after it. A verification never takes
@@ -185,7 +187,7 @@ fn check_lines(reader: &Reader) -> Result<Exit, JournalError> {
         Some(Err(why)) => {
             left_out += 1;
             if left_out <= NAMED {
-                fail(&format!("{path}: left out: {why}"), Exit::Problems);
+                fail(&format!("{path}: left out: {}", no_line(why)), Exit::Problems);
             }
             true
         }
@@ -195,6 +197,14 @@ fn check_lines(reader: &Reader) -> Result<Exit, JournalError> {
     }
     fail(&format!("{left_out} files cannot be written as lines for b3sum; --verify-only checks all"), Exit::Problems);
     Ok(out.end(Exit::Problems))
+}
+
+fn no_line(why: NoCheckLine) -> &'static str {
+    match why {
+        NoCheckLine::OtherDigest => "a file with holes of 8 GiB and more has a digest of another kind",
+        NoCheckLine::NotUtf8 => "the name is not UTF-8, which b3sum refuses",
+        NoCheckLine::NoDigest => "its digest is not recorded",
+    }
 }
 
 /// Lines to stdout. A reader that closed the pipe has read enough.

@@ -6,6 +6,7 @@ use super::output::fail;
 use super::past_report;
 use super::past_report::{Chosen, ReportFormat};
 use super::resolve::resolve;
+use super::words::preflight::all;
 use crate::base::path;
 use crate::engine::journal::Location;
 use crate::engine::preflight::{self, Allow};
@@ -48,7 +49,7 @@ impl ReportArgs {
                 match resolve(&file, &self.root.overrides(), plan::Backup::IfThere, self.color.on()) {
                     Ok(resolved) => match preflight::journal_of(&resolved, &Allow { state, ..Allow::default() }) {
                         Ok(location) => location,
-                        Err(refusals) => return fail(&refusals.join("\n"), Exit::Refused),
+                        Err(refusals) => return fail(&all(&refusals).join("\n"), Exit::Refused),
                     },
                     Err((message, exit)) => return fail(&message, exit),
                 }

@@ -2,9 +2,12 @@
 //! to do next.
 
 use crate::base::human::{bytes, count, duration, rate};
-use crate::cli::words::note;
 use crate::cli::words::problem::message;
+use crate::cli::words::{note, stop};
 use crate::engine::content::medium::Medium;
+use crate::engine::events::detail::Detail;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
 use crate::engine::fixup::Settled;
 use crate::engine::report::{Outcome, Report, Totals};
 use std::fmt::Write;
@@ -25,8 +28,8 @@ pub(super) fn text(report: &Report) -> String {
 
 fn write(out: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(out, "{}", verdict(report))?;
-    for reason in &report.reason {
-        writeln!(out, "  {reason}")?;
+    for cause in &report.reason {
+        writeln!(out, "  {}", stop::cause(cause))?;
     }
     if report.outcome == Outcome::Refused {
         return Ok(());
@@ -130,6 +133,10 @@ fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
             Some(unpreserved) if problem.count > 1 => {
                 writeln!(out, " ({} on {} entries, this is the first)", unpreserved.words(), count(problem.count))?;
             }
+            // An older report does not tell what was lost, and what is extra counts in its words.
+            None if problem.count > 1 && is_told(problem) && problem.kind != ProblemKind::Extra => {
+                writeln!(out, " ({} entries, this is the first)", problem.count)?;
+            }
             _ => writeln!(out)?,
         }
     }
@@ -139,6 +146,10 @@ fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
         writeln!(out, "  … and {} more (--report FILE.json lists them)", count(rest))?;
     }
     Ok(())
+}
+
+fn is_told(problem: &Problem) -> bool {
+    matches!(problem.detail, Detail::Told(_))
 }
 
 fn next(out: &mut String, report: &Report) -> std::fmt::Result {

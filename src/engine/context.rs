@@ -30,6 +30,6 @@ pub struct RunContext {
 impl RunContext {
     /// An unreadable journal ends the run.
     pub fn heed<T>(&self, done: Result<T, JournalError>) -> Option<T> {
-        done.map_err(|error| self.stop.set(StopReason::Fatal(error.to_string()))).ok()
+        done.map_err(|error| self.stop.set(StopReason::Journal(error, None))).ok()
     }
 }

@@ -10,6 +10,7 @@ mod below;
 
 use super::copy::altered;
 use super::events::kind::ProblemKind;
+use super::events::no_thread::NoThread;
 use super::events::operation::Operation;
 use super::events::problem::{Problem, Problems};
 use super::events::unpreserved::Disk;
@@ -178,7 +179,7 @@ impl Pass<'_> {
         std::thread::scope(|threads| {
             let walk = std::thread::Builder::new().name("fixups".into());
             if let Err(error) = walk.spawn_scoped(threads, move || below.run(path)) {
-                let detail = Detail::Told(format!("fixup: cannot start a thread: {error}"));
+                let detail = Detail::FixupWithoutThread(NoThread::One(error.to_string()));
                 self.fail(Problem::new(path.clone(), ProblemKind::Fixup, detail));
             }
             for met in met {

@@ -5,6 +5,7 @@
 //! entry's own values, a fixup), that holds for the inode, and so for all of its names; if it
 //! contradicts itself, the run is refused.
 
+use super::events::detail::{Contradiction, SaidAttribute};
 use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::index::{EntryIndex, Index};
 use super::mapping::mode::Change;
@@ -54,7 +55,7 @@ impl Groups {
         means: WalkOptions,
         cross_mounts: bool,
         owners: bool,
-    ) -> Result<Self, Vec<String>> {
+    ) -> Result<Self, Vec<Contradiction>> {
         let shares = shares(plan);
         let visitor = GroupVisitor {
             plan,
@@ -159,7 +160,7 @@ struct GroupVisitor<'a> {
     owners: bool,
     shares: &'a [Vec<u32>],
     said: Mutex<HashMap<GroupKey, Said>>,
-    contradictions: Mutex<Vec<String>>,
+    contradictions: Mutex<Vec<Contradiction>>,
 }
 
 /// A directory of the source and its place.
@@ -252,21 +253,17 @@ impl GroupVisitor<'_> {
         };
         // Set-ID bits may differ if one mode sets them and the other keeps them.
         let bits = |mode: Change| format!("{:04o}", mode.of(stat.mode & !SET_ID, Kind::File));
-        for (what, had, new) in [
-            ("owner", had.uid.map(|id| id.to_string()), new.uid.map(|id| id.to_string())),
-            ("group", had.gid.map(|id| id.to_string()), new.gid.map(|id| id.to_string())),
-            ("mode", had.mode.map(bits), new.mode.map(bits)),
+        for (attribute, had, new) in [
+            (SaidAttribute::Owner, had.uid.map(|id| id.to_string()), new.uid.map(|id| id.to_string())),
+            (SaidAttribute::Group, had.gid.map(|id| id.to_string()), new.gid.map(|id| id.to_string())),
+            (SaidAttribute::Mode, had.mode.map(bits), new.mode.map(bits)),
         ] {
             if let (Some(had), Some(new)) = (had, new)
                 && had != new
             {
-                let words = format!(
-                    "{}: the plan gives this inode the {what} {new} by this name and {had} by another one of its \
-                     {} names, which are hard links; give all of them the same, or leave one out of the plan",
-                    path(),
-                    stat.nlink
-                );
-                self.contradictions.lock().unwrap_or_else(PoisonError::into_inner).push(words);
+                let (here, elsewhere, names) = (new, had, stat.nlink);
+                let contradiction = Contradiction { path: path(), attribute, here, elsewhere, names };
+                self.contradictions.lock().unwrap_or_else(PoisonError::into_inner).push(contradiction);
                 return;
             }
         }

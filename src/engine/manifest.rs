@@ -34,25 +34,34 @@ pub fn each(reader: &Reader, mut each: impl FnMut(RelPath, Row) -> bool) -> Resu
     }
 }
 
+/// Why an entry has no line for `b3sum --check`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoCheckLine {
+    /// Its digest is not BLAKE3 of all its bytes.
+    OtherDigest,
+    /// Its name is not UTF-8.
+    NotUtf8,
+    /// The journal has no digest of it.
+    NoDigest,
+}
+
 /// A line for `b3sum --check` in the root, or why there is none.
 ///
 /// b3sum reads its lines as UTF-8, wants a backslash, a newline and a carriage return escaped, and
 /// refuses the replacement character.
-pub fn check_line(path: &RelPath, row: &Row) -> Option<Result<String, &'static str>> {
+pub fn check_line(path: &RelPath, row: &Row) -> Option<Result<String, NoCheckLine>> {
     if row.kind() != Kind::File {
         return None;
     }
     Some(match (row.digest, std::str::from_utf8(path.as_bytes())) {
-        (Some(digest), _) if digest.algorithm != Algorithm::Blake3 => {
-            Err("a file with holes of 8 GiB and more has a digest of another kind")
-        }
+        (Some(digest), _) if digest.algorithm != Algorithm::Blake3 => Err(NoCheckLine::OtherDigest),
         (Some(digest), Ok(text)) if !text.contains('\u{fffd}') => {
             let escaped = text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r");
             let mark = if escaped == text { "" } else { "\\" };
             Ok(format!("{mark}{}  {escaped}", hex(&digest.bytes)))
         }
-        (Some(_), _) => Err("the name is not UTF-8, which b3sum refuses"),
-        (None, _) => Err("its digest is not recorded"),
+        (Some(_), _) => Err(NoCheckLine::NotUtf8),
+        (None, _) => Err(NoCheckLine::NoDigest),
     })
 }
 

@@ -6,6 +6,7 @@
 
 use crate::base::path::RelPath;
 use crate::engine::events::note::Note;
+use crate::engine::events::refusal::Refusal;
 use crate::engine::mapping::index::Index;
 use crate::engine::mapping::model::{Mapping, Presence};
 use crate::engine::preflight::SourceFinding;
@@ -47,11 +48,11 @@ pub fn look(plan: &Mapping, source: &Root) -> Option<SourceFinding> {
             Ok(None) => continue,
             Err(errno) => return Some(unknown(suffix, errno)),
         };
-        return Some(SourceFinding::Refusal(format!(
+        return Some(SourceFinding::Refusal(Refusal::Told(format!(
             "{holder} has the Nix store's database {shown} open: its WAL is live, and a copy could be torn\n  stop it \
              (systemctl stop nix-daemon.socket nix-daemon.service), copy from a snapshot, or leave the database out \
              (exclude = [\"/var/nix/db\"]) and bring it with `nix-store --dump-db` and `nix-store --load-db`"
-        )));
+        ))));
     }
     for suffix in ["-wal", "-journal"] {
         match beside(suffix).and_then(|fd| fd.map_or(Ok(0), |fd| stat_fd(&fd).map(|stat| stat.size))) {

@@ -4,8 +4,8 @@ use super::job::Job;
 use crate::base::human;
 use crate::cli::exit::Exit;
 use crate::cli::output::{fail, print_text};
-use crate::cli::words::note;
 use crate::cli::words::problem::message;
+use crate::cli::words::{journal, note};
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::stop::Stop;
 use crate::engine::journal::JournalError;
@@ -37,7 +37,7 @@ pub(super) fn dry_run(job: &Job, mapping: Mapping) -> Result<Exit, Refusals> {
     }
     match changed_since(job, &cleared) {
         Ok(words) => out.push_str(&words),
-        Err(error) => return Ok(fail(&error.to_string(), Exit::Refused)),
+        Err(error) => return Ok(fail(&journal::words(&error), Exit::Refused)),
     }
     notes.iter().for_each(|note| out.push_str(&format!("note: {}\n", note::words(note))));
     out.push_str("dry run: nothing was written\n");

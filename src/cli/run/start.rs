@@ -7,6 +7,8 @@ use super::watch::Watcher;
 use crate::cli::exit::Exit;
 use crate::cli::output::{fail, print_text};
 use crate::cli::resolve::resolve;
+use crate::cli::words::journal;
+use crate::cli::words::preflight::all;
 use crate::engine::run::{Against, Refused, Stop, Task, run};
 use crate::plan::{self, Backup};
 
@@ -31,14 +33,14 @@ pub(super) fn start(job: &Job) -> Exit {
     }
     let name = mapping.name.clone();
     if job.dry_run {
-        return dry_run(job, mapping).unwrap_or_else(|refusals| refuse(job, Some(name), refusals));
+        return dry_run(job, mapping).unwrap_or_else(|refusals| refuse(job, Some(name), all(&refusals)));
     }
     let ended = run(mapping, &job.options, &watcher, &stop);
     watcher.finish();
     match ended {
         Ok(report) => tell(job, &report),
-        Err(Refused::Preflight(refusals)) => refuse(job, Some(name), refusals),
-        Err(Refused::Journal(error)) => fail(&error.to_string(), Exit::Refused),
-        Err(Refused::Unrecorded(error)) => fail(&error.to_string(), Exit::Interrupted),
+        Err(Refused::Preflight(refusals)) => refuse(job, Some(name), all(&refusals)),
+        Err(Refused::Journal(error)) => fail(&journal::words(&error), Exit::Refused),
+        Err(Refused::Unrecorded(error)) => fail(&journal::words(&error), Exit::Interrupted),
     }
 }

@@ -1,7 +1,9 @@
 //! The engine's data in words for a person.
 
+pub(super) mod journal;
 pub(super) mod note;
 mod operation;
+pub(super) mod preflight;
 pub(super) mod problem;
 pub(super) mod stop;
 mod value;
@@ -10,4 +12,4 @@ use crate::engine::events::words::Words;
 
 /// The command line's words, which the report and the journal use as well.
 pub(super) const WORDS: Words =
-    Words { problem: problem::message, value: value::words, note: note::words, reason: stop::reason };
+    Words { problem: problem::message, value: value::words, note: note::words, cause: stop::cause };

@@ -1,5 +1,7 @@
 //! What is worth knowing and no failure.
 
+use super::journal;
+use super::preflight::read_only;
 use super::problem::{entries, mount_content};
 use super::value::inode;
 use crate::base::human::{bytes, count};
@@ -14,6 +16,7 @@ pub(in crate::cli) fn words(note: &Note) -> String {
         Note::Told(words) => words.clone(),
         Note::LeftOut(left_out) => plan::left_out(left_out),
         Note::Symlink(path, link) => plan::unasked_link(path, link),
+        Note::ReadOnlyTarget(target, point) => read_only(target, point),
         Note::IdConflict(conflict) => plan::id_conflict(conflict),
         Note::RemapsAsBegun => {
             "owners get the target's numbers, as an earlier run with --remap-ids began; --restart begins anew".into()
@@ -106,8 +109,8 @@ pub(in crate::cli) fn words(note: &Note) -> String {
         Note::Repaired(path, problem) => format!("repaired: {path}: {problem}"),
         Note::RepairedInAll(differences) => format!("{differences} differences were repaired"),
         Note::FoundBeforeCopy(problems) => format!("{problems} further problems were found before the copy"),
-        Note::JournalUnwritable(why) => {
-            format!("the journal cannot be written ({why}): what was verified is not recorded")
+        Note::JournalUnwritable(error) => {
+            format!("the journal cannot be written ({}): what was verified is not recorded", journal::unwritable(error))
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is wrong with a path, and what helps.
 
-use super::{operation, value};
+use super::{operation, preflight, stop, value};
 use crate::base::human::{bytes, count};
 use crate::engine::events::detail::{Advice, BadChunks, CopyCut, Detail, List, MountContent};
 use crate::engine::events::operation::Operation;
@@ -103,6 +103,8 @@ fn detail(problem: &Problem) -> String {
             kind.words()
         ),
         Detail::BadChunks(bad) => chunks(bad),
+        Detail::Contradiction(contradiction) => preflight::contradiction(contradiction),
+        Detail::FixupWithoutThread(why) => format!("fixup: {}", stop::no_thread(why)),
         Detail::SetIdDropped(mode) => {
             let acl = mode.map(|mode| format!("; nor could its ACL, so it has {mode:04o}")).unwrap_or_default();
             format!("the owner could not be set, so its set-user-ID and set-group-ID bits were not{acl}")

@@ -135,7 +135,7 @@ impl ComparisonWalk<'_> {
 
     pub(super) fn report_mount(&self, dir: &ComparedDir, path: &RelPath, fd: impl AsFd, stat: &Stat) {
         match not_entered(path.clone(), fd, stat, dir.dev) {
-            NotEntered::Problem(problem) => self.verifier().problem(dir.target, problem),
+            NotEntered::Problem(problem) => self.verifier().problem(dir.target, *problem),
             NotEntered::Note(note) => self.verifier().run.problems.note(note),
         }
     }

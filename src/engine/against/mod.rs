@@ -35,7 +35,7 @@ impl Comparison<'_> {
                 walk.entries(scope);
             }),
             Err(error) => {
-                self.verifier.run.stop.set(StopReason::Fatal(error));
+                self.verifier.run.stop.set(StopReason::NoThread(error));
             }
         }
         walk.drivers.notes().into_iter().for_each(|note| self.verifier.run.problems.note(note));

@@ -18,6 +18,7 @@ use super::source_proof::SourceProof;
 use super::special::SpecialFiles;
 use super::takeover::Takeover;
 use crate::engine::driver::Drivers;
+use crate::engine::events::no_thread::NoThread;
 use crate::engine::journal::JournalError;
 use crate::engine::mapping::index::Index;
 use crate::engine::mapping::layout::destinations;
@@ -99,7 +100,7 @@ impl Engine {
 
     /// Copies everything and returns when the last entry has been handed to its epoch. `begin` is
     /// called before the first one, once there are threads.
-    pub fn run(self, begin: impl FnOnce()) -> Result<FixupsChanged, String> {
+    pub fn run(self, begin: impl FnOnce()) -> Result<FixupsChanged, NoThread> {
         let pool = pool::start(self.cx.options.threads, "copy")?;
         begin();
         pool.scope(|scope| {

@@ -13,7 +13,7 @@ use rustix::fd::AsFd;
 
 /// How a mount that is not entered is reported.
 pub(crate) enum NotEntered {
-    Problem(Problem),
+    Problem(Box<Problem>),
     Note(Note),
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn not_entered(path: RelPath, fd: impl AsFd, stat: &Stat, above: u64)
     if kind == "overlay" && is_merged_view(&path) {
         return NotEntered::Note(Note::ViewNotEntered(path, content));
     }
-    NotEntered::Problem(Problem::new(path, ProblemKind::Mount, Detail::NotEntered(content)))
+    NotEntered::Problem(Box::new(Problem::new(path, ProblemKind::Mount, Detail::NotEntered(content))))
 }
 
 /// A subvolume is data of the same file system, though its device number differs.

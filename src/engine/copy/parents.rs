@@ -29,11 +29,11 @@ use crate::engine::meta::mark::{Mark, Was};
 use crate::engine::selection::DeclaredBelow;
 use crate::engine::tree::node::{ENTRY, SourceNode};
 use crate::engine::tree::scheduler::{self, Worker};
+use crate::sys::Errno;
 use crate::sys::dir::{SourceDir, TargetDir, open_target};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, Time, stat_fd};
 use crate::sys::xattr::Holder;
-use crate::sys::{Errno, errno_words};
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
 use std::sync::Arc;
@@ -67,8 +67,8 @@ impl Engine {
                 self.directories.release(root);
             }
             Err(errno) => {
-                let root = self.cx.run.mapping.root.display();
-                self.cx.run.stop.set(StopReason::Fatal(format!("{root}: open: {}", errno_words(errno))));
+                let root = self.cx.run.mapping.root.clone();
+                self.cx.run.stop.set(StopReason::RootUnopened(root, errno));
             }
         }
     }

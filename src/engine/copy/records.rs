@@ -26,7 +26,7 @@ impl Records {
 
     /// An unreadable journal ends the run: copying on could undo what it knows.
     pub(super) fn ask<T>(&self, answer: Result<T, JournalError>) -> Option<T> {
-        answer.map_err(|error| self.stop.set(StopReason::Fatal(error.to_string()))).ok()
+        answer.map_err(|error| self.stop.set(StopReason::Journal(error, None))).ok()
     }
 
     /// A connection, if the journal has rows that matter: an earlier run's, or this run's groups

@@ -1,7 +1,9 @@
 //! What is wrong with a path, and what helps, as data: the command line puts it into words.
 
+use super::no_thread::NoThread;
 use super::operation::Operation;
 use super::unpreserved::Unpreserved;
+use crate::base::path::RelPath;
 use crate::engine::mapping::model::Need;
 use crate::sys::Errno;
 use crate::sys::stat::Kind;
@@ -107,6 +109,10 @@ pub enum Detail {
     SetIdDropped(Option<u32>),
     /// Without its ACL the first mode would let more users in; it has the second.
     ModeNarrowed(u32, u32),
+    /// The plan says two things of one inode.
+    Contradiction(Contradiction),
+    /// No thread could be started to apply a fixup.
+    FixupWithoutThread(NoThread),
     /// A fixup was applied, and the inode has this owner and mode.
     FixupUndone((u32, u32), u32),
 }
@@ -133,6 +139,32 @@ pub enum MountContent {
     Bind(u64, u64),
     /// So many bytes in use of a file system of this type; none of what has no size.
     FileSystem(String, Option<u64>),
+}
+
+/// What the plan says of an inode by one of its names, and otherwise by another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Contradiction {
+    /// The one name.
+    pub path: RelPath,
+    /// Owner, group or mode.
+    pub attribute: SaidAttribute,
+    /// What it says by this name.
+    pub here: String,
+    /// What it says by another.
+    pub elsewhere: String,
+    /// How many names the inode has.
+    pub names: u32,
+}
+
+/// An attribute that the plan can give an inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SaidAttribute {
+    /// Its owner.
+    Owner,
+    /// Its group.
+    Group,
+    /// Its permission bits.
+    Mode,
 }
 
 /// The chunks of a large file that differ.

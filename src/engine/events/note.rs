@@ -1,11 +1,14 @@
 //! What is worth knowing and no failure, as data: the command line says it in words.
 
 use super::detail::MountContent;
+use super::journal_error::JournalError;
+use super::refusal::Destination;
 use super::value::Appearance;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{IdConflict, LeftOut, Link};
 use crate::sys::Errno;
 use crate::sys::stat::Kind;
+use std::path::PathBuf;
 
 /// One such thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ pub enum Note {
     LeftOut(LeftOut),
     /// The entry for this path is a symlink or lies behind one, and the plan does not say what becomes of it.
     Symlink(RelPath, Link),
+    /// A target is mounted read-only at this place.
+    ReadOnlyTarget(Destination, PathBuf),
     /// A number of the backup is another name's on the target.
     IdConflict(IdConflict),
     /// Owners get the target's numbers because an earlier run began so.
@@ -78,5 +83,5 @@ pub enum Note {
     /// So many further problems were found before the copy.
     FoundBeforeCopy(u64),
     /// The journal takes no rows.
-    JournalUnwritable(String),
+    JournalUnwritable(JournalError),
 }

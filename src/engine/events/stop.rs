@@ -1,8 +1,12 @@
 //! The one way to end a run early: every loop of the engine asks here.
 
+use super::journal_error::JournalError;
+use super::no_thread::NoThread;
 use super::operation::Operation;
+use super::refusal::{Destination, Refusal};
 use crate::base::path::RelPath;
 use crate::sys::Errno;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,14 +15,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum StopReason {
     /// SIGINT, SIGTERM or SIGHUP.
     Signal,
-    /// Continuing is useless or unsafe: a failed syncfs, a dying disk, a journal that cannot be written.
-    Fatal(String),
-    /// The same for a call on the target, and what is full, if its error says so.
+    /// A call on the target failed so that continuing is useless or unsafe; what is full, if its
+    /// error says so.
     Failed(FailedCall, Option<Full>),
     /// syncfs(2) failed on the target, and what is full, if its error says so.
     NotDurable(Errno, Option<Full>),
-    /// There is no space left; the text is the finder's.
-    Full(String, Full),
+    /// The same after the fixups.
+    FixupsNotDurable(Errno),
+    /// The journal cannot be read or written; what is full, if that is why.
+    Journal(JournalError, Option<Full>),
+    /// The source cannot be opened any more.
+    SourceUnopened(PathBuf, Errno),
+    /// The root of the targets cannot be opened.
+    RootUnopened(PathBuf, Errno),
+    /// This target is not the file system that it was at the start; why it cannot be opened, if so.
+    TargetGone(Destination, Option<Box<Refusal>>),
+    /// A thread cannot be started.
+    NoThread(NoThread),
+    /// The thread that makes entries durable panicked.
+    EpochsPanicked,
 }
 
 /// A call on the target that failed.
@@ -43,12 +58,56 @@ pub enum Full {
     Journal,
 }
 
+impl StopReason {
+    /// What is full, where that is why.
+    #[must_use]
+    pub fn full(&self) -> Option<Full> {
+        match self {
+            Self::Failed(_, full) | Self::NotDurable(_, full) | Self::Journal(_, full) => *full,
+            _ => None,
+        }
+    }
+}
+
+/// What is left to copy to a file system that is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    /// Bytes that are still to be copied.
+    pub bytes: u64,
+    /// Inodes of them.
+    pub inodes: u64,
+    /// What is free; none where a quota is used up.
+    pub free: Option<FreeRoom>,
+}
+
+/// What is free on a file system by its own account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreeRoom {
+    /// Bytes.
+    pub bytes: u64,
+    /// Inodes, where their number is limited.
+    pub inodes: Option<u64>,
+}
+
+/// What a report says of why a run ended early or did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// In the words of a report that was kept, or of who refused.
+    Told(String),
+    /// The run was stopped.
+    Stopped(StopReason),
+    /// So much room is missing.
+    Shortage(Shortage),
+    /// The journal could not be ended.
+    Journal(JournalError),
+}
+
 /// A flag with its first reason, shared by all threads.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<StopState>);
+pub struct Stop(Arc<Inner>);
 
 #[derive(Debug, Default)]
-struct StopState {
+struct Inner {
     flag: AtomicBool,
     reason: Mutex<Option<StopReason>>,
 }
@@ -64,13 +123,8 @@ impl Stop {
     /// True when the flag was not set before.
     pub fn set(&self, reason: StopReason) -> bool {
         let mut kept = self.0.reason.lock().unwrap_or_else(PoisonError::into_inner);
-        match (&*kept, &reason) {
-            (None, _)
-            | (
-                Some(StopReason::Signal),
-                StopReason::Fatal(_) | StopReason::Failed(..) | StopReason::NotDurable(..) | StopReason::Full(..),
-            ) => *kept = Some(reason),
-            _ => {}
+        if kept.is_none() || *kept == Some(StopReason::Signal) && reason != StopReason::Signal {
+            *kept = Some(reason);
         }
         !self.0.flag.swap(true, Ordering::Relaxed)
     }

@@ -3,7 +3,7 @@
 
 use super::note::Note;
 use super::problem::Problem;
-use super::stop::StopReason;
+use super::stop::Cause;
 use super::value::PropertyValue;
 use crate::sys::errno_name;
 
@@ -16,8 +16,8 @@ pub struct Words {
     pub note: fn(&Note) -> String,
     /// What was expected, or what was found.
     pub value: fn(&PropertyValue) -> String,
-    /// Why a run ended early.
-    pub reason: fn(&StopReason) -> String,
+    /// Why a run ended early or did not start.
+    pub cause: fn(&Cause) -> String,
 }
 
 impl Default for Words {
@@ -27,7 +27,7 @@ impl Default for Words {
             problem: plain_problem,
             value: plain_value,
             note: |note| format!("{note:?}"),
-            reason: |reason| format!("{reason:?}"),
+            cause: |cause| format!("{cause:?}"),
         }
     }
 }

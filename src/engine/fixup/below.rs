@@ -66,7 +66,7 @@ impl<'a> RecursiveFixup<'a> {
                 return self.send(Met::Failed(Problem::new(
                     path.clone(),
                     ProblemKind::Fixup,
-                    Detail::Told(format!("fixup: {error}")),
+                    Detail::FixupWithoutThread(error),
                 )));
             }
         };

@@ -1,8 +1,9 @@
 //! Connections to a journal's database: for the run that writes it, and for readers.
 
-use super::error::JournalError;
+use super::error;
 use super::schema;
 use super::state_dir::StateDir;
+use crate::engine::events::journal_error::{ForeignDatabase, JournalError, WriterEnd};
 use crate::sys::sqlite::{READING, WRITING, register};
 use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
@@ -45,11 +46,11 @@ pub(super) struct DatabasePlace<'a> {
 impl DatabasePlace<'_> {
     fn wrap(self) -> impl Fn(rusqlite::Error) -> JournalError {
         let path = self.path.to_path_buf();
-        move |source| JournalError::database(&path, source)
+        move |source| error::database(&path, &source)
     }
 
     fn registered(self) -> Result<(), JournalError> {
-        let what = || JournalError::Writer { path: self.path.into(), what: "SQLite lacks its Unix VFS".into() };
+        let what = || JournalError::Writer { path: self.path.into(), what: WriterEnd::NoVfs };
         if register() { Ok(()) } else { Err(what()) }
     }
 
@@ -87,7 +88,7 @@ pub(super) fn writable(place: DatabasePlace<'_>) -> Result<Connection, JournalEr
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let path = place.dir.through(place.file);
     let connection = Connection::open_with_flags_and_vfs(path, flags, WRITING).map_err(place.wrap())?;
-    prepare(&connection).map_err(|source| JournalError::database_of(place.path, source, &connection))?;
+    prepare(&connection).map_err(|source| error::database_of(place.path, &source, &connection))?;
     Ok(connection)
 }
 
@@ -132,7 +133,7 @@ pub(super) fn reading(place: DatabasePlace<'_>, files: Files) -> Result<Connecti
         connection.pragma_update(None, "locking_mode", "exclusive")?;
         connection.query_row("PRAGMA schema_version", [], |_| Ok(()))
     };
-    prepare().map_err(|source| JournalError::database_of(place.path, source, &connection))?;
+    prepare().map_err(|source| error::database_of(place.path, &source, &connection))?;
     Ok(connection)
 }
 
@@ -158,7 +159,7 @@ pub(super) fn migrated(old: &Connection, version: i32, path: &Path) -> Result<Co
         schema::migrate(&copy, version)?;
         Ok(copy)
     };
-    copy().map_err(|source| JournalError::database(path, source))
+    copy().map_err(|source| error::database(path, &source))
 }
 
 /// The version of a journal that this program reads; `None` for a database that a
@@ -167,7 +168,7 @@ pub(super) fn version(connection: &Connection, path: &Path) -> Result<Option<i32
     let pragma = |name: &str| {
         connection
             .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i32>(0))
-            .map_err(|source| JournalError::database_of(path, source, connection))
+            .map_err(|source| error::database_of(path, &source, connection))
     };
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
     // The tables and these two numbers are made in one transaction.
@@ -175,11 +176,11 @@ pub(super) fn version(connection: &Connection, path: &Path) -> Result<Option<i32
         return Ok(None);
     }
     let what = if application != schema::APPLICATION_ID {
-        "it is not a persistcp journal".to_string()
+        ForeignDatabase::NoJournal
     } else if version > schema::VERSION {
-        format!("it is of version {version}; this persistcp knows {}", schema::VERSION)
+        ForeignDatabase::Newer(version, schema::VERSION)
     } else if version < schema::OLDEST {
-        format!("it is of the older version {version}")
+        ForeignDatabase::Older(version)
     } else {
         return Ok(Some(version));
     };

@@ -1,7 +1,7 @@
 //! The open journal of a run.
 
 use super::connect::{self, ConnectionGuard, DatabasePlace, Files};
-use super::error::JournalError;
+use super::error;
 use super::item::PARTIAL;
 use super::location::{Location, set_aside};
 use super::past::{Past, past};
@@ -9,6 +9,7 @@ use super::reader::Reader;
 use super::state_dir::StateDir;
 use super::{lock, schema};
 use crate::base::path::Name;
+use crate::engine::events::journal_error::{Distrust, FileStep, JournalError};
 use crate::sys::Errno;
 use crate::sys::at::Opening;
 use rusqlite::{Connection, OpenFlags};
@@ -21,9 +22,9 @@ enum Access {
     /// They write, or read beside the one that writes.
     Write,
     /// They only read: nothing can be written to the disk.
-    Read { why: String, files: Files },
+    Read { why: JournalError, files: Files },
     /// They read a copy in memory of an older release's journal, for the same reason.
-    Memory { why: String, name: String, _keeps: Mutex<Connection> },
+    Memory { why: JournalError, name: String, _keeps: Mutex<Connection> },
 }
 
 /// An open journal whose lock is held until this is dropped.
@@ -55,19 +56,14 @@ impl Journal {
         if files.rollback > 0 && !dir.has_owners() {
             // It may name arbitrary files to remove, and its owner is unknown.
             let path = location.directory().join(format!("{file}-journal"));
-            let what = "it is half a transaction, on a file system that does not tell whose".to_string();
-            return Err(JournalError::Untrusted { path, what });
+            return Err(JournalError::Untrusted { path, what: Distrust::ForeignTransaction });
         }
         if files.database.is_none() {
             // SQLite would create it 0644; its log inherits the mode of the database.
-            dir.open_file(&file, Opening::MakeNew).map_err(|errno| JournalError::File {
-                path: path.clone(),
-                operation: "create",
-                errno,
-            })?;
+            dir.open_file(&file, Opening::MakeNew).map_err(error::file(&path, FileStep::Create))?;
         }
         let connection = connect::writable(place)?;
-        let wrap = |source| JournalError::database_of(&path, source, &connection);
+        let wrap = |source| error::database_of(&path, &source, &connection);
         match connect::version(&connection, &path)? {
             None => schema::create(&connection).map_err(wrap)?,
             Some(schema::VERSION) => {}
@@ -95,16 +91,18 @@ impl Journal {
             Ok((journal, names))
         });
         opened.or_else(|error| {
-            let why = error.unwritable().ok_or(error)?;
-            let journal = Self::open_unwritable(location, why)?;
+            if !error.is_unwritable() {
+                return Err(error);
+            }
+            let journal = Self::open_unwritable(location, error)?;
             let names = journal.reader()?.targets()?;
             Ok((journal, names))
         })
     }
 
-    fn open_unwritable(location: Location, why: String) -> Result<Self, JournalError> {
+    fn open_unwritable(location: Location, why: JournalError) -> Result<Self, JournalError> {
         let (file, path) = (location.file(), location.database());
-        let gone = || JournalError::File { path: path.clone(), operation: "open", errno: Errno::NOENT };
+        let gone = || error::file(&path, FileStep::Open)(Errno::NOENT);
         let dir = Arc::new(StateDir::open(location.directory())?.ok_or_else(gone)?);
         let lock = lock::take_unwritten(&dir, &location.lock(), &location.directory().join(location.lock()))?;
         let held = ConnectionGuard::with_log(&dir)?;
@@ -122,11 +120,11 @@ impl Journal {
                     migrated.execute("VACUUM INTO ?1", [&name])?;
                     Ok(shared)
                 };
-                let keeps = Mutex::new(keep().map_err(|source| JournalError::database(&path, source))?);
+                let keeps = Mutex::new(keep().map_err(|source| error::database(&path, &source))?);
                 Access::Memory { why, name, _keeps: keeps }
             }
         };
-        let resumed = has_rows(&connection).map_err(|source| JournalError::database_of(&path, source, &connection))?;
+        let resumed = has_rows(&connection).map_err(|source| error::database_of(&path, &source, &connection))?;
         drop(connection);
         // Verification alone never judges the target by how a run ended.
         let past = Past::default();
@@ -135,7 +133,7 @@ impl Journal {
 
     /// Why nothing can be recorded, if so.
     #[must_use]
-    pub fn unwritable(&self) -> Option<&str> {
+    pub fn unwritable(&self) -> Option<&JournalError> {
         match &self.access {
             Access::Write => None,
             Access::Read { why, .. } | Access::Memory { why, .. } => Some(why),
@@ -174,9 +172,7 @@ impl Journal {
         match &self.access {
             Access::Write => self.at(connect::asking),
             Access::Read { files, .. } => self.at(|place| connect::reading(place, *files)),
-            Access::Memory { name, .. } => {
-                open_memory(name).map_err(|source| JournalError::database(&self.path(), source))
-            }
+            Access::Memory { name, .. } => open_memory(name).map_err(|source| error::database(&self.path(), &source)),
         }
     }
 
@@ -189,7 +185,7 @@ impl Journal {
             connection.pragma_update(None, "synchronous", "full")?;
             connection.execute("DELETE FROM chunk WHERE dir = ?1 AND name = ?2", (dir, name.as_bytes()))
         };
-        forget().map(drop).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
+        forget().map(drop).map_err(|source| error::database_of(&self.path(), &source, &connection))
     }
 
     /// Marks a damaged large file as unfinished, on the medium, before its bad chunks are rewritten
@@ -201,7 +197,7 @@ impl Journal {
             let sql = format!("UPDATE item SET state = {PARTIAL}, verified = NULL WHERE dir = ?1 AND name = ?2");
             connection.execute(&sql, (dir, name.as_bytes()))
         };
-        begin().map(drop).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
+        begin().map(drop).map_err(|source| error::database_of(&self.path(), &source, &connection))
     }
 
     pub(super) fn writable(&self) -> Result<Connection, JournalError> {

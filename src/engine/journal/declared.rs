@@ -3,10 +3,11 @@
 //! target that a crash left without any row is still known as this plan's.
 
 use super::database::Journal;
-use super::error::JournalError;
+use super::error;
 use super::location::Location;
 use super::writer::WriterHandle;
 use crate::base::path::RelPath;
+use crate::engine::events::journal_error::JournalError;
 use crate::engine::mapping::model::Need;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
@@ -42,14 +43,14 @@ impl Location {
         let Some((connection, _held)) = self.open_read_only()? else { return Ok(false) };
         let asked = connection.query_row("SELECT value FROM meta WHERE key = ?1", [IDS], |row| row.get(0)).optional();
         let value: Option<String> =
-            asked.map_err(|source| JournalError::database_of(&self.database(), source, &connection))?;
+            asked.map_err(|source| error::database_of(&self.database(), &source, &connection))?;
         Ok(value.as_deref() == Some(REMAPPED))
     }
 
     /// Every entry that a run of this plan ever declared; none without a journal.
     pub fn declared(&self) -> Result<Vec<Declared>, JournalError> {
         let Some((connection, _held)) = self.open_read_only()? else { return Ok(Vec::new()) };
-        select(&connection, "").map_err(|source| JournalError::database_of(&self.database(), source, &connection))
+        select(&connection, "").map_err(|source| error::database_of(&self.database(), &source, &connection))
     }
 }
 
@@ -77,7 +78,7 @@ impl Journal {
             transaction.commit()?;
             Ok(names)
         };
-        work(&mut connection).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
+        work(&mut connection).map_err(|source| error::database_of(&self.path(), &source, &connection))
     }
 
     /// Records only the order of the plan's targets: verification has not looked for the entries.
@@ -90,7 +91,7 @@ impl Journal {
             transaction.commit()?;
             Ok(names)
         };
-        work(&mut connection).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
+        work(&mut connection).map_err(|source| error::database_of(&self.path(), &source, &connection))
     }
 
     /// The entries that the plan declares.
@@ -105,7 +106,7 @@ impl Journal {
 
     fn entries(&self, filter: &str) -> Result<Vec<Declared>, JournalError> {
         let connection = self.asking()?;
-        select(&connection, filter).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
+        select(&connection, filter).map_err(|source| error::database_of(&self.path(), &source, &connection))
     }
 }
 

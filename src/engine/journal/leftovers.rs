@@ -1,8 +1,9 @@
 //! Whether a run may have left something on the target that no row names.
 
 use super::database::Journal;
-use super::error::JournalError;
+use super::error;
 use super::writer::WriterHandle;
+use crate::engine::events::journal_error::JournalError;
 use rusqlite::{Connection, OptionalExtension};
 
 const LEFTOVERS: &str = "leftovers";
@@ -21,7 +22,7 @@ impl Journal {
             connection.execute(sql, [LEFTOVERS])?;
             Ok(last.as_deref() != Some(NONE))
         };
-        work(&connection).map_err(|source| JournalError::database_of(&self.path(), source, &connection))
+        work(&connection).map_err(|source| error::database_of(&self.path(), &source, &connection))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Where a plan's journal lives, and what can be asked of it without a run.
 
 use super::connect::{self, ConnectionGuard, DatabasePlace};
-use super::error::JournalError;
 use super::reader::Reader;
 use super::state_dir::StateDir;
-use super::{lock, schema};
+use super::{error, lock, schema};
+use crate::engine::events::journal_error::{FileStep, JournalError, LockHolder};
 use crate::sys::Errno;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ impl Location {
     }
 
     /// Who holds the lock, if anybody, in one escaped line; creates nothing.
-    pub fn holder(&self) -> Result<Option<String>, JournalError> {
+    pub fn holder(&self) -> Result<Option<LockHolder>, JournalError> {
         match StateDir::open(&self.directory)? {
             Some(dir) => lock::holder(&dir, &self.lock(), &self.directory.join(self.lock())),
             None => Ok(None),
@@ -110,7 +110,7 @@ pub(super) fn set_aside(location: &Location, dir: &StateDir) -> Result<(), Journ
         match dir.rename(&from, &format!("{file}{SET_ASIDE}{stamp}{suffix}")) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => {
-                return Err(JournalError::File { path: location.directory.join(from), operation: "set aside", errno });
+                return Err(error::file(&location.directory.join(from), FileStep::SetAside)(errno));
             }
         }
     }

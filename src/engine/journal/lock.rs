@@ -1,8 +1,9 @@
 //! The lock of a plan's run: flock(2) on a file that says who holds it.
 
-use super::error::JournalError;
+use super::error;
 use super::state_dir::StateDir;
 use crate::base::path::escape;
+use crate::engine::events::journal_error::{FileStep, JournalError, LockHolder};
 use crate::sys::Errno;
 use crate::sys::at::{Lock, Opening, try_lock};
 use std::io::{Read, Seek, Write};
@@ -13,24 +14,24 @@ use std::path::Path;
 const SHOWN: u64 = 200;
 
 /// Who holds the lock, if anybody; creates nothing.
-pub(super) fn holder(dir: &StateDir, name: &str, path: &Path) -> Result<Option<String>, JournalError> {
+pub(super) fn holder(dir: &StateDir, name: &str, path: &Path) -> Result<Option<LockHolder>, JournalError> {
     if dir.look(name)?.is_none() {
         return Ok(None);
     }
-    let fail = |operation| move |errno| JournalError::File { path: path.to_path_buf(), operation, errno };
-    let fd = open_present(dir, name).map_err(fail("open the lock"))?;
+    let fail = |step| error::file(path, step);
+    let fd = open_present(dir, name).map_err(fail(FileStep::OpenLock))?;
     match try_lock(&fd, Lock::Exclusive) {
         Ok(()) => Ok(None),
         Err(Errno::WOULDBLOCK) => Ok(Some(text(fd))),
-        Err(errno) => Err(fail("ask for the lock")(errno)),
+        Err(errno) => Err(fail(FileStep::AskForLock)(errno)),
     }
 }
 
 /// Takes the lock for a run, and says so in the file.
 pub(super) fn take(dir: &StateDir, name: &str, path: &Path) -> Result<std::fs::File, JournalError> {
-    let fail = |operation| move |errno| JournalError::File { path: path.to_path_buf(), operation, errno };
+    let fail = |step| error::file(path, step);
     dir.look(name)?;
-    let fd = dir.open_file(name, Opening::Make).map_err(fail("open the lock"))?;
+    let fd = dir.open_file(name, Opening::Make).map_err(fail(FileStep::OpenLock))?;
     let mut file = std::fs::File::from(seized(fd, path)?);
     let text = format!("pid {}, started {}\n", std::process::id(), crate::base::clock::now().rfc3339());
     // Overwrite in place: on a full disk a new block might not be had.
@@ -39,7 +40,7 @@ pub(super) fn take(dir: &StateDir, name: &str, path: &Path) -> Result<std::fs::F
     match written.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO)) {
         // The lock is held anyway; writing the first row will tell.
         Ok(()) | Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Ok(file),
-        Err(errno) => Err(fail("write the lock")(errno)),
+        Err(errno) => Err(fail(FileStep::WriteLock)(errno)),
     }
 }
 
@@ -48,8 +49,7 @@ pub(super) fn take_unwritten(dir: &StateDir, name: &str, path: &Path) -> Result<
     if dir.look(name)?.is_none() {
         return Ok(None);
     }
-    let fail = |errno| JournalError::File { path: path.to_path_buf(), operation: "open the lock", errno };
-    let fd = open_present(dir, name).map_err(fail)?;
+    let fd = open_present(dir, name).map_err(error::file(path, FileStep::OpenLock))?;
     seized(fd, path).map(|fd| Some(fd.into()))
 }
 
@@ -64,15 +64,15 @@ fn seized(fd: OwnedFd, path: &Path) -> Result<OwnedFd, JournalError> {
     match try_lock(&fd, Lock::Exclusive) {
         Ok(()) => Ok(fd),
         Err(Errno::WOULDBLOCK) => Err(JournalError::Locked { path: path.into(), holder: text(fd) }),
-        Err(errno) => Err(JournalError::File { path: path.into(), operation: "take the lock", errno }),
+        Err(errno) => Err(error::file(path, FileStep::TakeLock)(errno)),
     }
 }
 
 /// What the holder wrote: escaped, and no more than a line needs.
-fn text(fd: OwnedFd) -> String {
+fn text(fd: OwnedFd) -> LockHolder {
     let mut bytes = Vec::new();
     match std::fs::File::from(fd).take(SHOWN).read_to_end(&mut bytes) {
-        Ok(_) if !bytes.trim_ascii().is_empty() => escape(bytes.trim_ascii()).into_owned(),
-        _ => "its process is not known".to_string(),
+        Ok(_) if !bytes.trim_ascii().is_empty() => LockHolder(Some(escape(bytes.trim_ascii()).into_owned())),
+        _ => LockHolder(None),
     }
 }

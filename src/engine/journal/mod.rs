@@ -37,11 +37,11 @@ mod state;
 mod state_dir;
 mod writer;
 
+pub use super::events::journal_error::JournalError;
 pub use confirm::{Confirmed, Unconfirmed};
 pub use constructors::{InodePair, RowKey};
 pub use database::Journal;
 pub use declared::Declared;
-pub use error::JournalError;
 pub use location::{Location, STATE_DIR};
 pub use member::Member;
 pub use message::RunKind;

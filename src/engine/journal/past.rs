@@ -1,10 +1,10 @@
 //! What the journal knows of earlier runs: when they ran, how they ended, and what
 //! they could not copy or keep.
 
-use super::error::JournalError;
 use super::reader::Reader;
 use crate::base::path::RelPath;
 use crate::engine::events::detail::Detail;
+use crate::engine::events::journal_error::JournalError;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;

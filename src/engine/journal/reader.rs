@@ -1,12 +1,13 @@
 //! Queries of the journal.
 
 use super::connect::ConnectionGuard;
-use super::error::JournalError;
+use super::error;
 use super::item::{DONE, OPEN, PARTIAL, decode, is_finished, is_immutable, is_linked, select};
 use super::member::Member;
 use super::row::Row;
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::digest::ChunkValue;
+use crate::engine::events::journal_error::JournalError;
 use crate::engine::events::unpreserved::Unpreserved;
 use rusqlite::{Connection, OptionalExtension};
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ impl Reader {
     }
 
     pub(super) fn wrap<T>(&self, result: Result<T, rusqlite::Error>) -> Result<T, JournalError> {
-        result.map_err(|source| JournalError::database_of(&self.path, source, &self.connection))
+        result.map_err(|source| error::database_of(&self.path, &source, &self.connection))
     }
 
     /// Until [`Self::let_go`] all queries see one state of the journal, and none of them takes a

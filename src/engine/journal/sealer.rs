@@ -56,9 +56,7 @@ impl Epochs {
     pub fn finish(self, stop: &Stop) {
         drop(self.submit);
         if self.thread.join().is_err() {
-            stop.set(StopReason::Fatal(
-                "the thread that makes entries durable panicked; what it had is not recorded".into(),
-            ));
+            stop.set(StopReason::EpochsPanicked);
         }
     }
 }

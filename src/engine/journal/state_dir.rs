@@ -4,7 +4,8 @@
 //! a journal is expected. So nothing in it is opened before its owner and mode are known, and
 //! everything is opened through its descriptor.
 
-use super::error::JournalError;
+use super::error;
+use crate::engine::events::journal_error::{Distrust, FileStep, JournalError};
 use crate::sys::at::{self, Lock, Opening};
 use crate::sys::dir::read_batches;
 use crate::sys::filesystem::space;
@@ -38,53 +39,49 @@ impl StateDir {
             Ok(fd) => Self::trusted(fd, path).map(Some),
             Err(Errno::NOENT) => Ok(None),
             Err(Errno::NOTDIR | Errno::LOOP) => Self::no_directory(path),
-            Err(errno) => Err(JournalError::File { path: path.into(), operation: "open the directory", errno }),
+            Err(errno) => Err(error::file(path, FileStep::OpenDirectory)(errno)),
         }
     }
 
     /// Opens it, making it first if necessary; closes it to others.
     pub(super) fn make(path: &Path) -> Result<Self, JournalError> {
-        let fail = |operation| move |errno| JournalError::File { path: path.to_path_buf(), operation, errno };
+        let fail = |step| error::file(path, step);
         match at::make_dir(path) {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(fail("create the directory")(errno)),
+            Err(errno) => return Err(fail(FileStep::CreateDirectory)(errno)),
         }
-        let dir = Self::open(path)?.ok_or_else(|| fail("open the directory")(Errno::NOENT))?;
+        let dir = Self::open(path)?.ok_or_else(|| fail(FileStep::OpenDirectory)(Errno::NOENT))?;
         if dir.stat()?.mode & 0o777 != 0o700 {
-            file::chmod(Holder::file(&dir.fd), 0o700).map_err(fail("make private"))?;
+            file::chmod(Holder::file(&dir.fd), 0o700).map_err(fail(FileStep::MakePrivate))?;
         }
         Ok(dir)
     }
 
     /// For a path that, at its end or on the way, is not a directory.
     fn no_directory(path: &Path) -> Result<Option<Self>, JournalError> {
-        let fail = |errno| JournalError::File { path: path.into(), operation: "look at", errno };
+        let fail = error::file(path, FileStep::LookAt);
         match at::exists(path) {
-            Ok(true) => Err(JournalError::Untrusted {
-                path: path.into(),
-                what: "a directory is expected there, not a symlink or a file".into(),
-            }),
+            Ok(true) => Err(JournalError::Untrusted { path: path.into(), what: Distrust::NoDirectory }),
             Ok(false) => Ok(None),
             Err(errno) => Err(fail(errno)),
         }
     }
 
     fn trusted(fd: OwnedFd, path: &Path) -> Result<Self, JournalError> {
-        let fail = |errno| JournalError::File { path: path.into(), operation: "look at", errno };
-        let stat = stat_fd(&fd).map_err(fail)?;
-        let space = space(&fd).map_err(fail)?;
+        let fail = error::file(path, FileStep::LookAt);
+        let stat = stat_fd(&fd).map_err(&fail)?;
+        let space = space(&fd).map_err(&fail)?;
         let ownerless = space.without_owners().is_some();
         let dir = Self { fd, path: path.into(), ownerless, modes: !space.may_lack_owners() };
         dir.distrust(&stat).map_or(Ok(dir), |what| Err(JournalError::Untrusted { path: path.into(), what }))
     }
 
     /// Why something that looks like `stat` may not be ours.
-    fn distrust(&self, stat: &Stat) -> Option<String> {
+    fn distrust(&self, stat: &Stat) -> Option<Distrust> {
         if stat.uid != effective_ids().0 && !self.ownerless {
-            return Some(format!("it belongs to another user (uid {}), who could exchange what is in it", stat.uid));
+            return Some(Distrust::OtherOwner(stat.uid));
         }
-        (self.modes && stat.mode & OTHERS_WRITE != 0)
-            .then(|| format!("others may write to it (mode {:04o}); if all in it is yours, chmod go-w does", stat.mode))
+        (self.modes && stat.mode & OTHERS_WRITE != 0).then_some(Distrust::OthersWrite(stat.mode))
     }
 
     /// The stat of a file in it; `None` if there is none. Only a regular file that is ours passes.
@@ -93,11 +90,10 @@ impl StateDir {
         let stat = match at::stat(&self.fd, name) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(None),
-            Err(errno) => return Err(JournalError::File { path, operation: "look at", errno }),
+            Err(errno) => return Err(error::file(&path, FileStep::LookAt)(errno)),
         };
         if stat.kind != Kind::File {
-            let what = format!("it is {}, not a regular file", stat.kind.words());
-            return Err(JournalError::Untrusted { path, what });
+            return Err(JournalError::Untrusted { path, what: Distrust::NotRegular(stat.kind) });
         }
         self.distrust(&stat).map_or(Ok(Some(stat)), |what| Err(JournalError::Untrusted { path, what }))
     }
@@ -119,11 +115,7 @@ impl StateDir {
             found |= batch.iter().any(|entry| entry.name.as_bytes().starts_with(prefix));
             !found
         })
-        .map_err(|errno| JournalError::File {
-            path: self.path.clone(),
-            operation: "read the directory",
-            errno,
-        })?;
+        .map_err(error::file(&self.path, FileStep::ReadDirectory))?;
         Ok(found)
     }
 
@@ -136,7 +128,7 @@ impl StateDir {
     }
 
     pub(super) fn stat(&self) -> Result<Stat, JournalError> {
-        stat_fd(&self.fd).map_err(|errno| JournalError::File { path: self.path.clone(), operation: "look at", errno })
+        stat_fd(&self.fd).map_err(error::file(&self.path, FileStep::LookAt))
     }
 
     /// Owner checks mean something here.
@@ -159,7 +151,7 @@ impl StateDir {
                 Err(Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(20)),
                 Err(errno) if has_no_locks(errno) => return Ok(None),
                 Err(errno) => {
-                    return Err(JournalError::File { path: self.path.clone(), operation: "lock the directory", errno });
+                    return Err(error::file(&self.path, FileStep::LockDirectory)(errno));
                 }
             }
         }
@@ -173,17 +165,13 @@ impl StateDir {
             Err(Errno::WOULDBLOCK) => Ok(None),
             // Without such locks no reader relies on them.
             Err(errno) if has_no_locks(errno) => Ok(Some(lock)),
-            Err(errno) => Err(JournalError::File { path: self.path.clone(), operation: "lock the directory", errno }),
+            Err(errno) => Err(error::file(&self.path, FileStep::LockDirectory)(errno)),
         }
     }
 
     /// A file description of its own, since locks belong to descriptions.
     fn again(&self) -> Result<OwnedFd, JournalError> {
-        at::reopen(&self.fd).map_err(|errno| JournalError::File {
-            path: self.path.clone(),
-            operation: "open the directory",
-            errno,
-        })
+        at::reopen(&self.fd).map_err(error::file(&self.path, FileStep::OpenDirectory))
     }
 }
 

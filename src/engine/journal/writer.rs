@@ -3,17 +3,17 @@
 use super::confirm::Confirmed;
 use super::database::Journal;
 use super::epoch::seal::Durable;
-use super::error::{JournalError, errno_of, trouble_words, unwritable};
+use super::error;
 use super::log::Log;
 use super::message::{RunKind, WriterMessage};
 use super::row::Row;
 use super::seen::{Fixed, Seen};
 use super::serve::serve;
 use crate::base::path::RelPath;
+use crate::engine::events::journal_error::{JournalError, WriterEnd};
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::{Full, Stop, StopReason};
 use crate::engine::events::words::Words;
-use crate::sys::Errno;
 use crossbeam_channel::{Sender, bounded};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,16 +23,13 @@ use std::thread::JoinHandle;
 #[derive(Debug)]
 pub struct Writer {
     handle: WriterHandle,
-    thread: JoinHandle<Result<(), Failure>>,
+    thread: JoinHandle<Result<(), JournalError>>,
     path: PathBuf,
     unrecorded: Unrecorded,
 }
 
-/// An error of SQLite and the system's behind it.
-type Failure = (rusqlite::Error, Option<Errno>);
-
 /// Why nothing is recorded any more, if so.
-type Unrecorded = Arc<Mutex<Option<String>>>;
+type Unrecorded = Arc<Mutex<Option<JournalError>>>;
 
 /// What other threads hold to send rows.
 #[derive(Clone, Debug)]
@@ -52,7 +49,7 @@ impl Writer {
 
     fn serving(journal: &Journal, stop: Stop, lenient: bool) -> Result<Self, JournalError> {
         let path = journal.path();
-        let unrecorded: Unrecorded = Arc::new(Mutex::new(journal.unwritable().map(str::to_string)));
+        let unrecorded: Unrecorded = Arc::new(Mutex::new(journal.unwritable().cloned()));
         let mut served = None;
         if journal.unwritable().is_none() {
             served = Some((journal.writable()?, Log::of(journal)));
@@ -68,20 +65,13 @@ impl Writer {
                     if let Some((mut connection, mut log)) = served
                         && let Err(error) = serve(&mut connection, &receiver, &mut log)
                     {
-                        let errno = errno_of(&error, &connection);
-                        match unwritable(&error, errno).filter(|_| lenient) {
-                            Some(why) => *unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(why),
-                            None => {
-                                let words = format!("journal {}: {}", path.display(), trouble_words(&error, errno));
-                                let full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
-                                    || matches!(errno, Some(Errno::NOSPC | Errno::DQUOT));
-                                stop.set(if full {
-                                    StopReason::Full(words, Full::Journal)
-                                } else {
-                                    StopReason::Fatal(words)
-                                });
-                                result = Err((error, errno));
-                            }
+                        let error = error::database_of(&path, &error, &connection);
+                        if lenient && error.is_unwritable() {
+                            *unrecorded.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                        } else {
+                            let full = error.is_full().then_some(Full::Journal);
+                            stop.set(StopReason::Journal(error.clone(), full));
+                            result = Err(error);
                         }
                     }
                     // Dropping a queued flush releases its waiter; this ends with the last handle.
@@ -89,7 +79,7 @@ impl Writer {
                     result
                 }
             })
-            .map_err(|e| JournalError::Writer { path: path.clone(), what: format!("cannot start its thread: {e}") })?;
+            .map_err(|e| JournalError::Writer { path: path.clone(), what: WriterEnd::NotStarted(e.to_string()) })?;
         Ok(Self { handle: WriterHandle(sender), thread, path, unrecorded })
     }
 
@@ -101,12 +91,12 @@ impl Writer {
 
     /// Waits until everything sent is committed. All other handles must be gone. Returns why nothing
     /// was recorded, if a pass that only verifies went on without.
-    pub fn finish(self) -> Result<Option<String>, JournalError> {
+    pub fn finish(self) -> Result<Option<JournalError>, JournalError> {
         drop(self.handle);
         match self.thread.join() {
             Ok(Ok(())) => Ok(self.unrecorded.lock().unwrap_or_else(PoisonError::into_inner).take()),
-            Ok(Err((source, errno))) => Err(JournalError::Database { path: self.path, source, errno }),
-            Err(_) => Err(JournalError::Writer { path: self.path, what: "its thread panicked".into() }),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(JournalError::Writer { path: self.path, what: WriterEnd::Panicked }),
         }
     }
 }

@@ -11,7 +11,7 @@ pub struct Renumbering {
     users: NumberMap,
     groups: NumberMap,
     /// Why the backup's numbers cannot be changed to the target's.
-    pub refusals: Vec<String>,
+    pub refusals: Vec<Unrenumbered>,
     /// Files below the root that gave the target's numbers: replacing one of them would make the new
     /// numbers wrong.
     pub given_by: BTreeSet<RelPath>,
@@ -21,6 +21,31 @@ pub struct Renumbering {
 struct NumberMap {
     to: BTreeMap<u32, u32>,
     foreign: BTreeSet<u32>,
+}
+
+/// Names whose number in the backup cannot become the target's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unrenumbered {
+    /// Their files would become root's, or root's files theirs.
+    Root {
+        /// Users or groups.
+        kind: IdKind,
+        /// Their names.
+        names: Vec<String>,
+        /// Their number in the backup.
+        backup: u32,
+        /// The target's.
+        target: u32,
+    },
+    /// They share this number in the backup, and have several on the target.
+    Shared {
+        /// Users or groups.
+        kind: IdKind,
+        /// Their names.
+        names: Vec<String>,
+        /// The number.
+        id: u32,
+    },
 }
 
 /// What to do with one number.
@@ -60,7 +85,6 @@ impl Renumbering {
     /// Adds the names of one kind; returns those that differ and the numbers that belong to others.
     pub(crate) fn add(&mut self, both: &Both<'_>) -> (Vec<Drift>, Vec<IdConflict>) {
         let Both { kind, backup, target, fixed } = *both;
-        let word = kind.word();
         let (mut drift, mut id_conflicts, mut numbers) = (Vec::new(), Vec::new(), NumberMap::default());
         let mut owners: BTreeMap<u32, &str> = BTreeMap::new();
         for (name, (id, _)) in target {
@@ -89,19 +113,17 @@ impl Renumbering {
                 }
                 (Some(now), 1) if now == id => {}
                 // A set-user-ID file would hand out root's rights.
-                (Some(now), 1) if *now == 0 || *id == 0 => self.refusals.push(format!(
-                    "the {word} {} is {id} in the backup and {now} on the target: --remap-ids makes nothing root's and \
-                     takes nothing from root",
-                    names.join(", ")
-                )),
+                (Some(now), 1) if *now == 0 || *id == 0 => {
+                    let names = names.iter().map(ToString::to_string).collect();
+                    self.refusals.push(Unrenumbered::Root { kind, names, backup: *id, target: *now });
+                }
                 (Some(now), 1) => {
                     numbers.to.insert(*id, *now);
                 }
-                _ => self.refusals.push(format!(
-                    "{} share the {word} number {id} in the backup and have several on the target: --remap-ids cannot \
-                     tell whose a file is; give them one number in the plan's [ids]",
-                    names.join(", ")
-                )),
+                _ => {
+                    let names = names.iter().map(ToString::to_string).collect();
+                    self.refusals.push(Unrenumbered::Shared { kind, names, id: *id });
+                }
             }
         }
         // Numbers without a name in the backup; if it has no names at all, nothing can be said.
@@ -159,7 +181,8 @@ mod tests {
     #[test]
     fn names_of_one_number_with_several_on_the_target_are_refused() {
         let (map, ..) = made(&[("a", 997), ("b", 997)], &[("a", 994), ("b", 997)]);
-        assert!(map.refusals[0].contains("a, b share the user number 997"), "{:?}", map.refusals);
+        let names = vec!["a".into(), "b".into()];
+        assert_eq!(map.refusals, [Unrenumbered::Shared { kind: IdKind::User, names, id: 997 }]);
         let (map, ..) = made(&[("a", 997), ("b", 997)], &[("a", 994), ("b", 994)]);
         assert_eq!((map.refusals.len(), user(&map, 997)), (0, Number::Good(994)));
     }

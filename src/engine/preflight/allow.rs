@@ -1,6 +1,7 @@
 //! What a caller allows, and what it is told.
 
 use crate::engine::events::note::Note;
+use crate::engine::events::refusal::Refusal;
 use crate::engine::mapping::model::Mapping;
 use crate::sys::root::Root;
 use std::path::PathBuf;
@@ -37,14 +38,14 @@ pub enum Purpose {
     DryRun,
 }
 
-/// Reasons not to start; each is a sentence or two, the last one advice.
-pub type Refusals = Vec<String>;
+/// Reasons not to start.
+pub type Refusals = Vec<Refusal>;
 
 /// Something that a caller finds in the source and the engine knows nothing about.
 #[derive(Debug)]
 pub enum SourceFinding {
     /// Nothing may be copied.
-    Refusal(String),
+    Refusal(Refusal),
     /// It may be copied, but this is worth knowing.
     Note(Note),
 }

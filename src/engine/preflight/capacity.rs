@@ -2,9 +2,9 @@
 
 use super::allow::Refusals;
 use super::place::TargetPlace;
-use crate::base::human;
+use crate::engine::events::refusal::{Refusal, TooMuch};
 use crate::engine::mapping::model::Mapping;
-use crate::engine::survey::Survey;
+use crate::engine::survey::{Extreme, Survey};
 use crate::sys::filesystem::Space;
 use std::collections::BTreeMap;
 
@@ -22,43 +22,22 @@ pub(super) fn capacity(plan: &Mapping, surveys: &[Survey], places: &[Option<Targ
         names.push(&target.name);
     }
     for (sum, place, names) in sums.values() {
-        let names = names.join(", ");
+        let names = || names.iter().map(ToString::to_string).collect();
         let Space { available, inodes, inodes_free, name_max, file_max, .. } = place.space;
         // A resumed run has already copied part of this; a disk that fills up stops it cleanly.
         if !known && sum.allocated > available {
-            out.push(format!(
-                "not enough room for {names}: {} are needed, {} are free, {} are missing; \
-                 use a larger disk or leave entries out",
-                human::bytes(sum.allocated),
-                human::bytes(available),
-                human::bytes(sum.allocated - available)
-            ));
+            out.push(Refusal::NoRoom(names(), sum.allocated, available));
         }
         if !known && inodes > 0 && sum.inodes > inodes_free {
-            out.push(format!(
-                "not enough inodes for {names}: {} are needed, {inodes_free} are free; \
-                 make the file system anew with more (mkfs.ext4 -N or -i)",
-                sum.inodes
-            ));
+            out.push(Refusal::NoInodes(names(), sum.inodes, inodes_free));
         }
         let Survey { longest_name, largest, .. } = sum;
+        let too_much = |of: &Extreme, most| TooMuch { size: of.size, most, path: of.path.clone() };
         if longest_name.size > name_max {
-            out.push(format!(
-                "{names}: a name has {} bytes, the target holds at most {name_max}: {}; \
-                 rename it, leave it out, or use another file system",
-                longest_name.size, longest_name.path
-            ));
+            out.push(Refusal::NameTooLong(names(), too_much(longest_name, name_max)));
         }
-        if let Some(most) = file_max
-            && largest.size > most
-        {
-            out.push(format!(
-                "{names}: a file has {}, the target's file system holds at most {} in one: {}; \
-                 leave it out, or use another file system",
-                human::bytes(largest.size),
-                human::bytes(most),
-                largest.path
-            ));
+        if let Some(most) = file_max.filter(|most| largest.size > *most) {
+            out.push(Refusal::FileTooLarge(names(), too_much(largest, most)));
         }
     }
     out

@@ -5,17 +5,17 @@ use super::capacity::capacity;
 use super::cleared::{Cleared, ClearedParts, Size};
 use super::entries::{missing, remapped};
 use super::overlap::{self, StatePlace};
-use super::place::places;
+use super::place::{destination, places};
 use super::remap;
 use super::state::{location, usual_state};
 use crate::engine::events::note::Note;
+use crate::engine::events::refusal::Refusal;
 use crate::engine::groups::Groups;
 use crate::engine::journal::{Declared, Location};
 use crate::engine::mapping::model::{Mapping, Target};
 use crate::engine::survey::survey;
 use crate::engine::tree::walk::WalkOptions;
 use crate::sys::dir::{LOST_AND_FOUND, read_batches};
-use crate::sys::errno_words;
 use crate::sys::filesystem::may_chown;
 use crate::sys::root::Root;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub fn check(
         }
     };
     if !allow.no_owner && !may_chown() {
-        refusals.push("owners cannot be set without root; run as root, or pass --no-owner to leave them".into());
+        refusals.push(Refusal::NotRoot);
     }
     refusals.extend(missing(&plan, allow));
     let mut notes = Vec::new();
@@ -68,10 +68,10 @@ pub fn check(
     match journal.holder() {
         Ok(None) => {}
         Ok(Some(holder)) => {
-            refusals.push(format!("another run of this plan is alive ({holder}); wait for it or stop it with SIGINT"));
+            refusals.push(Refusal::Alive(holder));
             return Err(refusals);
         }
-        Err(error) => refusals.push(error.to_string()),
+        Err(error) => refusals.push(Refusal::Journal(error)),
     }
     let mut damaged = false;
     let declared = match journal.declared() {
@@ -81,17 +81,17 @@ pub fn check(
             damaged = true;
             Vec::new()
         }
-        Err(error) => return Err(vec![error.to_string()]),
+        Err(error) => return Err(vec![Refusal::Journal(error)]),
     };
     // An interrupted --restart left an empty journal beside the old one.
-    damaged |= declared.is_empty() && journal.was_set_aside().map_err(|error| vec![error.to_string()])?;
+    damaged |= declared.is_empty() && journal.was_set_aside().map_err(|error| vec![Refusal::Journal(error)])?;
     if !allow.restart {
         refusals.extend(remapped(&plan, &declared));
     }
     // Once begun, --remap-ids stays: half of the owners would be wrong otherwise.
     let mut remap_ids = allow.remap_ids;
     if !allow.restart && !remap_ids {
-        remap_ids = journal.remapped_ids().map_err(|error| vec![error.to_string()])?;
+        remap_ids = journal.remapped_ids().map_err(|error| vec![Refusal::Journal(error)])?;
     }
     if remap_ids {
         refusals.extend(remap::refusals(&plan, source.as_ref()));
@@ -104,18 +104,17 @@ pub fn check(
             let ours = damaged || is_known(target);
             refusals.extend(place.refusals(&plan, target, allow, ours));
             // A dry run only needs to read.
-            let read_only = place.read_only(&plan, target);
-            if purpose == Purpose::DryRun {
-                notes.extend(read_only.map(Note::Told))
-            } else {
-                refusals.extend(read_only)
+            let read_only = place.read_only().map(|point| (destination(&plan, &target.to), point));
+            match purpose {
+                Purpose::DryRun => notes.extend(read_only.map(|(target, point)| Note::ReadOnlyTarget(target, point))),
+                Purpose::Copy => refusals.extend(read_only.map(|(target, point)| Refusal::ReadOnly(target, point))),
             }
         }
     }
     let Some(source) = source.filter(|_| refusals.is_empty()).map(Arc::new) else { return Err(refusals) };
     let groups = match Groups::of(&plan, &source, means, allow.cross_mounts, !allow.no_owner) {
         Ok(groups) => Arc::new(groups),
-        Err(contradictions) => return Err(contradictions),
+        Err(contradictions) => return Err(contradictions.into_iter().map(Refusal::Contradiction).collect()),
     };
     let last = if known && purpose == Purpose::Copy { last_totals(&plan, &journal, &declared) } else { None };
     let size = match last {
@@ -143,18 +142,17 @@ fn last_totals(plan: &Mapping, journal: &Location, declared: &[Declared]) -> Opt
     journal.read().ok()??.last_totals().ok()?
 }
 
-fn open_source(plan: &Mapping) -> Result<Root, String> {
-    let shown = plan.source.display();
-    let root = Root::open(&plan.source)
-        .map_err(|e| format!("the source {shown} cannot be opened: {}; mount the backup there", errno_words(e)))?;
+fn open_source(plan: &Mapping) -> Result<Root, Refusal> {
+    let shown = || plan.source.clone();
+    let root = Root::open(&plan.source).map_err(|errno| Refusal::SourceUnopened(shown(), errno))?;
     let mut empty = true;
     read_batches(&root, 16, |batch| {
         empty &= batch.iter().all(|e| e.name.as_bytes() == LOST_AND_FOUND);
         false
     })
-    .map_err(|e| format!("the source {shown} cannot be read: {}", errno_words(e)))?;
+    .map_err(|errno| Refusal::SourceUnread(shown(), errno))?;
     if empty {
-        return Err(format!("the source {shown} is empty; mount the backup there, or name it with --source"));
+        return Err(Refusal::SourceEmpty(shown()));
     }
     Ok(root)
 }

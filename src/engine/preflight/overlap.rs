@@ -4,12 +4,13 @@
 
 use super::allow::Refusals;
 use crate::base::path::{Name, RelPath, escape};
+use crate::engine::events::refusal::Refusal;
 use crate::engine::mapping::model::{Entry, Mapping, Presence};
 use crate::sys::dir::open_target;
 use crate::sys::mounts::Mount;
 use crate::sys::root::{Root, real_path};
 use crate::sys::stat::{stat_at, stat_fd};
-use crate::sys::{Errno, at, errno_words, leads_nowhere, mounts};
+use crate::sys::{Errno, at, leads_nowhere, mounts};
 use rustix::fd::AsFd;
 use rustix::fs::OFlags;
 use std::ffi::OsStr;
@@ -57,12 +58,7 @@ pub(super) struct StatePlace<'p> {
 
 /// Refuses every entry whose source and destination contain one another, and a journal inside either.
 pub(super) fn refusals(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: bool) -> Refusals {
-    look(plan, source, state, cross_mounts).unwrap_or_else(|errno| {
-        vec![format!(
-            "whether source and target lie in one another cannot be told: {}; mount /proc and run again",
-            errno_words(errno)
-        )]
-    })
+    look(plan, source, state, cross_mounts).unwrap_or_else(|errno| vec![Refusal::NestingUnknown(errno)])
 }
 
 fn look(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: bool) -> Result<Refusals, Errno> {
@@ -79,44 +75,24 @@ fn look(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: boo
     for from in &sources {
         for to in &targets {
             if from.shows(to, source, cross_mounts) {
-                found.push(format!(
-                    "the destination {} lies inside {}, which is to be copied: it would be copied into itself; \
-                     mount the new disk elsewhere, or change `source`, `root` or `to`",
-                    to.shown, from.shown
-                ));
+                found.push(Refusal::IntoItself(to.shown.clone(), from.shown.clone()));
             } else if to.holds(from) {
-                found.push(format!(
-                    "{}, which is to be copied, lies inside the destination {}: the copy would write over its source; \
-                     mount the backup elsewhere, or change `source`, `root` or `to`",
-                    from.shown, to.shown
-                ));
+                found.push(Refusal::OverSource(from.shown.clone(), to.shown.clone()));
             }
         }
     }
     let journal = Tree::of_path(state.directory, &table)?;
     let whole = Tree { walked: Some(RelPath::root()), ..Tree::of_path(&plan.source, &table)? };
-    let shown = &journal.shown;
     // The running system always contains the journal: there only what is copied counts.
     let outer = if is_root_of_system(source)? { sources.iter().collect() } else { vec![&whole] };
     if let Some(from) = outer.into_iter().find(|from| from.shows(&journal, source, cross_mounts)) {
-        found.push(format!(
-            "the journal's directory {shown} lies inside the source {}; keep it elsewhere (--state)",
-            from.shown
-        ));
+        found.push(Refusal::JournalInSource(journal.shown.clone(), from.shown.clone()));
     }
     for to in &targets {
         if journal.holds(to) {
-            found.push(format!(
-                "the destination {} lies inside the journal's directory {shown}; change `to`, or keep the journal \
-                 elsewhere (--state)",
-                to.shown
-            ));
+            found.push(Refusal::InJournal(to.shown.clone(), journal.shown.clone()));
         } else if to.holds(&journal) && !(state.is_usual && journal.is_child_of(to)) {
-            found.push(format!(
-                "the journal's directory {shown} lies inside the destination {}, where every name is the plan's; \
-                 keep it elsewhere (--state)",
-                to.shown
-            ));
+            found.push(Refusal::JournalInTarget(journal.shown.clone(), to.shown.clone()));
         }
     }
     found.dedup();

@@ -2,11 +2,13 @@
 
 use super::allow::{Allow, Refusals};
 use crate::base::path::RelPath;
+use crate::engine::events::refusal::{Destination, Refusal};
 use crate::engine::journal::STATE_DIR;
 use crate::engine::mapping::model::{Mapping, Target};
 use crate::sys::dir::{LOST_AND_FOUND, TargetDir, open_target, read_batches};
 use crate::sys::filesystem::{Space, space};
-use crate::sys::{Errno, errno_words, mounts};
+use crate::sys::{Errno, mounts};
+use std::path::{Path, PathBuf};
 
 /// Where a target will be written: the deepest directory of its path that exists.
 pub(super) struct TargetPlace {
@@ -34,10 +36,9 @@ pub(super) fn places(plan: &Mapping, refusals: &mut Refusals) -> Vec<Option<Targ
     found
 }
 
-fn place(plan: &Mapping, target: &Target) -> Result<TargetPlace, String> {
-    let shown = plan.root.display();
-    let mut dir = open_target(&plan.root, &RelPath::root())
-        .map_err(|e| format!("the root {shown} cannot be opened: {}; mount the new disk there", errno_words(e)))?;
+fn place(plan: &Mapping, target: &Target) -> Result<TargetPlace, Refusal> {
+    let mut dir =
+        open_target(&plan.root, &RelPath::root()).map_err(|errno| Refusal::RootUnopened(plan.root.clone(), errno))?;
     let mut existing = RelPath::root();
     for name in target.to.names() {
         match dir.open_dir(&name) {
@@ -46,16 +47,12 @@ fn place(plan: &Mapping, target: &Target) -> Result<TargetPlace, String> {
             // An earlier run made it from a map of a file.
             Err(Errno::NOTDIR | Errno::LOOP) if target.is_map && existing.join(&name) == target.to => break,
             Err(errno) => {
-                return Err(format!(
-                    "{shown}{}: {}; a target's path must be directories, not symlinks or files",
-                    existing.join(&name),
-                    errno_words(errno)
-                ));
+                return Err(Refusal::NoWay(destination(plan, &existing.join(&name)), errno));
             }
         }
         existing = existing.join(&name);
     }
-    let wrap = |e| format!("{shown}{existing}: {}", errno_words(e));
+    let wrap = |errno| Refusal::Untold(destination(plan, &existing), errno);
     Ok(TargetPlace {
         space: space(&dir).map_err(wrap)?,
         dev: dir.stat().map_err(wrap)?.dev,
@@ -67,7 +64,7 @@ fn place(plan: &Mapping, target: &Target) -> Result<TargetPlace, String> {
 
 /// The device number of each target's file system, or why it cannot be told.
 #[must_use]
-pub fn devices(plan: &Mapping) -> Vec<Result<u64, String>> {
+pub fn devices(plan: &Mapping) -> Vec<Result<u64, Refusal>> {
     plan.targets.iter().map(|target| place(plan, target).map(|place| place.dev)).collect()
 }
 
@@ -77,44 +74,42 @@ pub fn room(plan: &Mapping, target: &Target) -> Option<(u64, Space)> {
     place(plan, target).ok().map(|place| (place.dev, place.space))
 }
 
+/// A path below the plan's root.
+pub(super) fn destination(plan: &Mapping, path: &RelPath) -> Destination {
+    Destination { root: plan.root.clone(), path: path.clone() }
+}
+
 impl TargetPlace {
     pub(super) fn refusals(&self, plan: &Mapping, target: &Target, allow: &Allow, ours: bool) -> Refusals {
         let mut out = Vec::new();
-        let shown = format!("{}{}", plan.root.display(), target.to);
-        let point = self.mount.as_ref().map(|m| m.point.display().to_string()).unwrap_or_default();
-        let kind = self.mount.as_ref().map_or("unknown", |m| m.kind.as_str());
+        let shown = || destination(plan, &target.to);
         if !allow.volatile {
             if self.space.is_volatile() {
-                out.push(format!(
-                    "the target {shown} lies on {kind} (mounted at {point}), which forgets everything at power-off; \
-                     mount the new disk, or pass --allow-volatile"
-                ));
-            } else if point == "/" {
-                out.push(format!(
-                    "the target {shown} is not on a mount of its own but on the running system's root; \
-                     mount the new disk, or pass --allow-volatile"
-                ));
+                let kind = self.mount.as_ref().map_or("unknown", |m| m.kind.as_str());
+                out.push(Refusal::Volatile(shown(), kind.to_string(), self.point()));
+            } else if self.point() == Path::new("/") {
+                out.push(Refusal::OnSystemRoot(shown()));
             }
         }
         if let Some(kind) = self.space.without_owners()
             && !allow.no_owner
         {
-            out.push(format!("the target {shown} is {kind}, which keeps no owners and modes; use ext4, xfs or btrfs"));
+            out.push(Refusal::WithoutOwners(shown(), kind));
         }
         if !ours && !allow.nonempty && self.existing == target.to && self.is_filled() {
-            out.push(format!(
-                "the target {shown} is not empty, and not by this plan; empty it, or pass --allow-nonempty to write \
-                 into it (what is there stays, except names that the plan copies)"
-            ));
+            out.push(Refusal::NotEmpty(shown()));
         }
         out
     }
 
-    /// The refusal for a target that is read-only.
-    pub(super) fn read_only(&self, plan: &Mapping, target: &Target) -> Option<String> {
-        let point = self.mount.as_ref().map(|m| m.point.display().to_string()).unwrap_or_default();
-        let shown = format!("{}{}", plan.root.display(), target.to);
-        self.space.read_only.then(|| format!("the target {shown} is mounted read-only at {point}; mount it read-write"))
+    /// The mount point of a target that is read-only.
+    pub(super) fn read_only(&self) -> Option<PathBuf> {
+        self.space.read_only.then(|| self.point())
+    }
+
+    /// Where its file system is mounted; empty if that is not known.
+    fn point(&self) -> PathBuf {
+        self.mount.as_ref().map(|m| m.point.clone()).unwrap_or_default()
     }
 
     fn is_filled(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use super::allow::Refusals;
 use crate::base::path::RelPath;
+use crate::engine::events::refusal::Refusal;
 use crate::engine::mapping::index::Index;
 use crate::engine::mapping::model::Mapping;
 use crate::sys::root::Root;
@@ -18,12 +19,7 @@ pub(super) fn refusals(plan: &Mapping, source: Option<&Root>) -> Refusals {
         brought.retain(|brought| is_there(&brought.src) && !brought.is_left_out());
         let target = brought.iter().min_by_key(|brought| brought.index)?.target;
         let pattern = map.strip_prefix(&target.to)?;
-        Some(format!(
-            "the plan would replace {map}, which gives the target's numbers, by the backup's\n  with --remap-ids, \
-             leave it out: exclude = [\"{pattern}\"] in the target `{}`; without it, the backup's map and the \
-             backup's numbers stay together",
-            target.name
-        ))
+        Some(Refusal::MapReplaced(map.clone(), target.name.clone(), pattern))
     });
-    plan.renumbering.refusals.iter().cloned().chain(replaced).collect()
+    plan.renumbering.refusals.iter().cloned().map(Refusal::Unrenumbered).chain(replaced).collect()
 }

@@ -2,10 +2,11 @@
 
 use super::allow::{Allow, Refusals};
 use super::place::{TargetPlace, places};
+use crate::engine::events::refusal::Refusal;
 use crate::engine::journal::{Location, STATE_DIR};
 use crate::engine::mapping::model::Mapping;
 use crate::sys::root::real_path;
-use crate::sys::{Errno, at, errno_words};
+use crate::sys::{Errno, at};
 use std::path::PathBuf;
 
 /// The journal's place, for runs that only read it.
@@ -21,7 +22,7 @@ pub fn journal_of(plan: &Mapping, allow: &Allow) -> Result<Location, Refusals> {
 }
 
 /// Where the journal is: `--state`, or the usual place.
-pub(super) fn location(plan: &Mapping, allow: &Allow, places: &[Option<TargetPlace>]) -> Result<Location, String> {
+pub(super) fn location(plan: &Mapping, allow: &Allow, places: &[Option<TargetPlace>]) -> Result<Location, Refusal> {
     let directory = match &allow.state {
         Some(state) => state.clone(),
         None => usual_state(plan, places)?,
@@ -31,7 +32,7 @@ pub(super) fn location(plan: &Mapping, allow: &Allow, places: &[Option<TargetPla
 
 /// `.persistcp` at the top of the first target's file system, if that is below the root;
 /// otherwise at the root.
-pub(super) fn usual_state(plan: &Mapping, places: &[Option<TargetPlace>]) -> Result<PathBuf, String> {
+pub(super) fn usual_state(plan: &Mapping, places: &[Option<TargetPlace>]) -> Result<PathBuf, Refusal> {
     let root = match at::dir_handle(&plan.root) {
         Ok(fd) => real_path(&fd),
         // A missing root was refused, or was opened when its places were checked.
@@ -39,7 +40,7 @@ pub(super) fn usual_state(plan: &Mapping, places: &[Option<TargetPlace>]) -> Res
         Err(errno) => Err(errno),
     };
     // Another place would mean another journal, which knows nothing of what was copied.
-    let root = root.map_err(|e| format!("the root {} cannot be looked at: {}", plan.root.display(), errno_words(e)))?;
+    let root = root.map_err(|errno| Refusal::RootUnknown(plan.root.clone(), errno))?;
     let first = places.iter().flatten().next();
     let point = first.and_then(|p| p.mount.as_ref()).map(|m| m.point.clone());
     let above = point.filter(|point| point.starts_with(&root)).unwrap_or(root);

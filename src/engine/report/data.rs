@@ -4,6 +4,7 @@ use crate::base::clock;
 use crate::engine::content::medium::Medium;
 use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::stop::Cause;
 use crate::engine::fixup;
 use crate::engine::mapping::model::{Drift, Need};
 use serde::{Deserialize, Serialize};
@@ -23,8 +24,8 @@ pub struct Report {
     pub ended: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// Why it ended early or refused, for people.
-    pub reason: Vec<String>,
+    /// Why it ended early or refused.
+    pub reason: Vec<Cause>,
     /// The sum of the targets.
     pub totals: Totals,
     /// Each target.
@@ -159,7 +160,7 @@ impl Report {
             started: now.clone(),
             ended: now,
             outcome: Outcome::Refused,
-            reason: reasons,
+            reason: reasons.into_iter().map(Cause::Told).collect(),
             totals: Totals::default(),
             targets: Vec::new(),
             medium: None,

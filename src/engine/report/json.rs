@@ -22,7 +22,7 @@ pub fn json(report: &Report, words: &Words) -> Value {
         "started": report.started,
         "ended": report.ended,
         "outcome": report.outcome.word(),
-        "reason": report.reason,
+        "reason": report.reason.iter().map(words.cause).collect::<Vec<_>>(),
         "totals": totals(&report.totals),
         "targets": report.targets.iter().map(|t| {
             let mut value = totals(&t.totals);

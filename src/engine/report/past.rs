@@ -8,6 +8,7 @@ use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::stop::Cause;
 use crate::engine::fixup;
 use crate::engine::mapping::model::{Drift, Need};
 use serde::Deserialize;
@@ -68,7 +69,7 @@ pub fn from_json(value: Value) -> Option<Report> {
         root: stored.root,
         started: stored.started,
         ended: stored.ended,
-        reason: stored.reason,
+        reason: stored.reason.into_iter().map(Cause::Told).collect(),
         totals: stored.totals,
         targets: stored.targets.into_iter().map(target).collect(),
         medium: stored.medium,
@@ -89,12 +90,8 @@ fn target(stored: StoredTarget) -> TargetReport {
 fn problem(stored: StoredProblem) -> Problem {
     // Shown as it was before: what was escaped stays escaped.
     let path = RelPath::shown(&stored.path);
-    let mut message = stored.message;
-    if stored.count > 1 && stored.kind != ProblemKind::Extra {
-        message.push_str(&format!(" ({} entries, this is the first)", stored.count));
-    }
-    let mut problem =
-        Problem::new(path, stored.kind, Detail::Told(message)).in_target(&stored.target).counting(stored.count);
+    let problem = Problem::new(path, stored.kind, Detail::Told(stored.message));
+    let mut problem = problem.in_target(&stored.target).counting(stored.count);
     problem.attribute = stored.attribute;
     problem
 }

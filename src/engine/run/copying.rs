@@ -9,8 +9,10 @@ use crate::engine::context::RunContext;
 use crate::engine::copy::{self, Engine, FixupsChanged, History, Parts};
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::no_thread::NoThread;
 use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::refusal::{Destination, Refusal};
 use crate::engine::events::stop::StopReason;
 use crate::engine::groups::Groups;
 use crate::engine::journal::epoch::FileSystems;
@@ -32,7 +34,7 @@ pub(super) struct Copying {
     /// An interrupted run may have left something on the target.
     pub(super) leftovers: bool,
     /// The device number of each target at the beginning, or why that could not be told.
-    pub(super) devices: Vec<Result<u64, String>>,
+    pub(super) devices: Vec<Result<u64, Refusal>>,
     pub(super) file_systems: Arc<FileSystems>,
 }
 
@@ -72,15 +74,11 @@ impl Copying {
             let Ok(before) = before else { continue };
             let why = match now {
                 Ok(now) if now == *before => continue,
-                Ok(_) => String::new(),
-                Err(why) => format!(" ({why})"),
+                Ok(_) => None,
+                Err(why) => Some(Box::new(why)),
             };
-            run.context.stop.set(StopReason::Fatal(format!(
-                "the target {}{} is not mounted any more, or something else is mounted over it{why}; \
-                 mount it as before, then run the same command again",
-                mapping.root.display(),
-                target.to
-            )));
+            let target = Destination { root: mapping.root.clone(), path: target.to.clone() };
+            run.context.stop.set(StopReason::TargetGone(target, why));
         }
     }
 
@@ -99,7 +97,7 @@ impl Copying {
         let epochs = match epochs {
             Ok(epochs) => epochs,
             Err(error) => {
-                context.stop.set(StopReason::Fatal(format!("cannot start a thread: {error}")));
+                context.stop.set(StopReason::NoThread(NoThread::One(error.to_string())));
                 return FixupsChanged::new();
             }
         };
@@ -111,10 +109,13 @@ impl Copying {
             groups: Arc::clone(&self.groups),
             options: self.options(run),
         });
-        let copied = engine.map_err(|e| e.to_string()).and_then(|engine| engine.run(|| begin(run)));
+        let copied = match engine {
+            Ok(engine) => engine.run(|| begin(run)).map_err(StopReason::NoThread),
+            Err(error) => Err(StopReason::Journal(error, None)),
+        };
         epochs.finish(&context.stop);
-        copied.unwrap_or_else(|error| {
-            context.stop.set(StopReason::Fatal(error));
+        copied.unwrap_or_else(|reason| {
+            context.stop.set(reason);
             FixupsChanged::new()
         })
     }

@@ -7,7 +7,6 @@ use crate::engine::context::RunContext;
 use crate::engine::events::stop::StopReason;
 use crate::engine::fixup;
 use crate::engine::journal::Reader;
-use crate::sys::errno_words;
 
 impl Copying {
     /// Applies the fixups, and records their changes once they are durable.
@@ -20,8 +19,7 @@ impl Copying {
         let Some(reader) = run.context.heed(journal.reader()) else { return Vec::new() };
         let applied = fixup::apply(means(run, &reader), by_copy);
         if let Err(errno) = self.file_systems.sync_all() {
-            let words = errno_words(errno);
-            stop.set(StopReason::Fatal(format!("the fixups could not be made durable (syncfs: {words})")));
+            stop.set(StopReason::FixupsNotDurable(errno));
         }
         if !stop.is_set() {
             writer.fixed(applied.fixed);

@@ -23,6 +23,7 @@ pub use observer::{Observer, Phase};
 pub use options::{Against, Options, Task};
 pub use refused::Refused;
 
+use super::events::stop::Cause;
 use copying::Copying;
 use open::Work;
 use repair::Repair;
@@ -87,7 +88,7 @@ fn copy(run: SharedRun<'_>, mut copying: Copying) -> Report {
     copying.settle_leftovers(&run);
     let shortage = run.shortage();
     let mut report = run.report(medium, fixups);
-    report.reason.extend(shortage);
+    report.reason.extend(shortage.map(Cause::Shortage));
     run.end(report)
 }
 

@@ -13,6 +13,7 @@ use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::events::rate_limit::RateLimit;
+use crate::engine::events::refusal::Refusal;
 use crate::engine::events::stop::Stop;
 use crate::engine::journal::{Declared, Journal, JournalError, Location, Writer};
 use crate::engine::mapping::model::{Entry, EntryKind, Mapping, Presence, Target};
@@ -96,7 +97,7 @@ pub(super) fn to_verify<'a>(
     observer: &'a dyn Observer,
     stop: &Stop,
 ) -> Result<SharedRun<'a>, Refused> {
-    let refuse = |error: JournalError| Refused::Preflight(vec![error.to_string()]);
+    let refuse = |error: JournalError| Refused::Preflight(vec![Refusal::Journal(error)]);
     let location = preflight::journal_of(&mapping, &options.allow).map_err(Refused::Preflight)?;
     if !location.exists().map_err(refuse)? {
         return Err(unrecorded(&location));
@@ -119,10 +120,7 @@ fn something_to_repair(mapping: &Mapping, options: &Options) -> Result<(), Refus
 }
 
 fn unrecorded(location: &Location) -> Refused {
-    Refused::Preflight(vec![format!(
-        "there is no journal of this plan at {}; run the plan first, or name its place with --state",
-        location.database().display()
-    )])
+    Refused::Preflight(vec![Refusal::NoJournal(location.database())])
 }
 
 /// Entries that cannot be copied as they are declared, and damaged id maps.

@@ -6,8 +6,8 @@ use crate::engine::preflight::Refusals;
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
-    /// Nothing was written; each reason is a sentence or two, the last one advice.
-    #[error("{}", .0.join("\n"))]
+    /// Nothing was written.
+    #[error("refused: {0:?}")]
     Preflight(Refusals),
     /// The journal cannot be opened; nothing was copied.
     #[error(transparent)]

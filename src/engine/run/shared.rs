@@ -6,7 +6,7 @@ use crate::base::clock::{self, Moment};
 use crate::engine::content::medium::Medium;
 use crate::engine::context::RunContext;
 use crate::engine::events::note::Note;
-use crate::engine::events::stop::StopReason;
+use crate::engine::events::stop::{Cause, Shortage, StopReason};
 use crate::engine::journal::{RunKind, Writer};
 use crate::engine::mapping::model::Drift;
 use crate::engine::meta::Owners;
@@ -80,15 +80,11 @@ impl SharedRun<'_> {
     }
 
     /// How much space is missing, if that is why the run stopped.
-    pub(super) fn shortage(&self) -> Option<String> {
-        let Some(StopReason::Full(_, full) | StopReason::Failed(_, Some(full)) | StopReason::NotDurable(_, Some(full))) =
-            self.context.stop.reason()
-        else {
-            return None;
-        };
+    pub(super) fn shortage(&self) -> Option<Shortage> {
+        let full = self.context.stop.reason()?.full()?;
         let RunContext { mapping, journal, writer, .. } = &self.context;
         writer.flush();
-        disk_full::words(mapping, full, journal, self.options.means(), self.options.allow.cross_mounts)
+        disk_full::shortage(mapping, full, journal, self.options.means(), self.options.allow.cross_mounts)
     }
 
     pub(super) fn report(&self, medium: Option<Medium>, fixups: Vec<fixup::FixupOutcome>) -> Report {
@@ -98,7 +94,7 @@ impl SharedRun<'_> {
         notes.extend(mapping.id_notes.iter().cloned().map(Note::Told));
         let (totals, targets) = report::totals(mapping, counters, &problems, self.began.clock.elapsed().as_secs_f64());
         let (outcome, reason) = match stop.reason() {
-            Some(reason) => (Outcome::Stopped, vec![(self.options.words.reason)(&reason)]),
+            Some(reason) => (Outcome::Stopped, vec![Cause::Stopped(reason)]),
             None if problem_count > 0 => (Outcome::Problems, Vec::new()),
             None => (Outcome::Done, Vec::new()),
         };
@@ -140,8 +136,10 @@ impl SharedRun<'_> {
             }
             Err(error) => {
                 report.outcome = Outcome::Stopped;
-                if !report.reason.contains(&error.to_string()) {
-                    report.reason.push(error.to_string());
+                let is_said =
+                    |cause: &Cause| matches!(cause, Cause::Stopped(StopReason::Journal(said, _)) if *said == error);
+                if !report.reason.iter().any(is_said) {
+                    report.reason.push(Cause::Journal(error));
                 }
                 report.resume = report.resume.or_else(|| options.command.clone());
             }

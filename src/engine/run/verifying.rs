@@ -17,7 +17,6 @@ use crate::engine::groups::Groups;
 use crate::engine::journal::{RunKind, Unconfirmed};
 use crate::engine::meta::Keep;
 use crate::engine::verify::{MarkPolicy, Scope, Since, Verifier};
-use crate::sys::errno_words;
 use crate::sys::root::Root;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -63,8 +62,7 @@ impl SharedRun<'_> {
         let source = match Root::open(&mapping.source) {
             Ok(source) => Arc::new(source),
             Err(errno) => {
-                let (source, words) = (mapping.source.display(), errno_words(errno));
-                stop.set(StopReason::Fatal(format!("the source {source} cannot be opened: {words}")));
+                stop.set(StopReason::SourceUnopened(mapping.source.clone(), errno));
                 return None;
             }
         };
@@ -73,8 +71,8 @@ impl SharedRun<'_> {
         let groups = Groups::of(mapping, &source, options.means(), cross_mounts, owners);
         let groups = groups.unwrap_or_else(|contradictions| {
             // A copy would be refused because of them.
-            for words in contradictions {
-                problems.add(Problem::new(RelPath::root(), ProblemKind::Fixup, Detail::Told(words)));
+            for contradiction in contradictions {
+                problems.add(Problem::new(RelPath::root(), ProblemKind::Fixup, Detail::Contradiction(contradiction)));
             }
             Groups::default()
         });

@@ -1,10 +1,11 @@
 //! Thread pools, as large as the system allows.
 
+use crate::engine::events::no_thread::NoThread;
 use std::time::Duration;
 
 /// A pool of `threads`, or of fewer where limits of processes (`ulimit -u`, cgroup pids) do not
 /// allow so many. It fails when not even one thread can be started.
-pub(crate) fn start(threads: usize, name: &'static str) -> Result<rayon::ThreadPool, String> {
+pub(crate) fn start(threads: usize, name: &'static str) -> Result<rayon::ThreadPool, NoThread> {
     let mut wanted = threads.max(1);
     loop {
         let built =
@@ -12,9 +13,7 @@ pub(crate) fn start(threads: usize, name: &'static str) -> Result<rayon::ThreadP
         match built {
             Ok(pool) => return Ok(pool),
             Err(error) if wanted == 1 => {
-                return Err(format!(
-                    "cannot start a thread: {error}; raise the limit of processes (ulimit -u, pids.max of its cgroup)"
-                ));
+                return Err(NoThread::Pool(error.to_string()));
             }
             Err(_) => {
                 wanted /= 2;

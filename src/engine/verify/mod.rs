@@ -420,5 +420,5 @@ impl Verifier {
 
 /// An unreadable journal ends the run.
 pub fn stop_on(error: &JournalError, stop: &Stop) {
-    stop.set(StopReason::Fatal(error.to_string()));
+    stop.set(StopReason::Journal(error.clone(), None));
 }
