@@ -53,6 +53,26 @@ fn a_destination_inside_the_source_is_refused() {
 }
 
 #[test]
+fn show_says_of_each_entry_what_it_is_and_whether_it_is_there() {
+    let world = World::plain();
+    world.file("a", "x");
+    std::fs::create_dir(world.source.join("d")).unwrap();
+    let text = format!(
+        "version = 1\nsource = {:?}\nroot = {:?}\n[[target]]\nto = \"/persist\"\ndirectories = [\"a\", \"b\", \"d\"]\n",
+        world.source, world.root
+    );
+    let plan = world.plan_text(&text);
+    let shown = plain(&["plan", "show", plan.to_str().unwrap(), "--format", "json"].map(OsStr::new)).exits(0);
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    let said = shown["targets"][0]["entries"].as_array().unwrap().iter().map(|entry| {
+        assert_eq!(entry["kind"], "directory");
+        (entry["presence"].as_str().unwrap(), entry["detail"].as_str())
+    });
+    let expected = [("wrong-kind", Some("a regular file")), ("absent", None), ("present", None)];
+    assert_eq!(said.collect::<Vec<_>>(), expected);
+}
+
+#[test]
 fn show_prints_numbers_and_expanded_globs() {
     let world = World::plain();
     world.file("etc/ssh/ssh_host_a", "x");
@@ -68,6 +88,7 @@ fn show_prints_numbers_and_expanded_globs() {
     let json: serde_json::Value = serde_json::from_str(&show("json").stdout).unwrap();
     assert_eq!(json["targets"][0]["entries"][1]["destination"], "/persist/etc/ssh/ssh_host_b");
     assert_eq!(json["targets"][0]["parents"]["uid"], 1234);
+    assert_eq!((&json["version"], &json["targets"][0]["entries"][1]["kind"]), (&2.into(), &"file".into()));
 }
 
 #[test]

@@ -3,11 +3,12 @@
 use super::words;
 use crate::base::json::exact;
 use crate::engine::mapping::mode::Mode;
-use crate::engine::mapping::model::{Attrs, Drift, Entry, EntryKind, Mapping, Presence};
+use crate::engine::mapping::model::{Attrs, Drift, Entry, Mapping, Presence};
 use crate::sys::errno_words;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
+/// For people: what is wrong stands out.
 fn presence(entry: &Entry) -> String {
     match &entry.presence {
         Presence::Present => "present".into(),
@@ -19,14 +20,6 @@ fn presence(entry: &Entry) -> String {
 
 fn link(entry: &Entry) -> String {
     entry.link.as_ref().map(|link| format!("; {}", words::link(link))).unwrap_or_default()
-}
-
-fn kind(kind: EntryKind) -> &'static str {
-    match kind {
-        EntryKind::Directory => "dir",
-        EntryKind::File => "file",
-        EntryKind::Tree => "tree",
-    }
 }
 
 fn attributes(uid: Option<u32>, gid: Option<u32>, mode: Option<&Mode>) -> String {
@@ -55,8 +48,8 @@ pub fn table(plan: &Mapping) -> String {
         for entry in &target.entries {
             let need = entry.need.word();
             line(format!(
-                "  {need:<11} {:<4} {:<width$}  -> {}  [{}; {}{}]",
-                kind(entry.kind),
+                "  {need:<11} {:<9} {:<width$}  -> {}  [{}; {}{}]",
+                entry.kind.word(),
                 entry.src.to_string(),
                 entry.dst,
                 attributes(entry.uid, entry.gid, entry.mode.as_ref()),
@@ -106,19 +99,21 @@ pub fn drift(ids: &[Drift]) -> String {
     out
 }
 
-/// The resolved plan as JSON: `{version, name, source, root, targets: [{name,
-/// from, to, parents, exclude, entries: [{source, destination, kind, need, uid,
-/// gid, mode, presence, link?: {to, followed}, path_bytes?}]}], fixups,
-/// left_out: [{place, declared}], ids}`. Modes are octal or symbolic strings; a path that
-/// is not plain UTF-8 is escaped, and exact in `path_bytes` (base64).
+/// The version of the JSON in `docs/report.md`.
+const VERSION: u32 = 2;
+
+/// The resolved plan as JSON, described in `docs/report.md`.
 #[must_use]
 pub fn json(plan: &Mapping) -> Value {
     let shown = |mode: &Option<Mode>| mode.as_ref().map(Mode::to_string);
     let entry = |e: &Entry| {
         let mut value = json!({
-            "source": e.src.to_string(), "destination": e.dst.to_string(), "kind": kind(e.kind), "need": e.need,
-            "uid": e.uid, "gid": e.gid, "mode": shown(&e.mode), "presence": presence(e),
+            "source": e.src.to_string(), "destination": e.dst.to_string(), "kind": e.kind.word(), "need": e.need,
+            "uid": e.uid, "gid": e.gid, "mode": shown(&e.mode), "presence": e.presence.word(),
         });
+        if let Some(detail) = e.presence.detail() {
+            value["detail"] = json!(detail);
+        }
         if let Some(link) = &e.link {
             value["link"] = json!({ "to": link.to.as_ref().map(ToString::to_string), "followed": link.followed });
         }
@@ -128,7 +123,7 @@ pub fn json(plan: &Mapping) -> Value {
         value
     };
     json!({
-        "version": 1,
+        "version": VERSION,
         "name": plan.name,
         "source": plan.source.to_string_lossy(),
         "root": plan.root.to_string_lossy(),

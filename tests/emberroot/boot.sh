@@ -37,7 +37,7 @@ create_all() { # LIVE STORED
 
 while read -r kind live stored; do
   case $kind in
-    dir)
+    directory)
       create_all "$live" "$stored" && { mount --bind "$root$stored" "$root$live" || fail "$live: mount failed"; } ;;
     file)
       create_all "${live%/*}" "${stored%/*}" || continue
@@ -48,6 +48,7 @@ while read -r kind live stored; do
       else
         ln -s "$stored" "$root$live" || fail "$live: ln failed"
       fi ;;
+    *) fail "$kind is not a kind of entry" ;;
   esac
 done
 

@@ -5,8 +5,8 @@ pub use super::ids::{Drift, IdConflict, IdKind};
 use super::mode::Mode;
 use super::renumber::Renumbering;
 use crate::base::path::{Name, RelPath};
-use crate::sys::Errno;
 use crate::sys::stat::Kind;
+use crate::sys::{Errno, errno_words};
 use globset::GlobMatcher;
 use ignore::gitignore::Gitignore;
 use std::collections::HashMap;
@@ -232,6 +232,18 @@ pub enum EntryKind {
     Tree,
 }
 
+impl EntryKind {
+    /// The word of JSON and of tables.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::File => "file",
+            Self::Tree => "tree",
+        }
+    }
+}
+
 /// How an entry was found in the backup, seen through the symlinks that are followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Presence {
@@ -249,6 +261,29 @@ pub enum Presence {
         /// What the kernel answered.
         errno: Errno,
     },
+}
+
+impl Presence {
+    /// The word of JSON.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Absent => "absent",
+            Self::WrongKind { .. } => "wrong-kind",
+            Self::Unreadable { .. } => "unreadable",
+        }
+    }
+
+    /// What else there is to say: what it is instead, or the error.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Present | Self::Absent => None,
+            Self::WrongKind { found } => Some((*found).to_string()),
+            Self::Unreadable { errno } => Some(errno_words(*errno)),
+        }
+    }
 }
 
 /// How much an entry is needed.

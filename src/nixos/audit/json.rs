@@ -7,9 +7,7 @@ use super::tally::{Listing, Standings};
 use crate::base::clock::Moment;
 use crate::base::json::exact;
 use crate::base::path::RelPath;
-use crate::engine::mapping::model::Presence;
 use crate::plan::words;
-use crate::sys::errno_words;
 use serde_json::{Value, json};
 
 /// The version of the schema in `docs/audit.md`.
@@ -20,13 +18,8 @@ const VERSION: u32 = 1;
 pub fn json(audit: &Audit) -> Value {
     let plan = &audit.plan;
     let absent = audit.absent().into_iter().map(|(target, entry)| {
-        let (how, detail) = match &entry.presence {
-            Presence::Present | Presence::Absent => ("absent", None),
-            Presence::WrongKind { found } => ("wrong-kind", Some((*found).to_string())),
-            Presence::Unreadable { errno } => ("unreadable", Some(errno_words(*errno))),
-        };
-        let rest = json!({"target": target.name, "need": entry.need, "how": how, "detail": detail});
-        at(&entry.src, rest)
+        let (how, detail) = (entry.presence.word(), entry.presence.detail());
+        at(&entry.src, json!({"target": target.name, "need": entry.need, "how": how, "detail": detail}))
     });
     let left_out = audit.left_out.iter().map(|left| {
         let mut value = json!({"reason": left.reason, "things": left.things, "total": total(&left.total)});

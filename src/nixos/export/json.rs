@@ -6,7 +6,6 @@ use super::text::{Export, ExportNote};
 use crate::base::json::exact;
 use crate::base::path::RelPath;
 use crate::engine::mapping::mode::Mode;
-use crate::engine::mapping::model::EntryKind;
 use crate::plan::{IdRef, IdValue};
 use serde_json::{Value, json};
 
@@ -38,7 +37,7 @@ fn area(area: &Area<'_>) -> Value {
     let items = area.items.iter().map(entry);
     let open = area.open.iter().map(|draft| {
         json!({
-            "live": null, "stored": null, "kind": kind(draft.kind), "need": draft.need, "owner": id(&draft.owner),
+            "live": null, "stored": null, "kind": draft.kind.word(), "need": draft.need, "owner": id(&draft.owner),
             "group": id(&draft.group), "mode": draft.mode.as_ref().map(Mode::to_string), "glob": area.draft.from.join_path(&draft.path).to_string(),
         })
     });
@@ -56,7 +55,7 @@ fn area(area: &Area<'_>) -> Value {
 fn entry(item: &Item<'_>) -> Value {
     let draft = item.draft;
     let mut value = json!({
-        "live": item.live.to_string(), "stored": item.stored.to_string(), "kind": kind(draft.kind),
+        "live": item.live.to_string(), "stored": item.stored.to_string(), "kind": draft.kind.word(),
         "need": draft.need, "owner": id(&draft.owner), "group": id(&draft.group), "mode": draft.mode.as_ref().map(Mode::to_string),
     });
     if let Some(pattern) = item.glob() {
@@ -76,14 +75,6 @@ fn entry(item: &Item<'_>) -> Value {
     bytes("path_bytes", &item.live);
     bytes("stored_bytes", &item.stored);
     value
-}
-
-fn kind(kind: EntryKind) -> &'static str {
-    match kind {
-        EntryKind::Directory => "directory",
-        EntryKind::File => "file",
-        EntryKind::Tree => "tree",
-    }
 }
 
 /// A name as text, a number as a number.
