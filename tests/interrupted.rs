@@ -318,6 +318,28 @@ fn temporary_names_go_although_the_plan_has_their_entry_no_more() {
 }
 
 #[test]
+fn a_file_system_that_no_run_has_copied_to_is_not_searched_at_any_depth() {
+    need_root!();
+    let world = World::ext4(64);
+    let plan = world.plan("");
+    killed_before_the_renames(&world, &plan);
+    let mut theirs = Vec::new();
+    for depth in 1..=20 {
+        let point = (0..depth).fold(world.target(), |dir, _| dir.join("deep")).join("point");
+        std::fs::create_dir_all(&point).unwrap();
+        let attached = Attached::tmpfs("size=1m", &point);
+        let file = point.join(".persistcp-0123456789abcdef.tmp");
+        std::fs::write(&file, "").unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+        theirs.push((file, attached));
+    }
+    run(&plan, &[]).says("temporary names that an interrupted run left were removed");
+    for (file, _) in &theirs {
+        assert!(file.exists(), "{}", file.display());
+    }
+}
+
+#[test]
 fn what_is_not_ours_at_a_temporary_name_stays_and_is_named() {
     need_root!();
     let world = World::ext4(64);

@@ -5,6 +5,7 @@
 //! and at its end that it left none. In between the next run searches the directories of the
 //! target: rows that were not committed cannot name what a kill left.
 
+mod removal;
 mod traces;
 mod walk;
 
@@ -33,16 +34,14 @@ pub fn clear(run: &RunContext) -> Result<bool, JournalError> {
     let mut places = journal.declared()?;
     places.extend(journal.undeclared()?);
     places.sort_by(|a, b| a.dst.as_bytes().cmp(b.dst.as_bytes()));
-    let reader = journal.reader()?;
-    let mut walk = LeftoverWalk::new(run, &reader, journal.directory_id()?);
-    let mut walked = PathTree::default();
-    for place in places {
-        if !walked.covers(&place.dst) {
-            walk.entry(&place.dst)?;
-            walked.insert(&place.dst, ());
-        }
-    }
-    let found = walk.found;
+    let mut outermost = PathTree::default();
+    places.retain(|place| {
+        let is_outermost = !outermost.covers(&place.dst);
+        outermost.insert(&place.dst, ());
+        is_outermost
+    });
+    let places: Vec<RelPath> = places.into_iter().map(|place| place.dst).collect();
+    let found = LeftoverWalk::new(run, journal.reader()?, journal.directory_id()?).run(&places);
     if found.names > 0 {
         let first = found.first.unwrap_or_default();
         problems.note(Note::TemporariesRemoved(found.names, first));

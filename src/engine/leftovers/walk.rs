@@ -1,277 +1,165 @@
-//! The walk through the directories of the target.
+//! The walk through the directories of the target, which finds what may be left there.
 
-use super::traces::{StillBrought, is_as_created, unlink_keeping_times};
+use super::removal::{LeftoverCount, LeftoverRemoval, Suspects, is_closed};
 use crate::base::path::{Name, RelPath};
 use crate::engine::context::RunContext;
-use crate::engine::events::detail::Detail;
-use crate::engine::events::kind::ProblemKind;
-use crate::engine::events::note::Note;
-use crate::engine::events::operation::Operation;
-use crate::engine::events::problem::Problem;
-use crate::engine::journal::{JournalError, Reader, State};
-use crate::engine::meta::mark::{self, Binding, Mark, Was};
-use crate::engine::tree::temporary::{is_temporary, temporary_name};
-use crate::sys::dir::{TargetDir, open_target, read_batches};
-use crate::sys::file::{chmod, chown, set_times};
+use crate::engine::events::stop::StopReason;
+use crate::engine::journal::{JournalError, Reader};
+use crate::engine::tree::budget::FdBudget;
+use crate::engine::tree::node::TargetNode;
+use crate::engine::tree::pool;
+use crate::engine::tree::scheduler::{self, Tasks, Visitor, Worker};
+use crate::engine::tree::temporary::is_temporary;
+use crate::sys::Errno;
+use crate::sys::dir::{DirEntry, TargetDir, open_target};
 use crate::sys::stat::{Kind, Stat};
-use crate::sys::xattr::Holder;
-use crate::sys::{Errno, effective_ids, leads_nowhere};
-use rustix::fs::OFlags;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How deep nested directories stay open; deeper ones are opened from the root again.
-const OPEN: u32 = 16;
-/// A partial copy smaller than this is left to the run that copies its file.
-const HALF: u64 = 1 << 20;
+/// Few descriptors: a limit of 64 open files is enough for any tree.
+const THREADS: usize = 2;
+const DIRECTORIES: i64 = 8;
+const INLINE: u32 = 4;
 
-/// What was found.
-pub(super) struct LeftoverCount {
-    /// Temporary names that were removed.
-    pub(super) names: u64,
-    pub(super) first: Option<RelPath>,
-    /// Nothing is left that could come from an interrupted run.
-    pub(super) all_gone: bool,
-}
-
+/// A walk that looks for leftovers.
 pub(super) struct LeftoverWalk<'a> {
     run: &'a RunContext,
-    reader: &'a Reader,
-    brought: StillBrought<'a>,
+    /// Device and inode number of the journal's directory.
     state: (u64, u64),
-    pub(super) found: LeftoverCount,
-    /// Directories too deep to be entered from their parents.
-    waiting: Vec<RelPath>,
+    tasks: Tasks,
+    /// One directory at a time: removals put its times back.
+    removal: Mutex<LeftoverRemoval<'a>>,
+}
+
+/// A directory that is searched.
+pub(super) struct SearchedDir {
+    node: Arc<TargetNode>,
+    path: RelPath,
+    stat: Stat,
+}
+
+impl Drop for SearchedDir {
+    fn drop(&mut self) {
+        self.node.close();
+    }
 }
 
 impl<'a> LeftoverWalk<'a> {
-    pub(super) fn new(run: &'a RunContext, reader: &'a Reader, state: (u64, u64)) -> Self {
-        let found = LeftoverCount { names: 0, first: None, all_gone: true };
-        Self { run, reader, brought: StillBrought::new(&run.mapping), state, found, waiting: Vec::new() }
+    pub(super) fn new(run: &'a RunContext, reader: Reader, state: (u64, u64)) -> Self {
+        Self { run, state, tasks: Tasks::new(INLINE), removal: Mutex::new(LeftoverRemoval::new(run, reader)) }
     }
 
-    /// The destination of an entry: its own temporary name, and everything below it.
-    pub(super) fn entry(&mut self, dst: &RelPath) -> Result<(), JournalError> {
-        if let (Some(above), Some(name)) = (dst.parent(), dst.last()) {
-            match open_target(&self.run.mapping.root, &above) {
-                Ok(dir) => self.temporary(&dir, &above, &temporary_name(&name), Some(&name))?,
-                Err(errno) => self.unreadable(&above, errno),
-            }
-        }
-        self.waiting.push(dst.clone());
-        while let Some(path) = self.waiting.pop() {
-            match open_target(&self.run.mapping.root, &path) {
-                Ok(dir) => self.directory(&dir, &path, 0)?,
-                Err(errno) => self.unreadable(&path, errno),
-            }
-        }
-        Ok(())
-    }
-
-    /// What is missing contains nothing; where we may not read we have made nothing.
-    fn unreadable(&mut self, path: &RelPath, errno: Errno) {
-        if !leads_nowhere(errno) && errno != Errno::ACCESS {
-            self.failed(path.clone(), Operation::FindLeftovers, errno);
-        }
-    }
-
-    fn failed(&mut self, path: RelPath, operation: Operation, errno: Errno) {
-        self.found.all_gone = false;
-        self.run.problems.add(Problem::failed(path, ProblemKind::Io, operation, errno));
-    }
-
-    fn directory(&mut self, dir: &TargetDir, path: &RelPath, depth: u32) -> Result<(), JournalError> {
-        let stat = match dir.stat() {
-            Ok(stat) => stat,
-            Err(errno) => {
-                self.unreadable(path, errno);
-                return Ok(());
-            }
-        };
-        if (stat.dev, stat.ino) == self.state {
-            return Ok(());
-        }
-        // Only a run that is filling it has partial copies in it.
-        let closed = stat.uid == effective_ids().0 && stat.mode & 0o077 == 0;
-        let (mut below, mut temporaries, mut halves) = (Vec::new(), Vec::new(), Vec::new());
-        let read = read_batches(dir, 1024, |batch| {
-            for entry in batch {
-                let kind = entry.kind.or_else(|| dir.stat_at(&entry.name).ok().map(|stat| stat.kind));
-                if is_temporary(&entry.name) {
-                    temporaries.push(entry.name);
-                } else if kind == Some(Kind::Directory) {
-                    below.push(entry.name);
-                } else if kind == Some(Kind::File) && closed {
-                    halves.push(entry.name);
+    /// Searches the destinations of entries: their own temporary names, and everything below them.
+    pub(super) fn run(self, places: &[RelPath]) -> LeftoverCount {
+        match pool::start(THREADS, "leftovers") {
+            Ok(pool) => pool.scope(|scope| {
+                let budget = FdBudget::new(DIRECTORIES);
+                for place in places {
+                    if self.is_stopped() {
+                        return;
+                    }
+                    self.heed(|removal| removal.entry(place));
+                    if let Some(dir) = self.top(place, &budget) {
+                        scheduler::start(&self, Worker::new(scope), Arc::new(dir));
+                    }
                 }
+            }),
+            Err(error) => {
+                self.run.stop.set(StopReason::NoThread(error));
+                self.removal().found.all_gone = false;
             }
-            !self.run.stop.is_set()
+        }
+        self.removal.into_inner().unwrap_or_else(PoisonError::into_inner).found
+    }
+
+    fn top(&self, path: &RelPath, budget: &Arc<FdBudget>) -> Option<SearchedDir> {
+        let root = &self.run.mapping.root;
+        let opened = open_target(root, path).and_then(|dir| {
+            let stat = dir.stat()?;
+            Ok((TargetNode::top(root, path, dir, budget)?, stat))
         });
-        if let Err(errno) = read {
-            self.unreadable(path, errno);
-        }
-        for name in halves {
-            self.half(dir, path, &name)?;
-        }
-        if !temporaries.is_empty() {
-            for (temporary, name) in temporaries.iter().zip(&self.names_of(path, &temporaries)?) {
-                self.temporary(dir, path, temporary, name.as_ref())?;
-            }
-        }
-        if closed {
-            self.give_back(dir, path, &stat);
-        }
-        for name in below {
-            if self.run.stop.is_set() {
-                return Ok(());
-            }
-            let child = path.join(&name);
-            if depth >= OPEN {
-                self.waiting.push(child);
-                continue;
-            }
-            match dir.open_dir(&name).and_then(|below| below.stat().map(|stat| (below, stat))) {
-                // Another file system only if a run has copied to it.
-                Ok((_, there)) if there.dev != stat.dev && self.reader.find_path(&child)?.is_none() => {}
-                Ok((below, _)) => self.directory(&below, &child, depth + 1)?,
-                Err(errno) => self.unreadable(&child, errno),
-            }
-        }
-        Ok(())
+        let (node, stat) = opened.map_err(|errno| self.removal().unreadable(path, errno)).ok()?;
+        self.searched(node, path.clone(), stat)
     }
 
-    /// Gives back a directory that an interrupted run had closed, if no run will reach it any more:
-    /// the backup does not have it.
-    fn give_back(&mut self, dir: &TargetDir, path: &RelPath, stat: &Stat) {
-        let holder = Holder::file(dir);
-        let Ok(Mark::Ours(Was::Open { uid, gid, mode })) =
-            mark::read(holder, || Binding::new(&self.run.mapping.name, path))
-        else {
-            return;
-        };
-        if self.brought.has(path) {
-            return;
-        }
-        let given = chown(holder, uid, gid)
-            .and_then(|()| chmod(holder, mode))
-            .and_then(|()| set_times(holder, Some(stat.atime), stat.mtime))
-            .and_then(|()| mark::remove(holder));
-        match given {
-            Ok(()) => self.run.problems.note(Note::Reopened(path.clone(), (uid, gid), mode)),
-            Err(errno) => self.failed(path.clone(), Operation::FinishDirectory, errno),
-        }
+    /// The journal's own directory is not searched.
+    fn searched(&self, node: Arc<TargetNode>, path: RelPath, stat: Stat) -> Option<SearchedDir> {
+        ((stat.dev, stat.ino) != self.state).then_some(SearchedDir { node, path, stat })
     }
 
-    /// For each of `temporaries` the name that it belongs to, among those that the directory or its
-    /// rows have.
-    fn names_of(&mut self, path: &RelPath, temporaries: &[Name]) -> Result<Vec<Option<Name>>, JournalError> {
-        let mut finals = vec![None; temporaries.len()];
-        let mut see = |name: Name| {
-            let temporary = temporary_name(&name);
-            if let Some(at) = temporaries.iter().position(|t| *t == temporary) {
-                finals[at] = Some(name);
-            }
-        };
-        // Starts over.
-        let read = open_target(&self.run.mapping.root, path).and_then(|dir| {
-            read_batches(&dir, 1024, |batch| {
-                batch.into_iter().for_each(|entry| see(entry.name));
-                true
-            })
-        });
-        let id = if path.is_root() { Some(0) } else { self.reader.find_path(path)?.and_then(|row| row.id) };
-        if let Some(id) = id {
-            self.reader.names(id, see)?;
-        }
-        if let Err(errno) = read {
-            self.unreadable(path, errno);
-        }
-        Ok(finals)
+    fn removal(&self) -> MutexGuard<'_, LeftoverRemoval<'a>> {
+        self.removal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes a temporary name, unless it is a partial copy that the journal knows. What is not known
-    /// to be ours is kept and reported.
-    fn temporary(
-        &mut self,
-        dir: &TargetDir,
-        above: &RelPath,
-        temporary: &Name,
-        name: Option<&Name>,
-    ) -> Result<(), JournalError> {
-        let path = above.join(temporary);
-        let stat = match dir.stat_at(temporary) {
-            Ok(stat) => stat,
-            Err(errno) => {
-                self.unreadable(&path, errno);
-                return Ok(());
-            }
-        };
-        if let Some(name) = name
-            && self.is_recorded(&above.join(name), &stat)?
-        {
-            return Ok(());
-        }
-        let removable = !matches!(stat.kind, Kind::Directory | Kind::Socket);
-        if !removable || name.is_none() && !is_as_created(&stat) {
-            self.found.all_gone = false;
-            self.run.problems.add(Problem::new(
-                path,
-                ProblemKind::Extra,
-                Detail::ForeignTemporary(stat.kind, stat.uid),
-            ));
-            return Ok(());
-        }
-        match unlink_keeping_times(dir, temporary) {
-            Ok(()) => {
-                self.found.names += 1;
-                self.found.first.get_or_insert(path);
-            }
-            Err(errno) => self.failed(path, Operation::RemoveLeftover, errno),
-        }
-        Ok(())
+    /// A journal that cannot be read ends the run, and the search with it.
+    fn heed<T>(&self, step: impl FnOnce(&mut LeftoverRemoval<'a>) -> Result<T, JournalError>) -> Option<T> {
+        let mut removal = self.removal();
+        let done = step(&mut removal);
+        removal.found.all_gone &= done.is_ok();
+        self.run.heed(done)
+    }
+}
+
+impl Visitor for LeftoverWalk<'_> {
+    type Dir = SearchedDir;
+    type Handle = TargetDir;
+    type Reading = Suspects;
+
+    fn tasks(&self) -> &Tasks {
+        &self.tasks
     }
 
-    /// True when the journal has chunks of this inode: the run resumes it.
-    fn is_recorded(&mut self, path: &RelPath, stat: &Stat) -> Result<bool, JournalError> {
-        let row = self.reader.find_path(path)?;
-        let Some(row) = row.filter(|row| row.is_resumable() && row.dst_ino == stat.ino) else { return Ok(false) };
-        if row.state == State::Replacing {
-            if !self.brought.has(path) {
-                return Ok(false);
-            }
-            // If its source is gone before the next run, only this walk finds it.
-            self.found.all_gone = false;
-        }
-        Ok(true)
+    fn is_stopped(&self) -> bool {
+        self.run.stop.is_set()
     }
 
-    /// Removes a partial copy under its own name that has no row: it takes space that its new copy, or
-    /// an earlier file, may need.
-    fn half(&mut self, dir: &TargetDir, above: &RelPath, name: &Name) -> Result<(), JournalError> {
-        let path = above.join(name);
-        let stat = match dir.stat_at(name) {
-            Ok(stat) if is_as_created(&stat) && stat.allocated >= HALF => stat,
-            Ok(_) => return Ok(()),
-            Err(errno) => {
-                self.unreadable(&path, errno);
-                return Ok(());
-            }
-        };
-        let bound = || Binding::new(&self.run.mapping.name, &path);
-        let mark = dir.open_file(name, OFlags::empty()).and_then(|file| mark::read(Holder::file(&file), bound));
-        match mark {
-            Ok(Mark::Ours(_)) => {}
-            Ok(Mark::None | Mark::Other) => return Ok(()),
-            Err(errno) => {
-                self.unreadable(&path, errno);
-                return Ok(());
-            }
+    fn open(&self, dir: &SearchedDir) -> Result<Arc<TargetDir>, Errno> {
+        dir.node.open()
+    }
+
+    fn enter<'s>(&'s self, _: Worker<'_, 's>, above: &Arc<SearchedDir>, name: &Name) -> Option<Arc<SearchedDir>> {
+        if self.is_stopped() {
+            return None;
         }
-        if self.is_recorded(&path, &stat)? {
-            return Ok(());
+        let path = above.path.join(name);
+        let opened = above.node.open().and_then(|dir| dir.open_dir(name));
+        let (dir, stat) = opened
+            .and_then(|dir| dir.stat().map(|stat| (dir, stat)))
+            .map_err(|errno| self.removal().unreadable(&path, errno))
+            .ok()?;
+        // Another file system only if a run has copied to it.
+        if stat.dev != above.stat.dev && self.heed(|removal| removal.reader.find_path(&path))?.is_none() {
+            return None;
         }
-        match unlink_keeping_times(dir, name) {
-            Ok(()) => self.run.problems.note(Note::HalfRemoved(path, stat.allocated)),
-            Err(errno) => self.failed(path, Operation::RemoveHalf, errno),
+        self.searched(TargetNode::below(&above.node, name, dir, &stat), path, stat).map(Arc::new)
+    }
+
+    fn pre_visit<'s>(&'s self, _: Worker<'_, 's>, _: &Arc<SearchedDir>) -> Suspects {
+        Suspects::default()
+    }
+
+    fn sort(&self, dir: &SearchedDir, suspects: &mut Suspects, entry: &DirEntry) -> Option<Kind> {
+        if is_temporary(&entry.name) {
+            suspects.temporaries.push(entry.name.clone());
+            return None;
         }
-        Ok(())
+        let looked = || dir.node.open().and_then(|opened| opened.stat_at(&entry.name)).ok().map(|stat| stat.kind);
+        let kind = entry.kind.or_else(looked);
+        if kind == Some(Kind::File) && is_closed(&dir.stat) {
+            suspects.halves.push(entry.name.clone());
+        }
+        kind.filter(|kind| *kind == Kind::Directory)
+    }
+
+    /// Directories alone go on from `sort`.
+    fn leaves<'s>(&'s self, _: Worker<'_, 's>, _: &Arc<SearchedDir>, _: Vec<(Name, Kind)>) {}
+
+    fn was_read(&self, dir: &SearchedDir, suspects: Suspects, result: Result<(), Errno>) {
+        let opened = dir.node.open();
+        if let Some(errno) = result.err().or(opened.as_ref().err().copied()) {
+            self.removal().unreadable(&dir.path, errno);
+        }
+        if let Ok(opened) = opened {
+            self.heed(|removal| removal.directory((&opened, &dir.path), &dir.stat, suspects));
+        }
     }
 }
