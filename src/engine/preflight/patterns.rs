@@ -1,5 +1,9 @@
 //! Declared entries that the plan's patterns leave out completely: a pattern wider than intended
 //! must not look like a finished copy.
+//!
+//! The search is no visitor of the scheduler: it ends at the first name that is kept, nearly always
+//! in the first batch, where threads would cost more than they save; and the pattern that it reports
+//! is the first one in its own order.
 
 use crate::base::path::RelPath;
 use crate::engine::events::detail::Detail;
