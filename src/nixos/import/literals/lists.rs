@@ -68,54 +68,64 @@ impl ListReader<'_> {
             }
         };
         let origin = self.origin(leaf);
-        if let Some(value) = self.setting(leaf, "enable") {
-            match boolean(value) {
-                Some(true) => {}
-                Some(false) => {
-                    self.all.notes.push(ImportNote::remark(format!("{origin} is left out: it has enable = false")));
-                    return Ok(());
-                }
-                None => {
-                    let place = self.source.place(value.syntax().text_range());
-                    let text = format!("{place}: whether {origin} is enabled is not known; it is taken as enabled");
-                    self.all.notes.push(ImportNote::warning(text));
-                }
-            }
-        }
-        let home = if leaf.option == Choice::Home {
-            Some(self.home_manager(leaf)?)
-        } else {
-            match user {
-                Some(user) => match self.home_of_entry(leaf, user) {
-                    Some(home) => Some(home),
-                    None => {
-                        self.unread(&leaf.value, &origin);
-                        return Ok(());
-                    }
-                },
-                None => None,
-            }
-        };
-        let Some(storage) = self.storage_of(leaf, key, home.as_ref()) else {
-            self.unread(&leaf.value, &origin);
+        if !self.is_enabled(leaf, &origin) {
             return Ok(());
+        }
+        match self.shared(leaf, (key, user), kind)? {
+            Some(shared) => self.list(&leaf.value, &shared),
+            None => self.unread(&leaf.value, &origin),
+        }
+        Ok(())
+    }
+
+    /// False if the storage area is turned off.
+    fn is_enabled(&mut self, leaf: &OptionLeaf, origin: &str) -> bool {
+        let Some(value) = self.setting(leaf, "enable") else { return true };
+        let enabled = boolean(value);
+        let note = match enabled {
+            Some(true) => return true,
+            Some(false) => ImportNote::remark(format!("{origin} is left out: it has enable = false")),
+            None => {
+                let place = self.source.place(value.syntax().text_range());
+                ImportNote::warning(format!(
+                    "{place}: whether {origin} is enabled is not known; it is taken as enabled"
+                ))
+            }
         };
+        self.all.notes.push(note);
+        enabled.is_none()
+    }
+
+    /// What the elements of the list share; `None` if that cannot be read without evaluating.
+    fn shared(
+        &mut self,
+        leaf: &OptionLeaf,
+        (key, user): (&Segment, Option<&Segment>),
+        kind: DeclaredKind,
+    ) -> Result<Option<ElementContext>, String> {
+        let home = match user {
+            _ if leaf.option == Choice::Home => Some(self.home_manager(leaf)?),
+            Some(user) => match self.home_of_entry(leaf, user) {
+                Some(home) => Some(home),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let Some(storage) = self.storage_of(leaf, key, home.as_ref()) else { return Ok(None) };
         self.all.storage(&storage);
         let home = home.map(|home| DeclaredHome {
             stored: if leaf.option == Choice::Home { storage.clone() } else { storage.join_path(&home.dir) },
             ..home
         });
         let removed = self.setting(leaf, "removePrefixDirectory").and_then(boolean) == Some(true);
-        let shared = ElementContext {
+        Ok(Some(ElementContext {
             storage,
             home,
             kind,
             first_name: if removed { FirstName::Removed } else { FirstName::Kept },
             authority: if leaf.option == Choice::Preservation { Authority::Configuration } else { Authority::Storage },
-            origin,
-        };
-        self.list(&leaf.value, &shared);
-        Ok(())
+            origin: self.origin(leaf),
+        }))
     }
 
     /// The attribute path and its location.
