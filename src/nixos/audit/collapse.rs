@@ -127,6 +127,46 @@ impl<'a> Collapse<'a> {
         }
     }
 
+    /// What an entry is to those below it, once it is counted; `None` if nothing below it counts.
+    fn status(&self, above: &Here, (name, stat): (&Name, &Stat), verdict: Verdict, bytes: u64) -> Option<HereStatus> {
+        let path = || above.path.join(name);
+        Some(match verdict {
+            Verdict::Declared(target) => HereStatus::Declared(target),
+            Verdict::LeftOut(reason) => {
+                if !matches!(above.status, HereStatus::LeftOut(_)) {
+                    self.piles.begin(reason, self.given.listing, path);
+                }
+                self.piles.add(reason, stat, bytes);
+                if matches!(
+                    reason,
+                    LeftOutReason::Nix | LeftOutReason::Runtime | LeftOutReason::Storage | LeftOutReason::Snapshots
+                ) {
+                    return None;
+                }
+                HereStatus::LeftOut(reason)
+            }
+            Verdict::Part => {
+                let HereStatus::Part(live) = &above.status else { return None };
+                live.add(stat, bytes);
+                HereStatus::Part(Arc::clone(live))
+            }
+            Verdict::Finding(rule) => {
+                let what = if stat.kind == Kind::Directory { FindingKind::Directory } else { FindingKind::File };
+                let live = Arc::new(Live::new(path(), what, rule, stat, self.given.knowledge.len()));
+                live.add(stat, bytes);
+                lock(&self.found).push(Arc::clone(&live));
+                HereStatus::Part(live)
+            }
+            Verdict::Loose(rule) => {
+                if let HereStatus::Open(_, loose) = &above.status {
+                    loose.add(name, rule, stat, bytes);
+                }
+                return None;
+            }
+            Verdict::Open(rule) => self.open(&path(), rule, stat),
+        })
+    }
+
     /// Notes a mount that is not entered.
     fn stays_out(&self, path: &RelPath, stat: &Stat, verdict: Verdict) -> bool {
         if !stat.mount_root || stat.kind != Kind::Directory {
@@ -170,41 +210,7 @@ impl Visit for Collapse<'_> {
             place.add(standing, stat, bytes);
             line.iter().for_each(|line| line.add(standing, stat, bytes));
         }
-        let status = match verdict {
-            Verdict::Declared(target) => HereStatus::Declared(target),
-            Verdict::LeftOut(reason) => {
-                if !matches!(above.status, HereStatus::LeftOut(_)) {
-                    self.piles.begin(reason, self.given.listing, path);
-                }
-                self.piles.add(reason, stat, bytes);
-                if matches!(
-                    reason,
-                    LeftOutReason::Nix | LeftOutReason::Runtime | LeftOutReason::Storage | LeftOutReason::Snapshots
-                ) {
-                    return None;
-                }
-                HereStatus::LeftOut(reason)
-            }
-            Verdict::Part => {
-                let HereStatus::Part(live) = &above.status else { return None };
-                live.add(stat, bytes);
-                HereStatus::Part(Arc::clone(live))
-            }
-            Verdict::Finding(rule) => {
-                let what = if is_dir { FindingKind::Directory } else { FindingKind::File };
-                let live = Arc::new(Live::new(path(), what, rule, stat, self.given.knowledge.len()));
-                live.add(stat, bytes);
-                lock(&self.found).push(Arc::clone(&live));
-                HereStatus::Part(live)
-            }
-            Verdict::Loose(rule) => {
-                if let HereStatus::Open(_, loose) = &above.status {
-                    loose.add(name, rule, stat, bytes);
-                }
-                return None;
-            }
-            Verdict::Open(rule) => self.open(&path(), rule, stat),
-        };
+        let status = self.status(above, (name, stat), verdict, bytes)?;
         let (place, line) = own?;
         if self.stays_out(&path(), stat, verdict) {
             return None;
