@@ -38,6 +38,9 @@ const PROBED: usize = 2;
 /// The chunks that the target has, by index.
 pub(super) type Values = Vec<Option<ChunkValue>>;
 
+/// Those that the journal has, with their indices.
+type IndexedChunks = Vec<(u64, ChunkValue)>;
+
 /// True for a file that is copied in chunks.
 pub(super) fn is_chunked(stat: &Stat) -> bool {
     let holes = stat.size.saturating_sub(stat.allocated);
@@ -72,6 +75,16 @@ struct ChunksDone {
     hole: Option<u64>,
 }
 
+/// Reserves the blocks of the whole file, where that is possible; `target` is what it was before.
+fn reserve(to: BorrowedFd<'_>, size: u64, target: &Stat) -> Result<(), Errno> {
+    match file::reserve(to, size) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        // XFS wants the whole length free, even if an earlier run has reserved it. The writes will tell.
+        Err(Errno::NOSPC | Errno::DQUOT) if target.allocated > 0 => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
 /// Copies files in chunks, and goes on with what an earlier run left of one.
 pub(super) struct ChunkedFiles {
     pub(super) cx: Arc<CopyContext>,
@@ -90,16 +103,7 @@ impl ChunkedFiles {
     ) -> Option<(Created, Values)> {
         let (node, name, stat) = (entry.node(), entry.name, &source.stat);
         let volume = self.source.volume_of(entry.dir, stat, || Ok(&source.fd));
-        let (row, mut chunks) = self.cx.records.with_reader(|reader| {
-            let row = self.cx.records.ask(reader?.find(node.id, name)).flatten();
-            // A partial copy of another state of the source is used as an empty one: its blocks are allocated.
-            let row = row.filter(|row| {
-                let same = row.source_proof(stat, &volume) != Proof::Changed;
-                row.is_resumable() || row.state == State::Bad && same && row.has_chunks()
-            })?;
-            let chunks = self.cx.records.ask(reader?.chunks(row.dir, &row.name))?;
-            Some((row, chunks))
-        })?;
+        let (row, mut chunks) = self.recorded(entry, |row| row.source_proof(stat, &volume) != Proof::Changed)?;
         let created = self.reopen(parent, entry, &row)?;
         let at = created.temporary.as_ref().unwrap_or(name);
         let holds = |(index, value): &(u64, ChunkValue)| {
@@ -108,13 +112,7 @@ impl ChunkedFiles {
         let proof = row.source_proof(stat, &volume);
         let recorded = chunks.len();
         if matches!(proof, Proof::Unproven(_)) {
-            // Chunks of the target can be used where the source, read again, has the same content.
-            if self.source.drivers.of(stat.dev, &source.fd).may_cache() {
-                file::evict(&source.fd).ok()?;
-            }
-            let same =
-                |index| reread::chunk(source.fd.as_fd(), index, stat.size, &self.cx.run.rate_limit).ok().flatten();
-            chunks.retain(|(index, value)| same(*index) == Some(*value));
+            self.retain_same(source, &mut chunks)?;
         }
         // A finished file is not repaired into another state of its source.
         let changed = proof == Proof::Changed || created.mended && chunks.len() < recorded;
@@ -145,6 +143,30 @@ impl ChunkedFiles {
         let present = chunks.iter().map(|(index, _)| CHUNK.min(stat.size.saturating_sub(index * CHUNK))).sum();
         add(&self.cx.tally(node.target).reused_bytes, present);
         Some((created, values))
+    }
+
+    /// The row of an unfinished copy, or of a finished one with bad chunks of the `same` state of
+    /// the source, and its chunks.
+    fn recorded(&self, entry: &CopyEntry<'_>, same: impl Fn(&Row) -> bool) -> Option<(Row, IndexedChunks)> {
+        self.cx.records.with_reader(|reader| {
+            let row = self.cx.records.ask(reader?.find(entry.node().id, entry.name)).flatten();
+            // A partial copy of another state of the source is used as an empty one: its blocks are allocated.
+            let usable = |row: &Row| row.is_resumable() || row.state == State::Bad && same(row) && row.has_chunks();
+            let row = row.filter(usable)?;
+            let chunks = self.cx.records.ask(reader?.chunks(row.dir, &row.name))?;
+            Some((row, chunks))
+        })
+    }
+
+    /// Keeps the chunks that the source, read again, has as well.
+    fn retain_same(&self, source: &OpenSource, chunks: &mut IndexedChunks) -> Option<()> {
+        let stat = &source.stat;
+        if self.source.drivers.of(stat.dev, &source.fd).may_cache() {
+            file::evict(&source.fd).ok()?;
+        }
+        let same = |index| reread::chunk(source.fd.as_fd(), index, stat.size, &self.cx.run.rate_limit).ok().flatten();
+        chunks.retain(|(index, value)| same(*index) == Some(*value));
+        Some(())
     }
 
     /// Empties the inode of an unfinished copy; the journal forgets its chunks first.
@@ -208,12 +230,7 @@ impl ChunkedFiles {
         // A complete one keeps its times: a kill before it is recorded must not make it look changed.
         if values.iter().any(Option::is_none) {
             if !sparse {
-                match file::reserve(to, size) {
-                    Ok(()) | Err(Errno::OPNOTSUPP) => {}
-                    // XFS wants the whole length free, even if an earlier run has reserved it. The writes will tell.
-                    Err(Errno::NOSPC | Errno::DQUOT) if target.allocated > 0 => {}
-                    Err(errno) => return Err(FillFailure::Write(errno)),
-                }
+                reserve(to, size, &target).map_err(FillFailure::Write)?;
             }
             // Its whole size from the start: chunks come in any order, and a hole at the end needs nothing more.
             file::set_size(to, size).map_err(FillFailure::Write)?;

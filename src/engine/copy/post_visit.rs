@@ -59,32 +59,12 @@ impl Directories {
     }
 
     fn apply_to_directory(&self, node: &DirNode, metadata: &DirMetadata, dir: &TargetDir) -> Result<(), Errno> {
-        let tally = self.cx.tally(node.target);
-        let mut now = dir.stat()?;
-        if let Some(prior) = &metadata.prior
-            && !prior.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).is_empty()
-        {
-            // Lifting the immutable flag, which is set again at the end of the run, has moved it.
-            now.ctime = prior.dst_ctime;
-        }
-        if let Some(prior) = metadata.prior.as_ref().filter(|p| p.state == State::Done)
-            // A directory that was incomplete, or could not be read completely, gets its metadata again.
-            && (prior.source.is_some() || metadata.source.is_none())
-            // If it was closed to be filled, its row says "open" whatever its stat says.
-            && !node.is_closed()
-            && prior.target_unchanged(&now, node.disk)
-            && has_wanted(prior, &node.path(), &metadata.wanted, &now)
-        {
-            if metadata.counted {
-                add(&tally.skipped, 1);
-            }
-            prior.wanted.lost.each().for_each(|unpreserved| self.cx.lost(node, node.path(), unpreserved));
+        if let Some(prior) = self.finished(node, metadata, dir)? {
+            self.keep(node, metadata, prior);
             return Ok(());
         }
         if let Some(found) = &metadata.altered {
-            if metadata.counted {
-                add(&tally.skipped, 1);
-            }
+            self.count_kept(node, metadata);
             return self.restore_altered(node, found, metadata.prior.as_ref(), dir);
         }
         let mut wanted = metadata.wanted.clone();
@@ -93,10 +73,7 @@ impl Directories {
             if let Some(prior) = &metadata.prior
                 && self.settle_moved(node, &wanted, prior, dir)
             {
-                if metadata.counted {
-                    add(&tally.skipped, 1);
-                }
-                prior.wanted.lost.each().for_each(|unpreserved| self.cx.lost(node, node.path(), unpreserved));
+                self.keep(node, metadata, prior);
                 return Ok(());
             }
         }
@@ -113,12 +90,48 @@ impl Directories {
         if metadata.counted {
             // Setting its times again after a change inside does not count as copying it.
             let same = metadata.prior.as_ref().is_some_and(|p| p.state == State::Done && p.source == metadata.source);
+            let tally = self.cx.tally(node.target);
             add(if same { &tally.skipped } else { &tally.copied }, 1);
         }
         let source = metadata.source.filter(|_| whole);
         let row = Row::directory(key_of(node), node.id, source, &stat, wanted);
         self.cx.submit.send(Written::row(row, node.file_system));
         Ok(())
+    }
+
+    /// Its row, if an earlier run finished it and it still has all that is wanted.
+    fn finished<'m>(
+        &self,
+        node: &DirNode,
+        metadata: &'m DirMetadata,
+        dir: &TargetDir,
+    ) -> Result<Option<&'m Row>, Errno> {
+        let mut now = dir.stat()?;
+        let Some(prior) = &metadata.prior else { return Ok(None) };
+        if !prior.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).is_empty() {
+            // Lifting the immutable flag, which is set again at the end of the run, has moved it.
+            now.ctime = prior.dst_ctime;
+        }
+        let finished = prior.state == State::Done
+            // A directory that was incomplete, or could not be read completely, gets its metadata again.
+            && (prior.source.is_some() || metadata.source.is_none())
+            // If it was closed to be filled, its row says "open" whatever its stat says.
+            && !node.is_closed()
+            && prior.target_unchanged(&now, node.disk)
+            && has_wanted(prior, &node.path(), &metadata.wanted, &now);
+        Ok(finished.then_some(prior))
+    }
+
+    /// Leaves it as `prior` has it.
+    fn keep(&self, node: &DirNode, metadata: &DirMetadata, prior: &Row) {
+        self.count_kept(node, metadata);
+        prior.wanted.lost.each().for_each(|unpreserved| self.cx.lost(node, node.path(), unpreserved));
+    }
+
+    fn count_kept(&self, node: &DirNode, metadata: &DirMetadata) {
+        if metadata.counted {
+            add(&self.cx.tally(node.target).skipped, 1);
+        }
     }
 }
 
