@@ -60,60 +60,63 @@ pub(super) struct DirNode {
     fd: Kept<TargetDir>,
 }
 
-/// What a node is made of.
-pub(super) struct NewNode {
-    /// The directory above.
-    pub(super) parent: Option<Arc<DirNode>>,
-    /// The name in it.
-    pub(super) name: Option<Name>,
-    /// The journal's id.
-    pub(super) id: i64,
+/// Where a directory is.
+pub(super) struct NodePlace {
     /// Index of the plan's target.
     pub(super) target: u32,
     /// Index of the file system.
     pub(super) file_system: usize,
-    /// What its file system can hold, as far as metadata is concerned.
     pub(super) disk: Disk,
+    pub(super) covering: Covering,
+}
+
+/// What is known of a directory besides its place.
+pub(super) struct NodeParts {
+    /// The journal's id.
+    pub(super) id: i64,
     /// Made by this run.
     pub(super) fresh: bool,
-    /// The fixups that apply in it.
-    pub(super) covering: Covering,
-    /// What happens at the end.
     pub(super) post_visit: PostVisit,
-    /// The directory's mark.
+    /// Its mark when it was found.
     pub(super) mark: Mark,
 }
 
 impl DirNode {
     /// A node with one pending task: the caller's own.
-    pub(super) fn new(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
+    pub(super) fn new(
+        above: Option<(&Arc<Self>, &Name)>,
+        place: NodePlace,
+        parts: NodeParts,
+        dir: TargetDir,
+        budget: &Arc<FdBudget>,
+    ) -> Result<Arc<Self>, Errno> {
+        let NodePlace { target, file_system, disk, covering } = place;
+        let NodeParts { id, fresh, post_visit, mark } = parts;
         let stat = dir.stat()?;
-        if let Some(parent) = &new.parent {
+        let mut handed = above.map_or(Flags::empty(), |(parent, _)| parent.handed);
+        if let PostVisit::Apply(metadata) = &post_visit
+            && let Some(prior) = &metadata.prior
+        {
+            handed |= prior.wanted.flags.difference(Flags::IMMUTABLE_OR_APPEND);
+        }
+        if let Some((parent, _)) = above {
             parent.hold();
         }
-        let above = new.parent.as_ref().map_or(Flags::empty(), |parent| parent.handed);
-        let own = match &new.post_visit {
-            PostVisit::Apply(metadata) => metadata
-                .prior
-                .as_ref()
-                .map_or(Flags::empty(), |p| p.wanted.flags.difference(Flags::IMMUTABLE_OR_APPEND)),
-            PostVisit::Nothing => Flags::empty(),
-        };
         Ok(Arc::new(Self {
-            handed: above.union(own),
-            parent: new.parent,
-            name: new.name,
-            id: new.id,
-            target: new.target,
-            file_system: new.file_system,
-            disk: new.disk,
+            parent: above.map(|(parent, _)| Arc::clone(parent)),
+            name: above.map(|(_, name)| name.clone()),
+            id,
+            target,
+            file_system,
+            disk,
             ino: stat.ino,
-            fresh: new.fresh,
-            guard: Guard::of(&stat, &new.post_visit, new.mark),
-            mark: new.mark,
-            marked: AtomicBool::new(new.mark != Mark::None),
-            covering: new.covering,
-            post_visit: new.post_visit,
+            fresh,
+            guard: Guard::of(&stat, &post_visit, mark),
+            mark,
+            marked: AtomicBool::new(mark != Mark::None),
+            handed,
+            covering,
+            post_visit,
             pending: AtomicUsize::new(1),
             late: AtomicBool::new(false),
             taken: Mutex::new(false),
@@ -123,9 +126,10 @@ impl DirNode {
     }
 
     /// The node of the root itself; its descriptor is never closed.
-    pub(super) fn root(new: NewNode, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
+    pub(super) fn root(place: NodePlace, dir: TargetDir, budget: &Arc<FdBudget>) -> Result<Arc<Self>, Errno> {
         budget.give_back();
-        Self::new(new, dir, budget)
+        let parts = NodeParts { id: 0, fresh: false, post_visit: PostVisit::Nothing, mark: Mark::None };
+        Self::new(None, place, parts, dir, budget)
     }
 
     /// The directory's path below the root.

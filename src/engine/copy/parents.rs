@@ -6,10 +6,10 @@ use super::dir_metadata::PostVisit;
 use super::engine::Engine;
 use super::entry::{CopyEntry, Override, TargetName};
 use super::job::OpenSource;
-use super::node::{DirNode, NewNode};
+use super::node::{DirNode, NodeParts, NodePlace};
 use super::open_dir::{OpenDir, SourcePosition};
 use super::options::History;
-use super::pre_visit::{NewDirectory, News, NodeParts};
+use super::pre_visit::{NewDirectory, News};
 use super::settled::TICK;
 use super::trust::is_skeleton;
 use crate::base::path::{Name, RelPath};
@@ -47,19 +47,9 @@ impl Engine {
         }
         let opened = open_target(&self.cx.run.mapping.root, &RelPath::root()).and_then(|dir| {
             let (file_system, disk) = self.cx.file_system(&dir)?;
-            let new = NewNode {
-                parent: None,
-                name: None,
-                id: 0,
-                target: 0,
-                file_system,
-                disk,
-                fresh: false,
-                covering: Covering::of(&self.cx.run.mapping, &RelPath::root()),
-                post_visit: PostVisit::Nothing,
-                mark: Mark::None,
-            };
-            DirNode::root(new, dir, &self.directories.budget)
+            let covering = Covering::of(&self.cx.run.mapping, &RelPath::root());
+            let place = NodePlace { target: 0, file_system, disk, covering };
+            DirNode::root(place, dir, &self.directories.budget)
         });
         match opened {
             Ok(root) => {
@@ -126,9 +116,9 @@ impl Engine {
         let known = self.cx.records.prior(at.above, at.name).and_then(|row| row.id);
         let id = known.unwrap_or_else(|| self.directories.new_id());
         let news = if known.is_some() { News::Recorded } else { News::Announce };
-        let parts = NodeParts { id, fresh: false, post_visit: PostVisit::Nothing, mark: Mark::None, news };
+        let parts = NodeParts { id, fresh: false, post_visit: PostVisit::Nothing, mark: Mark::None };
         self.directories
-            .node(at, dir, parts)
+            .node(at, dir, parts, news)
             .map_err(|e| self.cx.target_failed(at.target, at.path(), Operation::Stat, e))
             .ok()
     }

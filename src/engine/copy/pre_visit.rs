@@ -7,7 +7,7 @@ use super::directories::Directories;
 use super::entry::TargetName;
 use super::guard::{Guard, is_as_created};
 use super::immutable::lift;
-use super::node::{DirNode, NewNode};
+use super::node::{DirNode, NodeParts, NodePlace};
 use super::post_visit::key_of;
 use super::trust::{is_skeleton, may_apply};
 use crate::base::path::{Name, RelPath};
@@ -32,18 +32,6 @@ pub(super) struct NewDirectory {
     pub(super) source: Option<SourceId>,
     pub(super) fixup: Option<usize>,
     pub(super) counted: bool,
-}
-
-/// What is known of a directory besides its place when its node is made.
-pub(super) struct NodeParts {
-    /// The journal's id.
-    pub(super) id: i64,
-    /// Made by this run.
-    pub(super) fresh: bool,
-    pub(super) post_visit: PostVisit,
-    /// What the directory says of itself.
-    pub(super) mark: Mark,
-    pub(super) news: News,
 }
 
 /// Whether the journal must be told of a directory.
@@ -117,7 +105,7 @@ impl Directories {
             fixup: new.fixup,
             counted: new.counted,
         }));
-        let node = self.node(at, opened, NodeParts { id, fresh, post_visit, mark, news });
+        let node = self.node(at, opened, NodeParts { id, fresh, post_visit, mark }, news);
         let node = node.map_err(|e| failed(Operation::Stat, e)).ok()?;
         if unmarked {
             // Record it before anything is made in it.
@@ -222,34 +210,28 @@ impl Directories {
     }
 
     /// The node of an opened target directory.
-    pub(super) fn node(&self, at: TargetName<'_>, opened: TargetDir, parts: NodeParts) -> Result<Arc<DirNode>, Errno> {
+    pub(super) fn node(
+        &self,
+        at: TargetName<'_>,
+        opened: TargetDir,
+        parts: NodeParts,
+        news: News,
+    ) -> Result<Arc<DirNode>, Errno> {
         let TargetName { above, name, target } = at;
-        let NodeParts { id, fresh, post_visit, mark, news } = parts;
         let stat = opened.stat()?;
         let (file_system, disk) = self.cx.file_system(&opened)?;
         let covering = match self.cx.run.mapping.fixups.as_slice() {
             [] => Covering::default(),
             _ => Covering::of(&self.cx.run.mapping, &above.path().join(name)),
         };
-        let new = NewNode {
-            parent: Some(Arc::clone(above)),
-            name: Some(name.clone()),
-            id,
-            target,
-            file_system,
-            disk,
-            fresh,
-            covering,
-            post_visit,
-            mark,
-        };
-        let node = DirNode::new(new, opened, &self.budget)?;
+        let place = NodePlace { target, file_system, disk, covering };
+        let node = DirNode::new(Some((above, name)), place, parts, opened, &self.budget)?;
         if news == News::Announce {
             let row = match &node.post_visit {
                 PostVisit::Apply(metadata) => {
-                    Row::open_directory(key_of(&node), id, metadata.source, &stat, metadata.wanted.clone())
+                    Row::open_directory(key_of(&node), node.id, metadata.source, &stat, metadata.wanted.clone())
                 }
-                PostVisit::Nothing => Row::ancestor(key_of(&node), id, &stat),
+                PostVisit::Nothing => Row::ancestor(key_of(&node), node.id, &stat),
             };
             self.cx.submit.send(Written::row(row, file_system));
         }
