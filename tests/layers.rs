@@ -294,6 +294,14 @@ fn rustix_calls(text: &str) -> Vec<String> {
 }
 
 #[test]
+fn what_is_below_the_plan_knows_nothing_of_nixos() {
+    let below =
+        source_texts().into_iter().filter(|(file, _)| ["engine/", "sys/", "base/"].iter().any(|l| file.starts_with(l)));
+    let named: Vec<_> = below.filter(|(_, text)| text.to_lowercase().contains("nixos")).map(|(file, _)| file).collect();
+    assert!(named.is_empty(), "{named:?}");
+}
+
+#[test]
 fn sys_alone_calls_rustix() {
     let above = source_texts().into_iter().filter(|(file, _)| !file.starts_with("sys/"));
     let calls: Vec<_> = above

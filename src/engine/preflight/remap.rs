@@ -9,7 +9,7 @@ use crate::sys::root::Root;
 use rustix::fs::OFlags;
 
 /// Numbers that cannot be changed to the target's, and maps of the target that the plan would
-/// replace: with the backup's in their place, NixOS would give the names their old numbers again,
+/// replace: with the backup's in their place, the next boot would give the names their old numbers again,
 /// and every renumbered file would belong to somebody else.
 pub(super) fn refusals(plan: &Mapping, source: Option<&Root>) -> Refusals {
     let index = Index::new(plan);
