@@ -5,7 +5,7 @@ use super::capacity::capacity;
 use super::cleared::{Cleared, ClearedParts, Size};
 use super::entries::{missing, remapped};
 use super::overlap::{self, StatePlace};
-use super::place::{destination, places};
+use super::place::{TargetPlace, destination, places};
 use super::remap;
 use super::state::{location, usual_state};
 use crate::engine::events::note::Note;
@@ -28,118 +28,161 @@ pub fn check(
     purpose: Purpose,
     look: Look,
 ) -> Result<Cleared, Refusals> {
-    let mut refusals = Vec::new();
-    let source = match open_source(&plan) {
-        Ok(source) => Some(source),
-        Err(refusal) => {
-            refusals.push(refusal);
-            None
-        }
-    };
-    if !allow.no_owner && !may_chown() {
-        refusals.push(Refusal::NotRoot);
-    }
-    refusals.extend(missing(&plan, allow));
-    let mut notes = Vec::new();
-    match source.as_ref().and_then(|source| look(&plan, source)) {
-        Some(SourceFinding::Refusal(refusal)) => refusals.push(refusal),
-        Some(SourceFinding::Note(note)) => notes.push(note),
-        None => {}
-    }
-    let places = places(&plan, &mut refusals);
-    let journal = match location(&plan, allow, &places) {
-        Ok(journal) => journal,
-        Err(refusal) => {
-            refusals.push(refusal);
-            return Err(refusals);
-        }
-    };
-    if let Some(source) = &source
-        && refusals.is_empty()
-    {
-        let usual = usual_state(&plan, &places).map_err(|refusal| vec![refusal])?;
-        let state = StatePlace { directory: journal.directory(), is_usual: journal.directory() == usual };
-        refusals.extend(overlap::refusals(&plan, source, &state, allow.cross_mounts));
-        if !refusals.is_empty() {
-            return Err(refusals);
-        }
+    let mut preflight = PreflightCheck { plan: &plan, allow, means, purpose, refusals: Vec::new(), notes: Vec::new() };
+    let source = preflight.source(look);
+    let places = places(&plan, &mut preflight.refusals);
+    let journal = location(&plan, allow, &places).map_err(|refusal| preflight.refused(refusal))?;
+    if let Some(source) = source.as_ref().filter(|_| preflight.refusals.is_empty()) {
+        preflight.overlaps(source, &journal, &places)?;
     }
     // Must come before reading a database that somebody may be writing.
-    match journal.holder() {
-        Ok(None) => {}
-        Ok(Some(holder)) => {
-            refusals.push(Refusal::Alive(holder));
-            return Err(refusals);
-        }
-        Err(error) => refusals.push(Refusal::Journal(error)),
+    preflight.other_run(&journal)?;
+    let earlier = preflight.earlier_runs(&journal)?;
+    if earlier.remap_ids {
+        preflight.refusals.extend(remap::refusals(&plan, source.as_ref()));
     }
-    let mut damaged = false;
-    let declared = match journal.declared() {
-        Ok(declared) => declared,
-        // It is set aside as it is. Its content is lost, but not that there was a journal of this plan.
-        Err(_) if allow.restart => {
-            damaged = true;
-            Vec::new()
-        }
-        Err(error) => return Err(vec![Refusal::Journal(error)]),
+    preflight.targets(&places, &earlier);
+    let Some(source) = source.filter(|_| preflight.refusals.is_empty()).map(Arc::new) else {
+        return Err(preflight.refusals);
     };
-    // An interrupted --restart left an empty journal beside the old one.
-    damaged |= declared.is_empty() && journal.was_set_aside().map_err(|error| vec![Refusal::Journal(error)])?;
-    if !allow.restart {
-        refusals.extend(remapped(&plan, &declared));
-    }
-    // Once begun, --remap-ids stays: half of the owners would be wrong otherwise.
-    let mut remap_ids = allow.remap_ids;
-    if !allow.restart && !remap_ids {
-        remap_ids = journal.remapped_ids().map_err(|error| vec![Refusal::Journal(error)])?;
-    }
-    if remap_ids {
-        refusals.extend(remap::refusals(&plan, source.as_ref()));
-    }
-    let is_known = |target: &Target| declared.iter().any(|d| d.dst.strip_prefix(&target.to).is_some());
-    let known_targets: Vec<bool> = plan.targets.iter().map(|t| !allow.restart && is_known(t)).collect();
-    let known = !declared.is_empty() && !allow.restart;
-    for (target, place) in plan.targets.iter().zip(&places) {
-        if let Some(place) = place {
-            let ours = damaged || is_known(target);
-            refusals.extend(place.refusals(&plan, target, allow, ours));
-            // A dry run only needs to read.
-            let read_only = place.read_only().map(|point| (destination(&plan, &target.to), point));
-            match purpose {
-                Purpose::DryRun => notes.extend(read_only.map(|(target, point)| Note::ReadOnlyTarget(target, point))),
-                Purpose::Copy => refusals.extend(read_only.map(|(target, point)| Refusal::ReadOnly(target, point))),
-            }
-        }
-    }
-    let Some(source) = source.filter(|_| refusals.is_empty()).map(Arc::new) else { return Err(refusals) };
-    let groups = match Groups::of(&plan, &source, means, allow.cross_mounts, !allow.no_owner) {
-        Ok(groups) => Arc::new(groups),
-        Err(contradictions) => return Err(contradictions.into_iter().map(Refusal::Contradiction).collect()),
-    };
-    let last = if known && purpose == Purpose::Copy { last_totals(&plan, &journal, &declared) } else { None };
-    let size = match last {
-        Some((entries, bytes)) => Size::Past { entries, bytes },
-        None => {
-            let surveys = survey(&plan, &source, means, allow.cross_mounts);
-            refusals.extend(capacity(&plan, &surveys, &places, known));
-            Size::Surveyed(surveys)
-        }
-    };
-    if !refusals.is_empty() {
-        return Err(refusals);
-    }
-    let known = known_targets;
+    let groups = Groups::of(&plan, &source, means, allow.cross_mounts, !allow.no_owner)
+        .map_err(|contradictions| contradictions.into_iter().map(Refusal::Contradiction).collect::<Refusals>())?;
+    let size = preflight.size(&source, &earlier, &places)?;
+    let known = plan.targets.iter().map(|target| !allow.restart && earlier.declared_in(target)).collect();
+    let (notes, remap_ids, groups) = (preflight.notes, earlier.remap_ids, Arc::new(groups));
     Ok(Cleared::new(ClearedParts { mapping: plan, source, size, journal, notes, remap_ids, groups, known }))
 }
 
+/// The question, and what was found so far.
+struct PreflightCheck<'a> {
+    plan: &'a Mapping,
+    allow: &'a Allow,
+    means: WalkOptions,
+    purpose: Purpose,
+    refusals: Refusals,
+    notes: Vec<Note>,
+}
+
+/// What the journal knows.
+struct EarlierRuns<'a> {
+    journal: &'a Location,
+    declared: Vec<Declared>,
+    /// There was a journal of this plan whose content is lost.
+    lost: bool,
+    /// Owners get the target's numbers.
+    remap_ids: bool,
+}
+
+impl EarlierRuns<'_> {
+    /// True if they had an entry in this target.
+    fn declared_in(&self, target: &Target) -> bool {
+        self.declared.iter().any(|declared| declared.dst.strip_prefix(&target.to).is_some())
+    }
+}
+
+impl PreflightCheck<'_> {
+    /// All refusals so far, and this one.
+    fn refused(&mut self, refusal: Refusal) -> Refusals {
+        self.refusals.push(refusal);
+        std::mem::take(&mut self.refusals)
+    }
+
+    /// The source, if it can be opened; it has what the plan needs, and the caller may copy it.
+    fn source(&mut self, look: Look) -> Option<Root> {
+        let source = open_source(self.plan).map_err(|refusal| self.refusals.push(refusal)).ok();
+        if !self.allow.no_owner && !may_chown() {
+            self.refusals.push(Refusal::NotRoot);
+        }
+        self.refusals.extend(missing(self.plan, self.allow));
+        match source.as_ref().and_then(|source| look(self.plan, source)) {
+            Some(SourceFinding::Refusal(refusal)) => self.refusals.push(refusal),
+            Some(SourceFinding::Note(note)) => self.notes.push(note),
+            None => {}
+        }
+        source
+    }
+
+    /// Source, targets and journal do not lie in each other.
+    fn overlaps(&self, source: &Root, journal: &Location, places: &[Option<TargetPlace>]) -> Result<(), Refusals> {
+        let usual = usual_state(self.plan, places).map_err(|refusal| vec![refusal])?;
+        let state = StatePlace { directory: journal.directory(), is_usual: journal.directory() == usual };
+        let refusals = overlap::refusals(self.plan, source, &state, self.allow.cross_mounts);
+        if refusals.is_empty() { Ok(()) } else { Err(refusals) }
+    }
+
+    /// No other run of the plan is alive.
+    fn other_run(&mut self, journal: &Location) -> Result<(), Refusals> {
+        match journal.holder() {
+            Ok(None) => {}
+            Ok(Some(holder)) => return Err(self.refused(Refusal::Alive(holder))),
+            Err(error) => self.refusals.push(Refusal::Journal(error)),
+        }
+        Ok(())
+    }
+
+    fn earlier_runs<'j>(&mut self, journal: &'j Location) -> Result<EarlierRuns<'j>, Refusals> {
+        let unread = |error| vec![Refusal::Journal(error)];
+        let (declared, mut lost) = match journal.declared() {
+            Ok(declared) => (declared, false),
+            // It is set aside as it is. Its content is lost, but not that there was a journal of this plan.
+            Err(_) if self.allow.restart => (Vec::new(), true),
+            Err(error) => return Err(unread(error)),
+        };
+        // An interrupted --restart left an empty journal beside the old one.
+        lost |= declared.is_empty() && journal.was_set_aside().map_err(unread)?;
+        let mut remap_ids = self.allow.remap_ids;
+        if !self.allow.restart {
+            self.refusals.extend(remapped(self.plan, &declared));
+            // Once begun, --remap-ids stays: half of the owners would be wrong otherwise.
+            remap_ids = remap_ids || journal.remapped_ids().map_err(unread)?;
+        }
+        Ok(EarlierRuns { journal, declared, lost, remap_ids })
+    }
+
+    /// Every target may be written to.
+    fn targets(&mut self, places: &[Option<TargetPlace>], earlier: &EarlierRuns<'_>) {
+        for (target, place) in self.plan.targets.iter().zip(places) {
+            let Some(place) = place else { continue };
+            let ours = earlier.lost || earlier.declared_in(target);
+            self.refusals.extend(place.refusals(self.plan, target, self.allow, ours));
+            let Some(point) = place.read_only() else { continue };
+            let shown = destination(self.plan, &target.to);
+            // A dry run only needs to read.
+            match self.purpose {
+                Purpose::DryRun => self.notes.push(Note::ReadOnlyTarget(shown, point)),
+                Purpose::Copy => self.refusals.push(Refusal::ReadOnly(shown, point)),
+            }
+        }
+    }
+
+    /// How much there is to copy; there must be room for it.
+    fn size(
+        &self,
+        source: &Arc<Root>,
+        earlier: &EarlierRuns<'_>,
+        places: &[Option<TargetPlace>],
+    ) -> Result<Size, Refusals> {
+        let known = !earlier.declared.is_empty() && !self.allow.restart;
+        if known
+            && self.purpose == Purpose::Copy
+            && let Some((entries, bytes)) = last_totals(self.plan, earlier)
+        {
+            return Ok(Size::Past { entries, bytes });
+        }
+        let surveys = survey(self.plan, source, self.means, self.allow.cross_mounts);
+        let refusals = capacity(self.plan, &surveys, places, known);
+        if refusals.is_empty() { Ok(Size::Surveyed(surveys)) } else { Err(refusals) }
+    }
+}
+
 /// The counts of the last run of exactly these entries, if it finished.
-fn last_totals(plan: &Mapping, journal: &Location, declared: &[Declared]) -> Option<(u64, u64)> {
+fn last_totals(plan: &Mapping, earlier: &EarlierRuns<'_>) -> Option<(u64, u64)> {
     let mut entries = plan.targets.iter().flat_map(|t| &t.entries);
-    if !entries.all(|e| declared.iter().any(|d| d.dst == e.dst)) {
+    if !entries.all(|e| earlier.declared.iter().any(|d| d.dst == e.dst)) {
         return None;
     }
     // If the journal does not answer, the source is surveyed; the run will report why it fails.
-    journal.read().ok()??.last_totals().ok()?
+    earlier.journal.read().ok()??.last_totals().ok()?
 }
 
 fn open_source(plan: &Mapping) -> Result<Root, Refusal> {
