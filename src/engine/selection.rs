@@ -1,10 +1,12 @@
 //! The walk of the backup as the plan selects it. What a name is to the plan (its kind, excluded by
-//! a pattern, a mount, an inner entry, a reserved name) is decided only here, for two sinks: the
-//! copier writes what it is given, the comparison compares it with the target.
+//! a pattern, a mount, an inner entry, a reserved name, its own owner or mode) is decided only here,
+//! for two sinks: the copier writes what it is given, the comparison compares it with the target.
 
 use super::events::stop::Stop;
-use super::mapping::index::{EntryIndex, Index, InnerName, Meets};
+use super::mapping::explicit::{Covering, Explicit};
+use super::mapping::index::{EntryIndex, Index, InnerName, Meets, is_barred};
 use super::mapping::model::Mapping;
+use super::meta::Wanted;
 use super::tree::node::SourceNode;
 use super::tree::scheduler::{Tasks, Visitor, Worker};
 use super::tree::temporary::is_temporary;
@@ -29,7 +31,33 @@ pub(crate) struct Selection<'a> {
 impl Selection<'_> {
     /// True for the root of a mount that is not to be entered.
     pub(crate) const fn bars(&self, stat: &Stat) -> bool {
-        stat.mount_root && !self.cross_mounts
+        is_barred(stat, self.cross_mounts)
+    }
+}
+
+/// What the plan says of one inode, over what the backup has.
+#[derive(Clone, Copy)]
+pub(crate) struct PlanOverrides<'a> {
+    /// By the entry whose source it is.
+    pub(crate) own: Explicit,
+    /// By the fixups of its directory, for its name there.
+    pub(crate) fixups: (&'a Covering, &'a Name),
+    /// By any other of its names.
+    pub(crate) group: Explicit,
+}
+
+impl PlanOverrides<'_> {
+    /// Puts all of it over `wanted`. Returns the last fixup, if the fixups changed something.
+    pub(crate) fn put_over(self, wanted: &mut Wanted, plan: &Mapping) -> Option<usize> {
+        let Self { own, fixups: (covering, name), group } = self;
+        wanted.override_with(own);
+        let (said, last) = covering.say(plan, name, wanted.kind);
+        let before = (wanted.owner, wanted.mode);
+        wanted.override_with(said);
+        let changed = last.filter(|_| before != (wanted.owner, wanted.mode));
+        // What the plan says of one name of an inode holds for all its names.
+        wanted.override_with(group);
+        changed
     }
 }
 

@@ -8,15 +8,14 @@ use crate::engine::events::detail::List;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
-use crate::engine::mapping::explicit::{self, Explicit};
+use crate::engine::mapping::explicit::{Covering, Explicit};
 use crate::engine::mapping::index::{WayStep, source_on_the_way};
 use crate::engine::mapping::layout::DstNode;
 use crate::engine::meta::Wanted;
-use crate::engine::selection::DeclaredBelow;
+use crate::engine::selection::{DeclaredBelow, PlanOverrides};
 use crate::engine::tree::scheduler::BATCH;
 use crate::engine::verify::extra::{ExtraNames, Listed};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
-use crate::sys::stat::Kind;
 use crate::sys::xattr::Holder;
 use std::collections::HashSet;
 
@@ -54,17 +53,20 @@ impl ComparisonWalk<'_> {
             Ok(dst) => dst,
             Err(errno) => return self.not_there(target, path, errno),
         };
+        let covering = &Covering::of(&self.verifier().run.mapping, above);
         let row = match source_of_parent(self.of.source, plan, path, src) {
             Ok(Some((fd, stat))) => {
                 let (dir, holder) = (self.id_of(above), Holder::file(&fd));
                 let (share, own) = (0, Explicit::default());
                 self.expected(
-                    &BackupEntry { name, path, target, dir, share, stat: &stat, holder, near: None, own },
+                    &BackupEntry { name, path, target, dir, share, stat: &stat, holder, near: None, own, covering },
                     &dst,
                 )
             }
             Ok(None) => {
-                plain.override_with(explicit::of_path(&self.verifier().run.mapping, path, Kind::Directory));
+                let nothing = Explicit::default();
+                let overrides = PlanOverrides { own: nothing, fixups: (covering, name), group: nothing };
+                overrides.put_over(&mut plain, &self.verifier().run.mapping);
                 // For such a parent there is nothing but what an earlier run recorded.
                 match self.recorded(self.id_of(above), name) {
                     Some(mut row) => {

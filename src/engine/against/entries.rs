@@ -5,6 +5,7 @@ use super::leaf::LeafPair;
 use super::walk::{ComparedDir, ComparisonWalk};
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::operation::Operation;
+use crate::engine::mapping::explicit::Covering;
 use crate::engine::mapping::index::EntryIndex;
 use crate::engine::mapping::model::{Entry, Presence};
 use crate::engine::tree::node::{ENTRY, SourceNode, TargetNode};
@@ -66,15 +67,16 @@ impl ComparisonWalk<'_> {
             Err(errno) => return self.unreadable(target, entry.dst.clone(), Operation::OpenEntry, errno),
         };
         let (name, path, holder) = (&name, &entry.dst, Holder::file(&fd));
-        let seen =
-            BackupEntry { name, path, target, dir: id, share, stat: &stat, holder, near: None, own: entry.explicit() };
+        let (own, covering) = (entry.explicit(), &Covering::of(&self.verifier().run.mapping, &above));
+        let seen = BackupEntry { name, path, target, dir: id, share, stat: &stat, holder, near: None, own, covering };
         let id = self.directory(&seen, &above, &dst);
         // Where there is no such directory, that is reported already.
         let Ok(dst) = dst.open_dir(name).and_then(|dst| self.on_target(path, dst)) else { return };
         let src = SourceDir::from_fd(fd);
         let src = SourceNode::entry(self.of.source, &entry.real, src, &stat, &self.source_budget);
         let (path, cursor) = (path.clone(), self.index.find(&entry.src));
-        let dir = ComparedDir { src, dst, path, target, id, cursor, share, dev: stat.dev };
+        let covering = Covering::of(&self.verifier().run.mapping, &path);
+        let dir = ComparedDir { src, dst, path, target, id, cursor, share, dev: stat.dev, covering };
         scheduler::start(self, worker, Arc::new(dir));
     }
 
@@ -93,7 +95,8 @@ impl ComparisonWalk<'_> {
             Ok(dst) => dst,
             Err(errno) => return self.not_there(target, &entry.dst, errno),
         };
-        let dir = ComparedDir { src, dst, path: above, target, id, cursor: None, share, dev: stat.dev };
+        let covering = Covering::of(&self.verifier().run.mapping, &above);
+        let dir = ComparedDir { src, dst, path: above, target, id, cursor: None, share, dev: stat.dev, covering };
         let Some(sides) = self.sides(&dir) else { return };
         let leaf = LeafPair { dir: &dir, sides: &sides, name: &name, own: entry.explicit() };
         if kind == Kind::File {

@@ -5,8 +5,9 @@ use crate::base::path::{Name, RelPath};
 use crate::engine::driver::missing_subvolume;
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::{Proof, Row, RowChange, RowKey, SourceId};
-use crate::engine::mapping::explicit::{self, Explicit};
+use crate::engine::mapping::explicit::{Covering, Explicit};
 use crate::engine::meta::Wanted;
+use crate::engine::selection::PlanOverrides;
 use crate::sys::Errno;
 use crate::sys::dir::{SourceDir, TargetDir};
 use crate::sys::root::Root;
@@ -29,6 +30,8 @@ pub(super) struct BackupEntry<'a> {
     pub(super) near: Option<&'a SourceDir>,
     /// What the plan says of an entry itself.
     pub(super) own: Explicit,
+    /// The fixups that say something of what is in its directory.
+    pub(super) covering: &'a Covering,
 }
 
 impl ComparisonWalk<'_> {
@@ -42,13 +45,13 @@ impl ComparisonWalk<'_> {
         let (attributes, problems) = self.drivers.attributes(seen.holder, stat, near, || path.clone());
         problems.into_iter().for_each(|problem| self.verifier().problem(target, problem));
         let mut wanted = Wanted::from_source(stat, attributes, &self.of.keep);
-        wanted.override_with(seen.own);
         if self.drivers.is_empty_subvolume(stat, seen.holder.fd()) {
             self.verifier().problem(target, missing_subvolume(path.clone()));
             wanted.mtime = None;
         }
-        wanted.override_with(explicit::of_path(&self.verifier().run.mapping, path, wanted.kind));
-        wanted.override_with(self.of.groups.say(stat, seen.share));
+        let group = self.of.groups.say(stat, seen.share);
+        let overrides = PlanOverrides { own: seen.own, fixups: (seen.covering, name), group };
+        overrides.put_over(&mut wanted, &self.verifier().run.mapping);
         if wanted.rights.taken {
             self.verifier().run.problems.note_rights_taken(path.clone());
         }

@@ -43,6 +43,7 @@ impl<'a> LeafPair<'a> {
             holder,
             near: Some(&sides.src),
             own,
+            covering: &dir.covering,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::walk::{ComparedDir, ComparisonWalk};
 use crate::base::path::{Name, RelPath};
 use crate::engine::copy::reserved;
 use crate::engine::events::operation::Operation;
-use crate::engine::mapping::explicit::Explicit;
+use crate::engine::mapping::explicit::{Covering, Explicit};
 use crate::engine::mapping::index::InnerName;
 use crate::engine::selection::{DeclaredBelow, Position, Selected, SelectedLeaves, Selection, SelectionSink};
 use crate::engine::tree::node::{SourceNode, TargetNode};
@@ -74,10 +74,12 @@ impl SelectionSink for ComparisonWalk<'_> {
             holder: Holder::file(&src),
             near: None,
             own: Explicit::default(),
+            covering: &above.covering,
         };
         let id = self.directory(&seen, &above.path, &there);
         // A missing directory is already reported.
         let (dst, there) = there.open_dir(name).and_then(|dst| dst.stat().map(|stat| (dst, stat))).ok()?;
+        let covering = Covering::of(&self.verifier().run.mapping, &path);
         Some(Arc::new(ComparedDir {
             src: SourceNode::below(&above.src, name, src, &stat),
             dst: TargetNode::below(&above.dst, name, dst, &there),
@@ -87,6 +89,7 @@ impl SelectionSink for ComparisonWalk<'_> {
             cursor,
             share: above.share,
             dev: stat.dev,
+            covering,
         }))
     }
 

@@ -9,6 +9,7 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::groups::GroupKey;
 use crate::engine::journal::{Journal, JournalError, Row};
+use crate::engine::mapping::explicit::Covering;
 use crate::engine::mapping::index::Index;
 use crate::engine::tree::budget::FdBudget;
 use crate::engine::tree::node::{SourceNode, TargetNode};
@@ -47,6 +48,8 @@ pub(super) struct ComparedDir {
     /// Number of the share within which names of one inode are links.
     pub(super) share: u32,
     pub(super) dev: u64,
+    /// The fixups that say something of what is in it.
+    pub(super) covering: Covering,
 }
 
 impl Drop for ComparedDir {

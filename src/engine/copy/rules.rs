@@ -7,6 +7,7 @@ use crate::base::path::Name;
 use crate::engine::groups::Groups;
 use crate::engine::mapping::explicit::Explicit;
 use crate::engine::meta::Wanted;
+use crate::engine::selection::PlanOverrides;
 use crate::sys::stat::Stat;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,26 +30,16 @@ impl Rules {
 
     /// Overrides `wanted` of `name` in `above` with what the plan says, so that nothing is ever
     /// wider than at its end. Returns the fixup that changed something.
-    pub(super) fn put_over(
-        &self,
-        wanted: &mut Wanted,
-        explicit: Explicit,
-        above: &DirNode,
-        name: &Name,
-    ) -> Option<usize> {
-        wanted.override_with(explicit);
-        let (said, last) = above.covering.say(&self.cx.run.mapping, name, wanted.kind);
-        let before = (wanted.owner, wanted.mode);
-        wanted.override_with(said);
-        last.filter(|_| before != (wanted.owner, wanted.mode))
+    pub(super) fn put_over(&self, wanted: &mut Wanted, own: Explicit, above: &DirNode, name: &Name) -> Option<usize> {
+        let overrides = PlanOverrides { own, fixups: (&above.covering, name), group: Explicit::default() };
+        overrides.put_over(wanted, &self.cx.run.mapping)
     }
 
     /// The same for an inode with `stat` that is not a directory.
     pub(super) fn put_over_leaf(&self, wanted: &mut Wanted, entry: &CopyEntry<'_>, stat: &Stat) -> Option<usize> {
-        let fixup = self.put_over(wanted, entry.own.explicit, entry.node(), entry.name);
-        // What the plan says of one name of an inode holds for all its names.
-        wanted.override_with(self.groups.say(stat, entry.dir.position.share));
-        fixup
+        let group = self.groups.say(stat, entry.dir.position.share);
+        let fixups = (&entry.node().covering, entry.name);
+        PlanOverrides { own: entry.own.explicit, fixups, group }.put_over(wanted, &self.cx.run.mapping)
     }
 
     pub(super) fn fixup_changed(&self, index: usize) {

@@ -17,6 +17,7 @@ use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::Row;
+use crate::engine::mapping::index::is_barred;
 use crate::engine::meta::Attributes;
 use crate::engine::tree::budget::FdBudget;
 use crate::engine::volume::{Volume, Volumes};
@@ -88,7 +89,7 @@ impl SourceTree {
 
     /// True for the root of a mount that is not to be entered.
     pub(super) fn is_barred(&self, stat: &Stat) -> bool {
-        stat.mount_root && !self.cx.options.cross_mounts
+        is_barred(stat, self.cx.options.cross_mounts)
     }
 
     /// Reports the mount `name` in `dir`, which is not entered.

@@ -113,12 +113,3 @@ impl Covering {
         said
     }
 }
-
-/// What all fixups together say about `path`.
-#[must_use]
-pub fn of_path(plan: &Mapping, path: &RelPath, kind: Kind) -> Explicit {
-    match (path.parent(), path.last()) {
-        (Some(dir), Some(name)) if !plan.fixups.is_empty() => Covering::of(plan, &dir).say(plan, &name, kind).0,
-        _ => Explicit::default(),
-    }
-}

@@ -209,7 +209,7 @@ impl Index {
         cross_mounts: bool,
         is_excluded: impl FnOnce() -> bool,
     ) -> bool {
-        at.is_some_and(|at| self.entry(at).is_some()) || is_excluded() || stat.mount_root && !cross_mounts
+        at.is_some_and(|at| self.entry(at).is_some()) || is_excluded() || is_barred(stat, cross_mounts)
     }
 
     /// What is in the directory `dst`, which the walk does not enter, on the way to entries that belong
@@ -245,6 +245,11 @@ impl Index {
         };
         plan.targets.iter().map(|target| target.entries.iter().map(is_nested).collect()).collect()
     }
+}
+
+/// True for the root of a mount that is not to be entered.
+pub(crate) const fn is_barred(stat: &Stat, cross_mounts: bool) -> bool {
+    stat.mount_root && !cross_mounts
 }
 
 /// Target and entry of an index.
