@@ -5,16 +5,20 @@
 use super::events::stop::Stop;
 use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::index::{EntryIndex, Index, InnerName, Meets, is_barred};
-use super::mapping::model::Mapping;
+use super::mapping::model::{Entry, Mapping};
 use super::meta::Wanted;
-use super::tree::node::SourceNode;
+use super::tree::budget::FdBudget;
+use super::tree::node::{ENTRY, SourceNode};
 use super::tree::scheduler::{Tasks, Visitor, Worker};
 use super::tree::temporary::is_temporary;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::operation::Operation;
 use crate::sys::Errno;
-use crate::sys::dir::{DirEntry, SourceDir};
-use crate::sys::stat::{Kind, Stat};
+use crate::sys::dir::{DirEntry, SourceDir, open_held};
+use crate::sys::root::Root;
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use rustix::fd::OwnedFd;
+use rustix::fs::OFlags;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -59,6 +63,51 @@ impl PlanOverrides<'_> {
         wanted.override_with(group);
         changed
     }
+}
+
+/// An entry of the plan as the backup has it, held by a handle: what it is and what is read of it
+/// is one inode, and its path is resolved once.
+pub(crate) struct EntryHandle {
+    fd: OwnedFd,
+    pub(crate) stat: Stat,
+}
+
+impl EntryHandle {
+    /// Takes hold of `entry`. What to do with symlinks at it and on the way to it was decided with
+    /// the plan; none is followed here.
+    pub(crate) fn new(source: &Root, entry: &Entry) -> Result<Self, EntryError> {
+        let opened = source.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW);
+        let fd = opened.map_err(|errno| (Operation::OpenEntry, errno))?;
+        let stat = stat_fd(&fd).map_err(|errno| (Operation::StatEntry, errno))?;
+        Ok(Self { fd, stat })
+    }
+
+    /// The directory, for reading.
+    pub(crate) fn open_dir(&self) -> Result<SourceDir, EntryError> {
+        let opened = open_held(&self.fd, ENTRY);
+        opened.map(SourceDir::from_fd).map_err(|errno| (Operation::OpenEntry, errno))
+    }
+
+    /// The regular file, for reading.
+    pub(crate) fn open_file(&self) -> Result<OwnedFd, EntryError> {
+        let opened = open_held(&self.fd, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY);
+        opened.map_err(|errno| (Operation::OpenEntry, errno))
+    }
+}
+
+/// What failed at an entry, and how.
+type EntryError = (Operation, Errno);
+
+/// The directory of the backup that `entry` is in, and its device.
+pub(crate) fn open_above(
+    source: &Arc<Root>,
+    entry: &Entry,
+    budget: &Arc<FdBudget>,
+) -> Result<(Arc<SourceNode>, u64), EntryError> {
+    let parent = entry.real.parent().unwrap_or_default();
+    let opened = source.open_strict(&parent, ENTRY).and_then(|fd| Ok((stat_fd(&fd)?, fd)));
+    let (stat, fd) = opened.map_err(|errno| (Operation::OpenDirectory, errno))?;
+    Ok((SourceNode::entry(source, &parent, SourceDir::from_fd(fd), &stat, budget), stat.dev))
 }
 
 /// Where in the plan a directory is.

@@ -93,6 +93,13 @@ fn open_handle(dir: impl AsFd, name: &Name) -> Result<OwnedFd, Errno> {
     retry(Op::Open, || rustix::fs::openat(dir.as_fd(), name.as_c_str(), flags, Mode::empty()))
 }
 
+/// Opens the inode that an `O_PATH` handle holds, through procfs: no name is resolved again. `flags`
+/// get `O_CLOEXEC`.
+pub fn open_held(handle: impl AsFd, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let path = proc_path(handle.as_fd());
+    retry(Op::Open, || rustix::fs::open(path.as_c_str(), flags | OFlags::CLOEXEC, Mode::empty()))
+}
+
 fn read_link(dir: impl AsFd, name: &Name) -> Result<Vec<u8>, Errno> {
     retry(Op::Readlink, || rustix::fs::readlinkat(dir.as_fd(), name.as_c_str(), Vec::new()))
         .map(std::ffi::CString::into_bytes)
@@ -186,9 +193,7 @@ impl TargetDir {
         if stat_fd(&handle)?.kind != Kind::File {
             return Err(Errno::INVAL);
         }
-        let path = proc_path(handle.as_fd());
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        retry(Op::Open, || rustix::fs::open(path.as_c_str(), flags, Mode::empty()))
+        open_held(&handle, OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY)
     }
 
     /// Creates a symlink with exactly this `text`.

@@ -26,11 +26,11 @@ use crate::engine::mapping::layout::DstNode;
 use crate::engine::mapping::model::{Attrs, Target};
 use crate::engine::meta::Wanted;
 use crate::engine::meta::mark::{Mark, Was};
-use crate::engine::selection::DeclaredBelow;
-use crate::engine::tree::node::{ENTRY, SourceNode};
+use crate::engine::selection::{DeclaredBelow, EntryHandle, open_above};
+use crate::engine::tree::node::SourceNode;
 use crate::engine::tree::scheduler::{self, Worker};
 use crate::sys::Errno;
-use crate::sys::dir::{SourceDir, TargetDir, open_target};
+use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, Time, stat_fd};
 use crate::sys::xattr::Holder;
@@ -175,8 +175,7 @@ impl Engine {
         Wanted::plain_directory(attrs.mode, self.cx.options.keep.owner.are_kept().then_some((attrs.uid, attrs.gid)))
     }
 
-    /// Starts the copy of one entry into `above` as `name`. What to do with symlinks at the entry
-    /// and on the way to it was decided with the plan; none is followed here.
+    /// Starts the copy of one entry into `above` as `name`.
     pub(super) fn copy_entry<'s>(
         &'s self,
         worker: Worker<'_, 's>,
@@ -190,17 +189,16 @@ impl Engine {
         let failed = |operation, errno| {
             self.cx.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
         };
-        let handle = self.source.root.open_strict(&entry.real, OFlags::PATH | OFlags::NOFOLLOW);
-        let kind = match handle.and_then(stat_fd) {
-            Ok(stat) => stat.kind,
-            Err(errno) => return failed(Operation::OpenEntry, errno),
+        let handle = match EntryHandle::new(&self.source.root, entry) {
+            Ok(handle) => handle,
+            Err((operation, errno)) => return failed(operation, errno),
         };
-        if kind == Kind::Directory {
-            let opened = self.source.root.open_strict(&entry.real, ENTRY);
-            let src = match opened {
-                Ok(fd) => SourceDir::from_fd(fd),
-                Err(errno) => {
-                    failed(Operation::OpenEntry, errno);
+        let stat = handle.stat;
+        if stat.kind == Kind::Directory {
+            let src = match handle.open_dir() {
+                Ok(src) => src,
+                Err((operation, errno)) => {
+                    failed(operation, errno);
                     if let Some(at) = self.index.find(&entry.src)
                         && let Some(below) = self.index.first_below(&self.cx.run.mapping, at, &entry.dst)
                     {
@@ -209,10 +207,6 @@ impl Engine {
                     return;
                 }
             };
-            let stat = match src.stat() {
-                Ok(stat) => stat,
-                Err(errno) => return failed(Operation::StatEntry, errno),
-            };
             let src = SourceNode::entry(&self.source.root, &entry.real, src, &stat, &self.source.budget);
             let position =
                 SourcePosition { cursor: self.index.find(&entry.src), share: self.rules.groups.share((t, e)) };
@@ -220,27 +214,25 @@ impl Engine {
             let Some(dir) = self.enter(TargetName { above, name, target }, tree) else { return };
             return scheduler::start(self, worker, dir);
         }
-        self.copy_entry_leaf((t, e), above, name, kind);
+        self.copy_entry_leaf((t, e), above, name, &handle);
     }
 
-    fn copy_entry_leaf(&self, (t, e): EntryIndex, above: &Arc<DirNode>, name: &Name, kind: Kind) {
+    fn copy_entry_leaf(&self, (t, e): EntryIndex, above: &Arc<DirNode>, name: &Name, handle: &EntryHandle) {
         let entry = &self.cx.run.mapping.targets[t].entries[e];
         let target = number(t);
         let failed = |operation, errno| {
             self.cx.problem(target, Problem::failed(entry.dst.clone(), ProblemKind::Unreadable, operation, errno));
         };
-        let (Some(parent), Some(last)) = (entry.real.parent(), entry.real.last()) else { return };
-        let opened = self.source.root.open_strict(&parent, ENTRY);
-        let (src, stat) = match opened.and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
-            Ok((stat, fd)) => (SourceDir::from_fd(fd), stat),
-            Err(errno) => return failed(Operation::OpenDirectory, errno),
+        let (stat, Some(last)) = (handle.stat, entry.real.last()) else { return };
+        let (src, dev) = match open_above(&self.source.root, entry, &self.source.budget) {
+            Ok(opened) => opened,
+            Err((operation, errno)) => return failed(operation, errno),
         };
-        let src = SourceNode::entry(&self.source.root, &parent, src, &stat, &self.source.budget);
-        let volume = self.source.volume(stat.dev, || src.open());
+        let volume = self.source.volume(dev, || src.open());
         let dir = Arc::new(OpenDir {
             node: Arc::clone(above),
             src,
-            dev: stat.dev,
+            dev,
             volume,
             position: SourcePosition { cursor: None, share: self.rules.groups.share((t, e)) },
             renamed: Some(last.clone()),
@@ -248,23 +240,17 @@ impl Engine {
         let own = Override { target: Some(target), explicit: entry.explicit(), ..Override::default() };
         let reader = self.cx.records.reader();
         let leaf = CopyEntry { dir: &dir, name, own, reader: reader.as_ref() };
-        if kind == Kind::File {
-            let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
-            let opened = self.source.root.open_strict(&entry.real, flags);
-            let opened = opened.and_then(|fd| Ok(OpenSource { stat: stat_fd(&fd)?, fd }));
-            match opened {
-                Ok(source) if source.stat.kind == Kind::File => {
-                    self.leaves.copy_regular(&leaf, &source, None);
-                }
-                Ok(_) => failed(Operation::OpenEntry, Errno::STALE),
-                Err(errno) => failed(Operation::OpenEntry, errno),
+        if stat.kind == Kind::File {
+            match handle.open_file() {
+                Ok(fd) => self.leaves.copy_regular(&leaf, &OpenSource { stat, fd }, None),
+                Err((operation, errno)) => failed(operation, errno),
             }
         } else if &last == name {
-            self.leaves.copy(&leaf, kind);
+            self.leaves.copy(&leaf, stat.kind);
         } else {
             self.cx.problem(
                 target,
-                Problem::new(entry.dst.clone(), ProblemKind::Unsupported, Detail::NotRenamed(kind.words())),
+                Problem::new(entry.dst.clone(), ProblemKind::Unsupported, Detail::NotRenamed(stat.kind.words())),
             );
         }
         if let Some(reader) = reader {
