@@ -19,7 +19,7 @@ const ADVISORY: [(&str, &str); 2] = [
 
 /// A call in a function that answers its failure by doing more than was needed, and why that is enough.
 const ABSORBING: [(&str, &str, &str); 33] = [
-    ("statfs", "volume::Key::of", "a file system that does not say which it is proves nothing, and is read"),
+    ("statfs", "VolumeKey::of", "a file system that does not say which it is proves nothing, and is read"),
     ("readlink", "prove_source", "what cannot be read to compare it is copied, and the copy says so"),
     ("open", "prove_source", "the same"),
     ("stat", "prove_source", "the same"),
