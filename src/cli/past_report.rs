@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::output::{fail, print_text};
 use super::report_text;
 use super::words::journal;
-use crate::engine::journal::{JournalError, Location, PastRun, Reader};
+use crate::engine::journal::{JournalError, Location, PastRun, Reader, RunKind};
 use crate::engine::manifest::NoCheckLine;
 use crate::engine::{manifest, report};
 use serde_json::{Value, json};
@@ -78,14 +78,14 @@ struct Last {
 
 impl Last {
     fn of(runs: Vec<PastRun>) -> Self {
-        let copies = |run: &&PastRun| run.kind == "copy";
+        let copies = |run: &&PastRun| run.kind == RunKind::Copy;
         let mut endless: Vec<_> = runs.iter().rfind(copies).into_iter().chain(runs.last()).collect();
         endless.dedup_by_key(|run| run.id);
         endless.retain(|run| run.ended.is_none());
         let endless = endless.into_iter().cloned().collect();
         let copy = runs.iter().filter(copies).rfind(|run| run.ended.is_some()).cloned();
         let after = copy.as_ref().map_or(0, |run| run.id);
-        let ended = |run: &&PastRun| run.kind != "copy" && run.ended.is_some() && run.id > after;
+        let ended = |run: &&PastRun| run.kind != RunKind::Copy && run.ended.is_some() && run.id > after;
         Self { verification: runs.iter().rfind(ended).cloned(), copy, endless }
     }
 }
@@ -114,7 +114,7 @@ fn tell(reader: &Reader, run: &PastRun) -> Result<Exit, JournalError> {
     let Some(report) = report::from_json(value) else {
         return Ok(fail("the report in the journal is of another version; --format json shows it", Exit::Problems));
     };
-    let what = if run.kind == "copy" { "copy" } else { "verification" };
+    let what = if run.kind == RunKind::Copy { "copy" } else { "verification" };
     print_text(&format!("run {}, {what}, of {} to {}\n", run.id, run.started, run.ended.as_deref().unwrap_or("?")));
     Ok(print_text(&report_text::text(&report)))
 }
@@ -131,7 +131,7 @@ fn list(reader: &Reader, form: ReportFormat) -> Result<Exit, JournalError> {
             let end = run.ended.as_ref().map_or("has no end".into(), |ended| format!("to {ended}"));
             let outcome = run.outcome.as_deref().unwrap_or("unfinished");
             let problems = run.problems.map(|n| format!(", {n} problems")).unwrap_or_default();
-            format!("{:>4}  {:<6}  {} {end}  {outcome}{problems}", run.id, run.kind, run.started)
+            format!("{:>4}  {:<6}  {} {end}  {outcome}{problems}", run.id, run.kind.word(), run.started)
         };
         print_text(&format!("{line}\n"));
     }
@@ -141,7 +141,7 @@ fn list(reader: &Reader, form: ReportFormat) -> Result<Exit, JournalError> {
 fn summary(run: &PastRun) -> Value {
     json!({
         "run": run.id,
-        "kind": run.kind,
+        "kind": run.kind.word(),
         "started": run.started,
         "ended": run.ended,
         "outcome": run.outcome,

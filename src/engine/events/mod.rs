@@ -8,6 +8,7 @@ pub mod kind;
 pub mod no_thread;
 pub mod note;
 pub mod operation;
+pub mod outcome;
 pub mod problem;
 pub mod rate_limit;
 pub mod refusal;

@@ -3,30 +3,13 @@
 use super::confirm::Confirmed;
 use super::epoch::seal::Durable;
 use super::row::Row;
+use super::run_kind::RunKind;
 use super::seen::{Fixed, Seen};
 use crate::base::path::RelPath;
+use crate::engine::events::outcome::Outcome;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::words::Words;
 use crossbeam_channel::Sender;
-
-/// What a run does to the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunKind {
-    /// It writes: a migration or a repair.
-    Copy,
-    /// It only looks.
-    Verify,
-}
-
-impl RunKind {
-    /// As the journal stores it.
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Copy => "copy",
-            Self::Verify => "verify",
-        }
-    }
-}
 
 /// Work of the writer's thread.
 #[derive(Debug)]
@@ -46,6 +29,6 @@ pub(super) enum WriterMessage {
     Copying { command: Option<String>, expected: u64 },
     Copied { at: String },
     Problems(Vec<Problem>, Words),
-    RunEnded { ended: String, outcome: &'static str, report: String },
+    RunEnded { ended: String, outcome: Outcome, report: String },
     Flush(Sender<()>),
 }

@@ -2,6 +2,7 @@
 //! they could not copy or keep.
 
 use super::reader::Reader;
+use super::run_kind::RunKind;
 use crate::base::path::RelPath;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::journal_error::JournalError;
@@ -12,7 +13,8 @@ use crate::engine::events::unpreserved::UnpreservedSet;
 use crate::engine::events::value::PropertyValue;
 use crate::sys::errno_from_name;
 use crate::sys::stat::Time;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::types::Type;
+use rusqlite::{Connection, Error, OptionalExtension, Row};
 
 /// How the copying runs of a plan ended so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +30,7 @@ pub struct Past {
 }
 
 /// Asks how they ended; `resumed` when there are rows.
-pub(super) fn past(connection: &Connection, resumed: bool) -> Result<Past, rusqlite::Error> {
+pub(super) fn past(connection: &Connection, resumed: bool) -> Result<Past, Error> {
     let mut statement = connection
         .prepare("SELECT coalesce(outcome IN ('ok', 'problems'), 0) FROM run WHERE kind = 'copy' ORDER BY id")?;
     let ends: Vec<bool> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
@@ -48,8 +50,8 @@ pub(super) fn past(connection: &Connection, resumed: bool) -> Result<Past, rusql
 pub struct PastRun {
     /// Its number.
     pub id: i64,
-    /// `copy` or `verify`.
-    pub kind: String,
+    /// What it did to the target.
+    pub kind: RunKind,
     /// RFC 3339.
     pub started: String,
     /// The same; `None` when it was killed, or is alive.
@@ -69,11 +71,12 @@ pub struct PastRun {
 const RUN: &str =
     "SELECT id, kind, started, ended, outcome, report ->> '$.problem_count', command, expected, copied FROM run";
 
-fn decode(row: &Row<'_>) -> Result<PastRun, rusqlite::Error> {
+fn decode(row: &Row<'_>) -> Result<PastRun, Error> {
     let unsigned = |column| row.get::<_, Option<i64>>(column).map(|value| value.map(i64::cast_unsigned));
+    let kind: String = row.get(1)?;
     Ok(PastRun {
         id: row.get(0)?,
-        kind: row.get(1)?,
+        kind: RunKind::from_word(&kind).ok_or_else(|| Error::FromSqlConversionFailure(1, Type::Text, kind.into()))?,
         started: row.get(2)?,
         ended: row.get(3)?,
         outcome: row.get(4)?,

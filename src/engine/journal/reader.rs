@@ -8,6 +8,7 @@ use super::row::Row;
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::digest::ChunkValue;
 use crate::engine::events::journal_error::JournalError;
+use crate::engine::events::outcome::Outcome;
 use crate::engine::events::unpreserved::Unpreserved;
 use rusqlite::{Connection, OptionalExtension};
 use std::path::PathBuf;
@@ -60,7 +61,7 @@ impl Reader {
         };
         let last = self.wrap(ask())?;
         Ok(last
-            .filter(|(outcome, ..)| outcome == "ok" || outcome == "problems")
+            .filter(|(outcome, ..)| matches!(Outcome::from_word(outcome), Some(Outcome::Done | Outcome::Problems)))
             .map(|(_, entries, bytes)| (entries, bytes)))
     }
 

@@ -5,9 +5,10 @@ use super::epoch::seal::Durable;
 use super::forget::forget;
 use super::item::{BAD, DONE, insert, insertion, is_finished};
 use super::log::Log;
-use super::message::{RunKind, WriterMessage};
+use super::message::WriterMessage;
 use super::record::{Chunk, Record};
 use super::row::Row;
+use super::run_kind::RunKind;
 use super::seen::{Fixed, Seen};
 use super::state::State;
 use crate::engine::events::operation::Operation;
@@ -71,7 +72,7 @@ pub(super) fn serve(
             WriterMessage::RunEnded { ended, outcome, report } => {
                 connection.execute(
                     "UPDATE run SET ended = ?1, outcome = ?2, report = ?3 WHERE id = ?4",
-                    (ended, outcome, report, run),
+                    (ended, outcome.word(), report, run),
                 )?;
             }
         }

@@ -5,12 +5,14 @@ use super::database::Journal;
 use super::epoch::seal::Durable;
 use super::error;
 use super::log::Log;
-use super::message::{RunKind, WriterMessage};
+use super::message::WriterMessage;
 use super::row::Row;
+use super::run_kind::RunKind;
 use super::seen::{Fixed, Seen};
 use super::serve::serve;
 use crate::base::path::RelPath;
 use crate::engine::events::journal_error::{JournalError, WriterEnd};
+use crate::engine::events::outcome::Outcome;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::{Full, Stop, StopReason};
 use crate::engine::events::words::Words;
@@ -190,7 +192,7 @@ impl WriterHandle {
     }
 
     /// Ends the record of a run with its report as JSON.
-    pub fn run_ended(&self, ended: String, outcome: &'static str, report: String) {
+    pub fn run_ended(&self, ended: String, outcome: Outcome, report: String) {
         self.send(WriterMessage::RunEnded { ended, outcome, report });
     }
 

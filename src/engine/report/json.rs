@@ -36,7 +36,12 @@ pub fn json(report: &Report, words: &Words) -> Value {
         "problems": report.problems.iter().map(|one| problem(one, words)).collect::<Vec<_>>(),
         "notes": report.notes.iter().map(words.note).collect::<Vec<_>>(),
         "absent": report.absent,
-        "fixups": report.fixups,
+        "fixups": report.fixups.iter().map(|f| json!({
+            "path": f.path,
+            "result": f.result,
+            "changed": f.changed,
+            "now": (words.value)(&f.now),
+        })).collect::<Vec<_>>(),
         "ids": report.ids,
         "resume": report.resume,
     })

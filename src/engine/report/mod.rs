@@ -5,7 +5,8 @@ mod json;
 mod past;
 mod totals;
 
-pub use data::{Absent, Outcome, Report, TargetReport, Totals};
+pub use super::events::outcome::Outcome;
+pub use data::{Absent, Report, TargetReport, Totals};
 pub use json::json;
 pub use past::from_json;
 pub use totals::{absent, totals};

@@ -1,12 +1,13 @@
 //! A report read back from its JSON, as the journal keeps it.
 
-use super::data::{Absent, Outcome, Report, TargetReport, Totals};
+use super::data::{Absent, Report, TargetReport, Totals};
 use super::json::VERSION;
 use crate::base::path::RelPath;
 use crate::engine::content::medium::Medium;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::note::Note;
+use crate::engine::events::outcome::Outcome;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::Cause;
 use crate::engine::fixup;

@@ -124,7 +124,7 @@ impl SharedRun<'_> {
     pub(super) fn end(self, mut report: Report) -> Report {
         self.context.problems.end_record();
         let json = report::json(&report, &self.options.words);
-        self.context.writer.run_ended(report.ended.clone(), report.outcome.word(), json.to_string());
+        self.context.writer.run_ended(report.ended.clone(), report.outcome, json.to_string());
         let Self { context, writer, options, .. } = self;
         // The writer ends with its last handle; the lock must be held until then.
         let RunContext { writer: handle, journal, .. } = context;
