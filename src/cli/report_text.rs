@@ -3,7 +3,7 @@
 
 use crate::base::human::{bytes, count, duration, rate};
 use crate::cli::words::problem::message;
-use crate::cli::words::{note, stop};
+use crate::cli::words::{note, stop, unpreserved, value};
 use crate::engine::content::medium::Medium;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
@@ -60,7 +60,7 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
             Settled::AlreadySo => "already so",
             Settled::Failed => "FAILED",
         };
-        writeln!(out, "  {} {} ({result})", fixup.path, fixup.now)?;
+        writeln!(out, "  {} {} ({result})", fixup.path, value::words(&fixup.now))?;
     }
     out.push_str(&crate::plan::drift(&report.ids));
     if !report.notes.is_empty() {
@@ -130,8 +130,13 @@ fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
         let about = problem.attribute.as_ref().map(|a| format!(" {a}")).unwrap_or_default();
         write!(out, "  {}: {kind}{about}: {}", problem.path, message(problem))?;
         match problem.unpreserved() {
-            Some(unpreserved) if problem.count > 1 => {
-                writeln!(out, " ({} on {} entries, this is the first)", unpreserved.words(), count(problem.count))?;
+            Some(what) if problem.count > 1 => {
+                writeln!(
+                    out,
+                    " ({} on {} entries, this is the first)",
+                    unpreserved::words(what),
+                    count(problem.count)
+                )?;
             }
             // An older report does not tell what was lost, and what is extra counts in its words.
             None if problem.count > 1 && is_told(problem) && problem.kind != ProblemKind::Extra => {

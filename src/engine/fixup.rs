@@ -14,6 +14,7 @@ use super::events::no_thread::NoThread;
 use super::events::operation::Operation;
 use super::events::problem::{Problem, Problems};
 use super::events::unpreserved::Disk;
+use super::events::value::PropertyValue;
 use super::journal::{Fixed, Reader, Row, RowChange, State};
 use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::model::{Fixup, Mapping};
@@ -22,13 +23,13 @@ use crate::engine::events::detail::Detail;
 use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
-use crate::sys::{Errno, errno_words, file};
+use crate::sys::{Errno, file};
 use attributes::{OwnerAndMode, has};
 use below::{Met, RecursiveFixup};
 use std::collections::BTreeMap;
 
 /// What one fixup did.
-#[derive(Clone, Debug, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FixupOutcome {
     /// The fixup's path below the root.
     pub path: String,
@@ -36,8 +37,8 @@ pub struct FixupOutcome {
     pub result: Settled,
     /// Inodes that this run changed.
     pub changed: u64,
-    /// What the path has now, for people.
-    pub now: String,
+    /// What the path has now.
+    pub now: PropertyValue,
 }
 
 /// How a fixup ended.
@@ -104,7 +105,7 @@ pub fn apply(means: FixupContext<'_>, by_copy: &[bool]) -> AppliedFixups {
             Ok(now) => {
                 // What somebody else has set must not pass for ours.
                 paths.insert(fixup.path.to_string(), own.filter(|_| pass.failed).unwrap_or(now));
-                words(now)
+                value(now)
             }
             Err(why) => why,
         };
@@ -121,8 +122,8 @@ fn recorded_paths(journal: Option<&Reader>) -> BTreeMap<String, OwnerAndMode> {
     text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
 }
 
-fn words((owner, mode): OwnerAndMode) -> String {
-    format!("{}:{} {mode:04o}", owner.0, owner.1)
+fn value(((uid, gid), mode): OwnerAndMode) -> PropertyValue {
+    PropertyValue::OwnerAndMode(uid, gid, mode)
 }
 
 /// Checks every fixup without changing anything.
@@ -147,16 +148,18 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// Returns what the path has in the end, or why that is not known.
-    fn run(&mut self) -> Result<OwnerAndMode, String> {
+    fn run(&mut self) -> Result<OwnerAndMode, PropertyValue> {
         let root = &self.means.plan.root;
         let path = &self.fixup.path;
-        let (Some(parent), Some(name)) = (path.parent(), path.last()) else { return Err(String::new()) };
+        let (Some(parent), Some(name)) = (path.parent(), path.last()) else {
+            return Err(PropertyValue::Plain(String::new()));
+        };
         let opened = open_target(root, &parent).and_then(|dir| dir.stat_at(&name).map(|stat| (dir, stat)));
         let (dir, stat) = match opened {
             Ok(opened) => opened,
             Err(errno) => {
                 self.failed(path, Operation::FixUp, errno);
-                return Err("not there".into());
+                return Err(PropertyValue::NotThere);
             }
         };
         let (said, _) = Covering::of(self.means.plan, &parent).say(self.means.plan, &name, stat.kind);
@@ -166,7 +169,7 @@ impl Pass<'_> {
         }
         match dir.stat_at(&name) {
             Ok(now) => Ok(((now.uid, now.gid), now.mode)),
-            Err(errno) => Err(errno_words(errno)),
+            Err(errno) => Err(PropertyValue::Unread(errno)),
         }
     }
 
@@ -237,7 +240,7 @@ impl Pass<'_> {
         } else if row.is_none() || recorded != Some(wanted) {
             // If it has a row, it is compared with that.
             self.failed = true;
-            let problem = Problem::differs(path.clone(), ProblemKind::Fixup, words(wanted), words(has(stat)));
+            let problem = Problem::differs(path.clone(), ProblemKind::Fixup, value(wanted), value(has(stat)));
             self.means.problems.add(problem);
         }
     }

@@ -3,7 +3,7 @@
 use super::diagnostic::Diagnostic;
 use super::draft::{IdRef, IdValue};
 use crate::base::path::{BadPath, RelPath};
-use crate::engine::mapping::mode::Mode;
+use crate::engine::mapping::mode::{Mode, NoMode};
 use crate::engine::mapping::model::Need;
 use std::ops::Range;
 use toml::Spanned;
@@ -118,7 +118,12 @@ impl Errors {
             return None;
         }
         let text = self.string(value, key)?;
-        Mode::parse(text).map_err(|expected| self.add(value.span(), format!("`{key}` is not a mode"), expected)).ok()
+        let expected = |no| match no {
+            NoMode::Form => "expected octal like \"0755\" or symbolic like \"u=rwx,g=rx,o=\"",
+            NoMode::Octal => "octal modes have digits 0 to 7 and are at most 7777",
+        };
+        let add = |no| self.add(value.span(), format!("`{key}` is not a mode"), expected(no));
+        Mode::parse(text).map_err(add).ok()
     }
 
     /// A mode for something that has none yet: bits, or a symbolic mode that sets all of them.

@@ -18,6 +18,17 @@ use clap::ValueEnum;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+fn since(text: &str) -> Result<Since, &'static str> {
+    text.parse().map_err(|_| {
+        "expected `last`, an age like `7d` or `12h`, a date like `2026-11-24`, or a moment like `2026-11-24T14:25:09Z`"
+    })
+}
+
+fn rate(text: &str) -> Result<Rate, &'static str> {
+    let expected = "expected bytes a second, like 500K, 20M, 1.5G or 100MB; a number alone is in KiB, as with rsync";
+    text.parse().map_err(|_| expected)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Verify {
     Content,
@@ -52,7 +63,7 @@ pub(crate) struct RunArgs {
     against: Reference,
     /// With --verify-only: only what changed since it was last verified, or was last verified before
     /// WHEN: `last` (nothing more), an age (7d, 12h), a date, or a moment (RFC 3339)
-    #[arg(long, value_name = "WHEN", requires = "verify_only")]
+    #[arg(long, value_name = "WHEN", value_parser = since, requires = "verify_only")]
     since: Option<Since>,
     /// Verify everything first, copy again what differs (of a large file only its bad chunks), verify that
     #[arg(long, conflicts_with_all = ["verify_only", "dry_run", "restart"])]
@@ -66,7 +77,7 @@ pub(crate) struct RunArgs {
     threads: ThreadArgs,
     /// Move at most this many bytes a second, copying and reading back: 500K, 20M, 1.5G; a number
     /// alone is in KiB. `nice` and `ionice` work as well
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
     bwlimit: Option<Rate>,
     /// What to verify after the copy
     #[arg(long, value_enum, default_value_t = Verify::Content)]

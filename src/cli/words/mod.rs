@@ -6,7 +6,8 @@ mod operation;
 pub(super) mod preflight;
 pub(super) mod problem;
 pub(super) mod stop;
-mod value;
+pub(super) mod unpreserved;
+pub(super) mod value;
 
 use crate::engine::events::words::Words;
 

@@ -1,6 +1,6 @@
 //! What is wrong with a path, and what helps.
 
-use super::{operation, preflight, stop, value};
+use super::{operation, preflight, stop, unpreserved, value};
 use crate::base::human::{bytes, count};
 use crate::engine::events::detail::{Advice, BadChunks, CopyCut, Detail, List, MountContent};
 use crate::engine::events::operation::Operation;
@@ -30,8 +30,8 @@ fn detail(problem: &Problem) -> String {
         Detail::Failed => call().unwrap_or_default(),
         Detail::Differs => format!("expected {expected}, found {found}"),
         Detail::Unpreserved(what) => match call() {
-            Some(call) => format!("{call}; {}", unpreserved(*what)),
-            None => unpreserved(*what),
+            Some(call) => format!("{call}; {}", not_kept(*what)),
+            None => not_kept(*what),
         },
         Detail::Told(words) => words.clone(),
         Detail::CopyCut(run) => cut(run),
@@ -155,8 +155,8 @@ fn advice_words(advice: Advice) -> &'static str {
     }
 }
 
-fn unpreserved(unpreserved: Unpreserved) -> String {
-    let what = unpreserved.words();
+fn not_kept(unpreserved: Unpreserved) -> String {
+    let what = unpreserved::words(unpreserved);
     match unpreserved {
         Unpreserved::SetId => "set-user-ID and set-group-ID are dropped where the owner is not kept".into(),
         Unpreserved::Name => {

@@ -3,6 +3,7 @@
 use crate::base::clock::Moment;
 use crate::base::human;
 use crate::engine::events::value::{Appearance, PropertyValue};
+use crate::sys::errno_words;
 use crate::sys::stat::Kind;
 
 /// As the report and the journal have it, and the sentence of a difference.
@@ -18,6 +19,9 @@ pub(in crate::cli) fn words(value: &PropertyValue) -> String {
         PropertyValue::OwnInode => "an inode of its own".into(),
         PropertyValue::Allocated(bytes) => format!("{bytes} bytes on the medium"),
         PropertyValue::Device(number) => format!("device {number}"),
+        PropertyValue::NotThere => "not there".into(),
+        PropertyValue::Unread(errno) => errno_words(*errno),
+        PropertyValue::OwnerAndMode(uid, gid, mode) => format!("{uid}:{gid} {mode:04o}"),
         PropertyValue::Attribute(len, digest) => format!("{len} bytes, BLAKE3 {digest}"),
     }
 }

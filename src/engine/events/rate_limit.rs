@@ -13,7 +13,7 @@ pub struct Rate(NonZero<u64>);
 
 /// Why a text is not a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected bytes a second, like 500K, 20M, 1.5G or 100MB; a number alone is in KiB, as with rsync")]
+#[error("not a rate")]
 pub struct NoRate;
 
 impl FromStr for Rate {

@@ -131,33 +131,6 @@ impl Unpreserved {
         }
     }
 
-    /// Its name for a person.
-    #[must_use]
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Owner => "owners",
-            Self::Name => "names of owners",
-            Self::Mode => "permission bits",
-            Self::SetId => "set-user-ID and set-group-ID bits",
-            Self::Mtime => "modification times",
-            Self::Atime => "access times",
-            Self::User => "user.* attributes",
-            Self::Trusted => "trusted.* attributes",
-            Self::Security => "security.* attributes",
-            Self::Other => "attributes",
-            Self::Acl => "POSIX ACLs",
-            Self::UntoldXattrs => "extended attributes",
-            Self::Flags | Self::UntoldFlags => "inode flags",
-            Self::SpecialFlags => "inode flags of symlinks, FIFOs and device nodes",
-            Self::Project | Self::UntoldProject => "project ids",
-            Self::Holes => "holes",
-            Self::Links => "hard links",
-            Self::Apart => "this hard link",
-            Self::Symlinks => "symlinks",
-            Self::Special => "FIFOs and device nodes",
-        }
-    }
-
     /// True for what no inode of the file system can have.
     #[must_use]
     pub fn is_of_file_system(self) -> bool {

@@ -1,6 +1,7 @@
 //! What something should be and what it is, as data: the command line says it in words.
 
 use crate::base::path::RelPath;
+use crate::sys::Errno;
 use crate::sys::stat::{Kind, Stat, Time};
 
 /// What was expected, or what was found.
@@ -26,6 +27,12 @@ pub enum PropertyValue {
     Allocated(u64),
     /// A device number.
     Device(u64),
+    /// Its path leads nowhere, or cannot be followed.
+    NotThere,
+    /// It cannot be read any more.
+    Unread(Errno),
+    /// An owner, a group and a mode.
+    OwnerAndMode(u32, u32, u32),
     /// The value of an extended attribute: its length, and the beginning of its BLAKE3 digest.
     Attribute(usize, String),
 }

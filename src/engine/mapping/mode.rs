@@ -30,25 +30,32 @@ const EVERY_BIT: u16 = 0o7777;
 const SET_ID: u16 = 0o6000;
 const EXECUTE: u16 = 0o111;
 
-const EXPECTED: &str = "expected octal like \"0755\" or symbolic like \"u=rwx,g=rx,o=\"";
+/// Why a text is not a mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoMode {
+    /// It is neither octal nor symbolic.
+    Form,
+    /// It has a digit above 7, or more than twelve bits.
+    Octal,
+}
 
 impl Mode {
     /// Parses "0755" (octal, up to four digits) or "u=rwx,go-w" (chmod(1); a clause that names nobody
-    /// means everybody). The error says what was expected.
-    pub(crate) fn parse(text: &str) -> Result<Self, &'static str> {
+    /// means everybody).
+    pub(crate) fn parse(text: &str) -> Result<Self, NoMode> {
         if text.is_empty() {
-            return Err(EXPECTED);
+            return Err(NoMode::Form);
         }
         if text.bytes().all(|b| b.is_ascii_digit()) {
             return match u32::from_str_radix(text, 8) {
                 Ok(bits) if bits <= 0o7777 => Ok(Self::octal(bits)),
-                _ => Err("octal modes have digits 0 to 7 and are at most 7777"),
+                _ => Err(NoMode::Octal),
             };
         }
         let mut change = Change::NONE;
         let mut clauses = Vec::new();
         for text in text.split(',') {
-            let clause = Clause::parse(text).ok_or(EXPECTED)?;
+            let clause = Clause::parse(text).ok_or(NoMode::Form)?;
             change.0.iter_mut().enumerate().for_each(|(case, bits)| clause.apply(case, bits));
             // Without it chmod(1) would apply the umask.
             clauses.push(if clause.named { text.to_string() } else { format!("a{text}") });

@@ -10,7 +10,8 @@ use crate::engine::events::note::Note;
 use crate::engine::events::outcome::Outcome;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::Cause;
-use crate::engine::fixup;
+use crate::engine::events::value::PropertyValue;
+use crate::engine::fixup::{FixupOutcome, Settled};
 use crate::engine::mapping::model::{Drift, Need};
 use serde::Deserialize;
 use serde_json::Value;
@@ -32,7 +33,7 @@ struct Stored {
     problems: Vec<StoredProblem>,
     notes: Vec<String>,
     absent: Vec<Absent>,
-    fixups: Vec<fixup::FixupOutcome>,
+    fixups: Vec<StoredFixup>,
     ids: Vec<Drift>,
     resume: Option<String>,
 }
@@ -44,6 +45,14 @@ struct StoredTarget {
     need: Need,
     #[serde(flatten)]
     totals: Totals,
+}
+
+#[derive(Deserialize)]
+struct StoredFixup {
+    path: String,
+    result: Settled,
+    changed: u64,
+    now: String,
 }
 
 #[derive(Deserialize)]
@@ -78,7 +87,7 @@ pub fn from_json(value: Value) -> Option<Report> {
         problems: stored.problems.into_iter().map(problem).collect(),
         notes: stored.notes.into_iter().map(Note::Told).collect(),
         absent: stored.absent,
-        fixups: stored.fixups,
+        fixups: stored.fixups.into_iter().map(fixup).collect(),
         ids: stored.ids,
         resume: stored.resume,
     })
@@ -86,6 +95,11 @@ pub fn from_json(value: Value) -> Option<Report> {
 
 fn target(stored: StoredTarget) -> TargetReport {
     TargetReport { name: stored.name, need: stored.need, to: stored.to, totals: stored.totals }
+}
+
+fn fixup(stored: StoredFixup) -> FixupOutcome {
+    let StoredFixup { path, result, changed, now } = stored;
+    FixupOutcome { path, result, changed, now: PropertyValue::Plain(now) }
 }
 
 fn problem(stored: StoredProblem) -> Problem {

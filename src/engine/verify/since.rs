@@ -32,10 +32,15 @@ impl Since {
     }
 }
 
-impl FromStr for Since {
-    type Err = String;
+/// A text says neither when nor how long ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a time")]
+pub struct NoTime;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+impl FromStr for Since {
+    type Err = NoTime;
+
+    fn from_str(text: &str) -> Result<Self, NoTime> {
         if text == "last" {
             return Ok(Self::Last);
         }
@@ -48,11 +53,7 @@ impl FromStr for Since {
             (_, Some(digits)) => age(digits, 3600),
             _ => Moment::parse(text),
         };
-        moment.map(Self::Moment).ok_or_else(|| {
-            "expected `last`, an age like `7d` or `12h`, a date like `2026-11-24`, or a moment like \
-             `2026-11-24T14:25:09Z`"
-                .to_string()
-        })
+        moment.map(Self::Moment).ok_or(NoTime)
     }
 }
 

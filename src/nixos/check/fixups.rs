@@ -37,8 +37,8 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
 fn words(problem: &Problem) -> String {
     match (problem.errno, &problem.expected, &problem.found) {
         (Some(errno), ..) => format!("fixup: {}", errno_words(errno)),
-        (None, Some(PropertyValue::Plain(expected)), Some(PropertyValue::Plain(found))) => {
-            format!("expected {expected}, found {found}")
+        (None, Some(PropertyValue::OwnerAndMode(uid, gid, mode)), Some(PropertyValue::OwnerAndMode(u, g, m))) => {
+            format!("expected {uid}:{gid} {mode:04o}, found {u}:{g} {m:04o}")
         }
         (None, ..) => "fixup did not hold".into(),
     }
