@@ -342,6 +342,19 @@ fn nothing_imports_each_other_in_a_circle() {
     assert_eq!(source.folder_cycles(), [], "files and folders");
 }
 
+/// Types ask for data everywhere but in `Told`, which is for words from outside the engine or from a
+/// record.
+#[test]
+fn the_engine_puts_no_words_of_its_own_into_told() {
+    let told = |(file, text): &(String, String)| {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let makes = ["Told(format!", "Told(\""].iter().any(|words| code.contains(words));
+        (file.starts_with("engine/") && makes).then(|| file.clone())
+    };
+    let files: Vec<String> = source_texts().iter().filter_map(told).collect();
+    assert_eq!(files, [""; 0]);
+}
+
 /// A source of three files, the second with `more`.
 fn planted(more: &str) -> Source {
     let texts = [
