@@ -2,7 +2,7 @@
 
 use crate::kit::attach::Attached;
 use crate::kit::disk::World;
-use crate::kit::run::{Ran, finish, run, spawn, wait};
+use crate::kit::run::{Ran, finish, put_binary, run, spawn, wait};
 use crate::kit::{need_root, snapshot};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -89,7 +89,7 @@ fn where_few_threads_can_be_started_fewer_do_the_work() {
         crate::kit::dress::mode(dir, 0o777);
     }
     let binary = world.path().join("persistcp");
-    std::fs::copy(env!("CARGO_BIN_EXE_persistcp"), &binary).unwrap();
+    put_binary(&binary);
     let plan = world.plan("");
     let state = world.root.join("state-54321");
     let state = ["--state", state.to_str().unwrap()];

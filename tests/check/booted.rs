@@ -4,7 +4,7 @@
 use super::scene::{self, Findings, ID, Scene, findings};
 use crate::kit::attach::Attached;
 use crate::kit::need_root;
-use crate::kit::run::{Ran, wait};
+use crate::kit::run::{Ran, put_binary, wait};
 use crate::kit::sh;
 use std::os::unix::fs::{chown, symlink};
 use std::path::PathBuf;
@@ -86,7 +86,7 @@ impl Running {
                     symlink(to, self.at(name)).unwrap();
                 }
             }
-            std::fs::copy(env!("CARGO_BIN_EXE_persistcp"), self.at("persistcp")).unwrap();
+            put_binary(&self.at("persistcp"));
             std::fs::copy(&self.scene.plan, self.at("plan.toml")).unwrap();
         }
         let mut command = Command::new("chroot");

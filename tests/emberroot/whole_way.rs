@@ -4,7 +4,7 @@
 use super::machine::{Backup, DATABASES, ID, REPOSITORY};
 use crate::kit::attach::Attached;
 use crate::kit::disk::World;
-use crate::kit::run::{Ran, plain, run, wait};
+use crate::kit::run::{Ran, plain, put_binary, run, wait};
 use crate::kit::{need_root, sh};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -97,7 +97,7 @@ impl Booted {
         let out = boot.wait_with_output().unwrap();
         let said = [String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr)].concat();
         assert!(out.status.success() && said.is_empty(), "{said}");
-        std::fs::copy(env!("CARGO_BIN_EXE_persistcp"), booted.0.join("persistcp")).unwrap();
+        put_binary(&booted.0.join("persistcp"));
         std::fs::copy(&of.plan, booted.0.join("plan.toml")).unwrap();
         booted
     }

@@ -2,7 +2,7 @@
 
 use super::disk::World;
 use super::dress::mode;
-use super::run::{Ran, wait};
+use super::run::{Ran, put_binary, wait};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -22,7 +22,7 @@ impl Nobody {
         }
         // The binary itself may lie where only root can reach it.
         let binary = world.path().join("persistcp");
-        std::fs::copy(env!("CARGO_BIN_EXE_persistcp"), &binary).unwrap();
+        put_binary(&binary);
         Self { binary }
     }
 

@@ -62,6 +62,13 @@ pub(super) fn command(args: &[&OsStr]) -> Command {
     command
 }
 
+/// Puts the binary where a test may change who reaches it. A process of its own writes it: a descriptor of ours,
+/// open for writing, would come along when another test starts a program, and the kernel executes nothing that
+/// somebody may write (`ETXTBSY`).
+pub(crate) fn put_binary(place: &Path) {
+    crate::kit::sh!("cp", env!("CARGO_BIN_EXE_persistcp"), place);
+}
+
 /// Runs to the end; a run of two minutes hangs.
 pub(crate) fn wait(mut command: Command) -> Ran {
     let what = format!("{command:?}");
