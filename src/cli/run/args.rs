@@ -137,26 +137,37 @@ impl RunArgs {
         }
     }
 
-    /// What the options mean, or why they contradict each other.
-    fn job(self) -> Result<Job, &'static str> {
+    /// Why these options contradict each other.
+    fn contradiction(&self) -> Option<&'static str> {
         if self.since.is_some() && self.against == Reference::Source {
-            return Err("--since asks what the journal recorded; --against source compares everything");
+            return Some("--since asks what the journal recorded; --against source compares everything");
         }
         if self.remap_ids && self.verify_only && self.against == Reference::Manifest {
-            return Err("the manifest holds the numbers that were given; --remap-ids needs --against source");
+            return Some("the manifest holds the numbers that were given; --remap-ids needs --against source");
         }
         if self.verify == Verify::None && (self.verify_only || self.repair) {
-            return Err("--verify none leaves nothing to do for --verify-only and --repair");
+            return Some("--verify none leaves nothing to do for --verify-only and --repair");
         }
-        let task = match (self.verify_only, self.repair, self.against) {
+        None
+    }
+
+    fn task(&self) -> Task {
+        match (self.verify_only, self.repair, self.against) {
             (true, _, Reference::Manifest) => Task::Verify(Against::Manifest { since: self.since }),
             (true, _, Reference::Source) => Task::Verify(Against::Source),
             (_, true, _) => Task::Repair,
             _ => Task::Copy,
-        };
+        }
+    }
+
+    /// What the options mean, or why they mean nothing.
+    fn job(self) -> Result<Job, &'static str> {
+        if let Some(contradiction) = self.contradiction() {
+            return Err(contradiction);
+        }
         let open_files = sys::filesystem::raise_open_files();
         let options = Options {
-            task,
+            task: self.task(),
             verify: match self.verify {
                 Verify::Content => Some(Depth::Content),
                 Verify::Metadata => Some(Depth::Metadata),
