@@ -93,9 +93,12 @@ fn open_handle(dir: impl AsFd, name: &Name) -> Result<OwnedFd, Errno> {
     retry(Op::Open, || rustix::fs::openat(dir.as_fd(), name.as_c_str(), flags, Mode::empty()))
 }
 
-/// Opens the inode that an `O_PATH` handle holds, through procfs: no name is resolved again. `flags`
-/// get `O_CLOEXEC`.
+/// Opens the inode that an `O_PATH` handle holds: no name is resolved again. A directory is opened
+/// as its own `.`, anything else through procfs, which must be mounted. `flags` get `O_CLOEXEC`.
 pub fn open_held(handle: impl AsFd, flags: OFlags) -> Result<OwnedFd, Errno> {
+    if flags.contains(OFlags::DIRECTORY) {
+        return retry(Op::Open, || rustix::fs::openat(handle.as_fd(), c".", flags | OFlags::CLOEXEC, Mode::empty()));
+    }
     let path = proc_path(handle.as_fd());
     retry(Op::Open, || rustix::fs::open(path.as_c_str(), flags | OFlags::CLOEXEC, Mode::empty()))
 }
