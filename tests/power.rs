@@ -14,6 +14,7 @@ use rustix::fs::FileType;
 use std::os::unix::fs::{FileExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 const MKFS: [&str; 6] = ["-q", "-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0"];
 
@@ -71,7 +72,13 @@ impl Machine {
         let differences = snapshot::diff(source, &snapshot::take(&self.world.target()));
         assert!(differences.is_empty(), "{}: resumed, and not the source:\n{}", cut.name, differences.join("\n"));
         mounted.unmount();
-        let (status, said) = self.e2fsck("-fn");
+        // A mount namespace that another test made meanwhile keeps the file system mounted until it ends.
+        let limit = Instant::now() + Duration::from_secs(60);
+        let (mut status, mut said) = self.e2fsck("-fn");
+        while status != Some(0) && Instant::now() < limit {
+            std::thread::sleep(Duration::from_millis(200));
+            (status, said) = self.e2fsck("-fn");
+        }
         assert_eq!(status, Some(0), "{}: e2fsck: {said}", cut.name);
         (found.rows, found.chunks)
     }
