@@ -61,7 +61,7 @@ fn a_bad_sector_in_a_large_file_costs_none_of_its_other_chunks() {
     damage(&image, b"unlucky sector 7");
     let source = Attached::image(&image, "loop", &world.data());
     let plan = world.plan("");
-    let ran = run(&plan, &["--threads", "1"]).exits(1).says("stays under its name, unfinished and 0600");
+    let ran = run(&plan, &["--threads", "1"]).exits(1).says("is kept under its name, unfinished and 0600");
     assert_eq!(ran.problems(), [("unreadable".to_string(), "/persist/data/large".to_string())]);
     let checked = run(&plan, &["--verify-only"]).exits(1);
     assert_eq!(checked.report["problems"], ran.report["problems"], "what the run met, in its words");

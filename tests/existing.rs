@@ -48,7 +48,7 @@ fn each_type_over_each_type() {
             let ran = run(&plan, &["--allow-nonempty"]);
             assert_eq!(std::fs::read(outside.join("old")).unwrap(), b"old", "{pair}: a link was followed");
             if target == Has::Directory && source != Has::Directory {
-                let ran = ran.exits(1).says("a directory with content stands in the place");
+                let ran = ran.exits(1).says("a non-empty directory is in the place");
                 assert_eq!(ran.problems(), [("type".to_string(), "/persist/data/it".to_string())], "{pair}");
                 assert_eq!(std::fs::read(it.join("old")).unwrap(), b"old", "{pair}: content of a stranger is lost");
                 continue;

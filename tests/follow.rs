@@ -148,7 +148,7 @@ fn a_symlink_on_the_way_is_said_and_what_is_not_of_the_kind_is_refused() {
     link(&world, "data/rc", "home/u/file");
     link(&world, "nothing", "home/u/nothing");
     let ways = plan(&world, "directories = [\"way/docs\"]");
-    run(&ways, &[]).exits(0).says("it is reached through a symlink and lies at /home/u/data/docs");
+    run(&ways, &[]).exits(0).says("it is reached through a symlink and is at /home/u/data/docs");
     assert!(world.persist.join("u/way/docs/letter").exists());
     holds(&ways);
     run(&plan(&world, "directories = [{ path = \"way/docs\", follow = false }]"), &[]).exits(2);

@@ -272,7 +272,7 @@ fn what_a_journal_of_version_3_could_not_copy_is_told_as_it_was_recorded() {
 #[test]
 fn the_journal_of_a_stopped_run_of_each_version_is_reported_and_verified() {
     need_root!();
-    for (from, ended) in [(3, "stopped"), (4, "has no end")] {
+    for (from, ended) in [(3, "stopped"), (4, "has not ended")] {
         let (_world, plan, journal) = of_stopped_run(from);
         let report = ["report", "--plan", plan.to_str().unwrap()].map(OsStr::new);
         plain(&report).exits(0).says(ended);

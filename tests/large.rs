@@ -58,7 +58,7 @@ fn a_killed_copy_goes_on_at_its_first_missing_chunk() {
     let rows = killed_midway(&world, &plan);
     let half = std::fs::metadata(world.target().join("large")).unwrap();
     assert_eq!(std::os::unix::fs::MetadataExt::mode(&half) & 0o7777, 0o600, "what is unfinished is closed");
-    let ran = run(&plan, &[]).exits(0).says("went on after");
+    let ran = run(&plan, &[]).exits(0).says("resumed after");
     assert_eq!(ran.total("reused_bytes"), rows * CHUNK, "{ran}");
     assert_eq!(ran.total("copied_bytes"), size - rows * CHUNK, "nothing is copied twice\n{ran}");
     snapshot::assert_same(&world.data(), &world.target());
@@ -282,6 +282,6 @@ fn a_killed_copy_goes_on_where_xfs_has_room_for_it_once() {
     fill(&world.file("data/large", ""), 26 * CHUNK);
     let plan = world.plan("");
     killed_midway(&world, &plan);
-    run(&plan, &[]).exits(0).says("went on after");
+    run(&plan, &[]).exits(0).says("resumed after");
     snapshot::assert_same(&world.data(), &world.target());
 }

@@ -57,7 +57,7 @@ fn a_mount_that_is_not_entered_needs_no_room() {
     let _ram = Attached::tmpfs("size=64M", &world.data().join("ram"));
     world.file("data/ram/inside", vec![1; 50 << 20]);
     let plan = world.plan("");
-    run(&plan, &["--cross-mounts"]).exits(3).says("not enough room");
+    run(&plan, &["--cross-mounts"]).exits(3).says("not enough space");
     run(&plan, &[]).exits(1);
 }
 
@@ -102,7 +102,7 @@ fn preflight_counts_what_is_in_subvolumes() {
     let world = World::ext4(64);
     let _source = subvolumes(&world, 40 << 20);
     // Half is in `sub`, half in its snapshot.
-    run(&world.plan(""), &[]).exits(3).says("not enough room").says("80.");
+    run(&world.plan(""), &[]).exits(3).says("not enough space").says("80.");
 }
 
 fn overlay(lower: &Path, upper: &Path, work: &Path, more: &str, at: &Path) -> Attached {

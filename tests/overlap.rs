@@ -138,10 +138,10 @@ fn the_journal_is_in_no_tree_of_the_plan() {
     symlink(world.target(), &link).unwrap();
     refused(&world, &plan, &["--state", world.target().to_str().unwrap()], "inside the journal's directory");
     for state in [world.target().join("state/deep"), link.join("state")] {
-        refused(&world, &plan, &["--state", state.to_str().unwrap()], "lies inside the destination");
+        refused(&world, &plan, &["--state", state.to_str().unwrap()], "is inside the destination");
     }
     for state in [world.source.join("state"), world.data().join("a/b")] {
-        refused(&world, &plan, &["--state", state.to_str().unwrap()], "lies inside the source");
+        refused(&world, &plan, &["--state", state.to_str().unwrap()], "is inside the source");
         assert!(!state.exists());
     }
     for to in ["/persist/.persistcp", "/persist/.persistcp/below"] {

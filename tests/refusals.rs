@@ -92,7 +92,7 @@ fn too_few_bytes() {
     let world = World::ext4(32);
     world.file("data/f", vec![1; 40 << 20]);
     let plan = world.plan("");
-    refused(&world, &plan, &[]).says("not enough room").says("are missing");
+    refused(&world, &plan, &[]).says("not enough space").says("are missing");
 }
 
 #[test]

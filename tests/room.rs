@@ -52,7 +52,7 @@ fn fills_and_goes_on(world: &World, leave: u64) {
     let ballast = ballast(&world.persist, leave);
     megabytes(world, 40..80);
     // The journal knows the plan, so preflight lets it try.
-    let ran = run(&plan, &args).exits(4).says("No space left").says("make room").says("MiB are missing");
+    let ran = run(&plan, &args).exits(4).says("No space left").says("free space").says("MiB are missing");
     let missing = (0..80).filter(|i| !world.target().join(i.to_string()).exists()).count();
     assert!(missing > 0 && missing < 40, "it went on until the disk was full: {missing}\n{ran}");
     let (mib, inodes) = left(&ran);

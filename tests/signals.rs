@@ -27,7 +27,7 @@ fn each_signal_that_asks_to_end_is_heard_and_the_same_command_goes_on() {
         let mut held = midway(&world);
         held.ask_to_stop(signal);
         let ran = held.finish(&format!("run that got {signal:?}"));
-        ran.exits(4).says("a signal asked to stop").says("go on with");
+        ran.exits(4).says("a signal asked to stop").says("resume with");
         let end = run(&world.plan(""), &[]).exits(0);
         assert!(end.total("skipped") > 0, "what was done is kept\n{end}");
         snapshot::assert_same(&world.data(), &world.target());

@@ -189,7 +189,7 @@ fn a_database_that_cannot_be_asked_is_said_to_be_unknown() {
     let (source, root) = (machine.from.parent().unwrap(), &machine.world.root);
     let args = ["--source", source.to_str().unwrap(), "--root", root.to_str().unwrap(), "--dry-run"];
     let ran = faulty(&machine.plan, &args, "fcntl:1:EIO").exits(0);
-    ran.says("db.sqlite cannot be looked at").says("whether Nix has its database open is not known");
+    ran.says("db.sqlite cannot be read").says("whether Nix has its database open is not known");
 }
 
 #[test]

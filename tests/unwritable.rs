@@ -107,7 +107,7 @@ fn a_full_target_is_verified_reported_and_planned() {
         looks(&world, &plan);
         // A run needs the journal: it ends clearly.
         world.file("data/more", vec![1; 100_000]);
-        run(&plan, &[]).exits(4).keeps_the_manifest().says("make room there");
+        run(&plan, &[]).exits(4).keeps_the_manifest().says("free space there");
         std::fs::remove_file(filler).unwrap();
         run(&plan, &[]).exits(0);
         snapshot::assert_same(&world.data(), &world.target());

@@ -97,7 +97,7 @@ fn text(reader: &Reader) -> Result<Exit, JournalError> {
     }
     let last = Last::of(runs);
     for run in &last.endless {
-        print_text(&format!("the run that began {} has no end: it was killed, or is alive\n", run.started));
+        print_text(&format!("the run that began {} has not ended: it was killed, or is still running\n", run.started));
     }
     let mut exit = Exit::Ok;
     for run in last.copy.iter().chain(&last.verification) {
@@ -128,7 +128,7 @@ fn list(reader: &Reader, form: ReportFormat) -> Result<Exit, JournalError> {
         let line = if form == ReportFormat::Json {
             summary(&run).to_string()
         } else {
-            let end = run.ended.as_ref().map_or("has no end".into(), |ended| format!("to {ended}"));
+            let end = run.ended.as_ref().map_or("has not ended".into(), |ended| format!("to {ended}"));
             let outcome = run.outcome.as_deref().unwrap_or("unfinished");
             let problems = run.problems.map(|n| format!(", {n} problems")).unwrap_or_default();
             format!("{:>4}  {:<6}  {} {end}  {outcome}{problems}", run.id, run.kind.word(), run.started)

@@ -97,7 +97,7 @@ fn line(out: &mut String, name: &str, t: &Totals) -> std::fmt::Result {
     write!(out, "  {name:<10} {:>9} files {:>9}", count(t.files), bytes(t.bytes))?;
     write!(out, " | copied {} ({}, {})", count(t.copied), bytes(t.copied_bytes), rate(t.copied_bytes, t.seconds))?;
     if t.reused_bytes > 0 {
-        write!(out, " | went on after {}", bytes(t.reused_bytes))?;
+        write!(out, " | resumed after {}", bytes(t.reused_bytes))?;
     }
     write!(out, " | already done {}", count(t.skipped))?;
     if t.excluded > 0 {
@@ -161,7 +161,7 @@ fn next(out: &mut String, report: &Report) -> std::fmt::Result {
     match report.outcome {
         Outcome::Done => writeln!(out, "\nnext: the same command with --verify-only proves it again at any time"),
         Outcome::Stopped => match &report.resume {
-            Some(command) => writeln!(out, "\nnext: what is done is kept; go on with\n  {command}"),
+            Some(command) => writeln!(out, "\nnext: what is done is kept; resume with\n  {command}"),
             None => Ok(()),
         },
         _ => writeln!(

@@ -36,7 +36,7 @@ pub fn look(plan: &Mapping, source: &Root) -> Option<SourceFinding> {
     let shown = plan.source.join(database.as_path()).display().to_string();
     let unknown = |suffix: &str, errno| {
         SourceFinding::Note(Note::Told(format!(
-            "{shown}{suffix} cannot be looked at: {}; whether Nix has its database open is not known",
+            "{shown}{suffix} cannot be read: {}; whether Nix has its database open is not known",
             errno_words(errno)
         )))
     };

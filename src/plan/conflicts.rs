@@ -64,7 +64,7 @@ pub(super) fn of_pairs(pairs: &[Pair<'_>], errors: &mut Errors) {
                 if !at_same_place {
                     errors.add(
                         pair.span.clone(),
-                        format!("{} lies inside {}, which another entry fills", pair.dst, holder.dst),
+                        format!("{} is inside {}, which another entry fills", pair.dst, holder.dst),
                         format!("its source {} does not belong there", pair.src),
                     );
                 }

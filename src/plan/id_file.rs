@@ -18,10 +18,10 @@ pub(crate) fn parse_map(bytes: &[u8]) -> Result<IdNames, String> {
     for (name, id) in pairs.0 {
         check_id(&name, id)?;
         if let Some(other) = seen.insert(id, name.clone()) {
-            return Err(format!("gives the number {id} to both `{other}` and `{name}`: mend it by hand"));
+            return Err(format!("gives the number {id} to both `{other}` and `{name}`: fix it by hand"));
         }
         if names.insert(name.clone(), id).is_some() {
-            return Err(format!("has `{name}` twice: mend it by hand"));
+            return Err(format!("has `{name}` twice: fix it by hand"));
         }
     }
     Ok(names)
@@ -35,7 +35,7 @@ fn refuse_crash_damage(bytes: &[u8], advice: &str) -> Result<(), String> {
 /// The largest number means "leave it" to chown(2).
 fn check_id(name: &str, id: u32) -> Result<(), String> {
     if id == u32::MAX {
-        Err(format!("gives `{name}` the number {id}, which is no id: mend it by hand"))
+        Err(format!("gives `{name}` the number {id}, which is not an id: fix it by hand"))
     } else {
         Ok(())
     }
@@ -83,7 +83,7 @@ pub(crate) fn parse_table(bytes: &[u8]) -> Result<IdNames, String> {
                 check_id(name, id)?;
                 names.entry(name.to_string()).or_insert(id);
             }
-            _ => return Err(format!("has a damaged line {}: mend it by hand", number + 1)),
+            _ => return Err(format!("has a damaged line {}: fix it by hand", number + 1)),
         }
     }
     Ok(names)
@@ -112,7 +112,7 @@ mod tests {
             (br#"{"a":-1}"#, "not a map"),
             (br#"{"a":1,"b":1}"#, "both `a` and `b`"),
             (br#"{"a":1,"a":2}"#, "twice"),
-            (br#"{"a":4294967295}"#, "no id"),
+            (br#"{"a":4294967295}"#, "not an id"),
         ] {
             let error = parse_map(bytes).expect_err("damaged");
             assert!(error.contains(word), "{error} should say {word}");
@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(names.expect("good").get("sinh"), Some(&1000));
         assert!(parse_table(b"root:x:zero:0\n").expect_err("bad").contains("line 1"));
         for (bytes, word) in
-            [(&b""[..], "empty"), (&[0; 64], "zeros"), (b"sinh:x:10", "line 1"), (b"a:x:4294967295:", "no id")]
+            [(&b""[..], "empty"), (&[0; 64], "zeros"), (b"sinh:x:10", "line 1"), (b"a:x:4294967295:", "not an id")]
         {
             let error = parse_table(bytes).expect_err("damaged");
             assert!(error.contains(word), "{error} should say {word}");

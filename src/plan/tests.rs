@@ -67,7 +67,7 @@ fn conflicts_are_errors() {
     let inside = errors(
         "version = 1\n[[target]]\nto = \"/x\"\ndirectories = [\"a\"]\n[[map]]\nfrom = \"/other\"\nto = \"/x/a/b\"\n",
     );
-    assert!(inside.contains("/x/a/b lies inside /x/a"), "{inside}");
+    assert!(inside.contains("/x/a/b is inside /x/a"), "{inside}");
 }
 
 #[test]

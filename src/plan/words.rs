@@ -14,7 +14,7 @@ pub fn left_out(left_out: &LeftOut) -> String {
 pub fn link(link: &Link) -> String {
     match link {
         Link { is_on_the_way: true, to: Some(to), .. } => {
-            format!("it is reached through a symlink and lies at {to}")
+            format!("it is reached through a symlink and is at {to}")
         }
         Link { followed: true, to: Some(to), .. } => {
             format!("it is a symlink that leads to {to}, and what is there is copied")

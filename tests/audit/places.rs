@@ -216,7 +216,7 @@ fn users_that_nixos_makes_again_are_no_loss() {
 fn what_nobody_declares_on_the_target_is_told() {
     let world = World::plain();
     let plan = plan(&world, "");
-    audit(&plan, &[]).exits(0).says("system: /persist/system is not there, so it was not looked at");
+    audit(&plan, &[]).exits(0).says("system: /persist/system is not there, so it was not checked");
     let target = |path: &&str| {
         let path = world.persist.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -274,7 +274,7 @@ fn what_cannot_be_read_is_told_and_exits_with_1() {
     crate::kit::dress::mode(&world.source.join("var/lib/closed"), 0o700);
     let nobody = crate::kit::nobody::Nobody::may_write(&world);
     let ran = nobody.plain(&["audit", "--plan", file.to_str().unwrap()]);
-    ran.exits(1).says("could not be looked at").says("/var/lib/closed: Permission denied");
+    ran.exits(1).says("could not be read").says("/var/lib/closed: Permission denied");
 }
 
 /// A system call that fails is told, or makes no difference.

@@ -58,7 +58,7 @@ fn the_table_ends_with_what_is_to_be_mended_the_worst_first() {
     scene.mode("persist/home/sinh/.ssh", 0o755);
     let args = ["check", "--plan", scene.plan.to_str().unwrap(), "--root", scene.world.root.to_str().unwrap()];
     let ran = plain(&args.map(OsStr::new)).exits(1);
-    let mend = ran.stdout.split("to mend:\n").nth(1).unwrap_or_else(|| panic!("{ran}"));
+    let mend = ran.stdout.split("to fix:\n").nth(1).unwrap_or_else(|| panic!("{ran}"));
     assert!(mend.starts_with("  FAIL ssh-directory      /persist/home/sinh/.ssh: "), "{mend}");
     let command = format!("       $ chmod 0700 {}", scene.at("persist/home/sinh/.ssh").display());
     assert_eq!(mend.lines().nth(1), Some(&command[..]));
@@ -150,7 +150,7 @@ fn a_name_that_nobody_knows_is_a_row() {
     let scene = Scene::good();
     let plan = format!("{}[[fixup]]\npath = \"/persist/system/var/log\"\nowner = \"stranger\"\n", scene::PLAN);
     scene.world.plan_text(&plan);
-    scene.check(&[]).exits(1).says("nobody knows the number of the user stranger");
+    scene.check(&[]).exits(1).says("the number of the user stranger is not known");
 }
 
 #[test]

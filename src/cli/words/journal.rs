@@ -109,7 +109,7 @@ const fn way_out(trouble: Trouble) -> &'static str {
         Trouble::Damaged => {
             "the copy on the target is untouched; the journal is damaged: --restart begins a new one and copies again"
         }
-        Trouble::Full => "its file system is full: make room there, then run the same command again",
+        Trouble::Full => "its file system is full: free space there, then run the same command again",
         Trouble::Quota => "raise the quota on its file system, then run the same command again",
         Trouble::TooLarge => "raise the limit of file sizes (ulimit -f), then run the same command again",
         Trouble::ReadOnly => {

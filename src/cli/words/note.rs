@@ -19,7 +19,7 @@ pub(in crate::cli) fn words(note: &Note) -> String {
         Note::ReadOnlyTarget(target, point) => read_only(target, point),
         Note::IdConflict(conflict) => plan::id_conflict(conflict),
         Note::RemapsAsBegun => {
-            "owners get the target's numbers, as an earlier run with --remap-ids began; --restart begins anew".into()
+            "owners get the target's numbers, as an earlier run with --remap-ids began to; --restart starts over".into()
         }
         Note::TrustedUnseen => {
             "only root sees trusted.* attributes: if the source has any, they were not copied".into()
@@ -34,7 +34,7 @@ pub(in crate::cli) fn words(note: &Note) -> String {
             format!("{path}: the unfinished copy of an earlier run was removed, its source is gone")
         }
         Note::HalfRemoved(path, allocated) => format!(
-            "{path}: the half of it that an interrupted run left and no record knows was removed ({})",
+            "{path}: the partial copy that an interrupted run left without a record was removed ({})",
             bytes(*allocated)
         ),
         Note::Reopened(path, (uid, gid), mode) => format!(

@@ -57,7 +57,7 @@ pub(super) fn words(op: &Operation) -> Cow<'static, str> {
         Operation::Replace => "replace the existing entry",
         Operation::FindLeftovers => "look for what an interrupted run left",
         Operation::RemoveLeftover => "remove what an interrupted run left",
-        Operation::RemoveHalf => "remove the half that an interrupted run left",
+        Operation::RemoveHalf => "remove the partial copy that an interrupted run left",
         Operation::RemoveUnfinished => "remove the unfinished copy of an earlier run",
         Operation::FixUp => "fixup",
         Operation::ReadForFixup => "fixup: read",

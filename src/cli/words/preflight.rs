@@ -33,7 +33,7 @@ pub(super) fn words(refusal: &Refusal) -> String {
             format!("the root {} cannot be opened: {}; mount the new disk there", root.display(), errno_words(*errno))
         }
         Refusal::RootUnknown(root, errno) => {
-            format!("the root {} cannot be looked at: {}", root.display(), errno_words(*errno))
+            format!("the root {} cannot be read: {}", root.display(), errno_words(*errno))
         }
         Refusal::NoWay(place, errno) => format!(
             "{}: {}; a target's path must be directories, not symlinks or files",
@@ -70,7 +70,7 @@ pub(super) fn words(refusal: &Refusal) -> String {
             database.display()
         ),
         Refusal::NoRoom(targets, needed, free) => format!(
-            "not enough room for {}: {} are needed, {} are free, {} are missing; use a larger disk or leave entries out",
+            "not enough space for {}: {} are needed, {} are free, {} are missing; use a larger disk or leave entries out",
             targets.join(", "),
             bytes(*needed),
             bytes(*free),
@@ -98,22 +98,22 @@ pub(super) fn words(refusal: &Refusal) -> String {
             errno_words(*errno)
         ),
         Refusal::IntoItself(to, from) => format!(
-            "the destination {to} lies inside {from}, which is to be copied: it would be copied into itself; mount the new \
+            "the destination {to} is inside {from}, which is to be copied: it would be copied into itself; mount the new \
              disk elsewhere, or change `source`, `root` or `to`"
         ),
         Refusal::OverSource(from, to) => format!(
-            "{from}, which is to be copied, lies inside the destination {to}: the copy would write over its source; mount \
+            "{from}, which is to be copied, is inside the destination {to}: the copy would write over its source; mount \
              the backup elsewhere, or change `source`, `root` or `to`"
         ),
         Refusal::JournalInSource(journal, source) => {
-            format!("the journal's directory {journal} lies inside the source {source}; keep it elsewhere (--state)")
+            format!("the journal's directory {journal} is inside the source {source}; keep it elsewhere (--state)")
         }
         Refusal::InJournal(to, journal) => format!(
-            "the destination {to} lies inside the journal's directory {journal}; change `to`, or keep the journal \
+            "the destination {to} is inside the journal's directory {journal}; change `to`, or keep the journal \
              elsewhere (--state)"
         ),
         Refusal::JournalInTarget(journal, to) => format!(
-            "the journal's directory {journal} lies inside the destination {to}, where every name is the plan's; keep it \
+            "the journal's directory {journal} is inside the destination {to}, where every name is the plan's; keep it \
              elsewhere (--state)"
         ),
         Refusal::MapReplaced(map, target, pattern) => format!(

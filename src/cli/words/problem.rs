@@ -116,7 +116,7 @@ fn detail(problem: &Problem) -> String {
         Detail::NothingCopied => "no run of this plan has copied anything; run it first".into(),
         Detail::NothingVerified => "nothing was verified: no run of this plan has copied anything that it declares".into(),
         Detail::FileUnfinished => "its copy is not finished: run the same command without --verify-only".into(),
-        Detail::DirectoryUnfinished => "the directory is not finished: entries of it may be missing, and it has not its mode and times".into(),
+        Detail::DirectoryUnfinished => "the directory is not finished: entries may be missing, and it does not have its mode and times".into(),
         Detail::Gone => "it was copied and is gone from the target; --repair copies it again".into(),
         Detail::NeverCopied => "the backup has it, and it was never copied; run the plan again".into(),
         Detail::NoLongerDeclared => "an earlier run copied it and the plan no longer declares it; it stays as it is: remove it, or put the entry back".into(),
@@ -134,7 +134,7 @@ fn detail(problem: &Problem) -> String {
         Detail::StateReserved => "this run's journal is here, and what the backup has under this name was not copied over it; leave it out \
              (`exclude`), or keep the journal elsewhere (--state)".into(),
         Detail::ChangedWhileCopied => "somebody has changed it on the target while its copy was made; it stays as it is, and --overwrite replaces it".into(),
-        Detail::DirectoryInPlace => "a directory with content stands in the place of this entry; move it away and run again".into(),
+        Detail::DirectoryInPlace => "a non-empty directory is in the place of this entry; move it away and run again".into(),
         Detail::NameTaken => "another name in this directory is the same to the target's file system, which tells names apart by less than \
              their bytes (case, normalisation); rename one in the backup".into(),
     }
@@ -148,9 +148,7 @@ fn advice_words(advice: Advice) -> &'static str {
         Advice::TooLarge => {
             "the target's file system holds no file of this size, or the limit of file sizes (ulimit -f) is lower"
         }
-        Advice::GoesOn => {
-            "what could be read stays under its name, unfinished and 0600, and the next run goes on with it"
-        }
+        Advice::GoesOn => "what could be read is kept under its name, unfinished and 0600, and the next run resumes it",
         Advice::Repair => "somebody has changed it on the target, and --repair puts it right",
     }
 }
@@ -200,11 +198,11 @@ fn list_words(list: List) -> &'static str {
 }
 
 fn cut(run: &CopyCut) -> String {
-    let how = if run.stopped { "was stopped early" } else { "has no end: it was killed, or the power went" };
+    let how = if run.stopped { "was stopped early" } else { "did not end: it was killed, or the power failed" };
     let expected = run.expected.map(|expected| format!(" of {}", count(expected))).unwrap_or_default();
     let command = run.command.as_deref().unwrap_or("the same command without --verify-only");
     format!(
-        "the copy is not finished: the run that began {} {how}; {}{expected} entries are finished; go on with: {command}",
+        "the copy is not finished: the run that began {} {how}; {}{expected} entries are finished; resume with: {command}",
         run.began,
         count(run.finished)
     )

@@ -63,7 +63,7 @@ pub(super) fn no_thread(why: &NoThread) -> String {
 
 fn advice(errno: Errno) -> &'static str {
     match errno {
-        Errno::NOSPC => "make room on the target",
+        Errno::NOSPC => "free space on the target",
         Errno::DQUOT => "raise the quota on the target",
         Errno::ROFS => "the target turned read-only: look at dmesg, check the disk, mount it read-write",
         Errno::MFILE | Errno::NFILE => "raise the limit of open files (ulimit -n) or use fewer --threads",

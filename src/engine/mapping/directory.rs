@@ -14,7 +14,7 @@ pub enum MappingError {
     #[error("`{0}` cannot name a journal: use ASCII letters, digits, `.`, `_` and `-`, and no dot at the start")]
     Name(String),
     /// It has no name in a directory of its own.
-    #[error("{0} is no destination: name the directory to make, as in /mnt/disk/photos")]
+    #[error("{0} is not a destination: name the directory to create, as in /mnt/disk/photos")]
     Destination(String),
     /// A relative path, and no current directory.
     #[error("the current directory is not known: {0}")]

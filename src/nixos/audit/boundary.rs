@@ -40,6 +40,6 @@ pub(super) fn stays_out(given: &Given<'_>, path: &RelPath, stat: &Stat) -> Optio
             Some(kind) => Some(format!("a file system of the kind {kind}, which keeps no owners")),
             None => Some(format!("a file system of another kind ({:#x})", space.magic)),
         },
-        Err(errno) => Some(format!("a mount that cannot be looked at: {}", errno_words(errno))),
+        Err(errno) => Some(format!("a mount that cannot be read: {}", errno_words(errno))),
     }
 }

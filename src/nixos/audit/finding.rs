@@ -126,7 +126,7 @@ impl Live {
         };
         let own = self.rule.and_then(state);
         let (mut severity, mut class) = own.unwrap_or((Severity::Low, Class::Unknown));
-        let mut why = self.rule.map_or("no rule knows it".to_string(), |rule| knowledge.rule(rule).why.to_string());
+        let mut why = self.rule.map_or("no rule matches it".to_string(), |rule| knowledge.rule(rule).why.to_string());
         let mut worse: Vec<(Severity, usize)> = self
             .signs()
             .filter_map(|rule| state(rule).map(|(s, _)| (s, rule)))

@@ -29,7 +29,7 @@ fn write_all(out: &mut String, audit: &Audit) -> Result {
     findings(out, audit)?;
     areas(out, audit)?;
     left_out(out, audit)?;
-    for (title, list) in [("not entered", &audit.not_entered), ("could not be looked at", &audit.unread)] {
+    for (title, list) in [("not entered", &audit.not_entered), ("could not be read", &audit.unread)] {
         if !list.is_empty() {
             writeln!(out, "\n{title}:")?;
         }
@@ -166,8 +166,8 @@ fn on_target(out: &mut String, audit: &Audit) -> Result {
     for OnTarget { name, to, seen } in &audit.on_target {
         match seen {
             DestinationSeen::Covered => {}
-            DestinationSeen::Absent => writeln!(out, "  {name}: {to} is not there, so it was not looked at")?,
-            DestinationSeen::Unreadable(why) => writeln!(out, "  {name}: {to} could not be looked at: {why}")?,
+            DestinationSeen::Absent => writeln!(out, "  {name}: {to} is not there, so it was not checked")?,
+            DestinationSeen::Unreadable(why) => writeln!(out, "  {name}: {to} could not be read: {why}")?,
             DestinationSeen::Undeclared { list, not_entered } => {
                 let what = if list.is_empty() { "nothing in" } else { "in" };
                 writeln!(out, "  {name}: {what} {to}")?;
@@ -193,7 +193,7 @@ fn summary(audit: &Audit) -> String {
     };
     let unread = match audit.unread_count {
         0 => String::new(),
-        n => format!("; {} could not be looked at", count(n)),
+        n => format!("; {} could not be read", count(n)),
     };
     if audit.findings.is_empty() {
         return format!("{plan}: nothing that looks like state would be lost{lacking}{unread}");

@@ -22,7 +22,7 @@ fn one(context: &CheckContext, path: &RelPath, owner: Option<u32>) -> Vec<CheckR
     let bytes = match context.tree.read(path) {
         Read::Bytes(bytes) => bytes,
         Read::Absent => {
-            let why = "is not on the storage, but its directory is declared: secrets stay shut";
+            let why = "is not on the storage, but its directory is declared: secrets cannot be decrypted";
             // An absent directory is already reported.
             let parent = path.parent().unwrap_or_default();
             let row = CheckRow::fail(ID, path, why).run(context.bring_back());
@@ -58,7 +58,7 @@ fn parse(bytes: &[u8]) -> Result<usize, String> {
         identity(line).map_err(|why| format!("line {}: {why}", number + 1))?;
         keys += 1;
     }
-    if keys == 0 { Err("holds no AGE-SECRET-KEY-1…".into()) } else { Ok(keys) }
+    if keys == 0 { Err("has no AGE-SECRET-KEY-1…".into()) } else { Ok(keys) }
 }
 
 fn identity(line: &str) -> Result<(), String> {
@@ -68,7 +68,7 @@ fn identity(line: &str) -> Result<(), String> {
         return Ok(());
     }
     if !line.starts_with("AGE-SECRET-KEY-1") {
-        return Err("is no AGE-SECRET-KEY-1…".into());
+        return Err("is not an AGE-SECRET-KEY-1…".into());
     }
     // The error may quote a character of the key, so it is not shown either.
     let key = CheckedHrpstring::new::<Bech32>(line)

@@ -22,7 +22,7 @@ fn installed(context: &CheckContext) -> CheckRow {
         format!("nixos-install --root {} --no-root-passwd --flake FLAKE#HOST", context.tree.word(&RelPath::root()));
     match context.tree.stat_through(&path) {
         Ok(stat) if stat.kind == Kind::Directory => {}
-        Ok(_) => return CheckRow::fail(ID, &path, "is no directory").advise(install),
+        Ok(_) => return CheckRow::fail(ID, &path, "is not a directory").advise(install),
         Err(_) => {
             let why = match context.tree.stat(&path) {
                 Ok(_) => "leads nowhere: the system is not in the store",

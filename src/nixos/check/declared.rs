@@ -19,7 +19,7 @@ fn one(context: &CheckContext, entry: &Entry) -> CheckRow {
     let path = &entry.dst;
     // A pattern whose directory could not be read.
     if let Presence::Unreadable { errno } = &entry.presence {
-        return CheckRow::fail(ID, path, format!("cannot be looked at: {}", errno_words(*errno)))
+        return CheckRow::fail(ID, path, format!("cannot be read: {}", errno_words(*errno)))
             .advise("run the check as root");
     }
     let found = match found(context, path) {

@@ -159,7 +159,7 @@ fn containers(context: &CheckContext, base: &RelPath) -> Vec<CheckRow> {
             Read::Bytes(bytes) => match serde_json::from_slice::<serde_json::Map<_, _>>(&bytes) {
                 Ok(_) => CheckRow::pass(ID, &path, "parses"),
                 Err(error) => {
-                    let why = format!("is no JSON object (line {}): the container is lost", error.line());
+                    let why = format!("is not a JSON object (line {}): the container is lost", error.line());
                     CheckRow::fail(ID, &path, why).run(context.bring_anew(&path))
                 }
             },

@@ -36,7 +36,7 @@ fn mounted(context: &CheckContext, esp: &RelPath) -> CheckRow {
     const ID: &str = "boot-mounted";
     match (context.tree.mount_id(esp), context.tree.mount_id(&RelPath::root())) {
         (Ok(here), Ok(root)) if here == root => {
-            let why = "is not a mount of its own: this boot loader lies on the root, where the firmware does not look";
+            let why = "is not a mount of its own: this boot loader is on the root, where the firmware does not look";
             CheckRow::warn(ID, esp, why).run(format!("mount --mkdir /dev/ESP {}", context.tree.word(esp)))
         }
         (Ok(_), Ok(_)) => CheckRow::pass(ID, esp, "a mount of its own"),
@@ -96,7 +96,7 @@ fn entry(context: &CheckContext, esp: &RelPath, path: &RelPath) -> CheckRow {
     const ID: &str = "boot-entry";
     let bytes = match context.tree.read(path) {
         Read::Bytes(bytes) => bytes,
-        Read::Absent => return CheckRow::skip(ID, path, "it has gone meanwhile"),
+        Read::Absent => return CheckRow::skip(ID, path, "it has vanished meanwhile"),
         Read::Failed(errno) => return CheckRow::unreadable(ID, path, errno),
     };
     let text = String::from_utf8_lossy(&bytes);
@@ -106,7 +106,7 @@ fn entry(context: &CheckContext, esp: &RelPath, path: &RelPath) -> CheckRow {
         let mut words = line.split_whitespace();
         let (Some("linux" | "initrd" | "efi" | "uki"), Some(file)) = (words.next(), words.next()) else { continue };
         let Ok(file) = RelPath::new(file.replace('\\', "/").as_bytes()) else {
-            return CheckRow::fail(ID, path, format!("names {file}, which is no path")).advise(install);
+            return CheckRow::fail(ID, path, format!("names {file}, which is not a path")).advise(install);
         };
         match context.tree.stat_through(&esp.join_path(&file)) {
             Ok(stat) if stat.size > 0 => files += 1,

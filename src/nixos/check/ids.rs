@@ -50,7 +50,7 @@ fn maps(context: &CheckContext) -> Vec<CheckRow> {
         rows.push(match context.tree.read(&path) {
             Read::Bytes(bytes) if is_list(&bytes) => CheckRow::pass(ID, &path, "a list of names"),
             Read::Bytes(_) => {
-                CheckRow::fail(ID, &path, "is no list of names, as after a crash").run(context.bring_anew(&path))
+                CheckRow::fail(ID, &path, "is not a list of names, as after a crash").run(context.bring_anew(&path))
             }
             Read::Absent => CheckRow::skip(ID, &path, "there is none"),
             Read::Failed(errno) => CheckRow::unreadable(ID, &path, errno),
@@ -108,7 +108,7 @@ fn names(context: &CheckContext) -> Vec<CheckRow> {
                     format!("{word} {name} is not in the map: only what is absent needs it, or the backup knows it");
                 CheckRow::skip(ID, &path, why)
             }
-            (None, None) => CheckRow::fail(ID, &path, format!("nobody knows the number of the {word} {name}"))
+            (None, None) => CheckRow::fail(ID, &path, format!("the number of the {word} {name} is not known"))
                 .advise(format!("set {key}.{name}.{id}, and give the same number in the plan's [ids]")),
         });
     }

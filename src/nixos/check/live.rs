@@ -21,7 +21,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
         // The inodes are right, but how they got there, and with which options, is not known.
         let good = rows.extract_if(.., |row| row.status == RowStatus::Pass).count();
         let why =
-            format!("unknown for {good} paths: the storage is there, but without /proc nobody says by which mount");
+            format!("unknown for {good} paths: the storage is there, but without /proc it is not known by which mount");
         rows.push(CheckRow::warn(ID, &RelPath::root(), why));
     }
     rows

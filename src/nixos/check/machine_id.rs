@@ -35,7 +35,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<u8>, String> {
         return Err("is empty: the next boot makes a new id, and the journals belong to nobody".into());
     }
     if line.iter().all(|b| *b == b'0') && line.len() == 32 {
-        return Err("is all zeros, which is no id".into());
+        return Err("is all zeros, which is not an id".into());
     }
     if is_id(line) { Ok(line.to_vec()) } else { Err("is not 32 lower-case hexadecimal digits".into()) }
 }

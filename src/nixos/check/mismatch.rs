@@ -69,7 +69,7 @@ pub(super) fn at_boot(declared: EntryKind, found: FoundOnStorage) -> Boot {
             Fails("is a regular file where a directory is declared: activation fails with \"mkdir: File exists\"")
         }
         (Declared::Directory, FoundOnStorage::Special(_)) => {
-            Fails("is no directory, but a directory is declared: activation fails with \"mkdir: File exists\"")
+            Fails("is not a directory, but a directory is declared: activation fails with \"mkdir: File exists\"")
         }
         (Declared::Directory, FoundOnStorage::Link(To::File, _)) => {
             Fails("is a symlink to a file where a directory is declared: activation fails with \"mkdir: File exists\"")
@@ -84,7 +84,7 @@ pub(super) fn at_boot(declared: EntryKind, found: FoundOnStorage) -> Boot {
         (Declared::File, FoundOnStorage::Link(To::Directory, _)) => Fails(
             "is a symlink to a directory where a file is declared: mount(8) fails with status 32, \"not a directory\"",
         ),
-        (Declared::File, FoundOnStorage::Special(_)) => Risks("is no regular file, but a file is declared"),
+        (Declared::File, FoundOnStorage::Special(_)) => Risks("is not a regular file, but a file is declared"),
         (Declared::File, FoundOnStorage::Link(To::Nothing, _)) => {
             Fails("is a dangling symlink: it counts as missing, and the live path dangles as well")
         }

@@ -48,7 +48,7 @@ fn one(context: &CheckContext, path: &RelPath) -> CheckRow {
             Ok(()) => CheckRow::pass(ID, path, "0:0 0600, a connection"),
             Err(why) => CheckRow::fail(ID, path, why).run(context.bring_anew(path)),
         },
-        Read::Absent => CheckRow::skip(ID, path, "it has gone meanwhile"),
+        Read::Absent => CheckRow::skip(ID, path, "it has vanished meanwhile"),
         Read::Failed(errno) => CheckRow::unreadable(ID, path, errno),
     }
 }

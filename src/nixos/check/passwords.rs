@@ -37,7 +37,7 @@ fn kept(context: &CheckContext, path: &RelPath, shadow: &[u8]) -> CheckRow {
     let text = String::from_utf8_lossy(shadow);
     let hashes = text.lines().filter(|line| line.split(':').nth(1).is_some_and(|hash| hash.starts_with('$')));
     match hashes.count() {
-        0 => CheckRow::fail(ID, path, "nobody has a password in it").run(context.bring_anew(path)),
+        0 => CheckRow::fail(ID, path, "no user has a password in it").run(context.bring_anew(path)),
         n => CheckRow::pass(ID, path, format!("{n} users have a password")),
     }
 }
@@ -126,7 +126,7 @@ fn password_file(context: &CheckContext, user: &LoginUser, file: &str) -> Option
         }
         // A storage that is not mounted has its own row.
         Ok(_) if on_root && !context.tree.plan.targets.iter().any(|t| t.to.names().next() == path.names().next()) => {
-            let why = format!("of {}: lies on the root, which forgets it", user.name);
+            let why = format!("of {}: is on the root, which loses it at reboot", user.name);
             CheckRow::fail(ID, &path, why).advise("move it to the storage, name it there and rebuild")
         }
         Ok(_) => CheckRow::pass(ID, &path, format!("of {}: there", user.name)),

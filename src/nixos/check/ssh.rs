@@ -121,17 +121,17 @@ fn parse(bytes: &[u8]) -> Result<SshKey, String> {
     match label {
         Some("OPENSSH PRIVATE KEY") => match PrivateKey::from_openssh(bytes) {
             Ok(key) => Ok(SshKey::OpenSsh(Box::new(key))),
-            Err(error) => Err(format!("is no key, or only a part of one: {error}")),
+            Err(error) => Err(format!("is not a key, or only part of one: {error}")),
         },
         Some(label) if label.ends_with("PRIVATE KEY") => {
             let end = format!("-----END {label}-----");
             if text.trim_end().ends_with(&end) {
                 Ok(SshKey::Pem)
             } else {
-                Err("is cut off: its last line is missing".into())
+                Err("is truncated: its last line is missing".into())
             }
         }
-        _ => Err("is no private key".into()),
+        _ => Err("is not a private key".into()),
     }
 }
 
@@ -155,7 +155,7 @@ fn pair(context: &CheckContext, path: &RelPath, key: &PrivateKey) -> Option<Chec
             let words = (context.tree.word(path), context.tree.word(&public));
             CheckRow::fail(ID, &public, why).run(format!("ssh-keygen -y -f {} > {}", words.0, words.1))
         }
-        None => CheckRow::fail(ID, &public, "is no public key").run(context.bring_anew(&public)),
+        None => CheckRow::fail(ID, &public, "is not a public key").run(context.bring_anew(&public)),
     })
 }
 
@@ -171,9 +171,9 @@ mod tests {
         for (bytes, word) in [
             (&b""[..], "empty"),
             (&[0; 411][..], "zeros"),
-            (&pem[..40], "cut off"),
-            (&openssh[..], "no key"),
-            (b"ssh-ed25519 AAAA", "no private key"),
+            (&pem[..40], "truncated"),
+            (&openssh[..], "not a key"),
+            (b"ssh-ed25519 AAAA", "not a private key"),
         ] {
             let error = parse(bytes).err().expect("damaged");
             assert!(error.contains(word), "{error} should say {word}");

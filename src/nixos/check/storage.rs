@@ -67,7 +67,7 @@ fn root(context: &CheckContext) -> CheckRow {
     let kind = context.tree.mount_id(&path).ok().and_then(|mount| context.mount(mount)).map(|m| m.kind.clone());
     match kind {
         _ if space.is_memory() => CheckRow::pass(id, &path, "is a tmpfs: what is not declared is forgotten"),
-        None => CheckRow::warn(id, &path, "unknown: without /proc nobody says what is mounted here"),
+        None => CheckRow::warn(id, &path, "unknown: without /proc it is not known what is mounted here"),
         // These can be rolled back at boot instead.
         Some(kind) if ["btrfs", "zfs", "bcachefs", "overlay"].contains(&&kind[..]) => {
             CheckRow::warn(id, &path, format!("is {kind}: it forgets only what the initrd rolls back"))
@@ -109,7 +109,7 @@ fn storage(context: &CheckContext, place: &StorageLocation) -> Vec<CheckRow> {
     let (point, mount_id, space) = match place {
         StorageLocation::Own { point, id, space } => (point, *id, space),
         StorageLocation::Root(path) => {
-            let why = "is not a mount of its own: it lies on the root, and is lost or hidden at the next boot";
+            let why = "is not a mount of its own: it is on the root, and is lost or hidden at the next boot";
             return vec![CheckRow::fail(ID, path, why).run(mount_command(context, path))];
         }
         StorageLocation::Volatile(path, kind) => {
@@ -125,7 +125,7 @@ fn storage(context: &CheckContext, place: &StorageLocation) -> Vec<CheckRow> {
     let mount = context.mount(mount_id);
     let mut rows = vec![match mount {
         Some(mount) => CheckRow::pass(ID, point, format!("{} on {}", mount.kind, mount.source.display())),
-        None => CheckRow::warn(ID, point, "unknown: without /proc nobody says what is mounted here"),
+        None => CheckRow::warn(ID, point, "unknown: without /proc it is not known what is mounted here"),
     }];
     rows.push(early(point, &context.fstab));
     rows.extend(mount.map(|mount| options(context, point, mount)));
@@ -182,5 +182,5 @@ fn room(point: &RelPath, space: &Space) -> CheckRow {
         least if least < 10.0 => CheckRow::warn(ID, point, why),
         _ => return CheckRow::pass(ID, point, why),
     };
-    row.advise("make room, or take a larger disk")
+    row.advise("free space, or use a larger disk")
 }

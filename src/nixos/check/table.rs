@@ -45,7 +45,7 @@ fn write(out: &mut String, table: &CheckTable, paint: Paint) -> std::fmt::Result
         table.rows.iter().filter(|r| matches!(r.status, RowStatus::Fail | RowStatus::Warn)).collect();
     worst.sort_by_key(|row| row.status);
     if !worst.is_empty() {
-        writeln!(out, "\nto mend:")?;
+        writeln!(out, "\nto fix:")?;
     }
     for row in worst {
         line(out, row, paint)?;

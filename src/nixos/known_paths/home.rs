@@ -285,7 +285,9 @@ pub(super) const HOME: &[KnownPath] = &[
     // The desktop
     state("~/.config/dconf", Medium, Settings, "settings of GNOME and GTK programs")
         .advice("declare the directory: the file in it is replaced by rename"),
-    state("~/.config/monitors.xml", Medium, Settings, "where the screens stand").may_be_absent().replaced_by("GNOME"),
+    state("~/.config/monitors.xml", Medium, Settings, "the arrangement of the screens")
+        .may_be_absent()
+        .replaced_by("GNOME"),
     state("~/.config/hypr", Low, Settings, "settings of the desktop"),
     state("~/.local/share/hyprland", Low, Settings, "state of the desktop"),
     state("~/.local/share/applications", Low, Settings, "entries of the menu"),
@@ -307,7 +309,7 @@ pub(super) const HOME: &[KnownPath] = &[
     state("~/Pictures", Critical, Data, "the user's pictures"),
     state("~/Videos", High, Data, "the user's videos"),
     state("~/Music", High, Data, "the user's music"),
-    state("~/Desktop", High, Data, "what lies on the desktop"),
+    state("~/Desktop", High, Data, "files on the desktop"),
     state("~/Downloads", Medium, Data, "downloads"),
     state("~/Templates", Low, Data, "templates"),
     state("~/Public", Low, Data, "shared files"),
@@ -315,12 +317,12 @@ pub(super) const HOME: &[KnownPath] = &[
     state("~/Dropbox", High, Data, "synchronised files"),
     state("~/Nextcloud", High, Data, "synchronised files"),
     state("~/git-repos", High, Data, "repositories"),
-    state("~/[!.]*", Medium, Data, "the user's own, by its name"),
+    state("~/[!.]*", Medium, Data, "the user's own, judging by its name"),
     // What no rule knows
-    state("~/.config/*", Low, Unknown, "settings that no rule knows"),
-    state("~/.local/share/*", Low, Unknown, "data that no rule knows"),
-    state("~/.var/*", Low, Unknown, "no rule knows it"),
-    state("~/.*", Low, Unknown, "no rule knows it"),
+    state("~/.config/*", Low, Unknown, "settings that no rule matches"),
+    state("~/.local/share/*", Low, Unknown, "data that no rule matches"),
+    state("~/.var/*", Low, Unknown, "no rule matches it"),
+    state("~/.*", Low, Unknown, "no rule matches it"),
     // Parts of what is named above
     part("~/.config/sops/age").private_dir(0o700),
     part("~/.config/sops/age/keys.txt").private_file(0o600),

@@ -164,8 +164,8 @@ impl LeftOutReason {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Excluded => "excluded by the plan",
-            Self::StoreLink => "symlinks into the Nix store or to what NixOS makes",
-            Self::Generated => "made anew by NixOS, home-manager or a service",
+            Self::StoreLink => "symlinks into the Nix store or to what NixOS creates",
+            Self::Generated => "created again by NixOS, home-manager or a service",
             Self::Cache => "caches and trash",
             Self::Programs => "programs that can be installed again",
             Self::Nix => "the Nix store and its database, not entered",

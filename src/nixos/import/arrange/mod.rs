@@ -154,7 +154,7 @@ fn place(entry: DeclaredPath, out: &mut Arranged) {
     };
     let Some(to) = entry.stored.strip_suffix(&below).filter(|to| !to.is_root()) else {
         out.notes.push(ImportNote::lost(format!(
-            "{}: {} is kept at {}, which is no place below a storage area",
+            "{}: {} is kept at {}, which is not below a storage area",
             entry.origin, entry.live, entry.stored
         )));
         return;

@@ -6,7 +6,7 @@ pub(super) type Object = Map<String, Value>;
 
 /// The value as an object; the error says where it is not.
 pub(super) fn object<'v>(value: &'v Value, place: &str) -> Result<&'v Object, String> {
-    value.as_object().ok_or_else(|| format!("{place} is no object"))
+    value.as_object().ok_or_else(|| format!("{place} is not an object"))
 }
 
 /// The list at `key`; missing and null are empty.
@@ -14,7 +14,7 @@ pub(super) fn list<'v>(object: &'v Object, key: &str, place: &str) -> Result<&'v
     match object.get(key) {
         None | Some(Value::Null) => Ok(&[]),
         Some(Value::Array(items)) => Ok(items),
-        Some(_) => Err(format!("{place}.{key} is no list")),
+        Some(_) => Err(format!("{place}.{key} is not a list")),
     }
 }
 
@@ -23,7 +23,7 @@ pub(super) fn inner<'v>(object: &'v Object, key: &str, place: &str) -> Result<Op
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Object(inner)) => Ok(Some(inner)),
-        Some(_) => Err(format!("{place}.{key} is no object")),
+        Some(_) => Err(format!("{place}.{key} is not an object")),
     }
 }
 
@@ -32,7 +32,7 @@ pub(super) fn text<'v>(object: &'v Object, key: &str, place: &str) -> Result<Opt
     match object.get(key) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|text| !text.is_empty())),
-        Some(_) => Err(format!("{place}.{key} is no string")),
+        Some(_) => Err(format!("{place}.{key} is not a string")),
     }
 }
 

@@ -38,14 +38,14 @@ fn number(value: Option<&Value>, origin: &str) -> Result<Option<u32>, String> {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_u64().and_then(|id| u32::try_from(id).ok()) {
             Some(id) if id != u32::MAX => Ok(Some(id)),
-            _ => Err(format!("{origin}: {value} is no id")),
+            _ => Err(format!("{origin}: {value} is not an id")),
         },
     }
 }
 
 pub(super) fn host_keys(value: &Value, all: &mut Declaration) -> Result<(), String> {
     const OPTION: &str = "services.openssh.hostKeys";
-    for item in value.as_array().ok_or_else(|| format!("{OPTION} is no list"))? {
+    for item in value.as_array().ok_or_else(|| format!("{OPTION} is not a list"))? {
         let shown = needed(object(item, OPTION)?, "path", OPTION)?;
         if let Some(path) = all.path(shown, OPTION) {
             all.host_keys.push(DeclaredHostKey { path, origin: OPTION.into() });

@@ -126,9 +126,9 @@ fn a_file_without_a_known_shape_is_named() {
         (json!({"a": 1}), "no shape"),
         (json!("text"), "no shape"),
         (json!({"/p": {"directories": [{"user": "x"}]}}), "has no `directory`"),
-        (json!({"/p": {"directories": [{"dirPath": 7}]}}), "is no string"),
+        (json!({"/p": {"directories": [{"dirPath": 7}]}}), "is not a string"),
         (json!({"persistcp": 2}), "another version"),
-        (json!({"x": {"uid": -1, "home": "/x", "group": "x"}}), "is no id"),
+        (json!({"x": {"uid": -1, "home": "/x", "group": "x"}}), "is not an id"),
     ] {
         let person = Person { user: Some("u".into()), dir: None };
         let error = try_import(std::slice::from_ref(&value), &person).unwrap_err().to_string();
