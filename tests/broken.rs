@@ -78,7 +78,7 @@ fn a_bad_sector_in_a_large_file_costs_none_of_its_other_chunks() {
 }
 
 #[test]
-fn a_target_that_turns_read_only_ends_the_run_and_goes_on_when_mended() {
+fn a_target_that_turns_read_only_ends_the_run_which_resumes_when_that_is_fixed() {
     need_root!();
     let world = World::ext4(256);
     sh!("mount", "-o", "remount,errors=remount-ro", world.persist);
@@ -96,7 +96,7 @@ fn a_target_that_turns_read_only_ends_the_run_and_goes_on_when_mended() {
     std::fs::write(format!("/sys/fs/ext4/{name}/trigger_fs_error"), "test").unwrap();
     held.finish("run on a target that turns read-only").exits(4).says("ead-only").says("--plan");
     sh!("umount", world.persist);
-    // e2fsck answers 1 when it has mended something.
+    // e2fsck answers 1 when it has repaired something.
     let image = world.path().join("image");
     std::process::Command::new("e2fsck").arg("-fy").arg(&image).output().unwrap();
     sh!("mount", "-o", "loop", image, world.persist);

@@ -19,11 +19,11 @@ fn large(world: &World, size: u64) -> PathBuf {
     world.file("data/log", vec![1; size as usize])
 }
 
-/// Runs, holds the run while it is in the midst of the large file, and lets `change` happen.
+/// Runs, holds the run while it is in the middle of the large file, and lets `change` happen.
 fn changed_meanwhile(world: &World, change: impl Fn()) -> Ran {
     let held = Held::at("write:20", &world.plan(""), &["--threads", "1"]);
     let size = std::fs::metadata(world.target().join("log")).map_or(0, |meta| meta.size());
-    assert!((1 << 20..SIZE).contains(&size), "it is not in the midst of the file, but at {size}");
+    assert!((1 << 20..SIZE).contains(&size), "it is not in the middle of the file, but at {size}");
     change();
     held.finish("run on a changing source")
 }

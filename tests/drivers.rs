@@ -60,7 +60,7 @@ fn rewriting(path: &Path, work: impl FnOnce()) {
     let writer = std::thread::spawn({
         let over = Arc::clone(&over);
         move || {
-            // A writer that waits for the processor in the midst of a write leaves a state of its own.
+            // A writer that waits for the processor in the middle of a write leaves a state of its own.
             let me = rustix::thread::gettid().as_raw_nonzero().to_string();
             sh!("renice", "-n", "-20", "-p", me);
             for n in 1_u64.. {

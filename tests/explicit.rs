@@ -227,7 +227,7 @@ fn two_words_for_one_inode_are_refused() {
 }
 
 #[test]
-fn a_linked_file_never_stands_wider_than_another_name_says() {
+fn a_linked_file_is_never_wider_than_another_name_says() {
     need_root!();
     let world = World::ext4(64);
     linked(&world);

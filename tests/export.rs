@@ -104,7 +104,7 @@ fn what_the_plan_opens_is_told() {
 }
 
 #[test]
-fn a_target_that_is_no_storage_plus_its_source_cannot_be_said() {
+fn a_target_that_is_not_a_storage_plus_its_source_cannot_be_expressed() {
     let world = World::plain();
     world.file("var/log/a", "x");
     let plan = plan(&world, "[[target]]\nfrom = \"/var\"\nto = \"/persist/state\"\ndirectories = [\"log\"]\n");

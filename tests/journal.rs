@@ -49,7 +49,7 @@ fn a_journal_of_another_version_is_refused_with_the_way_out() {
 }
 
 #[test]
-fn what_is_no_journal_at_all_is_refused_and_kept() {
+fn what_is_not_a_journal_at_all_is_refused_and_kept() {
     need_root!();
     let (world, plan, journal) = copied();
     let text = b"not a database, but somebody's notes\n".repeat(100);

@@ -1,4 +1,4 @@
-//! Large files by chunks: resumed, mended, and never mixed.
+//! Large files by chunks: resumed, repaired, and never mixed.
 
 use crate::kit::damage::flip;
 use crate::kit::disk::World;
@@ -241,7 +241,7 @@ fn an_unfinished_copy_whose_source_is_gone_is_removed() {
 }
 
 #[test]
-fn bytes_that_stand_in_a_hole_are_mended_as_well() {
+fn bytes_in_a_hole_are_repaired_as_well() {
     need_root!();
     let world = World::ext4(300);
     let path = world.file("data/large", "");

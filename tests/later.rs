@@ -59,7 +59,7 @@ fn what_somebody_has_written_is_kept_until_overwrite() {
 }
 
 #[test]
-fn a_symlink_that_leads_elsewhere_by_now_is_kept() {
+fn a_symlink_that_now_leads_elsewhere_is_kept() {
     need_root!();
     let (world, plan) = copied();
     let link = world.target().join("link");

@@ -131,7 +131,7 @@ fn what_only_root_can_give_is_a_problem_each() {
         "/persist/data/null io ",
         "/persist/data/secret unreadable ",
     ];
-    // A second run can mend none of it, and keeps silent about none.
+    // A second run can repair none of it, and reports all of it.
     for _ in 0..2 {
         let ran = nobody.run(&plan, &["--no-owner", "--source", &source(&data)]).exits(1);
         let mut problems = problems(&ran);

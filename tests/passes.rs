@@ -169,7 +169,7 @@ fn an_attribute_of_one_inode_is_tried_again_and_told_by_every_pass() {
 }
 
 #[test]
-fn what_stands_in_the_place_of_a_file_is_one_problem_in_every_pass() {
+fn what_is_in_the_place_of_a_file_is_one_problem_in_every_pass() {
     need_root!();
     let world = World::ext4(64);
     world.file("data/f", "x");

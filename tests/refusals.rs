@@ -32,7 +32,7 @@ fn an_empty_source() {
 }
 
 #[test]
-fn a_target_that_is_no_mount() {
+fn a_target_that_is_not_a_mount() {
     need_root!();
     let world = World::plain();
     world.file("data/f", "x");

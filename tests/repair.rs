@@ -1,4 +1,4 @@
-//! `--repair`: verified, mended and verified again in one run.
+//! `--repair`: verify, repair and verify again in one run.
 
 use crate::kit::damage::flip;
 use crate::kit::disk::World;
@@ -14,7 +14,7 @@ fn content(chunks: usize) -> Vec<u8> {
 }
 
 #[test]
-fn everything_that_differs_is_mended_and_nothing_else_is_copied() {
+fn everything_that_differs_is_repaired_and_nothing_else_is_copied() {
     need_root!();
     let world = World::ext4(400);
     world.file("data/large", content(6));
@@ -41,7 +41,7 @@ fn everything_that_differs_is_mended_and_nothing_else_is_copied() {
 }
 
 #[test]
-fn a_file_whose_source_has_changed_is_not_mended_but_copied_whole() {
+fn a_file_whose_source_has_changed_is_not_repaired_but_copied_whole() {
     need_root!();
     let world = World::ext4(400);
     let large = world.file("data/large", content(6));
@@ -56,7 +56,7 @@ fn a_file_whose_source_has_changed_is_not_mended_but_copied_whole() {
 }
 
 #[test]
-fn what_cannot_be_mended_stays_a_problem() {
+fn what_cannot_be_repaired_stays_a_problem() {
     need_root!();
     let world = World::ext4(64);
     world.file("data/f", "x");

@@ -203,7 +203,7 @@ fn a_failed_syncfs_marks_nothing_done_and_the_same_command_goes_on() {
     target.unmount();
 
     sh!("mount", "-o", "remount,size=128M", below);
-    // e2fsck answers 1 when it has mended something.
+    // e2fsck answers 1 when it has repaired something.
     std::process::Command::new("e2fsck").arg("-fy").arg(below.join("image")).output().unwrap();
     let _target = Attached::image(&below.join("image"), "loop", &world.persist);
     for name in done(&state) {

@@ -13,7 +13,7 @@ fn send(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-/// A run on one thread that waits in the midst of copying.
+/// A run on one thread that waits in the middle of copying.
 fn midway(world: &World) -> Held {
     many(world, 3000);
     Held::at("create:1000", &world.plan(""), &["--threads", "1"])

@@ -66,7 +66,7 @@ fn a_read_only_target_is_verified_reported_and_planned() {
 }
 
 #[test]
-fn a_log_that_a_kill_left_on_a_disk_that_is_read_only_by_now_is_read_as_well() {
+fn a_log_that_a_kill_left_on_a_disk_that_is_now_read_only_is_read_as_well() {
     need_root!();
     let world = World::ext4(256);
     many(&world, 4000);
@@ -79,7 +79,7 @@ fn a_log_that_a_kill_left_on_a_disk_that_is_read_only_by_now_is_read_as_well() {
     let ran = run(&plan, &["--verify-only"]).keeps_the_manifest().says(UNRECORDED);
     assert!(ran.total("verified") > 0, "{ran}");
     run(&plan, &["--dry-run"]).exits(0).keeps_the_manifest();
-    report(&plan).keeps_the_manifest().says("it was killed, or is alive");
+    report(&plan).keeps_the_manifest().says("it was killed, or is still running");
     sh!("mount", "-o", "remount,rw", world.persist);
     run(&plan, &[]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());

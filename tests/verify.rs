@@ -59,7 +59,7 @@ fn a_change_below_the_page_cache_is_found() {
 }
 
 #[test]
-fn a_change_below_the_page_cache_of_a_large_file_is_found_and_only_its_chunk_mended() {
+fn a_change_below_the_page_cache_of_a_large_file_is_found_and_only_its_chunk_repaired() {
     need_root!();
     let world = World::ext4(200);
     let (at, mut content) = (50_000_000, vec![b'.'; 70 << 20]);
@@ -236,7 +236,7 @@ fn a_name_that_left_its_link_group_is_found_and_linked_again() {
 }
 
 #[test]
-fn a_damaged_file_with_several_names_is_mended_under_all_of_them() {
+fn a_damaged_file_with_several_names_is_repaired_under_all_of_them() {
     need_root!();
     let world = World::ext4(64);
     let first = world.file("data/a", "shared by three");

@@ -19,7 +19,7 @@ fn report(plan: &Path, args: &[&str]) -> Ran {
     plain(&all)
 }
 
-/// A copy that got `signal` when it was in the midst of it.
+/// A copy that got `signal` when it was in the middle of it.
 fn stopped(world: &World, signal: Signal) -> Ran {
     many(world, 2000);
     let mut held = Held::at("create:1000", &world.plan(""), &["--threads", "1"]);

@@ -109,7 +109,7 @@ fn text(reader: &Reader) -> Result<Exit, JournalError> {
 /// Prints the report of a run as it was printed at the time.
 fn tell(reader: &Reader, run: &PastRun) -> Result<Exit, JournalError> {
     let Some(value) = parse(reader, run)? else {
-        return Ok(fail(&format!("run {} has no report: it was killed, or is alive", run.id), Exit::Problems));
+        return Ok(fail(&format!("run {} has no report: it was killed, or is still running", run.id), Exit::Problems));
     };
     let Some(report) = report::from_json(value) else {
         return Ok(fail("the report in the journal is of another version; --format json shows it", Exit::Problems));

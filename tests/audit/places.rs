@@ -213,7 +213,7 @@ fn users_that_nixos_makes_again_are_no_loss() {
 }
 
 #[test]
-fn what_nobody_declares_on_the_target_is_told() {
+fn what_is_undeclared_on_the_target_is_reported() {
     let world = World::plain();
     let plan = plan(&world, "");
     audit(&plan, &[]).exits(0).says("system: /persist/system is not there, so it was not checked");

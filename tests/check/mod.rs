@@ -52,7 +52,7 @@ fn a_store_that_is_not_mounted_is_found() {
 }
 
 #[test]
-fn the_table_ends_with_what_is_to_be_mended_the_worst_first() {
+fn the_table_ends_with_what_needs_fixing_worst_first() {
     need_root!();
     let scene = Scene::good();
     scene.mode("persist/home/sinh/.ssh", 0o755);

@@ -126,7 +126,7 @@ pub(super) fn words(refusal: &Refusal) -> String {
     }
 }
 
-/// A target that takes nothing.
+/// A target that is read-only.
 pub(super) fn read_only(target: &Destination, point: &Path) -> String {
     format!("the target {} is mounted read-only at {}; mount it read-write", at(target), point.display())
 }

@@ -25,7 +25,7 @@ struct Landing<'e> {
     share: u32,
     above: RelPath,
     name: Name,
-    /// The directory that it lies in, and its id in the journal.
+    /// The directory that it is in, and its id in the journal.
     dst: TargetDir,
     id: Option<i64>,
 }
@@ -70,7 +70,7 @@ impl ComparisonWalk<'_> {
         let (own, covering) = (entry.explicit(), &covering);
         let seen = BackupEntry { name, path, target, dir: id, share, stat: &stat, holder, near: None, own, covering };
         let id = self.directory(&seen, &above, &dst);
-        // Where there is no such directory, that is reported already.
+        // A missing directory is already reported.
         let Ok(dst) = dst.open_dir(name).and_then(|dst| self.on_target(path, dst)) else { return };
         let src = SourceNode::entry(self.of.source, &entry.real, src, &stat, &self.source_budget);
         let (path, cursor) = (path.clone(), self.index.find(&entry.src));

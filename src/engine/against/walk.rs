@@ -96,7 +96,7 @@ impl<'a> ComparisonWalk<'a> {
                 return None;
             }
         };
-        // Where there is no such directory, that is reported already.
+        // A missing directory is already reported.
         let dst = dir.dst.open().ok()?;
         Some(DirPair { src, dst })
     }

@@ -22,7 +22,7 @@ fn is_closed(uid: u32, mode: u32, to: u32) -> bool {
     uid == effective_ids().0 && mode & to == 0
 }
 
-/// True for a directory as it is created: root's, or whoever copies, and closed to all others.
+/// True for a directory as it is created: ours, and closed to all others.
 pub(super) fn is_as_created(stat: &Stat) -> bool {
     is_closed(stat.uid, stat.mode, 0o077)
 }

@@ -11,9 +11,9 @@
 //! | `SourceTree` | file systems, drivers, attributes and mounts of the source | `source`, `mount`, `open_dir` |
 //! | `Rules` | patterns, owners and modes of the plan | `rules` |
 //! | `Directories` | directories of the target, from pre-visit to post-visit | `directories`, `pre_visit`, `claim`, `trust`, `guard`, `altered`, `post_visit`, `node` |
-//! | `Takeover` | what stands under a name, against what was recorded | `takeover`, `precedence` |
+//! | `Takeover` | compares what a name has with what was recorded | `takeover`, `precedence` |
 //! | `SourceProof` | whether the source is still what was copied | `source_proof`, `evidence` |
-//! | `Leaves` | skips, links or copies what is no directory | `leaf` |
+//! | `Leaves` | skips, links or copies what is not a directory | `leaf` |
 //! | `RegularFiles`, `SpecialFiles` | copy one inode each | `file`, `special`, `job`, `create`, `hand_in` |
 //! | `Contents`, `ChunkedFiles` | a file's content, until its source holds still | `filling`, `settled`, `data`, `large` |
 //! | `LinkedNames` | names of inodes that have several | `linked`, `link` |

@@ -98,7 +98,7 @@ impl SpecialFiles {
             self.cx
                 .problem(entry.node().target, Problem::failed(entry.path(), ProblemKind::Unreadable, operation, errno));
         };
-        // From here on the handle is the source: the name may mean something else by now.
+        // From here on the handle is the source: the name may mean something else now.
         let source = entry.dir.src.open_handle(entry.in_source()).and_then(|handle| Ok((stat_fd(&handle)?, handle)));
         let (stat, handle) = match source {
             Ok((now, handle)) if now.kind == stat.kind => (now, handle),

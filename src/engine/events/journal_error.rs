@@ -147,7 +147,7 @@ pub enum Distrust {
     ForeignTransaction,
 }
 
-/// What is wrong with a database or with what it lies on.
+/// What is wrong with a database or with its file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// It is damaged.
@@ -173,7 +173,7 @@ pub enum Trouble {
 /// Why a database is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForeignDatabase {
-    /// It is no journal.
+    /// It is not a journal.
     NoJournal,
     /// It is of the first version; the second is the latest that is known.
     Newer(i32, i32),

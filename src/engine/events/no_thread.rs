@@ -1,6 +1,6 @@
 //! That a thread cannot be started, as data.
 
-/// What could not be started, in the words of whoever tried.
+/// What could not be started, as text from the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoThread {
     /// One thread.

@@ -31,13 +31,13 @@ pub enum Refusal {
     RootUnopened(PathBuf, Errno),
     /// It cannot be told where the root lies.
     RootUnknown(PathBuf, Errno),
-    /// Something on the way to a target is no directory, or cannot be opened.
+    /// Something on the way to a target is not a directory, or cannot be opened.
     NoWay(Destination, Errno),
     /// The file system of a directory does not tell what it is.
     Untold(Destination, Errno),
-    /// A target lies on a file system of this type, mounted here, that forgets all at power-off.
+    /// A target is on a file system of this type, mounted here, that loses everything at power-off.
     Volatile(Destination, String, PathBuf),
-    /// A target lies on the root of the running system.
+    /// A target is on the root of the running system.
     OnSystemRoot(Destination),
     /// A target's file system, of this type, keeps no owners and modes.
     WithoutOwners(Destination, &'static str),
@@ -62,17 +62,17 @@ pub enum Refusal {
     /// The same for a file.
     FileTooLarge(Vec<String>, TooMuch),
 
-    /// It cannot be told whether source and target lie in one another.
+    /// It cannot be determined whether source and target contain one another.
     NestingUnknown(Errno),
-    /// The first, a destination, lies in the second, which is to be copied.
+    /// The first, a destination, is inside the second, which is to be copied.
     IntoItself(String, String),
-    /// The first, which is to be copied, lies in the second, a destination.
+    /// The first, which is to be copied, is inside the second, a destination.
     OverSource(String, String),
-    /// The journal's directory lies in the source.
+    /// The journal's directory is inside the source.
     JournalInSource(String, String),
-    /// A destination lies in the journal's directory.
+    /// A destination is inside the journal's directory.
     InJournal(String, String),
-    /// The journal's directory lies in a destination.
+    /// The journal's directory is inside a destination.
     JournalInTarget(String, String),
 
     /// The plan would replace this file, which gives the target's numbers, in the target of this

@@ -54,7 +54,7 @@ pub struct PastRun {
     pub kind: RunKind,
     /// RFC 3339.
     pub started: String,
-    /// The same; `None` when it was killed, or is alive.
+    /// The same; `None` when it was killed, or is still running.
     pub ended: Option<String>,
     /// The word of its exit status.
     pub outcome: Option<String>,

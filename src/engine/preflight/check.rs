@@ -102,7 +102,7 @@ impl PreflightCheck<'_> {
         source
     }
 
-    /// Source, targets and journal do not lie in each other.
+    /// Source, targets and journal do not contain each other.
     fn overlaps(&self, source: &Root, journal: &Location, places: &[Option<TargetPlace>]) -> Result<(), Refusals> {
         let usual = usual_state(self.plan, places).map_err(|refusal| vec![refusal])?;
         let state = StatePlace { directory: journal.directory(), is_usual: journal.directory() == usual };

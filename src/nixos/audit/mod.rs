@@ -1,8 +1,8 @@
 //! `persistcp audit`: what would be lost. Read only.
 //!
 //! Three questions: what does the plan declare that the backup does not have; what
-//! does the backup have that looks like state and is not declared; and what lies on
-//! the target that the plan does not declare.
+//! does the backup have that looks like state and is not declared; and what is on the target that
+//! the plan does not declare.
 
 mod accounts;
 mod boundary;
