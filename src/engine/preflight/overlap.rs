@@ -127,9 +127,10 @@ impl Tree {
         let mut dir = open_target(&plan.root, &RelPath::root())?;
         let (mut rest, mut there) = (PathBuf::new(), true);
         for name in entry.dst.names() {
-            // Anything but a directory is left to the copy; nothing is below it.
+            // Anything but a directory that can be opened is left to the copy; nothing is below it.
             match if there { dir.open_dir(&name) } else { Err(Errno::NOENT) } {
                 Ok(below) => dir = below,
+                Err(errno) if is_no_answer(errno) => return Err(errno),
                 Err(_) => {
                     there = false;
                     rest.push(OsStr::from_bytes(name.as_bytes()));
@@ -226,13 +227,20 @@ fn places(held: impl AsFd, rest: &Path, table: &[Mount], layers: u32) -> Result<
     if layers > 0 {
         let below = join(mount.root.strip_prefix("/").unwrap_or(&mount.root), &below);
         for dir in shown_directories(mount) {
-            // What is no longer reachable by its path cannot be told.
-            if let Ok(layer) = at::dir_handle(&dir) {
-                found.extend(places(&layer, &below, table, layers - 1)?);
+            match at::dir_handle(&dir) {
+                Ok(layer) => found.extend(places(&layer, &below, table, layers - 1)?),
+                Err(errno) if is_no_answer(errno) => return Err(errno),
+                // What is no longer reachable by its path cannot be told.
+                Err(_) => {}
             }
         }
     }
     Ok(found)
+}
+
+/// True for a failure that says nothing of what is there: trees may overlap all the same.
+fn is_no_answer(errno: Errno) -> bool {
+    matches!(errno, Errno::IO | Errno::MFILE | Errno::NFILE | Errno::NOMEM)
 }
 
 /// As [`Path::join`], but without a slash at the end.
