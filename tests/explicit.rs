@@ -2,7 +2,7 @@
 
 use crate::kit::disk::World;
 use crate::kit::need_root;
-use crate::kit::run::{plain, run};
+use crate::kit::run::{faulty, plain, run};
 use std::ffi::OsStr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
@@ -224,6 +224,32 @@ fn two_words_for_one_inode_are_refused() {
                 [[fixup]]\npath = \"/persist/s/srv\"\nowner = 8\nrecursive = true\n";
     run(&plan(&world, text), &[]).exits(3).says("hard links").says("owner").says("7").says("8");
     assert!(!world.persist.join("s").exists());
+}
+
+#[test]
+fn what_the_plan_says_of_a_name_that_could_not_be_looked_at_is_never_left_out_in_silence() {
+    need_root!();
+    let world = World::ext4(64);
+    linked(&world);
+    let text = "directories = [\"srv\"]\nfiles = [{ path = \"home/u/a/one\", owner = 7 }]\n\
+                [[fixup]]\npath = \"/persist/s/srv\"\nowner = 8\nrecursive = true\n";
+    let plan = plan(&world, text);
+    let mut unseen = 0;
+    // The two words are refused, unless the fault keeps one of them from being heard.
+    for call in ["stat", "open", "getdents"] {
+        for n in 1.. {
+            let ran = faulty(&plan, &[], &format!("{call}:{n}:EIO"));
+            assert!(matches!(ran.status, Some(1 | 3)), "{call} {n}: {ran}");
+            if !ran.stderr.contains("fault injected") {
+                break;
+            }
+            unseen += u32::from(ran.status == Some(1));
+            for old in ["s", ".persistcp"] {
+                std::fs::remove_dir_all(world.persist.join(old)).ok();
+            }
+        }
+    }
+    assert!(unseen > 1, "no fault met the look at the links");
 }
 
 #[test]

@@ -6,6 +6,9 @@
 //! contradicts itself, the run is refused.
 
 use super::events::detail::{Contradiction, SaidAttribute};
+use super::events::kind::ProblemKind;
+use super::events::operation::Operation;
+use super::events::problem::Problem;
 use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::index::{EntryIndex, Index};
 use super::mapping::mode::Change;
@@ -17,6 +20,7 @@ use crate::base::path::{Name, RelPath};
 use crate::sys::dir::SourceDir;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::{Errno, leads_nowhere};
 use rustix::fs::OFlags;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +36,7 @@ pub struct Groups {
     /// For a plan that has more than one share.
     index: Option<Index>,
     said: HashMap<GroupKey, Said>,
+    unread: Vec<(RelPath, Errno)>,
 }
 
 /// What the plan says about an inode under some of its names.
@@ -65,6 +70,7 @@ impl Groups {
             shares: &shares,
             said: Mutex::default(),
             contradictions: Mutex::default(),
+            unread: Mutex::default(),
         };
         let mut starts = Vec::new();
         for (t, target) in plan.targets.iter().enumerate() {
@@ -82,7 +88,17 @@ impl Groups {
             return Err(contradictions);
         }
         let said = visitor.said.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Self { said, ..Self::with(plan, shares) })
+        let unread = visitor.unread.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Self { said, unread, ..Self::with(plan, shares) })
+    }
+
+    /// Names that could not be looked at: what the plan says of them may not have reached the other
+    /// names of their inodes. What the copy cannot read either is the same problem.
+    pub(crate) fn problems(&self) -> impl Iterator<Item = Problem> {
+        let failed = |(path, errno): &(RelPath, Errno)| {
+            Problem::failed(path.clone(), ProblemKind::Unreadable, Operation::StatEntry, *errno)
+        };
+        self.unread.iter().map(failed)
     }
 
     /// What tells groups apart, without what the plan says about single inodes.
@@ -92,7 +108,7 @@ impl Groups {
 
     fn with(plan: &Mapping, shares: Vec<Vec<u32>>) -> Self {
         let index = shares.iter().flatten().any(|share| *share != 0).then(|| Index::new(plan));
-        Self { shares, index, said: HashMap::new() }
+        Self { shares, index, said: HashMap::new(), unread: Vec::new() }
     }
 
     /// The number of the entry's share: names of one source inode become one inode of the target only
@@ -161,6 +177,7 @@ struct GroupVisitor<'a> {
     shares: &'a [Vec<u32>],
     said: Mutex<HashMap<GroupKey, Said>>,
     contradictions: Mutex<Vec<Contradiction>>,
+    unread: Mutex<Vec<(RelPath, Errno)>>,
 }
 
 /// A directory of the source and its place.
@@ -178,8 +195,9 @@ impl GroupVisitor<'_> {
         let share = self.shares[t][e];
         let stat = |path: &RelPath| source.open_strict(path, OFlags::PATH | OFlags::NOFOLLOW).and_then(stat_fd);
         let own = entry.explicit();
-        if let Ok(stat) = stat(&entry.real) {
-            self.add(&entry.dst, share, own, &stat);
+        match stat(&entry.real) {
+            Ok(stat) => self.add(&entry.dst, share, own, &stat),
+            Err(errno) => self.failed(entry.dst.clone(), errno),
         }
         let paths: BTreeSet<&RelPath> = self.plan.fixups.iter().map(|fixup| &fixup.path).collect();
         for path in paths {
@@ -192,8 +210,9 @@ impl GroupVisitor<'_> {
             {
                 continue;
             }
-            if let Ok(stat) = stat(&entry.real.join_path(&below)) {
-                self.add(path, share, Explicit::default(), &stat);
+            match stat(&entry.real.join_path(&below)) {
+                Ok(stat) => self.add(path, share, Explicit::default(), &stat),
+                Err(errno) => self.failed(path.clone(), errno),
             }
         }
     }
@@ -215,8 +234,9 @@ impl GroupVisitor<'_> {
         }
         let start = |below: RelPath| {
             let (path, dst) = (entry.real.join_path(&below), entry.dst.join_path(&below));
-            let dir = source.open_strict(&path, ENTRY).map(SourceDir::from_fd).ok()?;
-            let stat = dir.stat().ok()?;
+            let opened = source.open_strict(&path, ENTRY).map(SourceDir::from_fd);
+            let opened = opened.and_then(|dir| dir.stat().map(|stat| (dir, stat)));
+            let (dir, stat) = opened.map_err(|errno| self.failed(dst.clone(), errno)).ok()?;
             let cursor = self.index.find(&entry.src.join_path(&below));
             let is_other = self.index.is_in_inner_entry(entry, &below)
                 || !below.is_root() && self.plan.targets[t].leaves_out_below_entry(&dst, Kind::Directory);
@@ -225,6 +245,13 @@ impl GroupVisitor<'_> {
             (!is_other).then_some(Start { path, dir, stat, place })
         };
         places.into_iter().filter_map(start).collect()
+    }
+
+    /// What is gone meanwhile has no say.
+    fn failed(&self, dst: RelPath, errno: Errno) {
+        if !leads_nowhere(errno) {
+            self.unread.lock().unwrap_or_else(PoisonError::into_inner).push((dst, errno));
+        }
     }
 
     /// What the plan says about the inode under the name `dst`.
@@ -304,6 +331,11 @@ impl Visit for GroupVisitor<'_> {
         Some(GroupDir { dst, target: above.target, share: above.share, cursor, covering })
     }
 
-    /// The copy meets it as well, and reports it.
-    fn unreadable(&self, _: Unread<'_, GroupDir>) {}
+    fn unreadable(&self, what: Unread<'_, GroupDir>) {
+        match what {
+            Unread::Entry(above, name, errno) => self.failed(above.dst.join(name), errno),
+            Unread::Directory(dir, errno) => self.failed(dir.dst.clone(), errno),
+            Unread::Everything => self.failed(RelPath::root(), Errno::AGAIN),
+        }
+    }
 }

@@ -113,6 +113,10 @@ impl Copying {
             Ok(engine) => engine.run(|| begin(run)).map_err(StopReason::NoThread),
             Err(error) => Err(StopReason::Journal(error, None)),
         };
+        // After the copy, which has reported more precisely what it could not read itself.
+        for problem in self.groups.problems() {
+            context.problems.add(problem);
+        }
         epochs.finish(&context.stop);
         copied.unwrap_or_else(|reason| {
             context.stop.set(reason);

@@ -85,6 +85,9 @@ impl SharedRun<'_> {
             means: options.means(),
         };
         self.context.heed(comparison.run(journal));
+        for problem in groups.problems() {
+            problems.add(problem);
+        }
         verifier.medium.get()
     }
 
