@@ -101,6 +101,27 @@ fn a_disk_that_is_full_to_the_last_block_holds_the_journal_as_well() {
 }
 
 #[test]
+fn room_that_a_large_file_could_not_get_whole_is_given_back() {
+    need_root!();
+    let world = World::ext4(330);
+    let random = |mib: u64| {
+        let file = world.file("data/big", "");
+        sh!("dd", "if=/dev/urandom", format!("of={}", file.display()), "bs=1M", format!("count={mib}"), "status=none");
+    };
+    random(200);
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    random(150);
+    run(&plan, &[]).exits(4).says("No space left");
+    let space = rustix::fs::statvfs(&world.persist).unwrap();
+    assert!(space.f_bfree * space.f_frsize > 50 << 20, "{} blocks are free", space.f_bfree);
+    random(5);
+    run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+    run(&plan, &["--verify-only"]).exits(0);
+}
+
+#[test]
 fn a_disk_without_inodes_stops_says_how_many_are_missing_and_goes_on() {
     need_root!();
     let world = World::new("ext4", 64, &["-N", "512"]);

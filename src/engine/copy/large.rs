@@ -81,7 +81,11 @@ fn reserve(to: BorrowedFd<'_>, size: u64, target: &Stat) -> Result<(), Errno> {
         Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
         // XFS wants the whole length free, even if an earlier run has reserved it. The writes will tell.
         Err(Errno::NOSPC | Errno::DQUOT) if target.allocated > 0 => Ok(()),
-        Err(errno) => Err(errno),
+        Err(errno) => {
+            // ext4 keeps what it got, beyond the end of the file: the whole disk, down to the journal's last block.
+            file::set_size(to, target.size)?;
+            Err(errno)
+        }
     }
 }
 
