@@ -103,6 +103,12 @@ fn line(out: &mut String, name: &str, t: &Totals) -> std::fmt::Result {
     if t.excluded > 0 {
         write!(out, " | left out by patterns {}", count(t.excluded))?;
     }
+    if t.stale > 0 {
+        write!(out, " | no longer in the source {}", count(t.stale))?;
+    }
+    if t.deleted > 0 {
+        write!(out, " | removed {} ({})", count(t.deleted), bytes(t.deleted_bytes))?;
+    }
     if t.verified > 0 {
         write!(out, " | verified {} ({})", count(t.verified), bytes(t.verified_bytes))?;
     }

@@ -7,7 +7,8 @@ use super::events::problem::{Problem, Problems};
 use super::journal::{Declared, Journal, JournalError, PastRun, Reader};
 use super::mapping::model::{Mapping, Need};
 use crate::base::path::{Name, RelPath};
-use crate::engine::events::detail::{CopyCut, Detail};
+use crate::engine::events::detail::{CopyCut, Detail, StaleCause};
+use crate::engine::stale::is_there;
 use crate::sys::leads_nowhere;
 use crate::sys::root::Root;
 use rustix::fs::OFlags;
@@ -15,9 +16,24 @@ use rustix::fs::OFlags;
 /// Directories that get a problem each; one more counts the rest.
 const NAMED: u32 = 16;
 
+/// How a pass knows what the source no longer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownStale {
+    /// From the last run that copied.
+    Recorded,
+    /// It asks the source itself.
+    Asked,
+}
+
 /// Reports all of it. `targets` are the names by the journal's numbers, which are not the
 /// plan's order.
-pub fn report(plan: &Mapping, targets: &[String], journal: &Journal, problems: &Problems) -> Result<(), JournalError> {
+pub fn report(
+    plan: &Mapping,
+    targets: &[String],
+    journal: &Journal,
+    problems: &Problems,
+    stale: KnownStale,
+) -> Result<(), JournalError> {
     let reader = journal.reader()?;
     match reader.last_copy()? {
         None => unfinished(problems, RelPath::root(), Detail::NothingCopied),
@@ -28,6 +44,11 @@ pub fn report(plan: &Mapping, targets: &[String], journal: &Journal, problems: &
     }
     let mut failed = None;
     reader.each_problem(|problem| {
+        // What is in the way of something else has another problem.
+        let asks = stale == KnownStale::Asked || problem.attribute.as_deref() == StaleCause::Retyped.attribute();
+        if problem.kind == ProblemKind::Stale && (asks || !is_there(plan, &problem.path)) {
+            return;
+        }
         // If it has a row, the row tells whether somebody changed it.
         let told = || reader.find_path(&problem.path).map(|row| row.is_some());
         match if problem.kind == ProblemKind::ChangedTarget { told() } else { Ok(false) } {

@@ -23,6 +23,7 @@ pub mod preflight;
 pub mod report;
 pub mod run;
 mod selection;
+pub mod stale;
 pub mod survey;
 pub mod tree;
 pub mod undeclared;

@@ -141,7 +141,7 @@ pub(crate) trait SelectionSink: Sync {
     /// A directory of the backup and its place on the target.
     type Dir: Send + Sync;
     /// State that is kept while a directory's names are read.
-    type Seen: Default;
+    type Seen;
 
     fn selection(&self) -> Selection<'_>;
     fn position<'d>(&self, dir: &'d Self::Dir) -> Position<'d>;
@@ -169,6 +169,8 @@ pub(crate) trait SelectionSink: Sync {
     /// The directory, or `name` in it, could not be read.
     fn failed(&self, dir: &Self::Dir, name: Option<&Name>, what: (Operation, Errno));
 
+    /// The state before the first name of a directory.
+    fn seen(&self, dir: &Self::Dir) -> Self::Seen;
     /// A name of the directory that is not an inner entry.
     fn saw(&self, _: &mut Self::Seen, _: &Name) {}
     /// All names of the directory were seen.
@@ -281,7 +283,7 @@ impl<S: SelectionSink> Visitor for S {
                 }
             }
         }
-        (left_out, S::Seen::default())
+        (left_out, self.seen(dir))
     }
 
     fn sort(&self, dir: &S::Dir, (left_out, seen): &mut Self::Reading, entry: &DirEntry) -> Option<Kind> {

@@ -94,6 +94,10 @@ pub(crate) struct RunArgs {
     /// Replace what somebody has changed on the target since it was copied; by default that is kept
     #[arg(long, conflicts_with = "verify_only")]
     overwrite: bool,
+    /// Remove from the target what was copied and the source no longer has, if nobody has changed it
+    /// since; by default it is reported
+    #[arg(long, conflicts_with_all = ["verify_only", "repair"])]
+    delete: bool,
     /// Write to targets that are not on a mount of their own, or on tmpfs
     #[arg(long)]
     allow_volatile: bool,
@@ -178,6 +182,7 @@ impl RunArgs {
                 nonempty: self.allow_nonempty,
                 volatile: self.allow_volatile,
                 overwrite: self.overwrite,
+                delete: self.delete,
                 no_owner: self.no_owner,
                 remap_ids: self.remap_ids,
                 restart: self.restart,

@@ -1,10 +1,12 @@
 //! The engine's data in words for a person.
 
+mod amount;
 pub(super) mod journal;
 pub(super) mod note;
 mod operation;
 pub(super) mod preflight;
 pub(super) mod problem;
+mod stale;
 pub(super) mod stop;
 pub(super) mod unpreserved;
 pub(super) mod value;

@@ -1,8 +1,9 @@
 //! What is worth knowing and no failure.
 
+use super::amount::entries;
 use super::journal;
 use super::preflight::read_only;
-use super::problem::{entries, mount_content};
+use super::problem::mount_content;
 use super::value::inode;
 use crate::base::human::{bytes, count};
 use crate::engine::events::note::Note;

@@ -2,7 +2,13 @@
 
 use crate::base::path::escape;
 use crate::engine::events::operation::Operation;
+use crate::sys::{Errno, errno_words};
 use std::borrow::Cow;
+
+/// What was tried, and the error.
+pub(super) fn failed(op: &Operation, errno: Errno) -> String {
+    format!("{}: {}", words(op), errno_words(errno))
+}
 
 /// Followed by a colon and the error.
 pub(super) fn words(op: &Operation) -> Cow<'static, str> {
@@ -59,6 +65,7 @@ pub(super) fn words(op: &Operation) -> Cow<'static, str> {
         Operation::RemoveLeftover => "remove what an interrupted run left",
         Operation::RemoveHalf => "remove the partial copy that an interrupted run left",
         Operation::RemoveUnfinished => "remove the unfinished copy of an earlier run",
+        Operation::RemoveStale => "remove what the source no longer has",
         Operation::FixUp => "fixup",
         Operation::ReadForFixup => "fixup: read",
     })

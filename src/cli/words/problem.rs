@@ -1,12 +1,12 @@
 //! What is wrong with a path, and what helps.
 
-use super::{operation, preflight, stop, unpreserved, value};
+use super::amount::entries;
+use super::operation::failed;
+use super::{preflight, stale, stop, unpreserved, value};
 use crate::base::human::{bytes, count};
 use crate::engine::events::detail::{Advice, BadChunks, CopyCut, Detail, List, MountContent};
-use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Unpreserved;
-use crate::sys::{Errno, errno_words};
 
 /// One line: what was tried, why it failed, what to do.
 pub(in crate::cli) fn message(problem: &Problem) -> String {
@@ -16,10 +16,6 @@ pub(in crate::cli) fn message(problem: &Problem) -> String {
         words.push_str(advice_words(advice));
     }
     words
-}
-
-fn failed(op: &Operation, errno: Errno) -> String {
-    format!("{}: {}", operation::words(op), errno_words(errno))
 }
 
 fn detail(problem: &Problem) -> String {
@@ -48,6 +44,8 @@ fn detail(problem: &Problem) -> String {
         Detail::DirectoriesUnfinished(rest) => {
             format!("{} more directories are not finished, this is the first", count(*rest))
         }
+        Detail::Stale(stale) => stale::words(stale),
+        Detail::WayCleared => "the directory that was in its place was removed; run the plan again to copy it".into(),
         Detail::Unlisted(list) => format!("it is not in {}; it stays as it is", list_words(*list)),
         Detail::UnlistedToo(rest, list) => {
             format!("{rest} more names in this directory are not in {}, this is the first", list_words(*list))
@@ -134,7 +132,8 @@ fn detail(problem: &Problem) -> String {
         Detail::StateReserved => "this run's journal is here, and what the backup has under this name was not copied over it; leave it out \
              (`exclude`), or keep the journal elsewhere (--state)".into(),
         Detail::ChangedWhileCopied => "somebody has changed it on the target while its copy was made; it stays as it is, and --overwrite replaces it".into(),
-        Detail::DirectoryInPlace => "a non-empty directory is in the place of this entry; move it away and run again".into(),
+        Detail::DirectoryInPlace => "a non-empty directory is in the place of this entry; move it away and run again, or if a run of this plan \
+             copied it, remove it with --delete".into(),
         Detail::NameTaken => "another name in this directory is the same to the target's file system, which tells names apart by less than \
              their bytes (case, normalisation); rename one in the backup".into(),
     }
@@ -185,11 +184,6 @@ pub(super) fn mount_content(content: &MountContent) -> String {
     }
 }
 
-/// `1 entry`, `2 entries`.
-pub(super) fn entries(n: u64) -> String {
-    if n == 1 { "1 entry".into() } else { format!("{} entries", count(n)) }
-}
-
 fn list_words(list: List) -> &'static str {
     match list {
         List::Manifest => "the manifest",
@@ -225,6 +219,8 @@ mod tests {
     use super::*;
     use crate::base::path::RelPath;
     use crate::engine::events::kind::ProblemKind;
+    use crate::engine::events::operation::Operation;
+    use crate::sys::Errno;
 
     #[test]
     fn messages_have_words_not_numbers() {

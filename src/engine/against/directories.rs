@@ -8,13 +8,16 @@ use crate::engine::events::detail::List;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
+use crate::engine::journal::SourceId;
 use crate::engine::mapping::explicit::{Covering, Explicit};
 use crate::engine::mapping::index::{WayStep, source_on_the_way};
 use crate::engine::mapping::layout::DstNode;
 use crate::engine::meta::Wanted;
 use crate::engine::selection::{DeclaredBelow, PlanOverrides};
+use crate::engine::stale::{StaleDirectory, is_there};
 use crate::engine::tree::scheduler::BATCH;
 use crate::engine::verify::extra::{ExtraNames, Listed};
+use crate::sys::Errno;
 use crate::sys::dir::{TargetDir, open_target, read_batches};
 use crate::sys::xattr::Holder;
 use std::collections::HashSet;
@@ -96,6 +99,27 @@ impl ComparisonWalk<'_> {
         }
     }
 
+    /// Reports what earlier runs copied into the directory, whose source has the names `known`, and the
+    /// source no longer has.
+    pub(super) fn stale(&self, dir: &ComparedDir, known: &HashSet<Name>) {
+        let Some(id) = dir.id else { return };
+        let verifier = self.verifier();
+        let plan = &*verifier.run.mapping;
+        let source = dir.src.open().and_then(|src| {
+            let stat = src.stat()?;
+            Ok(SourceId::of(&stat, &self.volumes.of(stat.dev, || Ok::<_, Errno>(&*src), |_, _| {})))
+        });
+        let prior = verifier.ask(|reader| reader.directory(id)).flatten();
+        let (path, is_empty) = (&dir.path, known.is_empty());
+        let searched =
+            StaleDirectory { id, path, target: dir.target, is_empty, source: source.ok(), prior: prior.as_ref() };
+        let found = verifier
+            .ask(|reader| self.stale.in_directory((plan, &self.index), reader, &searched, |name| known.contains(name)));
+        for problem in found.into_iter().flatten().filter(|problem| is_there(plan, &problem.path)) {
+            verifier.problem(dir.target, problem);
+        }
+    }
+
     /// Reports names of the target's directory that neither the backup nor the plan has there.
     pub(super) fn extra(&self, dir: &ComparedDir, dst: &TargetDir, known: &HashSet<Name>) {
         let verifier = self.verifier();
@@ -104,7 +128,10 @@ impl ComparisonWalk<'_> {
             let listed = Listed { dir: dst, stat: &stat, path: &dir.path, target: dir.target };
             read_batches(dst, BATCH, |batch| {
                 for entry in batch {
-                    let ours = known.contains(&entry.name) || self.index.leads_to_entry(&dir.path.join(&entry.name));
+                    // What has a row was copied: it is stale, or left out by a pattern.
+                    let ours = known.contains(&entry.name)
+                        || self.index.leads_to_entry(&dir.path.join(&entry.name))
+                        || self.recorded(dir.id, &entry.name).is_some();
                     if !ours && verifier.is_unplanned(&listed, &entry) {
                         found.add(entry.name);
                     }

@@ -20,6 +20,7 @@ pub use comparison::Comparison;
 use super::events::stop::StopReason;
 use super::journal::{Journal, JournalError};
 use super::mapping::layout;
+use super::stale::StaleSearch;
 use crate::base::path::RelPath;
 use walk::ComparisonWalk;
 
@@ -37,6 +38,9 @@ impl Comparison<'_> {
             Err(error) => {
                 self.verifier.run.stop.set(StopReason::NoThread(error));
             }
+        }
+        for (target, problem) in StaleSearch::entries(&self.verifier.run.mapping, &reader)? {
+            self.verifier.problem(target, problem);
         }
         walk.drivers.notes().into_iter().for_each(|note| self.verifier.run.problems.note(note));
         walk.alike.problems().into_iter().for_each(|(target, problem)| self.verifier.problem(target, problem));

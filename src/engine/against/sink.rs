@@ -102,12 +102,17 @@ impl SelectionSink for ComparisonWalk<'_> {
         self.unreadable(dir.target, path, operation, errno);
     }
 
+    fn seen(&self, _: &ComparedDir) -> HashSet<Name> {
+        HashSet::new()
+    }
+
     fn saw(&self, seen: &mut HashSet<Name>, name: &Name) {
         seen.insert(name.clone());
     }
 
     /// Looks for names that the backup does not have.
     fn saw_all(&self, dir: &ComparedDir, seen: HashSet<Name>) {
+        self.stale(dir, &seen);
         if let Ok(dst) = dir.dst.open() {
             self.extra(dir, &dst, &seen);
         }

@@ -11,6 +11,7 @@ use crate::engine::groups::GroupKey;
 use crate::engine::journal::{Journal, JournalError, Row};
 use crate::engine::mapping::explicit::Covering;
 use crate::engine::mapping::index::Index;
+use crate::engine::stale::StaleSearch;
 use crate::engine::tree::budget::FdBudget;
 use crate::engine::tree::node::{SourceNode, TargetNode};
 use crate::engine::tree::scheduler::Tasks;
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex};
 pub(super) struct ComparisonWalk<'a> {
     pub(super) of: &'a Comparison<'a>,
     pub(super) index: Index,
+    pub(super) stale: StaleSearch,
     /// The target inode of each linked source inode that the journal does not know.
     pub(super) linked: Mutex<HashMap<GroupKey, u64>>,
     pub(super) drivers: Drivers,
@@ -70,6 +72,7 @@ impl<'a> ComparisonWalk<'a> {
         Ok(Self {
             of,
             index: Index::new(&of.verifier.run.mapping),
+            stale: StaleSearch::new(&of.verifier.run.mapping, journal)?,
             linked: Mutex::default(),
             drivers: Drivers::new(of.source),
             volumes: Volumes::new(journal.reader()?.volumes()?),

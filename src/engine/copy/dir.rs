@@ -1,5 +1,6 @@
 //! What the copier does with what the plan selects.
 
+use super::dir_metadata::PostVisit;
 use super::engine::Engine;
 use super::entry::{CopyEntry, Override, TargetName};
 use super::open_dir::{OpenDir, SourcePosition};
@@ -17,6 +18,7 @@ use crate::engine::mapping::explicit::Explicit;
 use crate::engine::mapping::index::InnerName;
 use crate::engine::meta::Wanted;
 use crate::engine::selection::{DeclaredBelow, Position, Selected, SelectedLeaves, Selection, SelectionSink};
+use crate::engine::stale::{SourceNames, StaleDirectory, StaleSearch};
 use crate::engine::tree::node::SourceNode;
 use crate::engine::tree::scheduler::Worker;
 use crate::sys::Errno;
@@ -37,7 +39,8 @@ pub(super) struct Subtree {
 
 impl SelectionSink for Engine {
     type Dir = OpenDir;
-    type Seen = ();
+    /// The names that the source has, if the journal may have others.
+    type Seen = Option<SourceNames>;
 
     fn selection(&self) -> Selection<'_> {
         let (plan, stop) = (&*self.cx.run.mapping, &self.cx.run.stop);
@@ -99,6 +102,22 @@ impl SelectionSink for Engine {
         self.cx.problem(dir.node.target, Problem::failed(path, ProblemKind::Unreadable, operation, errno));
     }
 
+    fn seen(&self, dir: &OpenDir) -> Self::Seen {
+        (!dir.node.fresh && self.cx.run.journal.resumed()).then(SourceNames::default)
+    }
+
+    fn saw(&self, seen: &mut Self::Seen, name: &Name) {
+        if let Some(names) = seen {
+            names.add(name);
+        }
+    }
+
+    fn saw_all(&self, dir: &OpenDir, seen: Self::Seen) {
+        if let Some(names) = seen {
+            self.record_stale(dir, &names.sorted());
+        }
+    }
+
     fn hold(&self, dir: &OpenDir) {
         dir.node.hold();
     }
@@ -109,6 +128,37 @@ impl SelectionSink for Engine {
 }
 
 impl Engine {
+    /// Records what earlier runs copied into `dir` and the source, which has these `names`, no longer has.
+    fn record_stale(&self, dir: &OpenDir, names: &SourceNames) {
+        let (source, prior) = match &dir.node.post_visit {
+            PostVisit::Apply(metadata) => (metadata.source, metadata.prior.as_ref()),
+            PostVisit::Nothing => (None, None),
+        };
+        let (id, path, target) = (dir.node.id, &dir.node.path(), dir.node.target);
+        let searched = StaleDirectory { id, path, target, is_empty: names.is_empty(), source, prior };
+        let plan = &*self.cx.run.mapping;
+        let found = self.cx.records.with_reader(|reader| {
+            let has = |name: &Name| names.has(name);
+            self.cx.records.ask(self.stale.in_directory((plan, &self.index), reader?, &searched, has))
+        });
+        let name = plan.targets.get(target as usize).map_or("", |target| &target.name);
+        for problem in found.into_iter().flatten() {
+            self.cx.run.problems.record_only(problem.in_target(name));
+        }
+    }
+
+    /// Records the declared entries that are gone from the source as a whole.
+    pub(super) fn record_stale_entries(&self) {
+        let found = self
+            .cx
+            .records
+            .with_reader(|reader| self.cx.records.ask(StaleSearch::entries(&self.cx.run.mapping, reader?)));
+        for (target, problem) in found.into_iter().flatten() {
+            let target = &self.cx.run.mapping.targets[target as usize].name;
+            self.cx.run.problems.record_only(problem.in_target(target));
+        }
+    }
+
     /// Makes or opens the target directory for the source `tree`. The returned node is held
     /// once, by the caller.
     pub(super) fn enter(&self, at: TargetName<'_>, tree: Subtree) -> Option<Arc<OpenDir>> {

@@ -22,6 +22,7 @@ use crate::engine::events::no_thread::NoThread;
 use crate::engine::journal::JournalError;
 use crate::engine::mapping::index::Index;
 use crate::engine::mapping::layout::destinations;
+use crate::engine::stale::StaleSearch;
 use crate::engine::tree::budget::FdBudget;
 use crate::engine::tree::scheduler::{Tasks, Worker};
 use crate::engine::tree::{descriptors, pool};
@@ -39,6 +40,7 @@ pub struct Engine {
     pub(super) flags: Arc<ImmutableFlags>,
     pub(super) tasks: Tasks,
     pub(super) index: Index,
+    pub(super) stale: StaleSearch,
     /// Entries that the run came to, by target and entry.
     pub(super) visited: Vec<Vec<AtomicBool>>,
     pub(super) nested: Vec<Vec<bool>>,
@@ -88,6 +90,7 @@ impl Engine {
             tasks: Tasks::new(open.inline),
             visited: cx.run.mapping.targets.iter().map(visited).collect(),
             nested: index.nested(&cx.run.mapping),
+            stale: StaleSearch::new(&cx.run.mapping, &cx.run.journal)?,
             index,
             leaves: leaves(&source, &rules, &directories, precedence),
             cx,
@@ -108,6 +111,7 @@ impl Engine {
             self.build(Worker::new(scope), &layout);
         });
         self.report_unreached();
+        self.record_stale_entries();
         self.cx.submit.flush();
         self.directories.post_visit_late();
         self.flags.set_all();

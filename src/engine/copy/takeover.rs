@@ -20,13 +20,14 @@ use super::precedence::{Judgement, Precedence, altered, found, gone};
 use super::source_proof::SourceProof;
 use crate::engine::compare::differences::{CheckedDir, differences, has_same_content, without_moved_times};
 use crate::engine::content::medium::ReadError;
-use crate::engine::events::detail::Detail;
+use crate::engine::events::detail::{Detail, StaleCause};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::value::Appearance;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, RowChange, State};
+use crate::engine::stale;
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::{effective_ids, file};
@@ -62,6 +63,13 @@ impl Takeover {
             },
             None => None,
         };
+        if row.as_ref().is_some_and(|row| row.id.is_some()) && there.is_some_and(|there| there.kind == Kind::Directory)
+        {
+            // If it has content it stays, and only --delete removes it.
+            let retyped = stale::problem(at.path(), StaleCause::Retyped, 1);
+            let target = self.cx.run.mapping.targets.get(node.target as usize).map_or("", |target| &target.name);
+            self.cx.run.problems.record_only(retyped.in_target(target));
+        }
         match row {
             Some(row) if matches!(row.state, State::Done | State::Bad) => {
                 // A linked inode's content is verified under one name, which may have been found bad.

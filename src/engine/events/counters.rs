@@ -33,6 +33,12 @@ pub struct Tally {
     pub skipped: AtomicU64,
     /// Apparent bytes of those.
     pub skipped_bytes: AtomicU64,
+    /// Entries that the source no longer has.
+    pub stale: AtomicU64,
+    /// Entries that this run removed because of that.
+    pub deleted: AtomicU64,
+    /// Apparent bytes of those.
+    pub deleted_bytes: AtomicU64,
     /// Entries verified by this run.
     pub verified: AtomicU64,
     /// Bytes re-read from the medium by this run.

@@ -46,6 +46,10 @@ pub enum Detail {
     NeverCopied,
     /// The plan no longer declares it.
     NoLongerDeclared,
+    /// The source no longer has it.
+    Stale(Box<Stale>),
+    /// What was in its place was removed, and nothing is there yet.
+    WayCleared,
     /// It is not in this list.
     Unlisted(List),
     /// That many more names of its directory are not.
@@ -130,6 +134,88 @@ pub struct CopyCut {
     pub expected: Option<u64>,
     /// The command that resumes it.
     pub command: Option<String>,
+}
+
+/// What was copied and the source no longer has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// How it left the source.
+    pub cause: StaleCause,
+    /// Recorded entries at and below it.
+    pub entries: u64,
+    /// Why it is still there, if it was to be removed.
+    pub kept: Option<StaleKept>,
+}
+
+/// How an entry left the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StaleCause {
+    /// The name is gone.
+    Name,
+    /// The directory became something else.
+    Retyped,
+    /// An entry of the plan is gone as a whole.
+    Entry,
+    /// The directory is empty, and another one than it was: what was mounted on it may not be.
+    Emptied,
+}
+
+impl StaleCause {
+    const ALL: [Self; 4] = [Self::Name, Self::Retyped, Self::Entry, Self::Emptied];
+
+    /// The problem's attribute; none for a name.
+    #[must_use]
+    pub const fn attribute(self) -> Option<&'static str> {
+        match self {
+            Self::Name => None,
+            Self::Retyped => Some("retyped"),
+            Self::Entry => Some("entry"),
+            Self::Emptied => Some("emptied"),
+        }
+    }
+
+    /// The cause that has this attribute.
+    #[must_use]
+    pub fn of_attribute(attribute: Option<&str>) -> Self {
+        Self::ALL.into_iter().find(|cause| cause.attribute() == attribute).unwrap_or(Self::Name)
+    }
+}
+
+/// Why something stale was not removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StaleKept {
+    /// The run could not read or write everything: what is missing from the copy may be this.
+    CopyNotWhole,
+    /// The source could not be asked again.
+    SourceUnknown,
+    /// So much of it was removed, and some was not.
+    Some(KeptEntries),
+}
+
+/// The entries of a stale tree that were kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptEntries {
+    /// Entries that were removed.
+    pub removed: u64,
+    /// Those that were kept, the first few.
+    pub named: Vec<(RelPath, KeptBecause)>,
+    /// All of those.
+    pub count: u64,
+}
+
+/// Why an entry of a stale tree was kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeptBecause {
+    /// Somebody has changed it since it was copied.
+    Changed,
+    /// No run has recorded it.
+    Unrecorded,
+    /// Its copy was never finished, or was found damaged.
+    NotWhole,
+    /// It is a mount point.
+    MountPoint,
+    /// A call failed.
+    Failed(Operation, Errno),
 }
 
 /// What is in a mount.

@@ -60,6 +60,8 @@ pub enum ProblemKind {
     IdMap,
     /// Patterns leave out everything that a declared entry holds.
     Excluded,
+    /// It was copied, and the source no longer has it.
+    Stale,
 }
 
 impl ProblemKind {

@@ -131,6 +131,8 @@ operations! {
     RemoveHalf = "remove-half",
     /// Remove an unfinished copy whose source is gone.
     RemoveUnfinished = "remove-unfinished",
+    /// Remove what the source no longer has.
+    RemoveStale = "remove-stale",
     /// Apply a fixup.
     FixUp = "fix-up",
     /// Read a directory for a recursive fixup.

@@ -118,7 +118,9 @@ impl Problem {
     /// True for what only the copying run meets: no row of the journal records it, and no
     /// verification finds it.
     fn is_kept(&self) -> bool {
-        let found_again = matches!(self.kind, ProblemKind::Extra | ProblemKind::Fixup | ProblemKind::IdMap);
+        // What is stale is recorded when it is found, before it is counted.
+        let found_again =
+            matches!(self.kind, ProblemKind::Extra | ProblemKind::Fixup | ProblemKind::IdMap | ProblemKind::Stale);
         !found_again && !self.told_by_row && self.unpreserved().is_none_or(Unpreserved::is_without_row)
     }
 
@@ -248,6 +250,18 @@ impl Problems {
         inner.record = Some(ProblemRecorder(Arc::new(record)));
     }
 
+    /// Records a problem that is not counted yet.
+    pub fn record_only(&self, problem: Problem) {
+        let mut inner = self.lock();
+        let Some(ProblemRecorder(record)) = inner.record.clone() else { return };
+        inner.waiting.push(problem);
+        let full = if inner.waiting.len() >= BATCH { std::mem::take(&mut inner.waiting) } else { Vec::new() };
+        drop(inner);
+        if !full.is_empty() {
+            record(full);
+        }
+    }
+
     /// Passes on what is waiting.
     pub fn record_waiting(&self) {
         let mut inner = self.lock();
@@ -283,6 +297,13 @@ impl Problems {
     pub fn has(&self, kind: ProblemKind) -> bool {
         let inner = self.lock();
         inner.kept.len() >= KEPT || inner.kept.iter().any(|problem| problem.kind == kind)
+    }
+
+    /// True when one of these kinds with a path that `counts` is among those kept, or some were not kept.
+    #[must_use]
+    pub fn has_any(&self, kinds: &[ProblemKind], counts: impl Fn(&RelPath) -> bool) -> bool {
+        let inner = self.lock();
+        inner.kept.len() >= KEPT || inner.kept.iter().any(|p| kinds.contains(&p.kind) && counts(&p.path))
     }
 
     /// Number of problems so far.

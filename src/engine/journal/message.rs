@@ -2,6 +2,7 @@
 
 use super::confirm::Confirmed;
 use super::epoch::seal::Durable;
+use super::removals::DurablyRemoved;
 use super::row::Row;
 use super::run_kind::RunKind;
 use super::seen::{Fixed, Seen};
@@ -25,6 +26,7 @@ pub(super) enum WriterMessage {
     Meta(&'static str, String),
     Volume(i64, String),
     Forget(RelPath),
+    Removed(DurablyRemoved),
     RunStarted { kind: RunKind, started: String, tool: String },
     Copying { command: Option<String>, expected: u64 },
     Copied { at: String },

@@ -7,6 +7,7 @@ use super::item::{BAD, DONE, insert, insertion, is_finished};
 use super::log::Log;
 use super::message::WriterMessage;
 use super::record::{Chunk, Record};
+use super::removals;
 use super::row::Row;
 use super::run_kind::RunKind;
 use super::seen::{Fixed, Seen};
@@ -51,6 +52,7 @@ pub(super) fn serve(
                 connection.execute("INSERT OR IGNORE INTO volume(id, key) VALUES(?1, ?2)", (id, key))?;
             }
             WriterMessage::Forget(dst) => forget(connection, &dst)?,
+            WriterMessage::Removed(removed) => removals::forget(connection, &removed)?,
             // The caller may have given up.
             WriterMessage::Flush(done) => drop(done.send(())),
             WriterMessage::RunStarted { kind, started, tool } => {

@@ -6,6 +6,7 @@ use super::epoch::seal::Durable;
 use super::error;
 use super::log::Log;
 use super::message::WriterMessage;
+use super::removals::DurablyRemoved;
 use super::row::Row;
 use super::run_kind::RunKind;
 use super::seen::{Fixed, Seen};
@@ -167,6 +168,11 @@ impl WriterHandle {
     /// Forgets an entry that is no longer declared and is gone, with everything below it.
     pub fn forget(&self, dst: RelPath) {
         self.send(WriterMessage::Forget(dst));
+    }
+
+    /// Forgets rows whose entries are gone from the medium.
+    pub fn removed(&self, removed: DurablyRemoved) {
+        self.send(WriterMessage::Removed(removed));
     }
 
     /// Begins the record of a run.

@@ -17,6 +17,8 @@ pub struct Allow {
     pub volatile: bool,
     /// What somebody has changed on the target since it was copied is replaced.
     pub overwrite: bool,
+    /// What the source no longer has is removed from the target, if nobody has changed it.
+    pub delete: bool,
     /// Owners are not kept, so no privilege is needed.
     pub no_owner: bool,
     /// Owners get the target's numbers of their names.

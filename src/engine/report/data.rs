@@ -83,6 +83,12 @@ pub struct Totals {
     pub skipped: u64,
     /// Their apparent bytes.
     pub skipped_bytes: u64,
+    /// Entries that were copied and the source no longer has.
+    pub stale: u64,
+    /// Entries that this run removed because of that.
+    pub deleted: u64,
+    /// Their apparent bytes.
+    pub deleted_bytes: u64,
     /// Entries that this run verified.
     pub verified: u64,
     /// Bytes that it read back.

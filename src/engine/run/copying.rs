@@ -18,6 +18,7 @@ use crate::engine::groups::Groups;
 use crate::engine::journal::epoch::FileSystems;
 use crate::engine::journal::{Epochs, JournalError, RunKind, Surroundings};
 use crate::engine::meta::Keep;
+use crate::engine::stale::{self, Settling};
 use crate::engine::{completeness, leftovers, preflight};
 use crate::sys::filesystem::may_chown;
 use crate::sys::root::Root;
@@ -122,6 +123,20 @@ impl Copying {
             context.stop.set(reason);
             FixupsChanged::new()
         })
+    }
+
+    /// Reports what the source no longer has, or removes it, when everything else is copied and verified.
+    pub(super) fn settle_stale(&self, run: &SharedRun<'_>) {
+        if !run.is_stopped() {
+            let settling = Settling {
+                run: &run.context,
+                source: &self.source,
+                file_systems: &self.file_systems,
+                words: run.options.words,
+                delete: run.options.allow.delete,
+            };
+            run.context.heed(stale::settle(&settling));
+        }
     }
 
     fn options(&self, run: &SharedRun<'_>) -> copy::CopyOptions {

@@ -23,6 +23,7 @@ pub use observer::{Observer, Phase};
 pub use options::{Against, Options, Task};
 pub use refused::Refused;
 
+use super::completeness::KnownStale;
 use super::events::stop::Cause;
 use copying::Copying;
 use open::Work;
@@ -81,6 +82,7 @@ fn copy(run: SharedRun<'_>, mut copying: Copying) -> Report {
 
     let medium = run.verify_copied();
     copying.heed_mounts(&run);
+    copying.settle_stale(&run);
     let fixups = copying.fix_up(&run, &fixed_by_copy);
     if let Some(repair) = repair {
         repair.settle(&run);
@@ -94,7 +96,7 @@ fn copy(run: SharedRun<'_>, mut copying: Copying) -> Report {
 
 fn verify(run: SharedRun<'_>, against: Against) -> Report {
     run.announce_verification();
-    run.incomplete();
+    run.incomplete(if against == Against::Source { KnownStale::Asked } else { KnownStale::Recorded });
     let medium = match against {
         Against::Manifest { since } => run.verify_all(since),
         Against::Source => run.compare(),

@@ -5,7 +5,7 @@ use super::open::add_left_out;
 use super::shared::SharedRun;
 use crate::base::path::RelPath;
 use crate::engine::against::Comparison;
-use crate::engine::completeness;
+use crate::engine::completeness::{self, KnownStale};
 use crate::engine::content::medium::{Medium, WorstMedium};
 use crate::engine::context::RunContext;
 use crate::engine::events::detail::Detail;
@@ -110,9 +110,9 @@ impl SharedRun<'_> {
     }
 
     /// Reports what the rows do not tell: an incomplete copy.
-    pub(super) fn incomplete(&self) {
+    pub(super) fn incomplete(&self, stale: KnownStale) {
         let RunContext { mapping, journal, problems, .. } = &self.context;
-        self.context.heed(completeness::report(mapping, &self.names, journal, problems));
+        self.context.heed(completeness::report(mapping, &self.names, journal, problems, stale));
     }
 
     /// Reports that nothing was verified, unless something else says why.

@@ -253,6 +253,10 @@ impl Verifier {
                     add(&self.left_out, 1);
                     continue;
                 }
+                // Neither side has it any more; the next run that copies forgets it.
+                Looked::Unreachable(problem) if problem.kind == ProblemKind::Missing && self.is_stale(&path) => {
+                    continue;
+                }
                 Looked::Unreachable(problem) => {
                     let seen = || Seen { dir: row.dir, name: row.name.clone(), ino: row.dst_ino, ctime: row.dst_ctime };
                     verdicts.bad.extend(self.mend.is_wanted().then(seen));
@@ -313,6 +317,11 @@ impl Verifier {
             self.run.writer.bad_chunks(row.dir, row.name.clone(), (0..chunks_of(row.size)).collect());
         }
         verdicts.bad.push(seen_as(row, stat));
+    }
+
+    /// True when the source no longer has `path`.
+    fn is_stale(&self, path: &RelPath) -> bool {
+        self.ask(|reader| reader.is_stale(path)).unwrap_or(false)
     }
 
     /// True when the directory `id` has a row of its own that is verified.

@@ -1,0 +1,324 @@
+//! Removes a stale tree: exactly what runs of the plan made and nobody has changed since.
+//!
+//! Every name is judged right before it is removed, by the row that a run wrote for it, through the
+//! descriptor of its directory. A directory goes when it is empty. Rows are forgotten after a syncfs,
+//! so what a kill leaves is gone from both sides, which the next run forgets.
+
+use crate::base::path::{Name, RelPath};
+use crate::engine::compare::differences::{CheckedDir, differences, has_same_content};
+use crate::engine::content::medium::ReadError;
+use crate::engine::context::RunContext;
+use crate::engine::events::counters::add;
+use crate::engine::events::detail::{KeptBecause, KeptEntries};
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::operation::Operation;
+use crate::engine::events::stop::StopReason;
+use crate::engine::journal::epoch::FileSystems;
+use crate::engine::journal::{JournalError, Reader, Removals, Removed, Row, RowChange, State, Unlinked};
+use crate::sys::dir::{TargetDir, open_target, read_batches};
+use crate::sys::file::set_times;
+use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::xattr::Holder;
+use crate::sys::{Errno, leads_nowhere};
+use std::sync::Arc;
+
+/// Rows that are read at once.
+const PAGE: u32 = 256;
+/// Kept entries that a message names.
+const NAMED: usize = 16;
+
+/// Removes stale trees, and forgets their rows.
+pub(super) struct StaleRemoval<'a> {
+    run: &'a RunContext,
+    file_systems: &'a Arc<FileSystems>,
+    removals: Removals,
+}
+
+/// A recorded name of a directory of the target.
+struct StaleName<'d> {
+    dir: &'d TargetDir,
+    path: RelPath,
+    name: &'d Name,
+    row: &'d Row,
+    /// The directory stays, with its times.
+    stays: bool,
+}
+
+/// What became of one name.
+enum NameRemoval {
+    Removed,
+    Kept(KeptBecause),
+    /// A directory that still holds something.
+    NotEmpty,
+}
+
+/// What became of a stale tree.
+#[derive(Default)]
+pub(super) struct TreeRemoval {
+    /// Nothing of it is left.
+    pub(super) is_gone: bool,
+    pub(super) kept: KeptEntries,
+}
+
+impl KeptEntries {
+    fn keep(&mut self, path: RelPath, why: KeptBecause) {
+        if self.named.len() < NAMED {
+            self.named.push((path, why));
+        }
+        self.count += 1;
+    }
+}
+
+impl<'a> StaleRemoval<'a> {
+    pub(super) fn new(run: &'a RunContext, file_systems: &'a Arc<FileSystems>) -> Self {
+        Self { run, file_systems, removals: Removals::new(Arc::clone(file_systems)) }
+    }
+
+    /// Forgets the row of `name`, which is gone from `dir`, at `path`.
+    pub(super) fn gone(&mut self, dir: &TargetDir, path: RelPath, row: &Row) {
+        // If that fails, the next run forgets it.
+        if let Ok(file_system) = self.file_system(dir) {
+            self.forget(file_system, path, row, None);
+        }
+    }
+
+    /// Removes `name` of `dir`, which stays, and what is below it. `row` describes it.
+    pub(super) fn tree(
+        &mut self,
+        reader: &Reader,
+        (dir, above, name): (&TargetDir, &RelPath, &Name),
+        row: &Row,
+    ) -> Result<TreeRemoval, JournalError> {
+        let mut tree = TreeRemoval::default();
+        if let Some(id) = row.id {
+            self.below(reader, above.join(name), id, &mut tree.kept)?;
+        }
+        if !self.run.stop.is_set() {
+            tree.is_gone =
+                self.name(reader, &StaleName { dir, path: above.join(name), name, row, stays: true }, &mut tree.kept)?;
+        }
+        Ok(tree)
+    }
+
+    /// Removes what is recorded below the directory `id` at `path`, the deepest directories first.
+    fn below(&mut self, reader: &Reader, path: RelPath, id: i64, kept: &mut KeptEntries) -> Result<(), JournalError> {
+        let mut waiting = vec![(path, id, false)];
+        while let Some((path, id, is_emptied)) = waiting.pop() {
+            if self.run.stop.is_set() {
+                return Ok(());
+            }
+            let dir = match open_target(&self.run.mapping.root, &path) {
+                Ok(dir) => dir,
+                // Its own row tells.
+                Err(errno) if leads_nowhere(errno) => continue,
+                Err(errno) => {
+                    kept.keep(path, KeptBecause::Failed(Operation::OpenDirectory, errno));
+                    continue;
+                }
+            };
+            // Its row is kept for the same reason.
+            if dir.stat().is_ok_and(|stat| stat.mount_root) {
+                continue;
+            }
+            if !is_emptied {
+                waiting.push((path.clone(), id, true));
+                each_row(reader, id, |row| {
+                    if let (Some(below), Ok(name)) = (row.id, Name::new(&row.name)) {
+                        waiting.push((path.join(&name), below, false));
+                    }
+                    Ok(())
+                })?;
+                continue;
+            }
+            each_row(reader, id, |row| {
+                if let Ok(name) = Name::new(&row.name)
+                    && !self.run.stop.is_set()
+                {
+                    let path = path.join(&name);
+                    self.name(reader, &StaleName { dir: &dir, path, name: &name, row: &row, stays: false }, kept)?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Removes one name, if it may be. True when it is gone.
+    fn name(&mut self, reader: &Reader, stale: &StaleName<'_>, kept: &mut KeptEntries) -> Result<bool, JournalError> {
+        let StaleName { dir, path, name, row, .. } = stale;
+        let stat = match dir.stat_at(name) {
+            Err(Errno::NOENT) => {
+                self.gone(dir, path.clone(), row);
+                return Ok(true);
+            }
+            Err(errno) => {
+                kept.keep(path.clone(), KeptBecause::Failed(Operation::Stat, errno));
+                return Ok(false);
+            }
+            Ok(stat) => stat,
+        };
+        let removal = match self.judge(stale, &stat) {
+            Some(why) => NameRemoval::Kept(why),
+            None => self.remove(stale, &stat),
+        };
+        match removal {
+            NameRemoval::Removed => {
+                kept.removed += 1;
+                return Ok(true);
+            }
+            NameRemoval::Kept(why) => kept.keep(path.clone(), why),
+            NameRemoval::NotEmpty => unrecorded(reader, stale, kept)?,
+        }
+        Ok(false)
+    }
+
+    /// Why a name that looks like `stat` is kept; `None` for what is exactly as a run left it.
+    fn judge(&self, stale: &StaleName<'_>, stat: &Stat) -> Option<KeptBecause> {
+        let StaleName { dir, path, name, row, .. } = stale;
+        if stat.mount_root {
+            return Some(KeptBecause::MountPoint);
+        }
+        let is_dir = row.kind() == Kind::Directory;
+        // Of an interrupted replacement only the new inode is what the row describes.
+        let is_new = row.state == State::Replacing && stat.ino == row.dst_ino;
+        if row.state != State::Done && !is_new {
+            // A directory that was never finished has nothing of its own: it goes if it is empty.
+            let empty = row.state == State::Open && is_dir && stat.kind == Kind::Directory;
+            return (!empty).then_some(KeptBecause::NotWhole);
+        }
+        let checked = CheckedDir::of(dir);
+        match row.standing(stat, checked.disk) {
+            RowChange::AsRecorded => return None,
+            RowChange::Changed => return Some(KeptBecause::Changed),
+            RowChange::Touched => {}
+        }
+        // Only the content tells; removing another name or an entry of a directory touches it as well.
+        let is_device = matches!(stat.kind, Kind::CharDevice | Kind::BlockDevice);
+        if is_device && stat.rdev != row.rdev {
+            return Some(KeptBecause::Changed);
+        }
+        match has_same_content(&checked, name, row, &self.run.rate_limit) {
+            Ok(true) => {}
+            Ok(false) => return Some(KeptBecause::Changed),
+            Err(ReadError::Stopped) => return Some(KeptBecause::NotWhole),
+            Err(ReadError::Failed(operation, errno)) => return Some(KeptBecause::Failed(operation, errno)),
+        }
+        let mut found = differences(&checked, path, name, row, stat);
+        found.retain(|problem| !(is_dir && problem.kind == ProblemKind::Mtime));
+        (!found.is_empty()).then_some(KeptBecause::Changed)
+    }
+
+    fn remove(&mut self, stale: &StaleName<'_>, stat: &Stat) -> NameRemoval {
+        let StaleName { dir, path, name, row, stays } = stale;
+        let failed = |errno| NameRemoval::Kept(KeptBecause::Failed(Operation::RemoveStale, errno));
+        let begun = self.file_system(dir).and_then(|index| Ok((index, dir.stat()?)));
+        let (file_system, before) = match begun {
+            Ok(begun) => begun,
+            Err(errno) => return failed(errno),
+        };
+        let linked = stat.nlink > 1 && stat.kind != Kind::Directory;
+        let handle = if linked { dir.open_handle(name).ok() } else { None };
+        let removed = if stat.kind == Kind::Directory {
+            dir.remove_dir(name)
+        } else {
+            // Reading it may have taken long.
+            match dir.stat_at(name) {
+                Ok(now)
+                    if (now.ino, now.ctime, now.mtime, now.size) == (stat.ino, stat.ctime, stat.mtime, stat.size) =>
+                {
+                    dir.unlink(name)
+                }
+                Ok(_) => return NameRemoval::Kept(KeptBecause::Changed),
+                Err(errno) => Err(errno),
+            }
+        };
+        match removed {
+            Ok(()) => {}
+            // rmdir(2) may say either.
+            Err(Errno::NOTEMPTY | Errno::EXIST) => return NameRemoval::NotEmpty,
+            Err(errno) => return failed(errno),
+        }
+        if *stays {
+            self.keep_times(dir, row.dir, &before);
+        }
+        let after = handle.and_then(|handle| stat_fd(&handle).ok());
+        let unlinked = row.source.zip(after).map(|(source, after)| Unlinked {
+            source: source.ino,
+            ino: stat.ino,
+            before: stat.ctime,
+            after: after.ctime,
+        });
+        if let Some(tally) = self.run.counters.targets.get(row.target as usize) {
+            add(&tally.deleted, 1);
+            add(&tally.deleted_bytes, if stat.kind == Kind::File { stat.size } else { 0 });
+        }
+        self.forget(file_system, path.clone(), row, unlinked);
+        NameRemoval::Removed
+    }
+
+    /// Gives a directory that stays its times back, which are its source's.
+    fn keep_times(&mut self, dir: &TargetDir, id: i64, before: &Stat) {
+        let after = set_times(Holder::file(dir), Some(before.atime), before.mtime).and_then(|()| dir.stat());
+        // Otherwise its times have moved as by anybody's removal.
+        if let Ok(after) = after {
+            self.removals.settle(id, before.ino, before.ctime, after.ctime);
+        }
+    }
+
+    /// Must be asked before anything is removed there.
+    fn file_system(&self, dir: &TargetDir) -> Result<usize, Errno> {
+        self.file_systems.index(dir.stat()?.dev, dir)
+    }
+
+    fn forget(&mut self, file_system: usize, path: RelPath, row: &Row, unlinked: Option<Unlinked>) {
+        let removed = Removed { path, dir: row.dir, name: row.name.clone(), id: row.id, unlinked };
+        if self.removals.add(file_system, removed) {
+            self.sync();
+        }
+    }
+
+    /// Makes durable what was removed, and forgets it.
+    pub(super) fn sync(&mut self) {
+        match self.removals.sync() {
+            Ok(removed) => removed.into_iter().for_each(|removed| self.run.writer.removed(removed)),
+            Err(errno) => drop(self.run.stop.set(StopReason::NotDurable(errno, None))),
+        }
+    }
+}
+
+/// Names the content of a directory that no run has recorded; what is recorded was kept by itself.
+fn unrecorded(reader: &Reader, stale: &StaleName<'_>, kept: &mut KeptEntries) -> Result<(), JournalError> {
+    let StaleName { dir, path, name, row, .. } = stale;
+    let (mut known, Some(id)) = (Ok(()), row.id) else { return Ok(()) };
+    let read = dir.open_dir(name).and_then(|dir| {
+        read_batches(&dir, 64, |batch| {
+            for entry in batch {
+                match reader.knows(id, &entry.name) {
+                    Ok(true) => {}
+                    Ok(false) => kept.keep(path.join(&entry.name), KeptBecause::Unrecorded),
+                    Err(error) => known = Err(error),
+                }
+            }
+            known.is_ok()
+        })
+    });
+    if let Err(errno) = read {
+        kept.keep(path.clone(), KeptBecause::Failed(Operation::ReadDirectory, errno));
+    }
+    known
+}
+
+/// Calls `each` with the rows of the directory `id`; those may be forgotten meanwhile.
+fn each_row(
+    reader: &Reader,
+    id: i64,
+    mut each: impl FnMut(Row) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
+    let mut after = Vec::new();
+    loop {
+        let rows = reader.rows_in(id, &after, PAGE)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after.clone_from(&last.name);
+        rows.into_iter().try_for_each(&mut each)?;
+    }
+}

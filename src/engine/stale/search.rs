@@ -1,0 +1,121 @@
+//! Which rows of a directory the source no longer has.
+
+use crate::base::path::{Name, RelPath};
+use crate::base::path_tree::PathTree;
+use crate::engine::events::detail::{Detail, Stale, StaleCause};
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::journal::{Journal, JournalError, Reader, Row, SourceId, State};
+use crate::engine::mapping::index::Index;
+use crate::engine::mapping::model::{Mapping, Presence};
+use crate::engine::undeclared;
+use crate::sys::dir::open_target;
+use crate::sys::leads_nowhere;
+
+/// Finds what is stale in the directories of one walk.
+pub(crate) struct StaleSearch {
+    /// Entries that the plan no longer declares, copied from elsewhere: they have a problem of their own.
+    undeclared: PathTree<()>,
+}
+
+/// A directory of the target whose source was read completely.
+pub(crate) struct StaleDirectory<'a> {
+    /// Its id in the journal.
+    pub(crate) id: i64,
+    pub(crate) path: &'a RelPath,
+    /// Index of the plan's target.
+    pub(crate) target: u32,
+    /// The source has no name in it.
+    pub(crate) is_empty: bool,
+    /// Which directory of the source it is, as far as that is known.
+    pub(crate) source: Option<SourceId>,
+    /// Its row before this run.
+    pub(crate) prior: Option<&'a Row>,
+}
+
+impl StaleDirectory<'_> {
+    /// True when the source has another directory here than the recorded one.
+    fn is_another(&self) -> bool {
+        let recorded = self.prior.and_then(|row| row.source);
+        recorded.zip(self.source).is_some_and(|(then, now)| (then.volume, then.ino) != (now.volume, now.ino))
+    }
+}
+
+impl StaleSearch {
+    pub(crate) fn new(plan: &Mapping, journal: &Journal) -> Result<Self, JournalError> {
+        let undeclared = undeclared::from_elsewhere(plan, journal)?;
+        Ok(Self { undeclared: undeclared.into_iter().map(|entry| (entry.dst, ())).collect() })
+    }
+
+    /// The problems of a directory in which the source `has` some names.
+    pub(crate) fn in_directory(
+        &self,
+        (plan, index): (&Mapping, &Index),
+        reader: &Reader,
+        dir: &StaleDirectory<'_>,
+        has: impl Fn(&Name) -> bool,
+    ) -> Result<Vec<Problem>, JournalError> {
+        let (mut lacking, mut met) = (Vec::new(), false);
+        reader.names(dir.id, |name| if has(&name) { met = true } else { lacking.push(name) })?;
+        let mut found = Vec::new();
+        let mut entries = 0;
+        for name in lacking {
+            let path = dir.path.join(&name);
+            // What the plan declares there is copied from elsewhere, or gone as a whole.
+            if index.leads_to_entry(&path) || self.undeclared.find(&path).is_some() {
+                continue;
+            }
+            let Some(row) = reader.find(dir.id, &name)?.filter(is_ours) else { continue };
+            let target = plan.targets.get(dir.target as usize);
+            if target.is_some_and(|target| target.excludes(&path, row.kind())) {
+                continue;
+            }
+            let at = reader.entries_at(&row)?;
+            entries += at;
+            found.push(problem(path, StaleCause::Name, at));
+        }
+        let is_top = || index.leads_to_entry(dir.path);
+        if found.is_empty() || met || !(dir.is_empty || is_top()) {
+            return Ok(found);
+        }
+        if dir.is_another() || reader.was_emptied(dir.path)? {
+            return Ok(vec![problem(dir.path.clone(), StaleCause::Emptied, entries)]);
+        }
+        Ok(found)
+    }
+
+    /// The declared entries that were copied and are gone from the source as a whole.
+    pub(crate) fn entries(plan: &Mapping, reader: &Reader) -> Result<Vec<(u32, Problem)>, JournalError> {
+        let mut found = Vec::new();
+        for (t, target) in (0..).zip(&plan.targets) {
+            for entry in target.entries.iter().filter(|entry| entry.presence == Presence::Absent) {
+                if let Some(row) = reader.find_path(&entry.dst)?.filter(is_ours)
+                    && is_there(plan, &entry.dst)
+                {
+                    found.push((t, problem(entry.dst.clone(), StaleCause::Entry, reader.entries_at(&row)?)));
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// An entry that a run made, finished or not. Half of a large file is removed as a leftover.
+fn is_ours(row: &Row) -> bool {
+    matches!(row.state, State::Done | State::Bad | State::Open | State::Replacing)
+}
+
+/// The problem of a stale path, where so many entries are.
+pub(crate) fn problem(path: RelPath, cause: StaleCause, entries: u64) -> Problem {
+    let detail = Detail::Stale(Box::new(Stale { cause, entries, kept: None }));
+    let mut problem = Problem::new(path, ProblemKind::Stale, detail);
+    problem.attribute = cause.attribute().map(str::to_string);
+    problem
+}
+
+/// False only if the target certainly has nothing at `path`.
+pub(crate) fn is_there(plan: &Mapping, path: &RelPath) -> bool {
+    let (Some(parent), Some(name)) = (path.parent(), path.last()) else { return true };
+    let stat = open_target(&plan.root, &parent).and_then(|dir| dir.stat_at(&name));
+    !stat.is_err_and(leads_nowhere)
+}
