@@ -22,6 +22,7 @@ mod comparator;
 mod delete;
 mod docs;
 mod drivers;
+mod dry_run;
 mod edited;
 mod emberroot;
 mod existing;

@@ -20,6 +20,7 @@ pub mod manifest;
 pub mod mapping;
 pub mod meta;
 pub mod preflight;
+pub mod preview;
 pub mod report;
 pub mod run;
 mod selection;

@@ -52,7 +52,8 @@ pub(crate) struct RunArgs {
     /// The plan to carry out; the same command again resumes it
     #[arg(long, value_name = "FILE", required = true)]
     plan: Option<PathBuf>,
-    /// Print the resolved plan with sizes and counts, write nothing
+    /// Print the resolved plan with sizes and counts, and what would become of each entry: new, changed,
+    /// unchanged, kept, missing, stale; with -v by name. Writes nothing
     #[arg(long, conflicts_with = "verify_only")]
     dry_run: bool,
     /// Re-read the target from the medium and compare it, copy nothing

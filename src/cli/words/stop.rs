@@ -52,7 +52,7 @@ fn reason(reason: &StopReason) -> String {
 }
 
 /// That a thread cannot be started.
-pub(super) fn no_thread(why: &NoThread) -> String {
+pub(in crate::cli) fn no_thread(why: &NoThread) -> String {
     match why {
         NoThread::One(error) => format!("cannot start a thread: {error}"),
         NoThread::Pool(error) => {

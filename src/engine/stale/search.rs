@@ -5,7 +5,7 @@ use crate::base::path_tree::PathTree;
 use crate::engine::events::detail::{Detail, Stale, StaleCause};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
-use crate::engine::journal::{Journal, JournalError, Reader, Row, SourceId, State};
+use crate::engine::journal::{Declared, Journal, JournalError, Reader, Row, SourceId, State};
 use crate::engine::mapping::index::Index;
 use crate::engine::mapping::model::{Mapping, Presence};
 use crate::engine::undeclared;
@@ -45,6 +45,15 @@ impl StaleSearch {
     pub(crate) fn new(plan: &Mapping, journal: &Journal) -> Result<Self, JournalError> {
         let undeclared = undeclared::from_elsewhere(plan, journal)?;
         Ok(Self { undeclared: undeclared.into_iter().map(|entry| (entry.dst, ())).collect() })
+    }
+
+    /// The same for a run that has not begun: `declared` is what earlier ones recorded.
+    pub(crate) fn before_run(plan: &Mapping, index: &Index, declared: Vec<Declared>) -> Self {
+        let is_declared =
+            |old: &Declared| plan.targets.iter().flat_map(|t| &t.entries).any(|entry| entry.dst == old.dst);
+        let belongs = |old: &Declared| index.brought_to(plan, &old.dst).iter().any(|brought| brought.src == old.src);
+        let elsewhere = declared.into_iter().filter(|old| !is_declared(old) && !belongs(old));
+        Self { undeclared: elsewhere.map(|old| (old.dst, ())).collect() }
     }
 
     /// The problems of a directory in which the source `has` some names.
