@@ -13,7 +13,7 @@ use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
-use crate::engine::journal::SourceId;
+use crate::engine::journal::{RowAnswer, SourceId};
 use crate::engine::mapping::explicit::Explicit;
 use crate::engine::mapping::index::InnerName;
 use crate::engine::meta::Wanted;
@@ -66,10 +66,23 @@ impl SelectionSink for Engine {
 
     fn leaves(&self, dir: &Arc<OpenDir>, names: SelectedLeaves<'_, Self>) {
         // The journal knows nothing inside a new directory.
-        let reader = if dir.node.fresh { None } else { self.cx.records.hold() };
-        for (name, kind) in names {
-            let reader = reader.as_ref().and_then(HeldReader::get);
-            self.leaves.copy(&CopyEntry { dir, name: &name, own: Override::default(), reader }, kind);
+        let held = if dir.node.fresh { None } else { self.cx.records.hold() };
+        let Some(reader) = held.as_ref().and_then(HeldReader::get) else {
+            for (name, kind) in names {
+                let (own, recorded) = (Override::default(), &RowAnswer::Unasked);
+                self.leaves.copy(&CopyEntry { dir, name: &name, own, reader: None, recorded }, kind);
+            }
+            return;
+        };
+        let names: Vec<_> = names.collect();
+        let asked: Vec<&Name> = names.iter().map(|(name, _)| name).collect();
+        let Some(answers) = self.cx.records.ask(reader.find_each(dir.node.id, &asked)) else { return };
+        for ((name, kind), recorded) in names.iter().zip(&answers) {
+            if self.cx.run.stop.is_set() {
+                return;
+            }
+            let (own, reader) = (Override::default(), Some(reader));
+            self.leaves.copy(&CopyEntry { dir, name, own, reader, recorded }, *kind);
         }
     }
 

@@ -4,7 +4,7 @@ use super::node::DirNode;
 use super::open_dir::OpenDir;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::unpreserved::Unpreserved;
-use crate::engine::journal::Reader;
+use crate::engine::journal::{Reader, RowAnswer};
 use crate::engine::mapping::explicit::Explicit;
 use crate::sys::stat::Stat;
 use std::sync::Arc;
@@ -39,6 +39,8 @@ pub(super) struct CopyEntry<'a> {
     pub(super) own: Override,
     /// A connection to the journal, if the journal may know the name.
     pub(super) reader: Option<&'a Reader>,
+    /// What the journal has said of it.
+    pub(super) recorded: &'a RowAnswer,
 }
 
 impl<'a> CopyEntry<'a> {

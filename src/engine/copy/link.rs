@@ -11,7 +11,7 @@ use super::node::DirNode;
 use super::open_dir::OpenDir;
 use crate::base::path::{Name, RelPath};
 use crate::engine::groups;
-use crate::engine::journal::Row;
+use crate::engine::journal::{Row, RowAnswer};
 use crate::engine::volume::Volume;
 use crate::sys::stat::{Kind, Stat};
 use std::collections::{HashMap, VecDeque};
@@ -37,7 +37,7 @@ pub(super) struct Waiter {
 impl Waiter {
     /// The name on its way through the other parts.
     pub(super) fn entry(&self) -> CopyEntry<'_> {
-        CopyEntry { dir: &self.dir, name: &self.name, own: self.own, reader: None }
+        CopyEntry { dir: &self.dir, name: &self.name, own: self.own, reader: None, recorded: &RowAnswer::Unasked }
     }
 
     /// Where it goes.

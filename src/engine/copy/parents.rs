@@ -19,7 +19,7 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::StopReason;
-use crate::engine::journal::{SourceId, State};
+use crate::engine::journal::{RowAnswer, SourceId, State};
 use crate::engine::mapping::explicit::{Covering, Explicit};
 use crate::engine::mapping::index::EntryIndex;
 use crate::engine::mapping::layout::DstNode;
@@ -239,7 +239,7 @@ impl Engine {
         });
         let own = Override { target: Some(target), explicit: entry.explicit(), ..Override::default() };
         let reader = self.cx.records.reader();
-        let leaf = CopyEntry { dir: &dir, name, own, reader: reader.as_ref() };
+        let leaf = CopyEntry { dir: &dir, name, own, reader: reader.as_ref(), recorded: &RowAnswer::Unasked };
         if stat.kind == Kind::File {
             match handle.open_file() {
                 Ok(fd) => self.leaves.copy_regular(&leaf, &OpenSource { stat, fd }, None),

@@ -26,7 +26,7 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::value::Appearance;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Row, RowChange, State};
+use crate::engine::journal::{Row, RowAnswer, RowChange, State};
 use crate::engine::stale;
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
@@ -55,13 +55,14 @@ impl Takeover {
                 return Judgement::Kept;
             }
         };
-        let row = match entry.reader {
-            Some(reader) => match self.cx.records.ask(reader.find(node.id, name)) {
+        let row = match (entry.recorded, entry.reader) {
+            (RowAnswer::Known(row), _) => row.as_deref().cloned(),
+            (RowAnswer::Unasked, Some(reader)) => match self.cx.records.ask(reader.find(node.id, name)) {
                 Some(row) => row,
                 // The run is ending.
                 None => return Judgement::Kept,
             },
-            None => None,
+            (RowAnswer::Unasked, None) => None,
         };
         if row.as_ref().is_some_and(|row| row.id.is_some()) && there.is_some_and(|there| there.kind == Kind::Directory)
         {

@@ -171,6 +171,11 @@ fn damaged(column: Column, what: &'static str) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column as usize, Type::Blob, what.into())
 }
 
+/// The name in a row of a statement of [`select`].
+pub(super) fn row_name<'row>(row: &'row rusqlite::Row<'_>) -> Result<&'row [u8], rusqlite::Error> {
+    row.get_ref(Column::Name as usize)?.as_blob().map_err(|_| damaged(Column::Name, "no name"))
+}
+
 /// A row of a statement of [`select`].
 pub(super) fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
     fn get<T: FromSql>(row: &rusqlite::Row<'_>, column: Column) -> Result<T, rusqlite::Error> {
@@ -181,8 +186,8 @@ pub(super) fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
         let (sec, nsec): (Option<i64>, Option<u32>) = (get(row, sec)?, get(row, nsec)?);
         Ok::<_, rusqlite::Error>(sec.zip(nsec).map(|(sec, nsec)| Time { sec, nsec }))
     };
-    let kind =
-        Kind::from_letter(&get::<String>(row, Column::Kind)?).ok_or_else(|| damaged(Column::Kind, "unknown kind"))?;
+    let letter = row.get_ref(Column::Kind as usize)?.as_str().map_err(|_| damaged(Column::Kind, "no kind"))?;
+    let kind = Kind::from_letter(letter).ok_or_else(|| damaged(Column::Kind, "unknown kind"))?;
     let state = State::from_number(get(row, Column::State)?).ok_or_else(|| damaged(Column::State, "unknown state"))?;
     let source = match (get::<Option<i64>>(row, Column::SrcIno)?, time(Column::SrcCtime, Column::SrcCtimeNs)?) {
         (Some(ino), Some(ctime)) => {
@@ -200,8 +205,10 @@ pub(super) fn decode(row: &rusqlite::Row<'_>) -> Result<Row, rusqlite::Error> {
         }
         _ => return Err(damaged(Column::Digest, "half a digest")),
     };
-    let xattrs = get::<Option<Vec<u8>>>(row, Column::Xattrs)?
-        .map(|bytes| Xattrs::from_bytes(&bytes).ok_or_else(|| damaged(Column::Xattrs, "damaged attributes")))
+    let bytes = row.get_ref(Column::Xattrs as usize)?.as_blob_or_null();
+    let xattrs = bytes
+        .map_err(|_| damaged(Column::Xattrs, "no attributes"))?
+        .map(|bytes| Xattrs::from_bytes(bytes).ok_or_else(|| damaged(Column::Xattrs, "damaged attributes")))
         .transpose()?;
     Ok(Row {
         dir: get(row, Column::Dir)?,

@@ -12,6 +12,7 @@ use crate::engine::events::outcome::Outcome;
 use crate::engine::events::unpreserved::Unpreserved;
 use rusqlite::{Connection, OptionalExtension};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
 /// A read-only connection; one for each thread that asks.
 #[derive(Debug)]
@@ -67,8 +68,9 @@ impl Reader {
 
     /// The row of `name` in the directory `dir`.
     pub fn find(&self, dir: i64, name: &Name) -> Result<Option<Row>, JournalError> {
+        static SQL: LazyLock<String> = LazyLock::new(|| select("WHERE dir = ?1 AND name = ?2"));
         let ask = || {
-            let mut statement = self.connection.prepare_cached(&select("WHERE dir = ?1 AND name = ?2"))?;
+            let mut statement = self.connection.prepare_cached(&SQL)?;
             statement.query_row((dir, name.as_bytes()), decode).optional()
         };
         self.wrap(ask())
