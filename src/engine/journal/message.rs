@@ -34,3 +34,18 @@ pub(super) enum WriterMessage {
     RunEnded { ended: String, outcome: Outcome, report: String },
     Flush(Sender<()>),
 }
+
+impl WriterMessage {
+    /// True if a finished row may not be verified afterwards.
+    pub(super) const fn may_unverify(&self) -> bool {
+        matches!(
+            self,
+            Self::Commit(_)
+                | Self::Bad(_)
+                | Self::Replacing(_)
+                | Self::NotReplaced { .. }
+                | Self::Forget(_)
+                | Self::Removed(_)
+        )
+    }
+}

@@ -39,6 +39,7 @@ mod source;
 mod stale;
 mod state;
 mod state_dir;
+mod verified;
 mod writer;
 
 pub use super::events::journal_error::JournalError;

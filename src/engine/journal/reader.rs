@@ -5,6 +5,7 @@ use super::error;
 use super::item::{DONE, OPEN, PARTIAL, decode, is_finished, is_immutable, is_linked, select};
 use super::member::Member;
 use super::row::Row;
+use super::verified;
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::digest::ChunkValue;
 use crate::engine::events::journal_error::JournalError;
@@ -274,6 +275,12 @@ impl Reader {
             statement.query_map((after.0, after.1, limit), decode)?.collect()
         };
         self.wrap(ask())
+    }
+
+    /// True when the run before this one left no finished row unverified, and this one has changed
+    /// none. False says nothing.
+    pub fn all_verified(&self) -> Result<bool, JournalError> {
+        self.wrap(verified::is_recorded(&self.connection))
     }
 
     /// Entries and bytes that verification will look at; linked inodes count once.

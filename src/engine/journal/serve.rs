@@ -12,7 +12,9 @@ use super::row::Row;
 use super::run_kind::RunKind;
 use super::seen::{Fixed, Seen};
 use super::state::State;
+use super::verified::AllVerified;
 use crate::engine::events::operation::Operation;
+use crate::engine::events::outcome::Outcome;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::words::Words;
 use crate::sys::errno_name;
@@ -26,9 +28,12 @@ pub(super) fn serve(
     receiver: &Receiver<WriterMessage>,
     log: &mut Log,
 ) -> Result<(), rusqlite::Error> {
-    let mut run = None;
+    let (mut run, mut all_verified) = (None, AllVerified::default());
     while let Ok(message) = receiver.recv() {
         let asks = matches!(message, WriterMessage::Flush(_));
+        if message.may_unverify() {
+            all_verified.before_change(connection)?;
+        }
         match message {
             WriterMessage::Commit(durable) => commit(connection, durable)?,
             WriterMessage::Verified { at, seen } => verified(connection, at, &seen)?,
@@ -58,7 +63,8 @@ pub(super) fn serve(
             WriterMessage::RunStarted { kind, started, tool } => {
                 let values = (kind.word(), started, tool);
                 connection.execute("INSERT INTO run(kind, started, tool) VALUES(?1, ?2, ?3)", values)?;
-                run = Some(connection.last_insert_rowid());
+                let id = connection.last_insert_rowid();
+                (run, all_verified) = (Some(id), AllVerified::begin(connection, id)?);
             }
             WriterMessage::Copying { command, expected } => {
                 let values = (RunKind::Copy.word(), command, expected.cast_signed(), run);
@@ -76,6 +82,9 @@ pub(super) fn serve(
                     "UPDATE run SET ended = ?1, outcome = ?2, report = ?3 WHERE id = ?4",
                     (ended, outcome.word(), report, run),
                 )?;
+                if outcome != Outcome::Stopped {
+                    all_verified.end(connection)?;
+                }
             }
         }
         if !asks {

@@ -143,11 +143,16 @@ const BATCH_BYTES: u64 = 256 << 10;
 impl Verifier {
     /// Verifies what the journal lists.
     pub fn run(&self, journal: &Journal) -> Result<(), JournalError> {
-        let reader = self.prepare(journal)?;
-        // After a run with nothing to do, a second scan of the whole journal would find nothing either.
-        if self.scope == Scope::Unverified && self.run.counters.verify_entries.load(Ordering::Relaxed) == 0 {
+        self.run.writer.flush();
+        let reader = journal.reader()?;
+        // After a run with nothing to do, a scan of the whole journal would find nothing either.
+        if self.scope == Scope::Unverified && reader.all_verified()? {
             return Ok(());
         }
+        if !self.count(&reader)? && self.scope == Scope::Unverified {
+            return Ok(());
+        }
+        self.connect(journal)?;
         // The queue bounds the rows in memory, whatever the number of files.
         let (sender, receiver) = crossbeam_channel::bounded::<(RelPath, Batch)>(2 * self.threads);
         std::thread::scope(|scope| {
@@ -180,13 +185,24 @@ impl Verifier {
     pub(crate) fn prepare(&self, journal: &Journal) -> Result<Reader, JournalError> {
         self.run.writer.flush();
         let reader = journal.reader()?;
+        self.count(&reader)?;
+        self.connect(journal)?;
+        Ok(reader)
+    }
+
+    fn connect(&self, journal: &Journal) -> Result<(), JournalError> {
         for _ in 0..self.threads {
             self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(journal.reader()?);
         }
+        Ok(())
+    }
+
+    /// Sets the counters of what there is to do; false when that is nothing.
+    fn count(&self, reader: &Reader) -> Result<bool, JournalError> {
         let (entries, bytes) = reader.verify_load(self.scope == Scope::Unverified)?;
         self.run.counters.verify_entries.store(entries, Ordering::Relaxed);
         self.run.counters.verify_bytes.store(bytes, Ordering::Relaxed);
-        Ok(reader)
+        Ok(entries > 0)
     }
 
     fn feed(
