@@ -68,6 +68,27 @@ fn names_outside_the_plan_cost_no_memory_for_the_whole_run() {
     run(&plan, &[]).exits(0).says("nothing to copy");
 }
 
+#[test]
+fn names_outside_the_plan_cost_the_survey_about_a_bit_each() {
+    need_root!();
+    let world = World::new("ext4", 600, &["-b", "4096", "-N", "400000"]);
+    let _source = Attached::tmpfs("size=900M,nr_inodes=800k", &world.source);
+    let (names, outside) = (300_000, world.source.join("outside"));
+    std::fs::create_dir_all(&outside).unwrap();
+    for i in 0..names {
+        world.file(&format!("data/{}/{i}", i % 100), "");
+    }
+    let plan = world.plan("");
+    let (ran, before) = peak(&plan, &["--dry-run"]);
+    ran.exits(0);
+    for i in 0..names {
+        std::fs::hard_link(world.data().join(format!("{}/{i}", i % 100)), outside.join(i.to_string())).unwrap();
+    }
+    let (ran, most) = peak(&plan, &["--dry-run"]);
+    ran.exits(0);
+    assert!(most < before + 8, "{most} MiB instead of {before}");
+}
+
 /// Runs as a user of its own that may have `limit` threads.
 fn with_threads(limit: u32, binary: &Path, plan: &Path, args: &[&str]) -> Ran {
     let mut command = Command::new("setpriv");

@@ -9,10 +9,10 @@ use crate::base::path::{Name, RelPath};
 use crate::sys::dir::SourceDir;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, stat_fd};
+use roaring::RoaringTreemap;
 use rustix::fd::AsFd;
 use rustix::fs::OFlags;
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,9 +73,10 @@ struct Highest {
     kept: Mutex<Extreme>,
 }
 
-/// Counted inodes with several names, across all targets, and how many of their names are still to
-/// come: once all were seen, they need no memory.
-type LinkedInodes = Mutex<HashMap<(u64, u64), u32>>;
+/// Counted inodes with several names, across all targets, by device: about a bit each, as file
+/// systems number their inodes densely. Names outside the plan never turn up, so that none of them
+/// can be forgotten.
+type LinkedInodes = Mutex<HashMap<u64, RoaringTreemap>>;
 
 /// What the walks of one survey share.
 struct Walks {
@@ -179,18 +180,9 @@ impl TargetCounter<'_> {
         counts.entries.fetch_add(1, Relaxed);
         counts.longest_name.raise(name.as_bytes().len() as u64, &path);
         if stat.nlink > 1 && stat.kind != Kind::Directory {
-            let mut seen = walks.linked.lock().unwrap_or_else(PoisonError::into_inner);
-            match seen.entry((stat.dev, stat.ino)) {
-                Slot::Occupied(mut left) => {
-                    *left.get_mut() -= 1;
-                    if *left.get() == 0 {
-                        left.remove();
-                    }
-                    return;
-                }
-                Slot::Vacant(new) => {
-                    new.insert(stat.nlink - 1);
-                }
+            let mut counted = walks.linked.lock().unwrap_or_else(PoisonError::into_inner);
+            if !counted.entry(stat.dev).or_default().insert(stat.ino) {
+                return;
             }
         }
         counts.inodes.fetch_add(1, Relaxed);
