@@ -180,4 +180,26 @@ def tiny_files(task):
         os.close(there)
 
 
+def each_directory(root, work, argument):
+    """Several processes do `work` in every directory of the two levels that `tiny` makes."""
+    places = [f"{root}/{upper}/{lower}" for upper in os.listdir(root) for lower in os.listdir(f"{root}/{upper}")]
+    with multiprocessing.Pool() as pool:
+        pool.starmap(work, [(place, argument) for place in places], chunksize=1 + len(places) // 64)
+
+
+def link_all(directory, outside):
+    """Gives every file another name below `outside`."""
+    there = os.path.join(outside, os.path.basename(os.path.dirname(directory)), os.path.basename(directory))
+    os.makedirs(there)
+    for name in os.listdir(directory):
+        os.link(f"{directory}/{name}", f"{there}/{name}")
+
+
+def attribute_all(directory, length):
+    """Gives every file an attribute that no two of them share."""
+    for name in os.listdir(directory):
+        path = f"{directory}/{name}"
+        attribute(path, random.Random(path).randbytes(length).hex()[:length])
+
+
 BUILDERS = {"small": small, "large": large, "mixed": mixed, "flat": flat, "tiny": tiny}

@@ -84,7 +84,7 @@ def scale(rows):
     """Microseconds a file over the number of files, which has a logarithmic axis."""
     series = {"tree": [], "flat": []}
     for r in rows:
-        if r["work"] == "copy and verify" and "error" not in r:
+        if r["work"] == "copy and verify" and r["shape"] in series and "error" not in r:
             series[r["shape"]].append((r["files"], r["seconds"] * 1e6 / r["files"]))
     points = [p for member in series.values() for p in member]
     sizes = sorted({x for x, _ in points}) or [1]

@@ -4,6 +4,7 @@ import os
 import statistics
 
 import plot
+import shapes
 import tools
 
 MIB = 1 << 20
@@ -234,18 +235,23 @@ def comparison(data):
 def scale(data):
     text = machine_lines(data)
     text.append(
-        "persistcp copies and verifies trees of tiny files (the file system's own cost of a file, nothing else), page cache dropped before, "
-        f"until `sync -f` returns. Memory limit: {data['limit']}. A tree has up to 100 files in a directory; flat is one directory."
+        "persistcp copies and verifies trees of tiny files (the file system's own cost of a file, nothing else), each from one ext4 in a file "
+        "to another, direct loop devices, page cache dropped before, until `sync -f` returns. "
+        f"Memory limit: {data['limit']}."
     )
+    if data.get("beside"):
+        text.append(f"Beside it: {data['beside']}.")
+    text.append("\n".join(f"- *{shape}*: {words}" for shape, (words, _) in shapes.SHAPES.items()))
     rows = []
-    for row in data["rows"]:
+    for row in sorted(data["rows"], key=lambda row: (list(shapes.SHAPES).index(row["shape"]), row["files"])):
         good = "error" not in row
         micro = number(row["seconds"] * 1e6 / row["files"], 1) if good else "–"
-        cells = [number(row["seconds"]), micro, number(row["rss"] / MIB, 0)] if good else ["–", "–", "–"]
+        spent = number(row["cpu"] * 1e6 / row["files"], 1) if good else "–"
+        cells = [number(row["seconds"]), micro, spent, number(row["rss"] / MIB, 0)] if good else ["–"] * 4
         journal = number(row["journal"] / row["files"], 0) if good else "–"
         failure = "–" if good else one_line(f"failed: {row['error']}")
         rows.append([number(row["files"], 0), row["shape"], row["work"], *cells, journal, failure])
-    head = ["files", "", "", "seconds", "µs a file", "peak RSS MiB", "journal bytes a file", "failures"]
+    head = ["files", "", "", "seconds", "µs a file", "CPU µs a file", "peak RSS MiB", "journal bytes a file", "failures"]
     return text + [table(head, rows), "![microseconds a file](PLOT)"]
 
 

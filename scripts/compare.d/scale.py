@@ -1,12 +1,18 @@
-"""persistcp alone, over numbers of files: time, memory and journal a file."""
+"""persistcp alone, over numbers of files and shapes of trees: time, memory and journal a file.
+
+Source and target are file systems in files below DIR, thrown away after each number; --keep leaves the sources for
+another run.
+"""
+import json
 import os
 import subprocess
 import time
 
 import check
-import corpora
+import image
 import measure
 import report
+import shapes
 import tools
 
 LIMIT = 256 << 20
@@ -64,62 +70,126 @@ def journal(root):
     return sum(e.stat().st_size for e in os.scandir(place)) if os.path.isdir(place) else 0
 
 
-def size(directory, files, shape, binary, group, timeout):
-    """Rows of one number of files in one shape: copy and verify, then nothing to do."""
-    source, root = f"{directory}/scale/source", f"{directory}/scale/root"
-    subprocess.run(["rm", "-rf", source, root], check=True)
-    os.makedirs(f"{root}/target")
-    row = {"files": files, "shape": shape}
-    limit = 0 if files >= 10**7 else 64
-    per_directory = files if shape == "flat" else 100
+def plan(place):
+    return f"{place}/plan.toml", f"{place}/source", f"{place}/root"
+
+
+def provide(place, shape, files):
+    """The source of a shape, mounted: made now, or finished by an earlier run with --keep."""
+    path, (_, point, _) = f"{place}/{shape}-{files}.img", plan(place)
     try:
-        os.makedirs(f"{source}/data")
-        check.in_child(make, f"{source}/data", files, per_directory, limit)
-    except SystemExit as error:
-        return [{**row, "work": "copy and verify", "error": f"the tree could not be made: {error.code}"}]
-    plan = f"{directory}/scale/plan.toml"
-    tools.plan(plan, source, root)
-    command = tools.fill([tools.PLAN], {"persistcp": binary, "plan": plan})
-    rows = []
+        with open(f"{path}.made") as file:
+            if json.load(file) == [shape, files] and os.path.exists(path):
+                return image.Image(path, point)
+    except (OSError, ValueError):
+        pass  # not there, or not finished: made anew
+    source = image.Image(path, point, shapes.inodes(shape, files), shapes.room(shape, files))
+    try:
+        os.makedirs(f"{point}/data")
+        check.in_child(shapes.MAKERS.get(shape, shapes.make), point, files, shape)
+        subprocess.run(["sync", "-f", point], check=True)
+        with open(f"{path}.made", "w") as file:
+            json.dump([shape, files], file)
+    except BaseException:
+        source.discard()
+        raise
+    return source
+
+
+def names(root):
+    """Names that are not directories, at any depth."""
+    found, stack = 0, [os.open(root, os.O_DIRECTORY)]
+    while stack:
+        at = stack.pop()
+        with os.scandir(at) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append(os.open(entry.name, os.O_DIRECTORY, dir_fd=at))
+                else:
+                    found += 1
+        os.close(at)
+    return found
+
+
+def size(place, files, shape, binary, group, options):
+    """Rows of one number of files in one shape: copy and verify, then nothing to do."""
+    row = {"files": files, "shape": shape}
+    try:
+        source = provide(place, shape, files)
+    except (SystemExit, subprocess.CalledProcessError, OSError) as error:
+        return [{**row, "work": "copy and verify", "error": f"the tree could not be made: {error}"}]
+    target = None
+    try:
+        path, _, root = plan(place)
+        target = image.Image(f"{place}/target.img", root, shapes.inodes(shape, files), shapes.room(shape, files) + files * 512)
+        os.makedirs(f"{root}/target")
+        tools.plan(path, source.point, root)
+        return measured(place, row, binary, group, options.timeout)
+    finally:
+        if target:
+            target.discard()
+        source.close()
+        if not options.keep:
+            os.unlink(f"{source.path}.made")
+            os.unlink(source.path)
+
+
+def measured(place, row, binary, group, timeout):
+    path, _, root = plan(place)
+    command, rows = tools.fill([tools.PLAN], {"persistcp": binary, "plan": path}), []
     for work in ("copy and verify", "second run"):
-        measure.cold(directory)
+        measure.cold(place)
         result = measure.run(command, root, timeout, group.enter if group.path else None)
         if "error" not in result and work == "copy and verify":
-            found = check.in_child(check.count, f"{root}/target/data")["file"]
-            if found != files:
-                result["error"] = f"{found} of {files} files are there"
+            found = check.in_child(names, f"{root}/target/data")
+            if found != row["files"]:
+                result["error"] = f"{found} of {row['files']} files are there"
         rows.append({**row, "work": work, **result, "journal": journal(root)})
-        print(f"  {files} {shape}, {work}: {result.get('error') or result['seconds']}", flush=True)
+        shown = result.get("error") or f"{result['seconds']} s, {result['rss'] >> 20} MiB"
+        print(f"  {row['files']} {row['shape']}, {work}: {shown}", flush=True)
         if "error" in result:
             break
     return rows
 
 
-def make(root, files, per_directory, limit):
-    if per_directory == files:
-        tasks = [(root, first, min(5000, files - first), limit) for first in range(0, files, 5000)]
-        corpora.fill(tasks)
-    else:
-        corpora.tiny(root, files, per_directory, limit)
+def cases(options):
+    sizes = options.sizes + ([10**7] if options.long else [])
+    for shape in options.shapes:
+        own = shapes.SHAPES[shape][1]
+        for files in [own] if own else sizes:
+            if shape != "flat" or options.flat is None or files <= options.flat:
+                yield shape, files
+    if "flat" in options.shapes and options.flat and options.flat not in sizes:
+        yield "flat", options.flat
 
 
 def main(options, raw, command):
     binary = tools.persistcp(options.bin)
-    sizes = list(options.sizes) + ([10**7] if options.long else [])
+    place = f"{options.dir}/scale"
+    image.clear(place)
+    os.makedirs(place, exist_ok=True)
     group = Group()
     everything = report.load(raw)
     data = {"started": time.strftime("%Y-%m-%d %H:%M %Z"), "command": command, "machine": measure.machine(options.dir)}
-    data |= {"limit": group.words(), "rows": []}
+    data |= {"limit": group.words(), "rows": [], "beside": options.beside}
+    if options.add and "scale" in everything:
+        data = added(everything["scale"], data, list(cases(options)))
     everything["scale"] = data
     try:
-        for files in sizes:
-            for shape in ("tree", "flat"):
-                if shape == "tree" or options.flat is None or files <= options.flat:
-                    data["rows"] += size(options.dir, files, shape, binary, group, options.timeout)
-                    report.save(raw, everything)
+        for shape, files in cases(options):
+            data["rows"] += size(place, files, shape, binary, group, options)
+            report.save(raw, everything)
         data["finished"] = True
     finally:
-        subprocess.run(["rm", "-rf", f"{options.dir}/scale"])
+        image.clear(place)
+        if not options.keep:
+            subprocess.run(["rm", "-rf", place])
         group.close()
         report.save(raw, everything)
         report.render(raw)
+
+
+def added(earlier, now, again):
+    """The earlier rows but those that are measured now."""
+    kept = [row for row in earlier["rows"] if (row["shape"], row["files"]) not in again]
+    return earlier | {"command": f"{earlier['command']}; {now['command']}", "rows": kept, "finished": False}
