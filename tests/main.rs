@@ -43,6 +43,7 @@ mod large;
 mod later;
 mod layers;
 mod limits;
+mod living;
 mod manifest;
 mod matrix;
 mod mounts;

@@ -2,6 +2,7 @@
 
 mod args;
 mod audit;
+mod by_directory;
 mod check;
 mod exit;
 mod export;

@@ -2,6 +2,7 @@
 //! to do next.
 
 use crate::base::human::{bytes, count, duration, rate};
+use crate::cli::by_directory::{by_weight, use_of_target};
 use crate::cli::words::problem::message;
 use crate::cli::words::{note, stop, unpreserved, value};
 use crate::engine::content::medium::Medium;
@@ -131,7 +132,8 @@ fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
         return Ok(());
     }
     writeln!(out, "\nproblems:")?;
-    for problem in report.problems.iter().take(SHOWN) {
+    let listed = by_weight(&report.problems);
+    for problem in listed.iter().take(SHOWN) {
         let kind = problem.kind.word();
         let about = problem.attribute.as_ref().map(|a| format!(" {a}")).unwrap_or_default();
         write!(out, "  {}: {kind}{about}: {}", problem.path, message(problem))?;
@@ -151,10 +153,11 @@ fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
             _ => writeln!(out)?,
         }
     }
-    let shown: u64 = report.problems.iter().take(SHOWN).map(|p| p.count).sum();
+    let shown: u64 = listed.iter().take(SHOWN).map(|p| p.count).sum();
     let rest = report.problem_count.saturating_sub(shown);
     if rest > 0 {
         writeln!(out, "  … and {} more (--report FILE.json lists them)", count(rest))?;
+        use_of_target(out, &listed)?;
     }
     Ok(())
 }
