@@ -12,6 +12,7 @@ pub mod fault;
 pub mod file;
 pub mod filesystem;
 pub mod flags;
+pub(crate) mod memory;
 pub mod mounts;
 mod names;
 pub mod output;

@@ -1,5 +1,6 @@
-//! Buffers that `O_DIRECT` takes, one for each thread.
+//! Buffers that `O_DIRECT` takes: one for each thread, and large ones that are lent.
 
+use crate::sys::memory;
 use std::cell::RefCell;
 
 /// The size of a thread's buffer in bytes.
@@ -22,6 +23,36 @@ impl AlignedBuffer {
 
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
         &mut self.space[self.start..self.start + BUFFER]
+    }
+}
+
+/// A buffer of many MiB, on huge pages where the kernel has them: a request then needs few entries of the
+/// device's queue, and its pages are quickly pinned.
+#[derive(Debug)]
+pub(crate) struct LargeBuffer {
+    space: Vec<u8>,
+    start: usize,
+    size: usize,
+}
+
+/// The size of a huge page on the machines that have any.
+const HUGE_PAGE: usize = 2 << 20;
+
+impl LargeBuffer {
+    /// Memory is taken when it is first written to.
+    pub(crate) fn new(size: usize) -> Self {
+        let mut space = vec![0; size + HUGE_PAGE];
+        let start = space.as_ptr().align_offset(HUGE_PAGE).min(HUGE_PAGE);
+        memory::use_huge_pages(&mut space[start..start + size]);
+        Self { space, start, size }
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        &mut self.space[self.start..self.start + self.size]
     }
 }
 

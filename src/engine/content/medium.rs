@@ -90,14 +90,14 @@ impl Reading {
     /// The digest of the whole file.
     pub(crate) fn digest(&self, algorithm: Algorithm, rate_limit: &RateLimit) -> Result<Digest, ReadError> {
         let mut hasher = ContentHasher::new(algorithm);
-        self.range(0, self.size, &mut hasher, rate_limit)?;
+        with_buffer(|buffer| self.range((0, self.size), &mut hasher, buffer, rate_limit))?;
         Ok(hasher.finish())
     }
 
-    /// The value of one chunk.
-    pub(crate) fn chunk(&self, index: u64, rate_limit: &RateLimit) -> Result<ChunkValue, ReadError> {
+    /// The value of one chunk, by requests of the size of `buffer`, which `O_DIRECT` takes.
+    pub(crate) fn chunk(&self, index: u64, buffer: &mut [u8], rate_limit: &RateLimit) -> Result<ChunkValue, ReadError> {
         let mut hasher = ChunkHasher::new(index);
-        self.range(index * CHUNK, self.size.min((index + 1) * CHUNK), &mut hasher, rate_limit)?;
+        self.range((index * CHUNK, self.size.min((index + 1) * CHUNK)), &mut hasher, buffer, rate_limit)?;
         Ok(hasher.finish())
     }
 
@@ -115,9 +115,9 @@ impl Reading {
 
     fn range(
         &self,
-        mut at: u64,
-        end: u64,
+        (mut at, end): (u64, u64),
         sink: &mut impl ContentSink,
+        buffer: &mut [u8],
         rate_limit: &RateLimit,
     ) -> Result<(), ReadError> {
         while at < end {
@@ -130,7 +130,7 @@ impl Reading {
                 (at, end)
             };
             sink.zeros(from - at);
-            at = self.extent(from, to, sink, rate_limit)?;
+            at = self.extent((from, to), sink, buffer, rate_limit)?;
             if at < to {
                 break;
             }
@@ -143,9 +143,9 @@ impl Reading {
     /// Reads what is between two offsets; returns where it stopped.
     fn extent(
         &self,
-        mut at: u64,
-        end: u64,
+        (mut at, end): (u64, u64),
         sink: &mut impl ContentSink,
+        buffer: &mut [u8],
         rate_limit: &RateLimit,
     ) -> Result<u64, ReadError> {
         while at < end {
@@ -154,16 +154,13 @@ impl Reading {
             }
             let direct = self.direct.load(Ordering::Relaxed);
             let cached = !direct && file::is_cached(&self.fd, at).unwrap_or(true);
-            let got = with_buffer(|buffer| {
-                let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
-                let want = rate_limit.request(want);
-                rate_limit.wait(want as u64);
-                // O_DIRECT needs whole blocks; zeros beyond the end of an extent are cut off here.
-                let ask = want.next_multiple_of(4096).min(buffer.len());
-                let got = file::read_once(&self.fd, &mut buffer[..ask], at)?.min(want);
-                sink.update(&buffer[..got]);
-                Ok(got)
-            });
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+            let want = rate_limit.request(want);
+            rate_limit.wait(want as u64);
+            // O_DIRECT needs whole blocks; zeros beyond the end of an extent are cut off here.
+            let ask = want.next_multiple_of(4096).min(buffer.len());
+            let got = file::read_once(&self.fd, &mut buffer[..ask], at).map(|got| got.min(want));
+            sink.update(&buffer[..got.unwrap_or(0)]);
             match got {
                 Ok(0) => break,
                 Ok(got) => {
@@ -199,7 +196,7 @@ pub(crate) fn read_chunk(
     if reading.size != size || index >= chunks_of(size) {
         return Err(ReadError::Failed(Operation::Read, Errno::INVAL));
     }
-    reading.chunk(index, rate_limit)
+    with_buffer(|buffer| reading.chunk(index, buffer, rate_limit))
 }
 
 fn open(dir: &TargetDir, name: &Name) -> Result<(OwnedFd, bool), Errno> {

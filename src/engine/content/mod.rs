@@ -2,5 +2,6 @@
 
 pub mod buffer;
 pub mod digest;
+pub(crate) mod lent;
 pub mod medium;
 pub mod reread;

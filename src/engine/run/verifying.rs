@@ -6,6 +6,7 @@ use super::shared::SharedRun;
 use crate::base::path::RelPath;
 use crate::engine::against::Comparison;
 use crate::engine::completeness::{self, KnownStale};
+use crate::engine::content::lent::LentBuffers;
 use crate::engine::content::medium::{Medium, WorstMedium};
 use crate::engine::context::RunContext;
 use crate::engine::events::detail::Detail;
@@ -105,6 +106,7 @@ impl SharedRun<'_> {
             threads: self.options.threads,
             medium: WorstMedium::default(),
             unconfirmed: Unconfirmed::of(&context.journal),
+            buffers: LentBuffers::default(),
             readers: Mutex::default(),
         })
     }

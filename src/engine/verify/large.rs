@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 /// Chunks of one file that are read at a time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
 /// Ranges that a message names.
 const NAMED: usize = 4;
 
@@ -53,7 +53,7 @@ impl Verifier {
             loop {
                 let at = next.fetch_add(1, Relaxed);
                 let Some(value) = expected.get(at) else { return };
-                let found = reading.chunk(at as u64, &self.run.rate_limit);
+                let found = self.buffers.with(|buffer| reading.chunk(at as u64, buffer, &self.run.rate_limit));
                 let mut bad = bad.lock().unwrap_or_else(PoisonError::into_inner);
                 match found {
                     Ok(found) if found == *value => {}

@@ -14,6 +14,7 @@ pub use since_copied::since_copied;
 
 use super::compare::differences::{CheckedDir, changed, differences, unreachable, without_moved_times};
 use super::content::digest::chunks_of;
+use super::content::lent::LentBuffers;
 use super::content::medium::Reading;
 use super::content::medium::{ReadError, WorstMedium};
 use super::context::RunContext;
@@ -104,6 +105,8 @@ pub struct Verifier {
     pub medium: WorstMedium,
     /// What was found whole and is not recorded as it is now.
     pub unconfirmed: Unconfirmed,
+    /// For large files.
+    pub(crate) buffers: LentBuffers,
     /// Connections for the chunks of large files, one for each thread at most.
     pub readers: Mutex<Vec<Reader>>,
 }
@@ -139,6 +142,8 @@ struct Batch {
 const PAGE: u32 = 512;
 /// Attributes can take 64 KiB each: a batch with this many bytes is full.
 const BATCH_BYTES: u64 = 256 << 10;
+/// So is one with this much content: the next file is read by another thread at the same time.
+const BATCH_CONTENT: u64 = 64 << 20;
 
 impl Verifier {
     /// Verifies what the journal lists.
@@ -220,12 +225,15 @@ impl Verifier {
             while let Some(first) = rows.next() {
                 let dir = first.dir;
                 let mut bytes = first.heap_bytes();
+                let mut content = first.size;
                 let mut batch = Batch { dir, rows: vec![first] };
                 while batch.rows.len() < 64
                     && bytes < BATCH_BYTES
+                    && content < BATCH_CONTENT
                     && let Some(row) = rows.next_if(|row| row.dir == dir)
                 {
                     bytes += row.heap_bytes();
+                    content += row.size;
                     batch.rows.push(row);
                 }
                 if place.0 != dir {
