@@ -41,7 +41,7 @@ fn chunk_rows(world: &World) -> u64 {
 
 /// Kills a run as soon as the journal has some of the chunks; how many it has then.
 fn killed_midway(world: &World, plan: &Path) -> u64 {
-    let mut held = Held::at("write:200", plan, &["--threads", "2"]);
+    let mut held = Held::at("write:20", plan, &["--threads", "2"]);
     held.wait_for("chunks are recorded", |_| chunk_rows(world) >= 2);
     held.kill();
     chunk_rows(world)

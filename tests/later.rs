@@ -375,7 +375,7 @@ fn what_is_written_while_its_replacement_is_made_is_kept() {
     need_root!();
     let (world, plan) = copied();
     world.file("data/large", vec![4; 70 << 20]);
-    let held = Held::at("write:20", &plan, &["--threads", "1"]);
+    let held = Held::at("write:3", &plan, &["--threads", "1"]);
     std::fs::write(world.target().join("large"), NEW).unwrap();
     let ran = held.finish("a run that replaces a large file").exits(1);
     assert!(ran.stdout.contains("changed-target"), "{ran}");

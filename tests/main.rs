@@ -40,6 +40,7 @@ mod interrupted;
 mod journal;
 mod kills;
 mod large;
+mod large_io;
 mod later;
 mod layers;
 mod limits;

@@ -116,7 +116,7 @@ fn tell(reader: &Reader, run: &PastRun) -> Result<Exit, JournalError> {
     };
     let what = if run.kind == RunKind::Copy { "copy" } else { "verification" };
     print_text(&format!("run {}, {what}, of {} to {}\n", run.id, run.started, run.ended.as_deref().unwrap_or("?")));
-    Ok(print_text(&report_text::text(&report)))
+    Ok(print_text(&report_text::text(&report, true)))
 }
 
 fn parse(reader: &Reader, run: &PastRun) -> Result<Option<Value>, JournalError> {

@@ -6,6 +6,7 @@ use crate::cli::by_directory::{by_weight, use_of_target};
 use crate::cli::words::problem::message;
 use crate::cli::words::{note, stop, unpreserved, value};
 use crate::engine::content::medium::Medium;
+use crate::engine::content::way::{Decision, LargeFiles, TrialVerdict, Way};
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
@@ -18,16 +19,16 @@ const SHOWN: usize = 50;
 /// How many notes are shown.
 const NOTES: usize = 10;
 
-/// The whole report.
+/// The whole report; `detailed` with what was measured for large files.
 #[must_use]
-pub(super) fn text(report: &Report) -> String {
+pub(super) fn text(report: &Report, detailed: bool) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    write(&mut out, report).ok();
+    write(&mut out, report, detailed).ok();
     out
 }
 
-fn write(out: &mut String, report: &Report) -> std::fmt::Result {
+fn write(out: &mut String, report: &Report, detailed: bool) -> std::fmt::Result {
     writeln!(out, "{}", verdict(report))?;
     for cause in &report.reason {
         writeln!(out, "  {}", stop::cause(cause))?;
@@ -43,6 +44,9 @@ fn write(out: &mut String, report: &Report) -> std::fmt::Result {
         line(out, "all", &report.totals)?;
     }
     writeln!(out, "  took {}", duration(report.totals.seconds))?;
+    for large in &report.large_files {
+        large_files(out, large, detailed)?;
+    }
     if let Some(medium) = report.medium {
         writeln!(out, "  the target was read {}", medium_words(medium))?;
     }
@@ -114,6 +118,35 @@ fn line(out: &mut String, name: &str, t: &Totals) -> std::fmt::Result {
         write!(out, " | verified {} ({})", count(t.verified), bytes(t.verified_bytes))?;
     }
     writeln!(out, " | problems {}", count(t.problems))
+}
+
+/// How large files were copied; `detailed` also what was measured.
+fn large_files(out: &mut String, large: &LargeFiles, detailed: bool) -> std::fmt::Result {
+    let (size, rate) = (bytes(large.bytes), rate(large.bytes, large.seconds));
+    writeln!(out, "  large files ({size}, {rate}) were copied {}: {}", large.way, reason(large))?;
+    if detailed {
+        for decision in &large.decisions {
+            let Decision { seconds, way, bytes_per_second, verdict } = decision;
+            let verdict = match verdict {
+                TrialVerdict::First => "the first",
+                TrialVerdict::Faster => "faster: used from here on",
+                TrialVerdict::Slower => "not clearly faster than the best",
+                TrialVerdict::Fell => "slow for long: the others are tried again",
+            };
+            writeln!(out, "    after {seconds:.1} s {way}: {:.0} MiB/s, {verdict}", bytes_per_second / 1_048_576.0)?;
+        }
+    }
+    Ok(())
+}
+
+/// Why large files were copied so.
+fn reason(large: &LargeFiles) -> &'static str {
+    let others = |way: &Way| large.decisions.iter().any(|decision| decision.way != *way);
+    match large.decisions.last() {
+        None => "too little to measure",
+        Some(_) if !others(&large.way) => "no other way was tried",
+        Some(_) => "the fastest that was tried",
+    }
 }
 
 fn medium_words(medium: Medium) -> &'static str {

@@ -58,6 +58,7 @@ kinds! {
     Fallocate = "fallocate",
     SeekData = "seekdata",
     Syncfs = "syncfs",
+    SyncRange = "syncrange",
     Close = "close",
     Statfs = "statfs",
     Fcntl = "fcntl",

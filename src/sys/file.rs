@@ -92,6 +92,12 @@ pub fn evict(fd: impl AsFd) -> Result<(), Errno> {
     retry(Op::Advise, || rustix::fs::fadvise(fd.as_fd(), 0, None, Advice::DontNeed))
 }
 
+/// The same for a range.
+pub fn evict_range(fd: impl AsFd, offset: u64, length: u64) -> Result<(), Errno> {
+    let length = std::num::NonZero::new(length);
+    retry(Op::Advise, || rustix::fs::fadvise(fd.as_fd(), offset, length, Advice::DontNeed))
+}
+
 /// Asks for read-ahead of a file that is read from start to end.
 pub fn read_sequentially(fd: impl AsFd) -> Result<(), Errno> {
     retry(Op::Advise, || rustix::fs::fadvise(fd.as_fd(), 0, None, Advice::Sequential))

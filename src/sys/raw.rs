@@ -24,6 +24,32 @@ pub fn close(fd: OwnedFd) -> Result<(), Errno> {
     }
 }
 
+/// Starts writing the dirty pages of a range (sync_file_range(2), `SYNC_FILE_RANGE_WRITE`). Not durability:
+/// neither metadata nor the device's cache is written.
+pub fn write_behind(fd: impl AsFd, offset: u64, length: u64) -> Result<(), Errno> {
+    sync_range(fd.as_fd(), (offset, length), libc::SYNC_FILE_RANGE_WRITE)
+}
+
+/// Writes a range and waits until the device has taken it (sync_file_range(2)). The errors are those of
+/// the write-back.
+pub fn wait_written(fd: impl AsFd, offset: u64, length: u64) -> Result<(), Errno> {
+    let wait = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    sync_range(fd.as_fd(), (offset, length), wait | libc::SYNC_FILE_RANGE_WRITE)
+}
+
+#[expect(unsafe_code, reason = "rustix does not have sync_file_range(2)")]
+fn sync_range(fd: BorrowedFd<'_>, (offset, length): (u64, u64), flags: libc::c_uint) -> Result<(), Errno> {
+    let number = |n: u64| libc::off64_t::try_from(n).map_err(|_| Errno::INVAL);
+    let (offset, length) = (number(offset)?, number(length)?);
+    retry(Op::SyncRange, || {
+        // SAFETY: the descriptor is open as long as it is borrowed; the call takes no memory.
+        match unsafe { libc::sync_file_range(fd.as_raw_fd(), offset, length, flags) } {
+            0 => Ok(()),
+            _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+        }
+    })
+}
+
 /// A descriptor as the standard library's file, for crates that support nothing else. Dropping it does
 /// not close the descriptor.
 #[expect(unsafe_code, reason = "a File is made of a raw descriptor")]

@@ -238,3 +238,8 @@ fn stat_c(dir: impl AsFd, name: &CStr, sync: AtFlags) -> Result<Stat, Errno> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | sync;
     retry(Op::Stat, || rustix::fs::statx(dir, name, flags, wanted())).map(|raw| decode(&raw))
 }
+/// A device number as in `/proc/self/mountinfo`: `8:1`.
+#[must_use]
+pub fn device_number(dev: u64) -> String {
+    format!("{}:{}", rustix::fs::major(dev), rustix::fs::minor(dev))
+}

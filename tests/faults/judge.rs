@@ -54,7 +54,7 @@ const ABSORBING: [(&str, &str, &str); 36] = [
     ("setxattr", "mark::set", "the journal is told instead, before anything is made"),
     ("fcntl", "Fill<H>::small", "the file goes through the cache"),
     ("fcntl", "Fill<H>::direct", "the file goes through the cache"),
-    ("fcntl", "ChunkedFiles::fill", "the file goes through the cache"),
+    ("fcntl", "ChunkWork::run", "the file goes through the cache"),
 ];
 
 /// What found no room here is tried again: a file when replacements have given theirs back, an attribute when the

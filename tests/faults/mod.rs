@@ -18,7 +18,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Each kind of call, a scene that makes it, and how it fails, the most likely way first.
-const WAYS: [(&str, Scene, &[&str]); 35] = [
+const WAYS: [(&str, Scene, &[&str]); 36] = [
     ("open", Scene::First, &["EIO", "EMFILE", "EINTR"]),
     ("create", Scene::First, &["EIO", "ENOSPC", "EDQUOT", "EMFILE", "EINTR"]),
     ("mkdir", Scene::First, &["EIO", "ENOSPC", "EDQUOT"]),
@@ -48,6 +48,7 @@ const WAYS: [(&str, Scene, &[&str]); 35] = [
     ("fallocate", Scene::Dense, &["EIO", "ENOSPC", "EDQUOT", "EINTR"]),
     ("seekdata", Scene::First, &["EIO"]),
     ("syncfs", Scene::First, &["EIO", "ENOSPC", "EDQUOT"]),
+    ("syncrange", Scene::Dense, &["EIO", "ENOSPC", "EINTR"]),
     ("close", Scene::First, &["EIO", "ENOSPC", "EDQUOT", "EINTR"]),
     ("statfs", Scene::First, &["EIO", "EINTR"]),
     ("fcntl", Scene::Dense, &["EIO"]),
@@ -125,7 +126,9 @@ fn sample(count: u64, most: u64) -> Vec<u64> {
 fn is_sampled(scene: Scene, op: &str) -> bool {
     match scene {
         Scene::First | Scene::Again => true,
-        Scene::Dense => ["read", "write", "fallocate", "fcntl", "truncate", "seekdata", "advise"].contains(&op),
+        Scene::Dense => {
+            ["read", "write", "fallocate", "fcntl", "truncate", "seekdata", "advise", "syncrange"].contains(&op)
+        }
         Scene::Project => ["getproject", "setproject"].contains(&op),
     }
 }

@@ -8,6 +8,7 @@ use crate::cli::args::{ColorArgs, PlaceArgs, ThreadArgs};
 use crate::cli::exit::Exit;
 use crate::cli::output::fail;
 use crate::cli::words::WORDS;
+use crate::engine::content::way::{LargeIo, WayKind};
 use crate::engine::events::rate_limit::Rate;
 use crate::engine::preflight::Allow;
 use crate::engine::run::{Against, Options, Task};
@@ -34,6 +35,30 @@ enum Verify {
     Content,
     Metadata,
     None,
+}
+
+/// How large files are copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LargeFileIo {
+    /// What is fastest
+    Auto,
+    /// Past the page cache (O_DIRECT), reading and writing at the same time
+    Direct,
+    /// Written through the page cache, which is written out and emptied at once
+    Buffered,
+    /// Past the page cache, by turns: 128 MiB are read, then written
+    Burst,
+}
+
+impl From<LargeFileIo> for LargeIo {
+    fn from(asked: LargeFileIo) -> Self {
+        match asked {
+            LargeFileIo::Auto => Self::Auto,
+            LargeFileIo::Direct => Self::Only(WayKind::Direct),
+            LargeFileIo::Buffered => Self::Only(WayKind::Buffered),
+            LargeFileIo::Burst => Self::Only(WayKind::Burst),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -80,6 +105,10 @@ pub(crate) struct RunArgs {
     /// alone is in KiB. `nice` and `ionice` work as well
     #[arg(long, value_name = "RATE", value_parser = rate)]
     bwlimit: Option<Rate>,
+    /// How files of 64 MiB and more are copied: `auto` measures while it copies and takes what is fastest.
+    /// What it took is in the report, and with -v what it measured
+    #[arg(long, value_enum, value_name = "WAY", default_value_t = LargeFileIo::Auto, conflicts_with = "verify_only")]
+    large_io: LargeFileIo,
     /// What to verify after the copy
     #[arg(long, value_enum, default_value_t = Verify::Content)]
     verify: Verify,
@@ -126,7 +155,7 @@ pub(crate) struct RunArgs {
     progress: Style,
     #[command(flatten)]
     color: ColorArgs,
-    /// Print the resolved plan before running it
+    /// Print the resolved plan before running it, and what was measured for large files after it
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
     /// No progress, and no report when all is well
@@ -193,6 +222,7 @@ impl RunArgs {
             atime: self.atime,
             threads: self.threads.count(open_files),
             open_files,
+            large_io: self.large_io.into(),
             rate: self.bwlimit,
             look: store_db::look,
             words: WORDS,

@@ -18,7 +18,7 @@ pub(super) fn tell(job: &Job, report: &Report) -> Exit {
         return exit.max(Exit::Problems);
     }
     if !(job.quiet && exit == Exit::Ok) {
-        print_text(&text(report));
+        print_text(&text(report, job.verbose));
     }
     exit
 }

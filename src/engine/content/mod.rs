@@ -5,3 +5,4 @@ pub mod digest;
 pub(crate) mod lent;
 pub mod medium;
 pub mod reread;
+pub mod way;

@@ -1,11 +1,13 @@
 //! Reads a source file once more: for its digest alone, or to check its end.
 
 use super::buffer::with_buffer;
-use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, ContentSink, Digest};
+use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, ContentSink, Digest, chunks_of, merge};
 use crate::engine::events::rate_limit::RateLimit;
 use crate::sys::stat::Stat;
 use crate::sys::{Errno, file};
 use rustix::fd::BorrowedFd;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 /// How pages of the source in the page cache relate to its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +48,58 @@ pub(crate) fn digest_as(
     Ok(feed(fd, (0, stat.size), &mut hasher, rate_limit)?.then(|| hasher.finish()))
 }
 
+/// The digest of a large file without large holes, several chunks at a time: a driver that answers late
+/// is asked for all of them at once.
+pub(crate) fn digest_by_chunks(
+    fd: BorrowedFd<'_>,
+    stat: &Stat,
+    threads: usize,
+    rate_limit: &RateLimit,
+) -> Result<Option<Digest>, Errno> {
+    file::evict(fd)?;
+    let values = Mutex::new(vec![None; usize::try_from(chunks_of(stat.size)).unwrap_or(usize::MAX)]);
+    let (next, failure) = (AtomicU64::new(0), Mutex::new(None));
+    let serve = || {
+        loop {
+            let index = next.fetch_add(1, Relaxed);
+            if index >= chunks_of(stat.size) || failure.lock().is_ok_and(|failure| failure.is_some()) {
+                return;
+            }
+            match chunk(fd, index, stat.size, rate_limit) {
+                Ok(value) => {
+                    let mut values = values.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(slot) = usize::try_from(index).ok().and_then(|index| values.get_mut(index)) {
+                        *slot = value;
+                    }
+                }
+                Err(errno) => *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(errno),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            if std::thread::Builder::new().name("reread".into()).spawn_scoped(scope, serve).is_err() {
+                // The threads that did start, this one among them, read all chunks.
+                break;
+            }
+        }
+        serve();
+    });
+    match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(errno) => Err(errno),
+        None if rate_limit.is_stopped() => Ok(None),
+        None => {
+            let values: Option<Vec<_>> =
+                values.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
+            // If it has become shorter, this is no digest that it had.
+            let none = || ContentHasher::new(Algorithm::Blake3).finish();
+            Ok(Some(values.and_then(|values| merge(&values, stat.size)).unwrap_or_else(none)))
+        }
+    }
+}
+
 /// The value of the chunk `index` of a file of `size` bytes, by ordinary reads; `None` when the
-/// run is ending.
+/// run is ending or the file has become shorter.
 pub(crate) fn chunk(
     fd: BorrowedFd<'_>,
     index: u64,
@@ -56,7 +108,8 @@ pub(crate) fn chunk(
 ) -> Result<Option<ChunkValue>, Errno> {
     let from = (index * CHUNK).min(size);
     let mut hasher = ChunkHasher::new(index);
-    Ok(feed(fd, (from, (from + CHUNK).min(size)), &mut hasher, rate_limit)?.then(|| hasher.finish()))
+    let whole = feed(fd, (from, (from + CHUNK).min(size)), &mut hasher, rate_limit)?;
+    Ok((whole && !hasher.is_empty()).then(|| hasher.finish()))
 }
 
 /// Hashes the bytes from `at` to `end`; false when the run is ending.

@@ -10,13 +10,16 @@
 //! If the file grows or shrinks meanwhile, what was read is written; the caller
 //! compares the stat before and after.
 
+use super::slots::Slot;
 use crate::engine::content::buffer::{ALIGN, BUFFER, with_buffer};
 use crate::engine::content::digest::{Algorithm, ContentHasher, ContentSink, Digest};
 use crate::engine::events::rate_limit::RateLimit;
 use crate::sys::flags::is_absent;
+use crate::sys::raw::write_behind;
 use crate::sys::stat::{Stat, stat_fd};
 use crate::sys::{Errno, file};
 use rustix::fd::BorrowedFd;
+use std::time::Instant;
 
 /// Files of at least this many bytes bypass the page cache on the write side.
 pub(crate) const DIRECT_MIN: u64 = 32 << 20;
@@ -50,7 +53,7 @@ pub(super) struct Filled {
 }
 
 /// The copy of a file, or of part of one.
-pub(super) struct Fill<'a, H> {
+pub(super) struct Fill<'a, 'slots, H> {
     pub(super) source: BorrowedFd<'a>,
     pub(super) target: BorrowedFd<'a>,
     pub(super) buffer: &'a mut [u8],
@@ -62,6 +65,8 @@ pub(super) struct Fill<'a, H> {
     pub(super) hole: Option<u64>,
     /// The target is open with `O_DIRECT`: only whole blocks may be written.
     pub(super) direct: bool,
+    /// Of a large file: says when and how much, and is told how long it took.
+    pub(super) slot: Option<&'a mut Slot<'slots>>,
 }
 
 /// Copies the content of `source`, described by `stat`, to the empty file `target`.
@@ -74,7 +79,8 @@ pub(super) fn fill(
     with_buffer(|buffer| {
         let holes = stat.size.saturating_sub(stat.allocated);
         let hasher = ContentHasher::new(Algorithm::for_holes(holes));
-        let mut fill = Fill { source, target, buffer, hasher, rate_limit, written: 0, hole: None, direct: false };
+        let mut fill =
+            Fill { source, target, buffer, hasher, rate_limit, written: 0, hole: None, direct: false, slot: None };
         let small = holes == 0 && stat.size <= BUFFER as u64;
         if small && fill.small(stat)? {
             // One read and one write copied everything.
@@ -119,7 +125,7 @@ fn may_have_holes(data: &[u8]) -> bool {
     data.chunks(LEAST_BLOCK).any(|block| block.iter().all(|byte| *byte == 0))
 }
 
-impl<H: ContentSink> Fill<'_, H> {
+impl<H: ContentSink> Fill<'_, '_, H> {
     /// Copies a file that fits the buffer with one read and one write. False, with nothing
     /// written, when its size is not that of `stat`, or when it may have holes.
     fn small(&mut self, stat: &Stat) -> Result<bool, FillFailure> {
@@ -163,7 +169,14 @@ impl<H: ContentSink> Fill<'_, H> {
     fn put(&mut self, length: usize, at: u64) -> Result<(), FillFailure> {
         self.rate_limit.wait(length as u64);
         self.hasher.update(&self.buffer[..length]);
+        self.write(length, at)
+    }
+
+    fn write(&mut self, length: usize, at: u64) -> Result<(), FillFailure> {
         file::write_full(self.target, &self.buffer[..length], at).map_err(FillFailure::Write)?;
+        if self.slot.is_some() && !self.direct {
+            write_behind(self.target, at, length as u64).map_err(FillFailure::Write)?;
+        }
         self.written += length as u64;
         Ok(())
     }
@@ -174,14 +187,28 @@ impl<H: ContentSink> Fill<'_, H> {
             if self.rate_limit.is_stopped() {
                 return Err(FillFailure::Stopped);
             }
-            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(self.buffer.len());
+            let most = self.slot.as_ref().map_or(self.buffer.len(), |slot| slot.request());
+            let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(most);
             let want = self.rate_limit.request(want);
+            self.slot.as_ref().inspect(|slot| slot.reads());
+            let began = Instant::now();
             let got = file::read_full(self.source, &mut self.buffer[..want], at).map_err(FillFailure::Read)?;
+            let mut took = began.elapsed();
             if got > 0 {
                 if self.direct && got % ALIGN != 0 {
                     self.buffered()?;
                 }
-                self.put(got, at)?;
+                self.rate_limit.wait(got as u64);
+                self.hasher.update(&self.buffer[..got]);
+                if let Some(slot) = &mut self.slot {
+                    slot.writes();
+                }
+                let began = Instant::now();
+                self.write(got, at)?;
+                took += began.elapsed();
+                if let Some(slot) = &mut self.slot {
+                    slot.wrote(got, took);
+                }
                 at += got as u64;
             }
             if got < want {

@@ -13,10 +13,12 @@ use super::options::Parts;
 use super::precedence::Precedence;
 use super::records::Records;
 use super::rules::{FixupsChanged, Rules};
+use super::slots::Slots;
 use super::source::SourceTree;
 use super::source_proof::SourceProof;
 use super::special::SpecialFiles;
 use super::takeover::Takeover;
+use crate::engine::content::way::LargeFiles;
 use crate::engine::driver::Drivers;
 use crate::engine::events::no_thread::NoThread;
 use crate::engine::journal::JournalError;
@@ -38,12 +40,22 @@ pub struct Engine {
     pub(super) directories: Arc<Directories>,
     pub(super) leaves: Leaves,
     pub(super) flags: Arc<ImmutableFlags>,
+    pub(super) slots: Arc<Slots>,
     pub(super) tasks: Tasks,
     pub(super) index: Index,
     pub(super) stale: StaleSearch,
     /// Entries that the run came to, by target and entry.
     pub(super) visited: Vec<Vec<AtomicBool>>,
     pub(super) nested: Vec<Vec<bool>>,
+}
+
+/// What a copy tells beyond what it counts and reports on the way.
+#[derive(Debug, Default)]
+pub struct CopyOutcome {
+    /// The fixups that it has applied to something.
+    pub fixups_changed: FixupsChanged,
+    /// How large files were copied.
+    pub large_files: Vec<LargeFiles>,
 }
 
 impl Engine {
@@ -82,6 +94,8 @@ impl Engine {
             next_id: AtomicI64::new(last + 1),
             state,
         });
+        let limited = cx.run.rate_limit.is_limited();
+        let slots = Arc::new(Slots::new(cx.options.large_io, cx.options.threads, limited));
         let index = Index::new(&cx.run.mapping);
         let visited = |target: &crate::engine::mapping::model::Target| {
             target.entries.iter().map(|_| AtomicBool::new(false)).collect()
@@ -92,18 +106,19 @@ impl Engine {
             nested: index.nested(&cx.run.mapping),
             stale: StaleSearch::new(&cx.run.mapping, &cx.run.journal)?,
             index,
-            leaves: leaves(&source, &rules, &directories, precedence),
+            leaves: leaves(&source, &rules, &directories, &slots, precedence),
             cx,
             source,
             rules,
             directories,
             flags,
+            slots,
         })
     }
 
     /// Copies everything and returns when the last entry has been handed to its epoch. `begin` is
     /// called before the first one, once there are threads.
-    pub fn run(self, begin: impl FnOnce()) -> Result<FixupsChanged, NoThread> {
+    pub fn run(self, begin: impl FnOnce()) -> Result<CopyOutcome, NoThread> {
         let pool = pool::start(self.cx.options.threads, "copy")?;
         begin();
         pool.scope(|scope| {
@@ -121,7 +136,7 @@ impl Engine {
             problems.add(problem);
         });
         self.source.volumes.notes().into_iter().for_each(|note| problems.note(note));
-        Ok(self.rules.fixups_changed())
+        Ok(CopyOutcome { fixups_changed: self.rules.fixups_changed(), large_files: self.slots.report() })
     }
 }
 
@@ -130,13 +145,14 @@ fn leaves(
     source: &Arc<SourceTree>,
     rules: &Arc<Rules>,
     directories: &Arc<Directories>,
+    slots: &Arc<Slots>,
     precedence: Arc<Precedence>,
 ) -> Leaves {
     let cx = || Arc::clone(&source.cx);
     let (source, rules) = (|| Arc::clone(source), || Arc::clone(rules));
     let (flags, directories) = (|| Arc::clone(&directories.flags), || Arc::clone(directories));
     let proof = Arc::new(SourceProof { cx: cx(), source: source(), rules: rules() });
-    let chunked = ChunkedFiles { cx: cx(), source: source(), flags: flags() };
+    let chunked = ChunkedFiles { cx: cx(), source: source(), flags: flags(), slots: Arc::clone(slots) };
     let contents = Contents { cx: cx(), source: source(), chunked };
     let files = Arc::new(RegularFiles {
         cx: cx(),

@@ -2,6 +2,7 @@
 //! hash, check the source again, then owner, attributes, times and mode, and hand it to the
 //! epoch.
 
+use super::chunk_work::Values;
 use super::context::{AppliedMetadata, CopyContext};
 use super::create::make_beside;
 use super::directories::Directories;
@@ -10,7 +11,7 @@ use super::filling::{Contents, Filling, StillContent};
 use super::hand_in::hand_in;
 use super::immutable::ImmutableFlags;
 use super::job::{Created, FileJob, OpenSource};
-use super::large::{Values, is_chunked};
+use super::large::is_chunked;
 use super::link::CopyResult;
 use super::rules::Rules;
 use super::source::SourceTree;

@@ -1,9 +1,10 @@
 //! A file's content on its way: copied, and copied again until the source holds still.
 
+use super::chunk_work::Values;
 use super::context::CopyContext;
 use super::data::{self, FillFailure, Filled};
 use super::job::{FileJob, OpenSource};
-use super::large::{ChunkedFiles, Values, is_chunked};
+use super::large::{ChunkedFiles, is_chunked};
 use super::settled::{QUIET, SourceLook, TICK, look, until_settled};
 use super::source::SourceTree;
 use crate::base::path::RelPath;
@@ -25,6 +26,8 @@ use std::sync::Arc;
 
 /// How often a source that changes while it is read is tried.
 const ATTEMPTS: u32 = 3;
+/// Chunks of a large file that are read a second time at once.
+const REREAD_AT_ONCE: usize = 8;
 
 /// Fills new files.
 pub(super) struct Contents {
@@ -219,9 +222,13 @@ impl Contents {
         let filled = filled?;
         // The first reading may have gone past the cache, block by block.
         file::set_direct(&source.fd, false).map_err(FillFailure::Read)?;
-        match reread::digest(source.fd.as_fd(), stat, reread::CachedPages::MayBeOld, &self.cx.run.rate_limit)
-            .map_err(FillFailure::Read)?
-        {
+        let (fd, limit) = (source.fd.as_fd(), &self.cx.run.rate_limit);
+        let again = if is_chunked(stat) {
+            reread::digest_by_chunks(fd, stat, self.cx.options.threads.min(REREAD_AT_ONCE), limit)
+        } else {
+            reread::digest(fd, stat, reread::CachedPages::MayBeOld, limit)
+        };
+        match again.map_err(FillFailure::Read)? {
             Some(digest) if digest == filled.digest => Ok(filled),
             Some(_) => Err(FillFailure::Differs),
             None => Err(FillFailure::Stopped),

@@ -1,42 +1,35 @@
-//! Large files: 16 MiB chunks, copied a few at a time and recorded one by one, so
+//! Large files: 16 MiB chunks, copied a few at a time (`chunk_work.rs`) and recorded one by one, so
 //! that a resume goes on at the first missing chunk and a repair copies only the
 //! bad ones.
 //!
-//! Both sides bypass the page cache where they can. A last chunk that is not a multiple of the
-//! block size is copied by itself at the end, through the cache: its tail cannot be written
-//! with `O_DIRECT`.
+//! A last chunk that is not a multiple of the block size is copied by itself at the end, through the
+//! cache: its tail cannot be written with `O_DIRECT`.
 
+use super::chunk_work::{ChunkWork, ChunkedFile, ReadAccess, Values};
 use super::context::CopyContext;
-use super::data::{Fill, FillFailure, Filled, has_hole, is_direct, is_hole_filled};
+use super::data::{FillFailure, Filled, has_hole, is_direct};
 use super::entry::CopyEntry;
 use super::immutable::ImmutableFlags;
 use super::job::{Created, FileJob, OpenSource};
-use super::node::DirNode;
+use super::slots::{DevicePair, Slots};
 use super::source::SourceTree;
-use crate::base::path::Name;
-use crate::engine::content::buffer::{ALIGN, with_buffer};
-use crate::engine::content::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, chunks_of, merge};
+use crate::engine::content::buffer::ALIGN;
+use crate::engine::content::digest::{Algorithm, CHUNK, ChunkValue, chunks_of};
 use crate::engine::content::medium::read_chunk;
 use crate::engine::content::reread;
 use crate::engine::events::counters::add;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{CHUNKED, Chunk, Proof, Row, RowKey, SourceId, State};
+use crate::engine::journal::{CHUNKED, Proof, Row, RowKey, SourceId, State};
 use crate::engine::meta::{Attributes, Wanted};
 use crate::engine::tree::temporary::temporary_name;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::{Errno, effective_ids, file};
 use rustix::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-/// Chunks of one file that are copied at a time: enough to keep a device's queue filled.
-const AT_ONCE: usize = 4;
 /// Chunks that are read again before the others are trusted.
 const PROBED: usize = 2;
-
-/// The chunks that the target has, by index.
-pub(super) type Values = Vec<Option<ChunkValue>>;
 
 /// Those that the journal has, with their indices.
 type IndexedChunks = Vec<(u64, ChunkValue)>;
@@ -45,34 +38,6 @@ type IndexedChunks = Vec<(u64, ChunkValue)>;
 pub(super) fn is_chunked(stat: &Stat) -> bool {
     let holes = stat.size.saturating_sub(stat.allocated);
     stat.size >= CHUNKED && Algorithm::for_holes(holes) == Algorithm::Blake3
-}
-
-/// The copy of one file.
-struct ChunkWork<'a> {
-    cx: &'a CopyContext,
-    node: &'a DirNode,
-    name: &'a Name,
-    source: BorrowedFd<'a>,
-    target: BorrowedFd<'a>,
-    size: u64,
-    sparse: bool,
-    /// The target already has content, possibly in the holes too.
-    mended: bool,
-    /// The target is open with `O_DIRECT`.
-    direct: bool,
-    /// Indices that are missing, in their order.
-    missing: Vec<u64>,
-    next: AtomicUsize,
-    done: Mutex<ChunksDone>,
-    written: AtomicU64,
-}
-
-#[derive(Default)]
-struct ChunksDone {
-    values: Values,
-    failure: Option<FillFailure>,
-    /// The first large hole.
-    hole: Option<u64>,
 }
 
 /// Reserves the blocks of the whole file, where that is possible; `target` is what it was before.
@@ -94,6 +59,7 @@ pub(super) struct ChunkedFiles {
     pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
     pub(super) flags: Arc<ImmutableFlags>,
+    pub(super) slots: Arc<Slots>,
 }
 
 impl ChunkedFiles {
@@ -240,13 +206,11 @@ impl ChunkedFiles {
             file::set_size(to, size).map_err(FillFailure::Write)?;
         }
         let aligned = |align| !sparse && is_direct(align);
-        // O_DIRECT may be refused; that only costs speed.
-        let direct_source = aligned(before.dio_align) && file::set_direct(from, true).is_ok();
-        let direct = aligned(target.dio_align) && file::set_direct(to, true).is_ok();
         let missing = values.iter().zip(0..).filter(|(value, _)| value.is_none()).map(|(_, index)| index);
         let (tail, missing): (Vec<u64>, Vec<u64>) =
             missing.partition(|index| index + 1 == chunks && !size.is_multiple_of(ALIGN as u64));
-        let mut work = ChunkWork {
+        let pair = DevicePair { source: before.dev, target: target.dev, direct: aligned(target.dio_align) };
+        let work = ChunkWork::new(ChunkedFile {
             cx: &self.cx,
             node: entry.node(),
             name: entry.name,
@@ -255,21 +219,12 @@ impl ChunkedFiles {
             size,
             sparse,
             mended: created.mended,
-            direct,
-            missing,
-            next: AtomicUsize::new(0),
-            done: Mutex::new(ChunksDone { values, ..ChunksDone::default() }),
-            written: AtomicU64::new(0),
-        };
-        work.run(self.cx.options.threads.min(AT_ONCE));
-        let cleared = [(direct_source, from), (direct, to)]
-            .into_iter()
-            .filter(|(set, _)| *set)
-            .try_for_each(|(_, fd)| file::set_direct(fd, false));
-        cleared.map_err(FillFailure::Write)?;
-        work.direct = false;
-        (work.missing, work.next) = (tail, AtomicUsize::new(0));
-        work.run(1);
+            values,
+        });
+        let lane = self.slots.lane(pair);
+        work.run(&lane, missing, ReadAccess { direct: aligned(before.dio_align) })?;
+        // Its end goes through the cache: it is no whole block.
+        work.run(&self.slots.lane(DevicePair { direct: false, ..pair }), tail, ReadAccess { direct: false })?;
         // A large source file is not read again: its pages would only push out others.
         file::evict(from).ok();
         work.finish()
@@ -283,87 +238,5 @@ impl ChunkedFiles {
         let wanted = Wanted::from_source(source, Attributes::default(), &self.cx.options.keep);
         let row = Row::unfinished(key, (source, id), wanted, ino, stands);
         self.cx.submit.send(Written::row(row, node.file_system));
-    }
-}
-
-impl ChunkWork<'_> {
-    /// Copies the missing chunks, `at_once` of them at a time.
-    fn run(&self, at_once: usize) {
-        std::thread::scope(|scope| {
-            for _ in 1..at_once.min(self.missing.len()) {
-                let started = std::thread::Builder::new().name("chunks".into()).spawn_scoped(scope, || self.serve());
-                if started.is_err() {
-                    // The threads that did start, this one among them, copy all chunks.
-                    break;
-                }
-            }
-            self.serve();
-        });
-    }
-
-    fn serve(&self) {
-        while let Some(index) = self.missing.get(self.next.fetch_add(1, Relaxed)) {
-            if self.done().failure.is_some() {
-                return;
-            }
-            if let Err(failure) = self.copy(*index) {
-                self.done().failure.get_or_insert(failure);
-                return;
-            }
-        }
-    }
-
-    fn copy(&self, index: u64) -> Result<(), FillFailure> {
-        let (from, end) = (index * CHUNK, self.size.min((index + 1) * CHUNK));
-        // O_DIRECT leaves nothing dirty, but nothing durable either: the permit bounds what a kill repeats.
-        let permit = self.cx.submit.gate.acquire(end - from);
-        let (value, written, hole) = with_buffer(|buffer| {
-            let mut fill = Fill {
-                source: self.source,
-                target: self.target,
-                buffer,
-                hasher: ChunkHasher::new(index),
-                rate_limit: &self.cx.run.rate_limit,
-                written: 0,
-                hole: None,
-                direct: self.direct,
-            };
-            // Where no hole can be punched, zeros are written into it.
-            let hollow = !self.mended || file::punch_hole(self.target, from, end - from).is_ok();
-            if self.sparse && hollow {
-                fill.sparse(from, end)?;
-            } else if fill.extent(from, end)? < end {
-                // It has become shorter, which the next stat of the source will show.
-                return Err(FillFailure::Length);
-            }
-            Ok((fill.hasher.finish(), fill.written, fill.hole))
-        })?;
-        self.written.fetch_add(written, Relaxed);
-        let mut done = self.done();
-        done.hole = done.hole.into_iter().chain(hole).min();
-        if let Some(slot) = usize::try_from(index).ok().and_then(|i| done.values.get_mut(i)) {
-            *slot = Some(value);
-        }
-        drop(done);
-        let node = self.node;
-        let chunk = Chunk::new(node.id, self.name, index, value);
-        self.cx.submit.send(Written::chunk(chunk, node.file_system, written, permit));
-        Ok(())
-    }
-
-    fn finish(self) -> Result<Filled, FillFailure> {
-        let done = self.done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if let Some(failure) = done.failure {
-            return Err(failure);
-        }
-        let values: Option<Vec<ChunkValue>> = done.values.into_iter().collect();
-        // Every chunk is there when none has failed.
-        let digest = values.and_then(|values| merge(&values, self.size)).ok_or(FillFailure::Stopped)?;
-        let hole_filled = is_hole_filled(self.target, done.hole)?;
-        Ok(Filled { digest, bytes: self.written.into_inner(), pending: 0, hole_filled })
-    }
-
-    fn done(&self) -> std::sync::MutexGuard<'_, ChunksDone> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -15,12 +15,15 @@
 //! | `SourceProof` | whether the source is still what was copied | `source_proof`, `evidence` |
 //! | `Leaves` | skips, links or copies what is not a directory | `leaf` |
 //! | `RegularFiles`, `SpecialFiles` | copy one inode each | `file`, `special`, `job`, `create`, `hand_in` |
-//! | `Contents`, `ChunkedFiles` | a file's content, until its source holds still | `filling`, `settled`, `data`, `large` |
+//! | `Contents`, `ChunkedFiles` | a file's content, until its source holds still | `filling`, `settled`, `data`, `large`, `chunk_work` |
+//! | `Slots` | who may move bytes of large files, and how | `slots`, `turn`, `chooser`, `pace` |
 //! | `LinkedNames` | names of inodes that have several | `linked`, `link` |
 //! | `ImmutableFlags` | flags that come last | `immutable` |
 //! | `CopyContext` | what all of them share | `context`, `records`, `report` |
 
 mod altered;
+mod chooser;
+mod chunk_work;
 mod claim;
 mod context;
 mod create;
@@ -46,6 +49,7 @@ pub(crate) mod mount;
 mod node;
 mod open_dir;
 mod options;
+mod pace;
 pub(crate) mod parents;
 mod post_visit;
 mod pre_visit;
@@ -54,13 +58,15 @@ mod records;
 mod report;
 mod rules;
 mod settled;
+mod slots;
 mod source;
 mod source_proof;
 mod special;
 mod takeover;
 mod trust;
+mod turn;
 
-pub use engine::Engine;
+pub use engine::{CopyOutcome, Engine};
 pub(crate) use evidence::KnownContent;
 pub(crate) use link::{InodeKey, key_of};
 pub use options::{CopyOptions, History, Parts};

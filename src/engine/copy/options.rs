@@ -1,5 +1,6 @@
 //! What the copier is given.
 
+use crate::engine::content::way::LargeIo;
 use crate::engine::context::RunContext;
 use crate::engine::groups::Groups;
 use crate::engine::journal::epoch::{FileSystems, Submit};
@@ -19,6 +20,8 @@ pub struct CopyOptions {
     pub overwrite: bool,
     /// What earlier runs did, for each target of the plan.
     pub histories: Vec<History>,
+    /// How large files are copied.
+    pub large_io: LargeIo,
     /// Threads of the pool.
     pub threads: usize,
     /// The limit of open files.

@@ -87,6 +87,12 @@ impl RateLimit {
         self.stop.is_set()
     }
 
+    /// True if there is a limit.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.limit.is_some()
+    }
+
     /// The most of `bytes` that one request should move: with a limit, whole blocks of about a
     /// quarter of a second.
     #[must_use]

@@ -2,6 +2,7 @@
 
 use crate::base::clock;
 use crate::engine::content::medium::Medium;
+use crate::engine::content::way::LargeFiles;
 use crate::engine::events::note::Note;
 use crate::engine::events::outcome::Outcome;
 use crate::engine::events::problem::Problem;
@@ -33,6 +34,8 @@ pub struct Report {
     pub targets: Vec<TargetReport>,
     /// How the medium was read; `None` when nothing was.
     pub medium: Option<Medium>,
+    /// How large files were copied, for each source and target device.
+    pub large_files: Vec<LargeFiles>,
     /// The problems that were kept.
     pub problems: Vec<Problem>,
     /// All problems.
@@ -137,6 +140,7 @@ impl Report {
             totals: Totals::default(),
             targets: Vec::new(),
             medium: None,
+            large_files: Vec::new(),
             problems: Vec::new(),
             problem_count: 0,
             notes: Vec::new(),

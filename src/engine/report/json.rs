@@ -32,6 +32,7 @@ pub fn json(report: &Report, words: &Words) -> Value {
             value
         }).collect::<Vec<_>>(),
         "medium": report.medium,
+        "large_files": report.large_files,
         "problem_count": report.problem_count,
         "problems": report.problems.iter().map(|one| problem(one, words)).collect::<Vec<_>>(),
         "notes": report.notes.iter().map(words.note).collect::<Vec<_>>(),

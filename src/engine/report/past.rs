@@ -4,6 +4,7 @@ use super::data::{Absent, Report, TargetReport, Totals};
 use super::json::VERSION;
 use crate::base::path::RelPath;
 use crate::engine::content::medium::Medium;
+use crate::engine::content::way::LargeFiles;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::note::Note;
@@ -29,6 +30,9 @@ struct Stored {
     totals: Totals,
     targets: Vec<StoredTarget>,
     medium: Option<Medium>,
+    /// Reports of versions that had only one way do not have it.
+    #[serde(default)]
+    large_files: Vec<LargeFiles>,
     problem_count: u64,
     problems: Vec<StoredProblem>,
     notes: Vec<String>,
@@ -83,6 +87,7 @@ pub fn from_json(value: Value) -> Option<Report> {
         totals: stored.totals,
         targets: stored.targets.into_iter().map(target).collect(),
         medium: stored.medium,
+        large_files: stored.large_files,
         problem_count: stored.problem_count,
         problems: stored.problems.into_iter().map(problem).collect(),
         notes: stored.notes.into_iter().map(Note::Told).collect(),

@@ -6,7 +6,7 @@ use super::shared::SharedRun;
 use crate::base::clock;
 use crate::base::path::RelPath;
 use crate::engine::context::RunContext;
-use crate::engine::copy::{self, Engine, FixupsChanged, History, Parts};
+use crate::engine::copy::{self, CopyOutcome, Engine, History, Parts};
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::no_thread::NoThread;
@@ -83,9 +83,8 @@ impl Copying {
         }
     }
 
-    /// Copies, and returns when the last epoch is sealed. Returns the fixups that the copy has applied
-    /// to something.
-    pub(super) fn copy(&self, run: &SharedRun<'_>) -> FixupsChanged {
+    /// Copies, and returns when the last epoch is sealed.
+    pub(super) fn copy(&self, run: &SharedRun<'_>) -> CopyOutcome {
         run.enter(Phase::Copy);
         let context = &run.context;
         let epochs = Epochs::start(Surroundings {
@@ -99,7 +98,7 @@ impl Copying {
             Ok(epochs) => epochs,
             Err(error) => {
                 context.stop.set(StopReason::NoThread(NoThread::One(error.to_string())));
-                return FixupsChanged::new();
+                return CopyOutcome::default();
             }
         };
         let engine = Engine::new(Parts {
@@ -121,7 +120,7 @@ impl Copying {
         epochs.finish(&context.stop);
         copied.unwrap_or_else(|reason| {
             context.stop.set(reason);
-            FixupsChanged::new()
+            CopyOutcome::default()
         })
     }
 
@@ -146,6 +145,7 @@ impl Copying {
             cross_mounts: options.allow.cross_mounts,
             overwrite: options.allow.overwrite,
             histories: self.histories(run),
+            large_io: options.large_io,
             threads: options.threads,
             open_files: options.open_files,
         }

@@ -76,20 +76,21 @@ fn copy(run: SharedRun<'_>, mut copying: Copying) -> Report {
     let repair = (run.options.task == Task::Repair).then(|| Repair::find(&run));
 
     // Returns when the last epoch is durable and in the journal.
-    let fixed_by_copy = copying.copy(&run);
+    let copied = copying.copy(&run);
     copying.heed_mounts(&run);
     copying.end(&run);
 
     let medium = run.verify_copied();
     copying.heed_mounts(&run);
     copying.settle_stale(&run);
-    let fixups = copying.fix_up(&run, &fixed_by_copy);
+    let fixups = copying.fix_up(&run, &copied.fixups_changed);
     if let Some(repair) = repair {
         repair.settle(&run);
     }
     copying.settle_leftovers(&run);
     let shortage = run.shortage();
     let mut report = run.report(medium, fixups);
+    report.large_files = copied.large_files;
     report.reason.extend(shortage.map(Cause::Shortage));
     run.end(report)
 }

@@ -1,5 +1,6 @@
 //! What a run is to do, already built: no flags, and nothing left to parse.
 
+use crate::engine::content::way::LargeIo;
 use crate::engine::events::rate_limit::Rate;
 use crate::engine::events::words::Words;
 use crate::engine::preflight::{Allow, Look};
@@ -46,6 +47,8 @@ pub struct Options {
     pub threads: usize,
     /// The limit of open files that all threads share.
     pub open_files: u64,
+    /// How large files are copied.
+    pub large_io: LargeIo,
     /// How fast bytes may move.
     pub rate: Option<Rate>,
     /// What else to look for in the source before anything is written.
@@ -67,6 +70,7 @@ impl Default for Options {
             atime: false,
             threads: threads(open_files, usual_threads()),
             open_files,
+            large_io: LargeIo::Auto,
             rate: None,
             look: |_, _| None,
             words: Words::default(),

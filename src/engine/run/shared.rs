@@ -110,6 +110,7 @@ impl SharedRun<'_> {
             totals,
             targets,
             medium,
+            large_files: Vec::new(),
             problems,
             problem_count,
             notes,

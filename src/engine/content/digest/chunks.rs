@@ -28,6 +28,12 @@ impl ChunkHasher {
         Self(hasher)
     }
 
+    /// True before the first byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.count() == 0
+    }
+
     /// The value of the bytes so far, at least one.
     #[must_use]
     pub fn finish(self) -> ChunkValue {
