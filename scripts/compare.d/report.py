@@ -234,10 +234,10 @@ def comparison(data):
 
 def scale(data):
     text = machine_lines(data)
+    where = ", each from one ext4 in a file to another (direct loop devices)" if data.get("images") else ""
     text.append(
-        "persistcp copies and verifies trees of tiny files (the file system's own cost of a file, nothing else), each from one ext4 in a file "
-        "to another, direct loop devices, page cache dropped before, until `sync -f` returns. "
-        f"Memory limit: {data['limit']}."
+        f"persistcp copies and verifies trees of tiny files (the file system's own cost of a file, nothing else){where}, "
+        f"page cache dropped before, until `sync -f` returns. Memory limit: {data['limit']}."
     )
     if data.get("beside"):
         text.append(f"Beside it: {data['beside']}.")

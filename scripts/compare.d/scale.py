@@ -171,8 +171,8 @@ def main(options, raw, command):
     group = Group()
     everything = report.load(raw)
     data = {"started": time.strftime("%Y-%m-%d %H:%M %Z"), "command": command, "machine": measure.machine(options.dir)}
-    data |= {"limit": group.words(), "rows": [], "beside": options.beside}
-    if options.add and "scale" in everything:
+    data |= {"limit": group.words(), "images": True, "rows": [], "beside": options.beside}
+    if options.add and everything.get("scale", {}).get("images"):
         data = added(everything["scale"], data, list(cases(options)))
     everything["scale"] = data
     try:
