@@ -67,6 +67,8 @@ kinds! {
     Advise = "advise",
     /// preadv2(2) of one byte, to see whether it is cached.
     Probe = "probe",
+    /// io_uring_setup(2): files are then read one by one.
+    Ring = "ring",
 }
 
 /// What a call does instead of its work.

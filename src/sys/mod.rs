@@ -17,6 +17,7 @@ pub mod mounts;
 mod names;
 pub mod output;
 pub mod raw;
+pub mod read_batch;
 pub mod root;
 pub mod signals;
 pub(crate) mod sqlite;

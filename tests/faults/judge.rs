@@ -18,7 +18,7 @@ const ADVISORY: [(&str, &str); 2] = [
 ];
 
 /// A call in a function that answers its failure by doing more than was needed, and why that is enough.
-const ABSORBING: [(&str, &str, &str); 36] = [
+const ABSORBING: [(&str, &str, &str); 38] = [
     ("statfs", "VolumeKey::of", "a file system that does not say which it is proves nothing, and is read"),
     ("stat", "VolumeKey::of", "the same"),
     ("open", "open::declare", "what is declared counts as there: verification misses it if it is not copied"),
@@ -55,6 +55,8 @@ const ABSORBING: [(&str, &str, &str); 36] = [
     ("fcntl", "Fill<H>::small", "the file goes through the cache"),
     ("fcntl", "Fill<H>::direct", "the file goes through the cache"),
     ("fcntl", "ChunkWork::run", "the file goes through the cache"),
+    ("fcntl", "copy_batch", "the file is read on its own"),
+    ("ring", "BatchReader::new", "files are read one by one"),
 ];
 
 /// What found no room here is tried again: a file when replacements have given theirs back, an attribute when the

@@ -18,7 +18,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Each kind of call, a scene that makes it, and how it fails, the most likely way first.
-const WAYS: [(&str, Scene, &[&str]); 36] = [
+const WAYS: [(&str, Scene, &[&str]); 37] = [
     ("open", Scene::First, &["EIO", "EMFILE", "EINTR"]),
     ("create", Scene::First, &["EIO", "ENOSPC", "EDQUOT", "EMFILE", "EINTR"]),
     ("mkdir", Scene::First, &["EIO", "ENOSPC", "EDQUOT"]),
@@ -55,6 +55,7 @@ const WAYS: [(&str, Scene, &[&str]); 36] = [
     ("flock", Scene::First, &["EIO", "EINTR"]),
     ("advise", Scene::First, &["EIO"]),
     ("probe", Scene::Dense, &["EIO"]),
+    ("ring", Scene::First, &["EIO", "EINTR"]),
 ];
 
 /// No scene makes this call: only a file system that refuses `O_DIRECT` is asked whether it let go of its pages.

@@ -21,7 +21,7 @@ impl ComparisonWalk<'_> {
         let recorded = of_row.as_ref().filter(|row| matches!(row.state, State::Done | State::Bad));
         let (checked, path) = (CheckedDir::of(dst), above.join(name));
         let subject = Subject { dir: &checked, path: &path, name, row: &row };
-        let looked = verifier.entry(&subject, recorded);
+        let looked = verifier.entry(&subject, recorded, None);
         let (found, seen) = match looked {
             Looked::Unreachable(problem) => {
                 let mut found = vec![problem];

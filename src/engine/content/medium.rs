@@ -6,9 +6,10 @@ use crate::base::path::Name;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::rate_limit::RateLimit;
 use crate::sys::dir::TargetDir;
+use crate::sys::read_batch::FileRequest;
 use crate::sys::stat::{Kind, stat_fd};
 use crate::sys::{Errno, file};
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::OFlags;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
@@ -92,6 +93,35 @@ impl Reading {
         let mut hasher = ContentHasher::new(algorithm);
         with_buffer(|buffer| self.range((0, self.size), &mut hasher, buffer, rate_limit))?;
         Ok(hasher.finish())
+    }
+
+    /// The request that reads the whole file from the medium, if one does.
+    pub(crate) fn request(&self) -> Option<FileRequest<'_>> {
+        let whole = self.direct.load(Ordering::Relaxed) && !self.sparse && self.size > 0;
+        let size = usize::try_from(self.size).ok().filter(|_| whole)?;
+        Some(FileRequest { fd: self.fd.as_fd(), size })
+    }
+
+    /// The digest of the whole file, of which `read` may have been read by [`Self::request`].
+    pub(crate) fn digest_of(
+        &self,
+        read: Option<Result<&[u8], Errno>>,
+        algorithm: Algorithm,
+        rate_limit: &RateLimit,
+    ) -> Result<Digest, ReadError> {
+        match read {
+            Some(Ok(bytes)) if bytes.len() as u64 == self.size => {
+                rate_limit.wait(self.size);
+                self.used.note(Medium::Direct);
+                self.read.fetch_add(self.size, Ordering::Relaxed);
+                let mut hasher = ContentHasher::new(algorithm);
+                hasher.update(bytes);
+                Ok(hasher.finish())
+            }
+            // Such a request may be wrong for it: read as any other.
+            None | Some(Ok(_) | Err(Errno::INVAL)) => self.digest(algorithm, rate_limit),
+            Some(Err(errno)) => Err(ReadError::Failed(Operation::Read, errno)),
+        }
     }
 
     /// The value of one chunk, by requests of the size of `buffer`, which `O_DIRECT` takes.

@@ -4,5 +4,6 @@ pub mod buffer;
 pub mod digest;
 pub(crate) mod lent;
 pub mod medium;
+pub(crate) mod read_ahead;
 pub mod reread;
 pub mod way;

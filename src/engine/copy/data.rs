@@ -10,6 +10,7 @@
 //! If the file grows or shrinks meanwhile, what was read is written; the caller
 //! compares the stat before and after.
 
+use super::job::OpenSource;
 use super::slots::Slot;
 use crate::engine::content::buffer::{ALIGN, BUFFER, with_buffer};
 use crate::engine::content::digest::{Algorithm, ContentHasher, ContentSink, Digest};
@@ -18,7 +19,7 @@ use crate::sys::flags::is_absent;
 use crate::sys::raw::write_behind;
 use crate::sys::stat::{Stat, stat_fd};
 use crate::sys::{Errno, file};
-use rustix::fd::BorrowedFd;
+use rustix::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 /// Files of at least this many bytes bypass the page cache on the write side.
@@ -69,20 +70,25 @@ pub(super) struct Fill<'a, 'slots, H> {
     pub(super) slot: Option<&'a mut Slot<'slots>>,
 }
 
-/// Copies the content of `source`, described by `stat`, to the empty file `target`.
+/// Copies the content of a file, described by `stat`, to the empty file `target`. `ahead` is what was
+/// read of it in advance.
 pub(super) fn fill(
-    source: BorrowedFd<'_>,
+    (from, ahead): (&OpenSource<'_>, Option<Result<&[u8], Errno>>),
     stat: &Stat,
     target: BorrowedFd<'_>,
     rate_limit: &RateLimit,
 ) -> Result<Filled, FillFailure> {
+    let source = from.fd.as_fd();
     with_buffer(|buffer| {
         let holes = stat.size.saturating_sub(stat.allocated);
         let hasher = ContentHasher::new(Algorithm::for_holes(holes));
         let mut fill =
             Fill { source, target, buffer, hasher, rate_limit, written: 0, hole: None, direct: false, slot: None };
         let small = holes == 0 && stat.size <= BUFFER as u64;
-        if small && fill.small(stat)? {
+        if !small && from.direct {
+            file::set_direct(source, false).map_err(FillFailure::Read)?;
+        }
+        if small && fill.small(stat, from.direct, ahead)? {
             // One read and one write copied everything.
         } else if holes > 0 || has_hole(source, stat.size)? {
             // Set the size first: a hole at the end then needs nothing more.
@@ -128,11 +134,19 @@ fn may_have_holes(data: &[u8]) -> bool {
 impl<H: ContentSink> Fill<'_, '_, H> {
     /// Copies a file that fits the buffer with one read and one write. False, with nothing
     /// written, when its size is not that of `stat`, or when it may have holes.
-    fn small(&mut self, stat: &Stat) -> Result<bool, FillFailure> {
+    fn small(&mut self, stat: &Stat, direct: bool, ahead: Option<Result<&[u8], Errno>>) -> Result<bool, FillFailure> {
         let size = usize::try_from(stat.size).unwrap_or(usize::MAX);
+        if let Some(data) = ahead {
+            let data = data.map_err(FillFailure::Read)?;
+            if data.len() == size && !may_have_holes(data) {
+                self.put_all(data)?;
+                return Ok(true);
+            }
+            // Read again, from the start.
+        }
         let want = size.max(1).next_multiple_of(ALIGN).min(self.buffer.len());
         // Through the cache, pages would be allocated, filled, copied once and never used again.
-        let direct = size > 0 && is_direct(stat.dio_align) && file::set_direct(self.source, true).is_ok();
+        let direct = direct || size > 0 && is_direct(stat.dio_align) && file::set_direct(self.source, true).is_ok();
         let got = self.read_small(want, size, direct)?;
         if got != size || may_have_holes(&self.buffer[..got]) {
             if direct {
@@ -142,6 +156,15 @@ impl<H: ContentSink> Fill<'_, '_, H> {
         }
         self.put(got, 0)?;
         Ok(true)
+    }
+
+    /// Hashes and writes a whole file that is in memory.
+    fn put_all(&mut self, data: &[u8]) -> Result<(), FillFailure> {
+        self.rate_limit.wait(data.len() as u64);
+        self.hasher.update(data);
+        file::write_full(self.target, data, 0).map_err(FillFailure::Write)?;
+        self.written += data.len() as u64;
+        Ok(())
     }
 
     /// Reads until `size` bytes or the end of the file. Anything beyond, up to `want` bytes in

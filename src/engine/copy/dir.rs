@@ -13,7 +13,7 @@ use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
-use crate::engine::journal::{RowAnswer, SourceId};
+use crate::engine::journal::SourceId;
 use crate::engine::mapping::explicit::Explicit;
 use crate::engine::mapping::index::InnerName;
 use crate::engine::meta::Wanted;
@@ -68,11 +68,7 @@ impl SelectionSink for Engine {
         // The journal knows nothing inside a new directory.
         let held = if dir.node.fresh { None } else { self.cx.records.hold() };
         let Some(reader) = held.as_ref().and_then(HeldReader::get) else {
-            for (name, kind) in names {
-                let (own, recorded) = (Override::default(), &RowAnswer::Unasked);
-                self.leaves.copy(&CopyEntry { dir, name: &name, own, reader: None, recorded }, kind);
-            }
-            return;
+            return self.leaves.copy_new(dir, names, self.together);
         };
         let names: Vec<_> = names.collect();
         let asked: Vec<&Name> = names.iter().map(|(name, _)| name).collect();

@@ -47,6 +47,8 @@ pub struct Engine {
     /// Entries that the run came to, by target and entry.
     pub(super) visited: Vec<Vec<AtomicBool>>,
     pub(super) nested: Vec<Vec<bool>>,
+    /// How many small files a thread may hold open, to read them at once.
+    pub(super) together: usize,
 }
 
 /// What a copy tells beyond what it counts and reports on the way.
@@ -102,6 +104,7 @@ impl Engine {
         };
         Ok(Self {
             tasks: Tasks::new(open.inline),
+            together: open.together,
             visited: cx.run.mapping.targets.iter().map(visited).collect(),
             nested: index.nested(&cx.run.mapping),
             stale: StaleSearch::new(&cx.run.mapping, &cx.run.journal)?,

@@ -141,12 +141,13 @@ impl Contents {
         if driver.may_cache() {
             file::evict(&source.fd).map_err(|errno| self.unreadable(job, errno))?;
         }
+        let ahead = source.ahead.filter(|_| seen.settled && before.unchanged_since(&source.stat));
         let filled = if is_chunked(before) {
             // A file that grew to this size must not hold what its own chunks wait for.
             drop(chunks.permit.take());
             self.chunked.fill(job, before, std::mem::take(&mut chunks.values))
         } else {
-            data::fill(source.fd.as_fd(), before, created.fd.as_fd(), &self.cx.run.rate_limit)
+            data::fill((source, ahead), before, created.fd.as_fd(), &self.cx.run.rate_limit)
         };
         let twice = !seen.settled || driver.may_hide_changes(before);
         let filled = if twice { self.read_again(source, before, filled) } else { filled };
@@ -215,7 +216,7 @@ impl Contents {
     /// Reads the source a second time; different bytes count as a change.
     fn read_again(
         &self,
-        source: &OpenSource,
+        source: &OpenSource<'_>,
         stat: &Stat,
         filled: Result<Filled, FillFailure>,
     ) -> Result<Filled, FillFailure> {
@@ -241,7 +242,11 @@ impl Contents {
     }
 }
 
-fn ends_as_said(source: &OpenSource, stat: &Stat, filled: Result<Filled, FillFailure>) -> Result<Filled, FillFailure> {
+fn ends_as_said(
+    source: &OpenSource<'_>,
+    stat: &Stat,
+    filled: Result<Filled, FillFailure>,
+) -> Result<Filled, FillFailure> {
     let filled = filled?;
     match reread::ends_as_said(source.fd.as_fd(), stat).map_err(FillFailure::Read)? {
         true => Ok(filled),

@@ -2,13 +2,24 @@
 
 use super::entry::CopyEntry;
 use crate::base::path::Name;
+use crate::sys::Errno;
 use crate::sys::stat::Stat;
 use rustix::fd::OwnedFd;
 
 /// An open source file, with its stat from when it was opened.
-pub(super) struct OpenSource {
+pub(super) struct OpenSource<'a> {
     pub(super) fd: OwnedFd,
     pub(super) stat: Stat,
+    /// What was read of it since then, if it was read together with others.
+    pub(super) ahead: Option<Result<&'a [u8], Errno>>,
+    /// Reads bypass the page cache.
+    pub(super) direct: bool,
+}
+
+impl OpenSource<'_> {
+    pub(super) const fn new(fd: OwnedFd, stat: Stat) -> Self {
+        Self { fd, stat, ahead: None, direct: false }
+    }
 }
 
 /// A new file on the target: 0600, ours alone.
@@ -28,6 +39,6 @@ pub(super) struct Created {
 #[derive(Clone, Copy)]
 pub(super) struct FileJob<'a> {
     pub(super) entry: &'a CopyEntry<'a>,
-    pub(super) source: &'a OpenSource,
+    pub(super) source: &'a OpenSource<'a>,
     pub(super) created: &'a Created,
 }

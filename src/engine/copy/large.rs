@@ -69,7 +69,7 @@ impl ChunkedFiles {
         &self,
         entry: &CopyEntry<'_>,
         parent: &TargetDir,
-        source: &OpenSource,
+        source: &OpenSource<'_>,
     ) -> Option<(Created, Values)> {
         let (node, name, stat) = (entry.node(), entry.name, &source.stat);
         let volume = self.source.volume_of(entry.dir, stat, || Ok(&source.fd));
@@ -129,7 +129,7 @@ impl ChunkedFiles {
     }
 
     /// Keeps the chunks that the source, read again, has as well.
-    fn retain_same(&self, source: &OpenSource, chunks: &mut IndexedChunks) -> Option<()> {
+    fn retain_same(&self, source: &OpenSource<'_>, chunks: &mut IndexedChunks) -> Option<()> {
         let stat = &source.stat;
         if self.source.drivers.of(stat.dev, &source.fd).may_cache() {
             file::evict(&source.fd).ok()?;

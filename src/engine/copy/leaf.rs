@@ -63,20 +63,23 @@ impl Leaves {
             }
             judged => judged,
         };
-        match self.source.open_file(entry) {
-            Some(source) if self.source.is_barred(&source.stat) => {
-                self.source.skip_mount(entry.dir, entry.name, &source.fd, &source.stat);
-            }
-            Some(source) => {
-                let judged = judged.filter(|(stat, _)| source.stat.unchanged_since(stat));
-                self.copy_regular(entry, &source, judged.map(|(_, judgement)| judgement));
-            }
-            None => {}
+        if let Some(source) = self.source.open_file(entry) {
+            let judged = judged.filter(|(stat, _)| source.stat.unchanged_since(stat));
+            self.copy_opened(entry, &source, judged.map(|(_, judgement)| judgement));
+        }
+    }
+
+    /// Copies, links or skips an open regular file, unless it is a mount that is not to be entered.
+    pub(super) fn copy_opened(&self, entry: &CopyEntry<'_>, source: &OpenSource<'_>, judged: Option<Judgement>) {
+        if self.source.is_barred(&source.stat) {
+            self.source.skip_mount(entry.dir, entry.name, &source.fd, &source.stat);
+        } else {
+            self.copy_regular(entry, source, judged);
         }
     }
 
     /// Copies, links or skips an open regular file.
-    pub(super) fn copy_regular(&self, entry: &CopyEntry<'_>, source: &OpenSource, judged: Option<Judgement>) {
+    pub(super) fn copy_regular(&self, entry: &CopyEntry<'_>, source: &OpenSource<'_>, judged: Option<Judgement>) {
         let (stat, access) = (&source.stat, SourceAccess::Open(&source.fd));
         if stat.nlink > 1 {
             self.cx.count_file(entry.target(), stat);

@@ -13,7 +13,7 @@
 //! | `Directories` | directories of the target, from pre-visit to post-visit | `directories`, `pre_visit`, `claim`, `trust`, `guard`, `altered`, `post_visit`, `node` |
 //! | `Takeover` | compares what a name has with what was recorded | `takeover`, `precedence` |
 //! | `SourceProof` | whether the source is still what was copied | `source_proof`, `evidence` |
-//! | `Leaves` | skips, links or copies what is not a directory | `leaf` |
+//! | `Leaves` | skips, links or copies what is not a directory | `leaf`, `together` |
 //! | `RegularFiles`, `SpecialFiles` | copy one inode each | `file`, `special`, `job`, `create`, `hand_in` |
 //! | `Contents`, `ChunkedFiles` | a file's content, until its source holds still | `filling`, `settled`, `data`, `large`, `chunk_work` |
 //! | `Slots` | who may move bytes of large files, and how | `slots`, `turn`, `chooser`, `pace` |
@@ -63,6 +63,7 @@ mod source;
 mod source_proof;
 mod special;
 mod takeover;
+mod together;
 mod trust;
 mod turn;
 

@@ -242,7 +242,7 @@ impl Engine {
         let leaf = CopyEntry { dir: &dir, name, own, reader: reader.as_ref(), recorded: &RowAnswer::Unasked };
         if stat.kind == Kind::File {
             match handle.open_file() {
-                Ok(fd) => self.leaves.copy_regular(&leaf, &OpenSource { stat, fd }, None),
+                Ok(fd) => self.leaves.copy_regular(&leaf, &OpenSource::new(fd, stat), None),
                 Err((operation, errno)) => failed(operation, errno),
             }
         } else if &last == name {

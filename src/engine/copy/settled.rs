@@ -21,7 +21,7 @@ pub(super) struct SourceLook {
 }
 
 /// Looks at a source, once more after a tick if it has just changed.
-pub(super) fn look(source: &OpenSource, stat: Stat) -> Result<SourceLook, Errno> {
+pub(super) fn look(source: &OpenSource<'_>, stat: Stat) -> Result<SourceLook, Errno> {
     let Some(left) = until_settled(&stat, TICK) else { return Ok(SourceLook { stat, settled: true }) };
     std::thread::sleep(left);
     let stat = stat_fd(&source.fd)?;

@@ -134,11 +134,14 @@ impl SourceTree {
     }
 
     /// Opens a regular file of the source; `None` after reporting a problem.
-    pub(super) fn open_file(&self, entry: &CopyEntry<'_>) -> Option<OpenSource> {
+    pub(super) fn open_file(&self, entry: &CopyEntry<'_>) -> Option<OpenSource<'static>> {
         let path = || entry.path();
         let target = entry.node().target;
-        let opened =
-            entry.dir.src.open_file(entry.in_source()).and_then(|fd| stat_fd(&fd).map(|stat| OpenSource { fd, stat }));
+        let opened = entry
+            .dir
+            .src
+            .open_file(entry.in_source())
+            .and_then(|fd| stat_fd(&fd).map(|stat| OpenSource::new(fd, stat)));
         match opened {
             Ok(source) if source.stat.kind == Kind::File => Some(source),
             Ok(source) => {

@@ -17,6 +17,7 @@ use crate::engine::events::stop::StopReason;
 use crate::engine::groups::Groups;
 use crate::engine::journal::{RunKind, Unconfirmed};
 use crate::engine::meta::Keep;
+use crate::engine::tree::descriptors::share;
 use crate::engine::verify::{MarkPolicy, Scope, Since, Verifier};
 use crate::sys::root::Root;
 use std::sync::atomic::AtomicU64;
@@ -104,6 +105,7 @@ impl SharedRun<'_> {
             mend,
             left_out: AtomicU64::default(),
             threads: self.options.threads,
+            together: share(self.options.open_files, self.options.threads).together,
             medium: WorstMedium::default(),
             unconfirmed: Unconfirmed::of(&context.journal),
             buffers: LentBuffers::default(),

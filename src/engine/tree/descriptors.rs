@@ -1,5 +1,7 @@
 //! How the limit of open files is shared out (`ulimit -n`; 64 is enough).
 
+use crate::sys::read_batch::FILES;
+
 /// Standard streams, lock, journal, roots, syncfs: what every run holds.
 const ALWAYS: u64 = 28;
 /// What one thread holds at a file: both directories, a third while one of them
@@ -7,6 +9,8 @@ const ALWAYS: u64 = 28;
 const AT_WORK: u64 = 9;
 /// Tasks that run inside one another at most.
 const DEEPEST: u64 = 24;
+/// Fewer files are not worth being read at once.
+const FEWEST: u64 = 4;
 
 /// Shares of the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub struct Share {
     pub directories: i64,
     /// How many tasks of a thread may run inside one another.
     pub inline: u32,
+    /// How many small files a thread may hold open to read them at once; 0 where that is not worth it.
+    pub together: usize,
 }
 
 /// Default number of threads. More than cores: on a cold disk they
@@ -37,9 +43,16 @@ pub fn threads(limit: u64, threads: usize) -> usize {
 pub fn share(limit: u64, threads: usize) -> Share {
     let threads = threads.max(1) as u64;
     let free = limit.saturating_sub(ALWAYS + AT_WORK * threads);
+    let together = (free / 4 / threads).min(FILES as u64);
+    let together = if together < FEWEST { 0 } else { together };
+    let free = free - together * threads;
     let inline = (free / 4 / threads).clamp(1, DEEPEST);
     let directories = free.saturating_sub(inline * threads) / 2;
-    Share { directories: i64::try_from(directories).unwrap_or(i64::MAX), inline: u32::try_from(inline).unwrap_or(1) }
+    Share {
+        directories: i64::try_from(directories).unwrap_or(i64::MAX),
+        inline: u32::try_from(inline).unwrap_or(1),
+        together: usize::try_from(together).unwrap_or(0),
+    }
 }
 
 #[cfg(test)]
@@ -52,7 +65,8 @@ mod tests {
             let threads = threads(limit, 32);
             let share = share(limit, threads);
             let directories = u64::try_from(share.directories).expect("not negative");
-            let used = ALWAYS + threads as u64 * (AT_WORK + u64::from(share.inline)) + 2 * directories;
+            let each = AT_WORK + u64::from(share.inline) + share.together as u64;
+            let used = ALWAYS + threads as u64 * each + 2 * directories;
             assert!(used <= limit, "{limit}: {used}, {share:?}");
             assert!(threads >= 3 && (limit < 512 || threads == 32), "{limit}: {threads}");
         }

@@ -7,6 +7,7 @@ mod groups;
 mod large;
 mod since;
 mod since_copied;
+mod together;
 mod verdicts;
 
 pub use since::Since;
@@ -17,6 +18,7 @@ use super::content::digest::chunks_of;
 use super::content::lent::LentBuffers;
 use super::content::medium::Reading;
 use super::content::medium::{ReadError, WorstMedium};
+use super::content::read_ahead::ReadAhead;
 use super::context::RunContext;
 use super::events::counters::add;
 use super::events::kind::ProblemKind;
@@ -27,10 +29,12 @@ use crate::base::clock;
 use crate::base::path::{Name, RelPath};
 use crate::base::path_tree::PathTree;
 use crate::sys::dir::open_target;
-use crate::sys::leads_nowhere;
+use crate::sys::read_batch::FILES;
 use crate::sys::stat::{Kind, Stat};
+use crate::sys::{Errno, leads_nowhere};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use together::{ReadBack, read_together};
 use verdicts::{Moved, Verdicts, seen_as};
 
 /// What verification looks at.
@@ -101,6 +105,8 @@ pub struct Verifier {
     pub left_out: AtomicU64,
     /// Threads.
     pub threads: usize,
+    /// How many small files a thread may hold open, to read them at once.
+    pub together: usize,
     /// How the medium was read.
     pub medium: WorstMedium,
     /// What was found whole and is not recorded as it is now.
@@ -131,6 +137,14 @@ pub(crate) enum Looked {
     At { stat: Stat, standing: RowChange, found: Vec<Problem> },
     /// The run is ending.
     Stopped,
+}
+
+/// Where the entry of a row is to be.
+struct Place<'a> {
+    /// Its directory, or why it cannot be opened.
+    dir: Result<&'a CheckedDir<'a>, &'a &'a Errno>,
+    path: &'a RelPath,
+    name: &'a Name,
 }
 
 /// Rows that are checked together; all are in one directory.
@@ -261,49 +275,20 @@ impl Verifier {
         }
         let place = opened.as_ref().map(CheckedDir::of);
         let mut verdicts = Verdicts::default();
-        for row in batch.rows {
-            if self.run.stop.is_set() {
-                break;
-            }
-            let Ok(name) = Name::new(&row.name) else { continue };
-            let path = path.join(&name);
-            let looked = match &place {
-                Ok(dir) => self.entry(&Subject { dir, path: &path, name: &name, row: &row }, Some(&row)),
-                Err(errno) => Looked::Unreachable(unreachable(&path, **errno)),
+        let mut ahead = self.reader_of_many();
+        for rows in batch.rows.chunks(self.together.clamp(1, FILES)) {
+            let read = match (&opened, &mut ahead) {
+                (Ok(dir), Some(ahead)) => read_together(dir, rows, ahead),
+                _ => Vec::new(),
             };
-            let found = match looked {
-                Looked::Stopped => break,
-                Looked::LeftOut => {
-                    add(&self.left_out, 1);
-                    continue;
+            let read = read.into_iter().chain(std::iter::repeat_with(|| None));
+            for (row, read) in rows.iter().zip(read) {
+                let Ok(name) = Name::new(&row.name) else { continue };
+                let at = Place { dir: place.as_ref(), path: &path.join(&name), name: &name };
+                if self.run.stop.is_set() || !self.row(&at, row, read, &mut verdicts) {
+                    break;
                 }
-                // Neither side has it any more; the next run that copies forgets it.
-                Looked::Unreachable(problem) if problem.kind == ProblemKind::Missing && self.is_stale(&path) => {
-                    continue;
-                }
-                Looked::Unreachable(problem) => {
-                    let seen = || Seen { dir: row.dir, name: row.name.clone(), ino: row.dst_ino, ctime: row.dst_ctime };
-                    verdicts.bad.extend(self.mend.is_wanted().then(seen));
-                    vec![problem]
-                }
-                Looked::At { stat, found, .. } if found.is_empty() => {
-                    self.passed(&row, &stat, &mut verdicts);
-                    found
-                }
-                Looked::At { stat, standing, found } => {
-                    self.differed(&row, &stat, standing, &mut verdicts);
-                    found
-                }
-            };
-            if let Some(tally) = self.run.counters.targets.get(row.target as usize) {
-                add(&tally.verified, 1);
             }
-            if let Ok(dir) = &opened
-                && self.scope != Scope::Unverified
-            {
-                self.extra_names(dir, &name, &path, &row);
-            }
-            found.into_iter().for_each(|problem| self.problem(row.target, problem));
         }
         let Verdicts { good, moved, bad } = verdicts;
         if !good.is_empty() {
@@ -315,6 +300,53 @@ impl Verifier {
         if !bad.is_empty() {
             self.run.writer.bad(bad);
         }
+    }
+
+    /// The thread's reader of several files at once, if contents are compared and all rows are looked at.
+    fn reader_of_many(&self) -> Option<ReadAhead> {
+        let everything = self.depth == Depth::Content && !matches!(self.scope, Scope::Since(_));
+        if everything && self.together > 1 { ReadAhead::lend() } else { None }
+    }
+
+    /// Looks at the entry of `row`; false if the run is ending.
+    fn row(&self, at: &Place<'_>, row: &Row, read: Option<ReadBack<'_>>, verdicts: &mut Verdicts) -> bool {
+        let &Place { dir, path, name } = at;
+        let looked = match dir {
+            Ok(dir) => self.entry(&Subject { dir, path, name, row }, Some(row), read),
+            Err(errno) => Looked::Unreachable(unreachable(path, **errno)),
+        };
+        let found = match looked {
+            Looked::Stopped => return false,
+            Looked::LeftOut => {
+                add(&self.left_out, 1);
+                return true;
+            }
+            // Neither side has it any more; the next run that copies forgets it.
+            Looked::Unreachable(problem) if problem.kind == ProblemKind::Missing && self.is_stale(path) => return true,
+            Looked::Unreachable(problem) => {
+                let seen = || Seen { dir: row.dir, name: row.name.clone(), ino: row.dst_ino, ctime: row.dst_ctime };
+                verdicts.bad.extend(self.mend.is_wanted().then(seen));
+                vec![problem]
+            }
+            Looked::At { stat, found, .. } if found.is_empty() => {
+                self.passed(row, &stat, verdicts);
+                found
+            }
+            Looked::At { stat, standing, found } => {
+                self.differed(row, &stat, standing, verdicts);
+                found
+            }
+        };
+        if let Some(tally) = self.run.counters.targets.get(row.target as usize) {
+            add(&tally.verified, 1);
+        }
+        if let Ok(dir) = dir
+            && self.scope != Scope::Unverified
+        {
+            self.extra_names(dir.dir, name, path, row);
+        }
+        found.into_iter().for_each(|problem| self.problem(row.target, problem));
+        true
     }
 
     /// Sorts an entry without differences.
@@ -367,8 +399,8 @@ impl Verifier {
     }
 
     /// All differences of one entry from `row`, which the journal recorded or the source asks for;
-    /// `recorded` is the journal's, if there is one.
-    pub(crate) fn entry(&self, subject: &Subject<'_>, recorded: Option<&Row>) -> Looked {
+    /// `recorded` is the journal's, if there is one; `read` the content, if it was read already.
+    pub(crate) fn entry(&self, subject: &Subject<'_>, recorded: Option<&Row>, read: Option<ReadBack<'_>>) -> Looked {
         let Subject { dir: checked, path, name, row } = *subject;
         let stat = match checked.dir.stat_at(name) {
             Ok(stat) => stat,
@@ -396,7 +428,7 @@ impl Verifier {
         // Only its content tells what was done to the inode since, by any of its names.
         let vouched = row.alias && standing == RowChange::AsRecorded && self.is_vouched_for(row);
         if is_file && look_inside && !vouched {
-            match self.content(subject, standing) {
+            match self.content(subject, standing, read) {
                 Ok(problem) => found.extend(problem),
                 Err(ReadError::Stopped) => return Looked::Stopped,
                 Err(ReadError::Failed(operation, errno)) => {
@@ -430,13 +462,21 @@ impl Verifier {
         }
     }
 
-    fn content(&self, subject: &Subject<'_>, standing: RowChange) -> Result<Option<Problem>, ReadError> {
+    fn content(
+        &self,
+        subject: &Subject<'_>,
+        standing: RowChange,
+        read: Option<ReadBack<'_>>,
+    ) -> Result<Option<Problem>, ReadError> {
         let Subject { dir: checked, path, name, row } = *subject;
         let Some(digest) = row.digest else { return Ok(None) };
-        let reading = Reading::open(checked.dir, name)?;
+        let (reading, bytes) = match read {
+            Some(ReadBack { reading, bytes }) => (reading?, bytes),
+            None => (Reading::open(checked.dir, name)?, None),
+        };
         let found = match self.chunks_of(row) {
             Some(chunks) => self.compare_chunks(&reading, subject, standing, &chunks),
-            None => reading.digest(digest.algorithm, &self.run.rate_limit).map(|found| {
+            None => reading.digest_of(bytes, digest.algorithm, &self.run.rate_limit).map(|found| {
                 let hex = |bytes: &[u8; 32]| format!("BLAKE3 {}", blake3::Hash::from_bytes(*bytes).to_hex());
                 (found != digest).then(|| {
                     Problem::differs(path.clone(), ProblemKind::Content, hex(&digest.bytes), hex(&found.bytes))
