@@ -18,7 +18,7 @@ const ADVISORY: [(&str, &str); 2] = [
 ];
 
 /// A call in a function that answers its failure by doing more than was needed, and why that is enough.
-const ABSORBING: [(&str, &str, &str); 38] = [
+const ABSORBING: [(&str, &str, &str); 39] = [
     ("statfs", "VolumeKey::of", "a file system that does not say which it is proves nothing, and is read"),
     ("stat", "VolumeKey::of", "the same"),
     ("open", "open::declare", "what is declared counts as there: verification misses it if it is not copied"),
@@ -33,6 +33,7 @@ const ABSORBING: [(&str, &str, &str); 38] = [
     ("getflags", "prove_source", "the same"),
     ("getproject", "prove_source", "the same"),
     ("stat", "link_here", "it is linked again"),
+    ("stat", "Applier::owner", "the owner is set all the same"),
     ("setflags", "Applier::flags", "each flag is set on its own instead"),
     ("statfs", "Drivers::of", "the file is read as one of a driver that may cache"),
     ("open", "Drivers::new", "an error of a driver is each inode's own"),

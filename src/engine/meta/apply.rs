@@ -19,7 +19,7 @@ use crate::sys::filesystem::space;
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
-use crate::sys::{Errno, file, flags, xattr};
+use crate::sys::{Errno, effective_ids, file, flags, xattr};
 
 /// The result.
 #[derive(Debug)]
@@ -121,6 +121,12 @@ impl Applier<'_> {
 
     fn owner(&mut self) {
         let Some((uid, gid)) = self.wanted.owner else { return };
+        // What was just made is usually root's already, and a file system journals even a chown(2) that changes
+        // nothing.
+        let is_owner = |stat: Stat| (stat.uid, stat.gid) == (uid, gid);
+        if (uid, gid) == effective_ids() && stat_fd(self.holder.fd()).is_ok_and(is_owner) {
+            return;
+        }
         if let Err(errno) = file::chown(self.holder, uid, gid) {
             self.owned = false;
             self.failed(Unpreserved::Owner, b"", Operation::SetOwner(uid, gid), errno);
