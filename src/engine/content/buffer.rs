@@ -1,6 +1,6 @@
 //! Buffers that `O_DIRECT` takes: one for each thread, and large ones that are lent.
 
-use crate::sys::memory;
+use crate::sys::memory::MappedMemory;
 use std::cell::RefCell;
 
 /// The size of a thread's buffer in bytes.
@@ -30,21 +30,14 @@ impl AlignedBuffer {
 /// device's queue, and its pages are quickly pinned.
 #[derive(Debug)]
 pub(crate) struct LargeBuffer {
-    space: Vec<u8>,
-    start: usize,
+    memory: MappedMemory,
     size: usize,
 }
-
-/// The size of a huge page on the machines that have any.
-const HUGE_PAGE: usize = 2 << 20;
 
 impl LargeBuffer {
     /// Memory is taken when it is first written to.
     pub(crate) fn new(size: usize) -> Self {
-        let mut space = vec![0; size + HUGE_PAGE];
-        let start = space.as_ptr().align_offset(HUGE_PAGE).min(HUGE_PAGE);
-        memory::use_huge_pages(&mut space[start..start + size]);
-        Self { space, start, size }
+        Self { memory: MappedMemory::new(size), size }
     }
 
     pub(crate) fn size(&self) -> usize {
@@ -52,7 +45,7 @@ impl LargeBuffer {
     }
 
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        &mut self.space[self.start..self.start + self.size]
+        self.memory.bytes()
     }
 }
 
