@@ -41,10 +41,15 @@ pub struct ReadFiles<'r> {
 
 impl<'r> ReadFiles<'r> {
     /// The bytes of the file that was asked for in this place, up to those that it had then and the rest of
-    /// a block; or the error that pread(2) would have returned.
+    /// a block; or the error that pread(2) would have returned. `None` if it cannot be read like this, and may
+    /// be on its own: kernels before 5.6 have io_uring without this kind of request, which is `EINVAL` then.
     pub fn get(&self, at: usize) -> Option<Result<&'r [u8], Errno>> {
         let space = self.space;
-        self.found.get(at).map(|found| found.clone().map(|range| &space[range]))
+        match self.found.get(at)? {
+            Ok(range) => Some(Ok(&space[range.clone()])),
+            Err(Errno::INVAL | Errno::OPNOTSUPP | Errno::AGAIN) => None,
+            Err(errno) => Some(Err(*errno)),
+        }
     }
 }
 
@@ -174,6 +179,17 @@ mod tests {
         let read = reader.read(&requests).expect("read");
         assert_eq!(read.get(0), Some(Err(Errno::ISDIR)));
         assert_eq!(read.get(1), Some(Ok(&b"good"[..])));
+    }
+
+    #[test]
+    fn what_refuses_the_request_is_left_to_others() {
+        let Ok(mut reader) = BatchReader::new() else { return };
+        let place = tempfile::tempdir().expect("a temporary directory");
+        // read(2) of a listening socket is EINVAL.
+        let listener = std::os::unix::net::UnixListener::bind(place.path().join("s")).expect("bind");
+        let good = file(b"good");
+        let read = reader.read(&[FileRequest { fd: listener.as_fd(), size: 4 }, request(&good, 4)]).expect("read");
+        assert_eq!((read.get(0), read.get(1)), (None, Some(Ok(&b"good"[..]))));
     }
 
     #[test]

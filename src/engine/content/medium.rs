@@ -118,8 +118,7 @@ impl Reading {
                 hasher.update(bytes);
                 Ok(hasher.finish())
             }
-            // Such a request may be wrong for it: read as any other.
-            None | Some(Ok(_) | Err(Errno::INVAL)) => self.digest(algorithm, rate_limit),
+            None | Some(Ok(_)) => self.digest(algorithm, rate_limit),
             Some(Err(errno)) => Err(ReadError::Failed(Operation::Read, errno)),
         }
     }
