@@ -39,6 +39,10 @@ impl MappedMemory {
         Self { mapping, length, start, size }
     }
 
+    pub(crate) const fn size(&self) -> usize {
+        self.size
+    }
+
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
         #[expect(unsafe_code, reason = "a mapping is an address and a length")]
         // SAFETY: `start + size` is within the mapping, which is readable, writable and zeroed or written since,

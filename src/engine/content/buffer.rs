@@ -29,23 +29,20 @@ impl AlignedBuffer {
 /// A buffer of many MiB, on huge pages where the kernel has them: a request then needs few entries of the
 /// device's queue, and its pages are quickly pinned.
 #[derive(Debug)]
-pub(crate) struct LargeBuffer {
-    memory: MappedMemory,
-    size: usize,
-}
+pub(crate) struct LargeBuffer(MappedMemory);
 
 impl LargeBuffer {
     /// Memory is taken when it is first written to.
     pub(crate) fn new(size: usize) -> Self {
-        Self { memory: MappedMemory::new(size), size }
+        Self(MappedMemory::new(size))
     }
 
     pub(crate) fn size(&self) -> usize {
-        self.size
+        self.0.size()
     }
 
     pub(crate) fn bytes(&mut self) -> &mut [u8] {
-        self.memory.bytes()
+        self.0.bytes()
     }
 }
 

@@ -8,17 +8,14 @@ use super::leaf::Leaves;
 use super::open_dir::OpenDir;
 use super::settled::{TICK, until_settled};
 use crate::base::path::Name;
-use crate::engine::content::read_ahead::ReadAhead;
+use crate::engine::content::read_ahead::{LARGEST, ReadAhead};
 use crate::engine::journal::RowAnswer;
 use crate::engine::mapping::index::is_barred;
 use crate::sys::file;
-use crate::sys::read_batch::{BYTES, FILES, FileRequest, bytes_of};
+use crate::sys::read_batch::{FILES, FileRequest};
 use crate::sys::stat::{Kind, Stat};
 use rustix::fd::AsFd;
 use std::sync::Arc;
-
-/// Files up to this size are read ahead: for larger ones a request of their own costs little.
-const LARGEST: usize = BYTES / 8;
 
 impl Leaves {
     /// Copies the names of a directory that has no rows, several files at a time if `many` may be open.
@@ -37,49 +34,38 @@ impl Leaves {
         let is_file = |&&(_, kind): &&(Name, Kind)| kind == Kind::File;
         let mut ahead = if batch.iter().filter(is_file).count() > 1 { ReadAhead::lend() } else { None };
         let Some(ahead) = &mut ahead else {
-            batch.iter().for_each(|(name, kind)| self.copy(&new_entry(dir, name), *kind));
-            return;
+            let names = batch.iter().take_while(|_| !self.cx.run.stop.is_set());
+            return names.for_each(|(name, kind)| self.copy(&new_entry(dir, name), *kind));
         };
         let open = |(name, kind): &(Name, Kind)| match kind {
             Kind::File => self.source.open_file(&new_entry(dir, name)),
             _ => None,
         };
         let opened: Vec<_> = batch.iter().map(open).collect();
-        let mut requests = Vec::with_capacity(opened.len());
-        let mut bytes = 0;
-        // Which request is the file's.
-        let places: Vec<_> = opened
-            .iter()
-            .map(|source| {
-                let source = source.as_ref()?;
-                let size = self.small_size(&source.stat, source)?;
-                bytes += bytes_of(size);
-                (bytes <= BYTES && file::set_direct(&source.fd, true).is_ok()).then(|| {
-                    requests.push(FileRequest { fd: source.fd.as_fd(), size });
-                    requests.len() - 1
-                })
-            })
-            .collect();
+        let requests: Vec<_> = opened.iter().map(|source| self.request(source.as_ref()?)).collect();
+        let direct: Vec<_> = requests.iter().map(Option::is_some).collect();
         let read = ahead.read(&requests);
         drop(requests);
-        for (((name, kind), source), place) in batch.iter().zip(opened).zip(places) {
+        for (((name, kind), source), (direct, ahead)) in batch.iter().zip(opened).zip(direct.into_iter().zip(read)) {
             if self.cx.run.stop.is_set() {
                 return;
             }
             match (kind, source) {
                 (Kind::File, Some(source)) => {
-                    let ahead = place.and_then(|place| read.as_ref()?.get(place));
-                    self.copy_opened(
-                        &new_entry(dir, name),
-                        &OpenSource { ahead, direct: place.is_some(), ..source },
-                        None,
-                    );
+                    self.copy_opened(&new_entry(dir, name), &OpenSource { ahead, direct, ..source }, None);
                 }
                 // Already reported.
                 (Kind::File, None) => {}
                 (kind, _) => self.copy(&new_entry(dir, name), *kind),
             }
         }
+    }
+
+    /// The request for a file that is to be read ahead, which then bypasses the page cache.
+    fn request<'f>(&self, source: &'f OpenSource<'_>) -> Option<FileRequest<'f>> {
+        let size = self.small_size(&source.stat, source)?;
+        file::set_direct(&source.fd, true).ok()?;
+        Some(FileRequest { fd: source.fd.as_fd(), size })
     }
 
     /// The size of a file whose bytes, if they are read before its attributes and with nothing but its

@@ -2,15 +2,11 @@
 
 use crate::base::path::Name;
 use crate::engine::content::medium::{ReadError, Reading};
-use crate::engine::content::read_ahead::ReadAhead;
+use crate::engine::content::read_ahead::{LARGEST, ReadAhead};
 use crate::engine::journal::Row;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
-use crate::sys::read_batch::{BYTES, bytes_of};
 use crate::sys::stat::Kind;
-
-/// Files up to this size are read together: for larger ones a request of their own costs little.
-const LARGEST: u64 = BYTES as u64 / 8;
 
 /// A file that was opened, and perhaps read, together with others.
 pub(crate) struct ReadBack<'r> {
@@ -25,7 +21,7 @@ pub(crate) struct ReadBack<'r> {
 pub(super) fn read_together<'r>(dir: &TargetDir, rows: &[Row], ahead: &'r mut ReadAhead) -> Vec<Option<ReadBack<'r>>> {
     // The content of a further name is usually verified under another one.
     let is_small = |row: &&Row| {
-        row.kind() == Kind::File && row.digest.is_some() && !row.alias && (1..=LARGEST).contains(&row.size)
+        row.kind() == Kind::File && row.digest.is_some() && !row.alias && (1..=LARGEST as u64).contains(&row.size)
     };
     if rows.iter().filter(is_small).count() < 2 {
         return Vec::new();
@@ -35,23 +31,9 @@ pub(super) fn read_together<'r>(dir: &TargetDir, rows: &[Row], ahead: &'r mut Re
         Some(Reading::open(dir, &name))
     };
     let opened: Vec<_> = rows.iter().map(open).collect();
-    let (mut requests, mut bytes) = (Vec::with_capacity(rows.len()), 0);
-    let places: Vec<_> = opened
-        .iter()
-        .map(|reading| {
-            let request = reading.as_ref()?.as_ref().ok()?.request()?;
-            bytes += bytes_of(request.size);
-            (bytes <= BYTES).then(|| {
-                requests.push(request);
-                requests.len() - 1
-            })
-        })
-        .collect();
+    let requests: Vec<_> = opened.iter().map(|reading| reading.as_ref()?.as_ref().ok()?.request()).collect();
     let read = ahead.read(&requests);
     drop(requests);
-    let taken = opened.into_iter().zip(places).map(|(reading, place)| {
-        let bytes = place.and_then(|place| read.as_ref()?.get(place));
-        Some(ReadBack { reading: reading?, bytes })
-    });
+    let taken = opened.into_iter().zip(read).map(|(reading, bytes)| Some(ReadBack { reading: reading?, bytes }));
     taken.collect()
 }
