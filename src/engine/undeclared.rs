@@ -7,7 +7,7 @@ use super::journal::{Declared, Journal, JournalError, WriterHandle};
 use super::mapping::index::Index;
 use super::mapping::model::{Asked, Mapping};
 use crate::base::path::RelPath;
-use crate::engine::events::detail::{Detail, Stale, StaleCause};
+use crate::engine::events::detail::{Detail, StaleCause};
 use crate::sys::Errno;
 use crate::sys::dir::open_target;
 
@@ -30,10 +30,7 @@ pub fn report(
         let problem = if plan.asked.iter().any(is_asked) {
             let row = reader.find_path(&old.dst)?;
             let entries = row.map_or(Ok(1), |row| reader.entries_at(&row))?;
-            let cause = StaleCause::Entry;
-            let detail = Detail::Stale(Box::new(Stale { cause, entries, kept: None }));
-            let problem = Problem::new(old.dst, ProblemKind::Stale, detail);
-            problem.about(cause.attribute().unwrap_or_default().as_bytes())
+            Problem::stale(old.dst, StaleCause::Entry, entries)
         } else {
             Problem::new(old.dst, ProblemKind::Extra, Detail::NoLongerDeclared)
         };

@@ -27,7 +27,6 @@ use crate::engine::events::problem::Problem;
 use crate::engine::events::value::Appearance;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, RowAnswer, RowChange, State};
-use crate::engine::stale;
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::{effective_ids, file};
@@ -67,7 +66,7 @@ impl Takeover {
         if row.as_ref().is_some_and(|row| row.id.is_some()) && there.is_some_and(|there| there.kind == Kind::Directory)
         {
             // If it has content it stays, and only --delete removes it.
-            let retyped = stale::problem(at.path(), StaleCause::Retyped, 1);
+            let retyped = Problem::stale(at.path(), StaleCause::Retyped, 1);
             let target = self.cx.run.mapping.targets.get(node.target as usize).map_or("", |target| &target.name);
             self.cx.run.problems.record_only(retyped.in_target(target));
         }

@@ -1,6 +1,6 @@
 //! What went wrong with one path, and the one place that collects it.
 
-use super::detail::{Advice, Detail};
+use super::detail::{Advice, Detail, Stale, StaleCause};
 use super::kind::ProblemKind;
 use super::note::Note;
 use super::operation::Operation;
@@ -122,6 +122,15 @@ impl Problem {
         let found_again =
             matches!(self.kind, ProblemKind::Extra | ProblemKind::Fixup | ProblemKind::IdMap | ProblemKind::Stale);
         !found_again && !self.told_by_row && self.unpreserved().is_none_or(Unpreserved::is_without_row)
+    }
+
+    /// The source no longer has `path`, where so many entries are.
+    #[must_use]
+    pub fn stale(path: RelPath, cause: StaleCause, entries: u64) -> Self {
+        let detail = Detail::Stale(Box::new(Stale { cause, entries, kept: None }));
+        let mut problem = Self::new(path, ProblemKind::Stale, detail);
+        problem.attribute = cause.attribute().map(str::to_string);
+        problem
     }
 
     /// Says that every verification finds it again; only other problems are recorded.

@@ -16,5 +16,5 @@ mod search;
 mod settle;
 
 pub(crate) use names::SourceNames;
-pub(crate) use search::{StaleDirectory, StaleSearch, is_there, problem};
+pub(crate) use search::{StaleDirectory, StaleSearch, is_there};
 pub use settle::{Settling, settle};

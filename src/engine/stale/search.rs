@@ -2,8 +2,7 @@
 
 use crate::base::path::{Name, RelPath};
 use crate::base::path_tree::PathTree;
-use crate::engine::events::detail::{Detail, Stale, StaleCause};
-use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::detail::StaleCause;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{Declared, Journal, JournalError, Reader, Row, SourceId, State};
 use crate::engine::mapping::index::Index;
@@ -81,14 +80,14 @@ impl StaleSearch {
             }
             let at = reader.entries_at(&row)?;
             entries += at;
-            found.push(problem(path, StaleCause::Name, at));
+            found.push(Problem::stale(path, StaleCause::Name, at));
         }
         let is_top = || index.leads_to_entry(dir.path);
         if found.is_empty() || met || !(dir.is_empty || is_top()) {
             return Ok(found);
         }
         if dir.is_another() || reader.was_emptied(dir.path)? {
-            return Ok(vec![problem(dir.path.clone(), StaleCause::Emptied, entries)]);
+            return Ok(vec![Problem::stale(dir.path.clone(), StaleCause::Emptied, entries)]);
         }
         Ok(found)
     }
@@ -101,7 +100,7 @@ impl StaleSearch {
                 if let Some(row) = reader.find_path(&entry.dst)?.filter(is_ours)
                     && is_there(plan, &entry.dst)
                 {
-                    found.push((t, problem(entry.dst.clone(), StaleCause::Entry, reader.entries_at(&row)?)));
+                    found.push((t, Problem::stale(entry.dst.clone(), StaleCause::Entry, reader.entries_at(&row)?)));
                 }
             }
         }
@@ -112,14 +111,6 @@ impl StaleSearch {
 /// An entry that a run made, finished or not. Half of a large file is removed as a leftover.
 fn is_ours(row: &Row) -> bool {
     matches!(row.state, State::Done | State::Bad | State::Open | State::Replacing)
-}
-
-/// The problem of a stale path, where so many entries are.
-pub(crate) fn problem(path: RelPath, cause: StaleCause, entries: u64) -> Problem {
-    let detail = Detail::Stale(Box::new(Stale { cause, entries, kept: None }));
-    let mut problem = Problem::new(path, ProblemKind::Stale, detail);
-    problem.attribute = cause.attribute().map(str::to_string);
-    problem
 }
 
 /// False only if the target certainly has nothing at `path`.

@@ -1,7 +1,6 @@
 //! What becomes of the entries that the source no longer has, after everything else is copied.
 
 use super::removal::{StaleRemoval, TreeRemoval};
-use super::search::problem;
 use crate::base::path::{Name, RelPath};
 use crate::engine::context::RunContext;
 use crate::engine::events::counters::add;
@@ -201,7 +200,7 @@ impl SettlingAtWork<'_> {
         if let Some(tally) = self.of.run.counters.targets.get(row.target as usize) {
             add(&tally.stale, entries);
         }
-        let mut problem = problem(record.path.clone(), record.cause, entries).in_target(&record.target);
+        let mut problem = Problem::stale(record.path.clone(), record.cause, entries).in_target(&record.target);
         let Some(kept) = kept else {
             self.of.run.problems.add(problem);
             return;
