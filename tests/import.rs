@@ -104,6 +104,23 @@ fn literal_names_find_their_files_and_no_others() {
 }
 
 #[test]
+fn a_plan_file_of_any_name_takes_literal_names_there_and_back() {
+    let world = World::plain();
+    let (module, plan) = (world.path().join("m.nix"), world.path().join("x+y.toml"));
+    let names = ["/state/a[b]*c", "/state/x{y,z}", "/srv/[x]", "/etc/q[?"];
+    let list = names.map(|name| format!("\"{name}\""));
+    let text = format!("{{ environment.persistence.\"/p\".directories = [ {} ]; }}", list.join(" "));
+    std::fs::write(&module, text).unwrap();
+    import(&["--nix", module.to_str().unwrap(), "--storage", "/p", "--output", plan.to_str().unwrap()]).exits(0);
+    let args = ["plan", "export", plan.to_str().unwrap(), "--format", "json"].map(OsStr::new);
+    let exported = plain(&args);
+    let exported: Value = serde_json::from_str(&exported.stdout).unwrap();
+    assert_eq!(exported["plan"], "x-y");
+    let entries = exported["areas"][0]["entries"].as_array().unwrap();
+    assert_eq!(entries.iter().map(|entry| entry["live"].as_str().unwrap()).collect::<Vec<_>>(), names);
+}
+
+#[test]
 fn an_output_that_exists_is_left_alone() {
     let world = World::plain();
     let (file, output) = (fixture("impermanence-v1.json"), world.path().join("made.toml"));

@@ -60,6 +60,7 @@ let
 in
 {
   persistcp = 1;
+  host = config.networking.hostName or null;
   persistence = mapAttrs (_: area) (config.environment.persistence or { });
   home = homes;
   preservation =

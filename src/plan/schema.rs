@@ -47,7 +47,7 @@ fn plan(file: &Path, text: &str, table: &DeTable<'_>, errors: &mut Errors) -> Pl
         Some((_, None)) => String::new(),
         None => {
             let stem = file.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-            check_name(&stem, 0..0, errors)
+            check_name(&spelling::name(&stem), 0..0, errors)
         }
     };
     let base = file.parent().unwrap_or(Path::new(""));

@@ -44,6 +44,16 @@ pub(crate) fn meant(pattern: &str) -> Option<String> {
     path.map(|names| names.join("/"))
 }
 
+/// A file's stem as the plan's name: what a name cannot have becomes a dash.
+pub(crate) fn name(stem: &str) -> String {
+    let one = |(at, c): (usize, char)| match c {
+        '.' if at == 0 => '-',
+        c if c.is_ascii_alphanumeric() || "._-".contains(c) => c,
+        _ => '-',
+    };
+    stem.chars().enumerate().map(one).collect()
+}
+
 /// A basic string. TOML shares JSON's escapes; other unprintable characters are escaped as well.
 pub(crate) fn quoted(text: &str) -> String {
     let json = serde_json::Value::from(text).to_string();
@@ -77,6 +87,11 @@ mod tests {
             assert_eq!(meant(pattern), None, "{pattern}");
         }
         assert_eq!(meant("srv/\\*/[x]").as_deref(), Some("srv/*/x"));
+    }
+
+    #[test]
+    fn a_files_stem_becomes_a_name() {
+        assert_eq!((name("x+y").as_str(), name(".a b").as_str(), name("plan.v2").as_str()), ("x-y", "-a-b", "plan.v2"));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 /// Everything that was read, before it is arranged.
 #[derive(Debug, Default)]
 pub(super) struct Declaration {
+    /// `networking.hostName`.
+    pub(super) host: Option<String>,
     pub(super) entries: Vec<DeclaredPath>,
     /// Storage areas in use, including those without entries.
     pub(super) storages: Vec<RelPath>,

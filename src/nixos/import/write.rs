@@ -14,7 +14,7 @@ pub struct Heading {
     pub made_from: String,
     /// Where it will be written, if not to stdout.
     pub file: Option<String>,
-    /// The plan's `name`.
+    /// The plan's `name`; the host's if it is not given.
     pub name: Option<String>,
     /// The plan's `source`.
     pub source: Option<String>,
@@ -34,12 +34,13 @@ pub(super) fn plan(arranged: &Arranged, heading: &Heading) -> String {
     }
     line("");
     line("version = 1");
-    let top = [
-        ("name", &heading.name, "emberroot"),
-        ("source", &heading.source, "/mnt/backup"),
-        ("root", &heading.root, "/mnt"),
-    ];
-    for (key, value, example) in top {
+    let name = heading.name.as_ref().or(arranged.host.as_ref());
+    out.extend(name.map(|name| format!("name = {}\n", quoted(name))));
+    let mut line = |text: &str| {
+        out.push_str(text);
+        out.push('\n');
+    };
+    for (key, value, example) in [("source", &heading.source, "/mnt/backup"), ("root", &heading.root, "/mnt")] {
         match value {
             Some(value) => line(&format!("{key} = {}", quoted(value))),
             None => line(&format!("# {key} = {}", quoted(example))),

@@ -12,7 +12,7 @@ use super::declared::{Authority, Declaration, DeclaredHome, DeclaredKind, Declar
 use super::need::{Secrecy, need, secrecy};
 use super::note::ImportNote;
 use crate::base::path::RelPath;
-use crate::engine::mapping::model::Need;
+use crate::engine::mapping::model::{Mapping, Need};
 use crate::nixos::known_paths::Spot;
 use accept::Accepted;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A plan before it is text.
 #[derive(Debug, Default)]
 pub(super) struct Arranged {
+    /// The machine's name, if a plan can have it.
+    pub(super) host: Option<String>,
     pub(super) areas: Vec<TargetTable>,
     pub(super) maps: Vec<WholeTree>,
     pub(super) fixups: Vec<HomeFixup>,
@@ -79,7 +81,8 @@ pub(super) fn arrange(mut declaration: Declaration) -> Arranged {
         notes.extend(accepted.offer(entry));
     }
     host_keys::add(&declaration, &mut accepted, &mut notes);
-    let mut out = Arranged { notes, ..Arranged::default() };
+    let host = declaration.host.take().filter(|host| Mapping::is_name(host));
+    let mut out = Arranged { host, notes, ..Arranged::default() };
     for entry in accepted.into_entries() {
         place(entry, &mut out);
     }

@@ -14,6 +14,8 @@ pub(super) fn machine(value: &Value, all: &mut Declaration) -> Result<(), String
     if value.get(MARK).and_then(Value::as_u64) != Some(1) {
         return Err("it was made by another version of `persistcp plan nix-expr`; make it again with this one's".into());
     }
+    let host = text(object(value, "the file")?, "host", "the file")?;
+    all.host = all.host.take().or_else(|| host.map(str::to_string));
     if let Some(users) = present(value, "users") {
         machine::users(users, all)?;
     }

@@ -50,6 +50,18 @@ pub(super) fn read(value: &Value, place: &OptionSource, all: &mut Declaration) -
     Ok(())
 }
 
+const OLDER: &str = "this impermanence is older than 2022-11-13: it does not say where an entry is\n  \
+update its flake input and evaluate again, or read the modules' text with `plan import --nix`";
+
+/// An entry as it was written: modules from before 2022-11-13 add nothing to it (impermanence's commit
+/// that brought `dirPath` and `filePath`).
+fn is_older(item: &Value) -> bool {
+    let Some(item) = item.as_object() else { return item.is_string() };
+    !item.contains_key("dirPath")
+        && !item.contains_key("filePath")
+        && (item.contains_key("directory") || item.contains_key("file"))
+}
+
 fn lists_of(
     lists: &Object,
     storage: &RelPath,
@@ -61,6 +73,9 @@ fn lists_of(
     for (key, path, kind) in kinds {
         let origin = format!("{origin}.{key}");
         for item in list(lists, key, &origin)? {
+            if is_older(item) {
+                return Err(format!("{origin}: {OLDER}"));
+            }
             let item = object(item, &origin)?;
             let home = home(item, user, &origin, all)?;
             let shared = ListContext { storage, home: home.as_ref(), authority: Authority::Storage, origin: &origin };

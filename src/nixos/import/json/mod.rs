@@ -102,7 +102,7 @@ fn shape(value: &Value) -> Option<Shape> {
     if all(&|v| v.contains_key("directories") || v.contains_key("files") || v.contains_key("users")) {
         return Some(if any(&preservation::recognises) {
             Shape::Preservation
-        } else if any(&home_manager::recognises) {
+        } else if !any(&|v| v.contains_key("users")) && any(&home_manager::recognises) {
             Shape::HomeManager
         } else {
             Shape::Impermanence

@@ -32,6 +32,32 @@ fn a_storage_of_its_own_wins_over_the_areas() {
 }
 
 #[test]
+fn a_module_from_before_paths_were_evaluated_is_told_to_be_too_old() {
+    let written = |item: Value| json!({"persistcp": 1, "persistence": {"/persist": {"directories": [item]}}});
+    for item in [json!("/var/log"), json!({"directory": "/var/log", "user": "root"})] {
+        let error = try_import(&[written(item)], &Person::default()).unwrap_err().to_string();
+        let told = "environment.persistence.\"/persist\".directories: this impermanence is older than 2022-11-13";
+        assert!(error.contains(told) && error.contains("plan import --nix"), "{error}");
+    }
+    let files = json!({"/persist": {"files": ["/etc/machine-id"], "users": {"u": {"directories": [".ssh"]}}}});
+    let error = try_import(&[json!({"persistcp": 1, "persistence": files})], &Person::default()).unwrap_err();
+    assert!(error.to_string().contains("users.u.directories: this impermanence is older"), "{error}");
+    let whole = json!({"/persist": {"directories": ["/var/log"], "files": [], "users": {}}});
+    let error = try_import(&[whole], &Person { user: Some("u".into()), dir: None }).unwrap_err().to_string();
+    assert!(error.contains("is older"), "{error}");
+}
+
+#[test]
+fn the_host_names_the_plan_if_it_can() {
+    let named = |host: Value| {
+        let paths = json!({"/persist": {"directories": [{"dirPath": "/var/log"}]}});
+        import(&[json!({"persistcp": 1, "host": host, "persistence": paths})]).text
+    };
+    assert!(named(json!("laptop")).contains("\nname = \"laptop\"\n"));
+    assert!(!named(json!("")).contains("name = \"\"") && !named(Value::Null).contains("emberroot"));
+}
+
+#[test]
 fn a_root_for_a_home_is_no_home() {
     let parent = json!({"dirPath": "/etc", "home": "/", "mode": "0700"});
     let imported = import(&[json!({"/persist": {"files": [
