@@ -71,6 +71,7 @@ mod signals;
 mod stale;
 mod state_dir;
 mod store;
+mod styles;
 mod throttled;
 mod unwritable;
 mod verify;

@@ -18,9 +18,9 @@ pub(super) struct ImportArgs {
     #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "nix", conflicts_with = "nix")]
     nix_json: Vec<PathBuf>,
     /// Without an evaluator: a module whose literal lists are read; exit status 1 if there is more to it
-    #[arg(long, value_name = "FILE", num_args = 1.., requires = "storage")]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
     nix: Vec<PathBuf>,
-    /// With --nix: replaces a computed storage path; a literal end of the key is added
+    /// With --nix: the storage path that is computed; a literal end of the key is added
     #[arg(long, value_name = "PATH", requires = "nix", value_parser = absolute)]
     storage: Option<RelPath>,
     /// Whose home is meant if the files do not say so
@@ -107,15 +107,14 @@ impl ImportArgs {
             import::from_json(&files, &person, &heading)
         } else {
             let mut files = Vec::new();
-            for (shown, text) in read {
+            for ((shown, text), file) in read.into_iter().zip(&self.nix) {
+                let path = (file != Path::new("-")).then(|| file.clone());
                 match String::from_utf8(text) {
-                    Ok(text) => files.push(NixFile { shown, text }),
+                    Ok(text) => files.push(NixFile { shown, text, path }),
                     Err(error) => return fail(&format!("{shown}: not UTF-8: {error}"), Exit::Usage),
                 }
             }
-            // The parser requires it with --nix.
-            let storage = self.storage.unwrap_or_default();
-            import::from_nix(&files, &storage, &person, &heading)
+            import::from_nix(&files, self.storage.as_ref(), &person, &heading)
         };
         match imported {
             Ok(imported) => hand_out(&imported, self.output.as_deref()),
@@ -131,13 +130,11 @@ fn hand_out(imported: &Imported, output: Option<&Path>) -> Exit {
         None => print(&imported.text),
     };
     for note in imported.notes.iter().filter(|note| note.weight > NoteWeight::Remark) {
-        let mut text = format!("warning: {}", note.text);
-        for line in note.quoted.iter().flat_map(|quoted| quoted.lines()) {
-            text.push_str("\n    ");
-            text.push_str(&crate::base::path::escape(line.as_bytes()));
-        }
-        let status = if note.weight == NoteWeight::NotInPlan { Exit::Problems } else { Exit::Ok };
-        exit = exit.max(fail(&text, status));
+        let (word, status) = match note.weight {
+            NoteWeight::NotInPlan => ("not in the plan", Exit::Problems),
+            _ => ("warning", Exit::Ok),
+        };
+        exit = exit.max(fail(&format!("{word}: {}", note.line()), status));
     }
     exit
 }

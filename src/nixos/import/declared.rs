@@ -14,7 +14,10 @@ pub(super) struct Declaration {
     pub(super) entries: Vec<DeclaredPath>,
     /// Storage areas in use, including those without entries.
     pub(super) storages: Vec<RelPath>,
+    /// By name.
     pub(super) users: BTreeMap<String, DeclaredUser>,
+    /// Names of users whose attribute in the configuration is another one.
+    pub(super) accounts: BTreeMap<String, String>,
     pub(super) groups: BTreeMap<String, u32>,
     pub(super) host_keys: Vec<DeclaredHostKey>,
     pub(super) notes: Vec<ImportNote>,
@@ -120,6 +123,11 @@ impl DeclaredMode {
 }
 
 impl Declaration {
+    /// The name of the user that the configuration knows as `attribute`.
+    pub(super) fn account<'a>(&'a self, attribute: &'a str) -> &'a str {
+        self.accounts.get(attribute).map_or(attribute, String::as_str)
+    }
+
     /// Notes a storage area once.
     pub(super) fn storage(&mut self, path: &RelPath) {
         if !self.storages.contains(path) {

@@ -56,11 +56,11 @@ pub fn from_json(files: &[JsonFile], person: &Person, heading: &Heading) -> Resu
     finish(json::read(files, person).map_err(ImportError::Input)?, heading)
 }
 
-/// Makes a plan from the literals of modules. `storage` replaces the storage paths that only an
+/// Makes a plan from the literals of modules. `storage` is the path of the storage that only an
 /// evaluator can know.
 pub fn from_nix(
     files: &[NixFile],
-    storage: &RelPath,
+    storage: Option<&RelPath>,
     person: &Person,
     heading: &Heading,
 ) -> Result<Imported, ImportError> {
@@ -71,10 +71,7 @@ fn finish(declaration: Declaration, heading: &Heading) -> Result<Imported, Impor
     let arranged = arrange::arrange(declaration);
     if arranged.areas.is_empty() && arranged.maps.is_empty() {
         let mut why = vec!["nothing that a plan could copy is declared".to_string()];
-        for note in &arranged.notes {
-            let quoted = note.quoted.iter().map(|text| format!(": {}", crate::base::path::escape(text.as_bytes())));
-            why.push(format!("  {}{}", note.text, quoted.collect::<String>()));
-        }
+        why.extend(arranged.notes.iter().map(|note| format!("  {}", note.line())));
         return Err(ImportError::Nothing(why.join("\n")));
     }
     let text = write::plan(&arranged, heading);

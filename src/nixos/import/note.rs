@@ -18,11 +18,19 @@ pub struct ImportNote {
     pub weight: NoteWeight,
     /// The note, in one line.
     pub text: String,
-    /// The Nix expression that it is about; may have several lines.
+    /// The Nix expression that it is about, or its beginning.
     pub quoted: Option<String>,
 }
 
 impl ImportNote {
+    /// The note in one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let quoted = self.quoted.iter().map(|text| format!(": `{text}`"));
+        let line = format!("{}{}", self.text, quoted.collect::<String>());
+        crate::base::path::escape(line.as_bytes()).into_owned()
+    }
+
     pub(super) fn remark(text: impl Into<String>) -> Self {
         Self { weight: NoteWeight::Remark, text: text.into(), quoted: None }
     }

@@ -201,10 +201,10 @@ fn babble() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn a_module_of_any_text_gives_a_plan_or_an_error(text in prop_oneof![3 => babble(), 1 => any::<String>()]) {
-        let file = NixFile { shown: "m.nix".into(), text };
+        let file = NixFile { shown: "m.nix".into(), text, path: None };
         let person = Person { user: Some("sinh".into()), dir: None };
         let storage = RelPath::new(b"persist").unwrap();
-        if let Ok(imported) = from_nix(&[file], &storage, &person, &Heading::default()) {
+        if let Ok(imported) = from_nix(&[file], Some(&storage), &person, &Heading::default()) {
             prop_assert!(Plan::parse(Path::new("p.toml"), &imported.text).is_ok());
         }
     }
@@ -216,9 +216,9 @@ proptest! {
         // Nix needs none of these characters escaped.
         let list: String = paths.iter().map(|path| format!("  \"/{path}\" # \"\n")).collect();
         let text = format!("{{ environment.persistence.\"/persist\".directories = [\n{list}]; }}");
-        let file = NixFile { shown: "m.nix".into(), text };
+        let file = NixFile { shown: "m.nix".into(), text, path: None };
         let storage = RelPath::new(b"other").unwrap();
-        let imported = from_nix(&[file], &storage, &Person::default(), &Heading::default()).unwrap();
+        let imported = from_nix(&[file], Some(&storage), &Person::default(), &Heading::default()).unwrap();
         let plan = Plan::parse(Path::new("plan.toml"), &imported.text).unwrap();
         let found: BTreeSet<String> = plan.targets.iter().flat_map(rows).map(|row| row.0[1..].to_string()).collect();
         prop_assert_eq!(found, paths);

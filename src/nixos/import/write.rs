@@ -69,9 +69,7 @@ fn note_lines(note: &ImportNote) -> Vec<String> {
         NoteWeight::Warning => "WARNING",
         NoteWeight::NotInPlan => "NOT IN THIS PLAN",
     };
-    let mut out = vec!["#".to_string(), format!("# {word}: {}", comment(&note.text))];
-    out.extend(note.quoted.iter().flat_map(|text| text.lines()).map(|text| format!("#     {}", comment(text))));
-    out
+    vec!["#".to_string(), format!("# {word}: {}", note.line())]
 }
 
 fn area_lines(area: &TargetTable) -> Vec<String> {

@@ -2,11 +2,13 @@
 
 use super::record::{KnownPath, Sort};
 use super::table::all;
-use crate::base::path::RelPath;
+use crate::base::path::{Name, RelPath};
 use crate::nixos::homes;
-use globset::GlobBuilder;
+use globset::{GlobBuilder, GlobMatcher};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::LazyLock;
 
 /// A live path as the table names it.
 #[derive(Clone, Debug)]
@@ -36,8 +38,13 @@ impl Spot {
 
     /// The narrowest record of exactly this path.
     pub(crate) fn known(&self) -> Option<&'static KnownPath> {
-        let literals = |known: &KnownPath| known.at.split('/').filter(|name| !is_glob(name)).count();
-        all().filter(|known| self.fits(known)).max_by_key(|known| (literals(known), known.at.len()))
+        let (in_home, path) = match self {
+            Self::System(path) => (false, path),
+            Self::Home(path) => (true, path),
+        };
+        let names: Vec<Name> = path.names().collect();
+        let patterns = PATTERNS.get(&(in_home, names.len()))?;
+        patterns.iter().filter(|pattern| pattern.fits(&names)).max_by_key(|pattern| pattern.rank()).map(|p| p.known)
     }
 
     /// The records of this path and of the directories above it, the innermost first.
@@ -51,17 +58,6 @@ impl Spot {
             Self::Home(path) => path.parent().map(Self::Home),
         }
     }
-
-    fn fits(&self, known: &KnownPath) -> bool {
-        let (path, pattern) = match self {
-            Self::System(path) => (path, known.at.strip_prefix('/')),
-            Self::Home(path) => (path, known.at.strip_prefix("~/")),
-        };
-        let Some(pattern) = pattern.filter(|pattern| says_something(known, pattern)) else { return false };
-        let names: Vec<_> = path.names().collect();
-        pattern.split('/').count() == names.len()
-            && pattern.split('/').zip(&names).all(|(component, name)| matches(component, name.as_bytes()))
-    }
 }
 
 /// A catch-all rule says nothing about a path.
@@ -74,13 +70,66 @@ fn is_glob(component: &str) -> bool {
     component.contains(['*', '?', '['])
 }
 
-fn matches(component: &str, name: &[u8]) -> bool {
-    if !is_glob(component) {
-        return component.as_bytes() == name;
-    }
-    let glob = GlobBuilder::new(component).literal_separator(true).build();
-    glob.is_ok_and(|glob| glob.compile_matcher().is_match(OsStr::from_bytes(name)))
+/// One name of a pattern.
+enum Component {
+    Literal(&'static str),
+    Glob(GlobMatcher),
+    /// A glob that cannot be built matches nothing.
+    Nothing,
 }
+
+impl Component {
+    fn new(text: &'static str) -> Self {
+        if !is_glob(text) {
+            return Self::Literal(text);
+        }
+        let glob = GlobBuilder::new(text).literal_separator(true).build();
+        glob.map_or(Self::Nothing, |glob| Self::Glob(glob.compile_matcher()))
+    }
+
+    fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Literal(text) => text.as_bytes() == name,
+            Self::Glob(glob) => glob.is_match(OsStr::from_bytes(name)),
+            Self::Nothing => false,
+        }
+    }
+}
+
+/// A record and its pattern.
+struct RecordPattern {
+    known: &'static KnownPath,
+    components: Vec<Component>,
+}
+
+impl RecordPattern {
+    fn fits(&self, names: &[Name]) -> bool {
+        self.components.iter().zip(names).all(|(component, name)| component.matches(name.as_bytes()))
+    }
+
+    /// How narrow it is.
+    fn rank(&self) -> (usize, usize) {
+        let literals = self.components.iter().filter(|component| matches!(component, Component::Literal(_)));
+        (literals.count(), self.known.at.len())
+    }
+}
+
+/// The patterns of whole paths by whether they begin in a home, and by the number of their names.
+static PATTERNS: LazyLock<HashMap<(bool, usize), Vec<RecordPattern>>> = LazyLock::new(|| {
+    let mut patterns: HashMap<(bool, usize), Vec<RecordPattern>> = HashMap::new();
+    for known in all() {
+        let (in_home, path) = match (known.at.strip_prefix("~/"), known.at.strip_prefix('/')) {
+            (Some(path), _) => (true, path),
+            (None, Some(path)) => (false, path),
+            (None, None) => continue,
+        };
+        if says_something(known, path) {
+            let components: Vec<Component> = path.split('/').map(Component::new).collect();
+            patterns.entry((in_home, components.len())).or_default().push(RecordPattern { known, components });
+        }
+    }
+    patterns
+});
 
 /// Which program replaces the file at `live` by a rename. A home may be anywhere; the system's files are
 /// identified by their whole path.

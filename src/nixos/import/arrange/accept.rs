@@ -3,14 +3,15 @@
 use crate::base::path::RelPath;
 use crate::nixos::import::declared::{DeclaredKind, DeclaredMode, DeclaredPath};
 use crate::nixos::import::note::ImportNote;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Entries that fit into one plan, in the order in which they came.
 #[derive(Default)]
 pub(super) struct Accepted {
     entries: Vec<DeclaredPath>,
     by_live: HashMap<RelPath, usize>,
-    by_stored: HashMap<RelPath, usize>,
+    /// By the stored path's bytes: what is below a directory follows it.
+    by_stored: BTreeMap<Vec<u8>, usize>,
 }
 
 impl Accepted {
@@ -19,7 +20,7 @@ impl Accepted {
     pub(super) fn offer(&mut self, entry: DeclaredPath) -> Option<ImportNote> {
         let clash = |words: String| Some(ImportNote::lost(format!("{}: {words}", entry.origin)));
         let live = self.by_live.get(&entry.live).and_then(|at| self.entries.get(*at));
-        let stored = self.by_stored.get(&entry.stored).and_then(|at| self.entries.get(*at));
+        let stored = self.by_stored.get(entry.stored.as_bytes()).and_then(|at| self.entries.get(*at));
         if let Some(first) = live {
             if first.stored != entry.stored {
                 return clash(format!(
@@ -44,17 +45,27 @@ impl Accepted {
                 first.live, entry.live, entry.stored, first.origin
             ));
         }
-        let misplaced = self.entries.iter().find(|other| !fit(other, &entry) || !fit(&entry, other));
-        if let Some(other) = misplaced {
+        if let Some(other) = self.misplaced(&entry) {
             return clash(format!(
                 "{} is kept at {}, which mixes with {} of {}, kept at {}; it is left out",
                 entry.live, entry.stored, other.live, other.origin, other.stored
             ));
         }
         self.by_live.insert(entry.live.clone(), self.entries.len());
-        self.by_stored.insert(entry.stored.clone(), self.entries.len());
+        self.by_stored.insert(entry.stored.as_bytes().to_vec(), self.entries.len());
         self.entries.push(entry);
         None
+    }
+
+    /// An entry stored above or below `entry` that is live elsewhere.
+    fn misplaced(&self, entry: &DeclaredPath) -> Option<&DeclaredPath> {
+        let above = std::iter::successors(entry.stored.parent(), RelPath::parent)
+            .filter_map(|above| self.by_stored.get(above.as_bytes()))
+            .filter_map(|at| self.entries.get(*at))
+            .find(|other| !fit(other, entry));
+        let first = if entry.stored.is_root() { Vec::new() } else { [entry.stored.as_bytes(), b"/"].concat() };
+        let below = self.by_stored.range(first.clone()..).take_while(|(stored, _)| stored.starts_with(&first));
+        above.or_else(|| below.filter_map(|(_, at)| self.entries.get(*at)).find(|other| !fit(entry, other)))
     }
 
     pub(super) fn entries(&self) -> &[DeclaredPath] {

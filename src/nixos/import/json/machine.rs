@@ -15,6 +15,9 @@ pub(super) fn users(value: &Value, all: &mut Declaration) -> Result<(), String> 
         };
         let group = text(user, "group", &origin)?.map(str::to_string);
         let user = DeclaredUser { uid: number(user.get("uid"), &origin)?, group, home };
+        if name != key {
+            all.accounts.insert(key.clone(), name.to_string());
+        }
         all.users.insert(name.to_string(), user);
     }
     Ok(())

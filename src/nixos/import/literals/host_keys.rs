@@ -1,70 +1,69 @@
 //! `services.openssh.hostKeys` of a module.
 
+use super::assumptions::split;
 use super::lists::ListReader;
 use super::route::Choice;
-use super::value::{Segment, StringPart, attributes, content, string, whole};
+use super::scope::Term;
+use super::value::{Segment, StringPart, whole};
 use crate::base::path::RelPath;
 use crate::nixos::import::declared::DeclaredHostKey;
-use rnix::ast::{BinOpKind, Expr};
-use rowan::ast::AstNode;
+use rnix::ast::Expr;
 
 impl ListReader<'_> {
-    pub(super) fn host_keys(&mut self, expr: &Expr) {
-        if let Some(inner) = content(expr) {
-            return inner.iter().for_each(|inner| self.host_keys(inner));
-        }
+    pub(super) fn host_key_lists(&mut self) {
+        let found = self.found;
         let what = Choice::HostKeys.name();
-        match expr {
-            Expr::List(list) => {
-                for item in list.items() {
-                    let path = match &item {
-                        Expr::AttrSet(set) => attributes(set)
-                            .into_iter()
-                            .flatten()
-                            .find(|(names, _)| matches!(names.as_slice(), [name] if name.is("path"))),
-                        _ => None,
-                    };
-                    let parts = path.and_then(|(_, pair)| pair.value()).and_then(|value| string(&value));
-                    let path = parts.and_then(|parts| match whole(&parts) {
-                        Some(text) => RelPath::new(text.as_bytes()).ok(),
-                        None => self.host_key(&parts),
-                    });
-                    match path {
-                        Some(path) => {
-                            let origin = format!("{what} ({})", self.source.place(expr.syntax().text_range()));
-                            self.all.host_keys.push(DeclaredHostKey { path, origin });
-                        }
-                        None => self.unread(&item, &what),
-                    }
-                }
+        for leaf in found.leaves.iter().filter(|leaf| leaf.path.option == Choice::HostKeys) {
+            for item in self.elements(&leaf.value, &what) {
+                self.host_key(&item, &what);
             }
-            Expr::BinOp(op) if op.operator() == Some(BinOpKind::Concat) => {
-                [op.lhs(), op.rhs()].iter().flatten().for_each(|side| self.host_keys(side));
-            }
-            other => self.unread(other, &what),
         }
     }
 
-    /// A leading interpolation, as in the storage's key, stands for the same path.
-    fn host_key(&self, parts: &[StringPart]) -> Option<RelPath> {
-        match parts {
-            [StringPart::Interpolated(base), StringPart::Literal(tail)] => {
-                let tail = RelPath::new(tail.as_bytes()).ok()?;
-                // If a storage's key begins with the same expression, that storage is used.
-                let keys = self.leaves.iter().filter_map(|leaf| match leaf.below.first()? {
-                    Segment::Computed(parts) => match parts.as_slice() {
-                        [StringPart::Interpolated(same), StringPart::Literal(end)] if same == base => {
-                            let end = RelPath::new(end.as_bytes()).ok()?;
-                            let storage = self.computed(parts, None)?;
-                            Some(storage.join_path(&tail.strip_prefix(&end)?))
-                        }
-                        _ => None,
-                    },
-                    Segment::Known(_) => None,
-                });
-                keys.into_iter().next().or_else(|| Some(self.storage.join_path(&tail)))
-            }
+    fn host_key(&mut self, item: &Term, what: &str) {
+        let item = self.evaluator.head(item);
+        let path = match &item.expr {
+            Expr::AttrSet(set) => self
+                .evaluator
+                .set_attributes(set, &item.scope)
+                .into_iter()
+                .find(|attribute| matches!(attribute.names.as_slice(), [name] if name.is("path"))),
             _ => None,
+        };
+        let parts = path.and_then(|path| self.evaluator.string(&path.value));
+        let path = parts.and_then(|parts| match whole(&parts) {
+            Some(text) => RelPath::new(text.as_bytes()).ok(),
+            None => self.on_storage(&parts),
+        });
+        match path {
+            Some(path) => {
+                let origin = format!("{what} ({})", item.place());
+                self.all.host_keys.push(DeclaredHostKey { path, origin });
+            }
+            None => self.unread(&item, what),
         }
+    }
+
+    /// A key whose path begins as a computed storage's does.
+    fn on_storage(&mut self, parts: &[StringPart]) -> Option<RelPath> {
+        let (beginning, tail) = split(parts);
+        if tail.is_root() {
+            return None;
+        }
+        let found = self.found;
+        let storages = found.leaves.iter().filter_map(|leaf| match leaf.path.below.first()? {
+            Segment::Computed(parts) if leaf.path.option == Choice::Environment => Some(parts),
+            Segment::Computed(parts) if leaf.path.option == Choice::Preservation => Some(parts),
+            _ => None,
+        });
+        let mut tails: Vec<RelPath> =
+            storages.map(|parts| split(parts)).filter(|(b, _)| *b == beginning).map(|(_, t)| t).collect();
+        if tails.is_empty() {
+            tails.push(RelPath::root());
+        }
+        let first = parts.first()?;
+        let base =
+            self.assumptions.storage(super::assumptions::Side::System, std::slice::from_ref(first), &tails).ok()?;
+        Some(base.join_path(&tail))
     }
 }

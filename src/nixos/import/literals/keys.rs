@@ -1,75 +1,85 @@
-//! What only an evaluator would know of storage keys and homes, taken from the command line.
+//! Where a storage area is, and whose home an entry is in.
 
-use super::leaves::OptionLeaf;
+use super::assumptions::{Side, split};
+use super::finder::OptionLeaf;
 use super::lists::ListReader;
+use super::machine;
 use super::route::Choice;
-use super::value::{Segment, StringPart, string, whole};
+use super::value::{Segment, StringPart, whole};
 use crate::base::path::RelPath;
 use crate::nixos::import::declared::DeclaredHome;
 use crate::nixos::import::note::ImportNote;
 use crate::nixos::import::person::Person;
-use rowan::ast::AstNode;
+
+/// Options of a storage area that only impermanence's first version has.
+const FIRST_VERSION: [&str; 3] = ["allowOther", "removePrefixDirectory", "defaultDirectoryMethod"];
 
 impl ListReader<'_> {
-    pub(super) fn home_of(&self, user: &str) -> DeclaredHome {
-        let named = self.person.user.as_deref() == Some(user);
-        let dir = self.person.dir.clone().filter(|_| named).unwrap_or_else(|| Person::usual_home(user));
-        DeclaredHome { dir, stored: RelPath::root(), user: Some(user.to_string()), group: None, mode: None }
-    }
-
-    /// The home of an entry of `users.NAME`: as given there, or on the command line. `None` if only an
-    /// evaluator knows it.
-    pub(super) fn home_of_entry(&mut self, leaf: &OptionLeaf, user: &Segment) -> Option<DeclaredHome> {
-        let name = self.user(user)?;
-        let said = self.leaves.iter().find(|other| {
-            other.option == leaf.option
-                && matches!(other.below.as_slice(), [key, users, name, home]
-                    if Some(key) == leaf.below.first() && users.is("users") && name == user && home.is("home"))
-        });
-        let Some(said) = said else {
-            let home = self.home_of(&name);
-            self.assumed_home(&home);
-            return Some(home);
-        };
-        let text = whole(&string(&said.value)?)?;
-        let dir = RelPath::new(text.as_bytes()).ok()?;
-        Some(DeclaredHome { dir, ..self.home_of(&name) })
-    }
-
-    /// Notes once that a home is only assumed.
-    pub(super) fn assumed_home(&mut self, home: &DeclaredHome) {
-        let DeclaredHome { dir, user: Some(user), .. } = home else { return };
-        if self.person.dir.is_some() && self.person.user.as_ref() == Some(user) {
-            return;
-        }
-        let note =
-            ImportNote::remark(format!("the home of {user} is taken to be {dir}; --user and --home say otherwise"));
-        if !self.all.notes.contains(&note) {
-            self.all.notes.push(note);
-        }
-    }
-
-    /// A user's name; a computed one can only be the one from the command line.
-    pub(super) fn user(&self, user: &Segment) -> Option<String> {
-        match user {
-            Segment::Known(name) => Some(name.clone()),
-            Segment::Computed(_) => self.person.user.clone(),
-        }
-    }
-
-    pub(super) fn home_manager(&mut self, leaf: &OptionLeaf) -> Result<DeclaredHome, String> {
-        match leaf.user.as_ref().map_or_else(|| self.person.user.clone(), |user| self.user(user)) {
-            Some(user) => {
-                let home = self.home_of(&user);
-                self.assumed_home(&home);
-                Ok(home)
+    /// The home of a user, by the attribute that the configuration knows the user by.
+    fn home_of(&mut self, attribute: &str) -> Result<DeclaredHome, String> {
+        let name = self.all.account(attribute).to_string();
+        let named = self.assumptions.person.user.as_deref() == Some(&name);
+        let said = self.assumptions.person.dir.clone().filter(|_| named);
+        let declared = || self.all.users.get(&name).and_then(|user| user.home.clone());
+        let dir = match said.or_else(declared) {
+            Some(dir) => dir,
+            None if machine::computes_home(&self.found.own, attribute) => {
+                return Err(format!("the home of {name} is computed; give it with --user {name} --home DIR"));
             }
-            None => Err(format!(
-                "{}: whose home this is does not stand in the file\n  name the user with --user NAME, and the home \
-                 with --home DIR if it is not /home/NAME",
-                self.origin(leaf)
-            )),
+            None => {
+                let dir = Person::usual_home(&name);
+                let note = format!("the home of {name} is taken to be {dir}; --user and --home say otherwise");
+                self.note_once(ImportNote::remark(note));
+                dir
+            }
+        };
+        Ok(DeclaredHome { dir, stored: RelPath::root(), user: Some(name), group: None, mode: None })
+    }
+
+    /// The home of an entry of `users.NAME`: as given there, or else the user's.
+    pub(super) fn home_of_entry(&mut self, leaf: &OptionLeaf, user: &Segment) -> Result<DeclaredHome, String> {
+        let name = self.user(user)?;
+        let setting = |name: &str| {
+            self.found.leaves.iter().find(|other| {
+                other.path.option == leaf.path.option
+                    && matches!(other.path.below.as_slice(), [key, users, of, last]
+                        if Some(key) == leaf.path.below.first() && users.is("users") && of == user && last.is(name))
+            })
+        };
+        let text = |leaf: &OptionLeaf| self.evaluator.string(&leaf.value).and_then(|parts| whole(&parts));
+        let account = match setting("username").map(|leaf| text(leaf).ok_or("its username is computed")) {
+            Some(name) => name?,
+            None => name,
+        };
+        match setting("home") {
+            Some(said) => {
+                let home = text(said).and_then(|text| RelPath::new(text.as_bytes()).ok());
+                let dir = home.ok_or("its home is computed")?;
+                let name = Some(self.all.account(&account).to_string());
+                Ok(DeclaredHome { dir, stored: RelPath::root(), user: name, group: None, mode: None })
+            }
+            None => self.home_of(&account),
         }
+    }
+
+    /// A user's name.
+    fn user(&mut self, user: &Segment) -> Result<String, String> {
+        match user {
+            Segment::Known(name) => Ok(name.clone()),
+            Segment::Computed(parts) => self.assumptions.user(parts),
+        }
+    }
+
+    /// The home of a home-manager module.
+    pub(super) fn home_manager(&mut self, leaf: &OptionLeaf) -> Result<DeclaredHome, String> {
+        let name = match &leaf.path.user {
+            Some(user) => self.user(user)?,
+            None => match &self.assumptions.person.user {
+                Some(name) => name.clone(),
+                None => return Err("the file does not say whose home it is; name the user with --user NAME".into()),
+            },
+        };
+        self.home_of(&name)
     }
 
     /// The storage path of a key. For home.persistence it is where the home itself is.
@@ -78,69 +88,97 @@ impl ListReader<'_> {
         leaf: &OptionLeaf,
         key: &Segment,
         home: Option<&DeclaredHome>,
-    ) -> Option<RelPath> {
-        let segment = match self.setting(leaf, "persistentStoragePath") {
-            Some(value) => {
-                let parts =
-                    string(value).unwrap_or_else(|| vec![StringPart::Interpolated(value.syntax().text().to_string())]);
-                whole(&parts).map_or(Segment::Computed(parts), Segment::Known)
+    ) -> Result<RelPath, String> {
+        let of_home = home.filter(|_| leaf.path.option == Choice::Home);
+        let parts = self.key(leaf, key)?;
+        let parts: Vec<StringPart> = parts.iter().map(|part| self.of_person(part, home)).collect();
+        let Some(text) = whole(&parts) else { return self.computed(leaf, &parts, of_home) };
+        if !text.starts_with('/') {
+            return Err(format!("\"{text}\" is a label, and these files do not say its persistentStoragePath"));
+        }
+        let path = RelPath::new(text.as_bytes()).map_err(|why| format!("\"{text}\" cannot stand in a plan: {why}"))?;
+        let first_version = FIRST_VERSION.iter().any(|name| self.setting(leaf, name).is_some());
+        Ok(match of_home {
+            Some(home) if !first_version && !path.ends_with(&home.dir) => path.join_path(&home.dir),
+            _ => path,
+        })
+    }
+
+    /// What the storage's path is written as: `persistentStoragePath`, which all files must agree on, or the
+    /// key itself.
+    fn key(&self, leaf: &OptionLeaf, key: &Segment) -> Result<Vec<StringPart>, String> {
+        let mut said: Vec<Vec<StringPart>> = Vec::new();
+        for value in self.settings(leaf, "persistentStoragePath") {
+            let shown = || vec![StringPart::Interpolated(self.evaluator.identity(&self.evaluator.head(value)))];
+            let parts = self.evaluator.string(value).unwrap_or_else(shown);
+            if !said.contains(&parts) {
+                said.push(parts);
             }
-            None => key.clone(),
-        };
-        let of_home = home.filter(|_| leaf.option == Choice::Home);
-        let known = match &segment {
-            Segment::Known(text) => Some(text.clone()),
-            Segment::Computed(parts) => parts.iter().map(|part| self.text(part, home)).collect(),
-        };
-        match (known, &segment) {
-            (Some(text), _) => {
-                let path = RelPath::new(text.as_bytes()).ok()?;
-                // Only the first version has these, and its key is the home's own place.
-                let old = ["allowOther", "removePrefixDirectory", "defaultDirectoryMethod"];
-                let first_version = old.iter().any(|name| self.setting(leaf, name).is_some());
-                Some(match of_home {
-                    Some(home) if !first_version && !path.ends_with(&home.dir) => path.join_path(&home.dir),
-                    _ => path,
-                })
+        }
+        match (said.as_slice(), key) {
+            ([], Segment::Known(text)) => Ok(vec![StringPart::Literal(text.clone())]),
+            ([], Segment::Computed(parts)) => Ok(parts.clone()),
+            ([only], _) => Ok(only.clone()),
+            (several, _) => {
+                let shown: Vec<String> = several.iter().map(|parts| super::value::shown(parts)).collect();
+                Err(format!("its persistentStoragePath is said to be {}", shown.join(" and ")))
             }
-            (None, Segment::Computed(parts)) => {
-                let path = self.computed(parts, home)?;
-                Some(of_home.map_or_else(|| path.clone(), |home| completed(&path, &home.dir)))
-            }
-            (None, Segment::Known(_)) => None,
         }
     }
 
-    /// `--storage` replaces the beginning of the key; a literal tail follows unless the given path ends with
-    /// it. The user's name at the end of a home's key is the home's own.
-    pub(super) fn computed(&self, parts: &[StringPart], home: Option<&DeclaredHome>) -> Option<RelPath> {
-        let texts: Vec<Option<String>> = parts.iter().map(|part| self.text(part, home)).collect();
-        let (first, rest) = texts.split_first()?;
-        let tail: Option<String> = rest.iter().cloned().collect();
-        match (first, tail) {
-            (None, Some(tail)) => {
-                let tail = RelPath::new(tail.as_bytes()).ok()?;
-                let tail = match home {
-                    Some(home) => tail.strip_suffix(&RelPath::new(home.dir.last()?.as_bytes()).ok()?).unwrap_or(tail),
-                    None => tail,
-                };
-                Some(if self.storage.ends_with(&tail) { self.storage.clone() } else { self.storage.join_path(&tail) })
-            }
-            _ => Some(self.storage.clone()),
-        }
+    fn computed(
+        &mut self,
+        leaf: &OptionLeaf,
+        parts: &[StringPart],
+        of_home: Option<&DeclaredHome>,
+    ) -> Result<RelPath, String> {
+        let Some(home) = of_home else {
+            let tails = self.tails(leaf, parts);
+            return self.assumptions.storage(Side::System, parts, &tails);
+        };
+        // The user's name at the end of a home's key is the home's own.
+        let (beginning, tail) = split(parts);
+        let name = home.dir.last().and_then(|name| RelPath::new(name.as_bytes()).ok()).unwrap_or_default();
+        let rest = tail.strip_suffix(&name).unwrap_or(tail);
+        let one = match parts.first() {
+            Some(first) if shown_alone(first) == beginning => std::slice::from_ref(first),
+            _ => parts,
+        };
+        let base = self.assumptions.storage(Side::Home, one, &[])?;
+        let path = if base.ends_with(&rest) { base } else { base.join_path(&rest) };
+        Ok(completed(&path, &home.dir))
     }
 
-    /// The text of a part of a string, if it is known: home-manager's own names are.
-    pub(super) fn text(&self, part: &StringPart, home: Option<&DeclaredHome>) -> Option<String> {
-        match part {
-            StringPart::Literal(text) => Some(text.clone()),
-            StringPart::Interpolated(text) => match (text.trim(), home) {
-                ("config.home.username", Some(home)) => home.user.clone(),
-                ("config.home.homeDirectory", Some(home)) => Some(home.dir.to_string()),
+    /// The literal ends of all keys that begin with the same computed path.
+    fn tails(&self, leaf: &OptionLeaf, parts: &[StringPart]) -> Vec<RelPath> {
+        let (beginning, own) = split(parts);
+        let others = self.found.leaves.iter().filter_map(|other| match other.path.below.first()? {
+            Segment::Computed(parts) if other.path.option == leaf.path.option => Some(split(parts)),
+            _ => None,
+        });
+        let mut tails = vec![own];
+        tails.extend(others.filter(|(same, _)| *same == beginning).map(|(_, tail)| tail));
+        tails
+    }
+
+    /// A part of a string with home-manager's own names filled in.
+    pub(super) fn of_person(&self, part: &StringPart, home: Option<&DeclaredHome>) -> StringPart {
+        if let (StringPart::Interpolated(name), Some(home)) = (part, home) {
+            let text = match name.as_str() {
+                "config.home.username" => home.user.clone(),
+                "config.home.homeDirectory" => Some(home.dir.to_string()),
                 _ => None,
-            },
+            };
+            if let Some(text) = text {
+                return StringPart::Literal(text);
+            }
         }
+        part.clone()
     }
+}
+
+fn shown_alone(part: &StringPart) -> String {
+    super::value::shown(std::slice::from_ref(part))
 }
 
 /// The storage path with the home at its end, unless it already ends with it: /persist, /persist/home

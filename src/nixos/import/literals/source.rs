@@ -1,8 +1,14 @@
 //! A module's text, with the places that notes and errors name.
 
-use crate::base::path::escape;
+use crate::base::path::{RelPath, escape};
 use crate::nixos::import::note::ImportNote;
+use crate::sys::root::Root;
 use rnix::{ParseError, TextRange};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// The longest part of an expression that a note quotes, in characters.
+const QUOTED: usize = 60;
 
 /// A module and its text.
 #[derive(Debug)]
@@ -11,19 +17,32 @@ pub struct NixFile {
     pub shown: String,
     /// Its content.
     pub text: String,
+    /// Where it is: files that it imports are read below its directory. `None`: nowhere, as stdin.
+    pub path: Option<PathBuf>,
 }
 
-/// A module's text with its line numbers.
-pub(super) struct Source<'f> {
-    pub(super) file: &'f NixFile,
+/// The directory of a file that was named, below which imports are followed.
+pub(super) struct ImportRoot {
+    pub(super) root: Root,
+    /// As it was typed, for messages.
+    pub(super) shown: PathBuf,
 }
 
-impl Source<'_> {
+/// A module's text, and where its relative paths begin.
+pub(super) struct Source {
+    pub(super) shown: String,
+    pub(super) text: String,
+    pub(super) below: Option<Rc<ImportRoot>>,
+    /// The file's own directory below that.
+    pub(super) dir: RelPath,
+}
+
+impl Source {
     /// `FILE:LINE` of the first byte.
     pub(super) fn place(&self, range: TextRange) -> String {
-        let start = usize::from(range.start()).min(self.file.text.len());
-        let line = 1 + self.file.text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count();
-        format!("{}:{line}", self.file.shown)
+        let start = usize::from(range.start()).min(self.text.len());
+        let line = 1 + self.text.as_bytes()[..start].iter().filter(|b| **b == b'\n').count();
+        format!("{}:{line}", self.shown)
     }
 
     pub(super) fn not_nix(&self, error: &ParseError) -> String {
@@ -33,16 +52,25 @@ impl Source<'_> {
             | ParseError::UnexpectedWanted(_, range, _)
             | ParseError::UnexpectedDoubleBind(range)
             | ParseError::DuplicatedArgs(range, _) => *range,
-            _ => return format!("{}: not Nix: {error}", self.file.shown),
+            _ => return format!("{}: not Nix: {error}", self.shown),
         };
-        let text = self.file.text.get(usize::from(range.start())..usize::from(range.end())).unwrap_or_default();
-        let shown: String = escape(text.as_bytes()).chars().take(60).collect();
-        format!("{}: not Nix: `{shown}` is not expected here\n  `nix-instantiate --parse` says more", self.place(range))
+        format!(
+            "{}: not Nix: `{}` is not expected here\n  `nix-instantiate --parse` says more",
+            self.place(range),
+            self.quote(range)
+        )
+    }
+
+    /// The beginning of an expression, in one line.
+    pub(super) fn quote(&self, range: TextRange) -> String {
+        let text = self.text.get(usize::from(range.start())..usize::from(range.end())).unwrap_or_default();
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let shown: String = escape(line.as_bytes()).chars().take(QUOTED).collect();
+        if shown.chars().count() == QUOTED { format!("{shown}…") } else { shown }
     }
 
     /// A note on an expression that only an evaluator can read.
     pub(super) fn unread(&self, range: TextRange, what: &str) -> ImportNote {
-        let text = self.file.text.get(usize::from(range.start())..usize::from(range.end())).unwrap_or_default();
-        ImportNote::lost(format!("{}: {what} cannot be read without evaluating", self.place(range))).quoting(text)
+        ImportNote::lost(format!("{}: {what} needs an evaluator", self.place(range))).quoting(self.quote(range))
     }
 }
