@@ -4,8 +4,9 @@ use crate::kit::{IN_A_DIRECTORY, Tree, options, target};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use persistcp::base::path::RelPath;
+use persistcp::engine::content::reflink::Reflink;
 use persistcp::engine::run::Task;
-use persistcp::engine::survey;
+use persistcp::engine::survey::{self, SurveyScope};
 use persistcp::sys::Errno;
 use persistcp::sys::dir::{SourceDir, read_batches};
 use persistcp::sys::root::Root;
@@ -74,7 +75,8 @@ fn survey(bencher: Bencher<'_, '_>) {
     let root = Arc::new(Root::open(&tree.source()).expect("the source"));
     let means = options(Task::Copy, None).means();
     bencher.counter(ItemsCount::new(FILES)).bench_local(|| {
-        let surveys = survey::survey(&mapping, &root, means, false);
+        let surveys =
+            survey::survey(&mapping, &root, SurveyScope { means, cross_mounts: false, reflink: Reflink::Never });
         // The entry itself as well.
         assert_eq!(surveys[0].entries, (FILES + DIRECTORIES + 1) as u64);
     });

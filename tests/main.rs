@@ -59,6 +59,7 @@ mod plans;
 mod power;
 mod random;
 mod random_plans;
+mod reflink;
 mod refusals;
 mod repair;
 mod resume;

@@ -101,6 +101,9 @@ fn verdict(report: &Report) -> String {
 fn line(out: &mut String, name: &str, t: &Totals) -> std::fmt::Result {
     write!(out, "  {name:<10} {:>9} files {:>9}", count(t.files), bytes(t.bytes))?;
     write!(out, " | copied {} ({}, {})", count(t.copied), bytes(t.copied_bytes), rate(t.copied_bytes, t.seconds))?;
+    if t.shared_bytes > 0 {
+        write!(out, " | shared with the source {}", bytes(t.shared_bytes))?;
+    }
     if t.reused_bytes > 0 {
         write!(out, " | resumed after {}", bytes(t.reused_bytes))?;
     }

@@ -3,11 +3,12 @@
 //! The source is surveyed once more, now against the journal, so that a resumed run tells the
 //! truth as well: it stops before it has met everything that earlier ones finished.
 
+use super::content::reflink::Reflink;
 use super::events::stop::{FreeRoom, Full, Shortage};
 use super::journal::Journal;
 use super::mapping::model::Mapping;
 use super::preflight::room;
-use super::survey::unfinished;
+use super::survey::{SurveyScope, unfinished};
 use super::tree::walk::WalkOptions;
 use crate::sys::root::Root;
 use std::sync::Arc;
@@ -35,7 +36,9 @@ pub fn shortage(
     };
     let space = rooms.iter().flatten().find(|room| room.0 == dev)?.1;
     let source = Arc::new(Root::open(&plan.source).ok()?);
-    let surveys = unfinished(plan, &source, means, cross_mounts, journal).ok()?;
+    // Blocks that could be shared count as well: too much rather than too little.
+    let scope = SurveyScope { means, cross_mounts, reflink: Reflink::Never };
+    let surveys = unfinished(plan, &source, scope, journal).ok()?;
     let mut left = Left::default();
     for (survey, _) in surveys.iter().zip(&rooms).filter(|(_, room)| room.as_ref().is_some_and(|room| room.0 == dev)) {
         left.bytes += survey.allocated;

@@ -1,5 +1,6 @@
 //! Sizes and counts of what will be copied, read only, before the first byte.
 
+use super::content::reflink::Reflink;
 use super::journal::{Journal, JournalError, Reader, State};
 use super::mapping::index::Index;
 use super::mapping::model::{Entry, Mapping, Presence, Target};
@@ -7,6 +8,7 @@ use super::tree::node::ENTRY;
 use super::tree::walk::{Start, Unread, Visit, WalkOptions, walk};
 use crate::base::path::{Name, RelPath};
 use crate::sys::dir::SourceDir;
+use crate::sys::filesystem::{Identity, identity};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use roaring::RoaringTreemap;
@@ -14,7 +16,7 @@ use rustix::fd::AsFd;
 use rustix::fs::OFlags;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// What one target will need.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +29,8 @@ pub struct Survey {
     pub bytes: u64,
     /// Allocated bytes of those, and a block for each directory.
     pub allocated: u64,
+    /// Of these, what lies on file systems whose files can share blocks.
+    pub shareable: Vec<Shareable>,
     /// Inodes.
     pub inodes: u64,
     /// The largest file, in bytes.
@@ -35,6 +39,28 @@ pub struct Survey {
     pub longest_name: Extreme,
     /// Entries that could not be read: the copy will report each.
     pub unreadable: u64,
+}
+
+/// Allocated bytes of the files on one device, whose blocks other files can share.
+#[derive(Clone, Copy, Debug)]
+pub struct Shareable {
+    /// Its number.
+    pub dev: u64,
+    /// Its file system.
+    pub identity: Identity,
+    /// In bytes.
+    pub allocated: u64,
+}
+
+/// What a survey is to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct SurveyScope {
+    /// The limits of its walk.
+    pub means: WalkOptions,
+    /// Enter mounts inside the source.
+    pub cross_mounts: bool,
+    /// Which blocks may be shared counts only if any may.
+    pub reflink: Reflink,
 }
 
 /// The largest of something, and an entry of the backup that has it.
@@ -60,10 +86,18 @@ struct Counts {
     files: AtomicU64,
     bytes: AtomicU64,
     allocated: AtomicU64,
+    shareable: RwLock<Vec<CountedDevice>>,
     inodes: AtomicU64,
     largest: Highest,
     longest_name: Highest,
     unreadable: AtomicU64,
+}
+
+/// A device of the source that was met, with its file system if that can share blocks.
+struct CountedDevice {
+    dev: u64,
+    identity: Option<Identity>,
+    allocated: AtomicU64,
 }
 
 /// An [`Extreme`] that many threads may raise, though nearly all see at once that they need not.
@@ -80,7 +114,7 @@ type LinkedInodes = Mutex<HashMap<u64, RoaringTreemap>>;
 
 /// What the walks of one survey share.
 struct Walks {
-    cross_mounts: bool,
+    scope: SurveyScope,
     linked: LinkedInodes,
     /// An inner entry is counted by itself.
     index: Index,
@@ -90,35 +124,28 @@ struct Walks {
 
 /// Surveys every present entry of the plan; one result for each target.
 #[must_use]
-pub fn survey(plan: &Mapping, source: &Arc<Root>, means: WalkOptions, cross_mounts: bool) -> Vec<Survey> {
-    run(plan, source, means, cross_mounts, None)
+pub fn survey(plan: &Mapping, source: &Arc<Root>, scope: SurveyScope) -> Vec<Survey> {
+    run(plan, source, scope, None)
 }
 
 /// The same for what the journal does not know as finished.
 pub fn unfinished(
     plan: &Mapping,
     source: &Arc<Root>,
-    means: WalkOptions,
-    cross_mounts: bool,
+    scope: SurveyScope,
     journal: &Journal,
 ) -> Result<Vec<Survey>, JournalError> {
     let finished = Finished(Mutex::new(journal.reader()?));
-    Ok(run(plan, source, means, cross_mounts, Some(finished)))
+    Ok(run(plan, source, scope, Some(finished)))
 }
 
-fn run(
-    plan: &Mapping,
-    source: &Arc<Root>,
-    means: WalkOptions,
-    cross_mounts: bool,
-    finished: Option<Finished>,
-) -> Vec<Survey> {
-    let walks = Walks { cross_mounts, linked: LinkedInodes::default(), index: Index::new(plan), finished };
+fn run(plan: &Mapping, source: &Arc<Root>, scope: SurveyScope, finished: Option<Finished>) -> Vec<Survey> {
+    let walks = Walks { scope, linked: LinkedInodes::default(), index: Index::new(plan), finished };
     let survey = |target: &Target| {
         let visitor = TargetCounter { target, counts: Counts::default(), walks: &walks };
         let present = target.entries.iter().filter(|e| e.presence == Presence::Present);
         let starts = present.filter_map(|entry| visitor.start(entry, source)).collect();
-        walk(source, starts, &visitor, means);
+        walk(source, starts, &visitor, scope.means);
         visitor.counts.read()
     };
     plan.targets.iter().map(survey).collect()
@@ -150,7 +177,9 @@ impl TargetCounter<'_> {
         let dir = entry.dst.parent().and_then(|above| self.walks.directory(&above));
         let id = match entry.dst.last() {
             Some(name) => {
-                self.count(&stat, &name, dir, || entry.src.clone());
+                // A handle does not tell its file system: the source's root does, if the entry is on it.
+                let near = source.open_in(&RelPath::root(), ENTRY);
+                self.count((&stat, near.ok().as_ref()), &name, dir, || entry.src.clone());
                 self.walks.finished.as_ref().and_then(|f| f.directory(dir?, &name))
             }
             None => Some(0),
@@ -171,8 +200,15 @@ impl TargetCounter<'_> {
         }
     }
 
-    /// Counts one entry, unless the journal has it as finished below `dir`.
-    fn count(&self, stat: &Stat, name: &Name, dir: Option<i64>, path: impl Fn() -> RelPath) {
+    /// Counts one entry, unless the journal has it as finished below `dir`. `near` is a directory of the
+    /// source, usually on the same file system.
+    fn count<F: AsFd>(
+        &self,
+        (stat, near): (&Stat, Option<F>),
+        name: &Name,
+        dir: Option<i64>,
+        path: impl Fn() -> RelPath,
+    ) {
         let Self { counts, walks, .. } = self;
         if walks.is_finished(dir, name, stat) {
             return;
@@ -190,6 +226,9 @@ impl TargetCounter<'_> {
         if stat.kind == Kind::File {
             counts.files.fetch_add(1, Relaxed);
             counts.bytes.fetch_add(stat.size, Relaxed);
+            if walks.scope.reflink != Reflink::Never {
+                counts.count_shareable(stat, near);
+            }
             counts.largest.raise(stat.size, &path);
         }
     }
@@ -198,16 +237,16 @@ impl TargetCounter<'_> {
 impl Visit for TargetCounter<'_> {
     type Place = SurveyedDir;
 
-    fn entry(&self, above: &SurveyedDir, _: &SourceDir, name: &Name, stat: &Stat) -> Option<SurveyedDir> {
+    fn entry(&self, above: &SurveyedDir, parent: &SourceDir, name: &Name, stat: &Stat) -> Option<SurveyedDir> {
         let is_dir = stat.kind == Kind::Directory;
         let path = || above.path.join(name);
         let index = &self.walks.index;
         let cursor = above.cursor.and_then(|at| index.child(at, name));
         let is_excluded = || self.target.excludes_in_source(&above.path, name, stat.kind);
-        if index.is_out(cursor, stat, self.walks.cross_mounts, is_excluded) {
+        if index.is_out(cursor, stat, self.walks.scope.cross_mounts, is_excluded) {
             return None;
         }
-        self.count(stat, name, above.id, path);
+        self.count((stat, Some(parent)), name, above.id, path);
         is_dir.then(|| SurveyedDir { path: path(), cursor, id: above.id.and_then(|id| self.walks.below(id, name)) })
     }
 
@@ -302,8 +341,31 @@ impl Walks {
 }
 
 impl Counts {
+    fn count_shareable(&self, stat: &Stat, near: Option<impl AsFd>) {
+        let add = |devices: &[CountedDevice]| {
+            let device = devices.iter().find(|device| device.dev == stat.dev);
+            device.map(|device| device.allocated.fetch_add(stat.allocated, Relaxed)).is_some()
+        };
+        if add(&self.shareable.read().unwrap_or_else(PoisonError::into_inner)) {
+            return;
+        }
+        let mut devices = self.shareable.write().unwrap_or_else(PoisonError::into_inner);
+        if !add(&devices) {
+            // A file that is a mount of its own is not on its directory's device: it counts as needing room.
+            let near = near.filter(|fd| stat_fd(fd).is_ok_and(|found| found.dev == stat.dev));
+            let identity = near.and_then(|fd| identity(fd).ok()).filter(|identity| identity.reflink);
+            devices.push(CountedDevice { dev: stat.dev, identity, allocated: AtomicU64::new(stat.allocated) });
+        }
+    }
+
     fn read(&self) -> Survey {
+        let devices = self.shareable.read().unwrap_or_else(PoisonError::into_inner);
+        let shareable = |device: &CountedDevice| {
+            let (dev, allocated) = (device.dev, device.allocated.load(Relaxed));
+            device.identity.map(|identity| Shareable { dev, identity, allocated })
+        };
         Survey {
+            shareable: devices.iter().filter_map(shareable).collect(),
             entries: self.entries.load(Relaxed),
             files: self.files.load(Relaxed),
             bytes: self.bytes.load(Relaxed),

@@ -194,7 +194,7 @@ impl VolumeKey {
         let kind = mount.as_ref().map_or_else(|| format!("a file system {magic:#x}"), |mount| mount.kind.clone());
         let mounted = mount.map(|mount| mount.source.to_string_lossy().into_owned()).unwrap_or_default();
         let (text, family) = match known {
-            Ok(Identity { magic: BTRFS, fsid, uuid: Some(uuid) }) => {
+            Ok(Identity { magic: BTRFS, fsid, uuid: Some(uuid), .. }) => {
                 let family = format!("btrfs {} ", hex(&uuid));
                 (format!("{family}{fsid:x}"), Some(family))
             }

@@ -59,6 +59,7 @@ kinds! {
     SeekData = "seekdata",
     Syncfs = "syncfs",
     SyncRange = "syncrange",
+    Reflink = "reflink",
     Close = "close",
     Statfs = "statfs",
     Fcntl = "fcntl",
@@ -110,7 +111,8 @@ pub(super) use inject::next;
 
 #[cfg(debug_assertions)]
 mod inject {
-    use super::{Errno, Fault, NAMES, Op};
+    use super::{Fault, NAMES, Op};
+    use crate::sys::errno::errno_from_name;
     use std::io::Write;
     use std::path::{Path, PathBuf};
     use std::sync::OnceLock;
@@ -147,12 +149,7 @@ mod inject {
         }
         let fault = match fault {
             "short" => Fault::Short,
-            "EINTR" => Fault::Fails(Errno::INTR),
-            "EIO" => Fault::Fails(Errno::IO),
-            "ENOSPC" => Fault::Fails(Errno::NOSPC),
-            "EDQUOT" => Fault::Fails(Errno::DQUOT),
-            "EMFILE" => Fault::Fails(Errno::MFILE),
-            _ => return None,
+            name => Fault::Fails(errno_from_name(name)?),
         };
         Some(Wish::Fail { op, nth, fault, text: text.to_string() })
     }

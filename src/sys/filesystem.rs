@@ -121,6 +121,20 @@ pub struct Identity {
     /// The UUID, only of XFS and btrfs: nothing else about them survives a reboot and tells which
     /// subvolumes belong together.
     pub uuid: Option<[u8; 16]>,
+    /// Its files can share blocks (reflink).
+    pub reflink: bool,
+}
+
+impl Identity {
+    /// True if files of this file system, on the device `dev`, can share blocks with those of `other`. An XFS can
+    /// be mounted beside a snapshot with the same UUID; the subvolumes of a btrfs have a device number each.
+    #[must_use]
+    pub fn shares_blocks_with(&self, dev: u64, (other, other_dev): (&Self, u64)) -> bool {
+        self.reflink
+            && self.magic == other.magic
+            && self.uuid == other.uuid
+            && (self.magic == BTRFS || dev == other_dev)
+    }
 }
 
 /// The identity of the file system that holds `fd` (statfs(2)). An `O_PATH` handle does not give its
@@ -129,12 +143,12 @@ pub fn identity(fd: impl AsFd) -> Result<Identity, Errno> {
     let fd = fd.as_fd();
     let magic = (retry(Op::Statfs, || rustix::fs::fstatfs(fd))?.f_type as u64) & 0xffff_ffff;
     let fsid = retry(Op::Statfs, || rustix::fs::fstatvfs(fd))?.f_fsid;
-    let uuid = match magic {
-        XFS => Some(raw::xfs_uuid(fd)?),
-        BTRFS => Some(raw::btrfs_uuid(fd)?),
-        _ => None,
+    let (uuid, reflink) = match magic {
+        XFS => raw::xfs_geometry(fd).map(|(uuid, reflink)| (Some(uuid), reflink))?,
+        BTRFS => (Some(raw::btrfs_uuid(fd)?), true),
+        _ => (None, false),
     };
-    Ok(Identity { magic, fsid, uuid })
+    Ok(Identity { magic, fsid, uuid, reflink })
 }
 
 /// XFS, in `linux/magic.h`.

@@ -83,25 +83,60 @@ pub(super) fn get_fsxattr(fd: impl AsFd) -> Result<FsXattr, Errno> {
     })
 }
 
-/// `struct xfs_fsop_geom_v1` of linux/xfs_fs.h, for its UUID.
+/// `struct file_clone_range` of linux/fs.h.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct CloneRange {
+    source: i64,
+    source_offset: u64,
+    length: u64,
+    target_offset: u64,
+}
+
+const FICLONERANGE: rustix::ioctl::Opcode = rustix::ioctl::opcode::write::<CloneRange>(0x94, 13);
+
+/// Makes `target` share the blocks of `source` from the start to its end (`FICLONERANGE`,
+/// ioctl_ficlonerange(2)): what `target` has there is replaced at once, and it grows to the source's size.
+///
+/// `EXDEV` between file systems, `EOPNOTSUPP`, `ENOTTY` or `EINVAL` where blocks cannot be shared,
+/// `ENOSPC` and `EDQUOT` for the metadata, `ETXTBSY` for a swap file.
+#[expect(unsafe_code, reason = "rustix knows this ioctl by its number only")]
+pub fn share_blocks(source: impl AsFd, target: impl AsFd) -> Result<(), Errno> {
+    let source = source.as_fd();
+    let range = CloneRange { source: source.as_raw_fd().into(), source_offset: 0, length: 0, target_offset: 0 };
+    retry(Op::Reflink, || {
+        // SAFETY: the opcode takes a pointer to one `struct file_clone_range`, whose layout `CloneRange` has; the
+        // descriptor in it is open as long as `source` is borrowed.
+        unsafe { rustix::ioctl::ioctl(target.as_fd(), rustix::ioctl::Setter::<FICLONERANGE, CloneRange>::new(range)) }
+    })
+}
+
+/// `struct xfs_fsop_geom_v1` of linux/xfs_fs.h, for its UUID and its features.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct XfsGeometry {
     sizes: [u64; 8],
     uuid: [u8; 16],
-    rest: [u64; 4],
+    stripes: [u32; 2],
+    version: i32,
+    features: u32,
+    rest: [u32; 4],
 }
+
+/// `XFS_FSOP_GEOM_FLAGS_REFLINK`.
+const XFS_REFLINK: u32 = 1 << 20;
 
 const XFS_GEOMETRY: rustix::ioctl::Opcode = rustix::ioctl::opcode::read::<XfsGeometry>(b'X', 100);
 
-/// The UUID of an XFS (`XFS_IOC_FSGEOMETRY_V1`, ioctl_xfs_fsgeometry(2)).
+/// The UUID of an XFS, and whether its files can share blocks (`XFS_IOC_FSGEOMETRY_V1`,
+/// ioctl_xfs_fsgeometry(2)).
 #[expect(unsafe_code, reason = "rustix knows this ioctl by its number only")]
-pub(super) fn xfs_uuid(fd: impl AsFd) -> Result<[u8; 16], Errno> {
+pub(super) fn xfs_geometry(fd: impl AsFd) -> Result<([u8; 16], bool), Errno> {
     retry(Op::Statfs, || {
         // SAFETY: the opcode reads one `struct xfs_fsop_geom_v1` into memory of exactly that layout.
         unsafe { rustix::ioctl::ioctl(fd.as_fd(), rustix::ioctl::Getter::<XFS_GEOMETRY, XfsGeometry>::new()) }
     })
-    .map(|geometry| geometry.uuid)
+    .map(|geometry| (geometry.uuid, geometry.features & XFS_REFLINK != 0))
 }
 
 /// `struct btrfs_ioctl_fs_info_args` of linux/btrfs.h, for its UUID.

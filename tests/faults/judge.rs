@@ -18,7 +18,7 @@ const ADVISORY: [(&str, &str); 2] = [
 ];
 
 /// A call in a function that answers its failure by doing more than was needed, and why that is enough.
-const ABSORBING: [(&str, &str, &str); 39] = [
+const ABSORBING: [(&str, &str, &str); 40] = [
     ("statfs", "VolumeKey::of", "a file system that does not say which it is proves nothing, and is read"),
     ("stat", "VolumeKey::of", "the same"),
     ("open", "open::declare", "what is declared counts as there: verification misses it if it is not copied"),
@@ -57,6 +57,7 @@ const ABSORBING: [(&str, &str, &str); 39] = [
     ("fcntl", "Fill<H>::direct", "the file goes through the cache"),
     ("fcntl", "ChunkWork::run", "the file goes through the cache"),
     ("fcntl", "copy_batch", "the file is read on its own"),
+    ("reflink", "Sharing::share", "the file is copied"),
     ("ring", "BatchReader::new", "files are read one by one"),
 ];
 

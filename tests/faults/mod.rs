@@ -18,7 +18,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Each kind of call, a scene that makes it, and how it fails, the most likely way first.
-const WAYS: [(&str, Scene, &[&str]); 37] = [
+const WAYS: [(&str, Scene, &[&str]); 38] = [
     ("open", Scene::First, &["EIO", "EMFILE", "EINTR"]),
     ("create", Scene::First, &["EIO", "ENOSPC", "EDQUOT", "EMFILE", "EINTR"]),
     ("mkdir", Scene::First, &["EIO", "ENOSPC", "EDQUOT"]),
@@ -55,6 +55,7 @@ const WAYS: [(&str, Scene, &[&str]); 37] = [
     ("flock", Scene::First, &["EIO", "EINTR"]),
     ("advise", Scene::First, &["EIO"]),
     ("probe", Scene::Dense, &["EIO"]),
+    ("reflink", Scene::Shared, &["EIO", "ENOSPC", "EDQUOT", "EINTR"]),
     ("ring", Scene::First, &["EIO", "EINTR"]),
 ];
 
@@ -130,6 +131,7 @@ fn is_sampled(scene: Scene, op: &str) -> bool {
         Scene::Dense => {
             ["read", "write", "fallocate", "fcntl", "truncate", "seekdata", "advise", "syncrange"].contains(&op)
         }
+        Scene::Shared => ["reflink", "read", "seekdata", "setxattr"].contains(&op),
         Scene::Project => ["getproject", "setproject"].contains(&op),
     }
 }
@@ -249,6 +251,12 @@ fn a_later_run_survives_any_call_that_fails() {
 fn files_past_the_page_cache_survive_any_call_that_fails() {
     need_root!();
     every_fault(Scene::Dense);
+}
+
+#[test]
+fn shared_blocks_survive_any_call_that_fails() {
+    need_root!();
+    every_fault(Scene::Shared);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub(super) enum Scene {
     Again,
     /// Files without holes that go past the page cache.
     Dense,
+    /// Files whose blocks the copies share.
+    Shared,
     /// Inodes of a project of quotas, on file systems that know such.
     Project,
 }
@@ -26,17 +28,30 @@ pub(super) enum Scene {
 impl Scene {
     /// Its disks: the target's, and the source's where it needs one of its own.
     pub(super) fn world(self) -> (World, Option<Attached>) {
-        if self != Self::Project {
+        if !matches!(self, Self::Project | Self::Shared) {
             return (World::ext4(400), None);
         }
         let world = World::new("xfs", 320, &[]);
+        if self == Self::Shared {
+            let old = world.persist.join("old");
+            std::fs::create_dir(&old).unwrap();
+            let source = Attached::new(&["--bind", old.to_str().unwrap()], &world.data());
+            return (world, Some(source));
+        }
         let source = Attached::fresh("xfs", 320, &world.path().join("source.img"), &world.data());
         (world, Some(source))
     }
 
     /// Makes the source.
     pub(super) fn plant(self, world: &World) {
-        if self == Self::Dense {
+        if self == Self::Shared {
+            world.file("data/some", vec![7; 5000]);
+            world.file("data/dir/more", vec![8; 3 << 19]);
+            let sparse = std::fs::File::create(world.data().join("sparse")).unwrap();
+            sparse.set_len(4 * MIB).unwrap();
+            sparse.write_all_at(&[9; 5000], MIB).unwrap();
+        }
+        if matches!(self, Self::Dense | Self::Shared) {
             for (name, size) in [("chunked", 64 * MIB + 5), ("direct", 32 * MIB + 4100)] {
                 let bytes: Vec<u8> = (0..size).map(|i| (i / 4096 + i) as u8).collect();
                 world.file(&format!("data/{name}"), bytes);
@@ -95,7 +110,7 @@ impl Scene {
                 std::fs::write(world.target().join("symlink"), "old").unwrap();
                 xattr::set(world.target().join("dir"), DEFAULT, &acl(7, &[(77, 7)], 5, &[], 0)).unwrap();
             }
-            Self::Dense | Self::Project => clear(world),
+            Self::Dense | Self::Project | Self::Shared => clear(world),
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::cli::args::{ColorArgs, PlaceArgs, ThreadArgs};
 use crate::cli::exit::Exit;
 use crate::cli::output::fail;
 use crate::cli::words::WORDS;
+use crate::engine::content::reflink::Reflink;
 use crate::engine::content::way::{LargeIo, WayKind};
 use crate::engine::events::rate_limit::Rate;
 use crate::engine::preflight::Allow;
@@ -69,6 +70,27 @@ enum Reference {
     Source,
 }
 
+/// Whether copies share the blocks of their sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ReflinkWhen {
+    /// Where source and target are one btrfs or XFS; elsewhere the bytes are copied
+    Auto,
+    /// Each copy has blocks of its own
+    Never,
+    /// What cannot be shared is a problem and is not copied
+    Always,
+}
+
+impl From<ReflinkWhen> for Reflink {
+    fn from(asked: ReflinkWhen) -> Self {
+        match asked {
+            ReflinkWhen::Auto => Self::Auto,
+            ReflinkWhen::Never => Self::Never,
+            ReflinkWhen::Always => Self::Always,
+        }
+    }
+}
+
 #[derive(Debug, clap::Args)]
 #[command(mut_arg("threads", |arg| {
     arg.help("Threads of the copier [default: eight for each core, at least 16, at most 32]")
@@ -109,6 +131,10 @@ pub(crate) struct RunArgs {
     /// What it took is in the report, and with -v what it measured
     #[arg(long, value_enum, value_name = "WAY", default_value_t = LargeFileIo::Auto, conflicts_with = "verify_only")]
     large_io: LargeFileIo,
+    /// Whether copies share the blocks of their sources (reflink) instead of having their own. A repair never
+    /// shares
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = ReflinkWhen::Auto, conflicts_with = "verify_only")]
+    reflink: ReflinkWhen,
     /// What to verify after the copy
     #[arg(long, value_enum, default_value_t = Verify::Content)]
     verify: Verify,
@@ -217,6 +243,7 @@ impl RunArgs {
                 remap_ids: self.remap_ids,
                 restart: self.restart,
                 cross_mounts: self.cross_mounts,
+                reflink: self.reflink.into(),
                 state: self.state,
             },
             atime: self.atime,

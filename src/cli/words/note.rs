@@ -63,6 +63,11 @@ pub(in crate::cli) fn words(note: &Note) -> String {
         Note::ChangedReplaced(path, what) => {
             format!("{path}: {}, which somebody had changed on the target, was replaced", inode(*what))
         }
+        Note::BlocksShared(shared) => format!(
+            "{} share their blocks with the source: one medium holds the only copy of them, so this is no second \
+             copy to fall back on (--reflink never makes one)",
+            bytes(*shared)
+        ),
         Note::LinksExhausted(path) => format!(
             "{path}: its inode has all the hard links that the target's file system allows; from here on they go to a \
              second copy"

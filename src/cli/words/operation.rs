@@ -55,6 +55,7 @@ pub(super) fn words(op: &Operation) -> Cow<'static, str> {
         Operation::CreateDirectory => "create the directory",
         Operation::CheckDirectory => "another took the place of the new directory",
         Operation::Link => "link",
+        Operation::ShareBlocks => "share the blocks of the source",
         Operation::Write => "write",
         Operation::Truncate => "truncate",
         Operation::Close => "close",

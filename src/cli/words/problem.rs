@@ -126,6 +126,8 @@ fn detail(problem: &Problem) -> String {
              copy of its own until the next run".into(),
         Detail::NamesUnread => "it has further names, and could not be read to tell which; it has a copy with an inode of its own, until the \
              next run".into(),
+        Detail::SourceDamaged => "the copy is damaged, and the source gives other bytes than when it was copied although nothing has \
+             changed it: the medium that it is on is failing; not copied, restore it from another backup".into(),
         Detail::ChangedWhileCompared => "the source changed while it was compared; stop what writes to it and verify again".into(),
         Detail::NotReached => "not copied: a directory above it could not be entered or made, as its own problem says".into(),
         Detail::NameReserved => "the name is reserved for unfinished copies; rename it in the backup".into(),
@@ -148,6 +150,7 @@ fn advice_words(advice: Advice) -> &'static str {
             "the target's file system holds no file of this size, or the limit of file sizes (ulimit -f) is lower"
         }
         Advice::GoesOn => "what could be read is kept under its name, unfinished and 0600, and the next run resumes it",
+        Advice::CopyBlocks => "without --reflink always it is copied into blocks of its own",
         Advice::Repair => "somebody has changed it on the target, and --repair puts it right",
     }
 }

@@ -5,5 +5,6 @@ pub mod digest;
 pub(crate) mod lent;
 pub mod medium;
 pub(crate) mod read_ahead;
+pub mod reflink;
 pub mod reread;
 pub mod way;

@@ -28,6 +28,8 @@ pub(super) struct ChunkedFile<'a> {
     pub(super) target: BorrowedFd<'a>,
     pub(super) size: u64,
     pub(super) sparse: bool,
+    /// The target has every byte already, in blocks that it shares with the source.
+    pub(super) shared: bool,
     /// The target already has content, possibly in the holes too.
     pub(super) mended: bool,
     /// The chunks that the target has.
@@ -92,7 +94,7 @@ impl<'a> ChunkWork<'a> {
         while !missing.is_empty() && self.done().failure.is_none() {
             let slot = lane.take();
             // All threads write to one open file, so it is changed while there is only this one.
-            let wanted = slot.way().kind.is_direct();
+            let wanted = slot.way().kind.is_direct() && !self.file.shared;
             if wanted != direct_target {
                 match file::set_direct(target, wanted) {
                     Ok(()) => direct_target = wanted,
@@ -132,7 +134,7 @@ impl<'a> ChunkWork<'a> {
     }
 
     fn copy(&self, index: u64, slot: &mut Slot<'_>, direct: bool) -> Result<(), FillFailure> {
-        let ChunkedFile { cx, node, name, source, target, size, sparse, mended, .. } = self.file;
+        let ChunkedFile { cx, node, name, source, target, size, sparse, shared, mended, .. } = self.file;
         let (from, end) = (index * CHUNK, size.min((index + 1) * CHUNK));
         let (value, written, hole) = slot.with_buffer(|buffer, slot| {
             let mut fill = Fill {
@@ -141,6 +143,7 @@ impl<'a> ChunkWork<'a> {
                 buffer,
                 hasher: ChunkHasher::new(index),
                 rate_limit: &cx.run.rate_limit,
+                shared,
                 written: 0,
                 hole: None,
                 direct,
@@ -156,7 +159,7 @@ impl<'a> ChunkWork<'a> {
             }
             Ok((fill.hasher.finish(), fill.written, fill.hole))
         })?;
-        if !direct {
+        if !direct && !shared {
             // What is written at once need not be written at the end of the epoch, nor kept in memory.
             wait_written(target, from, end - from).map_err(FillFailure::Write)?;
             file::evict_range(target, from, end - from).ok();
@@ -183,7 +186,9 @@ impl<'a> ChunkWork<'a> {
         // Every chunk is there when none has failed.
         let digest = values.and_then(|values| merge(&values, self.file.size)).ok_or(FillFailure::Stopped)?;
         let hole_filled = is_hole_filled(self.file.target, done.hole)?;
-        Ok(Filled { digest, bytes: self.written.into_inner(), pending: 0, hole_filled })
+        let bytes = self.written.into_inner();
+        let shared = if self.file.shared { bytes } else { 0 };
+        Ok(Filled { digest, bytes, shared, pending: 0, hole_filled })
     }
 
     fn done(&self) -> MutexGuard<'_, ChunksDone> {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | up to the buffer's size, no block of zeros | one read past the page cache, one write |
 //! | no holes | read from start to end |
+//! | blocks shared with the source (`sharing.rs`) | read and hashed, nothing written |
 //! | holes | extents by `SEEK_DATA`/`SEEK_HOLE`; holes are hashed as zeros and not written |
 //! | at least [`DIRECT_MIN`] and no holes | blocks reserved, written with `O_DIRECT`, the unaligned tail buffered |
 //!
@@ -37,6 +38,8 @@ pub(super) enum FillFailure {
     Length,
     /// Two readings of the source differ.
     Differs,
+    /// The blocks of the source cannot be shared, and are not to be copied.
+    Unshared(Errno),
     /// The run is ending.
     Stopped,
 }
@@ -47,6 +50,8 @@ pub(super) struct Filled {
     pub(super) digest: Digest,
     /// Data bytes written, without holes.
     pub(super) bytes: u64,
+    /// Of these, bytes that share the blocks of the source.
+    pub(super) shared: u64,
     /// Those that have not been handed to an epoch yet.
     pub(super) pending: u64,
     /// The target's file system filled a hole with zeros.
@@ -60,6 +65,8 @@ pub(super) struct Fill<'a, 'slots, H> {
     pub(super) buffer: &'a mut [u8],
     pub(super) hasher: H,
     pub(super) rate_limit: &'a RateLimit,
+    /// The target has the bytes already, in blocks that it shares with the source: they are only hashed.
+    pub(super) shared: bool,
     /// Data bytes so far.
     pub(super) written: u64,
     /// Where the first large hole starts.
@@ -70,20 +77,30 @@ pub(super) struct Fill<'a, 'slots, H> {
     pub(super) slot: Option<&'a mut Slot<'slots>>,
 }
 
-/// Copies the content of a file, described by `stat`, to the empty file `target`. `ahead` is what was
-/// read of it in advance.
+/// Copies the content of a file, described by `stat`, to the file `target`, which is empty or shares its blocks.
+/// `ahead` is what was read of it in advance.
 pub(super) fn fill(
     (from, ahead): (&OpenSource<'_>, Option<Result<&[u8], Errno>>),
     stat: &Stat,
-    target: BorrowedFd<'_>,
+    (target, shared): (BorrowedFd<'_>, bool),
     rate_limit: &RateLimit,
 ) -> Result<Filled, FillFailure> {
     let source = from.fd.as_fd();
     with_buffer(|buffer| {
         let holes = stat.size.saturating_sub(stat.allocated);
         let hasher = ContentHasher::new(Algorithm::for_holes(holes));
-        let mut fill =
-            Fill { source, target, buffer, hasher, rate_limit, written: 0, hole: None, direct: false, slot: None };
+        let mut fill = Fill {
+            source,
+            target,
+            buffer,
+            hasher,
+            rate_limit,
+            shared,
+            written: 0,
+            hole: None,
+            direct: false,
+            slot: None,
+        };
         let small = holes == 0 && stat.size <= BUFFER as u64;
         if !small && from.direct {
             file::set_direct(source, false).map_err(FillFailure::Read)?;
@@ -92,15 +109,21 @@ pub(super) fn fill(
             // One read and one write copied everything.
         } else if holes > 0 || has_hole(source, stat.size)? {
             // Set the size first: a hole at the end then needs nothing more.
-            file::set_size(target, stat.size).map_err(FillFailure::Write)?;
+            if !shared {
+                file::set_size(target, stat.size).map_err(FillFailure::Write)?;
+            }
             fill.sparse(0, stat.size)?;
-        } else if stat.size >= DIRECT_MIN && is_direct(stat_fd(target).map_err(FillFailure::Write)?.dio_align) {
+        } else if !shared
+            && stat.size >= DIRECT_MIN
+            && is_direct(stat_fd(target).map_err(FillFailure::Write)?.dio_align)
+        {
             fill.direct(stat.size)?;
         } else if fill.extent(0, u64::MAX)? != stat.size {
             return Err(FillFailure::Length);
         }
         let hole_filled = is_hole_filled(target, fill.hole)?;
-        Ok(Filled { digest: fill.hasher.finish(), bytes: fill.written, pending: fill.written, hole_filled })
+        let (bytes, shared) = (fill.written, if shared { fill.written } else { 0 });
+        Ok(Filled { digest: fill.hasher.finish(), bytes, shared, pending: bytes, hole_filled })
     })
 }
 
@@ -162,7 +185,9 @@ impl<H: ContentSink> Fill<'_, '_, H> {
     fn put_all(&mut self, data: &[u8]) -> Result<(), FillFailure> {
         self.rate_limit.wait(data.len() as u64);
         self.hasher.update(data);
-        file::write_full(self.target, data, 0).map_err(FillFailure::Write)?;
+        if !self.shared {
+            file::write_full(self.target, data, 0).map_err(FillFailure::Write)?;
+        }
         self.written += data.len() as u64;
         Ok(())
     }
@@ -196,6 +221,10 @@ impl<H: ContentSink> Fill<'_, '_, H> {
     }
 
     fn write(&mut self, length: usize, at: u64) -> Result<(), FillFailure> {
+        if self.shared {
+            self.written += length as u64;
+            return Ok(());
+        }
         file::write_full(self.target, &self.buffer[..length], at).map_err(FillFailure::Write)?;
         if self.slot.is_some() && !self.direct {
             write_behind(self.target, at, length as u64).map_err(FillFailure::Write)?;

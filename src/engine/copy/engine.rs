@@ -13,6 +13,7 @@ use super::options::Parts;
 use super::precedence::Precedence;
 use super::records::Records;
 use super::rules::{FixupsChanged, Rules};
+use super::sharing::Sharing;
 use super::slots::Slots;
 use super::source::SourceTree;
 use super::source_proof::SourceProof;
@@ -156,7 +157,8 @@ fn leaves(
     let (flags, directories) = (|| Arc::clone(&directories.flags), || Arc::clone(directories));
     let proof = Arc::new(SourceProof { cx: cx(), source: source(), rules: rules() });
     let chunked = ChunkedFiles { cx: cx(), source: source(), flags: flags(), slots: Arc::clone(slots) };
-    let contents = Contents { cx: cx(), source: source(), chunked };
+    let sharing = Sharing::new(source().cx.options.reflink);
+    let contents = Contents { cx: cx(), source: source(), chunked, sharing };
     let files = Arc::new(RegularFiles {
         cx: cx(),
         source: source(),

@@ -5,6 +5,7 @@
 use super::chunk_work::Values;
 use super::context::{AppliedMetadata, CopyContext};
 use super::create::make_beside;
+use super::damaged::{DamagedCopy, rotten_source};
 use super::directories::Directories;
 use super::entry::CopyEntry;
 use super::filling::{Contents, Filling, StillContent};
@@ -57,6 +58,14 @@ impl RegularFiles {
             return CopyResult::Failed;
         };
         let chunked = is_chunked(&source.stat);
+        let damaged = DamagedCopy::of(&self.cx, entry);
+        let volume = self.source.volume_of(entry.dir, &source.stat, || Ok(&source.fd));
+        if chunked && damaged.has_rotten_source(&source.stat, &volume, |row| self.contents.chunked.digest(source, row))
+        {
+            // Before anything is recorded of another copy: the record of the damaged one must stay.
+            self.cx.problem(node.target, rotten_source(entry.path()));
+            return CopyResult::Failed;
+        }
         let made = self.cx.submit.room_made();
         let unfinished = if chunked { self.contents.chunked.unfinished(entry, &parent, source) } else { None };
         if chunked && unfinished.is_none() && self.cx.run.stop.is_set() {
@@ -79,9 +88,16 @@ impl RegularFiles {
             },
         };
         created.stands = own.stands.filter(|_| created.temporary.is_some());
-        let job = FileJob { entry, source, created: &created };
+        let may_share = !created.mended && !damaged.is_any();
+        let job = FileJob { entry, source, created: &created, may_share };
         match self.contents.fill(job, values, &mut permit) {
             Filling::Done(content) => {
+                let read = content.filled.digest;
+                if !created.mended && damaged.has_rotten_source(&content.stat, &volume, |_| Some(read)) {
+                    self.cx.problem(node.target, rotten_source(entry.path()));
+                    parent.unlink(created.temporary.as_ref().unwrap_or(name)).ok();
+                    return CopyResult::Failed;
+                }
                 if let Some(temporary) = &created.temporary
                     && let Err(errno) = self
                         .flags
@@ -93,7 +109,6 @@ impl RegularFiles {
                     parent.unlink(temporary).ok();
                     return CopyResult::Failed;
                 }
-                let volume = self.source.volume_of(entry.dir, &source.stat, || Ok(&source.fd));
                 self.finish(&entry.with(own), FilledFile { content: *content, volume, created, permit })
             }
             // The journal knows its chunks, and it is 0600.
@@ -155,6 +170,7 @@ impl RegularFiles {
         let tally = self.cx.tally(index);
         add(&tally.copied, 1);
         add(&tally.copied_bytes, filled.bytes);
+        add(&tally.shared_bytes, filled.shared);
         let key = RowKey { dir: node.id, name: name.as_bytes(), target: index };
         let id = id.filter(|_| whole && !own.stopgap);
         let row = Row::file(key, InodePair { source: &source, id, target: &target, wanted }, filled.digest);

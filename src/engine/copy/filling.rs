@@ -6,6 +6,7 @@ use super::data::{self, FillFailure, Filled};
 use super::job::{FileJob, OpenSource};
 use super::large::{ChunkedFiles, is_chunked};
 use super::settled::{QUIET, SourceLook, TICK, look, until_settled};
+use super::sharing::Sharing;
 use super::source::SourceTree;
 use crate::base::path::RelPath;
 use crate::engine::content::reread;
@@ -34,6 +35,7 @@ pub(super) struct Contents {
     pub(super) cx: Arc<CopyContext>,
     pub(super) source: Arc<SourceTree>,
     pub(super) chunked: ChunkedFiles,
+    pub(super) sharing: Sharing,
 }
 
 /// What came of filling a file.
@@ -79,7 +81,7 @@ impl Contents {
 
     /// An error is how it ended without complete content.
     fn until_still(&self, job: FileJob<'_>, mut chunks: Chunks<'_>) -> Result<Filling, Filling> {
-        let FileJob { entry, source, created } = job;
+        let FileJob { entry, source, created, .. } = job;
         let driver = self.source.drivers.of(source.stat.dev, &source.fd);
         let mut seen = self.look(job, source.stat)?;
         if !seen.stat.unchanged_since(&source.stat) {
@@ -135,19 +137,30 @@ impl Contents {
         driver: &Driver,
         chunks: &mut Chunks<'_>,
     ) -> Result<(Result<Filled, FillFailure>, bool), Filling> {
-        let FileJob { source, created, .. } = job;
+        let FileJob { source, created, may_share, .. } = job;
         let before = &seen.stat;
         // Pages of the cache may be older than the stat.
         if driver.may_cache() {
             file::evict(&source.fd).map_err(|errno| self.unreadable(job, errno))?;
         }
-        let ahead = source.ahead.filter(|_| seen.settled && before.unchanged_since(&source.stat));
+        let is_as_opened = seen.settled && before.unchanged_since(&source.stat);
+        let ahead = source.ahead.filter(|_| is_as_opened);
+        let share = |dev| {
+            let wanted = may_share && before.size > 0 && self.sharing.is_wanted(driver, seen.settled);
+            if wanted {
+                self.sharing.share((source.fd.as_fd(), before.dev), (created.fd.as_fd(), dev))
+            } else {
+                Ok(false)
+            }
+        };
         let filled = if is_chunked(before) {
             // A file that grew to this size must not hold what its own chunks wait for.
             drop(chunks.permit.take());
-            self.chunked.fill(job, before, std::mem::take(&mut chunks.values))
+            self.chunked.fill(job, before, std::mem::take(&mut chunks.values), share)
         } else {
-            data::fill((source, ahead), before, created.fd.as_fd(), &self.cx.run.rate_limit)
+            share(job.entry.node().disk.dev).and_then(|shared| {
+                data::fill((source, ahead), before, (created.fd.as_fd(), shared), &self.cx.run.rate_limit)
+            })
         };
         let twice = !seen.settled || driver.may_hide_changes(before);
         let filled = if twice { self.read_again(source, before, filled) } else { filled };
@@ -184,6 +197,13 @@ impl Contents {
                 self.cx.problem(target, problem);
                 // Chunks of a large file that could be read need not be read again.
                 Err(keep_chunks(chunked))
+            }
+            FillFailure::Unshared(errno) => {
+                let mut problem =
+                    Problem::failed(entry.path(), ProblemKind::Unsupported, Operation::ShareBlocks, errno);
+                problem.advice = Some(Advice::CopyBlocks);
+                self.cx.problem(target, problem);
+                Err(Filling::Nothing)
             }
             FillFailure::Length if still && number == ATTEMPTS => {
                 self.cx.problem(

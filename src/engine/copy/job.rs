@@ -41,4 +41,6 @@ pub(super) struct FileJob<'a> {
     pub(super) entry: &'a CopyEntry<'a>,
     pub(super) source: &'a OpenSource<'a>,
     pub(super) created: &'a Created,
+    /// It may share the blocks of its source.
+    pub(super) may_share: bool,
 }

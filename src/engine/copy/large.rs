@@ -14,12 +14,12 @@ use super::job::{Created, FileJob, OpenSource};
 use super::slots::{DevicePair, Slots};
 use super::source::SourceTree;
 use crate::engine::content::buffer::ALIGN;
-use crate::engine::content::digest::{Algorithm, CHUNK, ChunkValue, chunks_of};
+use crate::engine::content::digest::{Algorithm, CHUNK, ChunkValue, Digest, chunks_of, merge};
 use crate::engine::content::medium::read_chunk;
 use crate::engine::content::reread;
 use crate::engine::events::counters::add;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{CHUNKED, Proof, Row, RowKey, SourceId, State};
+use crate::engine::journal::{CHUNKED, Proof, Reader, Row, RowKey, SourceId, State};
 use crate::engine::meta::{Attributes, Wanted};
 use crate::engine::tree::temporary::temporary_name;
 use crate::sys::dir::TargetDir;
@@ -139,6 +139,22 @@ impl ChunkedFiles {
         Some(())
     }
 
+    /// The digest of a source that is what `row` was made from: of the chunks that are known to be good it is that of
+    /// the copy, the others are read. `None` when that fails, or when the run is ending.
+    pub(super) fn digest(&self, source: &OpenSource<'_>, row: &Row) -> Option<Digest> {
+        let size = source.stat.size;
+        let mut values = vec![None; usize::try_from(chunks_of(size)).ok()?];
+        let ask = |reader: &Reader| reader.chunks(row.dir, &row.name);
+        for (index, value) in self.cx.records.with_reader(|reader| self.cx.records.ask(ask(reader?)))? {
+            *values.get_mut(usize::try_from(index).ok()?)? = Some(value);
+        }
+        for (index, value) in (0..).zip(&mut values).filter(|(_, value)| value.is_none()) {
+            *value = reread::chunk(source.fd.as_fd(), index, size, &self.cx.run.rate_limit).ok()?;
+            value.as_ref()?;
+        }
+        merge(&values.into_iter().flatten().collect::<Vec<_>>(), size)
+    }
+
     /// Empties the inode of an unfinished copy; the journal forgets its chunks first.
     pub(super) fn empty(&self, entry: &CopyEntry<'_>, created: &Created) -> Result<(), Errno> {
         self.cx.submit.flush();
@@ -179,9 +195,15 @@ impl ChunkedFiles {
         })
     }
 
-    /// Copies the chunks that `values` lacks.
-    pub(super) fn fill(&self, job: FileJob<'_>, before: &Stat, values: Values) -> Result<Filled, FillFailure> {
-        let FileJob { entry, source, created } = job;
+    /// Copies the chunks that `values` lacks; if `share` says so it shares the blocks of all.
+    pub(super) fn fill(
+        &self,
+        job: FileJob<'_>,
+        before: &Stat,
+        values: Values,
+        share: impl FnOnce(u64) -> Result<bool, FillFailure>,
+    ) -> Result<Filled, FillFailure> {
+        let FileJob { entry, source, created, .. } = job;
         let (from, to) = (source.fd.as_fd(), created.fd.as_fd());
         let target = stat_fd(to).map_err(FillFailure::Write)?;
         let size = before.size;
@@ -198,8 +220,10 @@ impl ChunkedFiles {
         // If it cannot be read, what was announced is used.
         let sparse = before.allocated < size || has_hole(from, size)?;
         // A complete one keeps its times: a kill before it is recorded must not make it look changed.
+        let mut shared = false;
         if values.iter().any(Option::is_none) {
-            if !sparse {
+            shared = share(target.dev)?;
+            if !sparse && !shared {
                 reserve(to, size, &target).map_err(FillFailure::Write)?;
             }
             // Its whole size from the start: chunks come in any order, and a hole at the end needs nothing more.
@@ -209,7 +233,7 @@ impl ChunkedFiles {
         let missing = values.iter().zip(0..).filter(|(value, _)| value.is_none()).map(|(_, index)| index);
         let (tail, missing): (Vec<u64>, Vec<u64>) =
             missing.partition(|index| index + 1 == chunks && !size.is_multiple_of(ALIGN as u64));
-        let pair = DevicePair { source: before.dev, target: target.dev, direct: aligned(target.dio_align) };
+        let pair = DevicePair { source: before.dev, target: target.dev, direct: aligned(target.dio_align), shared };
         let work = ChunkWork::new(ChunkedFile {
             cx: &self.cx,
             node: entry.node(),
@@ -218,6 +242,7 @@ impl ChunkedFiles {
             target: to,
             size,
             sparse,
+            shared,
             mended: created.mended,
             values,
         });

@@ -14,8 +14,8 @@
 //! | `Takeover` | compares what a name has with what was recorded | `takeover`, `precedence` |
 //! | `SourceProof` | whether the source is still what was copied | `source_proof`, `evidence` |
 //! | `Leaves` | skips, links or copies what is not a directory | `leaf`, `together` |
-//! | `RegularFiles`, `SpecialFiles` | copy one inode each | `file`, `special`, `job`, `create`, `hand_in` |
-//! | `Contents`, `ChunkedFiles` | a file's content, until its source holds still | `filling`, `settled`, `data`, `large`, `chunk_work` |
+//! | `RegularFiles`, `SpecialFiles` | copy one inode each | `file`, `damaged`, `special`, `job`, `create`, `hand_in` |
+//! | `Contents`, `ChunkedFiles` | a file's content, until its source holds still | `filling`, `settled`, `sharing`, `data`, `large`, `chunk_work` |
 //! | `Slots` | who may move bytes of large files, and how | `slots`, `turn`, `chooser`, `pace` |
 //! | `LinkedNames` | names of inodes that have several | `linked`, `link` |
 //! | `ImmutableFlags` | flags that come last | `immutable` |
@@ -27,6 +27,7 @@ mod chunk_work;
 mod claim;
 mod context;
 mod create;
+mod damaged;
 mod data;
 mod declared;
 mod dir;
@@ -58,6 +59,7 @@ mod records;
 mod report;
 mod rules;
 mod settled;
+mod sharing;
 mod slots;
 mod source;
 mod source_proof;

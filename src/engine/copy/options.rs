@@ -1,5 +1,6 @@
 //! What the copier is given.
 
+use crate::engine::content::reflink::Reflink;
 use crate::engine::content::way::LargeIo;
 use crate::engine::context::RunContext;
 use crate::engine::groups::Groups;
@@ -22,6 +23,8 @@ pub struct CopyOptions {
     pub histories: Vec<History>,
     /// How large files are copied.
     pub large_io: LargeIo,
+    /// Whether copies share the blocks of their sources.
+    pub reflink: Reflink,
     /// Threads of the pool.
     pub threads: usize,
     /// The limit of open files.

@@ -24,6 +24,8 @@ pub(super) struct DevicePair {
     pub(super) target: u64,
     /// The target is written with `O_DIRECT` where the way asks for it.
     pub(super) direct: bool,
+    /// Nothing is written: the target shares the blocks of the source, which are only read.
+    pub(super) shared: bool,
 }
 
 /// The slots of a run.
@@ -97,7 +99,8 @@ impl Slots {
         let mut state = self.state();
         state.next += 1;
         let file = state.next;
-        let mut ways = self.asked.ways(pair.direct);
+        let mut ways =
+            if pair.shared { LargeIo::Only(WayKind::Direct).ways(true) } else { self.asked.ways(pair.direct) };
         ways.truncate(if self.limited { 1 } else { ways.len() });
         let new = || PairLoad::new(ways);
         state.pairs.entry(pair).or_insert_with(new);
@@ -108,7 +111,7 @@ impl Slots {
     pub(super) fn report(&self) -> Vec<LargeFiles> {
         let state = self.state();
         let mut all: BTreeMap<(u64, u64), Vec<&PairLoad>> = BTreeMap::new();
-        for (pair, of) in state.pairs.iter().filter(|(_, of)| of.moved > 0) {
+        for (pair, of) in state.pairs.iter().filter(|(pair, of)| of.moved > 0 && !pair.shared) {
             all.entry((pair.source, pair.target)).or_default().push(of);
         }
         let report = |((source, target), of): ((u64, u64), Vec<&PairLoad>)| {

@@ -25,8 +25,10 @@ pub struct Tally {
     pub allocated: AtomicU64,
     /// Entries written by this run.
     pub copied: AtomicU64,
-    /// Data bytes read and written by this run.
+    /// Data bytes that this run brought: written, or shared.
     pub copied_bytes: AtomicU64,
+    /// Data bytes whose blocks the copies share with their sources.
+    pub shared_bytes: AtomicU64,
     /// Bytes of unfinished large files that an earlier run had copied.
     pub reused_bytes: AtomicU64,
     /// Entries that an earlier run had finished.

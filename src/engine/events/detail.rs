@@ -73,6 +73,8 @@ pub enum Detail {
     FileReplaced(Kind),
     /// The source changed while it was read, this many times.
     ChangedWhileRead(u32),
+    /// The source gives other bytes than when it was copied, although nothing has changed it.
+    SourceDamaged,
     /// The source changed while it was compared.
     ChangedWhileCompared,
     /// Reading gives another length than the source's file system says.
@@ -290,4 +292,6 @@ pub enum Advice {
     GoesOn,
     /// Somebody changed it, and a repair puts it right.
     Repair,
+    /// Without `--reflink always` it is copied.
+    CopyBlocks,
 }

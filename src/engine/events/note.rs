@@ -56,6 +56,8 @@ pub enum Note {
     UnrecordedReplaced(RelPath, Appearance),
     /// What somebody had changed on the target was replaced.
     ChangedReplaced(RelPath, Appearance),
+    /// So many bytes have no blocks of their own, but those of the source.
+    BlocksShared(u64),
     /// An inode has all the names that the target's file system allows.
     LinksExhausted(RelPath),
     /// So many entries lost rights to which the plan's owner must not come; the first of them.

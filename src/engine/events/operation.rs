@@ -111,6 +111,8 @@ operations! {
     CheckDirectory = "check-directory",
     /// Make a hard link.
     Link = "link",
+    /// Make a file share the blocks of its source (`--reflink always`).
+    ShareBlocks = "share-blocks",
     /// Write a file.
     Write = "write",
     /// Set the size of a file.

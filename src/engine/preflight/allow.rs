@@ -1,5 +1,6 @@
 //! What a caller allows, and what it is told.
 
+use crate::engine::content::reflink::Reflink;
 use crate::engine::events::note::Note;
 use crate::engine::events::refusal::Refusal;
 use crate::engine::mapping::model::Mapping;
@@ -27,6 +28,8 @@ pub struct Allow {
     pub restart: bool,
     /// Mounts inside the source are entered.
     pub cross_mounts: bool,
+    /// Copies may share blocks with their sources: those need no room.
+    pub reflink: Reflink,
     /// Where the journal lives, instead of the target file system.
     pub state: Option<PathBuf>,
 }

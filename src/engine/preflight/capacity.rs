@@ -8,6 +8,13 @@ use crate::engine::survey::{Extreme, Survey};
 use crate::sys::filesystem::Space;
 use std::collections::BTreeMap;
 
+/// Bytes whose blocks the copies can share with their sources.
+fn shared(survey: &Survey, place: &TargetPlace) -> u64 {
+    let Some(here) = place.identity() else { return 0 };
+    let can = survey.shareable.iter().filter(|of| here.shares_blocks_with(place.dev, (&of.identity, of.dev)));
+    can.map(|of| of.allocated).sum()
+}
+
 /// Bytes and inodes, summed for each file system, and names and files that it cannot hold.
 pub(super) fn capacity(plan: &Mapping, surveys: &[Survey], places: &[Option<TargetPlace>], known: bool) -> Refusals {
     let mut out = Vec::new();
@@ -15,7 +22,7 @@ pub(super) fn capacity(plan: &Mapping, surveys: &[Survey], places: &[Option<Targ
     for ((target, survey), place) in plan.targets.iter().zip(surveys).zip(places) {
         let Some(place) = place else { continue };
         let (sum, _, names) = sums.entry(place.dev).or_insert((Survey::default(), place, Vec::new()));
-        sum.allocated += survey.allocated;
+        sum.allocated += survey.allocated.saturating_sub(shared(survey, place));
         sum.inodes += survey.inodes;
         sum.longest_name = std::mem::take(&mut sum.longest_name).max(&survey.longest_name);
         sum.largest = std::mem::take(&mut sum.largest).max(&survey.largest);

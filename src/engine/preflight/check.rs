@@ -13,7 +13,7 @@ use crate::engine::events::refusal::Refusal;
 use crate::engine::groups::Groups;
 use crate::engine::journal::{Declared, Location};
 use crate::engine::mapping::model::{Mapping, Target};
-use crate::engine::survey::survey;
+use crate::engine::survey::{SurveyScope, survey};
 use crate::engine::tree::walk::WalkOptions;
 use crate::sys::dir::{LOST_AND_FOUND, read_batches};
 use crate::sys::filesystem::may_chown;
@@ -169,7 +169,8 @@ impl PreflightCheck<'_> {
         {
             return Ok(Size::Past { entries, bytes });
         }
-        let surveys = survey(self.plan, source, self.means, self.allow.cross_mounts);
+        let Allow { cross_mounts, reflink, .. } = *self.allow;
+        let surveys = survey(self.plan, source, SurveyScope { means: self.means, cross_mounts, reflink });
         let refusals = capacity(self.plan, &surveys, places, known);
         if refusals.is_empty() { Ok(Size::Surveyed(surveys)) } else { Err(refusals) }
     }

@@ -6,7 +6,7 @@ use crate::engine::events::refusal::{Destination, Refusal};
 use crate::engine::journal::STATE_DIR;
 use crate::engine::mapping::model::{Mapping, Target};
 use crate::sys::dir::{LOST_AND_FOUND, TargetDir, open_target, read_batches};
-use crate::sys::filesystem::{Space, space};
+use crate::sys::filesystem::{Identity, Space, identity, space};
 use crate::sys::{Errno, mounts};
 use std::path::{Path, PathBuf};
 
@@ -100,6 +100,11 @@ impl TargetPlace {
             out.push(Refusal::NotEmpty(shown()));
         }
         out
+    }
+
+    /// Which file system it is; `None` if that cannot be told.
+    pub(super) fn identity(&self) -> Option<Identity> {
+        identity(&self.dir).ok()
     }
 
     /// The mount point of a target that is read-only.

@@ -78,8 +78,10 @@ pub struct Totals {
     pub allocated_bytes: u64,
     /// Entries that this run wrote.
     pub copied: u64,
-    /// Data bytes that this run wrote.
+    /// Data bytes that this run brought: written, or shared.
     pub copied_bytes: u64,
+    /// Of these, bytes whose blocks the copies share with their sources.
+    pub shared_bytes: u64,
     /// Bytes of unfinished large files that an earlier run had copied.
     pub reused_bytes: u64,
     /// Entries that an earlier run had finished.

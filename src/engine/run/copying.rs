@@ -5,6 +5,7 @@ use super::options::Task;
 use super::shared::SharedRun;
 use crate::base::clock;
 use crate::base::path::RelPath;
+use crate::engine::content::reflink::Reflink;
 use crate::engine::context::RunContext;
 use crate::engine::copy::{self, CopyOutcome, Engine, History, Parts};
 use crate::engine::events::detail::Detail;
@@ -146,6 +147,8 @@ impl Copying {
             overwrite: options.allow.overwrite,
             histories: self.histories(run),
             large_io: options.large_io,
+            // What was damaged gets blocks of its own: those of the source may be the damaged ones.
+            reflink: if options.task == Task::Repair { Reflink::Never } else { options.allow.reflink },
             threads: options.threads,
             open_files: options.open_files,
         }

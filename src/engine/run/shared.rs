@@ -93,6 +93,9 @@ impl SharedRun<'_> {
         notes.extend(mapping.id_conflicts.iter().cloned().map(Note::IdConflict));
         notes.extend(mapping.id_notes.iter().cloned().map(Note::Told));
         let (totals, targets) = report::totals(mapping, counters, &problems, self.began.clock.elapsed().as_secs_f64());
+        if totals.shared_bytes > 0 {
+            notes.push(Note::BlocksShared(totals.shared_bytes));
+        }
         let (outcome, reason) = match stop.reason() {
             Some(reason) => (Outcome::Stopped, vec![Cause::Stopped(reason)]),
             None if problem_count > 0 => (Outcome::Problems, Vec::new()),
