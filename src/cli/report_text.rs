@@ -108,6 +108,9 @@ fn line(out: &mut String, name: &str, t: &Totals) -> std::fmt::Result {
         write!(out, " | resumed after {}", bytes(t.reused_bytes))?;
     }
     write!(out, " | already done {}", count(t.skipped))?;
+    if t.in_place > 0 {
+        write!(out, " | in place {}", count(t.in_place))?;
+    }
     if t.excluded > 0 {
         write!(out, " | left out by patterns {}", count(t.excluded))?;
     }

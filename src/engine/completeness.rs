@@ -49,8 +49,8 @@ pub fn report(
         if problem.kind == ProblemKind::Stale && (asks || !is_there(plan, &problem.path)) {
             return;
         }
-        // If it has a row, the row tells whether somebody changed it.
-        let told = || reader.find_path(&problem.path).map(|row| row.is_some());
+        // If it was copied, its row tells whether somebody changed it.
+        let told = || reader.find_path(&problem.path).map(|row| row.is_some_and(|row| !row.was_in_place()));
         match if problem.kind == ProblemKind::ChangedTarget { told() } else { Ok(false) } {
             Ok(true) => {}
             Ok(false) => drop(problems.add(problem)),

@@ -14,6 +14,7 @@ pub mod driver;
 pub mod events;
 pub mod fixup;
 pub mod groups;
+pub(crate) mod in_place;
 pub mod journal;
 pub mod leftovers;
 pub mod manifest;

@@ -34,7 +34,7 @@ pub(crate) struct Selection<'a> {
 
 impl Selection<'_> {
     /// True for the root of a mount that is not to be entered.
-    pub(crate) const fn bars(&self, stat: &Stat) -> bool {
+    pub(crate) fn bars(&self, stat: &Stat) -> bool {
         is_barred(stat, self.cross_mounts)
     }
 }
@@ -164,6 +164,8 @@ pub(crate) trait SelectionSink: Sync {
     fn excluded(&self, _: &Self::Dir) {}
     /// The name is reserved for unfinished copies.
     fn reserved(&self, _: &Self::Dir, _: &Name) {}
+    /// True when the name is in its place on the target already, as nothing but a mount can make it.
+    fn is_in_place(&self, dir: &Self::Dir, name: &Name, stat: &Stat) -> bool;
     /// A mount that is not to be entered.
     fn mount(&self, dir: &Self::Dir, name: &Name, opened: (&SourceDir, &Stat));
     /// The directory, or `name` in it, could not be read.
@@ -246,7 +248,7 @@ impl<S: SelectionSink> Visitor for S {
         let Position { src, cursor, .. } = self.position(above);
         let cursor = cursor.and_then(|at| selection.index.child(at, name));
         match src.open_dir(name).and_then(|src| src.stat().map(|stat| (src, stat))) {
-            Ok((src, stat)) if selection.bars(&stat) => {
+            Ok((src, stat)) if selection.bars(&stat) && !self.is_in_place(above, name, &stat) => {
                 self.mount(above, name, (&src, &stat));
                 None
             }

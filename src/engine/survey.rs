@@ -1,6 +1,7 @@
 //! Sizes and counts of what will be copied, read only, before the first byte.
 
 use super::content::reflink::Reflink;
+use super::in_place::is_entry_in_place;
 use super::journal::{Journal, JournalError, Reader, State};
 use super::mapping::index::Index;
 use super::mapping::model::{Entry, Mapping, Presence, Target};
@@ -144,6 +145,7 @@ fn run(plan: &Mapping, source: &Arc<Root>, scope: SurveyScope, finished: Option<
     let survey = |target: &Target| {
         let visitor = TargetCounter { target, counts: Counts::default(), walks: &walks };
         let present = target.entries.iter().filter(|e| e.presence == Presence::Present);
+        let present = present.filter(|entry| !is_entry_in_place(plan, source, entry));
         let starts = present.filter_map(|entry| visitor.start(entry, source)).collect();
         walk(source, starts, &visitor, scope.means);
         visitor.counts.read()

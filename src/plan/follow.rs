@@ -2,6 +2,7 @@
 //! and carried in the [`Entry`](crate::engine::mapping::model::Entry).
 
 use crate::base::path::RelPath;
+use crate::engine::in_place::meant;
 use crate::engine::mapping::model::{EntryKind, Link, Presence};
 use crate::sys::root::{Root, real_path};
 use crate::sys::stat::{Kind, stat_fd};
@@ -16,6 +17,8 @@ pub(super) struct FoundEntry {
     /// Where it is in the backup, on a path without symlinks.
     pub(super) real: RelPath,
     pub(super) link: Option<Link>,
+    /// Where the symlink leads, or would lead.
+    pub(super) meant: Option<RelPath>,
     /// Where it leads, if that is not inside the target's `from`.
     pub(super) out: Option<RelPath>,
 }
@@ -30,7 +33,7 @@ pub(super) fn look(root: &Root, from: &RelPath, path: &RelPath, kind: EntryKind,
     EntrySearch { root, from, path, kind, follow }.look().unwrap_or_else(|errno| {
         let absent = leads_nowhere(errno);
         let presence = if absent { Presence::Absent } else { Presence::Unreadable { errno } };
-        FoundEntry { presence, real: path.clone(), link: None, out: None }
+        FoundEntry { presence, real: path.clone(), link: None, meant: None, out: None }
     })
 }
 
@@ -65,7 +68,8 @@ impl EntrySearch<'_> {
         let detour = real != *self.path;
         let link = detour.then(|| Link { to: Some(real.clone()), followed: true, is_on_the_way: true });
         let out = detour.then(|| self.leads_out(&real)).flatten();
-        Ok(FoundEntry { presence: self.presence(kind), real, link, out })
+        let meant = detour.then(|| real.clone());
+        Ok(FoundEntry { presence: self.presence(kind), real, link, meant, out })
     }
 
     /// The entry itself is a symlink at `real`.
@@ -86,15 +90,15 @@ impl EntrySearch<'_> {
             None => self.dangles_at(&real, &file::read_link(fd)?),
         };
         // What leads above the tree has no path inside it.
-        let out = match meant {
-            Some(meant) => self.leads_out(&real).or_else(|| self.leads_out(&meant)),
+        let out = match &meant {
+            Some(meant) => self.leads_out(&real).or_else(|| self.leads_out(meant)),
             None => Some(RelPath::root()),
         };
         let link = Some(Link { to, followed, is_on_the_way: false });
         Ok(match led {
-            _ if !followed => FoundEntry { presence: Presence::Present, real, link, out },
-            Some((to, kind)) => FoundEntry { presence: self.presence(kind), real: to, link, out },
-            None => FoundEntry { presence: Presence::Absent, real, link, out: None },
+            _ if !followed => FoundEntry { presence: Presence::Present, real, link, meant, out },
+            Some((to, kind)) => FoundEntry { presence: self.presence(kind), real: to, link, meant, out },
+            None => FoundEntry { presence: Presence::Absent, real, link, meant, out: None },
         })
     }
 
@@ -132,21 +136,6 @@ impl EntrySearch<'_> {
         let below = real.strip_prefix(&top).map_err(|_| Errno::XDEV)?;
         RelPath::new(below.as_os_str().as_bytes()).map_err(|_| Errno::INVAL)
     }
-}
-
-/// Where the symlink at `at` with this text would lead if every name existed, judging by its text
-/// alone. `None` if the text is not a path.
-fn meant(at: &RelPath, text: &[u8]) -> Option<RelPath> {
-    let mut to = if text.first() == Some(&b'/') { RelPath::root() } else { at.parent()? };
-    for part in text.split(|b| *b == b'/') {
-        match part {
-            b"" | b"." => {}
-            // At the top it stays at the top, as in a file system.
-            b".." => to = to.parent().unwrap_or_default(),
-            _ => to = to.join(&crate::base::path::Name::new(part).ok()?),
-        }
-    }
-    Some(to)
 }
 
 #[cfg(test)]

@@ -96,7 +96,7 @@ impl OpenSide {
             return follow::look(&self.root, from, &entry.src, entry.kind, entry.follow);
         }
         let presence = presence(&self.root, &entry.dst, entry.kind);
-        FoundEntry { presence, real: entry.dst.clone(), link: None, out: None }
+        FoundEntry { presence, real: entry.dst.clone(), link: None, meant: None, out: None }
     }
 }
 
@@ -296,7 +296,9 @@ impl Resolver<'_> {
             let help = "name the place itself, or say `follow = true`";
             return refuse(format!("{src} is reached only through a symlink"), format!("in the backup {words}"), help);
         }
-        if entry.follow.is_some() {
+        // What leads to its own place is not copied.
+        let leads_home = found.meant.as_ref() == Some(&entry.dst);
+        if entry.follow.is_some() || leads_home {
             return;
         }
         if let Some(out) = &found.out {

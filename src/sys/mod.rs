@@ -16,6 +16,7 @@ pub(crate) mod memory;
 pub mod mounts;
 mod names;
 pub mod output;
+pub mod processes;
 pub mod raw;
 pub mod read_batch;
 pub mod root;

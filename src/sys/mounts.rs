@@ -1,8 +1,11 @@
 //! The mount table, and which mount a directory is on.
 
+use super::stat::device_number;
 use super::{Errno, filesystem};
 use rustix::fd::AsFd;
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// One line of `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,46 @@ pub fn table() -> Result<Vec<Mount>, Errno> {
 pub fn of(fd: impl AsFd) -> Result<Option<Mount>, Errno> {
     let id = filesystem::mount_id(fd)?;
     Ok(table()?.into_iter().find(|mount| mount.id == id))
+}
+
+/// File systems in which the kernel shows its state (`/proc`, `/sys`, `/dev`): no files to copy.
+const KERNEL: [&str; 21] = [
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "efivarfs",
+    "fusectl",
+    "hugetlbfs",
+    "mqueue",
+    "nsfs",
+    "proc",
+    "pstore",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "sysfs",
+    "tracefs",
+];
+
+/// True for the device number of a file system that shows the kernel's state, or holds that of the running system
+/// in memory (`/run`, `/dev/shm`), as mounted when this is first asked.
+#[must_use]
+pub fn shows_running_system(dev: u64) -> bool {
+    static DEVICES: OnceLock<HashSet<String>> = OnceLock::new();
+    let is_one = |mount: &Mount| {
+        let in_memory = || mount.kind == "tmpfs" && ["/run", "/dev"].iter().any(|dir| mount.point.starts_with(dir));
+        KERNEL.contains(&mount.kind.as_str()) || in_memory()
+    };
+    // Without /proc nothing is known of any mount, and preflight has refused the run.
+    let devices = DEVICES
+        .get_or_init(|| table().unwrap_or_default().into_iter().filter(is_one).map(|mount| mount.device).collect());
+    devices.contains(&device_number(dev))
 }
 
 fn parse(table: &[u8]) -> Vec<Mount> {

@@ -157,6 +157,12 @@ impl Stat {
         self.flags.contains(['i', 'a'])
     }
 
+    /// True for another stat of the same inode.
+    #[must_use]
+    pub fn is_inode_of(&self, other: &Self) -> bool {
+        (self.dev, self.ino) == (other.dev, other.ino)
+    }
+
     /// True when content and identity are those of `earlier`: the same inode,
     /// size, mtime and ctime.
     #[must_use]

@@ -119,7 +119,7 @@ fn item_json(item: &ForeseenItem, target: &str) -> Value {
 
 fn write_json(job: &Job, mapping: &Mapping, counts: &[TargetCounts], items: Vec<Value>) -> Exit {
     let Some(file) = &job.report else { return Exit::Ok };
-    let of = |counts: &[ItemCounts; 8]| -> Map<String, Value> {
+    let of = |counts: &[ItemCounts; 9]| -> Map<String, Value> {
         Foreseen::ALL.iter().zip(counts).map(|(what, counts)| (what.word().to_string(), json!(counts))).collect()
     };
     let targets = counts.iter().map(|target| {

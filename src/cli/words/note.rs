@@ -6,10 +6,12 @@ use super::preflight::read_only;
 use super::problem::mount_content;
 use super::value::inode;
 use crate::base::human::{bytes, count};
-use crate::engine::events::note::Note;
+use crate::base::path::escape;
+use crate::engine::events::note::{InUse, Note, OpenedBy};
 use crate::engine::meta::mark;
 use crate::plan::words as plan;
 use crate::sys::errno_words;
+use std::os::unix::ffi::OsStrExt;
 
 /// One sentence for the report.
 pub(in crate::cli) fn words(note: &Note) -> String {
@@ -47,11 +49,18 @@ pub(in crate::cli) fn words(note: &Note) -> String {
             "{path}: the source is itself an unfinished copy of persistcp here; its mark ({}) is not copied",
             mark::NAME.to_string_lossy()
         ),
+        Note::InUse(in_use) => in_use_words(in_use),
+        Note::KernelNotEntered(path, kind) => {
+            format!("{path}: {kind}, where the running system shows its own state, was not entered")
+        }
         Note::ViewNotEntered(path, content) => {
             format!("{path}: a mounted view ({}) was not entered; its layers are copied", mount_content(content))
         }
         Note::Subvolume(path, inside, size) => {
             format!("{path}: a subvolume ({}, {}) is copied as a directory", entries(*inside), bytes(*size))
+        }
+        Note::InPlace(path) => {
+            format!("{path}: in its place already (the source's path leads to it); recorded as it is, not copied")
         }
         Note::SymlinkToDirectory(path, declared) => {
             format!("{path}: a symlink in the backup; it becomes a directory, because the plan declares {declared}")
@@ -119,4 +128,18 @@ pub(in crate::cli) fn words(note: &Note) -> String {
             format!("the journal cannot be written ({}): what was verified is not recorded", journal::unwritable(error))
         }
     }
+}
+
+fn in_use_words(InUse { unit, process, name, files }: &InUse) -> String {
+    let first = files.first().map(|file| escape(file.as_os_str().as_bytes())).unwrap_or_default();
+    let more = if files.len() > 1 { format!(" and {} more", files.len() - 1) } else { String::new() };
+    let stop = match unit {
+        OpenedBy::Service(service) => format!("`systemctl stop {service}`"),
+        OpenedBy::UserService(service) => format!("`systemctl --user stop {service}`"),
+        OpenedBy::Process(name) => format!("end {name}"),
+    };
+    format!(
+        "{first}{more}: {name} (process {process}) has it open for writing, and its copy may be torn: {stop} and run again \
+         before you rely on the copy"
+    )
 }

@@ -87,6 +87,15 @@ fn detail(problem: &Problem) -> String {
             "no run of this plan has recorded what stands here: {found}; the backup has {expected}; it stays as it is, and \
              --overwrite replaces it"
         ),
+        Detail::WasInPlace => format!(
+            "a run on the live system found it in its place, in use ({found}); the source has {expected} there, perhaps \
+             from before, under what was mounted; it stays as it is, and --overwrite replaces it"
+        ),
+        Detail::LinkToItself => {
+            "the source has a symlink that leads to this very place, where nothing is: what it stands for is not in the \
+             source; mount what it is on, or bring it from another backup"
+                .into()
+        }
         Detail::ForeignDirectory(uid, mode) => format!(
             "a directory of user {uid} and mode {mode:04o} stands there, not one of this plan's, and others may have put it \
              there; look at it, move it away and run again"

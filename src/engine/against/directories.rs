@@ -58,6 +58,7 @@ impl ComparisonWalk<'_> {
         };
         let covering = &Covering::of(&self.verifier().run.mapping, above);
         let row = match source_of_parent(self.of.source, plan, path, src) {
+            Ok(Some((_, stat))) if self.is_parent_in_place(&dst, above, name, &stat) => return,
             Ok(Some((fd, stat))) => {
                 let (dir, holder) = (self.id_of(above), Holder::file(&fd));
                 let (share, own) = (0, Explicit::default());

@@ -69,6 +69,9 @@ impl ComparisonWalk<'_> {
         let (name, path, holder) = (&name, &entry.dst, Holder::file(&src));
         let (own, covering) = (entry.explicit(), &covering);
         let seen = BackupEntry { name, path, target, dir: id, share, stat: &stat, holder, near: None, own, covering };
+        if self.is_settled_in_place(&seen, &dst) {
+            return;
+        }
         let id = self.directory(&seen, &above, &dst);
         // A missing directory is already reported.
         let Ok(dst) = dst.open_dir(name).and_then(|dst| self.on_target(path, dst)) else { return };

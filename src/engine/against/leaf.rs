@@ -57,7 +57,8 @@ impl ComparisonWalk<'_> {
         if kind == Kind::File {
             match sides.src.open_file(name).and_then(|fd| Ok((stat_fd(&fd)?, fd))) {
                 Ok((stat, fd)) if stat.kind == Kind::File => {
-                    if !self.is_barred(dir, &path, &fd, &stat) {
+                    let is_there = self.is_at_its_place(&sides.dst, name, &stat);
+                    if !is_there && !self.is_barred(dir, &path, &fd, &stat) {
                         self.file(leaf, &fd, &stat);
                     }
                 }
@@ -70,7 +71,8 @@ impl ComparisonWalk<'_> {
             Ok(opened) => opened,
             Err(errno) => return unreadable(Operation::Stat, errno),
         };
-        if stat.kind == Kind::Socket || self.is_barred(dir, &path, &handle, &stat) {
+        let is_there = || self.is_at_its_place(&sides.dst, name, &stat);
+        if stat.kind == Kind::Socket || is_there() || self.is_barred(dir, &path, &handle, &stat) {
             return;
         }
         if matches!(stat.kind, Kind::File | Kind::Directory) {
@@ -83,6 +85,11 @@ impl ComparisonWalk<'_> {
             },
             _ => None,
         };
+        if let Some(text) = &link
+            && self.leads_home(leaf, &path, text)
+        {
+            return;
+        }
         let seen = leaf.seen(&path, &stat, Holder::handle(&handle));
         let mut row = self.expected(&seen, &sides.dst);
         row.link = link;
@@ -93,6 +100,9 @@ impl ComparisonWalk<'_> {
     pub(super) fn file(&self, leaf: &LeafPair<'_>, fd: &OwnedFd, stat: &Stat) {
         let LeafPair { dir, sides, name, .. } = *leaf;
         let path = dir.path.join(name);
+        if self.is_at_its_place(&sides.dst, name, stat) {
+            return;
+        }
         let seen = leaf.seen(&path, stat, Holder::file(fd));
         let mut row = self.expected(&seen, &sides.dst);
         // If the size differs or it is not a file, neither side need be read.

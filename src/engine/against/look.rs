@@ -7,6 +7,8 @@ use crate::engine::events::counters::add;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::value::Appearance;
+use crate::engine::in_place::was_in_place;
 use crate::engine::journal::{self, Row, State};
 use crate::engine::verify::{Looked, Subject};
 use crate::sys::Errno;
@@ -31,6 +33,13 @@ impl ComparisonWalk<'_> {
                 (found, None)
             }
             Looked::At { stat, standing, found } => {
+                let found = match of_row.filter(Row::was_in_place) {
+                    Some(_) if !found.is_empty() => {
+                        let source = Appearance { kind: row.kind(), size: row.size, mtime: row.wanted.mtime };
+                        vec![was_in_place(path, source, &stat)]
+                    }
+                    _ => found,
+                };
                 let marked = !found.is_empty() && verifier.mend.covers(standing);
                 let seen = journal::Seen { dir: row.dir, name: row.name, ino: stat.ino, ctime: stat.ctime };
                 (found, marked.then_some(seen))

@@ -10,6 +10,7 @@ mod comparison;
 mod directories;
 mod entries;
 mod expect;
+mod in_place;
 mod leaf;
 mod look;
 mod sink;

@@ -6,6 +6,7 @@ use super::walk::{ComparedDir, ComparisonWalk};
 use crate::base::path::{Name, RelPath};
 use crate::engine::copy::reserved;
 use crate::engine::events::operation::Operation;
+use crate::engine::in_place::is_in_place;
 use crate::engine::mapping::explicit::{Covering, Explicit};
 use crate::engine::mapping::index::InnerName;
 use crate::engine::selection::{DeclaredBelow, Position, Selected, SelectedLeaves, Selection, SelectionSink};
@@ -76,6 +77,9 @@ impl SelectionSink for ComparisonWalk<'_> {
             own: Explicit::default(),
             covering: &above.covering,
         };
+        if self.is_settled_in_place(&seen, &there) {
+            return None;
+        }
         let id = self.directory(&seen, &above.path, &there);
         // A missing directory is already reported.
         let (dst, there) = there.open_dir(name).and_then(|dst| dst.stat().map(|stat| (dst, stat))).ok()?;
@@ -91,6 +95,11 @@ impl SelectionSink for ComparisonWalk<'_> {
             dev: stat.dev,
             covering,
         }))
+    }
+
+    fn is_in_place(&self, dir: &ComparedDir, name: &Name, stat: &Stat) -> bool {
+        let there = dir.dst.open().and_then(|target| target.stat_at(name));
+        there.is_ok_and(|there| is_in_place(stat, &there))
     }
 
     fn mount(&self, dir: &ComparedDir, name: &Name, (src, stat): (&SourceDir, &Stat)) {

@@ -42,7 +42,7 @@ impl Directories {
     pub(super) fn open_to_fill(&self, node: &DirNode) -> Result<Arc<TargetDir>, Errno> {
         let finished = match &node.post_visit {
             PostVisit::Apply(metadata) => metadata.prior.as_ref().filter(|row| row.state == State::Done),
-            PostVisit::Nothing => None,
+            PostVisit::Nothing | PostVisit::InPlace(_) => None,
         };
         let reopen = || {
             if let Some(prior) = finished {

@@ -3,6 +3,7 @@
 use super::dir_metadata::PostVisit;
 use super::engine::Engine;
 use super::entry::{CopyEntry, Override, TargetName};
+use super::in_place_dir::DirStanding;
 use super::open_dir::{OpenDir, SourcePosition};
 use super::pre_visit::NewDirectory;
 use super::records::HeldReader;
@@ -102,6 +103,10 @@ impl SelectionSink for Engine {
         self.cx.problem(dir.node.target, problem);
     }
 
+    fn is_in_place(&self, dir: &OpenDir, name: &Name, stat: &Stat) -> bool {
+        self.is_in_its_place(dir, name, stat)
+    }
+
     fn mount(&self, dir: &OpenDir, name: &Name, (src, stat): (&SourceDir, &Stat)) {
         self.source.skip_mount(dir, name, src, stat);
     }
@@ -141,7 +146,7 @@ impl Engine {
     fn record_stale(&self, dir: &OpenDir, names: &SourceNames) {
         let (source, prior) = match &dir.node.post_visit {
             PostVisit::Apply(metadata) => (metadata.source, metadata.prior.as_ref()),
-            PostVisit::Nothing => (None, None),
+            PostVisit::Nothing | PostVisit::InPlace(_) => (None, None),
         };
         let (id, path, target) = (dir.node.id, &dir.node.path(), dir.node.target);
         let searched = StaleDirectory { id, path, target, is_empty: names.is_empty(), source, prior };
@@ -173,6 +178,15 @@ impl Engine {
     pub(super) fn enter(&self, at: TargetName<'_>, tree: Subtree) -> Option<Arc<OpenDir>> {
         let Subtree { src, stat, position, explicit } = tree;
         let (target, path) = (at.target, || at.path());
+        match self.standing(at, &stat) {
+            DirStanding::Other => {}
+            DirStanding::InPlace => {
+                let node = self.enter_in_place(at, &stat)?;
+                let volume = self.source.volume(stat.dev, || src.open());
+                return Some(Arc::new(OpenDir { node, src, dev: stat.dev, volume, position, renamed: None }));
+            }
+            DirStanding::Kept => return None,
+        }
         add(&self.cx.tally(target).directories, 1);
         let attributes = match src.open() {
             Ok(src) => self.source.attributes(target, (Holder::file(&src), &stat), || Root::again(&*src).ok(), path),

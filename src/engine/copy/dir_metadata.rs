@@ -8,8 +8,17 @@ use crate::engine::meta::Wanted;
 pub(super) enum PostVisit {
     /// The directory existed before and is not the plan's.
     Nothing,
+    /// It is in its place: recorded, and left as it is.
+    InPlace(Box<InPlaceDirectory>),
     /// The directory gets its metadata.
     Apply(Box<DirMetadata>),
+}
+
+/// A directory of the target that is in its place, and what to record of it.
+#[derive(Debug)]
+pub(super) struct InPlaceDirectory {
+    /// `None` if it has a row.
+    pub(super) wanted: Option<Wanted>,
 }
 
 /// The metadata of a directory and where it comes from.

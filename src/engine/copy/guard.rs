@@ -44,7 +44,7 @@ impl Guard {
             PostVisit::Apply(metadata) => {
                 metadata.prior.as_ref().filter(|row| row.state != State::Open || row.dst_ctime != Time::default())
             }
-            PostVisit::Nothing => None,
+            PostVisit::Nothing | PostVisit::InPlace(_) => None,
         };
         match prior {
             Some(row) if !row.wanted.owner.is_none_or(|(uid, _)| is_closed(uid, row.wanted.mode, 0o022)) => {

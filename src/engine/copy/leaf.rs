@@ -47,10 +47,12 @@ impl Leaves {
             self.cx.problem(dir.node.target, problem);
         };
         match dir.src.stat_at(name) {
-            Ok(stat) if self.source.is_barred(&stat) => match dir.src.open_handle(name) {
-                Ok(fd) => self.source.skip_mount(dir, entry.name, &fd, &stat),
-                Err(errno) => failed(Operation::OpenMount, errno),
-            },
+            Ok(stat) if self.source.is_barred(&stat) && !self.may_be_in_place(entry, &stat) => {
+                match dir.src.open_handle(name) {
+                    Ok(fd) => self.source.skip_mount(dir, entry.name, &fd, &stat),
+                    Err(errno) => failed(Operation::OpenMount, errno),
+                }
+            }
             Ok(stat) => self.copy_other(entry, &stat),
             Err(errno) => failed(Operation::Stat, errno),
         }
@@ -71,7 +73,7 @@ impl Leaves {
 
     /// Copies, links or skips an open regular file, unless it is a mount that is not to be entered.
     pub(super) fn copy_opened(&self, entry: &CopyEntry<'_>, source: &OpenSource<'_>, judged: Option<Judgement>) {
-        if self.source.is_barred(&source.stat) {
+        if self.source.is_barred(&source.stat) && !self.may_be_in_place(entry, &source.stat) {
             self.source.skip_mount(entry.dir, entry.name, &source.fd, &source.stat);
         } else {
             self.copy_regular(entry, source, judged);
@@ -81,6 +83,9 @@ impl Leaves {
     /// Copies, links or skips an open regular file.
     pub(super) fn copy_regular(&self, entry: &CopyEntry<'_>, source: &OpenSource<'_>, judged: Option<Judgement>) {
         let (stat, access) = (&source.stat, SourceAccess::Open(&source.fd));
+        if self.settle_in_place(entry, stat) {
+            return;
+        }
         if stat.nlink > 1 {
             self.cx.count_file(entry.target(), stat);
             return self.copy_member(entry, stat, access, || Ok(&source.fd));
@@ -161,7 +166,8 @@ impl Leaves {
     fn judge_unopened(&self, entry: &CopyEntry<'_>) -> Option<(Stat, Judgement)> {
         entry.reader?;
         let stat = entry.dir.src.stat_at(entry.in_source()).ok()?;
-        if stat.kind != Kind::File || stat.nlink > 1 || self.source.is_barred(&stat) {
+        let is_usual = stat.kind == Kind::File && stat.nlink == 1 && !self.source.is_barred(&stat);
+        if !is_usual || self.needs_in_place(entry, &stat) {
             return None;
         }
         let judgement = self.takeover.judge(entry, &stat, SourceAccess::Name);
@@ -169,6 +175,9 @@ impl Leaves {
     }
 
     fn copy_other(&self, entry: &CopyEntry<'_>, stat: &Stat) {
+        if stat.kind != Kind::Socket && self.settle_in_place(entry, stat) {
+            return;
+        }
         let tally = self.cx.tally(entry.target());
         match stat.kind {
             Kind::Socket => {

@@ -12,6 +12,7 @@
 //! | `Rules` | patterns, owners and modes of the plan | `rules` |
 //! | `Directories` | directories of the target, from pre-visit to post-visit | `directories`, `pre_visit`, `claim`, `trust`, `guard`, `altered`, `post_visit`, `node` |
 //! | `Takeover` | compares what a name has with what was recorded | `takeover`, `precedence` |
+//! | of several | what is in its place already | `in_place`, `in_place_dir` |
 //! | `SourceProof` | whether the source is still what was copied | `source_proof`, `evidence` |
 //! | `Leaves` | skips, links or copies what is not a directory | `leaf`, `together` |
 //! | `RegularFiles`, `SpecialFiles` | copy one inode each | `file`, `damaged`, `special`, `job`, `create`, `hand_in` |
@@ -41,6 +42,8 @@ mod filling;
 mod guard;
 mod hand_in;
 mod immutable;
+mod in_place;
+mod in_place_dir;
 mod job;
 mod large;
 mod leaf;

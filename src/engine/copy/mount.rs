@@ -21,6 +21,9 @@ pub(crate) enum NotEntered {
 /// of the directory that it covers.
 pub(crate) fn not_entered(path: RelPath, fd: impl AsFd, stat: &Stat, above: u64) -> NotEntered {
     let kind = mounts::of(&fd).ok().flatten().map_or_else(|| "unknown".to_string(), |mount| mount.kind);
+    if mounts::shows_running_system(stat.dev) {
+        return NotEntered::Note(Note::KernelNotEntered(path, kind));
+    }
     let content = if stat.dev == above {
         let (entries, bytes) = weigh(&fd, stat);
         MountContent::Bind(entries, bytes)

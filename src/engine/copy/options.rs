@@ -41,6 +41,8 @@ pub struct History {
     pub began: Option<Time>,
     /// The last run that wrote was stopped or killed.
     pub interrupted: bool,
+    /// One of them found something in its place, or ran on the live system.
+    pub in_place: bool,
     /// The records of earlier runs were set aside.
     pub restarted: bool,
 }

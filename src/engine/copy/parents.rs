@@ -149,7 +149,18 @@ impl Engine {
         let index = at.target;
         let plan = &self.cx.run.mapping.targets[index as usize];
         let path = at.path();
-        let (mut wanted, id) = match source_of_parent(&self.source.root, plan, &path, src) {
+        let found = source_of_parent(&self.source.root, plan, &path, src);
+        if let Ok(Some((_, stat))) = &found {
+            match self.parent_in_place(at, stat) {
+                Ok(Some(dir)) => return self.existing_ancestor(at, dir),
+                Ok(None) => {}
+                Err(errno) => {
+                    self.cx.target_failed(index, path, Operation::OpenDirectory, errno);
+                    return None;
+                }
+            }
+        }
+        let (mut wanted, id) = match found {
             Ok(Some((fd, stat))) => {
                 let attributes = self.source.attributes(
                     index,

@@ -46,8 +46,16 @@ impl Directories {
         if self.cx.run.stop.is_set() {
             return;
         }
-        let PostVisit::Apply(metadata) = &node.post_visit else { return };
         let path = || node.path();
+        let metadata = match &node.post_visit {
+            PostVisit::Nothing => return,
+            PostVisit::InPlace(found) => {
+                return self.record_in_place(node, found).unwrap_or_else(|errno| {
+                    self.cx.target_failed(node.target, path(), Operation::FinishDirectory, errno);
+                });
+            }
+            PostVisit::Apply(metadata) => metadata,
+        };
         let dir = match node.open() {
             Ok(dir) => dir,
             Err(errno) => return self.cx.target_failed(node.target, path(), Operation::OpenFinished, errno),

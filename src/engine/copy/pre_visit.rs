@@ -231,6 +231,10 @@ impl Directories {
                 PostVisit::Apply(metadata) => {
                     Row::open_directory(key_of(&node), node.id, metadata.source, &stat, metadata.wanted.clone())
                 }
+                PostVisit::InPlace(found) => {
+                    let wanted = found.wanted.clone().unwrap_or_else(|| Wanted::plain_directory(stat.mode, None));
+                    Row::open_directory(key_of(&node), node.id, Some(SourceId::in_place(&stat)), &stat, wanted)
+                }
                 PostVisit::Nothing => Row::ancestor(key_of(&node), node.id, &stat),
             };
             self.cx.submit.send(Written::row(row, file_system));

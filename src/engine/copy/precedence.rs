@@ -39,7 +39,7 @@ impl Precedence {
 
     /// Whether something unrecorded may be replaced; notes it if so.
     pub(super) fn is_replaceable(&self, at: TargetName<'_>, there: &Stat, source: Option<&Stat>) -> bool {
-        let History { first, interrupted, restarted, began } = self.cx.history(at.target);
+        let History { first, interrupted, restarted, began, .. } = self.cx.history(at.target);
         let bare = at.above.disk.bare;
         let newer = restarted && source.is_none_or(|source| there.mtime > source.mtime);
         // What an earlier run failed to replace is still what it found.

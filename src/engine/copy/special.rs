@@ -11,10 +11,12 @@ use super::rules::Rules;
 use super::source::SourceTree;
 use crate::base::path::Name;
 use crate::engine::events::counters::add;
+use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Unpreserved;
+use crate::engine::in_place::LinkAt;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{InodePair, Row, RowKey, SourceId};
 use crate::engine::meta::{Attributes, Wanted};
@@ -49,6 +51,18 @@ impl SpecialFiles {
         let path = || entry.path();
         let Some(source) = self.open(entry, stat) else { return CopyResult::Failed };
         let SpecialSource { stat, handle, attributes, link } = source;
+        match link.as_ref().map_or(Ok(false), |text| self.is_link_to_itself(entry, text)) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.cx.problem(node.target, Problem::new(path(), ProblemKind::Missing, Detail::LinkToItself));
+                return CopyResult::Failed;
+            }
+            Err(errno) => {
+                let problem = Problem::failed(path(), ProblemKind::Unreadable, Operation::ReadSymlink, errno);
+                self.cx.problem(node.target, problem);
+                return CopyResult::Failed;
+            }
+        }
         let (made, temporary) = match self.make(entry, &stat, link.as_deref()) {
             Ok(made) => made,
             Err(errno) if node.disk.cannot(errno) => {
@@ -89,6 +103,17 @@ impl SpecialFiles {
         };
         let replace = temporary.map(|temporary| node.replacing(temporary, name, own.stands));
         hand_in(&self.cx.submit, entry, Written::row(row, node.file_system).replacing(replace))
+    }
+
+    /// True for a symlink of this text whose copy would lead to itself. Its text then ends with its name.
+    fn is_link_to_itself(&self, entry: &CopyEntry<'_>, text: &[u8]) -> Result<bool, Errno> {
+        let names = |text: &[u8]| text.contains(&b'/') && text.ends_with(entry.name.as_bytes());
+        if !names(text) {
+            return Ok(false);
+        }
+        let dir = entry.dir.src.open()?;
+        let link = LinkAt { source: &self.source.root, dir: &dir, name: entry.in_source(), text };
+        link.leads_to(&entry.path(), None)
     }
 
     /// Opens a handle on an entry of the source of the same kind as `stat`, and reads what it is;

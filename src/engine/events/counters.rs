@@ -35,6 +35,8 @@ pub struct Tally {
     pub skipped: AtomicU64,
     /// Apparent bytes of those.
     pub skipped_bytes: AtomicU64,
+    /// Entries that were in their place already: the source's path leads to the very inode.
+    pub in_place: AtomicU64,
     /// Entries that the source no longer has.
     pub stale: AtomicU64,
     /// Entries that this run removed because of that.

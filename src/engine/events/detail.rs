@@ -98,6 +98,10 @@ pub enum Detail {
     ChangedWhileCopied,
     /// No run has recorded what is there; `expected` (what the backup has) and `found` of the problem.
     Unrecorded,
+    /// An earlier run found it in its place, and the source has something else there.
+    WasInPlace,
+    /// The source has only a symlink to the place itself, where nothing is.
+    LinkToItself,
     /// A directory of this user and mode is there, which no run of the plan made.
     ForeignDirectory(u32, u32),
     /// A directory with content is in the place of another kind of entry.

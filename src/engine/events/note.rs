@@ -44,10 +44,16 @@ pub enum Note {
     Socket(RelPath),
     /// The source has the mark of an unfinished copy here, which is not copied.
     MarkNotCopied(RelPath),
+    /// A service writes databases that are to be copied.
+    InUse(Box<InUse>),
+    /// A file system of this type, which shows the state of the running system, was not entered.
+    KernelNotEntered(RelPath, String),
     /// The mounted view of a container's layers was not entered.
     ViewNotEntered(RelPath, MountContent),
     /// A subvolume of so many entries and bytes is copied as a directory.
     Subvolume(RelPath, u64, u64),
+    /// It was in its place already, and everything below it that no other mount covers.
+    InPlace(RelPath),
     /// A symlink of the backup becomes a directory, because the plan declares the second path.
     SymlinkToDirectory(RelPath, RelPath),
     /// Something of this type made way for a directory.
@@ -86,4 +92,28 @@ pub enum Note {
     FoundBeforeCopy(u64),
     /// The journal takes no rows.
     JournalUnwritable(JournalError),
+}
+
+/// Databases of the source that are open for writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InUse {
+    /// What to stop.
+    pub unit: OpenedBy,
+    /// The id of a process that has one open.
+    pub process: u32,
+    /// Its name.
+    pub name: String,
+    /// The databases.
+    pub files: Vec<PathBuf>,
+}
+
+/// What has a file open.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OpenedBy {
+    /// A service of the machine.
+    Service(String),
+    /// A service of a user.
+    UserService(String),
+    /// A process of this name.
+    Process(String),
 }

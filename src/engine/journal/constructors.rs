@@ -32,6 +32,14 @@ pub struct InodePair<'a> {
     pub wanted: Wanted,
 }
 
+impl<'a> InodePair<'a> {
+    /// An inode that is in its place: its own source.
+    #[must_use]
+    pub fn in_place(stat: &'a Stat, wanted: Wanted) -> Self {
+        Self { source: stat, id: Some(SourceId::in_place(stat)), target: stat, wanted }
+    }
+}
+
 impl Row {
     fn new(key: RowKey<'_>, state: State, source: Option<SourceId>, wanted: Wanted) -> Self {
         Self {
@@ -146,6 +154,12 @@ impl Row {
     #[must_use]
     pub fn made_as(self, recorded: &Self) -> Self {
         Self { id: recorded.id, dst_ino: recorded.dst_ino, allocated: recorded.allocated, ..self }
+    }
+
+    /// The same, read just before `verified`, in seconds since the epoch, and recorded as it was found.
+    #[must_use]
+    pub fn as_found(self, verified: Option<i64>) -> Self {
+        Self { verified, ..self }
     }
 
     /// A further name of the inode, made by a link, which moved its ctime.

@@ -5,6 +5,7 @@
 use super::database::Journal;
 use super::error;
 use super::location::Location;
+use super::past::IN_PLACE;
 use super::writer::WriterHandle;
 use crate::base::path::RelPath;
 use crate::engine::events::journal_error::JournalError;
@@ -31,6 +32,11 @@ const IDS: &str = "ids";
 const REMAPPED: &str = "remapped";
 
 impl WriterHandle {
+    /// Records that something is in its place, or may be.
+    pub fn finds_in_place(&self) {
+        self.meta(IN_PLACE, "found".into());
+    }
+
     /// Records that this run and all later ones of the plan give owners the target's numbers.
     pub fn remaps_ids(&self) {
         self.meta(IDS, REMAPPED.into());

@@ -25,9 +25,14 @@ pub struct Past {
     pub ended: bool,
     /// The last one was stopped or killed: the target may have entries that it did not record.
     pub interrupted: bool,
+    /// One of them found something in its place, or may have.
+    pub in_place: bool,
     /// `--restart` set an older journal aside, and no run has finished since.
     pub restarted: bool,
 }
+
+/// The key of `meta` that records that something is in its place, or may be.
+pub(super) const IN_PLACE: &str = "in_place";
 
 /// Asks how they ended; `resumed` when there are rows.
 pub(super) fn past(connection: &Connection, resumed: bool) -> Result<Past, Error> {
@@ -39,10 +44,12 @@ pub(super) fn past(connection: &Connection, resumed: bool) -> Result<Past, Error
         let (sec, nsec) = text.split_once('.')?;
         Some(Time { sec: sec.parse().ok()?, nsec: nsec.parse().ok()? })
     });
+    let in_place =
+        connection.query_row("SELECT EXISTS(SELECT 1 FROM meta WHERE key = ?1)", [IN_PLACE], |row| row.get(0))?;
     // A first run that ended before it copied anything left nothing behind.
     let wrote = began.is_some() || ends.contains(&true) || resumed;
     let ended = ends.contains(&true);
-    Ok(Past { began, ended, interrupted: wrote && ends.last() == Some(&false), restarted: false })
+    Ok(Past { began, ended, interrupted: wrote && ends.last() == Some(&false), in_place, restarted: false })
 }
 
 /// One run of the plan.

@@ -101,6 +101,12 @@ impl Row {
         self.state == State::Partial || self.state == State::Replacing && self.has_chunks()
     }
 
+    /// True for what no run copied: a run found it in its place, when the source's path led to it.
+    #[must_use]
+    pub fn was_in_place(&self) -> bool {
+        self.source.is_some_and(|source| source.is_in_place())
+    }
+
     /// True when it is done, and recorded with the inode and ctime of `stat`.
     #[must_use]
     pub fn is_done_as(&self, stat: &Stat) -> bool {

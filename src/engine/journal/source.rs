@@ -16,7 +16,22 @@ pub struct SourceId {
     pub ctime: Time,
 }
 
+/// The number of no volume: what has it was not copied, but found in its place.
+const IN_PLACE: i64 = 0;
+
 impl SourceId {
+    /// The identity of an inode of the target that is its own source.
+    #[must_use]
+    pub fn in_place(stat: &Stat) -> Self {
+        Self { volume: Some(IN_PLACE), ino: stat.ino, ctime: stat.ctime }
+    }
+
+    /// True for such an identity.
+    #[must_use]
+    pub fn is_in_place(&self) -> bool {
+        self.volume == Some(IN_PLACE)
+    }
+
     /// The identity in the stat of an inode of `volume`.
     #[must_use]
     pub fn of(stat: &Stat, volume: &Volume) -> Self {

@@ -5,6 +5,7 @@ use super::model::{Entry, Mapping, Presence, Target};
 use crate::base::path::{Name, RelPath};
 use crate::base::path_tree::PathTree;
 use crate::sys::Errno;
+use crate::sys::mounts::shows_running_system;
 use crate::sys::stat::{Kind, Stat};
 
 /// An entry of the plan: indices of its target and of the entry in it.
@@ -247,9 +248,10 @@ impl Index {
     }
 }
 
-/// True for the root of a mount that is not to be entered.
-pub(crate) const fn is_barred(stat: &Stat, cross_mounts: bool) -> bool {
-    stat.mount_root && !cross_mounts
+/// True for the root of a mount that is not to be entered: any, or with `cross_mounts` those of the running system
+/// that hold no files of its own.
+pub(crate) fn is_barred(stat: &Stat, cross_mounts: bool) -> bool {
+    stat.mount_root && (!cross_mounts || shows_running_system(stat.dev))
 }
 
 /// Target and entry of an index.

@@ -3,7 +3,8 @@
 use super::allow::{Allow, Look, Purpose, Refusals, SourceFinding};
 use super::capacity::capacity;
 use super::cleared::{Cleared, ClearedParts, Size};
-use super::entries::{missing, remapped};
+use super::entries::{missing, quiet_journal, remapped};
+use super::in_use;
 use super::overlap::{self, StatePlace};
 use super::place::{TargetPlace, destination, places};
 use super::remap;
@@ -32,8 +33,9 @@ pub fn check(
     let source = preflight.source(look);
     let places = places(&plan, &mut preflight.refusals);
     let journal = location(&plan, allow, &places).map_err(|refusal| preflight.refused(refusal))?;
+    let mut in_place = false;
     if let Some(source) = source.as_ref().filter(|_| preflight.refusals.is_empty()) {
-        preflight.overlaps(source, &journal, &places)?;
+        in_place = preflight.overlaps(source, &journal, &places)?;
     }
     // Must come before reading a database that somebody may be writing.
     preflight.other_run(&journal)?;
@@ -45,12 +47,13 @@ pub fn check(
     let Some(source) = source.filter(|_| preflight.refusals.is_empty()).map(Arc::new) else {
         return Err(preflight.refusals);
     };
+    preflight.notes.extend(in_use::notes(&plan, &source));
     let groups = Groups::of(&plan, &source, means, allow.cross_mounts, !allow.no_owner)
         .map_err(|contradictions| contradictions.into_iter().map(Refusal::Contradiction).collect::<Refusals>())?;
     let size = preflight.size(&source, &earlier, &places)?;
     let known = plan.targets.iter().map(|target| !allow.restart && earlier.declared_in(target)).collect();
     let (notes, remap_ids, groups) = (preflight.notes, earlier.remap_ids, Arc::new(groups));
-    Ok(Cleared::new(ClearedParts { mapping: plan, source, size, journal, notes, remap_ids, groups, known }))
+    Ok(Cleared::new(ClearedParts { mapping: plan, source, size, journal, notes, remap_ids, groups, known, in_place }))
 }
 
 /// The question, and what was found so far.
@@ -93,7 +96,7 @@ impl PreflightCheck<'_> {
         if !self.allow.no_owner && !may_chown() {
             self.refusals.push(Refusal::NotRoot);
         }
-        self.refusals.extend(missing(self.plan, self.allow));
+        self.refusals.extend(missing(self.plan, self.allow, || quiet_journal(self.plan, self.allow)));
         match source.as_ref().and_then(|source| look(self.plan, source)) {
             Some(SourceFinding::Refusal(refusal)) => self.refusals.push(refusal),
             Some(SourceFinding::Note(note)) => self.notes.push(note),
@@ -102,12 +105,12 @@ impl PreflightCheck<'_> {
         source
     }
 
-    /// Source, targets and journal do not contain each other.
-    fn overlaps(&self, source: &Root, journal: &Location, places: &[Option<TargetPlace>]) -> Result<(), Refusals> {
+    /// Source, targets and journal do not contain each other. True when some of the target is in its
+    /// place already, or may be.
+    fn overlaps(&self, source: &Root, journal: &Location, places: &[Option<TargetPlace>]) -> Result<bool, Refusals> {
         let usual = usual_state(self.plan, places).map_err(|refusal| vec![refusal])?;
         let state = StatePlace { directory: journal.directory(), is_usual: journal.directory() == usual };
-        let refusals = overlap::refusals(self.plan, source, &state, self.allow.cross_mounts);
-        if refusals.is_empty() { Ok(()) } else { Err(refusals) }
+        overlap::look(self.plan, source, &state, self.allow.cross_mounts)
     }
 
     /// No other run of the plan is alive.

@@ -29,6 +29,8 @@ pub struct ClearedParts {
     pub remap_ids: bool,
     /// Which names are links of one another.
     pub groups: Arc<Groups>,
+    /// Something is in its place already, or the source is the live system.
+    pub in_place: bool,
     /// For each target, whether an earlier run had anything to copy there.
     pub known: Vec<bool>,
 }

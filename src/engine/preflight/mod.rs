@@ -6,6 +6,8 @@ mod capacity;
 mod check;
 mod cleared;
 mod entries;
+mod fs_path;
+mod in_use;
 mod overlap;
 mod patterns;
 mod place;

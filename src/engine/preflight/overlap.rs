@@ -3,6 +3,7 @@
 //! and directories that a FUSE driver shows elsewhere are recognised.
 
 use super::allow::Refusals;
+use super::fs_path::{FsPath, LAYERS, is_no_answer, mount_of, places};
 use crate::base::path::{Name, RelPath, escape};
 use crate::engine::events::refusal::Refusal;
 use crate::engine::mapping::model::{Entry, Mapping, Presence};
@@ -17,24 +18,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// A path within a file system, wherever that is mounted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct FsPath {
-    /// `major:minor`.
-    device: String,
-    path: PathBuf,
-}
-
-impl FsPath {
-    /// The rest of this path below `outer`; empty for the same path.
-    fn below(&self, outer: &Self) -> Option<&Path> {
-        // Each entry is compared with each other one, and bytes are faster than components.
-        let (inner, above) = (self.path.as_os_str().as_bytes(), outer.path.as_os_str().as_bytes());
-        let may = self.device == outer.device && inner.starts_with(above);
-        if may { self.path.strip_prefix(&outer.path).ok() } else { None }
-    }
-}
-
 /// A tree on either side, which need not exist yet.
 struct Tree {
     shown: String,
@@ -44,10 +27,9 @@ struct Tree {
     mounts: Vec<FsPath>,
     /// Where it is; several places if its mount shows other directories.
     within: Vec<FsPath>,
+    /// What of its file system is mounted where it is reached.
+    mounted: Option<FsPath>,
 }
-
-/// How deep mounts that show other directories may be stacked.
-const LAYERS: u32 = 8;
 
 /// Where the journal is to be.
 pub(super) struct StatePlace<'p> {
@@ -56,20 +38,41 @@ pub(super) struct StatePlace<'p> {
     pub(super) is_usual: bool,
 }
 
-/// Refuses every entry whose source and destination contain one another, and a journal inside either.
-pub(super) fn refusals(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: bool) -> Refusals {
-    look(plan, source, state, cross_mounts).unwrap_or_else(|errno| vec![Refusal::NestingUnknown(errno)])
+/// Refuses every entry whose source and destination contain one another, and a journal inside either; what
+/// is in its place already is not copied, and may lie anywhere. Returns whether there is such an entry, or the
+/// source is the running system, where there may be.
+pub(super) fn look(
+    plan: &Mapping,
+    source: &Root,
+    state: &StatePlace<'_>,
+    cross_mounts: bool,
+) -> Result<bool, Refusals> {
+    let (refusals, in_place) =
+        compare(plan, source, state, cross_mounts).map_err(|errno| vec![Refusal::NestingUnknown(errno)])?;
+    if refusals.is_empty() { Ok(in_place) } else { Err(refusals) }
 }
 
-fn look(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: bool) -> Result<Refusals, Errno> {
+fn compare(
+    plan: &Mapping,
+    source: &Root,
+    state: &StatePlace<'_>,
+    cross_mounts: bool,
+) -> Result<(Refusals, bool), Errno> {
     let table = mounts::table()?;
     let (mut sources, mut targets) = (Vec::new(), Vec::new());
+    let is_running = is_root_of_system(source)?;
+    let mut in_place = is_running;
     for entry in plan.targets.iter().flat_map(|t| &t.entries).filter(|e| e.presence == Presence::Present) {
+        let target = Tree::of_target(plan, entry, &table)?;
         // If it vanished meanwhile, the copy reports it.
         if let Some(tree) = Tree::of_source(source, entry, &table)? {
-            sources.push(tree);
+            if tree.is_in_place(&target) {
+                in_place = true;
+            } else {
+                sources.push(tree);
+            }
         }
-        targets.push(Tree::of_target(plan, entry, &table)?);
+        targets.push(target);
     }
     let mut found = Refusals::new();
     for from in &sources {
@@ -83,8 +86,9 @@ fn look(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: boo
     }
     let journal = Tree::of_path(state.directory, &table)?;
     let whole = Tree { walked: Some(RelPath::root()), ..Tree::of_path(&plan.source, &table)? };
-    // The running system always contains the journal: there only what is copied counts.
-    let outer = if is_root_of_system(source)? { sources.iter().collect() } else { vec![&whole] };
+    // The running system always contains the journal, and what contains the target its usual place: there
+    // only what is copied counts.
+    let outer = if is_running || state.is_usual { sources.iter().collect() } else { vec![&whole] };
     if let Some(from) = outer.into_iter().find(|from| from.shows(&journal, source, cross_mounts)) {
         found.push(Refusal::JournalInSource(journal.shown.clone(), from.shown.clone()));
     }
@@ -96,7 +100,7 @@ fn look(plan: &Mapping, source: &Root, state: &StatePlace<'_>, cross_mounts: boo
         }
     }
     found.dedup();
-    Ok(found)
+    Ok((found, in_place))
 }
 
 impl Tree {
@@ -109,7 +113,20 @@ impl Tree {
             let below = table.iter().filter(|mount| mount.point != real && mount.point.starts_with(&real));
             mounts.extend(below.map(|mount| FsPath { device: mount.device.clone(), path: mount.root.clone() }));
         }
-        Ok(Self { shown, walked: None, mounts, within })
+        let mounted = mount_of(&held, table)?;
+        let mounted = mounted.map(|mount| FsPath { device: mount.device.clone(), path: mount.root.clone() });
+        Ok(Self { shown, walked: None, mounts, within, mounted })
+    }
+
+    /// True when this source leads to `target` itself. If it is the target that is a mount of this one,
+    /// what is below is not on the target's file system.
+    fn is_in_place(&self, target: &Self) -> bool {
+        let is_same = self.within.first().zip(target.within.first()).is_some_and(|(here, there)| here == there);
+        let is_mount_of_this = match (&self.mounted, &target.mounted) {
+            (Some(here), Some(there)) => here != there && there.below(here).is_some(),
+            _ => true,
+        };
+        is_same && !is_mount_of_this
     }
 
     fn of_source(source: &Root, entry: &Entry, table: &[Mount]) -> Result<Option<Self>, Errno> {
@@ -213,68 +230,4 @@ fn is_root_of_system(source: &Root) -> Result<bool, Errno> {
     let system = stat_fd(at::dir_handle(Path::new("/"))?)?;
     let stat = stat_fd(source)?;
     Ok((stat.dev, stat.ino) == (system.dev, system.ino))
-}
-
-/// Where `rest` below the open `held` is: in its own file system, and in those that this one shows.
-fn places(held: impl AsFd, rest: &Path, table: &[Mount], layers: u32) -> Result<Vec<FsPath>, Errno> {
-    let id = crate::sys::filesystem::mount_id(&held)?;
-    let Some(mount) = table.iter().find(|mount| mount.id == id) else { return Ok(Vec::new()) };
-    let real = real_path(&held)?;
-    // A mount hidden by another one has no path here.
-    let Ok(below) = real.strip_prefix(&mount.point) else { return Ok(Vec::new()) };
-    let below = join(below, rest);
-    let mut found = vec![FsPath { device: mount.device.clone(), path: join(&mount.root, &below) }];
-    if layers > 0 {
-        let below = join(mount.root.strip_prefix("/").unwrap_or(&mount.root), &below);
-        for dir in shown_directories(mount) {
-            match at::dir_handle(&dir) {
-                Ok(layer) => found.extend(places(&layer, &below, table, layers - 1)?),
-                Err(errno) if is_no_answer(errno) => return Err(errno),
-                // What is no longer reachable by its path cannot be told.
-                Err(_) => {}
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// True for a failure that says nothing of what is there: trees may overlap all the same.
-fn is_no_answer(errno: Errno) -> bool {
-    matches!(errno, Errno::IO | Errno::MFILE | Errno::NFILE | Errno::NOMEM)
-}
-
-/// As [`Path::join`], but without a slash at the end.
-fn join(above: &Path, below: &Path) -> PathBuf {
-    if below.as_os_str().is_empty() { above.to_path_buf() } else { above.join(below) }
-}
-
-/// The directories that a mount shows under its mount point: the layers of an overlay, and the
-/// mount's source if that is a directory, as with bindfs, gocryptfs and ecryptfs.
-fn shown_directories(mount: &Mount) -> Vec<PathBuf> {
-    if mount.kind == "overlay" {
-        return mount.options.iter().flat_map(|option| layer_directories(option)).collect();
-    }
-    if mount.source.is_absolute() { vec![mount.source.clone()] } else { Vec::new() }
-}
-
-/// The directories that an option of an overlay names (Documentation/filesystems/overlayfs.rst).
-fn layer_directories(option: &str) -> Vec<PathBuf> {
-    let Some((key, value)) = option.split_once('=') else { return Vec::new() };
-    if !["lowerdir", "lowerdir+", "datadir+", "upperdir"].contains(&key) {
-        return Vec::new();
-    }
-    value.split(':').filter(|dir| !dir.is_empty()).map(PathBuf::from).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::layer_directories;
-    use std::path::PathBuf;
-
-    #[test]
-    fn an_overlay_names_its_layers() {
-        assert_eq!(layer_directories("lowerdir=/a:/b"), [PathBuf::from("/a"), PathBuf::from("/b")]);
-        assert_eq!(layer_directories("upperdir=/u"), [PathBuf::from("/u")]);
-        assert!(layer_directories("workdir=/w").is_empty() && layer_directories("rw").is_empty());
-    }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// What a run would do with an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Foreseen {
     /// It is copied for the first time.
     New,
@@ -20,6 +20,8 @@ pub enum Foreseen {
     Kept,
     /// Nothing: it was copied, and somebody has removed it from the target.
     Missing,
+    /// Nothing: it is in its place already.
+    InPlace,
     /// Nothing: the source no longer has it.
     Stale,
     /// It is removed, if nobody has changed it.
@@ -30,12 +32,13 @@ pub enum Foreseen {
 
 impl Foreseen {
     /// All, in the order in which they are shown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::New,
         Self::Changed,
         Self::Unchanged,
         Self::Kept,
         Self::Missing,
+        Self::InPlace,
         Self::Stale,
         Self::Delete,
         Self::Unreadable,
@@ -50,6 +53,7 @@ impl Foreseen {
             Self::Unchanged => "unchanged",
             Self::Kept => "kept",
             Self::Missing => "missing",
+            Self::InPlace => "in-place",
             Self::Stale => "stale",
             Self::Delete => "delete",
             Self::Unreadable => "unreadable",
@@ -89,11 +93,11 @@ pub struct TargetCounts {
     /// Its name.
     pub name: String,
     /// By what would be done, in the order of [`Foreseen::ALL`].
-    pub counts: [ItemCounts; 8],
+    pub counts: [ItemCounts; 9],
 }
 
 /// Counts that all threads add to.
-pub(super) struct SharedCounts(Vec<[(AtomicU64, AtomicU64); 8]>);
+pub(super) struct SharedCounts(Vec<[(AtomicU64, AtomicU64); 9]>);
 
 impl SharedCounts {
     pub(super) fn new(targets: usize) -> Self {

@@ -6,6 +6,7 @@ use crate::base::path::{Name, RelPath};
 use crate::engine::compare::differences::{CheckedDir, differences, has_same_content};
 use crate::engine::compare::recorded::{KnownWanted, is_wanted};
 use crate::engine::content::reread;
+use crate::engine::in_place::{LinkAt, is_in_place};
 use crate::engine::journal::{Proof, Row, RowChange, State};
 use crate::engine::mapping::explicit::Explicit;
 use crate::engine::meta::{Attributes, Wanted};
@@ -40,6 +41,15 @@ impl PreviewWalk<'_> {
         let row = self.recorded(dir.id, names.0);
         let Ok(there) = dir.on_target(plan, names.0) else { return Foreseen::Unreadable };
         match (row, there) {
+            (_, Some((_, there))) if self.leads_home(dir, names.1, &dir.path.join(names.0), (stat, &there)) => {
+                Foreseen::InPlace
+            }
+            (Some(row), _) if row.was_in_place() && !self.options.overwrite => {
+                match self.compare_source(dir, names, own, (stat, &row)) {
+                    Foreseen::Changed => Foreseen::Kept,
+                    other => other,
+                }
+            }
             (Some(row), None) if row.state == State::Done => Foreseen::Missing,
             (_, None) => Foreseen::New,
             // A first run replaces what is there, and says so.
@@ -62,6 +72,18 @@ impl PreviewWalk<'_> {
             }
             (Some(_), Some(_)) => Foreseen::Changed,
         }
+    }
+
+    /// True when the source's name leads to the inode `there` of the target.
+    fn leads_home(&self, dir: &PreviewDir, name: &Name, place: &RelPath, (stat, there): (&Stat, &Stat)) -> bool {
+        if stat.kind != Kind::Symlink || there.kind == Kind::Symlink {
+            return is_in_place(stat, there);
+        }
+        let Ok(src) = dir.src.open() else { return false };
+        let Ok(text) = src.read_link(name) else { return false };
+        LinkAt { source: &self.parts.source, dir: &src, name, text: &text }
+            .leads_to(place, Some(there))
+            .unwrap_or(false)
     }
 
     /// Whether content and attributes of a touched entry are as recorded.

@@ -9,6 +9,7 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::stop::{Stop, StopReason};
+use crate::engine::in_place::is_in_place;
 use crate::engine::journal::{JournalError, Reader, Row, SourceId, State};
 use crate::engine::mapping::explicit::{Covering, Explicit};
 use crate::engine::mapping::index::{EntryIndex, Index, InnerName};
@@ -152,7 +153,7 @@ impl<'a> PreviewWalk<'a> {
         if stat.kind == Kind::Directory {
             let Ok(src) = handle.open_dir() else { return self.unreadable(target, entry.dst.clone(), stat.kind) };
             let src = SourceNode::entry(&self.parts.source, &entry.real, src, &stat, &self.budget);
-            let id = match self.directory(id, &name, &entry.dst, target) {
+            let id = match self.directory((id, target), (&name, &entry.dst), &stat) {
                 Some(id) => id,
                 None => return,
             };
@@ -172,16 +173,32 @@ impl<'a> PreviewWalk<'a> {
 
     /// Judges a directory. Its id in the journal, which a new one does not have; `None` if the run would not
     /// enter it.
-    fn directory(&self, above: Option<i64>, name: &Name, path: &RelPath, target: u32) -> Option<Option<i64>> {
+    fn directory(
+        &self,
+        (above, target): (Option<i64>, u32),
+        (name, path): (&Name, &RelPath),
+        stat: &Stat,
+    ) -> Option<Option<i64>> {
         let row = self.recorded(above, name);
         let is_there = is_there(self.plan(), path);
         let (what, id) = match &row {
+            _ if is_there && self.is_its_place(path, stat) => {
+                (Foreseen::InPlace, Some(row.as_ref().and_then(|row| row.id)))
+            }
+            Some(row) if row.was_in_place() && !self.options.overwrite => (Foreseen::Kept, None),
             Some(row) if row.state == State::Done && !is_there => (Foreseen::Missing, None),
             Some(row) => (Foreseen::Unchanged, Some(row.id)),
             None => (if is_there { Foreseen::Changed } else { Foreseen::New }, Some(None)),
         };
         self.item(&ForeseenItem { what, kind: Kind::Directory, entries: 1, bytes: 0, path: path.clone(), target });
         id
+    }
+
+    /// True when the source's inode with this stat is what the target has at `path`.
+    fn is_its_place(&self, path: &RelPath, stat: &Stat) -> bool {
+        let (Some(above), Some(name)) = (path.parent(), path.last()) else { return false };
+        let there = open_target(&self.plan().root, &above).and_then(|dir| dir.stat_at(&name));
+        there.is_ok_and(|there| is_in_place(stat, &there))
     }
 
     pub(super) fn unreadable(&self, target: u32, path: RelPath, kind: Kind) {
@@ -240,10 +257,14 @@ impl SelectionSink for PreviewWalk<'_> {
     fn subtree(&self, above: &Arc<PreviewDir>, name: &Name, found: Selected) -> Option<Arc<PreviewDir>> {
         let Selected { src, stat, cursor } = found;
         let path = above.path.join(name);
-        let id = self.directory(above.id, name, &path, above.target)?;
+        let id = self.directory((above.id, above.target), (name, &path), &stat)?;
         let src = SourceNode::below(&above.src, name, src, &stat);
         let covering = Covering::of(self.plan(), &path);
         Some(Arc::new(PreviewDir { src, path, target: above.target, id, cursor, share: above.share, covering, stat }))
+    }
+
+    fn is_in_place(&self, dir: &PreviewDir, name: &Name, stat: &Stat) -> bool {
+        self.is_its_place(&dir.path.join(name), stat)
     }
 
     fn mount(&self, dir: &PreviewDir, name: &Name, _: (&SourceDir, &Stat)) {

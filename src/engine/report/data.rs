@@ -88,6 +88,8 @@ pub struct Totals {
     pub skipped: u64,
     /// Their apparent bytes.
     pub skipped_bytes: u64,
+    /// Entries that were in their place already, as the source's path leads there.
+    pub in_place: u64,
     /// Entries that were copied and the source no longer has.
     pub stale: u64,
     /// Entries that this run removed because of that.

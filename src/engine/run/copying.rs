@@ -33,6 +33,8 @@ pub(super) struct Copying {
     pub(super) groups: Arc<Groups>,
     /// For each target, whether an earlier run had anything to copy there.
     pub(super) known: Vec<bool>,
+    /// Something is in its place already, or the source is the live system.
+    pub(super) in_place: bool,
     /// An interrupted run may have left something on the target.
     pub(super) leftovers: bool,
     /// The device number of each target at the beginning, or why that could not be told.
@@ -111,7 +113,7 @@ impl Copying {
             options: self.options(run),
         });
         let copied = match engine {
-            Ok(engine) => engine.run(|| begin(run)).map_err(StopReason::NoThread),
+            Ok(engine) => engine.run(|| begin(run, self.in_place)).map_err(StopReason::NoThread),
             Err(error) => Err(StopReason::Journal(error, None)),
         };
         // After the copy, which has reported more precisely what it could not read itself.
@@ -160,6 +162,7 @@ impl Copying {
             first: !known || !past.ended,
             began: past.began,
             interrupted: past.interrupted,
+            in_place: past.in_place,
             restarted: run.options.allow.restart || past.restarted,
         };
         self.known.iter().map(history).collect()
@@ -186,7 +189,7 @@ impl Copying {
 }
 
 /// The threads have started: from here on the run copies, and records what it cannot copy or keep.
-fn begin(run: &SharedRun<'_>) {
+fn begin(run: &SharedRun<'_>, is_in_place: bool) {
     let RunContext { journal, writer, counters, problems, stop, .. } = &run.context;
     if stop.is_set() {
         return;
@@ -194,6 +197,9 @@ fn begin(run: &SharedRun<'_>) {
     let past = journal.past();
     if past.began.is_none() && !past.ended {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        if is_in_place {
+            writer.finds_in_place();
+        }
         writer.meta("began", format!("{}.{:09}", now.as_secs(), now.subsec_nanos()));
         // It must be there for a kill right after the first directory is made.
         writer.flush();

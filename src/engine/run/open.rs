@@ -72,7 +72,7 @@ pub(super) fn to_copy<'a>(
         something_to_repair(&mapping, options)?;
     }
     let cleared = preflight::check(mapping, &options.allow, options.means(), Purpose::Copy, options.look);
-    let ClearedParts { mapping, source, size, journal, notes, remap_ids, groups, known } =
+    let ClearedParts { mapping, source, size, journal, notes, remap_ids, groups, known, in_place } =
         cleared.map_err(Refused::Preflight)?.into_parts();
     let found = Gathered::of(&mapping, options, stop);
     let began = found.began;
@@ -87,7 +87,7 @@ pub(super) fn to_copy<'a>(
     let (names, leftovers) = declare(&mapping, &journal).map_err(Refused::Unrecorded)?;
     let writer = Writer::start(&journal, stop.clone()).map_err(Refused::Unrecorded)?;
     let context = found.context(mapping, journal, &writer);
-    let copying = Copying { source, groups, known, leftovers, devices, file_systems: Arc::default() };
+    let copying = Copying { source, groups, known, in_place, leftovers, devices, file_systems: Arc::default() };
     Ok((SharedRun { options, observer, context, writer, names, remap_ids, began }, Work::Copy(copying)))
 }
 

@@ -108,9 +108,10 @@ impl StaleSearch {
     }
 }
 
-/// An entry that a run made, finished or not. Half of a large file is removed as a leftover.
+/// An entry that a run made, finished or not: not what it found in its place. Half of a large file is removed
+/// as a leftover.
 fn is_ours(row: &Row) -> bool {
-    matches!(row.state, State::Done | State::Bad | State::Open | State::Replacing)
+    !row.was_in_place() && matches!(row.state, State::Done | State::Bad | State::Open | State::Replacing)
 }
 
 /// False only if the target certainly has nothing at `path`.

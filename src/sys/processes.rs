@@ -1,0 +1,96 @@
+//! What other processes have open, from `/proc` (proc(5)). A process that ends meanwhile, or that the caller may
+//! not look into, has nothing open.
+
+use std::path::{Path, PathBuf};
+
+/// A file that a process has open for writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenForWriting {
+    /// Its path, as the kernel tells it to this process.
+    pub path: PathBuf,
+    /// It is open for reading as well, and not only to append: a database rather than a log.
+    pub is_rewritten: bool,
+    /// A lock is held on it through this descriptor.
+    pub is_locked: bool,
+}
+
+/// The ids of all other processes of this pid namespace.
+#[must_use]
+pub fn others() -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let ids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    ids.filter(|id| *id != std::process::id()).collect()
+}
+
+/// The files that `process` has open for writing, of those whose path `matters`.
+#[must_use]
+pub fn open_for_writing(process: u32, matters: impl Fn(&Path) -> bool) -> Vec<OpenForWriting> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return Vec::new() };
+    let open = entries.filter_map(|entry| {
+        let entry = entry.ok()?;
+        let path = std::fs::read_link(entry.path()).ok().filter(|path| matters(path))?;
+        let info = std::fs::read(format!("/proc/{process}/fdinfo/{}", entry.file_name().to_str()?)).ok()?;
+        let (is_rewritten, is_locked) = parse_info(&info)?;
+        Some(OpenForWriting { path, is_rewritten, is_locked })
+    });
+    open.collect()
+}
+
+/// Whether it is rewritten, and whether it is locked; `None` if it is not open for writing.
+fn parse_info(info: &[u8]) -> Option<(bool, bool)> {
+    let lines = || info.split(|b| *b == b'\n');
+    let flags = lines().find_map(|line| line.strip_prefix(b"flags:"))?;
+    let flags = u32::from_str_radix(std::str::from_utf8(flags).ok()?.trim(), 8).ok()?;
+    let has = |flag: rustix::fs::OFlags| flags & flag.bits() == flag.bits();
+    let (rewrites, appends) = (has(rustix::fs::OFlags::RDWR), has(rustix::fs::OFlags::APPEND));
+    let is_locked = lines().any(|line| line.starts_with(b"lock:"));
+    (rewrites || has(rustix::fs::OFlags::WRONLY)).then_some((rewrites && !appends, is_locked))
+}
+
+/// The name of a process (proc_pid_comm(5)).
+#[must_use]
+pub fn name(process: u32) -> String {
+    let name = std::fs::read(format!("/proc/{process}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(&name).trim_end().to_string()
+}
+
+/// The control group of a process in the unified hierarchy, or in systemd's own (cgroups(7)).
+#[must_use]
+pub fn control_group(process: u32) -> Option<String> {
+    let groups = std::fs::read(format!("/proc/{process}/cgroup")).ok()?;
+    let groups = String::from_utf8_lossy(&groups).into_owned();
+    let group =
+        |prefix: &str| groups.lines().find_map(|line| line.split_once(prefix).map(|(_, path)| path.to_string()));
+    group("0::").or_else(|| group(":name=systemd:"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn flags_tell_a_database_from_a_log() {
+        assert_eq!(parse_info(b"pos:\t0\nflags:\t0100002\nlock:\t1: POSIX\n"), Some((true, true)));
+        assert_eq!(parse_info(b"flags:\t0102001\n"), Some((false, false)), "append only");
+        assert_eq!(parse_info(b"flags:\t0100000\n"), None, "read only");
+        assert_eq!(parse_info(b"nonsense"), None);
+    }
+
+    #[test]
+    fn a_child_has_its_own_output_open() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let path = file.path().to_path_buf();
+        let out = std::fs::OpenOptions::new().write(true).open(&path).expect("opened");
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).stdout(out).spawn().expect("started");
+        child.stdin.as_mut().expect("piped").write_all(b"x").expect("written");
+        assert!(others().contains(&child.id()));
+        let open = open_for_writing(child.id(), |found| found == path);
+        assert_eq!(open, [OpenForWriting { path, is_rewritten: false, is_locked: false }]);
+        assert!(control_group(child.id()).is_none_or(|group| group.starts_with('/')));
+        drop(child.stdin.take());
+        child.wait().expect("ended");
+        assert!(open_for_writing(child.id(), |_| true).is_empty());
+    }
+}
