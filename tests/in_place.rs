@@ -340,3 +340,30 @@ fn a_database_in_use_is_noted_with_what_to_stop() {
     python.wait().unwrap();
     assert_eq!(notes(&[]), [""; 0]);
 }
+
+#[test]
+fn a_call_that_fails_replaces_nothing_that_is_in_its_place() {
+    need_root!();
+    let mut machine = with_key(KEY);
+    let id = machine.stored("etc/machine-id", "the machine's id");
+    symlink("../persist/system/etc/machine-id", machine.root().join("etc/machine-id")).unwrap();
+    machine.stored("var/lib/app/state", "state");
+    std::fs::create_dir_all(machine.root().join("var/lib/app")).unwrap();
+    machine.bind("var/lib/app");
+    let key = machine.root().join("persist/system").join(KEY);
+    let state = machine.root().join("persist/system/var/lib/app/state");
+    let inodes = || [&key, &id, &state].map(|path| path.symlink_metadata().unwrap().ino());
+    let before = inodes();
+    let plan = machine.plan("directories = [\"/etc\", \"/var/log\", \"/var/lib/app\"]");
+    run(&plan, &["--allow-nonempty"]).exits(0);
+    for call in ["stat", "open", "readlink"] {
+        for n in 1..60 {
+            let ran = crate::kit::run::faulty(&plan, &["--threads", "1"], &format!("{call}:{n}:EIO"));
+            assert_eq!(inodes(), before, "{call}:{n}\n{ran}");
+            let once = crate::kit::run::faulty(&plan, &["--restart", "--allow-nonempty"], &format!("{call}:{n}:EIO"));
+            assert_eq!(inodes(), before, "{call}:{n}\n{once}");
+        }
+        run(&plan, &[]).exits(0);
+    }
+    run(&plan, &["--verify-only"]).exits(0);
+}

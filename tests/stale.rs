@@ -162,6 +162,36 @@ fn a_disk_that_is_not_mounted_makes_nothing_removable() {
 }
 
 #[test]
+fn a_disk_that_is_not_mounted_over_the_same_names_makes_nothing_removable() {
+    need_root!();
+    let world = World::ext4(64);
+    // What lies under the mount has a name in common with the disk.
+    for name in ["keep", "disk/lost", "disk/README"] {
+        world.file(&format!("data/{name}"), "under the mount");
+    }
+    let image = world.path().join("disk.img");
+    let disk = Attached::fresh("ext4", 16, &image, &world.data().join("disk"));
+    for name in ["README", "one", "two/three"] {
+        world.file(&format!("data/disk/{name}"), name);
+    }
+    let plan = world.plan("");
+    run(&plan, &["--cross-mounts"]).exits(0);
+    disk.unmount();
+    for args in [&["--dry-run", "--delete", "-v"][..], &["--delete"], &["--delete"]] {
+        let ran = run(&plan, args);
+        assert!(!ran.stdout.contains("delete\tf"), "{args:?}\n{ran}");
+        for name in ["one", "two/three"] {
+            assert_eq!(std::fs::read_to_string(world.target().join("disk").join(name)).unwrap(), name, "{ran}");
+        }
+    }
+    let ran = run(&plan, &["--verify-only"]).exits(1).says("is a disk not mounted?");
+    assert_eq!(stale(&ran), ["disk"], "{ran}");
+    let _again = Attached::image(&image, "loop", &world.data().join("disk"));
+    run(&plan, &["--cross-mounts", "--delete"]);
+    assert_eq!(std::fs::read_to_string(world.target().join("disk/one")).unwrap(), "one");
+}
+
+#[test]
 fn a_directory_that_cannot_be_read_completely_tells_nothing() {
     need_root!();
     let (world, plan) = copied("");

@@ -18,7 +18,12 @@ const ADVISORY: [(&str, &str); 2] = [
 ];
 
 /// A call in a function that answers its failure by doing more than was needed, and why that is enough.
-const ABSORBING: [(&str, &str, &str); 40] = [
+const ABSORBING: [(&str, &str, &str); 45] = [
+    ("readlink", "in_use::notes", "databases in use are a note, and no promise"),
+    ("statfs", "in_use::notes", "the same"),
+    ("open", "is_entry_in_place", "it is counted as if it were not in its place; the copy looks again"),
+    ("stat", "is_entry_in_place", "the same"),
+    ("stat", "may_be_in_place", "it is opened and looked at again"),
     ("statfs", "VolumeKey::of", "a file system that does not say which it is proves nothing, and is read"),
     ("stat", "VolumeKey::of", "the same"),
     ("open", "open::declare", "what is declared counts as there: verification misses it if it is not copied"),

@@ -19,7 +19,7 @@ pub(super) fn words(stale: &Stale) -> String {
              its disk is mounted, remove the copy, or take the entry out of the plan"
         ),
         StaleCause::Emptied => format!(
-            "what was copied from here{inside} is gone from the source, where an empty directory is in its place: is a disk \
+            "what was copied from here{inside} is gone from the source, where another directory is in its place: is a disk \
              not mounted? it is never removed; if it is really gone, remove the copy"
         ),
     };

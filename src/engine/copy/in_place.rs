@@ -108,8 +108,11 @@ impl Leaves {
 
     /// True when only [`Self::settle_in_place`] may handle the entry.
     pub(super) fn needs_in_place(&self, entry: &CopyEntry<'_>, stat: &Stat) -> bool {
-        let was = || matches!(entry.recorded, RowAnswer::Known(Some(row)) if row.was_in_place());
-        was() || self.cx.history(entry.node().target).in_place || self.may_be_in_place(entry, stat)
+        let may_have_been = match entry.recorded {
+            RowAnswer::Known(Some(row)) => row.was_in_place(),
+            _ => self.cx.history(entry.node().target).in_place,
+        };
+        may_have_been || self.may_be_in_place(entry, stat)
     }
 
     fn recorded(&self, entry: &CopyEntry<'_>) -> Option<Row> {

@@ -33,6 +33,16 @@ pub(crate) struct StaleDirectory<'a> {
 }
 
 impl StaleDirectory<'_> {
+    /// True when the source has a directory of another file system here than the recorded one: what a mount covered,
+    /// or the disk that is mounted now.
+    fn is_of_another_volume(&self) -> bool {
+        let recorded = self.prior.and_then(|row| row.source).filter(|source| !source.is_in_place());
+        // Snapshots of one file system share inode numbers, and drivers make them up on the same volume.
+        recorded.zip(self.source).is_some_and(|(then, now)| {
+            then.ino != now.ino && then.volume.zip(now.volume).is_some_and(|(then, now)| then != now)
+        })
+    }
+
     /// True when the source has another directory here than the recorded one.
     fn is_another(&self) -> bool {
         let recorded = self.prior.and_then(|row| row.source);
@@ -83,10 +93,14 @@ impl StaleSearch {
             found.push(Problem::stale(path, StaleCause::Name, at));
         }
         let is_top = || index.leads_to_entry(dir.path);
+        // The run that finds it so records the new directory; the problem tells those after it.
+        if !found.is_empty() && (dir.is_of_another_volume() || reader.was_emptied(dir.path)?) {
+            return Ok(vec![Problem::stale(dir.path.clone(), StaleCause::Emptied, entries)]);
+        }
         if found.is_empty() || met || !(dir.is_empty || is_top()) {
             return Ok(found);
         }
-        if dir.is_another() || reader.was_emptied(dir.path)? {
+        if dir.is_another() {
             return Ok(vec![Problem::stale(dir.path.clone(), StaleCause::Emptied, entries)]);
         }
         Ok(found)
