@@ -210,7 +210,7 @@ fn a_directory_of_root_under_another_name_is_not_given_away() {
     std::fs::rename(there.join("d0"), there.join("hidden")).unwrap();
     std::fs::rename(there.join("vault"), there.join("d0")).unwrap();
     home(&world, "again");
-    let ran = run(&plan, &[]).exits(1).says("not one of this plan's");
+    let ran = run(&plan, &[]).exits(1).says("not one that a run made");
     assert!(ran.problems().iter().any(|(_, path)| path == "/persist/data/home/d0"), "{ran}");
     let vault = there.join("d0").metadata().unwrap();
     assert_eq!(vault.permissions().mode() & 0o7777, 0o700);
@@ -218,7 +218,7 @@ fn a_directory_of_root_under_another_name_is_not_given_away() {
     std::fs::rename(there.join("d0"), there.join("new")).unwrap();
     world.file("data/home/new/f", "new");
     chown(world.data().join("home/new"), Some(USER), Some(USER)).unwrap();
-    run(&plan, &[]).exits(1).says("not one of this plan's");
+    run(&plan, &[]).exits(1).says("not one that a run made");
     assert_eq!(there.join("new").metadata().unwrap().permissions().mode() & 0o7777, 0o700);
 }
 

@@ -78,7 +78,7 @@ fn what_somebody_changed_and_what_no_run_made_is_kept_and_named() {
     let ran = run(&plan, &["--delete"]).exits(1);
     assert_eq!(stale(&ran), ["a", "tree"], "{ran}");
     let ran = ran.says("/persist/data/a (somebody has changed it since it was copied)");
-    let ran = ran.says("/persist/data/tree/deep/er/mine (no run of this plan made it)");
+    let ran = ran.says("/persist/data/tree/deep/er/mine (no run made it)");
     ran.says("/persist/data/tree/empty (somebody has changed it since it was copied)");
     assert_eq!(std::fs::read_to_string(target.join("a")).unwrap(), "a month of work");
     assert!(target.join("tree/deep/er/mine").exists() && target.join("tree/empty").exists());
@@ -134,7 +134,7 @@ fn a_directory_that_became_a_file_makes_way() {
     world.file("data/tree", "a file now");
     run(&plan, &[]).exits(1).says("remove it with --delete");
     assert!(world.target().join("tree/deep/two").exists());
-    run(&plan, &["--delete"]).exits(1).says("run the plan again to copy it");
+    run(&plan, &["--delete"]).exits(1).says("run the same command again to copy it");
     run(&plan, &["--verify-only"]).exits(1);
     run(&plan, &["--delete"]).exits(0);
     is_clean(&world, &plan);

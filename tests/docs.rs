@@ -113,6 +113,7 @@ fn options() -> BTreeMap<&'static str, BTreeSet<String>> {
         "",
         "audit",
         "check",
+        "copy",
         "report",
         "plan check",
         "plan show",

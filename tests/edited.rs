@@ -39,7 +39,7 @@ fn a_removed_entry_stays_and_is_reported_until_it_is_gone() {
     go(&world, &[("s", "/persist/s", &["/a", "/b"])], &[]).exits(0);
     let without: Targets = &[("s", "/persist/s", &["/a"])];
     for args in [&[][..], &["--verify-only"]] {
-        let ran = go(&world, without, args).exits(1).says("no longer declares it");
+        let ran = go(&world, without, args).exits(1).says("it is no longer declared");
         assert_eq!(ran.problems(), [("extra".to_string(), "/persist/s/b".to_string())], "{ran}");
     }
     assert!(world.persist.join("s/b/two").exists());
@@ -60,7 +60,7 @@ fn a_changed_mapping_is_refused_unless_restarted() {
     let elsewhere: Targets = &[("s", "/persist/other", &["/a"])];
     go(&world, elsewhere, &[])
         .exits(3)
-        .says("/a went to /persist/s/a, the plan says /persist/other/a")
+        .says("/a went to /persist/s/a, and is now to go to /persist/other/a")
         .says("--restart");
     assert!(!world.persist.join("other").exists());
     go(&world, elsewhere, &["--restart"]).exits(0);
@@ -101,7 +101,7 @@ fn an_immutable_file_of_a_target_that_left_the_plan_does_no_harm() {
     go(&world, &[("first", "/persist/f", &["/a"]), ("second", "/persist/s", &["/b"])], &[]).exits(0);
     crate::kit::sh!("chattr", "-i", world.source.join("b/two"));
     let without: Targets = &[("first", "/persist/f", &["/a"])];
-    go(&world, without, &[]).exits(1).says("no longer declares it");
+    go(&world, without, &[]).exits(1).says("it is no longer declared");
     crate::kit::sh!("chattr", "-i", world.persist.join("s/b/two"));
     std::fs::remove_dir_all(world.persist.join("s")).unwrap();
     go(&world, without, &[]).exits(0);

@@ -226,7 +226,7 @@ fn a_marked_directory_under_another_name_is_not_given_away() {
     let place = blake3::hash(b"t\0persist/data/home/vault");
     let mark = [&[1], &place.as_bytes()[..16]].concat();
     xattr::set(home.join("d0"), "trusted.persistcp", &mark).unwrap();
-    let ran = run(&plan, &[]).exits(1).says("not one of this plan's");
+    let ran = run(&plan, &[]).exits(1).says("not one that a run made");
     assert!(ran.problems().iter().any(|(_, path)| path == "/persist/data/home/d0"), "{ran}");
     let vault = home.join("d0").metadata().unwrap();
     assert_eq!((vault.uid(), vault.mode() & 0o7777), (0, 0o700));
@@ -315,7 +315,7 @@ fn temporary_names_go_although_the_plan_has_their_entry_no_more() {
     let plan = world.plan(other);
     killed_before_the_renames(&world, &plan);
     let text = format!("version = 1\nname = \"t\"\nsource = {:?}\nroot = {:?}\n{other}", world.source, world.root);
-    run(&world.plan_text(&text), &[]).exits(1).says("no longer declares it").says("temporary names");
+    run(&world.plan_text(&text), &[]).exits(1).says("it is no longer declared").says("temporary names");
     assert_eq!(temporaries(&world.target()), Vec::<PathBuf>::new());
 }
 

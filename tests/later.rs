@@ -211,7 +211,7 @@ fn a_name_that_both_sides_have_since_the_last_run_is_kept() {
     let (world, plan) = copied();
     world.file("data/d/new", "from the source, and longer");
     std::fs::write(world.target().join("d/new"), NEW).unwrap();
-    run(&plan, &[]).exits(1).says("no run of this plan has recorded what stands here");
+    run(&plan, &[]).exits(1).says("no run has recorded what stands here");
     run(&plan, &["--repair"]).exits(1);
     assert_eq!(std::fs::read_to_string(world.target().join("d/new")).unwrap(), NEW);
     run(&plan, &["--overwrite"]).exits(0);

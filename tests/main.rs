@@ -19,6 +19,7 @@ mod calls;
 mod changing;
 mod check;
 mod comparator;
+mod copy;
 mod delete;
 mod docs;
 mod drivers;

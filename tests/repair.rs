@@ -80,6 +80,6 @@ fn a_target_without_a_journal_cannot_be_repaired() {
     need_root!();
     let world = World::ext4(64);
     world.file("data/f", "x");
-    run(&world.plan(""), &["--repair"]).exits(3).says("there is no journal of this plan");
+    run(&world.plan(""), &["--repair"]).exits(3).says("there is no journal at");
     assert!(!world.persist.join(".persistcp").exists());
 }

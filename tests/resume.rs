@@ -111,7 +111,7 @@ fn a_second_run_beside_the_first_is_refused() {
     many(&world, 300);
     let plan = world.plan("");
     let held = Held::at("create:100", &plan, &["--threads", "1"]);
-    run(&plan, &[]).exits(3).says("another run of this plan is alive").says("pid");
+    run(&plan, &[]).exits(3).says("another run with this journal is alive").says("pid");
     held.finish("the first run").exits(0);
 }
 

@@ -24,7 +24,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use output::{fail, print};
 use plan::PlanCommand;
 use report::ReportArgs;
-use run::RunArgs;
+use run::{CopyArgs, RunArgs};
 
 /// Moves declared paths of a backup tree to a new disk: fast, whole, verified
 /// from the medium, and resumable.
@@ -41,6 +41,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Copy files and directories without a plan: faithful, verified from the medium, and resumable
+    Copy(CopyArgs),
     /// Look at a plan without running it, make one, or write it in another format
     Plan {
         #[command(subcommand)]
@@ -74,6 +76,7 @@ pub fn main() -> Exit {
     };
     match cli.command {
         None => cli.run.start(),
+        Some(Command::Copy(args)) => args.start(),
         Some(Command::Plan { command }) => command.start(),
         Some(Command::Audit(args)) => args.start(),
         Some(Command::Check(args)) => args.start(),

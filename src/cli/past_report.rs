@@ -52,7 +52,7 @@ pub(super) fn show(location: &Location, form: ReportFormat, chosen: Chosen) -> E
         Ok(Some(reader)) => reader,
         Ok(None) => {
             let place = location.database();
-            let advice = "name its place with --state, or run the plan first";
+            let advice = "name its place with --state, or copy first";
             return fail(&format!("there is no journal at {}; {advice}", place.display()), Exit::Refused);
         }
         Err(error) => return fail(&journal::words(&error), Exit::Refused),

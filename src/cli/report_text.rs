@@ -85,10 +85,11 @@ fn verdict(report: &Report) -> String {
     let s = if problems == 1 { "" } else { "s" };
     match report.outcome {
         Outcome::Done if report.totals.copied == 0 && report.totals.skipped > 0 => {
-            format!(
-                "{plan}: nothing to copy; all {} entries were finished by an earlier run",
-                count(report.totals.skipped)
-            )
+            let all = match report.totals.skipped {
+                1 => "its entry was".into(),
+                skipped => format!("all {} entries were", count(skipped)),
+            };
+            format!("{plan}: nothing to copy; {all} finished by an earlier run")
         }
         Outcome::Done => format!("{plan}: done, no problems"),
         Outcome::Problems => format!("{plan}: finished with {problems} problem{s}"),
@@ -99,7 +100,8 @@ fn verdict(report: &Report) -> String {
 }
 
 fn line(out: &mut String, name: &str, t: &Totals) -> std::fmt::Result {
-    write!(out, "  {name:<10} {:>9} files {:>9}", count(t.files), bytes(t.bytes))?;
+    let files = if t.files == 1 { "file " } else { "files" };
+    write!(out, "  {name:<10} {:>9} {files} {:>9}", count(t.files), bytes(t.bytes))?;
     write!(out, " | copied {} ({}, {})", count(t.copied), bytes(t.copied_bytes), rate(t.copied_bytes, t.seconds))?;
     if t.shared_bytes > 0 {
         write!(out, " | shared with the source {}", bytes(t.shared_bytes))?;

@@ -20,6 +20,7 @@ pub mod leftovers;
 pub mod manifest;
 pub mod mapping;
 pub mod meta;
+pub mod namesake;
 pub mod preflight;
 pub mod preview;
 pub mod report;

@@ -157,6 +157,7 @@ impl Plan {
             id_warnings: damaged,
             id_notes: ids.replaced,
             asked,
+            state: None,
         })
     }
 }

@@ -49,6 +49,11 @@ pub(crate) fn make_dir(path: &Path) -> Result<(), Errno> {
     retry(Op::Mkdir, || rustix::fs::mkdir(path, DIRECTORY))
 }
 
+/// The same, 0755: for a directory that is not ours alone.
+pub(crate) fn make_open_dir(path: &Path) -> Result<(), Errno> {
+    retry(Op::Mkdir, || rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)))
+}
+
 /// Whether anything has this path, without following it (lstat(2)).
 pub(crate) fn exists(path: &Path) -> Result<bool, Errno> {
     match retry(Op::Stat, || rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)) {

@@ -56,7 +56,7 @@ pub(crate) fn wrapped(wrapper: &[String], plan: &Path, args: &[&str]) -> Command
     command
 }
 
-pub(super) fn command(args: &[&OsStr]) -> Command {
+pub(crate) fn command(args: &[&OsStr]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_persistcp"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command

@@ -1,6 +1,7 @@
 //! What a run would do, without doing it.
 
 use super::job::Job;
+use super::table::table;
 use crate::base::human;
 use crate::base::json::{exact, text};
 use crate::cli::exit::Exit;
@@ -16,7 +17,6 @@ use crate::engine::preflight::{self, Cleared, ClearedParts, Purpose, Refusals};
 use crate::engine::preview::{self, Foreseen, ForeseenItem, ItemCounts, PreviewError, PreviewOptions, TargetCounts};
 use crate::engine::run::Options;
 use crate::engine::verify;
-use crate::plan;
 use crate::sys::output::Existing;
 use crate::sys::{errno_words, output};
 use serde_json::{Map, Value, json};
@@ -27,14 +27,16 @@ pub(super) fn dry_run(job: &Job, mapping: Mapping) -> Result<Exit, Refusals> {
     let Options { allow, look, .. } = &job.options;
     let cleared = preflight::check(mapping, allow, job.options.means(), Purpose::DryRun, *look)?;
     let ClearedParts { mapping, source, notes, .. } = cleared.parts();
-    let mut out = plan::table(mapping);
+    let mut out = table(&job.subject, mapping);
     out.push_str("\nwould copy:\n");
     for (target, survey) in mapping.targets.iter().zip(cleared.surveys()) {
         out.push_str(&format!(
-            "  {:<10} {:>9} entries, {:>9} files, {} ({} allocated)\n",
+            "  {:<10} {:>9} {}, {:>9} {}, {} ({} allocated)\n",
             target.name,
             human::count(survey.entries),
+            if survey.entries == 1 { "entry  " } else { "entries" },
             human::count(survey.files),
+            if survey.files == 1 { "file " } else { "files" },
             human::bytes(survey.bytes),
             human::bytes(survey.allocated)
         ));
@@ -75,6 +77,7 @@ fn foresee(job: &Job, cleared: &Cleared, out: &mut String) -> Result<Exit, Previ
         keep: Keep { owner, atime: false },
         cross_mounts: allow.cross_mounts,
         overwrite: allow.overwrite,
+        newer_kept: allow.newer_kept,
         delete: allow.delete,
         restart: allow.restart,
         means: job.options.means(),

@@ -1,35 +1,32 @@
-//! A run as the command line asks for it: the plan file, the engine, the terminal.
+//! A run as the command line asks for it: what goes where, the engine, the terminal.
 
 use super::dry_run::dry_run;
-use super::job::Job;
+use super::job::{Job, Subject};
+use super::table::table;
 use super::tell::{refuse, tell};
+use super::trees;
 use super::watch::Watcher;
 use crate::cli::exit::Exit;
 use crate::cli::output::{fail, print_text};
 use crate::cli::resolve::resolve;
 use crate::cli::words::journal;
 use crate::cli::words::preflight::all;
+use crate::engine::mapping::model::Mapping;
 use crate::engine::run::{Against, Refused, Stop, Task, run};
-use crate::plan::{self, Backup};
+use crate::plan::Backup;
 
 /// Does the job.
 #[must_use]
 pub(super) fn start(job: &Job) -> Exit {
     let stop = Stop::default();
     let watcher = Watcher::new(&stop, job.progress);
-    // The journal knows what the target should be: a migrated machine can verify itself without the
-    // backup.
-    let backup = match job.options.task {
-        Task::Verify(Against::Manifest { .. }) => Backup::IfThere,
-        _ => Backup::Needed,
-    };
-    let mapping = match resolve(&job.file, &job.overrides, backup, job.color) {
+    let mapping = match mapping(job) {
         Ok(mapping) => mapping,
         Err((message, Exit::Refused)) => return refuse(job, None, vec![message]),
         Err((message, exit)) => return fail(&message, exit),
     };
     if job.verbose {
-        print_text(&plan::table(&mapping));
+        print_text(&table(&job.subject, &mapping));
     }
     let name = mapping.name.clone();
     if job.dry_run {
@@ -42,5 +39,19 @@ pub(super) fn start(job: &Job) -> Exit {
         Err(Refused::Preflight(refusals)) => refuse(job, Some(name), all(&refusals)),
         Err(Refused::Journal(error)) => fail(&journal::words(&error), Exit::Refused),
         Err(Refused::Unrecorded(error)) => fail(&journal::words(&error), Exit::Interrupted),
+    }
+}
+
+/// What goes where; an error comes with its exit status.
+fn mapping(job: &Job) -> Result<Mapping, (String, Exit)> {
+    // The journal knows what the target should be: a migrated machine can verify itself without the
+    // source.
+    let needed = !matches!(job.options.task, Task::Verify(Against::Manifest { .. }));
+    match &job.subject {
+        Subject::Plan { file, overrides } => {
+            let backup = if needed { Backup::Needed } else { Backup::IfThere };
+            resolve(file, overrides, backup, job.color)
+        }
+        Subject::Trees(trees) => trees::mapping(trees, needed),
     }
 }

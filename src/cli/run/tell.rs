@@ -9,7 +9,6 @@ use crate::cli::words::WORDS;
 use crate::engine::report::{self, Report};
 use crate::sys::output::Existing;
 use crate::sys::{errno_words, output};
-use std::path::PathBuf;
 
 /// Writes and prints the report of a run.
 pub(super) fn tell(job: &Job, report: &Report) -> Exit {
@@ -37,8 +36,7 @@ pub(super) fn refuse(job: &Job, plan: Option<String>, reasons: Vec<String>) -> E
     for reason in &reasons {
         fail(reason, Exit::Refused);
     }
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|p| p.to_string_lossy().into_owned()).unwrap_or_default();
-    let (source, root) = (path(&job.overrides.source), path(&job.overrides.root));
-    write(job, &Report::refused(plan.unwrap_or_else(|| job.file.display().to_string()), source, root, reasons));
+    let (source, root) = job.subject.typed();
+    write(job, &Report::refused(plan.unwrap_or_else(|| job.subject.name()), source, root, reasons));
     fail("refused, nothing was written", Exit::Refused)
 }

@@ -9,7 +9,7 @@ use crate::sys::{Errno, errno_words};
 pub(in crate::cli) fn words(error: &JournalError) -> String {
     match error {
         JournalError::Locked { path, holder } => format!(
-            "another run of this plan is alive: {} (lock {})\n  wait for it, or stop it with SIGINT: it can be resumed",
+            "another run with this journal is alive: {} (lock {})\n  wait for it, or stop it with SIGINT: it can be resumed",
             holder_words(holder),
             path.display()
         ),
@@ -31,7 +31,7 @@ pub(in crate::cli) fn words(error: &JournalError) -> String {
             foreign(*what)
         ),
         JournalError::Busy { path } => {
-            format!("journal {}: a run of this plan is alive and busy with it; ask again", path.display())
+            format!("journal {}: a run is alive and busy with it; ask again", path.display())
         }
         JournalError::Writer { path, what } => format!("journal {}: {}", path.display(), end(what)),
     }

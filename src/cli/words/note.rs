@@ -67,7 +67,7 @@ pub(in crate::cli) fn words(note: &Note) -> String {
         }
         Note::DirectoryInPlaceOf(path, kind) => format!("{path}: {} was replaced by a directory", kind.words()),
         Note::UnrecordedReplaced(path, what) => {
-            format!("{path}: {} that no run of this plan wrote was replaced", inode(*what))
+            format!("{path}: {} that no run wrote was replaced", inode(*what))
         }
         Note::ChangedReplaced(path, what) => {
             format!("{path}: {}, which somebody had changed on the target, was replaced", inode(*what))
@@ -114,7 +114,7 @@ pub(in crate::cli) fn words(note: &Note) -> String {
             format!("{entries} entries of the source were read again, and are unchanged: {why}")
         }
         Note::NamesNotFound(names, kind) => format!(
-            "{names} further names of hard-linked files were not found: they lie outside the plan, or {kind} \
+            "{names} further names of hard-linked files were not found: they lie outside what is copied, or {kind} \
              gives each name an inode number of its own, and they are files of their own on the target"
         ),
         Note::SinceLeftOut(entries) => format!(

@@ -18,13 +18,13 @@ pub(super) fn words(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Told(words) => words.clone(),
         Refusal::SourceUnopened(source, errno) => {
-            format!("the source {} cannot be opened: {}; mount the backup there", source.display(), errno_words(*errno))
+            format!("the source {} cannot be opened: {}; mount its disk there", source.display(), errno_words(*errno))
         }
         Refusal::SourceUnread(source, errno) => {
             format!("the source {} cannot be read: {}", source.display(), errno_words(*errno))
         }
         Refusal::SourceEmpty(source) => {
-            format!("the source {} is empty; mount the backup there, or name it with --source", source.display())
+            format!("the source {} is empty: is its disk not mounted?", source.display())
         }
         Refusal::Missing(source, lacking) => missing(source, lacking),
         Refusal::MappedOtherwise(entries) => mapped_otherwise(entries),
@@ -62,11 +62,14 @@ pub(super) fn words(refusal: &Refusal) -> String {
         ),
         Refusal::ReadOnly(target, point) => read_only(target, point),
         Refusal::Alive(holder) => {
-            format!("another run of this plan is alive ({}); wait for it or stop it with SIGINT", holder_words(holder))
+            format!(
+                "another run with this journal is alive ({}); wait for it or stop it with SIGINT",
+                holder_words(holder)
+            )
         }
         Refusal::Journal(error) => journal::words(error),
         Refusal::NoJournal(database) => format!(
-            "there is no journal of this plan at {}; run the plan first, or name its place with --state",
+            "there is no journal at {}: nothing was copied yet, or it is elsewhere; name its place with --state",
             database.display()
         ),
         Refusal::NoRoom(targets, needed, free) => format!(
@@ -99,21 +102,21 @@ pub(super) fn words(refusal: &Refusal) -> String {
         ),
         Refusal::IntoItself(to, from) => format!(
             "the destination {to} is inside {from}, which is to be copied: it would be copied into itself; mount the new \
-             disk elsewhere, or change `source`, `root` or `to`"
+             disk elsewhere, or name another source or destination"
         ),
         Refusal::OverSource(from, to) => format!(
             "{from}, which is to be copied, is inside the destination {to}: the copy would write over its source; mount \
-             the backup elsewhere, or change `source`, `root` or `to`"
+             the source elsewhere, or name another source or destination"
         ),
         Refusal::JournalInSource(journal, source) => {
             format!("the journal's directory {journal} is inside the source {source}; keep it elsewhere (--state)")
         }
         Refusal::InJournal(to, journal) => format!(
-            "the destination {to} is inside the journal's directory {journal}; change `to`, or keep the journal \
+            "the destination {to} is inside the journal's directory {journal}; name another one, or keep the journal \
              elsewhere (--state)"
         ),
         Refusal::JournalInTarget(journal, to) => format!(
-            "the journal's directory {journal} is inside the destination {to}, where every name is the plan's; keep it \
+            "the journal's directory {journal} is inside the destination {to}, where every name is one that is copied; keep it \
              elsewhere (--state)"
         ),
         Refusal::MapReplaced(map, target, pattern) => format!(
@@ -147,7 +150,7 @@ pub(super) fn contradiction(contradiction: &Contradiction) -> String {
 
 /// As a person writes it.
 pub(super) fn at(Destination { root, path }: &Destination) -> String {
-    format!("{}{path}", root.display())
+    format!("{}{path}", root.display().to_string().trim_end_matches('/'))
 }
 
 fn missing(source: &Path, lacking: &[Lacking]) -> String {
@@ -168,12 +171,12 @@ fn missing(source: &Path, lacking: &[Lacking]) -> String {
 
 fn mapped_otherwise(entries: &[Remapping]) -> String {
     let line = |entry: &Remapping| match entry {
-        Remapping::Source(dst, was, now) => format!("  {dst} came from {was}, the plan says {now}"),
-        Remapping::Destination(src, was, now) => format!("  {src} went to {was}, the plan says {now}"),
+        Remapping::Source(dst, was, now) => format!("  {dst} came from {was}, and is now to come from {now}"),
+        Remapping::Destination(src, was, now) => format!("  {src} went to {was}, and is now to go to {now}"),
     };
     let lines: Vec<String> = entries.iter().map(line).collect();
     format!(
-        "earlier runs of this plan mapped entries otherwise:\n{}\n  change the plan back, or pass --restart to copy \
+        "earlier runs mapped entries otherwise:\n{}\n  map them as before, or pass --restart to copy \
          everything anew (what is on the target stays)",
         lines.join("\n")
     )

@@ -32,27 +32,27 @@ fn detail(problem: &Problem) -> String {
         Detail::Told(words) => words.clone(),
         Detail::CopyCut(run) => cut(run),
         Detail::NotCopied(need) => {
-            format!("{}: the plan declares it, and it was not copied; run the plan again", need.word())
+            format!("{}: it was to be copied, and was not; run the same command again", need.word())
         }
         Detail::NotAsDeclared(found) => format!("{found} in the backup, not what the plan declares; not copied"),
         Detail::AtimesLeft => {
             "entries that earlier runs finished without --atime are left as they are; --restart copies them again".into()
         }
         Detail::NotLookedFor(need) => {
-            format!("{}: the plan declares it, and no run has looked for it yet; run the plan", need.word())
+            format!("{}: it is to be copied, and no run has looked for it yet; run one", need.word())
         }
         Detail::DirectoriesUnfinished(rest) => {
             format!("{} more directories are not finished, this is the first", count(*rest))
         }
         Detail::Stale(stale) => stale::words(stale),
-        Detail::WayCleared => "the directory that was in its place was removed; run the plan again to copy it".into(),
+        Detail::WayCleared => "the directory that was in its place was removed; run the same command again to copy it".into(),
         Detail::Unlisted(list) => format!("it is not in {}; it stays as it is", list_words(*list)),
         Detail::UnlistedToo(rest, list) => {
             format!("{rest} more names in this directory are not in {}, this is the first", list_words(*list))
         }
         Detail::AclUnread(mode, narrowed) => format!(
-            "its ACL could not be read, and without it {mode:04o} could let more users in: unless the plan gives it a mode \
-             it gets {narrowed:04o}"
+            "its ACL could not be read, and without it {mode:04o} could let more users in: unless another mode is \
+             asked for it gets {narrowed:04o}"
         ),
         Detail::AnsweredLater(late, asked) => format!(
             "{} gave an error when asked for {asked}, as every other inode did by then; later ones answered, so these have \
@@ -63,7 +63,7 @@ fn detail(problem: &Problem) -> String {
         Detail::FileReplaced(kind) => format!("the source changed: {} took the file's place", kind.words()),
         Detail::ChangedWhileRead(attempts) => format!(
             "the source changed while it was read ({attempts} times) and was not copied; stop what writes to it, or mount \
-             the backup read-only, and run again"
+             the source read-only, and run again"
         ),
         Detail::WrongLength(size) => {
             format!(
@@ -75,8 +75,8 @@ fn detail(problem: &Problem) -> String {
             mount_content(content)
         ),
         Detail::AllExcluded(pattern) => format!(
-            "everything in it is left out by patterns, the first is `{pattern}`; mend the pattern, or take the entry out of \
-             the plan"
+            "everything in it is left out by patterns, the first is `{pattern}`; mend the pattern, or leave the entry \
+             out"
         ),
         Detail::NotRenamed(kind) => format!("a map can rename a directory or a regular file, not {kind}; not copied"),
         Detail::ChangedSinceCopied => format!(
@@ -84,7 +84,7 @@ fn detail(problem: &Problem) -> String {
              is, and --overwrite replaces it"
         ),
         Detail::Unrecorded => format!(
-            "no run of this plan has recorded what stands here: {found}; the backup has {expected}; it stays as it is, and \
+            "no run has recorded what stands here: {found}; the source has {expected}; it stays as it is, and \
              --overwrite replaces it"
         ),
         Detail::WasInPlace => format!(
@@ -97,7 +97,7 @@ fn detail(problem: &Problem) -> String {
                 .into()
         }
         Detail::ForeignDirectory(uid, mode) => format!(
-            "a directory of user {uid} and mode {mode:04o} stands there, not one of this plan's, and others may have put it \
+            "a directory of user {uid} and mode {mode:04o} stands there, not one that a run made, and others may have put it \
              there; look at it, move it away and run again"
         ),
         Detail::TemporaryTaken(name) => format!(
@@ -105,7 +105,7 @@ fn detail(problem: &Problem) -> String {
              away and run again"
         ),
         Detail::ForeignTemporary(kind, uid) => format!(
-            "{} of user {uid} has a name that is reserved for unfinished copies, and nothing shows that a run of this plan \
+            "{} of user {uid} has a name that is reserved for unfinished copies, and nothing shows that a run \
              made it; it stays as it is: look at it, and remove or rename it",
             kind.words()
         ),
@@ -120,15 +120,15 @@ fn detail(problem: &Problem) -> String {
             format!("without its ACL, {wanted:04o} would let more users in; it has {mode:04o}")
         }
         Detail::FixupUndone((uid, gid), mode) => format!("fixup did not hold: {uid}:{gid} {mode:04o}"),
-        Detail::NothingCopied => "no run of this plan has copied anything; run it first".into(),
-        Detail::NothingVerified => "nothing was verified: no run of this plan has copied anything that it declares".into(),
+        Detail::NothingCopied => "no run has copied anything; run one first".into(),
+        Detail::NothingVerified => "nothing was verified: no run has copied anything of it".into(),
         Detail::FileUnfinished => "its copy is not finished: run the same command without --verify-only".into(),
         Detail::DirectoryUnfinished => "the directory is not finished: entries may be missing, and it does not have its mode and times".into(),
         Detail::Gone => "it was copied and is gone from the target; --repair copies it again".into(),
-        Detail::NeverCopied => "the backup has it, and it was never copied; run the plan again".into(),
-        Detail::NoLongerDeclared => "an earlier run copied it and the plan no longer declares it; it stays as it is: remove it, or put the entry back".into(),
+        Detail::NeverCopied => "the source has it, and it was never copied; a run copies it".into(),
+        Detail::NoLongerDeclared => "an earlier run copied it, and it is no longer declared; it stays as it is: remove it, or put the entry back".into(),
         Detail::SubvolumeMissing => "a btrfs snapshot has an empty directory in the place of a subvolume of the original: what was in it is not in \
-             this backup; copy it from a snapshot of its own".into(),
+             this source; copy it from a snapshot of its own".into(),
         Detail::NamesDiffer => "the source changed between two names of this inode; it has a copy with an inode of its own instead, until the \
              next run".into(),
         Detail::BecameName => "it became a name of an inode of which the plan says something by another name while the run looked; it has a \
@@ -139,14 +139,14 @@ fn detail(problem: &Problem) -> String {
              changed it: the medium that it is on is failing; not copied, restore it from another backup".into(),
         Detail::ChangedWhileCompared => "the source changed while it was compared; stop what writes to it and verify again".into(),
         Detail::NotReached => "not copied: a directory above it could not be entered or made, as its own problem says".into(),
-        Detail::NameReserved => "the name is reserved for unfinished copies; rename it in the backup".into(),
-        Detail::StateReserved => "this run's journal is here, and what the backup has under this name was not copied over it; leave it out \
+        Detail::NameReserved => "the name is reserved for unfinished copies; rename it in the source".into(),
+        Detail::StateReserved => "this run's journal is here, and what the source has under this name was not copied over it; leave it out \
              (`exclude`), or keep the journal elsewhere (--state)".into(),
         Detail::ChangedWhileCopied => "somebody has changed it on the target while its copy was made; it stays as it is, and --overwrite replaces it".into(),
-        Detail::DirectoryInPlace => "a non-empty directory is in the place of this entry; move it away and run again, or if a run of this plan \
+        Detail::DirectoryInPlace => "a non-empty directory is in the place of this entry; move it away and run again, or if a run \
              copied it, remove it with --delete".into(),
         Detail::NameTaken => "another name in this directory is the same to the target's file system, which tells names apart by less than \
-             their bytes (case, normalisation); rename one in the backup".into(),
+             their bytes (case, normalisation); rename one in the source".into(),
     }
 }
 
@@ -199,7 +199,7 @@ pub(super) fn mount_content(content: &MountContent) -> String {
 fn list_words(list: List) -> &'static str {
     match list {
         List::Manifest => "the manifest",
-        List::Backup => "the backup",
+        List::Backup => "the source",
     }
 }
 

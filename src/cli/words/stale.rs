@@ -15,8 +15,8 @@ pub(super) fn words(stale: &Stale) -> String {
             format!("this directory was copied{inside}, and the source has no directory here any more")
         }
         StaleCause::Entry => format!(
-            "this entry of the plan was copied{inside}, and the source no longer has it; a whole entry is never removed: if \
-             its disk is mounted, remove the copy, or take the entry out of the plan"
+            "this entry was copied{inside}, and the source no longer has it; a whole entry is never removed: if \
+             its disk is mounted, remove the copy, or leave the entry out"
         ),
         StaleCause::Emptied => format!(
             "what was copied from here{inside} is gone from the source, where another directory is in its place: is a disk \
@@ -46,7 +46,7 @@ fn kept_entries(kept: &KeptEntries) -> String {
 fn because(why: &KeptBecause) -> String {
     match why {
         KeptBecause::Changed => "somebody has changed it since it was copied".into(),
-        KeptBecause::Unrecorded => "no run of this plan made it".into(),
+        KeptBecause::Unrecorded => "no run made it".into(),
         KeptBecause::NotWhole => "its copy was not finished, or was found damaged".into(),
         KeptBecause::MountPoint => "a mount point".into(),
         KeptBecause::Failed(operation, errno) => failed(operation, *errno),

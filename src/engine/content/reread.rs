@@ -3,9 +3,9 @@
 use super::buffer::with_buffer;
 use super::digest::{Algorithm, CHUNK, ChunkHasher, ChunkValue, ContentHasher, ContentSink, Digest, chunks_of, merge};
 use crate::engine::events::rate_limit::RateLimit;
-use crate::sys::stat::Stat;
+use crate::sys::stat::{Stat, stat_fd};
 use crate::sys::{Errno, file};
-use rustix::fd::BorrowedFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
@@ -46,6 +46,19 @@ pub(crate) fn digest_as(
     }
     let mut hasher = ContentHasher::new(algorithm);
     Ok(feed(fd, (0, stat.size), &mut hasher, rate_limit)?.then(|| hasher.finish()))
+}
+
+/// True when both files are read to be the same.
+pub(crate) fn is_same(
+    one: impl FnOnce() -> Result<OwnedFd, Errno>,
+    other: impl FnOnce() -> Result<OwnedFd, Errno>,
+    rate_limit: &RateLimit,
+) -> bool {
+    let digest = |fd: OwnedFd| {
+        let stat = stat_fd(&fd)?;
+        digest_as(Algorithm::Blake3, fd.as_fd(), &stat, CachedPages::MayBeOld, rate_limit)
+    };
+    matches!((one().and_then(digest), other().and_then(digest)), (Ok(Some(one)), Ok(Some(other))) if one == other)
 }
 
 /// The digest of a large file without large holes, several chunks at a time: a driver that answers late

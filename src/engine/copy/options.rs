@@ -19,6 +19,8 @@ pub struct CopyOptions {
     pub cross_mounts: bool,
     /// Replace what somebody has changed on the target.
     pub overwrite: bool,
+    /// Keep what stood there before the first run if it is newer than the source.
+    pub newer_kept: bool,
     /// What earlier runs did, for each target of the plan.
     pub histories: Vec<History>,
     /// How large files are copied.

@@ -41,7 +41,8 @@ impl Precedence {
     pub(super) fn is_replaceable(&self, at: TargetName<'_>, there: &Stat, source: Option<&Stat>) -> bool {
         let History { first, interrupted, restarted, began, .. } = self.cx.history(at.target);
         let bare = at.above.disk.bare;
-        let newer = restarted && source.is_none_or(|source| there.mtime > source.mtime);
+        let newer = restarted && source.is_none_or(|source| there.mtime > source.mtime)
+            || self.cx.options.newer_kept && source.is_none_or(|source| there.mtime >= source.mtime);
         // What an earlier run failed to replace is still what it found.
         let before = !bare && began.is_some_and(|began| there.ctime < began);
         // What came after an interrupted run, and was not left by it, is somebody else's.

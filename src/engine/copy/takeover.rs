@@ -20,6 +20,7 @@ use super::precedence::{Judgement, Precedence, altered, found, gone};
 use super::source_proof::SourceProof;
 use crate::engine::compare::differences::{CheckedDir, differences, has_same_content, without_moved_times};
 use crate::engine::content::medium::ReadError;
+use crate::engine::content::reread;
 use crate::engine::events::detail::{Detail, StaleCause};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
@@ -30,6 +31,7 @@ use crate::engine::journal::{Row, RowAnswer, RowChange, State};
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::{effective_ids, file};
+use rustix::fs::OFlags;
 use std::sync::Arc;
 
 /// Tells what to do with a name.
@@ -180,6 +182,7 @@ impl Takeover {
     fn judge_unrecorded(&self, entry: &CopyEntry<'_>, there: &Stat, source: &Stat) -> Judgement {
         let at = entry.at();
         let same = is_alike(there, source) && there.mtime == source.mtime && leads_where_it_shall(entry, there);
+        let same = same && !(self.cx.options.newer_kept && self.hides_other_content(entry, there));
         // An empty directory makes way; one with content is a problem of its own.
         if same || there.kind == Kind::Directory || self.may_be_left(entry, there, source) {
             return Judgement::Copy(Some(*there));
@@ -192,6 +195,13 @@ impl Takeover {
         problem.detail = Detail::Unrecorded;
         self.cx.problem(at.target, problem);
         Judgement::Kept
+    }
+
+    /// True unless the file that is there, with the source's size and time, is read to be the same.
+    fn hides_other_content(&self, entry: &CopyEntry<'_>, there: &Stat) -> bool {
+        let source = || entry.dir.src.open_file(entry.in_source());
+        let target = || entry.node().open()?.open_file(entry.name, OFlags::empty());
+        there.kind == Kind::File && !reread::is_same(source, target, &self.cx.run.rate_limit)
     }
 
     /// True for what the last run, which was interrupted, may have left unrecorded: unfinished, or

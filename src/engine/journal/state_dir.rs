@@ -43,10 +43,15 @@ impl StateDir {
         }
     }
 
-    /// Opens it, making it first if necessary; closes it to others.
+    /// Opens it, making it first if necessary; closes it to others. The directory that it is in is made as
+    /// well: it may be the destination of a copy.
     pub(super) fn make(path: &Path) -> Result<Self, JournalError> {
         let fail = |step| error::file(path, step);
-        match at::make_dir(path) {
+        let made = match (at::make_dir(path), path.parent()) {
+            (Err(Errno::NOENT), Some(above)) => at::make_open_dir(above).and_then(|()| at::make_dir(path)),
+            (made, _) => made,
+        };
+        match made {
             Ok(()) | Err(Errno::EXIST) => {}
             Err(errno) => return Err(fail(FileStep::CreateDirectory)(errno)),
         }

@@ -73,6 +73,7 @@ impl Mapping {
             id_warnings: Vec::new(),
             id_notes: Vec::new(),
             asked: vec![asked],
+            state: None,
         })
     }
 

@@ -2,9 +2,12 @@
 
 pub mod directory;
 pub mod explicit;
+pub mod given;
 pub mod ids;
 pub(crate) mod index;
 pub mod layout;
+mod merge;
 pub mod mode;
 pub mod model;
 pub mod renumber;
+pub mod trees;

@@ -38,6 +38,8 @@ pub struct Mapping {
     pub id_notes: Vec<String>,
     /// What the plan declares, as written: needed when the entries are not looked up.
     pub asked: Vec<Asked>,
+    /// The directory of the journal, if it is not to be `.persistcp` on the first target's file system.
+    pub state: Option<PathBuf>,
 }
 
 /// An entry as the plan declares it.

@@ -16,6 +16,11 @@ pub struct Allow {
     pub nonempty: bool,
     /// Targets that are not mounts of their own, or that lose everything at power-off.
     pub volatile: bool,
+    /// Targets on the running system's root, but none that lose everything at power-off.
+    pub system_root: bool,
+    /// What stood on the target before the first run stays if it is newer than the source, or another
+    /// content with the source's size and time.
+    pub newer_kept: bool,
     /// What somebody has changed on the target since it was copied is replaced.
     pub overwrite: bool,
     /// What the source no longer has is removed from the target, if nobody has changed it.

@@ -87,7 +87,7 @@ impl TargetPlace {
             if self.space.is_volatile() {
                 let kind = self.mount.as_ref().map_or("unknown", |m| m.kind.as_str());
                 out.push(Refusal::Volatile(shown(), kind.to_string(), self.point()));
-            } else if self.point() == Path::new("/") {
+            } else if self.point() == Path::new("/") && !allow.system_root {
                 out.push(Refusal::OnSystemRoot(shown()));
             }
         }

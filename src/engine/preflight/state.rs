@@ -30,9 +30,12 @@ pub(super) fn location(plan: &Mapping, allow: &Allow, places: &[Option<TargetPla
     Ok(Location::new(directory, &plan.name))
 }
 
-/// `.persistcp` at the top of the first target's file system, if that is below the root;
-/// otherwise at the root.
+/// Where the mapping has it; otherwise `.persistcp` at the top of the first target's file system, if that
+/// is below the root, or at the root.
 pub(super) fn usual_state(plan: &Mapping, places: &[Option<TargetPlace>]) -> Result<PathBuf, Refusal> {
+    if let Some(state) = &plan.state {
+        return Ok(state.clone());
+    }
     let root = match at::dir_handle(&plan.root) {
         Ok(fd) => real_path(&fd),
         // A missing root was refused, or was opened when its places were checked.

@@ -14,6 +14,7 @@ use crate::engine::selection::PlanOverrides;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Kind, Stat};
 use rustix::fd::AsFd;
+use rustix::fs::OFlags;
 use std::sync::PoisonError;
 
 impl PreviewWalk<'_> {
@@ -53,10 +54,12 @@ impl PreviewWalk<'_> {
             (Some(row), None) if row.state == State::Done => Foreseen::Missing,
             (_, None) => Foreseen::New,
             // A first run replaces what is there, and says so.
-            (None, Some((_, there))) => {
-                let same = (there.kind, there.size, there.mtime) == (stat.kind, stat.size, stat.mtime);
+            (None, Some((target, there))) => {
+                let same = (there.kind, there.size, there.mtime) == (stat.kind, stat.size, stat.mtime)
+                    && !(self.options.newer_kept && self.is_other_content(dir, names, &target, &there));
                 let known = self.parts.known.get(dir.target as usize).copied().unwrap_or(false);
-                if same || !known { Foreseen::Changed } else { kept }
+                let newer = self.options.newer_kept && there.mtime >= stat.mtime;
+                if same || !known && !newer { Foreseen::Changed } else { kept }
             }
             (Some(row), Some((target, there))) if matches!(row.state, State::Done | State::Bad) => {
                 let checked = CheckedDir::of(&target);
@@ -84,6 +87,19 @@ impl PreviewWalk<'_> {
         LinkAt { source: &self.parts.source, dir: &src, name, text: &text }
             .leads_to(place, Some(there))
             .unwrap_or(false)
+    }
+
+    /// Whether two files of the same size and time differ, or cannot be read to tell.
+    fn is_other_content(
+        &self,
+        dir: &PreviewDir,
+        (name, in_source): (&Name, &Name),
+        target: &TargetDir,
+        there: &Stat,
+    ) -> bool {
+        let source = || dir.src.open_file(in_source);
+        there.kind == Kind::File
+            && !reread::is_same(source, || target.open_file(name, OFlags::empty()), self.rate_limit)
     }
 
     /// Whether content and attributes of a touched entry are as recorded.

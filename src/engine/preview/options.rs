@@ -11,6 +11,8 @@ pub struct PreviewOptions {
     pub cross_mounts: bool,
     /// What somebody has changed on the target is replaced.
     pub overwrite: bool,
+    /// What stood there before the first run stays if it is newer than the source.
+    pub newer_kept: bool,
     /// What the source no longer has is removed.
     pub delete: bool,
     /// The journal is set aside.

@@ -147,6 +147,7 @@ impl Copying {
             keep: Keep { owner: run.owners(), atime: options.atime },
             cross_mounts: options.allow.cross_mounts,
             overwrite: options.allow.overwrite,
+            newer_kept: options.allow.newer_kept,
             histories: self.histories(run),
             large_io: options.large_io,
             // What was damaged gets blocks of its own: those of the source may be the damaged ones.

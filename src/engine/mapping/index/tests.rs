@@ -52,6 +52,7 @@ fn mapping(targets: Vec<Target>) -> Mapping {
         id_warnings: Vec::new(),
         id_notes: Vec::new(),
         asked: Vec::new(),
+        state: None,
     }
 }
 

@@ -1,0 +1,84 @@
+//! What `persistcp copy SRC… DST` means: the mapping, and which journal is its own.
+
+use super::job::TreesSubject;
+use crate::cli::exit::Exit;
+use crate::engine::journal::{Location, STATE_DIR};
+use crate::engine::mapping::given::TreesError;
+use crate::engine::mapping::model::Mapping;
+use crate::engine::mapping::trees::{NamedTrees, TreesMapping};
+use crate::engine::namesake;
+use crate::sys::stat::stat_fd;
+use crate::sys::{at, effective_ids, mounts};
+use std::path::{Path, PathBuf};
+
+/// The mapping of trees that are named on the command line; an error comes with its exit status.
+pub(super) fn mapping(subject: &TreesSubject, sources_needed: bool) -> Result<Mapping, (String, Exit)> {
+    let TreesSubject { sources, destination, exclude, state } = subject;
+    let named = NamedTrees { sources, destination, exclude, sources_needed };
+    let found = named.mapping().map_err(|error| {
+        let exit = match error {
+            TreesError::Source(..) | TreesError::Destination(..) => Exit::Refused,
+            _ => Exit::Usage,
+        };
+        (error.to_string(), exit)
+    })?;
+    Ok(with_journal(found, state.as_deref()))
+}
+
+/// Names the journal and its place. It is that of this command, or of one that copied the same trees
+/// from where they were mounted then.
+fn with_journal(found: TreesMapping, state: Option<&Path>) -> Mapping {
+    let TreesMapping { mut mapping, directory, key } = found;
+    let homes = match state {
+        Some(state) => vec![state.to_path_buf()],
+        None => homes(&directory),
+    };
+    let usual = homes.first().cloned().unwrap_or_else(|| directory.join(STATE_DIR));
+    let known = homes.into_iter().find_map(|home| {
+        let name = name(&mapping, &home, &key);
+        let is_there = match Location::new(home.clone(), &name).exists() {
+            Ok(is_there) => is_there,
+            // Preflight says what is wrong with the usual one; another user's elsewhere is not ours.
+            Err(_) => home == usual,
+        };
+        let name = if is_there { Some(name) } else { namesake::find(&home, PREFIX, &mapping) };
+        name.map(|name| (name, home))
+    });
+    let (name, home) = known.unwrap_or_else(|| (name(&mapping, &usual, &key), usual));
+    (mapping.name, mapping.state) = (name, Some(home));
+    mapping
+}
+
+/// What the names of such journals begin with.
+const PREFIX: &str = "copy-";
+
+/// Where the journal may be, the usual place first: at the top of a file system that is ours, so that it
+/// goes where that is mounted; on the disk of the running system, and on others' file systems, in the
+/// directory of the copies.
+fn homes(directory: &Path) -> Vec<PathBuf> {
+    let inside = directory.join(STATE_DIR);
+    let there = at::dir_handle(directory).or_else(|_| at::dir_handle(directory.parent().unwrap_or(directory)));
+    let mount = there.and_then(mounts::of).ok().flatten();
+    let Some(point) = mount.map(|mount| mount.point).filter(|point| point != Path::new("/")) else {
+        return vec![inside];
+    };
+    let top = point.join(STATE_DIR);
+    let is_ours = effective_ids().0 == 0
+        || at::dir_handle(&point).and_then(stat_fd).is_ok_and(|stat| stat.uid == effective_ids().0);
+    if is_ours { vec![top, inside] } else { vec![inside, top] }
+}
+
+/// A name that says what is copied, and the same one for the same sources and destination, wherever the
+/// destination's file system is mounted.
+fn name(mapping: &Mapping, home: &Path, key: &[u8]) -> String {
+    let root = mapping.root.strip_prefix(home.parent().unwrap_or(home)).unwrap_or(&mapping.root);
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(key).update(root.as_os_str().as_encoded_bytes());
+    for target in &mapping.targets {
+        hasher.update(b"\0").update(target.to.as_bytes());
+    }
+    let to = mapping.targets.first().and_then(|target| target.to.last());
+    let plain = |byte: &u8| if byte.is_ascii_alphanumeric() || b"._-".contains(byte) { char::from(*byte) } else { '_' };
+    let shown: String = to.iter().flat_map(|name| name.as_bytes().iter().take(40).map(plain)).collect();
+    format!("{PREFIX}{shown}-{}", &hasher.finalize().to_hex()[..8])
+}
