@@ -115,6 +115,7 @@ fn options() -> BTreeMap<&'static str, BTreeSet<String>> {
         "check",
         "copy",
         "report",
+        "verify",
         "plan check",
         "plan show",
         "plan export",

@@ -77,6 +77,7 @@ mod state_dir;
 mod store;
 mod styles;
 mod throttled;
+mod two_trees;
 mod unwritable;
 mod verify;
 mod volumes;

@@ -105,7 +105,7 @@ fn an_entry_that_no_run_has_copied_is_missing_the_most_needed_first() {
     run(&world.plan_text(&text("")), &["--verify-only"]).exits(0);
     let more = ", \"/b\", { path = \"/c\", need = \"critical\" }, \"/x*\", { path = \"/none\", need = \"optional\" }";
     let plan = world.plan_text(&text(more));
-    let ran = run(&plan, &["--verify-only"]).exits(1).says("critical: it was to be copied");
+    let ran = run(&plan, &["--verify-only"]).exits(1).says("critical: it is to be copied");
     let missing =
         ["/persist/s/c", "/persist/s/b", "/persist/s/x*"].map(|path| ("missing".to_string(), path.to_string()));
     assert_eq!(ran.problems(), missing, "{ran}");

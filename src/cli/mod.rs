@@ -14,6 +14,7 @@ mod report;
 mod report_text;
 mod resolve;
 mod run;
+mod verify;
 mod words;
 
 pub use exit::Exit;
@@ -25,6 +26,7 @@ use output::{fail, print};
 use plan::PlanCommand;
 use report::ReportArgs;
 use run::{CopyArgs, RunArgs};
+use verify::VerifyArgs;
 
 /// Moves declared paths of a backup tree to a new disk: fast, whole, verified
 /// from the medium, and resumable.
@@ -43,6 +45,8 @@ struct Cli {
 enum Command {
     /// Copy files and directories without a plan: faithful, verified from the medium, and resumable
     Copy(CopyArgs),
+    /// Compare two trees, content and metadata; read only
+    Verify(VerifyArgs),
     /// Look at a plan without running it, make one, or write it in another format
     Plan {
         #[command(subcommand)]
@@ -77,6 +81,7 @@ pub fn main() -> Exit {
     match cli.command {
         None => cli.run.start(),
         Some(Command::Copy(args)) => args.start(),
+        Some(Command::Verify(args)) => args.start(),
         Some(Command::Plan { command }) => command.start(),
         Some(Command::Audit(args)) => args.start(),
         Some(Command::Check(args)) => args.start(),

@@ -157,7 +157,7 @@ fn reason(large: &LargeFiles) -> &'static str {
     }
 }
 
-fn medium_words(medium: Medium) -> &'static str {
+pub(super) fn medium_words(medium: Medium) -> &'static str {
     match medium {
         Medium::Direct => "from the medium (direct: O_DIRECT, past the page cache)",
         Medium::Evicted => "from the medium (evicted: the page cache was emptied and checked)",
@@ -168,7 +168,7 @@ fn medium_words(medium: Medium) -> &'static str {
     }
 }
 
-fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
+pub(super) fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.problem_count == 0 {
         return Ok(());
     }

@@ -29,6 +29,7 @@ mod selection;
 pub mod stale;
 pub mod survey;
 pub mod tree;
+pub mod two_trees;
 pub mod undeclared;
 pub mod verify;
 pub mod volume;

@@ -1,7 +1,7 @@
 //! A run: `persistcp --plan …`.
 
 use super::engine_args::EngineArgs;
-use super::job::{Job, Subject};
+use super::job::{Job, JobSubject};
 use super::start::start;
 use crate::cli::args::PlaceArgs;
 use crate::cli::exit::Exit;
@@ -45,6 +45,6 @@ impl RunArgs {
         let file = plan.ok_or("a run needs --plan FILE")?;
         let overrides = plan::Overrides { exclude: engine.exclude.clone(), ..places.overrides() };
         let allow = Allow { missing: allow_missing, nonempty: allow_nonempty, remap_ids, ..Allow::default() };
-        engine.job(Subject::Plan { file, overrides }, allow)
+        engine.job(JobSubject::Plan { file, overrides }, allow)
     }
 }

@@ -1,7 +1,7 @@
 //! `persistcp copy SRC… DST`.
 
 use super::engine_args::EngineArgs;
-use super::job::{Job, Subject, TreesSubject};
+use super::job::{Job, JobSubject, TreesSubject};
 use super::start::start;
 use crate::cli::exit::Exit;
 use crate::cli::output::fail;
@@ -41,6 +41,6 @@ impl CopyArgs {
             TreesSubject { sources: paths, destination, exclude: engine.exclude.clone(), state: engine.state.clone() };
         // What a run with a plan is asked for is usual here: a directory of the user's own, with content.
         let allow = Allow { nonempty: true, system_root: true, newer_kept: true, ..Allow::default() };
-        engine.job(Subject::Trees(subject), allow)
+        engine.job(JobSubject::Trees(subject), allow)
     }
 }

@@ -1,6 +1,6 @@
 //! The options of everything that copies or verifies by a journal: with a plan, and without one.
 
-use super::job::{Job, Subject};
+use super::job::{Job, JobSubject};
 use super::progress::Style;
 use crate::base::shell;
 use crate::cli::args::{ColorArgs, ThreadArgs};
@@ -23,7 +23,8 @@ fn since(text: &str) -> Result<Since, &'static str> {
     })
 }
 
-fn rate(text: &str) -> Result<Rate, &'static str> {
+/// A rate as it is typed.
+pub(in crate::cli) fn rate(text: &str) -> Result<Rate, &'static str> {
     let expected = "expected bytes a second, like 500K, 20M, 1.5G or 100MB; a number alone is in KiB, as with rsync";
     text.parse().map_err(|_| expected)
 }
@@ -197,7 +198,7 @@ impl EngineArgs {
 
     /// What the options mean for `subject`, or why they mean nothing. `allow` has what only some commands
     /// allow.
-    pub(super) fn job(self, subject: Subject, allow: Allow) -> Result<Job, &'static str> {
+    pub(super) fn job(self, subject: JobSubject, allow: Allow) -> Result<Job, &'static str> {
         if let Some(contradiction) = self.contradiction(allow.remap_ids) {
             return Err(contradiction);
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(super) struct Job {
     /// What is copied where.
-    pub(super) subject: Subject,
+    pub(super) subject: JobSubject,
     /// Only report what would be done.
     pub(super) dry_run: bool,
     /// What to do, and how.
@@ -28,7 +28,7 @@ pub(super) struct Job {
 
 /// Where it is said what is copied where.
 #[derive(Debug)]
-pub(super) enum Subject {
+pub(super) enum JobSubject {
     /// In a plan.
     Plan {
         /// The plan file.
@@ -53,7 +53,7 @@ pub(super) struct TreesSubject {
     pub(super) state: Option<PathBuf>,
 }
 
-impl Subject {
+impl JobSubject {
     /// What names the job before its plan is read.
     pub(super) fn name(&self) -> String {
         match self {

@@ -16,3 +16,4 @@ mod watch;
 
 pub(super) use args::RunArgs;
 pub(super) use copy_args::CopyArgs;
+pub(super) use engine_args::rate;

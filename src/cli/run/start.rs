@@ -1,7 +1,7 @@
 //! A run as the command line asks for it: what goes where, the engine, the terminal.
 
 use super::dry_run::dry_run;
-use super::job::{Job, Subject};
+use super::job::{Job, JobSubject};
 use super::table::table;
 use super::tell::{refuse, tell};
 use super::trees;
@@ -48,10 +48,10 @@ fn mapping(job: &Job) -> Result<Mapping, (String, Exit)> {
     // source.
     let needed = !matches!(job.options.task, Task::Verify(Against::Manifest { .. }));
     match &job.subject {
-        Subject::Plan { file, overrides } => {
+        JobSubject::Plan { file, overrides } => {
             let backup = if needed { Backup::Needed } else { Backup::IfThere };
             resolve(file, overrides, backup, job.color)
         }
-        Subject::Trees(trees) => trees::mapping(trees, needed),
+        JobSubject::Trees(trees) => trees::mapping(trees, needed),
     }
 }

@@ -1,6 +1,6 @@
 //! What goes where, for people.
 
-use super::job::Subject;
+use super::job::JobSubject;
 use crate::base::path::escape;
 use crate::engine::mapping::model::Mapping;
 use crate::plan;
@@ -8,10 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// As the plan's table, or a line for each tree.
-pub(super) fn table(subject: &Subject, mapping: &Mapping) -> String {
+pub(super) fn table(subject: &JobSubject, mapping: &Mapping) -> String {
     match subject {
-        Subject::Plan { .. } => plan::table(mapping),
-        Subject::Trees(_) => trees(mapping),
+        JobSubject::Plan { .. } => plan::table(mapping),
+        JobSubject::Trees(_) => trees(mapping),
     }
 }
 

@@ -30,6 +30,9 @@ fn detail(problem: &Problem) -> String {
             None => not_kept(*what),
         },
         Detail::Told(words) => words.clone(),
+        Detail::OnlyInSource => "the source has it, the target has not".into(),
+        Detail::OnlyInTarget => "the target has it, the source has not".into(),
+        Detail::DiffersAt(offset) => format!("the content differs, first in the byte at offset {offset}"),
         Detail::CopyCut(run) => cut(run),
         Detail::NotCopied(need) => {
             format!("{}: it was to be copied, and was not; run the same command again", need.word())

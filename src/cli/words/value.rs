@@ -30,7 +30,7 @@ pub(in crate::cli) fn words(value: &PropertyValue) -> String {
 pub(super) fn inode(Appearance { kind, size, mtime }: Appearance) -> String {
     let mut words = kind.words().to_string();
     if kind == Kind::File {
-        words.push_str(&format!(" of {} bytes", human::count(size)));
+        words.push_str(&format!(" of {} byte{}", human::count(size), if size == 1 { "" } else { "s" }));
     }
     if let Some(mtime) = mtime {
         words.push_str(&format!(", modified {}", Moment::from_unix(mtime.sec).rfc3339()));

@@ -19,6 +19,12 @@ pub enum Detail {
     Unpreserved(Unpreserved),
     /// As the text that was recorded or that its finder gave.
     Told(String),
+    /// Two trees are compared, and only the first has it.
+    OnlyInSource,
+    /// The same, and only the second has it.
+    OnlyInTarget,
+    /// The contents differ, in no byte before this offset.
+    DiffersAt(u64),
 
     /// No run of the plan has copied anything.
     NothingCopied,

@@ -43,7 +43,7 @@ pub enum TreesError {
 
 /// Where the destination is, and what it is.
 #[derive(Debug)]
-pub struct Place {
+pub struct DestinationPlace {
     /// The directory that it is in, without symlinks.
     pub parent: PathBuf,
     /// Its name there.
@@ -54,7 +54,7 @@ pub struct Place {
     pub asks_directory: bool,
 }
 
-impl Place {
+impl DestinationPlace {
     /// Looks at `path`, of which all but the last name must exist.
     pub fn of(path: &Path) -> Result<Self, TreesError> {
         let failed = |errno| TreesError::Destination(path.into(), errno_words(errno));

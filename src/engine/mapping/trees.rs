@@ -4,7 +4,7 @@
 //! keeps its name below a destination that is a directory. A symlink is followed only by its slash. Sources
 //! whose directories meet in one place are merged; nothing else may meet.
 
-use super::given::{GivenTree, Place, TreesError};
+use super::given::{DestinationPlace, GivenTree, TreesError};
 use super::merge::{Merged, merge};
 use super::model::{Asked, Attrs, Entry, EntryKind, Mapping, Need, Presence, Target};
 use super::renumber::Renumbering;
@@ -40,7 +40,7 @@ fn common(trees: &[GivenTree]) -> RelPath {
 }
 
 /// The patterns, built.
-fn patterns(exclude: &[String]) -> Result<Gitignore, TreesError> {
+pub fn patterns(exclude: &[String]) -> Result<Gitignore, TreesError> {
     let mut builder = GitignoreBuilder::new("");
     for pattern in exclude {
         builder.add_line(None, pattern).map_err(|error| TreesError::Pattern(pattern.clone(), error.to_string()))?;
@@ -70,7 +70,7 @@ impl NamedTrees<'_> {
                 trees.push(tree);
             }
         }
-        let place = Place::of(self.destination)?;
+        let place = DestinationPlace::of(self.destination)?;
         let single_file = self.is_single_file(&trees, &place)?;
         let base = RelPath::root().join(&place.name);
         let destined = trees.iter().map(|tree| {
@@ -110,7 +110,7 @@ impl NamedTrees<'_> {
     }
 
     /// Whether the destination is the new name of the only source, which is no directory.
-    fn is_single_file(&self, trees: &[GivenTree], place: &Place) -> Result<bool, TreesError> {
+    fn is_single_file(&self, trees: &[GivenTree], place: &DestinationPlace) -> Result<bool, TreesError> {
         let file_there = place.kind.is_some_and(|kind| kind != Kind::Directory);
         let [only] = trees else {
             return if file_there { Err(TreesError::OntoFile(self.destination.into())) } else { Ok(false) };
