@@ -52,15 +52,25 @@ impl LinkAt<'_> {
     /// the inode `there`. Its copy would be a link to itself.
     pub(crate) fn leads_to(self, place: &RelPath, there: Option<&Stat>) -> Result<bool, Errno> {
         // An absolute text means the same wherever the link is.
-        let is_enough = there.is_none() && self.text.first() == Some(&b'/');
-        let at = if is_enough { RelPath::root().join(self.name) } else { self.path()? };
-        if meant(&at, self.text).is_some_and(|meant| meant == *place) {
+        let is_absolute = self.text.first() == Some(&b'/');
+        if is_absolute && meant(&RelPath::root().join(self.name), self.text).as_ref() == Some(place) {
+            return Ok(true);
+        }
+        if is_absolute && there.is_none() {
+            return Ok(false);
+        }
+        let at = match self.path() {
+            // Deeper than any path reaches: nothing leads from there to a place that has one.
+            Err(Errno::NAMETOOLONG) => return Ok(false),
+            at => at?,
+        };
+        if meant(&at, self.text).as_ref() == Some(place) {
             return Ok(true);
         }
         let Some(there) = there else { return Ok(false) };
         match self.source.open_in(&at, OFlags::PATH).and_then(stat_fd) {
             Ok(led) => Ok(led.is_inode_of(there)),
-            Err(errno) if leads_nowhere(errno) => Ok(false),
+            Err(errno) if leads_nowhere(errno) || errno == Errno::NAMETOOLONG => Ok(false),
             Err(errno) => Err(errno),
         }
     }
