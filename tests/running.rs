@@ -41,6 +41,7 @@ db.close()
 /// A machine whose root is a chroot, with a second disk mounted in it.
 struct Machine {
     world: World,
+    root: PathBuf,
     mounts: Vec<Attached>,
 }
 
@@ -48,6 +49,17 @@ impl Machine {
     fn new() -> Self {
         let world = World::ext4(96);
         let root = world.root.clone();
+        Self::with_root(world, root)
+    }
+
+    /// A machine with one disk, on which the storage is a directory.
+    fn with_one_disk() -> Self {
+        let world = World::ext4(96);
+        let root = world.persist.clone();
+        Self::with_root(world, root)
+    }
+
+    fn with_root(world: World, root: PathBuf) -> Self {
         for dir in ["var/log", "var/lib/app", "home/u/repo", "etc", "run", "tmp"] {
             std::fs::create_dir_all(root.join(dir)).unwrap();
         }
@@ -76,11 +88,11 @@ impl Machine {
                     directories = [\"repo\", \"Maildir\"]\n";
         std::fs::write(root.join("plan.toml"), plan).unwrap();
         std::fs::write(world.path().join("plan.toml"), plan).unwrap();
-        Self { world, mounts }
+        Self { world, root, mounts }
     }
 
     fn root(&self) -> &Path {
-        &self.world.root
+        &self.root
     }
 
     fn chroot(&self, args: &[&str]) -> Command {
@@ -132,7 +144,7 @@ impl Machine {
     }
 
     fn in_storage(&self, path: &str) -> PathBuf {
-        self.world.persist.join(path)
+        self.root.join("persist").join(path)
     }
 }
 
@@ -269,4 +281,26 @@ fn the_root_of_the_system_holds_its_storage_and_is_no_entry() {
     assert!(!machine.in_storage("other/srv/jail/proc").exists());
     text("directories = [\"/persist\"]");
     machine.live(&[]).exits(3).says("would be copied into itself");
+}
+
+#[test]
+fn a_directory_of_the_same_disk_is_storage_as_well() {
+    need_root!();
+    let mut machine = Machine::with_one_disk();
+    std::fs::create_dir(machine.root().join("persist")).unwrap();
+    std::fs::write(machine.root().join("var/log/messages"), "first").unwrap();
+    machine.live(&[]).exits(3).says("--allow-volatile");
+    machine.live(&["--allow-volatile"]).exits(0);
+    std::fs::write(machine.root().join("var/log/messages"), "second pass").unwrap();
+    // From the installer the disk is mounted read-write, once.
+    machine.mounts.clear();
+    let root = machine.root().to_str().unwrap().to_string();
+    let plan = machine.world.path().join("plan.toml");
+    let ran = run(&plan, &["--source", &root, "--root", &root, "--delete"]).exits(0);
+    assert_eq!(ran.total("copied"), 1, "{ran}");
+    for (from, to) in TREES {
+        let differs =
+            snapshot::diff(&snapshot::take(&machine.root().join(from)), &snapshot::take(&machine.in_storage(to)));
+        assert_eq!(differs, [""; 0], "{from}\n{ran}");
+    }
 }
