@@ -16,10 +16,10 @@ use std::fmt::Write;
 
 /// How many problems are shown; the JSON report has more.
 const SHOWN: usize = 50;
-/// How many notes are shown.
+/// How many notes are shown, unless all are asked for.
 const NOTES: usize = 10;
 
-/// The whole report; `detailed` with what was measured for large files.
+/// The whole report; `detailed` with all notes and what was measured for large files.
 #[must_use]
 pub(super) fn text(report: &Report, detailed: bool) -> String {
     let mut out = String::new();
@@ -70,9 +70,10 @@ fn write(out: &mut String, report: &Report, detailed: bool) -> std::fmt::Result 
     out.push_str(&crate::plan::drift(&report.ids));
     if !report.notes.is_empty() {
         writeln!(out, "\nnotes:")?;
-        report.notes.iter().take(NOTES).try_for_each(|note| writeln!(out, "  {}", note::words(note)))?;
-        if report.notes.len() > NOTES {
-            writeln!(out, "  … and {} more (in the JSON report)", report.notes.len() - NOTES)?;
+        let shown = if detailed { report.notes.len() } else { NOTES };
+        report.notes.iter().take(shown).try_for_each(|note| writeln!(out, "  {}", note::words(note)))?;
+        if report.notes.len() > shown {
+            writeln!(out, "  … and {} more (with -v, and in the JSON report)", report.notes.len() - shown)?;
         }
     }
     problems(out, report)?;
