@@ -104,6 +104,40 @@ fn what_the_plan_opens_is_told() {
 }
 
 #[test]
+fn a_home_that_is_not_in_home_is_the_users_without_a_backup_too() {
+    let world = World::plain();
+    let plan = plan(
+        &world,
+        "[[target]]\nfrom = \"/data/ann\"\nto = \"/persist/data/ann\"\nparents = { owner = \"ann\", group = \"users\" }\n\
+         directories = [\".ssh\"]\n",
+    );
+    std::fs::remove_dir(&world.source).unwrap();
+    for format in ["nix", "preservation"] {
+        let ran = export(&plan, format, &[]).exits(0).says("users.ann = {");
+        let ran = ran.says("{ directory = \".ssh\"; mode = \"0700\"; }");
+        parses(&ran.stdout);
+    }
+}
+
+#[test]
+fn account_files_are_told_and_not_listed() {
+    let world = World::plain();
+    for name in ["shadow", "passwd", "machine-id"] {
+        world.file(&format!("etc/{name}"), "x");
+    }
+    let plan = plan(
+        &world,
+        "[[target]]\nto = \"/persist\"\nfiles = [\"/etc/shadow\", \"/etc/passwd\", \"/etc/machine-id\"]\n",
+    );
+    for format in ["nix", "preservation"] {
+        let ran = export(&plan, format, &[]).exits(1).says("not in the output: /etc/shadow").says("hashedPasswordFile");
+        assert!(ran.stdout.contains("\"/etc/machine-id\"") && !ran.stdout.contains("  \"/etc/shadow\""), "{ran}");
+        parses(&ran.stdout);
+    }
+    export(&plan, "rsync", &[]).exits(0).says("etc/shadow");
+}
+
+#[test]
 fn a_target_that_is_not_a_storage_plus_its_source_cannot_be_expressed() {
     let world = World::plain();
     world.file("var/log/a", "x");

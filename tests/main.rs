@@ -59,6 +59,7 @@ mod overlap;
 mod passes;
 mod plans;
 mod power;
+mod programs;
 mod random;
 mod random_plans;
 mod reflink;

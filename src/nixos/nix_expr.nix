@@ -15,11 +15,11 @@ let
   # The oldest home-manager modules have plain strings.
   directory = entry:
     if isString entry then entry
-    else pick ([ "directory" "dirPath" "home" "persistentStoragePath" "how" ] ++ perms) entry // defaults entry;
+    else pick ([ "directory" "dirPath" "home" "persistentStoragePath" "how" "createLinkTarget" ] ++ perms) entry // defaults entry;
   file = entry:
     if isString entry then entry
     else
-      pick ([ "file" "filePath" "home" "persistentStoragePath" "how" ] ++ perms) entry
+      pick ([ "file" "filePath" "home" "persistentStoragePath" "how" "createLinkTarget" ] ++ perms) entry
       // (
         if entry ? parentDirectory
         then { parentDirectory = pick ([ "dirPath" ] ++ perms) entry.parentDirectory // defaults entry.parentDirectory; }

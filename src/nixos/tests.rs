@@ -20,7 +20,7 @@ fn answers(at: &str) -> (Option<Severity>, Need, Secrecy, Option<u32>, Option<&'
     });
     let spot = Spot::of(&live);
     let mode = usual_mode(&live, EntryKind::File).or_else(|| usual_mode(&live, EntryKind::Directory));
-    (severity, need(&spot), secrecy(&spot), mode, replacer(&live))
+    (severity, need(&spot), secrecy(&spot), mode, replacer(&live).map(|who| who.program))
 }
 
 #[test]

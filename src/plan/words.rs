@@ -12,6 +12,18 @@ pub fn left_out(left_out: &LeftOut) -> String {
 /// What a symlink at an entry is and what becomes of it.
 #[must_use]
 pub fn link(link: &Link) -> String {
+    let private = RelPath::shown("/var/lib/private");
+    let dynamic = link.to.as_ref().filter(|to| to.parent().as_ref() == Some(&private));
+    match dynamic {
+        Some(to) => format!(
+            "{}; a service with DynamicUser makes that link itself, and starts only if {to} is declared instead",
+            led(link)
+        ),
+        None => led(link),
+    }
+}
+
+fn led(link: &Link) -> String {
     match link {
         Link { is_on_the_way: true, to: Some(to), .. } => {
             format!("it is reached through a symlink and is at {to}")

@@ -6,7 +6,7 @@ use crate::kit::attach::Attached;
 use crate::kit::need_root;
 use crate::kit::run::{Ran, put_binary, wait};
 use crate::kit::sh;
-use std::os::unix::fs::{chown, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -50,6 +50,7 @@ impl Running {
         for path in ["", ".config", ".config/sops", ".local", ".local/share"] {
             chown(running.at("home/sinh").join(path), Some(1000), Some(100)).unwrap();
         }
+        std::fs::set_permissions(running.at("var/lib/private"), PermissionsExt::from_mode(0o700)).unwrap();
         std::fs::create_dir_all(running.at("etc/ssh")).unwrap();
         let key = "HostKey /persist/system/etc/ssh/ssh_host_ed25519_key\n";
         std::fs::write(running.at("etc/ssh/sshd_config"), key).unwrap();

@@ -59,7 +59,9 @@ fn mounts() {
     need_root!();
     each(&[
         ("storage-early", "fail", |s| edit(s, FSTAB, "/persist ext4 noatime,x-initrd.mount", "/persist ext4 noatime")),
-        ("storage-early", "warn", |s| edit(s, FSTAB, "/dev/full /persist", "/dev/full /elsewhere")),
+        ("storage-early", "fail", |s| edit(s, FSTAB, "/dev/full /persist", "/dev/full /elsewhere")),
+        ("root-mode", "fail", |s| edit(s, FSTAB, "size=4G,mode=755", "size=4G")),
+        ("root-mode", "fail", |s| edit(s, FSTAB, "mode=755", "mode=1777")),
         ("storage-options", "fail", |s| sh!("mount", "-o", "remount,ro", s.world.persist)),
         ("storage-options", "warn", |s| sh!("mount", "-o", "remount,bind,noexec", s.world.persist)),
         ("storage-options", "fail", |s| sh!("mount", "-o", "remount,bind,noexec", s.at("nix"))),
@@ -186,6 +188,14 @@ fn homes_and_services() {
         ("home-parent", "fail", |s| s.own("persist/home/sinh/.local/share", 0, 0)),
         ("home-parent", "fail", |s| s.own("persist/home/sinh/.config", 0, 0)),
         ("home-parent", "fail", |s| s.mode("persist/home/sinh/.config", 0o777)),
+        ("home-entry", "fail", |s| s.own(DOCUMENTS, 0, 0)),
+        ("home-entry", "fail", |s| s.own(CONF, 0, 0)),
+        ("system-parent", "fail", |s| s.mode("persist/system/var/lib", 0o777)),
+        ("system-parent", "fail", |s| s.own("persist/system/var", 1000, 100)),
+        ("dynamic-user", "fail", |s| {
+            let unit = "[Service]\nDynamicUser=yes\nStateDirectory=colord\n";
+            s.put("etc/systemd/system/colord.service", unit, 0o644);
+        }),
         ("home-above", "fail", |s| s.mode("persist/home", 0o700)),
         ("private-state", "fail", |s| s.mode("persist/system/var/lib/private", 0o755)),
         ("network-profiles", "warn", |s| plan(s, "  \"/etc/NetworkManager/system-connections\",\n", "")),
@@ -214,7 +224,18 @@ fn passwords_and_boot() {
     each(&[
         ("passwords", "fail", |s| edit(s, USERS, "\"hashedPasswordFile\"", "\"nothing\"")),
         ("passwords", "warn", |s| s.gone(&format!("{TOP}/activate"))),
+        ("account-file", "fail", |s| {
+            s.put("persist/system/etc/shadow", "sinh:$y$hash:1::::::\n", 0o600);
+            plan(s, "files = [\"/etc/machine-id\"", "files = [\"/etc/shadow\", \"/etc/machine-id\"");
+        }),
         ("password-file", "fail", |s| s.gone("persist/passwords/sinh")),
+        ("password-file", "fail", |s| s.gone("persist/passwords")),
+        ("password-file", "fail", |s| drop(s.put("persist/passwords/sinh", "", 0o600))),
+        ("password-file", "fail", |s| drop(s.put("persist/passwords/sinh", "secret\n", 0o600))),
+        ("password-file", "fail", |s| drop(s.put("persist/passwords/sinh", "$1$salt$hash\n", 0o600))),
+        ("password-file", "fail", |s| s.mode("persist/passwords/sinh", 0o644)),
+        ("password-file", "fail", |s| edit(s, USERS, "/persist/passwords/sinh", "/secrets/sinh")),
+        ("password-file", "fail", |s| edit(s, USERS, "/persist/passwords/sinh", "/var/log/password")),
         ("password-file", "fail", |s| {
             s.put("etc/password", "hash", 0o600);
             edit(s, USERS, "/persist/passwords/sinh", "/etc/password");

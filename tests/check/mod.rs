@@ -93,6 +93,51 @@ fn the_commands_mend() {
 }
 
 #[test]
+fn a_password_file_is_made_where_its_directory_is_missing_and_nowhere_else() {
+    need_root!();
+    let scene = Scene::good();
+    let mend = || {
+        let ran = scene.check(&[]).exits(1);
+        let rows = ran.report["rows"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["id"] == "password-file").unwrap()["mend"].clone()
+    };
+    scene.gone("persist/passwords");
+    let command = mend()["run"].as_str().unwrap().to_string();
+    // Stands for the program that asks for a password.
+    let tools = tempfile::tempdir().unwrap();
+    std::fs::write(tools.path().join("mkpasswd"), "#!/bin/sh\necho '$y$j9T$salt$hash'\n").unwrap();
+    sh!("chmod", "+x", tools.path().join("mkpasswd"));
+    let run = |command: &str| {
+        let path = format!("{}:/usr/bin:/bin", tools.path().display());
+        Command::new("bash").args(["-ec", command]).env("PATH", path).status().unwrap().success()
+    };
+    assert!(run(&command), "{command}");
+    scene.check(&[]).exits(0);
+    assert_eq!(std::fs::metadata(scene.at("persist/passwords")).unwrap().permissions().mode() & 0o7777, 0o700);
+    assert!(!run(&command), "what is there by then is not written over");
+    // In a user's directory a symlink may stand in the way by the time the command runs.
+    scene.gone("persist/passwords");
+    std::fs::create_dir(scene.at("persist/passwords")).unwrap();
+    scene.own("persist/passwords", 1000, 100);
+    assert!(mend()["do"].is_string());
+}
+
+#[test]
+fn a_home_that_is_not_in_home_is_a_home() {
+    need_root!();
+    let scene = Scene::good();
+    let plan = scene::PLAN.replace("from = \"/home/sinh\"", "from = \"/data/sinh\"");
+    scene.world.plan_text(&plan.replace("/persist/home/sinh", "/persist/data/sinh"));
+    sh!("mv", scene.at("persist/home"), scene.at("persist/data"));
+    assert_eq!(scene.findings().into_iter().map(|f| f.0).collect::<Vec<_>>(), ["age-key-path"]);
+    scene.mode("persist/data/sinh/.ssh", 0o755);
+    scene.mode("persist/data/sinh", 0o755);
+    scene.mode("persist/data/sinh/.gnupg", 0o755);
+    let found: Vec<_> = scene.findings().into_iter().map(|f| f.0).collect();
+    assert_eq!(found, ["age-key-path", "gnupg-directory", "home", "ssh-directory"]);
+}
+
+#[test]
 fn the_json_has_the_documented_shape() {
     need_root!();
     let scene = Scene::good();
@@ -182,8 +227,10 @@ fn a_root_that_is_not_there_is_refused_and_a_wrong_plan_is_an_error() {
 fn a_shadow_that_is_kept_must_let_somebody_in() {
     need_root!();
     let scene = Scene::good();
-    let keep = "files = [\"/etc/machine-id\", \"/etc/shadow\",";
-    scene.world.plan_text(&scene::PLAN.replace("files = [\"/etc/machine-id\",", keep));
+    // As a file it has a row of its own.
+    scene.world.plan_text(
+        &scene::PLAN.replace("directories = [\n  \"/var/log\",", "directories = [\n  \"/etc\", \"/var/log\","),
+    );
     let passwords = |shadow: &str| {
         scene.put("persist/system/etc/shadow", shadow, 0o600);
         let ran = scene.check(&[]);

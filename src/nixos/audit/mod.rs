@@ -44,7 +44,7 @@ use knowledge::Knowledge;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use units::Units;
+pub(in crate::nixos) use units::Units;
 use verdict::{Given, WalkedTree};
 
 /// Why an audit failed.

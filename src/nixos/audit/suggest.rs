@@ -5,6 +5,7 @@ use super::outcome::Audit;
 use crate::base::path::{RelPath, escape, is_unprintable};
 use crate::engine::mapping::model::{EntryKind, Target};
 use crate::nixos::homes;
+use crate::nixos::known_paths::written_first;
 use crate::nixos::nix_text::string as nix_string;
 use crate::plan::spelling::{literal, quoted};
 use std::fmt::{Result, Write};
@@ -37,7 +38,7 @@ fn write_all(out: &mut String, audit: &Audit) -> Result {
             by_hand.push(finding);
             continue;
         };
-        if finding.what == FindingKind::Files {
+        if finding.what == FindingKind::Files || written_first(&finding.path).is_some() {
             by_hand.push(finding);
             continue;
         }
@@ -62,6 +63,7 @@ fn write_all(out: &mut String, audit: &Audit) -> Result {
     for finding in by_hand {
         let why = match finding.what {
             FindingKind::Files => finding.advice.as_str(),
+            _ if written_first(&finding.path).is_some() => finding.advice.as_str(),
             _ if home_of(&audit.plan.targets, &finding.path).is_none() => {
                 "no [[target]] of the plan reaches it: add one"
             }

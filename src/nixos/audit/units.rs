@@ -17,8 +17,8 @@ const DIRECTORIES: [&str; 4] =
 
 /// The directories that units declare, with the units' names.
 #[derive(Debug, Default)]
-pub(super) struct Units {
-    pub(super) directories: BTreeMap<RelPath, Vec<String>>,
+pub(in crate::nixos) struct Units {
+    pub(in crate::nixos) directories: BTreeMap<RelPath, Vec<String>>,
     /// Unit files that were read.
     pub(super) files: usize,
     /// What could not be read, and why.
@@ -33,7 +33,7 @@ struct Unit {
 }
 
 impl Units {
-    pub(super) fn read(source: &Root) -> Self {
+    pub(in crate::nixos) fn read(source: &Root) -> Self {
         let mut reader = UnitReader { source, units: BTreeMap::new(), found: Self::default() };
         for dir in DIRECTORIES.iter().filter_map(|dir| RelPath::new(dir.as_bytes()).ok()) {
             for name in reader.names(&dir, |name| name.ends_with(".service") || name.ends_with(".service.d")) {

@@ -28,6 +28,10 @@ fn one(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
     let rings = [&b"pubring.gpg"[..], b"pubring.kbx", b"public-keys.d"];
     let ring = names.iter().any(|name| rings.contains(&name.as_bytes()));
     let again = context.bring_back();
+    if names.is_empty() {
+        rows.push(CheckRow::skip(ID, &dir, "empty: GnuPG was never used here, or its keys are elsewhere"));
+        return rows;
+    }
     rows.push(match (keys, ring) {
         (0, true) => CheckRow::warn(ID, &private, "no private key beside the public ones").run(again),
         (0, false) => CheckRow::warn(ID, &private, "neither private keys nor a public keyring").run(again),

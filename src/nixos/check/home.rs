@@ -43,7 +43,7 @@ pub(super) fn of(plan: &Mapping, file: &PlanFile, ids: &IdFiles) -> Vec<Home> {
     let mut homes: Vec<Home> = Vec::new();
     for target in &plan.targets {
         for entry in &target.entries {
-            let Some((live, stored)) = places(entry) else { continue };
+            let Some((live, stored)) = places(target, entry) else { continue };
             match homes.iter_mut().find(|home| home.stored == stored) {
                 Some(home) => home.entries.push(entry.dst.clone()),
                 None => homes.push(owners.home(target, live, stored, entry)),
@@ -54,8 +54,14 @@ pub(super) fn of(plan: &Mapping, file: &PlanFile, ids: &IdFiles) -> Vec<Home> {
 }
 
 /// The home that an entry is in: its live path, and its place on the storage.
-fn places(entry: &Entry) -> Option<(RelPath, RelPath)> {
-    let (live, below) = homes::split(&entry.src)?;
+fn places(target: &Target, entry: &Entry) -> Option<(RelPath, RelPath)> {
+    let elsewhere = || {
+        // A target whose new directories are a user's is that user's home, wherever it is.
+        let below =
+            entry.src.strip_prefix(&target.from).filter(|_| !target.from.is_root() && target.parents.uid != 0)?;
+        Some((target.from.clone(), below))
+    };
+    let (live, below) = homes::split(&entry.src).or_else(elsewhere)?;
     // An entry may be stored under other names than its own; then it has no home there.
     let stored = entry.dst.strip_suffix(&below)?;
     (!stored.is_root()).then_some((live, stored))

@@ -7,6 +7,8 @@ use super::row::CheckRow;
 use super::system::Booted;
 use super::tree::rel;
 use crate::base::path::RelPath;
+use crate::engine::mapping::model::EntryKind;
+use crate::nixos::audit::Units;
 use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
 use std::collections::BTreeSet;
@@ -16,7 +18,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     let tops: BTreeSet<RelPath> = context
         .homes
         .iter()
-        .filter(|home| home.live.depth() == 2)
+        .filter(|home| home.live.parent() == Some(rel("home")))
         .filter_map(|home| home.stored.parent())
         .filter(|top| !top.is_root())
         .collect();
@@ -24,7 +26,37 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     for home in &context.homes {
         rows.extend(one(context, home));
     }
+    rows.extend(system_parents(context));
     rows.extend(private(context));
+    rows.extend(dynamic_users(context));
+    rows
+}
+
+/// A service with `DynamicUser` keeps its state in /var/lib/private and makes a link to it; a directory
+/// that is mounted in the link's place keeps it from starting (systemd.exec(5)).
+fn dynamic_users(context: &CheckContext) -> Vec<CheckRow> {
+    const ID: &str = "dynamic-user";
+    let state = rel("var/lib");
+    let declared = context.tree.entries().filter(|entry| entry.src.parent().as_ref() == Some(&state));
+    let declared: Vec<_> = declared.filter(|entry| entry.kind == EntryKind::Directory).collect();
+    if declared.is_empty() {
+        return Vec::new();
+    }
+    let units = Units::read(&context.tree.root);
+    let mut rows = Vec::new();
+    for entry in declared {
+        let Some(name) = entry.src.last() else { continue };
+        let private = rel("var/lib/private").join(&name);
+        if let Some(services) = units.directories.get(&private) {
+            let why = format!("{} has DynamicUser, and keeps its state in {private}", services.join(", "));
+            rows.push(
+                CheckRow::fail(ID, &entry.dst, why).advise(format!(
+                    "declare {private} instead of {}, in the plan and in the configuration",
+                    entry.src
+                )),
+            );
+        }
+    }
     rows
 }
 
@@ -80,6 +112,7 @@ fn one(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
         }
     }
     rows.extend(parents.iter().filter_map(|path| parent(context, path, home, uid)));
+    rows.extend(home.entries.iter().filter_map(|path| entry(context, path, home, uid)));
     if context.booted == Booted::Yes {
         let all = std::iter::once(&home.stored).chain(&parents);
         rows.extend(all.filter_map(|stored| live(context, stored, home, uid)));
@@ -126,20 +159,82 @@ fn parent(context: &CheckContext, path: &RelPath, home: &Home, uid: u32) -> Opti
     Some(CheckRow::pass(ID, path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode)))
 }
 
+/// A directory above the system's entries, such as /persist/var/lib: it is mirrored to the live side.
+fn system_parents(context: &CheckContext) -> Vec<CheckRow> {
+    const ID: &str = "system-parent";
+    let mut parents = BTreeSet::new();
+    for target in context.tree.plan.targets.iter().filter(|target| target.from.is_root()) {
+        for entry in target.entries.iter().filter(|entry| entry.src != entry.dst) {
+            let in_home = context.homes.iter().any(|home| entry.dst.strip_prefix(&home.stored).is_some());
+            let above = std::iter::successors(entry.dst.parent(), RelPath::parent);
+            let own = above.take_while(|path| path.depth() >= target.to.depth() && !path.is_root());
+            parents.extend(own.filter(|_| !in_home));
+        }
+    }
+    let one = |path: &RelPath| {
+        let stat = match stat(context, ID, path)? {
+            Ok(stat) => stat,
+            Err(row) => return Some(row),
+        };
+        let open = stat.mode & 0o022 != 0 && stat.mode & 0o1000 == 0;
+        // An entry of the plan may be another's directory.
+        if context.tree.entries().any(|entry| entry.dst == *path) || (stat.uid == 0 && !open) {
+            return None;
+        }
+        let why = format!(
+            "is {}:{} {:04o}: who can write in it can replace what the system keeps",
+            stat.uid, stat.gid, stat.mode
+        );
+        let word = context.tree.word(path);
+        Some(CheckRow::fail(ID, path, why).run(format!("chown -h 0:0 {word} && chmod go-w {word}")))
+    };
+    parents.iter().filter_map(one).collect()
+}
+
+/// What is declared in a home and root's, as after a copy by hand: the user cannot change it.
+fn entry(context: &CheckContext, path: &RelPath, home: &Home, uid: u32) -> Option<CheckRow> {
+    const ID: &str = "home-entry";
+    let declared = context.tree.entries().find(|entry| entry.dst == *path)?;
+    // Keys and GnuPG's directory have rows of their own, and so does an owner that the plan gives.
+    let own_row =
+        declared.uid.is_some() || path.names().any(|name| [&b".ssh"[..], b".gnupg"].contains(&name.as_bytes()));
+    let stat = context.tree.stat(path).ok()?;
+    // Another type than declared is a row already.
+    let fits = match declared.kind {
+        EntryKind::Directory => stat.kind == Kind::Directory,
+        EntryKind::File => stat.kind == Kind::File,
+        EntryKind::Tree => true,
+    };
+    if own_row || !fits || stat.uid != 0 || uid == 0 {
+        return None;
+    }
+    let word = context.tree.word(path);
+    let why = format!("belongs to root, not to {uid}: {} cannot change it", home.user);
+    Some(CheckRow::fail(ID, path, why).run(format!("chown -h {} {word}", home.owner())))
+}
+
 /// systemd refuses services with a `DynamicUser` when this is open to others.
-fn private(context: &CheckContext) -> Option<CheckRow> {
+fn private(context: &CheckContext) -> Vec<CheckRow> {
+    let live = rel("var/lib/private");
+    let mut places: Vec<RelPath> = context.tree.stored_directory(&live).into_iter().collect();
+    if context.booted == Booted::Yes && !places.contains(&live) {
+        places.push(live);
+    }
+    places.iter().filter_map(|path| private_directory(context, path)).collect()
+}
+
+fn private_directory(context: &CheckContext, path: &RelPath) -> Option<CheckRow> {
     const ID: &str = "private-state";
-    let path = context.tree.stored_directory(&rel("var/lib/private"))?;
-    Some(match stat(context, ID, &path)? {
+    Some(match stat(context, ID, path)? {
         Err(row) => row,
-        Ok(stat) if (stat.uid, stat.gid, stat.mode) == (0, 0, 0o700) => CheckRow::pass(ID, &path, "0:0 0700"),
+        Ok(stat) if (stat.uid, stat.gid, stat.mode) == (0, 0, 0o700) => CheckRow::pass(ID, path, "0:0 0700"),
         Ok(stat) => {
             let why = format!(
                 "is {}:{} {:04o}, not 0:0 0700: systemd refuses to start what lives in it",
                 stat.uid, stat.gid, stat.mode
             );
-            let word = context.tree.word(&path);
-            CheckRow::fail(ID, &path, why).run(format!("chown 0:0 {word} && chmod 0700 {word}"))
+            let word = context.tree.word(path);
+            CheckRow::fail(ID, path, why).run(format!("chown 0:0 {word} && chmod 0700 {word}"))
         }
     })
 }

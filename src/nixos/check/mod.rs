@@ -20,6 +20,7 @@ mod live;
 mod machine_id;
 mod mismatch;
 mod network_manager;
+mod password_file;
 mod passwords;
 mod plan_file;
 mod replaced;

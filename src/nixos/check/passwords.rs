@@ -2,19 +2,40 @@
 //! configuration.
 
 use super::context::CheckContext;
+use super::password_file;
 use super::row::CheckRow;
-use super::system::Booted;
 use super::system::profile;
 use super::tree::{Read, rel};
 use crate::base::path::RelPath;
-use crate::sys::leads_nowhere;
+use crate::engine::mapping::model::EntryKind;
+use crate::nixos::known_paths::written_first;
 use serde::Deserialize;
 
 const ID: &str = "passwords";
 
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
+    let mut rows = account_files(context);
+    rows.extend(log_in(context));
+    rows
+}
+
+/// Account files that are declared as files: the machine boots with those that activation has written.
+fn account_files(context: &CheckContext) -> Vec<CheckRow> {
+    let files = context.tree.entries().filter(|entry| entry.kind == EntryKind::File);
+    let first = files.filter_map(|entry| written_first(&entry.src).map(|instead| (entry, instead)));
+    first
+        .map(|(entry, instead)| {
+            let live = &entry.src;
+            let why = format!("activation writes {live} at each boot before it is mounted, which then fails");
+            CheckRow::fail("account-file", &entry.dst, why).advise(format!("take {live} out of `files`; {instead}"))
+        })
+        .collect()
+}
+
+fn log_in(context: &CheckContext) -> Vec<CheckRow> {
     let live = rel("etc/shadow");
-    if let Some(path) = context.tree.stored(&live)
+    let alone = context.tree.entries().any(|entry| entry.src == live && entry.kind == EntryKind::File);
+    if let Some(path) = context.tree.stored(&live).filter(|_| !alone)
         && let Read::Bytes(bytes) = context.tree.read(&path)
     {
         return vec![kept(context, &path, &bytes)];
@@ -89,7 +110,7 @@ fn by_configuration(context: &CheckContext, path: &RelPath, spec: &Specification
     for user in spec.users.iter().filter(|user| !user.is_system_user || user.name == "root") {
         match &user.hashed_password_file {
             Some(file) => {
-                rows.extend(password_file(context, user, file));
+                rows.extend(password_file::check(context, &user.name, file));
                 may_log_in.push(user.name.as_str());
             }
             None if user.has_password() => may_log_in.push(&user.name),
@@ -107,33 +128,4 @@ fn by_configuration(context: &CheckContext, path: &RelPath, spec: &Specification
         CheckRow::pass(ID, path, format!("a password is configured for {}", may_log_in.join(", ")))
     });
     rows
-}
-
-fn password_file(context: &CheckContext, user: &LoginUser, file: &str) -> Option<CheckRow> {
-    const ID: &str = "password-file";
-    let path = RelPath::new(file.as_bytes()).ok()?;
-    // Created at boot, from secrets.
-    let made_at_boot = path.strip_prefix(&rel("run")).is_some();
-    if made_at_boot && context.booted == Booted::No {
-        return Some(CheckRow::skip(ID, &path, format!("of {}: it is made at boot", user.name)));
-    }
-    let on_root = context.tree.mount_id(&path).ok().is_some_and(|id| context.tree.mount_id(&RelPath::root()) == Ok(id));
-    // Activation reads it before live paths are mounted.
-    Some(match context.tree.stat_through(&path) {
-        Ok(_) if context.tree.entries().any(|e| e.src != e.dst && path.strip_prefix(&e.src).is_some()) => {
-            let why = format!("of {}: is a live path, which activation reads before it is mounted", user.name);
-            CheckRow::fail(ID, &path, why).advise("name the file on the storage itself and rebuild")
-        }
-        // A storage that is not mounted has its own row.
-        Ok(_) if on_root && !context.tree.plan.targets.iter().any(|t| t.to.names().next() == path.names().next()) => {
-            let why = format!("of {}: is on the root, which loses it at reboot", user.name);
-            CheckRow::fail(ID, &path, why).advise("move it to the storage, name it there and rebuild")
-        }
-        Ok(_) => CheckRow::pass(ID, &path, format!("of {}: there", user.name)),
-        Err(errno) if leads_nowhere(errno) => {
-            CheckRow::fail(ID, &path, format!("of {}: is not there, so the account is locked", user.name))
-                .run(format!("install -m 0600 /dev/null {0} && mkpasswd > {0}", context.tree.word(&path)))
-        }
-        Err(errno) => CheckRow::unreadable(ID, &path, errno),
-    })
 }

@@ -5,25 +5,40 @@ use super::context::CheckContext;
 use super::row::CheckRow;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::EntryKind;
-use crate::nixos::known_paths::replacer;
+use crate::nixos::known_paths::{Replacer, replacer, written_first};
 
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     const ID: &str = "replaced-file";
     let files = context.tree.entries().filter(|entry| entry.kind == EntryKind::File);
+    // Account files have a row of their own, which fails.
+    let files = files.filter(|entry| written_first(&entry.src).is_none());
     let found = files.filter_map(|entry| replacer(&entry.src).map(|who| (entry, who)));
     found
         .map(|(entry, who)| {
-            let why = format!("programs replace it by a rename ({who}): under a bind mount that fails with EBUSY");
-            let directory = entry.src.parent().unwrap_or_default();
-            // Keeping a whole /etc, home or ~/.config is not a solution.
-            let advice = if entry.src.depth() > 2 && !is_wide(&directory) {
-                format!("declare the directory \"{directory}\" instead of the file")
-            } else {
-                "make the live path a symlink to the storage (method = \"symlink\") instead of a mount".into()
-            };
-            CheckRow::warn(ID, &entry.dst, why).advise(advice)
+            let program = who.program;
+            let why = format!("programs replace it by a rename ({program}): under a bind mount that fails with EBUSY");
+            CheckRow::warn(ID, &entry.dst, why).advise(advice(&entry.src, who))
         })
         .collect()
+}
+
+fn advice(live: &RelPath, who: Replacer) -> String {
+    let (program, directory) = (who.program, live.parent().unwrap_or_default());
+    let link = "make the live path a symlink to the storage (method = \"symlink\") instead of a mount";
+    // Keeping a whole /etc, home or ~/.config is not a solution.
+    let narrow = live.depth() > 2 && !is_wide(&directory);
+    match who.keeps_link {
+        Some(true) if narrow => {
+            format!("declare the directory \"{directory}\" instead of the file, or {link}: {program} writes through it")
+        }
+        _ if narrow => format!("declare the directory \"{directory}\" instead of the file"),
+        Some(true) => format!("{link}: {program} writes through it"),
+        Some(false) => format!(
+            "let {program} use a file in a directory of its own (zsh: HISTFILE) and declare that: it replaces a symlink \
+             as well"
+        ),
+        None => link.into(),
+    }
 }
 
 /// A directory that is shared by many programs.

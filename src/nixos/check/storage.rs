@@ -37,6 +37,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     if context.booted == Booted::Yes {
         rows.push(root(context));
     }
+    rows.extend(root_mode(context));
     let mut seen = Vec::new();
     let mut wanted: Vec<RelPath> = context.tree.plan.targets.iter().map(|t| t.to.clone()).collect();
     wanted.push(rel("nix"));
@@ -76,6 +77,25 @@ fn root(context: &CheckContext) -> CheckRow {
         Some(kind) => CheckRow::fail(id, &path, format!("is {kind}, not tmpfs: nothing is forgotten"))
             .advise("set fileSystems.\"/\" to a tmpfs with mode=755"),
     }
+}
+
+/// A tmpfs is 1777 unless its options say otherwise: then anybody may rename what is in the root.
+fn root_mode(context: &CheckContext) -> Option<CheckRow> {
+    const ID: &str = "root-mode";
+    let (file, lines) = context.fstab.as_ref().ok()?;
+    let line = lines.iter().find(|line| line.point.is_root() && ["tmpfs", "ramfs"].contains(&line.kind.as_str()))?;
+    let modes: Vec<&str> = line.options.iter().filter_map(|option| option.strip_prefix("mode=")).collect();
+    let root = RelPath::root();
+    Some(match modes.last().map(|mode| mode.trim_start_matches('0')) {
+        Some("755") => CheckRow::pass(ID, &root, "0755"),
+        said => {
+            let why = match said {
+                Some(mode) => format!("{file} gives it mode={mode}, not 755"),
+                None => format!("{file} gives it no mode: a tmpfs is 1777, so that everybody can write in /"),
+            };
+            CheckRow::fail(ID, &root, why).advise("add \"mode=755\" to fileSystems.\"/\".options and rebuild")
+        }
+    })
 }
 
 fn place(context: &CheckContext, to: &RelPath) -> StorageLocation {
@@ -148,7 +168,9 @@ fn early(point: &RelPath, fstab: &Fstab) -> CheckRow {
         Err(why) => return CheckRow::warn(ID, point, format!("unknown: {why}")).advise(advice),
     };
     let Some(line) = lines.iter().find(|line| line.point == *point) else {
-        return CheckRow::warn(ID, point, format!("unknown: {file} does not mention it")).advise(advice);
+        let why = format!("{file} does not mention it: after a reboot it is not mounted at all");
+        return CheckRow::fail(ID, point, why)
+            .advise(format!("declare fileSystems.\"{point}\" with neededForBoot = true and rebuild"));
     };
     if line.options.iter().any(|o| o == "x-initrd.mount") {
         return CheckRow::pass(ID, point, "the initrd mounts it (x-initrd.mount)");

@@ -8,7 +8,7 @@ use crate::engine::mapping::model::{Entry, EntryKind, Mapping};
 use crate::sys::dir::read_batches;
 use crate::sys::mounts::Mount;
 use crate::sys::root::{Root, real_path};
-use crate::sys::stat::{Stat, stat_fd};
+use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::{Errno, file, filesystem, leads_nowhere};
 use rustix::fs::OFlags;
 use std::os::unix::ffi::OsStrExt;
@@ -107,6 +107,15 @@ impl SystemTree {
     pub(super) fn below_root(&self, mount: &Mount) -> Option<RelPath> {
         let root = RelPath::new(real_path(&self.root).ok()?.as_os_str().as_bytes()).ok()?;
         RelPath::new(mount.point.as_os_str().as_bytes()).ok()?.strip_prefix(&root)
+    }
+
+    /// True if nobody but root can put a symlink in the place of `path` or of a directory above it. What is
+    /// not there is judged by what is above.
+    pub(super) fn is_roots(&self, path: &RelPath) -> bool {
+        std::iter::successors(Some(path.clone()), RelPath::parent).all(|at| match self.stat(&at) {
+            Ok(stat) => stat.kind == Kind::Directory && stat.uid == 0 && stat.mode & 0o022 == 0,
+            Err(errno) => leads_nowhere(errno),
+        })
     }
 
     /// A path of the root, quoted for a command on this machine.

@@ -133,7 +133,7 @@ impl ListedAttributes {
         }
         if home.is_none() && user.is_none() {
             // A home as a whole belongs to its user.
-            user = HomePath::of(&item.live).map(|home| home.user);
+            user = declared.home(&item.live).map(|home| home.user);
         }
         if let (Some(home), Some(other)) = (home, &user)
             && planned.owner.is_none()
@@ -152,7 +152,7 @@ impl ListedAttributes {
         Self {
             user: user.filter(|user| Some(user) != default_user.as_ref()),
             group: group.filter(|group| Some(group) != default_group.as_ref()),
-            mode: planned_mode.or(seen_mode).or_else(|| private::usual_mode(&item.live, holds(item))),
+            mode: planned_mode.or(seen_mode).or_else(|| private::usual_mode_at(home, &item.live, holds(item))),
         }
     }
 }

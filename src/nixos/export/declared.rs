@@ -1,10 +1,11 @@
 //! What a plan declares, with what the backup tells about it if it is at hand.
 
+use super::place::HomePath;
 use super::private;
 use super::text::ExportNote;
 use crate::base::path::RelPath;
 use crate::plan::ids::Ids;
-use crate::plan::{EntryDraft, Overrides, Plan, ResolveError, TargetDraft, expand};
+use crate::plan::{EntryDraft, IdValue, Overrides, Plan, ResolveError, TargetDraft, expand};
 use crate::sys::root::Root;
 use crate::sys::stat::{Stat, stat_fd};
 use crate::sys::{errno_words, leads_nowhere};
@@ -20,6 +21,8 @@ pub(super) struct DeclaredPlan<'p> {
     backup: Option<Root>,
     pub(super) ids: Ids,
     pub(super) areas: Vec<Area<'p>>,
+    /// Homes that are neither in /home nor /root, and their users.
+    homes: Vec<(&'p RelPath, &'p str)>,
     /// Anything unusual found in the backup and the id maps.
     pub(super) notes: Vec<ExportNote>,
 }
@@ -97,7 +100,7 @@ impl<'p> DeclaredPlan<'p> {
         let shown = source.as_deref().unwrap_or(Path::new(""));
         let ids = Ids::read(plan, backup.as_ref().map(|backup| (backup, shown)), &root);
         notes.extend(ids.damaged.iter().map(|damaged| ExportNote::Caveat(damaged.words.clone())));
-        let mut declared = Self { plan, root, source, backup, ids, areas: Vec::new(), notes };
+        let mut declared = Self { plan, root, source, backup, ids, areas: Vec::new(), homes: homes(plan), notes };
         declared.areas = plan.targets.iter().map(|target| declared.area(target)).collect();
         Ok(declared)
     }
@@ -105,6 +108,17 @@ impl<'p> DeclaredPlan<'p> {
     /// Whether there is a backup.
     pub(super) fn has_backup(&self) -> bool {
         self.backup.is_some()
+    }
+
+    /// The home that `path` is or is in.
+    pub(super) fn home(&self, path: &RelPath) -> Option<HomePath> {
+        let elsewhere = || self.homes.iter().find_map(|(dir, user)| HomePath::inside(path, dir, user));
+        HomePath::of(path).or_else(elsewhere)
+    }
+
+    /// The home that contains `path`; `None` for a home itself.
+    pub(super) fn home_around(&self, path: &RelPath) -> Option<HomePath> {
+        self.home(path).filter(|home| !home.below.is_root())
     }
 
     /// Looks at `path` in the backup.
@@ -161,6 +175,17 @@ impl<'p> DeclaredPlan<'p> {
         let seen = self.look(&live);
         Item { draft, stored: target.to.join_path(&path), live, path, origin, seen }
     }
+}
+
+/// A target whose new directories are a user's is that user's home.
+fn homes(plan: &Plan) -> Vec<(&RelPath, &str)> {
+    let users = plan.targets.iter().filter(|target| !target.from.is_root()).filter_map(|target| {
+        match &target.parents.as_ref()?.owner.as_ref()?.value {
+            IdValue::Name(user) if user != "root" => Some((&target.from, user.as_str())),
+            _ => None,
+        }
+    });
+    users.collect()
 }
 
 impl Item<'_> {

@@ -1,7 +1,7 @@
 //! The declared set for programs. `docs/nix-export.md` describes every key.
 
 use super::declared::{Area, DeclaredPlan, Item, Origin};
-use super::place::{HomePath, Placement};
+use super::place::Placement;
 use super::text::{Export, ExportNote};
 use crate::base::json::exact;
 use crate::base::path::RelPath;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const VERSION: u32 = 1;
 
 pub(super) fn write(declared: &DeclaredPlan<'_>) -> Export {
-    let areas: Vec<Value> = declared.areas.iter().map(area).collect();
+    let areas: Vec<Value> = declared.areas.iter().map(|of| area(declared, of)).collect();
     let mut notes = declared.notes.clone();
     if !declared.has_backup() {
         for (area, entry) in declared.areas.iter().flat_map(|a| a.open.iter().map(move |entry| (a, entry))) {
@@ -27,7 +27,7 @@ pub(super) fn write(declared: &DeclaredPlan<'_>) -> Export {
     Export::new(format!("{value:#}\n"), notes)
 }
 
-fn area(area: &Area<'_>) -> Value {
+fn area(declared: &DeclaredPlan<'_>, area: &Area<'_>) -> Value {
     let draft = area.draft;
     let storage = match Placement::of(&draft.from, &draft.to) {
         Placement::Bound { storage } => Some(storage.to_string()),
@@ -46,7 +46,7 @@ fn area(area: &Area<'_>) -> Value {
         "from": draft.from.to_string(),
         "to": draft.to.to_string(),
         "storage": storage,
-        "home": HomePath::of(&draft.from).map(|home| home.user),
+        "home": declared.home(&draft.from).map(|home| home.user),
         "exclude": draft.exclude,
         "entries": items.chain(open).collect::<Vec<_>>(),
     })

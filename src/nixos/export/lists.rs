@@ -2,11 +2,12 @@
 
 use super::attributes::{ListedAttributes, holds};
 use super::declared::{Area, BackupState, DeclaredPlan, Item, Origin};
-use super::place::{HomePath, Placement};
+use super::place::Placement;
 use super::private;
 use super::text::ExportNote;
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{EntryKind, Need};
+use crate::nixos::known_paths::written_first;
 use crate::sys::stat::Kind;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -112,7 +113,7 @@ impl Lists {
     }
 
     fn item(&mut self, declared: &DeclaredPlan<'_>, storage: &RelPath, item: &Item<'_>, keys: &BTreeSet<Vec<u8>>) {
-        let home = HomePath::around(&item.live);
+        let home = declared.home_around(&item.live);
         let (Ok(live), Ok(stored)) =
             (std::str::from_utf8(item.live.as_bytes()), std::str::from_utf8(item.stored.as_bytes()))
         else {
@@ -133,6 +134,11 @@ impl Lists {
             return;
         }
         let kind = holds(item);
+        if let Some(instead) = written_first(&item.live).filter(|_| kind == EntryKind::File) {
+            let live = &item.live;
+            self.unsaid(format!("{live}, which activation writes before it could be mounted: {instead}"));
+            return;
+        }
         let remark = self.presence(item, kind);
         let written = match &home {
             Some(home) => String::from_utf8_lossy(home.below.as_bytes()).into_owned(),
@@ -179,7 +185,7 @@ impl Lists {
         let own: BTreeSet<&RelPath> = members().flat_map(|m| &m.directories).map(|m| &m.live).collect();
         let mut above = BTreeSet::new();
         for member in members().flat_map(|m| m.directories.iter().chain(&m.files)) {
-            let top = HomePath::around(&member.live).map_or_else(RelPath::root, |home| home.dir);
+            let top = declared.home_around(&member.live).map_or_else(RelPath::root, |home| home.dir);
             let mut parent = member.live.parent();
             while let Some(dir) = parent.filter(|dir| *dir != top && !dir.is_root()) {
                 parent = dir.parent();
@@ -191,7 +197,7 @@ impl Lists {
             let (mode, whose) = match declared.look(dir) {
                 BackupState::There(stat) => (stat.mode, "in the backup"),
                 BackupState::Unknown | BackupState::Absent => match private::usual_mode(dir, EntryKind::Directory) {
-                    Some(mode) if HomePath::around(dir).is_none() => (mode, "on every system"),
+                    Some(mode) if declared.home_around(dir).is_none() => (mode, "on every system"),
                     _ => continue,
                 },
             };

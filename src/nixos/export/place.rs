@@ -37,16 +37,16 @@ pub(super) struct HomePath {
 }
 
 impl HomePath {
+    /// The part of `path` below `dir`, the home of `user`.
+    pub(super) fn inside(path: &RelPath, dir: &RelPath, user: &str) -> Option<Self> {
+        Some(Self { user: user.to_string(), dir: dir.clone(), below: path.strip_prefix(dir)? })
+    }
+
     /// `/home/NAME` and `/root` are homes.
     pub(super) fn of(path: &RelPath) -> Option<Self> {
         let (dir, below) = homes::split(path)?;
         let user = String::from_utf8(dir.last()?.as_bytes().to_vec()).ok()?;
         Some(Self { user, dir, below })
-    }
-
-    /// The home that contains `path`; `None` for a home itself.
-    pub(super) fn around(path: &RelPath) -> Option<Self> {
-        Self::of(path).filter(|home| !home.below.is_root())
     }
 }
 
@@ -71,10 +71,11 @@ mod tests {
 
     #[test]
     fn homes_are_known_by_their_place() {
-        let home = HomePath::around(&rel("/home/s/.config/git")).expect("in a home");
+        let home = HomePath::of(&rel("/home/s/.config/git")).expect("in a home");
         assert_eq!((home.user.as_str(), home.below), ("s", rel(".config/git")));
-        assert_eq!(HomePath::around(&rel("/root/.ssh")).map(|home| home.user), Some("root".into()));
-        assert_eq!(HomePath::around(&rel("/home/s")), None);
-        assert_eq!(HomePath::around(&rel("/var/home/s/x")), None);
+        assert_eq!(HomePath::of(&rel("/root/.ssh")).map(|home| home.user), Some("root".into()));
+        assert_eq!(HomePath::of(&rel("/var/home/s/x")), None);
+        let home = HomePath::inside(&rel("/data/ann/.ssh"), &rel("/data/ann"), "ann").expect("in that home");
+        assert_eq!((home.user.as_str(), home.below), ("ann", rel(".ssh")));
     }
 }

@@ -18,6 +18,14 @@ pub(crate) fn usual_mode(path: &RelPath, kind: EntryKind) -> Option<u32> {
     is_home.then_some(0o700).or_else(known)
 }
 
+/// The same of a path that may be in a home which is not in /home.
+pub(super) fn usual_mode_at(home: Option<&HomePath>, path: &RelPath, kind: EntryKind) -> Option<u32> {
+    match home {
+        Some(home) => Spot::Home(home.below.clone()).known().and_then(|known| known.usual_mode(kind)),
+        None => usual_mode(path, kind),
+    }
+}
+
 /// The type of an SSH host key by its file's name; `None` for anything else, such as public keys.
 pub(super) fn host_key_type(path: &RelPath) -> Option<&'static str> {
     let name = path.as_bytes().strip_prefix(b"etc/ssh/ssh_host_")?.strip_suffix(b"_key")?;

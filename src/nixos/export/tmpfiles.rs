@@ -3,7 +3,7 @@
 
 use super::attributes::{Planned, holds};
 use super::declared::{Area, BackupState, DeclaredPlan};
-use super::place::{HomePath, Placement};
+use super::place::Placement;
 use super::private;
 use super::text::{Export, ExportNote};
 use crate::base::path::{RelPath, escape, is_unprintable};
@@ -124,7 +124,7 @@ fn line<'p>(
     };
     // Above the area there is only what contains every storage.
     let parents = below.as_ref().and(draft.parents.as_ref());
-    let home = live.as_ref().and_then(HomePath::of);
+    let home = live.as_ref().and_then(|live| declared.home(live));
     let mode = seen.map(|stat| stat.mode).or_else(|| {
         let usual = live.as_ref().and_then(|live| private::usual_mode(live, EntryKind::Directory));
         usual.or(parents.and_then(|parents| parents.mode))

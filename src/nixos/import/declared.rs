@@ -36,6 +36,8 @@ pub(super) struct DeclaredPath {
     pub(super) mode: Option<DeclaredMode>,
     pub(super) told: Told,
     pub(super) authority: Authority,
+    /// A symlink leads to it, and the module gives it no mode at boot.
+    pub(super) is_linked: bool,
     pub(super) home: Option<DeclaredHome>,
     /// The attribute path in the configuration, for comments.
     pub(super) origin: String,

@@ -206,6 +206,7 @@ pub(super) const HOME: &[KnownPath] = &[
         "the shell's history; kept as a single file it cannot be replaced by rename",
     )
     .replaced_by("bash")
+    .keeping_links()
     .advice("set HISTFILE to a file in a declared directory, or declare it"),
     state(
         "~/.zsh_history",
@@ -214,6 +215,7 @@ pub(super) const HOME: &[KnownPath] = &[
         "the shell's history; kept as a single file it cannot be replaced by rename",
     )
     .replaced_by("zsh")
+    .replacing_links()
     .advice("set HISTFILE to a file in a declared directory, or declare it"),
     state("~/.zhistory", Medium, Shell, "the shell's history"),
     state("~/.histfile", Medium, Shell, "the shell's history"),
@@ -226,7 +228,7 @@ pub(super) const HOME: &[KnownPath] = &[
     state("~/.local/share/atuin", High, Shell, "the shell's history and its key"),
     state("~/.local/share/zoxide", Low, Shell, "directories that were visited"),
     state("~/.local/share/autojump", Low, Shell, "directories that were visited"),
-    state("~/.python_history", Low, Shell, "history of Python").replaced_by("python"),
+    state("~/.python_history", Low, Shell, "history of Python").replaced_by("python").keeping_links(),
     state("~/.node_repl_history", Low, Shell, "history of Node"),
     state("~/.psql_history", Low, Shell, "history of psql"),
     state("~/.mysql_history", Low, Shell, "history of mysql"),
@@ -247,9 +249,18 @@ pub(super) const HOME: &[KnownPath] = &[
     // Development
     state("~/.config/gh", High, Development, "the login of GitHub"),
     state("~/.config/glab-cli", High, Development, "the login of GitLab"),
+    state("~/.nix-channels", Low, Development, "the channels of nix-channel"),
+    state(
+        "~/.local/state/nix/profiles",
+        Medium,
+        Development,
+        "profiles of nix profile and home-manager, and their generations",
+    ),
+    state("~/.local/state/home-manager", Low, Development, "which generation of home-manager is in use"),
     state("~/.config/git", Low, Development, "settings of Git").advice("declare it, or let home-manager write it"),
     state("~/.gitconfig", Low, Development, "settings of Git")
         .replaced_by("git config")
+        .keeping_links()
         .advice("declare it, or let home-manager write it"),
     state("~/.git-credentials", Critical, Keys, "passwords of Git").private_file(0o600),
     state("~/.config/hub", High, Development, "the login of GitHub"),
@@ -328,9 +339,9 @@ pub(super) const HOME: &[KnownPath] = &[
     part("~/.config/sops/age/keys.txt").private_file(0o600),
     part("~/.ssh/id_ed25519").private_file(0o600),
     part("~/.ssh/id_rsa").private_file(0o600),
-    part("~/.ssh/known_hosts").replaced_by("ssh, ssh-keygen -R"),
+    part("~/.ssh/known_hosts").replaced_by("ssh, ssh-keygen -R").replacing_links(),
     part("~/.mozilla/firefox").private_dir(0o700),
-    part("~/.config/fish/fish_variables").replaced_by("fish"),
-    part("~/.local/share/fish/fish_history").replaced_by("fish"),
+    part("~/.config/fish/fish_variables").replaced_by("fish").keeping_links(),
+    part("~/.local/share/fish/fish_history").replaced_by("fish").keeping_links(),
     part("~/.config/mimeapps.list").replaced_by("xdg-mime, file managers"),
 ];

@@ -131,9 +131,22 @@ static PATTERNS: LazyLock<HashMap<(bool, usize), Vec<RecordPattern>>> = LazyLock
     patterns
 });
 
+/// What to do instead of keeping the file at `live`, which NixOS's activation writes first at each boot.
+pub(crate) fn written_first(live: &RelPath) -> Option<&'static str> {
+    Spot::System(live.clone()).known().and_then(|known| known.written_first)
+}
+
+/// The program that replaces a file by a rename.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Replacer {
+    pub(crate) program: &'static str,
+    /// Whether it leaves a symlink in the file's place and writes to where it leads, if that is known.
+    pub(crate) keeps_link: Option<bool>,
+}
+
 /// Which program replaces the file at `live` by a rename. A home may be anywhere; the system's files are
 /// identified by their whole path.
-pub(crate) fn replacer(live: &RelPath) -> Option<&'static str> {
+pub(crate) fn replacer(live: &RelPath) -> Option<Replacer> {
     let below_some_home = |end: &str| {
         let before = live.as_bytes().strip_suffix(end.as_bytes());
         before.is_some_and(|before| before.is_empty() || before.ends_with(b"/"))
@@ -142,5 +155,7 @@ pub(crate) fn replacer(live: &RelPath) -> Option<&'static str> {
         Some(end) => below_some_home(end),
         None => known.at.strip_prefix('/').is_some_and(|path| path.as_bytes() == live.as_bytes()),
     };
-    all().filter(|known| fits(known)).find_map(|known| known.replaced_by)
+    all()
+        .filter(|known| fits(known))
+        .find_map(|known| Some(Replacer { program: known.replaced_by?, keeps_link: known.keeps_link }))
 }

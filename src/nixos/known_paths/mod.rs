@@ -14,7 +14,7 @@ mod system;
 mod table;
 mod words;
 
-pub(crate) use lookup::{Spot, is_catch_all, replacer};
+pub(crate) use lookup::{Replacer, Spot, is_catch_all, replacer, written_first};
 pub(crate) use record::{KnownPath, Sort};
 pub(crate) use table::all;
 pub use words::{Class, LeftOutReason, Meaning, Severity};

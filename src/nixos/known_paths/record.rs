@@ -13,6 +13,11 @@ pub(crate) struct KnownPath {
     pub(crate) advice: Option<&'static str>,
     /// The program that replaces the file by renaming a new one over it.
     pub(super) replaced_by: Option<&'static str>,
+    /// Whether that program leaves a symlink in the file's place and writes to where it leads.
+    pub(super) keeps_link: Option<bool>,
+    /// NixOS's activation writes the file at each boot, before anything could be mounted over it: what to do
+    /// instead of keeping it.
+    pub(super) written_first: Option<&'static str>,
     usual: Option<Usual>,
     absence: Absence,
 }
@@ -44,7 +49,16 @@ enum Absence {
 }
 
 const fn known(at: &'static str, sort: Sort) -> KnownPath {
-    KnownPath { at, sort, advice: None, replaced_by: None, usual: None, absence: Absence::Refused }
+    KnownPath {
+        at,
+        sort,
+        advice: None,
+        replaced_by: None,
+        keeps_link: None,
+        written_first: None,
+        usual: None,
+        absence: Absence::Refused,
+    }
 }
 
 pub(super) const fn state(at: &'static str, severity: Severity, class: Class, why: &'static str) -> KnownPath {
@@ -86,6 +100,25 @@ impl KnownPath {
 
     pub(super) const fn replaced_by(mut self, who: &'static str) -> Self {
         self.replaced_by = Some(who);
+        self
+    }
+
+    /// The program that replaces it writes through a symlink.
+    pub(super) const fn keeping_links(mut self) -> Self {
+        self.keeps_link = Some(true);
+        self
+    }
+
+    /// The program that replaces it replaces a symlink as well.
+    pub(super) const fn replacing_links(mut self) -> Self {
+        self.keeps_link = Some(false);
+        self
+    }
+
+    /// It cannot be kept as a file; `instead` is also what the audit advises.
+    pub(super) const fn written_first(mut self, instead: &'static str) -> Self {
+        self.written_first = Some(instead);
+        self.advice = Some(instead);
         self
     }
 

@@ -17,18 +17,24 @@ pub(super) const SYSTEM: &[KnownPath] = &[
     )
     .private_file(0o600)
     .replaced_by("passwd")
-    .advice("set hashedPasswordFile to a file on the storage for each user, or declare it"),
-    state("/etc/gshadow", Medium, Accounts, "passwords of groups"),
+    .written_first(
+        "set users.users.NAME.hashedPasswordFile to a file on the storage (with users.mutableUsers = false), or \
+         initialHashedPassword, which counts at every boot where no shadow is left",
+    ),
+    state("/etc/gshadow", Medium, Accounts, "passwords of groups")
+        .written_first("declare the members in users.groups; NixOS gives groups no passwords"),
     state("/etc/passwd", Medium, Accounts, "users that the configuration does not declare")
         .replaced_by("NixOS's activation")
-        .advice("declare the users in users.users, or declare both files"),
+        .written_first("declare the users in users.users; /var/lib/nixos keeps their numbers"),
     state("/etc/group", Medium, Accounts, "groups that the configuration does not declare")
         .replaced_by("NixOS's activation")
-        .advice("declare the groups in users.groups, or declare both files"),
+        .written_first("declare the groups in users.groups; /var/lib/nixos keeps their numbers"),
     state("/etc/subuid", Medium, Accounts, "id ranges of rootless containers; other numbers make their files foreign")
-        .replaced_by("NixOS's activation"),
+        .replaced_by("NixOS's activation")
+        .written_first("declare /var/lib/nixos, which keeps the ranges, or users.users.NAME.subUidRanges"),
     state("/etc/subgid", Medium, Accounts, "id ranges of rootless containers; other numbers make their files foreign")
-        .replaced_by("NixOS's activation"),
+        .replaced_by("NixOS's activation")
+        .written_first("declare /var/lib/nixos, which keeps the ranges, or users.users.NAME.subGidRanges"),
     state("/var/lib/nixos", Critical, Accounts, "numbers of users and groups; without them files change hands"),
     state("/var/lib/AccountsService", Low, Accounts, "picture, language and session of each user"),
     state("/var/lib/userborn", High, Accounts, "the password file as userborn keeps it"),

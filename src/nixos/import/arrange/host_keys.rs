@@ -52,6 +52,7 @@ fn entry(key: &DeclaredHostKey, storage: &RelPath, live: RelPath) -> DeclaredPat
         mode: None,
         told: Told::Evaluated,
         authority: Authority::Storage,
+        is_linked: false,
         home: None,
         origin: key.origin.clone(),
     }

@@ -121,7 +121,7 @@ fn leave_defaults(entry: &mut DeclaredPath) {
 
 /// preservation applies its modes at every boot, also to what was migrated.
 fn too_open(entry: &DeclaredPath) -> Option<ImportNote> {
-    if entry.authority != Authority::Configuration {
+    if entry.authority != Authority::Configuration || entry.is_linked {
         return None;
     }
     let bits = entry.mode.as_ref().map_or(usual_mode(entry), DeclaredMode::bits);

@@ -57,6 +57,9 @@ pub(super) fn read(
         mode: all.mode(mode, &place),
         told: Told::Evaluated,
         authority: shared.authority,
+        // `createLinkTarget` makes the file with its mode, and sets it again on one that is there.
+        is_linked: text(object, "how", origin)? == Some("symlink")
+            && object.get("createLinkTarget") != Some(&serde_json::Value::Bool(true)),
         home,
         origin: origin.to_string(),
     };

@@ -63,6 +63,7 @@ pub(super) fn read(value: &Value, person: &Person, option: &str, all: &mut Decla
                     mode: None,
                     told: Told::Evaluated,
                     authority: Authority::Storage,
+                    is_linked: false,
                     home: Some(home.clone()),
                     origin: origin.clone(),
                 };

@@ -48,6 +48,15 @@ fn a_module_from_before_paths_were_evaluated_is_told_to_be_too_old() {
 }
 
 #[test]
+fn a_symlink_of_preservation_gets_no_mode_at_boot() {
+    let file = |how: &str, makes: bool| json!({"file": "/etc/ssh/ssh_host_rsa_key", "how": how, "createLinkTarget": makes, "mode": "0644"});
+    for (how, makes, warned) in [("symlink", false, false), ("symlink", true, true), ("bindmount", false, true)] {
+        let imported = import(&[json!({"/persist": {"commonMountOptions": [], "files": [file(how, makes)]}})]);
+        assert_eq!(imported.text.contains("# WARNING"), warned, "{how} {makes}\n{}", imported.text);
+    }
+}
+
+#[test]
 fn the_host_names_the_plan_if_it_can() {
     let named = |host: Value| {
         let paths = json!({"/persist": {"directories": [{"dirPath": "/var/log"}]}});

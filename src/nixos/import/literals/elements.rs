@@ -15,6 +15,9 @@ struct ElementAttributes {
     owner: Option<String>,
     group: Option<String>,
     mode: Option<String>,
+    how: Option<String>,
+    /// `createLinkTarget` is, or may be, true.
+    makes_target: bool,
 }
 
 impl ListReader<'_> {
@@ -57,6 +60,10 @@ impl ListReader<'_> {
                 unread.push(attribute);
             }
         }
+        own.makes_target = attributes.iter().any(|attribute| {
+            matches!(attribute.names.as_slice(), [name] if name.is("createLinkTarget"))
+                && self.evaluator.boolean(&attribute.value) != Some(false)
+        });
         let Some(path) = path else { return self.unread(&item, &shared.option) };
         for attribute in unread {
             let name = super::finder::shown(&attribute.names);
@@ -101,6 +108,7 @@ impl ListReader<'_> {
             mode,
             told: Told::Written,
             authority: shared.authority,
+            is_linked: own.how.as_deref() == Some("symlink") && !own.makes_target,
             home: shared.home.clone(),
             origin: shared.origin.clone(),
         });
@@ -120,6 +128,7 @@ fn slot<'s>(
         ("user", _) => Some(&mut own.owner),
         ("group", _) => Some(&mut own.group),
         ("mode", _) => Some(&mut own.mode),
+        ("how", _) => Some(&mut own.how),
         _ => None,
     }
 }
