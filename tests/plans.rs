@@ -1,6 +1,7 @@
 //! `plan check`, `plan show`, and what a wrong plan gets.
 
 use crate::kit::disk::World;
+use crate::kit::need_root;
 use crate::kit::run::{plain, run};
 use std::ffi::OsStr;
 
@@ -97,4 +98,55 @@ fn completions_and_the_manual_come_from_the_same_definitions() {
     plain(&["man"].map(OsStr::new)).exits(0).says("persistcp");
     plain(&[]).exits(2);
     plain(&["--plan", "x", "--bogus"].map(OsStr::new)).exits(2);
+}
+
+/// The storage of many machines is a directory of the disk that has the Nix store.
+#[test]
+fn a_storage_inside_a_mapped_tree_is_filled_by_its_own_entries() {
+    need_root!();
+    let world = World::ext4(64);
+    world.file("nix/store/a/f", "store");
+    world.file("nix/persist/var/log/old", "of the storage that the backup had");
+    world.file("var/log/l", "log");
+    world.file("home/u/.ssh/id", "key");
+    let text = format!("version = 1\nname = \"t\"\nsource = {:?}\nroot = {:?}\n", world.source, world.root);
+    let plan = world.plan_text(
+        &(text
+            + "[[target]]\nname = \"system\"\nto = \"/persist/nix/persist\"\ndirectories = [\"/var/log\"]\n\
+         [[target]]\nname = \"u\"\nfrom = \"/home/u\"\nto = \"/persist/nix/persist/home/u\"\ndirectories = [\".ssh\"]\n\
+         [[map]]\nname = \"nix\"\nfrom = \"/nix\"\nto = \"/persist/nix\"\n"),
+    );
+    plain(&[OsStr::new("plan"), OsStr::new("show"), plan.as_os_str()]).exits(0).says("/nix/store ");
+    run(&plan, &["--dry-run"]).exits(0);
+    run(&plan, &[]).exits(0);
+    let at = |path: &str| world.persist.join("nix").join(path);
+    let holds = || {
+        assert_eq!(std::fs::read_to_string(at("store/a/f")).unwrap(), "store");
+        assert_eq!(std::fs::read_to_string(at("persist/var/log/l")).unwrap(), "log");
+        assert_eq!(std::fs::read_to_string(at("persist/home/u/.ssh/id")).unwrap(), "key");
+        assert!(!at("persist/var/log/old").exists(), "the outer tree must leave the storage out");
+    };
+    holds();
+    for args in [&["--verify-only"][..], &["--verify-only", "--against", "source"], &[], &["--delete"]] {
+        run(&plan, args).exits(0);
+        holds();
+    }
+    std::fs::remove_file(at("persist/home/u/.ssh/id")).unwrap();
+    std::fs::remove_file(at("store/a/f")).unwrap();
+    run(&plan, &["--verify-only"]).exits(1);
+    run(&plan, &["--repair"]).exits(0);
+    holds();
+    // What the new system makes on its storage is not the store's.
+    std::fs::create_dir_all(at("persist/var/lib/new")).unwrap();
+    run(&plan, &["--verify-only"]).exits(0);
+    run(&plan, &["--restart"]).exits(0);
+    holds();
+}
+
+#[test]
+fn a_storage_in_a_tree_that_is_no_map_is_still_a_conflict() {
+    let world = World::plain();
+    let text = "version = 1\nsource = \"/b\"\n[[target]]\nto = \"/p\"\ndirectories = [\"/srv\"]\n\
+                [[target]]\nto = \"/p/srv/q\"\ndirectories = [\"/var/log\"]\n";
+    check(&world, text).exits(2).says("is inside /p/srv, which another entry fills");
 }

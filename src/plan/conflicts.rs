@@ -12,6 +12,8 @@ pub(super) struct Pair<'p> {
     pub(super) dst: &'p RelPath,
     /// They contain a pattern, and are not paths yet.
     pub(super) is_glob: bool,
+    /// What it leaves to the targets that fill it.
+    pub(super) inner: &'p [RelPath],
     pub(super) span: Range<usize>,
 }
 
@@ -21,7 +23,7 @@ pub(super) fn of_plan(plan: &Plan, errors: &mut Errors) {
     let ends: Vec<(RelPath, RelPath)> =
         entries().map(|(t, e)| (t.from.join_path(&e.path), t.to.join_path(&e.path))).collect();
     let pairs: Vec<Pair<'_>> = (ends.iter().zip(entries()))
-        .map(|((src, dst), (_, e))| Pair { src, dst, is_glob: e.is_glob, span: e.span.clone() })
+        .map(|((src, dst), (t, e))| Pair { src, dst, is_glob: e.is_glob, inner: &t.inner, span: e.span.clone() })
         .collect();
     of_pairs(&pairs, errors);
     for (i, target) in plan.targets.iter().enumerate() {
@@ -61,7 +63,8 @@ pub(super) fn of_pairs(pairs: &[Pair<'_>], errors: &mut Errors) {
                     (Some(dst), Some(src)) => dst == src,
                     _ => false,
                 };
-                if !at_same_place {
+                let is_left_out = holder.inner.iter().any(|inner| pair.dst.strip_prefix(inner).is_some());
+                if !at_same_place && !is_left_out {
                     errors.add(
                         pair.span.clone(),
                         format!("{} is inside {}, which another entry fills", pair.dst, holder.dst),

@@ -1,5 +1,6 @@
 //! A plan as written.
 
+use super::spelling;
 use crate::base::path::RelPath;
 use crate::engine::mapping::mode::Mode;
 use crate::engine::mapping::model::{EntryKind, IdKind, Need};
@@ -40,7 +41,17 @@ pub(crate) struct TargetDraft {
     pub(crate) need: Need,
     pub(crate) parents: Option<Parents>,
     pub(crate) exclude: Vec<String>,
+    /// Destinations of other targets inside this one's, filled from elsewhere: this one leaves them out.
+    pub(crate) inner: Vec<RelPath>,
     pub(crate) entries: Vec<EntryDraft>,
+}
+
+impl TargetDraft {
+    /// The patterns of what others fill inside this target.
+    pub(crate) fn inner_patterns(&self) -> impl Iterator<Item = String> + '_ {
+        let inner = self.inner.iter().filter_map(|inner| inner.strip_prefix(&self.to));
+        inner.map(|below| spelling::anchored(&String::from_utf8_lossy(below.as_bytes())))
+    }
 }
 
 #[derive(Debug)]

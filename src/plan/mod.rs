@@ -4,6 +4,7 @@
 //! [`Plan::resolve`] looks at the source and the id maps and returns a
 //! [`crate::engine::mapping::model::Mapping`].
 
+mod around;
 mod conflicts;
 mod diagnostic;
 mod draft;

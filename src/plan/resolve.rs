@@ -7,7 +7,7 @@ use super::draft::{EntryDraft, IdRef, IdValue, Plan, TargetDraft};
 use super::follow::FoundEntry;
 use super::ids::Ids;
 use super::value::Errors;
-use super::{conflicts, expand, follow, words};
+use super::{around, conflicts, expand, follow, words};
 use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Asked, Attrs, Entry, EntryKind, Fixup, IdKind, Mapping, Presence, Target};
 use crate::sys::root::Root;
@@ -205,6 +205,10 @@ impl Resolver<'_> {
         // Taken out, so that looking for an entry can report what is wrong with it.
         let lent = self.held.take();
         for (held, entry) in lent.iter().flat_map(|held| draft.entries.iter().map(move |entry| (held, entry))) {
+            if !draft.inner.is_empty() {
+                entries.extend(self.around(held, draft, entry));
+                continue;
+            }
             if !entry.is_glob {
                 entries.push(self.entry(held, draft, entry, entry.path.clone()));
                 continue;
@@ -233,12 +237,33 @@ impl Resolver<'_> {
             name: draft.name.clone(),
             from: draft.from.clone(),
             to: draft.to.clone(),
-            is_map: draft.entries.iter().any(|entry| entry.kind == EntryKind::Tree),
+            is_map: draft.inner.is_empty() && draft.entries.iter().any(|entry| entry.kind == EntryKind::Tree),
             need: draft.need,
             parents: attrs,
             exclude: patterns,
             excluded,
             entries,
+        }
+    }
+
+    /// A map with other targets' destinations inside it: an entry for each name around those.
+    fn around(&mut self, held: &OpenSide, draft: &TargetDraft, map: &EntryDraft) -> Vec<Entry> {
+        let inner: Vec<RelPath> = draft.inner.iter().filter_map(|inner| inner.strip_prefix(&draft.to)).collect();
+        match around::names(&held.root, held.base(draft), &inner) {
+            Ok(names) => {
+                let each = names.into_iter().map(|beside| {
+                    // Inside a tree a symlink is copied as one.
+                    let follow = if beside.is_link { Some(false) } else { map.follow };
+                    self.entry(held, draft, &EntryDraft { follow, ..map.clone() }, beside.path)
+                });
+                each.collect()
+            }
+            Err(errno) => {
+                let mut whole = self.bare(draft, map, map.path.clone());
+                let absent = leads_nowhere(errno);
+                whole.presence = if absent { Presence::Absent } else { Presence::Unreadable { errno } };
+                vec![whole]
+            }
         }
     }
 
@@ -336,7 +361,13 @@ impl Resolver<'_> {
             .iter()
             .zip(&self.plan.targets)
             .flat_map(|(t, draft)| {
-                t.entries.iter().map(|e| Pair { src: &e.src, dst: &e.dst, is_glob: false, span: draft.span.clone() })
+                t.entries.iter().map(|e| Pair {
+                    src: &e.src,
+                    dst: &e.dst,
+                    is_glob: false,
+                    inner: &draft.inner,
+                    span: draft.span.clone(),
+                })
             })
             .collect();
         conflicts::of_pairs(&pairs, &mut self.errors);
@@ -350,7 +381,11 @@ fn touches(fixup: &super::draft::FixupDraft, dst: &RelPath) -> bool {
 
 fn asked(target: &TargetDraft, entry: &EntryDraft) -> Asked {
     let dst = target.to.join_path(&entry.path);
-    let pattern = if entry.kind == EntryKind::Tree { None } else { expand::matcher(&target.to, &entry.path) };
+    let pattern = match entry.kind {
+        EntryKind::Tree if !target.inner.is_empty() => around::matcher(&target.to, &target.inner),
+        EntryKind::Tree => None,
+        EntryKind::Directory | EntryKind::File => expand::matcher(&target.to, &entry.path),
+    };
     Asked { target: target.name.clone(), src: target.from.join_path(&entry.path), dst, need: entry.need, pattern }
 }
 

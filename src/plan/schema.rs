@@ -68,6 +68,7 @@ fn plan(file: &Path, text: &str, table: &DeTable<'_>, errors: &mut Errors) -> Pl
     for value in tables(table.get("map"), "map", errors) {
         targets.extend(map(value, errors));
     }
+    nest(&mut targets);
     let mut fixups = Vec::new();
     for value in tables(table.get("fixup"), "fixup", errors) {
         fixups.extend(fixup(value, errors));
@@ -76,6 +77,21 @@ fn plan(file: &Path, text: &str, table: &DeTable<'_>, errors: &mut Errors) -> Pl
         errors.add(0..0, "the plan copies nothing", "expected at least one [[target]] or [[map]]");
     }
     Plan { file: file.to_path_buf(), text: text.to_string(), name, source, root, users, groups, targets, fixups }
+}
+
+/// A storage inside a mapped tree, such as /nix/persist beside a map of /nix, is filled by its own entries
+/// alone.
+fn nest(targets: &mut [TargetDraft]) {
+    let places: Vec<(RelPath, RelPath)> = targets.iter().map(|t| (t.from.clone(), t.to.clone())).collect();
+    let maps = targets.iter_mut().filter(|target| target.entries.iter().any(|entry| entry.kind == EntryKind::Tree));
+    for map in maps {
+        for (from, to) in &places {
+            let below = to.strip_prefix(&map.to).filter(|below| !below.is_root());
+            if below.is_some_and(|below| map.from.join_path(&below) != *from) && !map.inner.contains(to) {
+                map.inner.push(to.clone());
+            }
+        }
+    }
 }
 
 fn version(value: Option<&Value<'_>>, errors: &mut Errors) {
@@ -200,7 +216,7 @@ fn common(table: &DeTable<'_>, span: Range<usize>, place: &str, errors: &mut Err
     let name = name.map(|(_, name)| name);
     let (from, to, need) = (from?, to?, need?);
     let name = name.unwrap_or_else(|| to.to_string());
-    Some(TargetDraft { span, name, from, to, need, parents: None, exclude, entries: Vec::new() })
+    Some(TargetDraft { span, name, from, to, need, parents: None, exclude, inner: Vec::new(), entries: Vec::new() })
 }
 
 fn parents(value: &Value<'_>, errors: &mut Errors) -> Option<Parents> {

@@ -16,6 +16,16 @@ pub(crate) fn literal(path: &str) -> String {
     path.split('/').map(component).collect::<Vec<String>>().join("/")
 }
 
+/// A gitignore pattern of only the path `below` what it is anchored at.
+pub(crate) fn anchored(below: &str) -> String {
+    let text = literal(below);
+    match text.strip_suffix(' ') {
+        // A space at the end would be cut off.
+        Some(rest) => format!("/{rest}[ ]"),
+        None => format!("/{text}"),
+    }
+}
+
 /// The only path that `pattern` matches, if each of its special characters is escaped: by [`literal`],
 /// or with backslashes.
 pub(crate) fn meant(pattern: &str) -> Option<String> {

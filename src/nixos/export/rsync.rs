@@ -111,7 +111,8 @@ impl Script {
     fn area(&mut self, declared: &DeclaredPlan<'_>, area: &Area<'_>) {
         let draft = area.draft;
         self.put(format!("\n# {}: {} -> {}", escape(draft.name.as_bytes()), draft.from, draft.to));
-        let (rules, foreign) = rsync_filter::rules(&draft.exclude);
+        let patterns: Vec<String> = draft.exclude.iter().cloned().chain(draft.inner_patterns()).collect();
+        let (rules, foreign) = rsync_filter::rules(&patterns);
         for pattern in foreign {
             self.unsaid(format!("{} leaves out `{pattern}`, which rsync cannot be told", draft.name));
         }
