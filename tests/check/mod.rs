@@ -60,7 +60,10 @@ fn the_table_ends_with_what_needs_fixing_worst_first() {
     let ran = plain(&args.map(OsStr::new)).exits(1);
     let mend = ran.stdout.split("to fix:\n").nth(1).unwrap_or_else(|| panic!("{ran}"));
     assert!(mend.starts_with("  FAIL ssh-directory      /persist/home/sinh/.ssh: "), "{mend}");
-    let command = format!("       $ chmod 0700 {}", scene.at("persist/home/sinh/.ssh").display());
+    let command = format!(
+        "       $ find {} -prune ! -type l -exec chmod 0700 {{}} +",
+        scene.at("persist/home/sinh/.ssh").display()
+    );
     assert_eq!(mend.lines().nth(1), Some(&command[..]));
     assert!(mend.lines().nth(2).is_some_and(|line| line.starts_with("  WARN age-key-path")), "{mend}");
     assert!(mend.contains("NOT READY: 1 failed, 1 warnings, "), "{mend}");
@@ -157,7 +160,7 @@ fn the_json_has_the_documented_shape() {
     let expected = serde_json::json!({
         "id": "home", "group": "homes", "path": "/persist/home/sinh", "status": "fail",
         "why": "is 1000:100 0755, not 1000:100 0700: sinh cannot use it, or others can",
-        "mend": {"run": format!("chown 1000:100 {word} && chmod 0700 {word}")},
+        "mend": {"run": format!("chown -h 1000:100 {word} && chmod 0700 {word}")},
     });
     assert_eq!(home, &expected);
 }

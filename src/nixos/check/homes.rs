@@ -69,8 +69,7 @@ fn above(context: &CheckContext, path: &RelPath) -> Option<CheckRow> {
         Ok(stat) if (stat.uid, stat.gid, stat.mode) == (0, 0, 0o755) => CheckRow::pass(ID, path, "0:0 0755"),
         Ok(stat) => {
             let why = format!("is {}:{} {:04o}, not 0:0 0755: it becomes what /home is", stat.uid, stat.gid, stat.mode);
-            let word = context.tree.word(path);
-            CheckRow::fail(ID, path, why).run(format!("chown 0:0 {word} && chmod 0755 {word}"))
+            CheckRow::fail(ID, path, why).run(roots(context, "0755", path))
         }
     })
 }
@@ -96,12 +95,9 @@ fn one(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
             "is {}:{} {:04o}, not {uid}:{gid} {:04o}: {} cannot use it, or others can",
             stat.uid, stat.gid, stat.mode, home.mode, home.user
         );
-        let word = context.tree.word(path);
-        rows.push(CheckRow::fail(ID, path, why).run(format!(
-            "chown {} {word} && chmod {:04o} {word}",
-            home.owner(),
-            home.mode
-        )));
+        let owner = context.tree.chown(&home.owner(), path);
+        let mode = context.tree.chmod(&format!("{:04o}", home.mode), path);
+        rows.push(CheckRow::fail(ID, path, why).run(format!("{owner} && {mode}")));
     }
     let mut parents = BTreeSet::new();
     for entry in &home.entries {
@@ -133,7 +129,7 @@ fn live(context: &CheckContext, stored: &RelPath, home: &Home, uid: u32) -> Opti
         return Some(CheckRow::pass(ID, &path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode)));
     }
     let why = format!("belongs to {}, not to {uid}: {} can make nothing in it", stat.uid, home.user);
-    Some(CheckRow::fail(ID, &path, why).run(format!("chown {} {}", home.owner(), context.tree.word(&path))))
+    Some(CheckRow::fail(ID, &path, why).run(context.tree.chown(&home.owner(), &path)))
 }
 
 /// A directory such as .local that is not declared: if it is root's, it locks the user out.
@@ -143,18 +139,17 @@ fn parent(context: &CheckContext, path: &RelPath, home: &Home, uid: u32) -> Opti
         Ok(stat) => stat,
         Err(row) => return Some(row),
     };
-    let word = context.tree.word(path);
     if stat.uid != uid {
         let why = format!("belongs to {}, not to {uid}: {} can make nothing in it", stat.uid, home.user);
-        return Some(CheckRow::fail(ID, path, why).run(format!("chown {} {word}", home.owner())));
+        return Some(CheckRow::fail(ID, path, why).run(context.tree.chown(&home.owner(), path)));
     }
     if stat.mode & 0o700 != 0o700 {
         let why = format!("has mode {:04o}: {} cannot use it", stat.mode, home.user);
-        return Some(CheckRow::fail(ID, path, why).run(format!("chmod u+rwx {word}")));
+        return Some(CheckRow::fail(ID, path, why).run(context.tree.chmod("u+rwx", path)));
     }
     if stat.mode & 0o002 != 0 && stat.mode & 0o1000 == 0 {
         let why = format!("has mode {:04o}: everybody can replace what is in it", stat.mode);
-        return Some(CheckRow::fail(ID, path, why).run(format!("chmod o-w {word}")));
+        return Some(CheckRow::fail(ID, path, why).run(context.tree.chmod("o-w", path)));
     }
     Some(CheckRow::pass(ID, path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode)))
 }
@@ -185,8 +180,7 @@ fn system_parents(context: &CheckContext) -> Vec<CheckRow> {
             "is {}:{} {:04o}: who can write in it can replace what the system keeps",
             stat.uid, stat.gid, stat.mode
         );
-        let word = context.tree.word(path);
-        Some(CheckRow::fail(ID, path, why).run(format!("chown -h 0:0 {word} && chmod go-w {word}")))
+        Some(CheckRow::fail(ID, path, why).run(roots(context, "go-w", path)))
     };
     parents.iter().filter_map(one).collect()
 }
@@ -208,9 +202,8 @@ fn entry(context: &CheckContext, path: &RelPath, home: &Home, uid: u32) -> Optio
     if own_row || !fits || stat.uid != 0 || uid == 0 {
         return None;
     }
-    let word = context.tree.word(path);
     let why = format!("belongs to root, not to {uid}: {} cannot change it", home.user);
-    Some(CheckRow::fail(ID, path, why).run(format!("chown -h {} {word}", home.owner())))
+    Some(CheckRow::fail(ID, path, why).run(context.tree.chown(&home.owner(), path)))
 }
 
 /// systemd refuses services with a `DynamicUser` when this is open to others.
@@ -233,10 +226,14 @@ fn private_directory(context: &CheckContext, path: &RelPath) -> Option<CheckRow>
                 "is {}:{} {:04o}, not 0:0 0700: systemd refuses to start what lives in it",
                 stat.uid, stat.gid, stat.mode
             );
-            let word = context.tree.word(path);
-            CheckRow::fail(ID, path, why).run(format!("chown 0:0 {word} && chmod 0700 {word}"))
+            CheckRow::fail(ID, path, why).run(roots(context, "0700", path))
         }
     })
+}
+
+/// The command that makes a directory root's, with a mode.
+fn roots(context: &CheckContext, mode: &str, path: &RelPath) -> String {
+    format!("{} && {}", context.tree.chown("0:0", path), context.tree.chmod(mode, path))
 }
 
 /// `None` if there is no directory, which the rows of declared entries report.

@@ -129,7 +129,7 @@ fn owner(context: &CheckContext, entry: &Entry) -> Option<CheckRow> {
     }
     let why = format!("belongs to {}:{}, but the plan says {}:{}", stat.uid, stat.gid, wanted.0, wanted.1);
     let command =
-        format!("chown -R --from={}:{} {}:{} {}", stat.uid, stat.gid, wanted.0, wanted.1, context.tree.word(path));
+        format!("chown -hR --from={}:{} {}:{} {}", stat.uid, stat.gid, wanted.0, wanted.1, context.tree.word(path));
     Some(CheckRow::fail(ID, path, why).run(command))
 }
 

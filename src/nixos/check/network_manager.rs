@@ -34,14 +34,18 @@ fn one(context: &CheckContext, path: &RelPath) -> CheckRow {
         Ok(stat) => stat,
         Err(errno) => return CheckRow::unreadable(ID, path, errno),
     };
-    let word = context.tree.word(path);
     if stat.kind != Kind::File {
         let why = format!("is {}: NetworkManager reads regular files only", stat.kind.words());
+        let word = context.tree.word(path);
         return CheckRow::fail(ID, path, why).run(format!("mv {word} {word}.aside"));
     }
     if (stat.uid, stat.gid) != (0, 0) || stat.mode & 0o177 != 0 {
         let why = format!("is {}:{} {:04o}, not 0:0 0600: NetworkManager ignores it", stat.uid, stat.gid, stat.mode);
-        return CheckRow::fail(ID, path, why).run(format!("chown 0:0 {word} && chmod 0600 {word}"));
+        return CheckRow::fail(ID, path, why).run(format!(
+            "{} && {}",
+            context.tree.chown("0:0", path),
+            context.tree.chmod("0600", path)
+        ));
     }
     match context.tree.read(path) {
         Read::Bytes(bytes) => match parse(&bytes) {

@@ -35,7 +35,6 @@ pub(super) fn check(
         Guarded::Directory => (Kind::Directory, 0o700, 0o077),
         Guarded::Written => (Kind::File, 0o644, 0o022),
     };
-    let word = context.tree.word(path);
     if stat.kind != kind {
         let why = format!("is {}, not {}", stat.kind.words(), kind.words());
         return Some(CheckRow::fail(id, path, why).run(context.bring_anew(path)));
@@ -44,11 +43,11 @@ pub(super) fn check(
     let mut commands = Vec::new();
     if let Some(owner) = owner.filter(|owner| *owner != stat.uid) {
         wrong.push(format!("belongs to {}, not to {owner}", stat.uid));
-        commands.push(format!("chown {owner} {word}"));
+        commands.push(context.tree.chown(&owner.to_string(), path));
     }
     if stat.mode & forbidden != 0 || matches!(what, Guarded::Directory) && stat.mode & 0o700 != 0o700 {
         wrong.push(format!("has mode {:04o}, not {mode:04o}", stat.mode));
-        commands.push(format!("chmod {mode:04o} {word}"));
+        commands.push(context.tree.chmod(&format!("{mode:04o}"), path));
     }
     Some(if wrong.is_empty() {
         CheckRow::pass(id, path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode))

@@ -130,15 +130,15 @@ fn storage(context: &CheckContext, place: &StorageLocation) -> Vec<CheckRow> {
         StorageLocation::Own { point, id, space } => (point, *id, space),
         StorageLocation::Root(path) => {
             let why = "is not a mount of its own: it is on the root, and is lost or hidden at the next boot";
-            return vec![CheckRow::fail(ID, path, why).run(mount_command(context, path))];
+            return vec![mount_it(context, path, CheckRow::fail(ID, path, why))];
         }
         StorageLocation::Volatile(path, kind) => {
             let kind = kind.as_deref().unwrap_or("a file system in memory");
             let why = format!("is mounted from {kind}: all of it is lost at the next boot");
-            return vec![CheckRow::fail(ID, path, why).run(mount_command(context, path))];
+            return vec![mount_it(context, path, CheckRow::fail(ID, path, why))];
         }
         StorageLocation::Absent(path) => {
-            return vec![CheckRow::fail(ID, path, "is not there").run(mount_command(context, path))];
+            return vec![mount_it(context, path, CheckRow::fail(ID, path, "is not there"))];
         }
         StorageLocation::Unknown(path, errno) => return vec![CheckRow::unreadable(ID, path, *errno)],
     };
@@ -153,10 +153,17 @@ fn storage(context: &CheckContext, place: &StorageLocation) -> Vec<CheckRow> {
     rows
 }
 
-fn mount_command(context: &CheckContext, path: &RelPath) -> String {
+/// How to mount what is missing: by a command where fstab names the device.
+fn mount_it(context: &CheckContext, path: &RelPath, row: CheckRow) -> CheckRow {
     let line = context.fstab.as_ref().ok().and_then(|(_, lines)| lines.iter().find(|l| l.point == *path));
-    let device = line.map_or_else(|| "/dev/DEVICE".to_string(), |l| crate::base::shell::word(l.device.as_bytes()));
-    format!("mount --mkdir {device} {} && {}", context.tree.word(path), context.run_plan(""))
+    let (point, then) = (context.tree.word(path), context.run_plan(""));
+    match line {
+        Some(line) => {
+            let device = crate::base::shell::word(line.device.as_bytes());
+            row.run(format!("mount --mkdir {device} {point} && {then}"))
+        }
+        None => row.advise(format!("mount its file system at {point} (lsblk -f shows them), then: {then}")),
+    }
 }
 
 /// What the initrd mounts before it switches to the new root.
