@@ -62,6 +62,7 @@ mod power;
 mod programs;
 mod random;
 mod random_plans;
+mod real_modules;
 mod reflink;
 mod refusals;
 mod repair;

@@ -66,11 +66,40 @@ impl ListReader<'_> {
         });
         let Some(path) = path else { return self.unread(&item, &shared.option) };
         for attribute in unread {
+            if self.says_parent(attribute, &path, shared) {
+                continue;
+            }
             let name = super::finder::shown(&attribute.names);
             let what = format!("{name} of {path} in {}", shared.option);
             self.unread(&attribute.value, &what);
         }
         self.entry(&path, own, shared);
+    }
+
+    /// A parent's literal mode is noted: a plan keeps the backup's. False for anything else.
+    fn says_parent(&mut self, attribute: &Attribute, path: &str, shared: &ElementContext) -> bool {
+        let value = self.evaluator.head(&attribute.value);
+        let modes: Vec<Option<String>> = match (attribute.names.as_slice(), &value.expr) {
+            ([parent], Expr::AttrSet(set)) if parent.is("parentDirectory") || parent.is("parent") => {
+                let parts = self.evaluator.set_attributes(set, &value.scope);
+                let mode = |part: &Attribute| match part.names.as_slice() {
+                    [name] if name.is("mode") => self.literal(&part.value, shared),
+                    _ => None,
+                };
+                parts.iter().map(mode).collect()
+            }
+            ([parent, name], _) if parent.is("parent") && name.is("mode") => vec![self.literal(&value, shared)],
+            _ => return false,
+        };
+        let Some(modes) = modes.into_iter().collect::<Option<Vec<String>>>() else { return false };
+        for mode in modes {
+            let (origin, place) = (&shared.origin, attribute.value.place());
+            self.note_once(ImportNote::warning(format!(
+                "{place}: the directory of {path} in {origin} is declared with the mode {mode}; the plan keeps the \
+                 backup's mode"
+            )));
+        }
+        true
     }
 
     /// A string that is completely known.
