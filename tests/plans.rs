@@ -46,11 +46,11 @@ fn a_zero_filled_id_map_is_named() {
 }
 
 #[test]
-fn a_destination_inside_the_source_is_refused() {
+fn a_destination_inside_an_entry_is_refused() {
     let world = World::plain();
     world.file("data/f", "x");
     let plan = world.plan("");
-    run(&plan, &["--root", world.source.to_str().unwrap()]).exits(3).says("inside the source");
+    run(&plan, &["--root", world.data().to_str().unwrap()]).exits(3).says("it would be copied into itself");
 }
 
 #[test]
