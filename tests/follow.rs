@@ -45,6 +45,23 @@ fn home() -> World {
     world
 }
 
+/// systemd's own link: a directory in its place keeps the service from starting.
+#[test]
+fn a_link_into_private_state_names_what_to_declare_instead() {
+    need_root!();
+    let world = World::ext4(16);
+    world.file("var/lib/private/app/state", "x");
+    symlink("private/app", world.source.join("var/lib/app")).unwrap();
+    let plan = world.plan_text(&format!(
+        "version = 1\nname = \"t\"\nsource = {:?}\nroot = {:?}\n[[target]]\nto = \"/persist\"\ndirectories = [\"/var/lib/app\"]\n",
+        world.source, world.root
+    ));
+    let say = "starts only if /var/lib/private/app is declared instead";
+    show(&plan).exits(0).says(say);
+    run(&plan, &[]).exits(0).says(say);
+    plain(&["audit", "--plan", plan.to_str().unwrap(), "--format", "json"].map(OsStr::new)).says(say);
+}
+
 #[test]
 fn a_directory_is_followed_and_a_file_copied_as_a_link_and_both_are_said() {
     need_root!();

@@ -48,6 +48,15 @@ fn halve(scene: &Scene, path: &str) {
     std::fs::write(scene.at(path), &bytes[..bytes.len() / 2]).unwrap();
 }
 
+/// A manifest of sops-nix, as the activation script names it.
+fn sops(scene: &Scene, age: &str, ssh: &str) {
+    let manifest =
+        format!("{{\"secrets\":[],\"ageKeyFile\":\"{age}\",\"ageSshKeyPaths\":[\"{ssh}\"],\"sshKeyPaths\":[]}}");
+    scene.put("nix/store/cccc-manifest.json", manifest, 0o444);
+    let script = "nix/store/aaaa-nixos-system/activate";
+    edit(scene, script, "#!/bin/sh", "#!/bin/sh\nsops-install-secrets /nix/store/cccc-manifest.json");
+}
+
 fn plan(scene: &Scene, from: &str, to: &str) {
     let text = super::scene::PLAN;
     assert!(text.contains(from));
@@ -174,6 +183,15 @@ fn keys() {
         ("age-key", "fail", |s| s.gone(AGE)),
         ("age-key-mode", "fail", |s| s.mode(AGE, 0o644)),
         ("age-key-mode", "fail", |s| s.own(AGE, 0, 0)),
+        ("decryption-key", "fail", |s| {
+            sops(s, "/var/lib/nixos/key.txt", "/persist/system/etc/ssh/ssh_host_ed25519_key")
+        }),
+        ("decryption-key", "fail", |s| sops(s, "/persist/nothing", "/persist/system/etc/ssh/ssh_host_ed25519_key")),
+        ("decryption-key", "fail", |s| sops(s, &format!("/{AGE}"), "/etc/ssh/ssh_host_ed25519_key")),
+        ("decryption-key", "fail", |s| {
+            let script = "nix/store/aaaa-nixos-system/activate";
+            edit(s, script, "#!/bin/sh", "#!/bin/sh\nfor identity in /etc/ssh/ssh_host_ed25519_key; do");
+        }),
     ]);
 }
 

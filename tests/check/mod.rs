@@ -141,6 +141,20 @@ fn a_home_that_is_not_in_home_is_a_home() {
 }
 
 #[test]
+fn what_sops_nix_is_told_is_read_from_the_installed_system() {
+    need_root!();
+    let scene = Scene::good();
+    let key = "/persist/home/sinh/.config/sops/age/keys.txt";
+    scene.put("nix/store/cccc-manifest.json", format!("{{\"ageKeyFile\":\"{key}\"}}"), 0o444);
+    let script = scene.at("nix/store/aaaa-nixos-system/activate");
+    let text = std::fs::read_to_string(&script).unwrap();
+    std::fs::write(&script, text + "sops-install-secrets /nix/store/cccc-manifest.json\n").unwrap();
+    let ran = scene.check(&[]).exits(0);
+    assert!(findings(&ran).is_empty(), "{ran}");
+    ran.says("the installed system names it").says("sops.age.keyFile: there when secrets are decrypted");
+}
+
+#[test]
 fn the_json_has_the_documented_shape() {
     need_root!();
     let scene = Scene::good();

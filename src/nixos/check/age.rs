@@ -1,6 +1,7 @@
 //! The age keys with which sops-nix decrypts the machine's secrets.
 
 use super::context::CheckContext;
+use super::decryption::{self, DecryptionKeys};
 use super::row::CheckRow;
 use super::secrecy::{self, Guarded};
 use super::tree::{Read, rel};
@@ -14,10 +15,13 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
         context.homes.iter().map(|home| (home.live.join_path(&rel(".config/sops/age/keys.txt")), home.uid)).collect();
     places.push((rel("var/lib/sops-nix/key.txt"), Some(0)));
     let kept = places.into_iter().filter_map(|(live, owner)| context.tree.stored(&live).map(|path| (path, owner)));
-    kept.flat_map(|(path, owner)| one(context, &path, owner)).collect()
+    let used = decryption::keys(context);
+    let mut rows: Vec<CheckRow> = kept.flat_map(|(path, owner)| one(context, &path, owner, &used)).collect();
+    rows.extend(decryption::check(context, &used));
+    rows
 }
 
-fn one(context: &CheckContext, path: &RelPath, owner: Option<u32>) -> Vec<CheckRow> {
+fn one(context: &CheckContext, path: &RelPath, owner: Option<u32>, used: &DecryptionKeys) -> Vec<CheckRow> {
     const ID: &str = "age-key";
     let bytes = match context.tree.read(path) {
         Read::Bytes(bytes) => bytes,
@@ -35,8 +39,15 @@ fn one(context: &CheckContext, path: &RelPath, owner: Option<u32>) -> Vec<CheckR
         Err(why) => CheckRow::fail(ID, path, why).run(context.bring_anew(path)),
     }];
     rows.extend(secrecy::check(context, "age-key-mode", path, Guarded::File, owner));
-    let why = format!("sops-nix decrypts before the live path is mounted: it must name {path} itself");
-    rows.push(CheckRow::warn("age-key-path", path, why).advise(format!("see that sops.age.keyFile = \"{path}\"")));
+    const PATH: &str = "age-key-path";
+    rows.push(if used.keys.iter().any(|(_, key)| key == path) {
+        CheckRow::pass(PATH, path, "the installed system names it")
+    } else if used.has_sops {
+        CheckRow::skip(PATH, path, "the system's sops-nix decrypts with other keys")
+    } else {
+        let why = format!("sops-nix decrypts before the live path is mounted: it must name {path} itself");
+        CheckRow::warn(PATH, path, why).advise(format!("see that sops.age.keyFile = \"{path}\""))
+    });
     rows
 }
 

@@ -8,6 +8,7 @@ mod age;
 mod boot;
 mod context;
 mod declared;
+mod decryption;
 mod docker;
 mod esp;
 mod fixups;

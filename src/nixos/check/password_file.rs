@@ -22,7 +22,7 @@ pub(super) fn check(context: &CheckContext, user: &str, file: &str) -> Option<Ch
     }
     let fail = |why: &str| CheckRow::fail(ID, &path, format!("of {user}: {why}"));
     // Activation reads it before live paths are mounted.
-    if context.tree.entries().any(|e| e.src != e.dst && path.strip_prefix(&e.src).is_some()) {
+    if is_live(context, &path) {
         return Some(
             fail("is a live path, which activation reads before it is mounted")
                 .advise("name the file on the storage itself and rebuild"),
@@ -50,9 +50,14 @@ pub(super) fn check(context: &CheckContext, user: &str, file: &str) -> Option<Ch
     })
 }
 
+/// True for what is only mounted after activation.
+pub(super) fn is_live(context: &CheckContext, path: &RelPath) -> bool {
+    context.tree.entries().any(|entry| entry.src != entry.dst && path.strip_prefix(&entry.src).is_some())
+}
+
 /// What is on the root goes with it, unless a storage is meant there that is not mounted: that has a row
 /// of its own. Of a path that is not there the nearest directory decides.
-fn is_on_root(context: &CheckContext, path: &RelPath) -> bool {
+pub(super) fn is_on_root(context: &CheckContext, path: &RelPath) -> bool {
     let top = path.names().next();
     if context.tree.plan.targets.iter().any(|target| target.to.names().next() == top) {
         return false;
