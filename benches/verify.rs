@@ -4,12 +4,13 @@ use crate::kit::{Tree, finish, options, start, target};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use persistcp::engine::run::{Against, Task};
-use persistcp::engine::verify::Depth;
+use persistcp::engine::verify::{Depth, UsePolicy};
 
 fn read_back(bencher: Bencher<'_, '_>, files: usize, size: usize) {
     let (tree, target) = (Tree::new(files, size), target());
     finish(start(&tree, &target, &options(Task::Copy, None)));
-    let options = options(Task::Verify(Against::Manifest { since: None }), Some(Depth::Content));
+    let against = Against::Manifest { since: None, in_use: UsePolicy::Counted };
+    let options = options(Task::Verify(against), Some(Depth::Content));
     bencher.with_inputs(|| start(&tree, &target, &options)).bench_local_values(|run| {
         assert_eq!(finish(run).verified_bytes, (files * size) as u64);
     });

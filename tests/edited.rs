@@ -76,7 +76,7 @@ fn targets_in_another_order_keep_their_rows() {
     let again = go(&world, swapped, &[]).exits(0);
     assert_eq!(again.total("copied"), 0, "{again}");
     std::fs::write(world.persist.join("f/a/one"), "A/ONE").unwrap();
-    let ran = go(&world, swapped, &["--verify-only"]).exits(1);
+    let ran = go(&world, swapped, &["--verify-only", "--strict"]).exits(1);
     assert!(ran.report["problems"].as_array().unwrap().iter().all(|p| p["target"] == "first"), "{ran}");
 }
 

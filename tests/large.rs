@@ -254,7 +254,7 @@ fn bytes_in_a_hole_are_repaired_as_well() {
     let copy = std::fs::OpenOptions::new().write(true).open(&target).unwrap();
     copy.write_all_at(b"rubbish", 2 * CHUNK + 4096).unwrap();
     copy.sync_all().unwrap();
-    run(&plan, &["--verify-only"]).exits(1).says("changed-target");
+    run(&plan, &["--verify-only", "--strict"]).exits(1).says("changed-target");
     run(&plan, &["--repair"]).exits(1).says("changed-target");
     run(&plan, &["--repair", "--overwrite"]).exits(0);
     run(&plan, &["--verify-only"]).exits(0);

@@ -33,7 +33,8 @@ fn kinds(ran: &Ran) -> Vec<(String, String)> {
 
 /// The same single problem in every pass that does not overwrite.
 fn always(plan: &Path, kind: &str, path: &str) {
-    for args in [&[][..], &[], &["--repair"], &["--verify-only"], &["--verify-only", "--against", "source"]] {
+    for args in [&[][..], &[], &["--repair"], &["--verify-only", "--strict"], &["--verify-only", "--against", "source"]]
+    {
         let ran = run(plan, args).exits(1);
         assert_eq!(kinds(&ran), [(kind.to_string(), path.to_string())], "{args:?}\n{ran}");
     }
@@ -144,16 +145,22 @@ fn a_new_name_beside_a_directory_that_somebody_altered_leaves_that_as_it_is() {
 }
 
 #[test]
-fn what_was_deleted_comes_back_by_repair_alone() {
+fn what_was_deleted_comes_back_by_a_strict_repair_alone() {
     need_root!();
     for name in ["f", "link", "b", "large", "dir"] {
         let (world, plan) = copied();
         sh!("rm", "-r", world.target().join(name));
-        for args in [&[][..], &["--verify-only"], &["--verify-only", "--against", "source"], &["--overwrite"]] {
+        for args in [
+            &[][..],
+            &["--verify-only", "--strict"],
+            &["--verify-only", "--against", "source"],
+            &["--overwrite"],
+            &["--repair"],
+        ] {
             let ran = run(&plan, args).exits(1);
             assert_eq!(kinds(&ran), [("missing".to_string(), name.to_string())], "{args:?}\n{ran}");
         }
-        run(&plan, &["--repair"]).exits(0);
+        run(&plan, &["--repair", "--strict"]).exits(0);
         snapshot::assert_same(&world.data(), &world.target());
     }
 }
@@ -256,11 +263,11 @@ fn a_repair_that_was_killed_goes_on() {
     run(&plan, &[]).exits(0);
     for millis in [10, 30, 60, 90, 120, 200] {
         (0..300).for_each(|n| drop(std::fs::remove_file(world.target().join(format!("f{n}")))));
-        let mut child = spawn(&plan, &["--repair"]);
+        let mut child = spawn(&plan, &["--repair", "--strict"]);
         std::thread::sleep(std::time::Duration::from_millis(millis));
         child.kill().unwrap();
         child.wait().unwrap();
-        run(&plan, &["--repair"]).exits(0);
+        run(&plan, &["--repair", "--strict"]).exits(0);
         snapshot::assert_same(&world.data(), &world.target());
     }
 }
@@ -405,7 +412,7 @@ fn a_fixup_over_what_somebody_has_changed_does_not_make_it_ours() {
     let kept = ["dated", "link", "undated"].map(|name| ("changed-target".to_string(), name.to_string()));
     for owner in [1000, 1001] {
         world.plan(&format!("[[fixup]]\npath = \"/persist/data\"\nowner = {owner}\nrecursive = true\n"));
-        for args in [&[][..], &[], &["--verify-only"], &["--repair"], &[]] {
+        for args in [&[][..], &[], &["--verify-only", "--strict"], &["--repair"], &[]] {
             let ran = run(&plan, args).exits(1);
             assert_eq!(kinds(&ran), kept, "{owner} {args:?}\n{ran}");
         }

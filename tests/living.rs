@@ -7,7 +7,7 @@ use crate::kit::{need_root, need_tools, sh, snapshot};
 use filetime::FileTime;
 use std::path::{Path, PathBuf};
 
-const PASSES: [&[&str]; 4] = [&[], &["--delete"], &["--repair"], &["--verify-only"]];
+const PASSES: [&[&str]; 4] = [&[], &["--delete"], &["--repair"], &["--verify-only", "--strict"]];
 
 fn copied(files: &[(&str, &str)]) -> (World, PathBuf) {
     let world = World::ext4(64);
@@ -167,8 +167,156 @@ fn a_weeks_use_does_not_hide_damage() {
         std::fs::write(world.target().join(format!("log/{n}")), "a week of lines").unwrap();
     }
     flip(&world, &world.target().join("zz/photo"), 0);
+    let first_problem =
+        |ran: &Ran| ran.stdout.lines().skip_while(|line| *line != "problems:").nth(1).map(str::to_string);
     let ran = run(&plan, &["--verify-only"]).exits(1);
-    let first = ran.stdout.lines().skip_while(|line| *line != "problems:").nth(1).unwrap();
-    assert!(first.starts_with("  /persist/data/zz/photo: content:"), "{ran}");
+    assert_eq!(kinds(&ran), ["content zz/photo"], "{ran}");
+    assert!(first_problem(&ran).unwrap().starts_with("  /persist/data/zz/photo: content:"), "{ran}");
+    ran.says("in use since it was copied: 70 changed").says("        70         0         0  /persist/data/log\n");
+    let ran = run(&plan, &["--verify-only", "--strict"]).exits(1);
+    assert!(first_problem(&ran).unwrap().starts_with("  /persist/data/zz/photo: content:"), "{ran}");
     ran.says("changed on the target since it was copied, by directory:").says("       70 /persist/data/log\n");
+}
+
+/// Changed, removed and new entries of the report, by name.
+fn in_use(ran: &Ran) -> Vec<String> {
+    let text = |entry: &serde_json::Value, key: &str| entry[key].as_str().unwrap().replace("/persist/data/", "");
+    let entries = ran.report["in_use"]["entries"].as_array().unwrap();
+    let mut all: Vec<_> = entries.iter().map(|e| format!("{} {}", text(e, "class"), text(e, "path"))).collect();
+    all.sort();
+    all
+}
+
+/// What a machine does in a week: logs rotate, a database is vacuumed, a file is deleted, a directory made.
+fn a_week(target: &Path) {
+    let log = target.join("log");
+    std::fs::rename(log.join("app.log"), log.join("app.log.1")).unwrap();
+    std::fs::write(log.join("app.log"), "a week of lines").unwrap();
+    sh!("sqlite3", target.join("app.db"), "DELETE FROM t WHERE n < 3; INSERT INTO t VALUES(4); VACUUM;");
+    std::fs::remove_file(target.join("mail/1")).unwrap();
+    std::fs::remove_dir_all(target.join("spool")).unwrap();
+    std::fs::create_dir(target.join("projects")).unwrap();
+    std::fs::write(target.join("projects/begun"), "x").unwrap();
+}
+
+fn before_that_week() -> (World, PathBuf) {
+    let world = World::ext4(64);
+    for name in ["log/app.log", "mail/1", "mail/2", "spool/deep/job", "photos/photo"] {
+        world.file(&format!("data/{name}"), name);
+    }
+    sh!("sqlite3", world.data().join("app.db"), "CREATE TABLE t(n); INSERT INTO t VALUES(1),(2),(3);");
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    (world, plan)
+}
+
+const OF_THAT_WEEK: [&str; 6] =
+    ["changed app.db", "changed log/app.log", "new log/app.log.1", "new projects", "removed mail/1", "removed spool"];
+
+#[test]
+fn a_week_of_use_is_no_problem_and_a_flipped_bit_is() {
+    need_root!();
+    need_tools!("sqlite3");
+    let (world, plan) = before_that_week();
+    a_week(&world.target());
+    let before = snapshot::take(&world.target());
+    for args in [&["--verify-only"][..], &["--verify-only", "--since", "last"], &["--verify-only"]] {
+        let ran =
+            run(&plan, args).exits(0).says("no problems; in use since it was copied: 2 changed, 4 removed, 2 new");
+        assert_eq!(in_use(&ran), OF_THAT_WEEK, "{args:?}\n{ran}");
+    }
+    run(&plan, &["--verify-only", "-v"]).exits(0).says("  removed /persist/data/spool (3 entries)\n");
+    flip(&world, &world.target().join("photos/photo"), 3);
+    let ran = run(&plan, &["--verify-only"]).exits(1);
+    assert_eq!(
+        (kinds(&ran), in_use(&ran)),
+        (vec!["content photos/photo".to_string()], OF_THAT_WEEK.map(String::from).into())
+    );
+    let ran = run(&plan, &["--verify-only", "--strict"]).exits(1);
+    assert_eq!(ran.report["problem_count"], 7, "{ran}");
+    // A repair mends the photo, and takes nothing back.
+    let ran = run(&plan, &["--repair"]).exits(1);
+    assert!(!kinds(&ran).contains(&"content photos/photo".to_string()), "{ran}");
+    assert_eq!(snapshot::diff(&before, &snapshot::take(&world.target())), [""; 0], "{ran}");
+    assert_eq!(in_use(&run(&plan, &["--verify-only"]).exits(0)), OF_THAT_WEEK);
+}
+
+#[test]
+fn what_a_run_finds_removed_is_still_removed_by_its_owner() {
+    need_root!();
+    let (world, plan) = copied(&[("d/a", "a"), ("d/b", "b")]);
+    std::fs::remove_file(world.target().join("d/a")).unwrap();
+    for args in [&[][..], &["--repair"], &[]] {
+        assert_eq!(kinds(&run(&plan, args).exits(1)), ["missing d/a"], "{args:?}");
+        assert_eq!(in_use(&run(&plan, &["--verify-only"]).exits(0)), ["removed d/a"], "{args:?}");
+    }
+    run(&plan, &["--repair", "--strict"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn what_is_gone_though_nobody_removed_it_is_missing_and_repaired() {
+    need_root!();
+    need_tools!("debugfs");
+    let (world, plan) = copied(&[("d/a", "a"), ("d/b", "b")]);
+    // Below the file system: the directory's times do not move.
+    sh!("umount", &world.persist);
+    let image = world.path().join("image");
+    sh!("debugfs", "-w", "-R", "unlink data/d/a", &image);
+    sh!("mount", "-o", "loop", &image, &world.persist);
+    let ran = run(&plan, &["--verify-only"]).exits(1);
+    assert_eq!(kinds(&ran), ["missing d/a"], "{ran}");
+    run(&plan, &["--repair"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_declared_entry_that_is_gone_or_became_a_link_is_trouble() {
+    need_root!();
+    type Change = fn(&Path);
+    let changes: [(&str, &str, Change); 2] = [
+        ("missing", "gone", |d| std::fs::remove_dir_all(d).unwrap()),
+        ("changed-target", "it (3 entries in all) is out of reach", |d| {
+            std::fs::rename(d, d.with_file_name("elsewhere")).unwrap();
+            std::os::unix::fs::symlink("elsewhere", d).unwrap();
+        }),
+    ];
+    for (kind, words, change) in changes {
+        let (world, plan) = copied(&[("d/a", "a")]);
+        change(&world.target());
+        let ran = run(&plan, &["--verify-only"]).exits(1).says(words);
+        assert_eq!(ran.problems(), [(kind.to_string(), "/persist/data".to_string())], "{ran}");
+    }
+}
+
+#[test]
+fn other_content_under_the_old_time_is_never_taken_for_use() {
+    need_root!();
+    let (world, plan) = copied(&[("f", "content")]);
+    let file = world.target().join("f");
+    // As chown -R of a service's start does: the ctime moves, and the content is the same.
+    std::fs::set_permissions(&file, std::fs::metadata(&file).unwrap().permissions()).unwrap();
+    flip(&world, &file, 0);
+    let ran = run(&plan, &["--verify-only"]).exits(1).says("it is damaged, or somebody has set its time back");
+    assert_eq!(kinds(&ran), ["changed-target f"], "{ran}");
+}
+
+#[test]
+fn the_name_that_stays_of_a_linked_file_is_read_though_the_other_was_replaced() {
+    need_root!();
+    for (replaced, left) in [("a", "b"), ("b", "a")] {
+        let (world, plan) = copied(&[("keep", "k")]);
+        std::fs::hard_link(world.file("data/a", "shared by two"), world.data().join("b")).unwrap();
+        run(&plan, &[]).exits(0);
+        run(&plan, &["--verify-only"]).exits(0);
+        let target = world.target();
+        std::fs::write(target.join("new"), "of its own").unwrap();
+        std::fs::rename(target.join("new"), target.join(replaced)).unwrap();
+        for _ in 0..2 {
+            assert_eq!(in_use(&run(&plan, &["--verify-only"]).exits(0)), [format!("changed {replaced}")]);
+        }
+        flip(&world, &target.join(left), 0);
+        let ran = run(&plan, &["--verify-only"]).exits(1);
+        assert_eq!(kinds(&ran), [format!("content {left}")], "{ran}");
+    }
 }

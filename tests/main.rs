@@ -9,6 +9,7 @@
 
 mod kit;
 
+mod accept;
 mod against;
 mod attackers;
 mod audit;

@@ -41,7 +41,7 @@ fn a_name_cannot_steer_the_terminal() {
     let ran = run(&plan, &["--verbose"]).exits(0).says(&format!("socket not copied: /persist/data/{SHOWN}.s"));
     assert!(is_safe(&ran.stdout) && is_safe(&ran.stderr), "{ran}");
     std::fs::remove_file(world.target().join(HOSTILE)).unwrap();
-    let ran = run(&plan, &["--verify-only"]).exits(1).says(&format!("/persist/data/{SHOWN}: missing"));
+    let ran = run(&plan, &["--verify-only", "--strict"]).exits(1).says(&format!("/persist/data/{SHOWN}: missing"));
     assert!(is_safe(&ran.stdout) && is_safe(&ran.stderr), "{ran}");
     let problem = ran.report["problems"].as_array().unwrap().iter().find(|p| p["kind"] == "missing").unwrap();
     assert_eq!(problem["path"], format!("/persist/data/{SHOWN}"));

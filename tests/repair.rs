@@ -28,7 +28,7 @@ fn everything_that_differs_is_repaired_and_nothing_else_is_copied() {
     flip(&world, &target.join("d/flipped"), 2);
     std::fs::set_permissions(target.join("d/mode"), PermissionsExt::from_mode(0o666)).unwrap();
     std::fs::remove_file(target.join("d/gone")).unwrap();
-    let ran = run(&plan, &["--repair"]).exits(0).says("repaired: /persist/data/large: 1 of 7 chunks");
+    let ran = run(&plan, &["--repair", "--strict"]).exits(0).says("repaired: /persist/data/large: 1 of 7 chunks");
     for name in ["flipped", "mode", "gone"] {
         let notes = ran.report["notes"].as_array().unwrap();
         let line = format!("repaired: /persist/data/d/{name}: ");
@@ -66,7 +66,7 @@ fn what_cannot_be_repaired_stays_a_problem() {
     flip(&world, &world.target().join("lost"), 1);
     std::fs::write(world.target().join("stranger"), "x").unwrap();
     std::fs::remove_file(lost).unwrap();
-    let ran = run(&plan, &["--repair"]).exits(1);
+    let ran = run(&plan, &["--repair", "--strict"]).exits(1);
     let mut problems: Vec<_> = ran.problems().into_iter().map(|p| p.1).collect();
     problems.sort();
     // Damaged, and stale.

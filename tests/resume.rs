@@ -150,18 +150,18 @@ fn a_journal_that_was_cut_off_before_it_had_its_log_is_taken_back() {
 }
 
 #[test]
-fn a_directory_that_was_removed_is_brought_again_by_a_repair_alone() {
+fn a_directory_that_was_removed_is_brought_again_by_a_strict_repair_alone() {
     need_root!();
     let world = World::ext4(64);
     many(&world, 100);
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
     std::fs::remove_dir_all(world.target().join("3")).unwrap();
-    for args in [&[][..], &["--verify-only"]] {
+    for args in [&[][..], &["--verify-only", "--strict"], &["--repair"]] {
         let ran = run(&plan, args).exits(1);
         assert_eq!(ran.problems(), [("missing".to_string(), "/persist/data/3".to_string())], "{ran}");
     }
-    run(&plan, &["--repair"]).exits(0);
+    run(&plan, &["--repair", "--strict"]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
     run(&plan, &["--verify-only"]).exits(0);
 }

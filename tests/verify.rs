@@ -99,7 +99,7 @@ fn changed_metadata_is_found_and_named() {
         let plan = world.plan("");
         run(&plan, &[]).exits(0);
         change(&world.target().join("f"));
-        let ran = run(&plan, &["--verify-only"]).exits(1);
+        let ran = run(&plan, &["--verify-only", "--strict"]).exits(1);
         assert!(ran.problems().contains(&(kind.to_string(), "/persist/data/f".to_string())), "{kind}\n{ran}");
     }
 }
@@ -114,7 +114,7 @@ fn a_linked_file_is_read_though_its_first_name_was_lost_and_came_back() {
     run(&plan, &[]).exits(0);
     for lost in ["a", "b"] {
         std::fs::remove_file(world.target().join(lost)).unwrap();
-        run(&plan, &["--repair"]).exits(0);
+        run(&plan, &["--repair", "--strict"]).exits(0);
         snapshot::assert_same(&world.data(), &world.target());
     }
     flip(&world, &world.target().join("a"), 77);
@@ -158,7 +158,7 @@ fn extra_names_are_found_where_everything_is_the_plans() {
         std::fs::write(target.join(name), "x").unwrap();
     }
     std::os::unix::net::UnixListener::bind(target.join("d/socket")).unwrap();
-    let ran = run(&plan, &["--verify-only"]).exits(1).says("what an interrupted run left");
+    let ran = run(&plan, &["--verify-only", "--strict"]).exits(1).says("what an interrupted run left");
     assert_eq!(paths(&ran, "extra"), ["/persist/data/d/stranger", "/persist/data/new"], "{ran}");
 }
 
@@ -170,7 +170,7 @@ fn many_extra_names_of_one_directory_are_counted() {
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
     (0..100).for_each(|i| std::fs::write(world.target().join(format!("x{i}")), "x").unwrap());
-    let ran = run(&plan, &["--verify-only"]).exits(1).says("84 more names in this directory");
+    let ran = run(&plan, &["--verify-only", "--strict"]).exits(1).says("84 more names in this directory");
     assert_eq!((paths(&ran, "extra").len(), ran.report["problem_count"].as_u64()), (17, Some(100)), "{ran}");
 }
 
@@ -184,7 +184,7 @@ fn names_that_stood_in_a_nonempty_target_are_extra_only_to_verification() {
     let plan = world.plan("");
     run(&plan, &["--allow-nonempty"]).exits(0);
     run(&plan, &[]).exits(0);
-    let ran = run(&plan, &["--verify-only"]).exits(1);
+    let ran = run(&plan, &["--verify-only", "--strict"]).exits(1);
     assert_eq!(ran.problems(), [("extra".to_string(), "/persist/data/stranger".to_string())]);
 }
 

@@ -199,7 +199,7 @@ fn what_an_older_release_could_not_copy_is_known_after_the_journal_was_migrated(
 fn make_version_2(journal: &Path) {
     let sql = "ALTER TABLE run DROP COLUMN kind; ALTER TABLE run DROP COLUMN command;
                ALTER TABLE run DROP COLUMN expected; ALTER TABLE run DROP COLUMN copied;
-               DROP TABLE problem; DROP TABLE volume;
+               DROP TABLE problem; DROP TABLE volume; DROP TABLE accepted;
                ALTER TABLE entry DROP COLUMN need; ALTER TABLE entry DROP COLUMN present;
                ALTER TABLE item DROP COLUMN given_up; ALTER TABLE item RENAME COLUMN src_volume TO src_dev;
                PRAGMA user_version = 2;";

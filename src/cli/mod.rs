@@ -7,6 +7,7 @@ mod check;
 mod exit;
 mod export;
 mod import;
+mod in_use;
 mod output;
 mod past_report;
 mod plan;

@@ -3,6 +3,7 @@
 
 use crate::base::human::{bytes, count, duration, rate};
 use crate::cli::by_directory::{by_weight, use_of_target};
+use crate::cli::in_use;
 use crate::cli::words::problem::message;
 use crate::cli::words::{note, stop, unpreserved, value};
 use crate::engine::content::medium::Medium;
@@ -19,7 +20,7 @@ const SHOWN: usize = 50;
 /// How many notes are shown, unless all are asked for.
 const NOTES: usize = 10;
 
-/// The whole report; `detailed` with all notes and what was measured for large files.
+/// The whole report; `detailed` with all notes, what was measured for large files, and names of what is in use.
 #[must_use]
 pub(super) fn text(report: &Report, detailed: bool) -> String {
     let mut out = String::new();
@@ -76,11 +77,18 @@ fn write(out: &mut String, report: &Report, detailed: bool) -> std::fmt::Result 
             writeln!(out, "  … and {} more (with -v, and in the JSON report)", report.notes.len() - shown)?;
         }
     }
+    in_use::section(out, &report.in_use, detailed)?;
     problems(out, report)?;
     next(out, report)
 }
 
+/// What came of it, and how much of the target was in use.
 fn verdict(report: &Report) -> String {
+    let used = in_use::summary(&report.in_use.counts);
+    if used.is_empty() { outcome(report) } else { format!("{}; in use since it was copied: {used}", outcome(report)) }
+}
+
+fn outcome(report: &Report) -> String {
     let plan = &report.plan;
     let problems = report.problem_count;
     let s = if problems == 1 { "" } else { "s" };
@@ -116,6 +124,9 @@ fn line(out: &mut String, name: &str, t: &Totals) -> std::fmt::Result {
     }
     if t.excluded > 0 {
         write!(out, " | left out by patterns {}", count(t.excluded))?;
+    }
+    if t.accepted > 0 {
+        write!(out, " | kept as accepted {}", count(t.accepted))?;
     }
     if t.stale > 0 {
         write!(out, " | no longer in the source {}", count(t.stale))?;

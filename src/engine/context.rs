@@ -1,6 +1,7 @@
 //! The handles that all stages of a run share.
 
 use super::events::counters::Counters;
+use super::events::finding::UseFindings;
 use super::events::problem::Problems;
 use super::events::rate_limit::RateLimit;
 use super::events::stop::{Stop, StopReason};
@@ -21,6 +22,8 @@ pub struct RunContext {
     pub counters: Arc<Counters>,
     /// Where failures go.
     pub problems: Arc<Problems>,
+    /// What the target's owner did there since it was copied.
+    pub in_use: Arc<UseFindings>,
     /// How to end early.
     pub stop: Stop,
     /// How fast bytes may move; copying and reading back share one limit.

@@ -2,7 +2,7 @@
 //! Both stream from the journal; nothing grows with the number of entries.
 
 use super::content::digest::Algorithm;
-use super::journal::{JournalError, Reader, Row, State};
+use super::journal::{AcceptedAs, AcceptedRow, JournalError, Reader, Row, State};
 use crate::base::clock::Moment;
 use crate::base::json::exact;
 use crate::base::path::{Name, RelPath, escape};
@@ -13,21 +13,49 @@ use serde_json::{Map, Value, json};
 /// Rows that are asked for at once.
 const PAGE: u32 = 512;
 
-/// Calls `each` with every recorded entry and its path, directory by directory,
-/// until that returns `false`.
+/// Calls `each` with every recorded entry and its path, directory by directory, until that returns
+/// `false`: as it was copied, or as its owner has it since and it was accepted.
 pub fn each(reader: &Reader, mut each: impl FnMut(RelPath, Row) -> bool) -> Result<(), JournalError> {
     let mut after = (-1, Vec::new());
     let mut place = (0, RelPath::root());
+    let any_accepted = reader.has_accepted()?;
     loop {
         let page = reader.page((after.0, &after.1), false, PAGE)?;
-        let Some(last) = page.last() else { return Ok(()) };
+        let Some(last) = page.last() else { break };
         after = (last.dir, last.name.clone());
         for row in page {
             if place.0 != row.dir {
                 place = (row.dir, reader.path_of(row.dir)?);
             }
             let Ok(name) = Name::new(&row.name) else { continue };
+            let accepted = if any_accepted { reader.accepted(row.dir, &name)? } else { None };
+            let row = match accepted {
+                Some(AcceptedRow { what: AcceptedAs::Content, row }) => row,
+                Some(AcceptedRow { what: AcceptedAs::Removed, .. }) => continue,
+                Some(AcceptedRow { what: AcceptedAs::Names, .. }) | None => row,
+            };
             if !each(place.1.join(&name), row) {
+                return Ok(());
+            }
+        }
+    }
+    if any_accepted { made(reader, each) } else { Ok(()) }
+}
+
+/// The same for what the owner of the target made, where nothing was copied.
+fn made(reader: &Reader, mut each: impl FnMut(RelPath, Row) -> bool) -> Result<(), JournalError> {
+    let mut after = (-1, Vec::new());
+    loop {
+        let page = reader.accepted_page((after.0, &after.1), PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = (last.row.dir, last.row.name.clone());
+        for AcceptedRow { what, row } in page {
+            let (Ok(name), AcceptedAs::Content) = (Name::new(&row.name), what) else { continue };
+            if reader.find_copied(row.dir, &name)?.is_some() {
+                continue;
+            }
+            let Some(above) = reader.known_path_of(row.dir)? else { continue };
+            if !each(above.join(&name), row) {
                 return Ok(());
             }
         }

@@ -10,7 +10,7 @@ use crate::engine::content::way::{LargeIo, WayKind};
 use crate::engine::events::rate_limit::Rate;
 use crate::engine::preflight::Allow;
 use crate::engine::run::{Against, Options, Task};
-use crate::engine::verify::{Depth, Since};
+use crate::engine::verify::{Depth, Since, UsePolicy};
 use crate::nixos::store_db;
 use crate::sys;
 use clap::ValueEnum;
@@ -108,6 +108,14 @@ pub(super) struct EngineArgs {
     /// WHEN: `last` (nothing more), an age (7d, 12h), a date, or a moment (RFC 3339)
     #[arg(long, value_name = "WHEN", value_parser = since, requires = "verify_only")]
     since: Option<Since>,
+    /// With --verify-only: what was changed, removed or made on the target since it was copied is a problem; by
+    /// default it is counted, as on a machine in use. With --repair: also bring back what somebody has removed
+    #[arg(long)]
+    strict: bool,
+    /// With --verify-only: read what was changed, removed or made on the target since it was copied, and take it
+    /// into the manifest, so that the next verification guards it as well. Damage is never taken
+    #[arg(long, requires = "verify_only", conflicts_with = "strict")]
+    accept: bool,
     /// Verify everything first, copy again what differs (of a large file only its bad chunks), verify that
     #[arg(long, conflicts_with_all = ["verify_only", "dry_run", "restart"])]
     repair: bool,
@@ -164,7 +172,8 @@ pub(super) struct EngineArgs {
     progress: Style,
     #[command(flatten)]
     color: ColorArgs,
-    /// Print what goes where before running, and what was measured for large files after it
+    /// Print what goes where before running, and after it what was measured for large files and, with
+    /// --verify-only, the names of what is in use
     #[arg(short, long, conflicts_with = "quiet")]
     verbose: bool,
     /// No progress, and no report when all is well
@@ -178,6 +187,17 @@ impl EngineArgs {
         if self.since.is_some() && self.against == Reference::Source {
             return Some("--since asks what the journal recorded; --against source compares everything");
         }
+        if self.accept && (self.against == Reference::Source || self.verify != Verify::Content) {
+            return Some(
+                "--accept reads the content of the target; it goes with neither --against source nor another --verify",
+            );
+        }
+        if self.strict && !self.verify_only && !self.repair {
+            return Some("--strict says what verification makes of use: it goes with --verify-only or --repair");
+        }
+        if self.strict && self.against == Reference::Source {
+            return Some("--against source counts every difference, without --strict");
+        }
         if remap_ids && self.verify_only && self.against == Reference::Manifest {
             return Some("the manifest holds the numbers that were given; --remap-ids needs --against source");
         }
@@ -189,10 +209,20 @@ impl EngineArgs {
 
     fn task(&self) -> Task {
         match (self.verify_only, self.repair, self.against) {
-            (true, _, Reference::Manifest) => Task::Verify(Against::Manifest { since: self.since }),
+            (true, _, Reference::Manifest) => {
+                Task::Verify(Against::Manifest { since: self.since, in_use: self.in_use(UsePolicy::Counted) })
+            }
             (true, _, Reference::Source) => Task::Verify(Against::Source),
-            (_, true, _) => Task::Repair,
+            (_, true, _) => Task::Repair(self.in_use(UsePolicy::Kept)),
             _ => Task::Copy,
+        }
+    }
+
+    fn in_use(&self, usual: UsePolicy) -> UsePolicy {
+        match (self.strict, self.accept) {
+            (true, _) => UsePolicy::Problems,
+            (_, true) => UsePolicy::Accepted,
+            _ => usual,
         }
     }
 

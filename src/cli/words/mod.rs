@@ -1,6 +1,6 @@
 //! The engine's data in words for a person.
 
-mod amount;
+pub(super) mod amount;
 pub(super) mod journal;
 pub(super) mod note;
 mod operation;

@@ -117,6 +117,10 @@ pub(in crate::cli) fn words(note: &Note) -> String {
             "{names} further names of hard-linked files were not found: they lie outside what is copied, or {kind} \
              gives each name an inode number of its own, and they are files of their own on the target"
         ),
+        Note::NotAccepted(first, entries) => format!(
+            "{first}: changed while it was looked at, {} in all: not accepted; the next --accept takes what rests",
+            self::entries(*entries)
+        ),
         Note::SinceLeftOut(entries) => format!(
             "{} entries were verified before and have not changed since; --since left them out",
             count(*entries)

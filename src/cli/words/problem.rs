@@ -86,6 +86,11 @@ fn detail(problem: &Problem) -> String {
             "somebody has changed it on the target since it was copied: copied {expected}, found {found}; it stays as it \
              is, and --overwrite replaces it"
         ),
+        Detail::EntryRetyped(below) => format!(
+            "something else took the place of this declared entry: copied {expected}, found {found}; what was copied \
+             below it ({} in all) is out of reach; it stays as it is, and --overwrite replaces it",
+            entries(*below)
+        ),
         Detail::Unrecorded => format!(
             "no run has recorded what stands here: {found}; the source has {expected}; it stays as it is, and \
              --overwrite replaces it"
@@ -127,7 +132,11 @@ fn detail(problem: &Problem) -> String {
         Detail::NothingVerified => "nothing was verified: no run has copied anything of it".into(),
         Detail::FileUnfinished => "its copy is not finished: run the same command without --verify-only".into(),
         Detail::DirectoryUnfinished => "the directory is not finished: entries may be missing, and it does not have its mode and times".into(),
-        Detail::Gone => "it was copied and is gone from the target; --repair copies it again".into(),
+        Detail::Gone => "it was copied and is gone from the target; --repair copies it again, with --strict also what somebody has removed".into(),
+        Detail::ContentNotTimes => "its content is not what was copied, though its size and modification time are: it is damaged, or somebody \
+             has set its time back; it stays as it is. If it is good, touch it; if not, --repair --overwrite copies it again".into(),
+        Detail::AcceptedGone => "it was accepted on the target and is gone, though nobody removed it; the source never had this state: restore it from \
+             a backup of this machine".into(),
         Detail::NeverCopied => "the source has it, and it was never copied; a run copies it".into(),
         Detail::NoLongerDeclared => "an earlier run copied it, and it is no longer declared; it stays as it is: remove it, or put the entry back".into(),
         Detail::SubvolumeMissing => "a btrfs snapshot has an empty directory in the place of a subvolume of the original: what was in it is not in \
@@ -163,6 +172,9 @@ fn advice_words(advice: Advice) -> &'static str {
         }
         Advice::GoesOn => "what could be read is kept under its name, unfinished and 0600, and the next run resumes it",
         Advice::CopyBlocks => "without --reflink always it is copied into blocks of its own",
+        Advice::RestoreOwn => {
+            "it was accepted on the target, and the source never had this state: restore it from a backup of this machine"
+        }
         Advice::Repair => "somebody has changed it on the target, and --repair puts it right",
     }
 }

@@ -21,6 +21,7 @@ use super::source_proof::SourceProof;
 use crate::engine::compare::differences::{CheckedDir, differences, has_same_content, without_moved_times};
 use crate::engine::content::medium::ReadError;
 use crate::engine::content::reread;
+use crate::engine::events::counters::add;
 use crate::engine::events::detail::{Detail, StaleCause};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
@@ -110,7 +111,9 @@ impl Takeover {
             if row.state == State::Bad || made_way {
                 return Recorded::Replaceable;
             }
-            self.cx.problem(node.target, gone(at.path()));
+            if !self.is_accepted(entry, &row, None, source) {
+                self.cx.problem(node.target, gone(at.path()));
+            }
             return Recorded::Kept;
         };
         let replaceable = row.still_damaged(there, node.disk)
@@ -122,6 +125,9 @@ impl Takeover {
             RowChange::AsRecorded if row.state == State::Bad => RowChange::Touched,
             standing => standing,
         };
+        if standing != RowChange::AsRecorded && self.is_accepted(entry, &row, Some(there), source) {
+            return Recorded::Kept;
+        }
         match standing {
             // Its run could not apply everything, and reported that.
             RowChange::AsRecorded if !row.target_unchanged(there, node.disk) => Recorded::Replaceable,
@@ -129,6 +135,20 @@ impl Takeover {
             RowChange::Changed => kept(self.precedence.keep_changed(at, &row, there)),
             RowChange::Touched => self.judge_touched(at, row, there),
         }
+    }
+
+    /// True when `--accept` took what is there into the manifest, and the source has nothing newer than what was
+    /// copied: then it stays, and is no problem.
+    fn is_accepted(&self, entry: &CopyEntry<'_>, row: &Row, there: Option<&Stat>, source: &Stat) -> bool {
+        let (Some(reader), false) = (entry.reader, self.cx.options.overwrite) else { return false };
+        let node = entry.node();
+        let accepted = self.cx.records.ask(reader.accepted(node.id, entry.name)).flatten();
+        let covers = accepted.is_some_and(|accepted| accepted.covers(there, node.disk));
+        let kept = covers && row.source_looks_the_same(source);
+        if kept && let Some(tally) = self.cx.run.counters.targets.get(node.target as usize) {
+            add(&tally.accepted, 1);
+        }
+        kept
     }
 
     /// Its ctime, inode or attributes have changed: has its content, too?

@@ -37,6 +37,8 @@ pub struct Tally {
     pub skipped_bytes: AtomicU64,
     /// Entries that were in their place already: the source's path leads to the very inode.
     pub in_place: AtomicU64,
+    /// Entries that were kept as `--accept` found them.
+    pub accepted: AtomicU64,
     /// Entries that the source no longer has.
     pub stale: AtomicU64,
     /// Entries that this run removed because of that.

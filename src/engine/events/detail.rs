@@ -48,6 +48,8 @@ pub enum Detail {
     DirectoriesUnfinished(u64),
     /// It was copied and is missing.
     Gone,
+    /// It was accepted on the target and is missing there.
+    AcceptedGone,
     /// The backup has it, and no run has copied it.
     NeverCopied,
     /// The plan no longer declares it.
@@ -100,6 +102,10 @@ pub enum Detail {
 
     /// Somebody changed it since it was copied; `expected` and `found` of the problem.
     ChangedSinceCopied,
+    /// Its content is another one, though size and modification time are as recorded.
+    ContentNotTimes,
+    /// Something else took the place of a declared entry, of which so many entries are recorded.
+    EntryRetyped(u64),
     /// Somebody changed it while its copy was made.
     ChangedWhileCopied,
     /// No run has recorded what is there; `expected` (what the backup has) and `found` of the problem.
@@ -300,6 +306,8 @@ pub enum Advice {
     TooLarge,
     /// The next run continues with what could be read.
     GoesOn,
+    /// Only a backup of the target itself can have it: it was accepted there.
+    RestoreOwn,
     /// Somebody changed it, and a repair puts it right.
     Repair,
     /// Without `--reflink always` it is copied.

@@ -3,6 +3,7 @@
 
 pub mod counters;
 pub mod detail;
+pub mod finding;
 pub mod journal_error;
 pub mod kind;
 pub mod no_thread;

@@ -82,6 +82,8 @@ pub enum Note {
     /// So many further names of hard-linked files were not found on this file system.
     NamesNotFound(u64, String),
 
+    /// So many entries changed while they were to be accepted; the first of them.
+    NotAccepted(RelPath, u64),
     /// What was verified before and has not changed was left out.
     SinceLeftOut(u64),
     /// A difference was repaired: its path, and the problem in the words of [`super::words::Words`].

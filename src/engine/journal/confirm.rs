@@ -4,6 +4,7 @@
 //! They may be whole in the page cache alone, as when somebody set a mode back a moment ago.
 //! So their rows wait for a syncfs that begins after they were read.
 
+use super::accepted::Acceptance;
 use super::database::Journal;
 use super::epoch::file_systems::FileSystems;
 use super::seen::Seen;
@@ -27,17 +28,26 @@ pub struct Unconfirmed {
 struct WaitingEntry {
     file_system: usize,
     at: i64,
-    seen: Seen,
+    found: Ascertained,
+}
+
+/// What the journal is to learn.
+#[derive(Debug)]
+pub enum Ascertained {
+    /// An entry is whole in this state.
+    Whole(Seen),
+    /// What its owner did with an entry is taken into the manifest.
+    Accepted(Acceptance),
 }
 
 /// Entries that were found whole and are on the medium in that state. Only
 /// [`Unconfirmed::sync`] makes one.
 #[derive(Debug)]
-pub struct Confirmed(Vec<(i64, Seen)>);
+pub struct Confirmed(Vec<(i64, Ascertained)>);
 
 impl Confirmed {
     /// When each was looked at, and what it was.
-    pub(super) fn found(&self) -> &[(i64, Seen)] {
+    pub(super) fn found(&self) -> &[(i64, Ascertained)] {
         &self.0
     }
 }
@@ -52,13 +62,18 @@ impl Unconfirmed {
 
     /// Adds an entry verified at time `at` on the file system with device number `dev`, of which
     /// `dir` is a directory. True when it is time to sync.
-    pub fn add(&self, (dev, dir): (u64, impl AsFd), at: i64, seen: Vec<Seen>) -> Result<bool, Errno> {
+    pub fn add(
+        &self,
+        (dev, dir): (u64, impl AsFd),
+        at: i64,
+        found: impl IntoIterator<Item = Ascertained>,
+    ) -> Result<bool, Errno> {
         if self.idle {
             return Ok(false);
         }
         let file_system = self.file_systems.index(dev, dir)?;
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.extend(seen.into_iter().map(|seen| WaitingEntry { file_system, at, seen }));
+        waiting.extend(found.into_iter().map(|found| WaitingEntry { file_system, at, found }));
         Ok(waiting.len() >= MOST)
     }
 
@@ -69,6 +84,6 @@ impl Unconfirmed {
             return Ok(None);
         }
         self.file_systems.sync(found.iter().map(|found| found.file_system).collect())?;
-        Ok(Some(Confirmed(found.into_iter().map(|found| (found.at, found.seen)).collect())))
+        Ok(Some(Confirmed(found.into_iter().map(|waiting| (waiting.at, waiting.found)).collect())))
     }
 }

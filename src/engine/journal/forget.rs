@@ -1,5 +1,6 @@
 //! Entries that the plan no longer declares and that are gone leave the journal.
 
+use super::accepted;
 use crate::base::path::RelPath;
 use rusqlite::Connection;
 
@@ -17,6 +18,7 @@ pub(super) fn forget(connection: &mut Connection, dst: &RelPath) -> Result<(), r
             };
         }
         if let Some(dir) = dir {
+            accepted::drop_at(&transaction, dir, last.as_bytes())?;
             // Chunks first: the directories' ids are in the rows of `item`.
             for table in ["chunk", "item"] {
                 transaction.execute(

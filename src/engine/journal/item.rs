@@ -88,16 +88,35 @@ pub(super) fn is_immutable() -> String {
 
 /// `SELECT` of whole rows, for [`decode`]; `rest` is what follows the table.
 pub(super) fn select(rest: &str) -> String {
+    select_from("", "item", rest)
+}
+
+/// The same of a table with these columns, and `more` after them.
+pub(super) fn select_from(more: &str, table: &str, rest: &str) -> String {
     let names: Vec<_> = Column::ALL.iter().map(|column| column.name()).collect();
-    format!("SELECT {} FROM item {rest}", names.join(", "))
+    format!("SELECT {}{more} FROM {table} {rest}", names.join(", "))
+}
+
+/// Number of columns that [`decode`] reads.
+pub(super) const fn width() -> usize {
+    Column::ALL.len()
 }
 
 /// The statement that [`insert`] takes.
 pub(super) fn insertion(connection: &Connection) -> Result<CachedStatement<'_>, rusqlite::Error> {
-    let names: Vec<_> = Column::ALL.iter().map(|column| column.name()).collect();
+    insertion_into(connection, "item", &[])
+}
+
+/// The same into a table with these columns and `more`, which are bound after those of [`bind`].
+pub(super) fn insertion_into<'c>(
+    connection: &'c Connection,
+    table: &str,
+    more: &[&str],
+) -> Result<CachedStatement<'c>, rusqlite::Error> {
+    let names: Vec<_> = Column::ALL.iter().map(|column| column.name()).chain(more.iter().copied()).collect();
     let marks = vec!["?"; names.len()];
     connection.prepare_cached(&format!(
-        "INSERT OR REPLACE INTO item({}) VALUES({})",
+        "INSERT OR REPLACE INTO {table}({}) VALUES({})",
         names.join(", "),
         marks.join(", ")
     ))
@@ -105,10 +124,14 @@ pub(super) fn insertion(connection: &Connection) -> Result<CachedStatement<'_>, 
 
 /// Puts `row` into the table, in `state`, over what has its key.
 pub(super) fn insert(statement: &mut CachedStatement<'_>, row: &Row, state: State) -> Result<(), rusqlite::Error> {
-    for (at, column) in (1..).zip(Column::ALL) {
-        statement.raw_bind_parameter(at, encode(row, state, *column))?;
-    }
+    bind(statement, row, state)?;
     statement.raw_execute().map(drop)
+}
+
+/// Binds the columns of `row`, in `state`.
+pub(super) fn bind(statement: &mut CachedStatement<'_>, row: &Row, state: State) -> Result<(), rusqlite::Error> {
+    let mut columns = (1..).zip(Column::ALL);
+    columns.try_for_each(|(at, column)| statement.raw_bind_parameter(at, encode(row, state, *column)))
 }
 
 fn number<T>(value: T) -> ToSqlOutput<'static>

@@ -9,6 +9,7 @@
 //! holds a shared flock(2) on the directory, and the writer folds its log into the
 //! database under the exclusive one: so neither waits for the other.
 
+mod accepted;
 mod confirm;
 mod connect;
 mod constructors;
@@ -43,7 +44,8 @@ mod verified;
 mod writer;
 
 pub use super::events::journal_error::JournalError;
-pub use confirm::{Confirmed, Unconfirmed};
+pub use accepted::{Acceptance, AcceptedAs, AcceptedRow};
+pub use confirm::{Ascertained, Confirmed, Unconfirmed};
 pub use constructors::{InodePair, RowKey};
 pub use database::Journal;
 pub use declared::Declared;

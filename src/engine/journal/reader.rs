@@ -5,6 +5,7 @@ use super::error;
 use super::item::{DONE, OPEN, PARTIAL, decode, is_finished, is_immutable, is_linked, select};
 use super::member::Member;
 use super::row::Row;
+use super::state::State;
 use super::verified;
 use crate::base::path::{Name, RelPath};
 use crate::engine::content::digest::ChunkValue;
@@ -77,6 +78,11 @@ impl Reader {
         self.wrap(ask())
     }
 
+    /// The same, if it is finished.
+    pub fn find_copied(&self, dir: i64, name: &Name) -> Result<Option<Row>, JournalError> {
+        Ok(self.find(dir, name)?.filter(|row| matches!(row.state, State::Done | State::Bad)))
+    }
+
     /// The values of the chunks that the target has of a large file, by index.
     pub fn chunks(&self, dir: i64, name: &[u8]) -> Result<Vec<(u64, ChunkValue)>, JournalError> {
         let ask = || {
@@ -141,6 +147,23 @@ impl Reader {
         self.wrap(ask())
     }
 
+    /// The same for verification: names of one inode that were verified have one ctime in common, so a row
+    /// with another one is about an inode that has lost its name since.
+    pub fn verified_with(&self, row: &Row) -> Result<bool, JournalError> {
+        let Some(source) = row.source else { return Ok(false) };
+        let ask = || {
+            let mut statement = self.connection.prepare_cached(&format!(
+                "SELECT EXISTS(SELECT 1 FROM item WHERE src_ino = ?1 AND alias = 0 AND {} AND state = {DONE} \
+                 AND dst_ino = ?2 AND (verified IS NULL OR ?3 OR (dst_ctime, dst_ctime_ns) = (?4, ?5)))",
+                is_linked()
+            ))?;
+            let inode = (source.ino.cast_signed(), row.dst_ino.cast_signed());
+            let (new, ctime) = (row.verified.is_none(), row.dst_ctime);
+            statement.query_row((inode.0, inode.1, new, ctime.sec, ctime.nsec), |row| row.get(0))
+        };
+        self.wrap(ask())
+    }
+
     /// Calls `each` with every name that has a row in the directory `dir`, whatever its state.
     pub fn names(&self, dir: i64, mut each: impl FnMut(Name)) -> Result<(), JournalError> {
         let mut ask = || {
@@ -155,11 +178,13 @@ impl Reader {
         self.wrap(ask())
     }
 
-    /// True when `name` in the directory `dir` has a row, whatever its state.
+    /// True when `name` in the directory `dir` has a row, whatever its state, or was accepted.
     pub fn knows(&self, dir: i64, name: &Name) -> Result<bool, JournalError> {
         let ask = || {
-            let mut statement =
-                self.connection.prepare_cached("SELECT EXISTS(SELECT 1 FROM item WHERE dir = ?1 AND name = ?2)")?;
+            let mut statement = self.connection.prepare_cached(
+                "SELECT EXISTS(SELECT 1 FROM item WHERE dir = ?1 AND name = ?2) \
+                 OR EXISTS(SELECT 1 FROM accepted WHERE dir = ?1 AND name = ?2)",
+            )?;
             statement.query_row((dir, name.as_bytes()), |row| row.get(0))
         };
         self.wrap(ask())
@@ -219,7 +244,11 @@ impl Reader {
             let mut statement = self.connection.prepare_cached(&select("WHERE id = ?1"))?;
             statement.query_row([id], decode).optional()
         };
-        self.wrap(ask())
+        match self.wrap(ask())? {
+            // One that its owner made.
+            None => Ok(self.accepted_directory(id)?.map(|accepted| accepted.row)),
+            found => Ok(found),
+        }
     }
 
     /// True when a directory of `target` other than `name` in `dir` was recorded with the inode `ino`.
@@ -305,7 +334,14 @@ impl Reader {
     /// A row whose directory was never recorded must not end up in another one.
     pub fn last_id(&self) -> Result<i64, JournalError> {
         let ask = || {
-            self.connection.query_row("SELECT max((SELECT coalesce(max(id), 0) FROM item WHERE id IS NOT NULL), (SELECT coalesce(max(dir), 0) FROM item))", [], |row| row.get(0))
+            self.connection.query_row(
+                "SELECT max((SELECT coalesce(max(id), 0) FROM item WHERE id IS NOT NULL), \
+                 (SELECT coalesce(max(dir), 0) FROM item), \
+                 (SELECT coalesce(max(id), 0) FROM accepted WHERE id IS NOT NULL), \
+                 (SELECT coalesce(max(dir), 0) FROM accepted))",
+                [],
+                |row| row.get(0),
+            )
         };
         self.wrap(ask())
     }

@@ -3,6 +3,7 @@
 //! A row is forgotten only after a syncfs that followed the removal: a power cut that brought the
 //! entry back would leave it without a row, and no later run would know it.
 
+use super::accepted;
 use super::epoch::FileSystems;
 use super::item::{DONE, is_linked};
 use crate::base::path::RelPath;
@@ -102,6 +103,8 @@ impl Removals {
 pub(super) fn forget(connection: &mut Connection, gone: &DurablyRemoved) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
     for Removed { path, dir, name, id, unlinked } in &gone.removed {
+        // First: the directories' ids are in the rows of `item`.
+        accepted::drop_at(&transaction, *dir, name)?;
         if let Some(id) = id {
             // Chunks first: the directories' ids are in the rows of `item`.
             for table in ["chunk", "item"] {

@@ -11,7 +11,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 /// "pcpj": tells the journal from any other SQLite file.
 pub(super) const APPLICATION_ID: i32 = 0x7063_706a;
 /// Raised with every change that an older persistcp could not read.
-pub(super) const VERSION: i32 = 4;
+pub(super) const VERSION: i32 = 5;
 /// The oldest version that [`migrate`] brings to [`VERSION`].
 pub(super) const OLDEST: i32 = 2;
 
@@ -36,10 +36,12 @@ CREATE TABLE entry(
   dst BLOB PRIMARY KEY, src BLOB NOT NULL, target TEXT NOT NULL, declared INTEGER NOT NULL,
   need TEXT NOT NULL, present INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE item({DEFINITIONS}PRIMARY KEY(dir, name)) WITHOUT ROWID;
+CREATE TABLE accepted({DEFINITIONS}what INTEGER NOT NULL, PRIMARY KEY(dir, name)) WITHOUT ROWID;
 CREATE TABLE chunk(
   dir INTEGER NOT NULL, name BLOB NOT NULL, idx INTEGER NOT NULL, value BLOB NOT NULL,
   PRIMARY KEY(dir, name, idx)) WITHOUT ROWID;
 CREATE UNIQUE INDEX item_id ON item(id) WHERE id IS NOT NULL;
+CREATE INDEX accepted_id ON accepted(id) WHERE id IS NOT NULL;
 CREATE INDEX item_directory ON item(dst_ino) WHERE id IS NOT NULL;
 CREATE INDEX item_link ON item(src_ino, alias) WHERE {linked};
 CREATE INDEX item_sticky ON item(dir, name) WHERE {immutable};
@@ -68,7 +70,7 @@ pub(super) fn create(connection: &Connection) -> Result<(), rusqlite::Error> {
 
 /// Each step brings a journal one version further. A released step is never edited: journals
 /// have already gone through it.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
 ALTER TABLE run ADD COLUMN kind TEXT NOT NULL DEFAULT 'copy';
 UPDATE run SET kind = 'verify' WHERE report ->> '$.totals.entries' = 0 AND outcome <> 'interrupted';
@@ -98,6 +100,19 @@ CREATE INDEX item_link ON item(src_ino, alias) WHERE nlink > 1 AND kind <> 'd';
     "
 ALTER TABLE problem ADD COLUMN op TEXT;
 ALTER TABLE problem ADD COLUMN errno TEXT;
+",
+    "
+CREATE TABLE accepted(
+  dir INTEGER NOT NULL, name BLOB NOT NULL, id INTEGER, target INTEGER NOT NULL, state INTEGER NOT NULL,
+  kind TEXT NOT NULL, size INTEGER NOT NULL, mode INTEGER NOT NULL, uid INTEGER, gid INTEGER, mtime INTEGER,
+  mtime_ns INTEGER, rdev INTEGER NOT NULL, nlink INTEGER NOT NULL, src_volume INTEGER, src_ino INTEGER,
+  src_ctime INTEGER, src_ctime_ns INTEGER, dst_ino INTEGER NOT NULL, dst_ctime INTEGER NOT NULL,
+  dst_ctime_ns INTEGER NOT NULL, allocated INTEGER NOT NULL, alias INTEGER NOT NULL, algorithm INTEGER,
+  digest BLOB, link BLOB, xattrs BLOB, flags INTEGER NOT NULL, given_up INTEGER NOT NULL,
+  project INTEGER NOT NULL, lost INTEGER NOT NULL, verified INTEGER,
+  what INTEGER NOT NULL,
+  PRIMARY KEY(dir, name)) WITHOUT ROWID;
+CREATE INDEX accepted_id ON accepted(id) WHERE id IS NOT NULL;
 ",
 ];
 

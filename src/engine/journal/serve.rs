@@ -1,6 +1,7 @@
 //! The writer's thread at work: each message is a transaction.
 
-use super::confirm::Confirmed;
+use super::accepted;
+use super::confirm::{Ascertained, Confirmed};
 use super::epoch::seal::Durable;
 use super::forget::forget;
 use super::item::{BAD, DONE, insert, insertion, is_finished};
@@ -137,6 +138,12 @@ fn verified(connection: &mut Connection, at: i64, seen: &[Seen]) -> Result<(), r
         for Seen { dir, name, ino, ctime } in seen {
             statement.execute((at, dir, name, ino.cast_signed(), ctime.sec, ctime.nsec))?;
         }
+        if accepted::any(&transaction)? {
+            let mut statement = transaction.prepare_cached(accepted::STAMP)?;
+            for Seen { dir, name, ino, ctime } in seen {
+                statement.execute((at, dir, name, ino.cast_signed(), ctime.sec, ctime.nsec))?;
+            }
+        }
     }
     transaction.commit()
 }
@@ -149,8 +156,13 @@ fn confirmed(connection: &mut Connection, confirmed: &Confirmed) -> Result<(), r
              WHERE dir = ?5 AND name = ?6 AND {}",
             is_finished()
         ))?;
-        for (at, Seen { dir, name, ino, ctime }) in confirmed.found() {
-            statement.execute((at, ino.cast_signed(), ctime.sec, ctime.nsec, dir, name))?;
+        for (at, found) in confirmed.found() {
+            match found {
+                Ascertained::Whole(Seen { dir, name, ino, ctime }) => {
+                    statement.execute((at, ino.cast_signed(), ctime.sec, ctime.nsec, dir, name))?;
+                }
+                Ascertained::Accepted(learned) => accepted::put(&transaction, learned)?,
+            }
         }
     }
     transaction.commit()
@@ -229,9 +241,13 @@ fn commit(connection: &mut Connection, durable: Durable) -> Result<(), rusqlite:
         let mut chunk =
             transaction.prepare_cached("INSERT OR REPLACE INTO chunk(dir, name, idx, value) VALUES(?1, ?2, ?3, ?4)")?;
         let mut drop_chunks = transaction.prepare_cached("DELETE FROM chunk WHERE dir = ?1 AND name = ?2")?;
+        let any_accepted = accepted::any(&transaction)?;
         for record in durable.records() {
             match record {
                 Record::Row(row) => {
+                    if any_accepted && row.state == State::Done {
+                        accepted::supersede(&transaction, row)?;
+                    }
                     insert(&mut statement, row, row.state)?;
                     // What had this name before had other chunks.
                     if row.kind() == Kind::File && !row.has_chunks() {

@@ -3,6 +3,7 @@
 use crate::base::clock;
 use crate::engine::content::medium::Medium;
 use crate::engine::content::way::LargeFiles;
+use crate::engine::events::finding::TargetUse;
 use crate::engine::events::note::Note;
 use crate::engine::events::outcome::Outcome;
 use crate::engine::events::problem::Problem;
@@ -40,6 +41,8 @@ pub struct Report {
     pub problems: Vec<Problem>,
     /// All problems.
     pub problem_count: u64,
+    /// What the target's owner did there since it was copied.
+    pub in_use: TargetUse,
     /// Worth knowing, but no failures.
     pub notes: Vec<Note>,
     /// Declared entries that the backup does not have.
@@ -90,6 +93,8 @@ pub struct Totals {
     pub skipped_bytes: u64,
     /// Entries that were in their place already, as the source's path leads there.
     pub in_place: u64,
+    /// Entries that were kept as they were accepted on the target.
+    pub accepted: u64,
     /// Entries that were copied and the source no longer has.
     pub stale: u64,
     /// Entries that this run removed because of that.
@@ -147,6 +152,7 @@ impl Report {
             large_files: Vec::new(),
             problems: Vec::new(),
             problem_count: 0,
+            in_use: TargetUse::default(),
             notes: Vec::new(),
             absent: Vec::new(),
             fixups: Vec::new(),

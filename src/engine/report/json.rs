@@ -2,6 +2,8 @@
 
 use super::data::{Report, Totals};
 use crate::base::json::exact;
+use crate::base::path::RelPath;
+use crate::engine::events::finding::{TargetUse, UseClass, UseCounts, UseFinding};
 use crate::engine::events::problem::Problem;
 use crate::engine::events::words::Words;
 use crate::sys::errno_name;
@@ -35,6 +37,7 @@ pub fn json(report: &Report, words: &Words) -> Value {
         "large_files": report.large_files,
         "problem_count": report.problem_count,
         "problems": report.problems.iter().map(|one| problem(one, words)).collect::<Vec<_>>(),
+        "in_use": in_use(&report.in_use, words),
         "notes": report.notes.iter().map(words.note).collect::<Vec<_>>(),
         "absent": report.absent,
         "fixups": report.fixups.iter().map(|f| json!({
@@ -53,6 +56,33 @@ fn totals(totals: &Totals) -> Map<String, Value> {
         Ok(Value::Object(map)) => map,
         _ => Map::new(),
     }
+}
+
+fn in_use(in_use: &TargetUse, words: &Words) -> Value {
+    let counts = |counts: &UseCounts| {
+        let named = UseClass::ALL.iter().zip(counts).map(|(class, count)| (class.word().to_string(), json!(count)));
+        named.collect::<Map<_, _>>()
+    };
+    let placed = |path: &RelPath, mut value: Map<String, Value>| {
+        value.insert("path".into(), json!(path.to_string()));
+        value.extend(exact(path).map(|bytes| ("path_bytes".into(), json!(bytes))));
+        value
+    };
+    let entry = |entry: &UseFinding| {
+        let Value::Object(mut value) =
+            json!({ "class": entry.class.word(), "target": entry.target, "count": entry.count })
+        else {
+            return Map::new();
+        };
+        value.extend(entry.found.map(|found| ("found".into(), json!((words.value)(&found.into())))));
+        placed(&entry.path, value)
+    };
+    let mut value = counts(&in_use.counts);
+    value.insert("accepted".into(), json!(in_use.accepted));
+    let directories = in_use.directories.iter().map(|(path, of)| placed(path, counts(of)));
+    value.insert("directories".into(), directories.collect::<Vec<_>>().into());
+    value.insert("entries".into(), in_use.entries.iter().map(entry).collect::<Vec<_>>().into());
+    Value::Object(value)
 }
 
 fn problem(problem: &Problem, words: &Words) -> Value {

@@ -6,6 +6,7 @@ use crate::base::path::RelPath;
 use crate::engine::content::medium::Medium;
 use crate::engine::content::way::LargeFiles;
 use crate::engine::events::detail::Detail;
+use crate::engine::events::finding::{TargetUse, UseClass, UseFinding};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::note::Note;
 use crate::engine::events::outcome::Outcome;
@@ -35,6 +36,9 @@ struct Stored {
     large_files: Vec<LargeFiles>,
     problem_count: u64,
     problems: Vec<StoredProblem>,
+    /// Reports of releases that counted it as problems do not have it.
+    #[serde(default)]
+    in_use: StoredUse,
     notes: Vec<String>,
     absent: Vec<Absent>,
     fixups: Vec<StoredFixup>,
@@ -57,6 +61,37 @@ struct StoredFixup {
     result: Settled,
     changed: u64,
     now: String,
+}
+
+#[derive(Default, Deserialize)]
+struct StoredUse {
+    #[serde(flatten)]
+    counts: StoredCounts,
+    accepted: u64,
+    directories: Vec<StoredDirectory>,
+    entries: Vec<StoredFinding>,
+}
+
+#[derive(Default, Deserialize)]
+struct StoredCounts {
+    changed: u64,
+    removed: u64,
+    new: u64,
+}
+
+#[derive(Deserialize)]
+struct StoredDirectory {
+    path: String,
+    #[serde(flatten)]
+    counts: StoredCounts,
+}
+
+#[derive(Deserialize)]
+struct StoredFinding {
+    path: String,
+    target: String,
+    class: UseClass,
+    count: u64,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +125,7 @@ pub fn from_json(value: Value) -> Option<Report> {
         large_files: stored.large_files,
         problem_count: stored.problem_count,
         problems: stored.problems.into_iter().map(problem).collect(),
+        in_use: in_use(stored.in_use),
         notes: stored.notes.into_iter().map(Note::Told).collect(),
         absent: stored.absent,
         fixups: stored.fixups.into_iter().map(fixup).collect(),
@@ -105,6 +141,21 @@ fn target(stored: StoredTarget) -> TargetReport {
 fn fixup(stored: StoredFixup) -> FixupOutcome {
     let StoredFixup { path, result, changed, now } = stored;
     FixupOutcome { path, result, changed, now: PropertyValue::Plain(now) }
+}
+
+fn in_use(stored: StoredUse) -> TargetUse {
+    let counts = |StoredCounts { changed, removed, new }| [changed, removed, new];
+    let directory = |stored: StoredDirectory| (RelPath::shown(&stored.path), counts(stored.counts));
+    let entry = |stored: StoredFinding| {
+        let StoredFinding { path, target, class, count } = stored;
+        UseFinding { path: RelPath::shown(&path), target, class, count, found: None }
+    };
+    TargetUse {
+        counts: counts(stored.counts),
+        accepted: stored.accepted,
+        directories: stored.directories.into_iter().map(directory).collect(),
+        entries: stored.entries.into_iter().map(entry).collect(),
+    }
 }
 
 fn problem(stored: StoredProblem) -> Problem {

@@ -1,7 +1,6 @@
 //! The copy, and what comes before and after it.
 
 use super::observer::Phase;
-use super::options::Task;
 use super::shared::SharedRun;
 use crate::base::clock;
 use crate::base::path::RelPath;
@@ -45,7 +44,7 @@ pub(super) struct Copying {
 impl Copying {
     pub(super) fn announce(&self, run: &SharedRun<'_>) {
         // A repair only reads at first: stopped before the copy, it leaves no copy unfinished.
-        run.announce(if run.options.task == Task::Repair { RunKind::Verify } else { RunKind::Copy });
+        run.announce(if run.options.task.is_repair() { RunKind::Verify } else { RunKind::Copy });
         run.context.heed(keep_atimes(run));
         keep_ids(run);
         if !may_chown() {
@@ -151,7 +150,7 @@ impl Copying {
             histories: self.histories(run),
             large_io: options.large_io,
             // What was damaged gets blocks of its own: those of the source may be the damaged ones.
-            reflink: if options.task == Task::Repair { Reflink::Never } else { options.allow.reflink },
+            reflink: if options.task.is_repair() { Reflink::Never } else { options.allow.reflink },
             threads: options.threads,
             open_files: options.open_files,
         }

@@ -1,7 +1,6 @@
 //! The corrections after the copy, made durable and recorded.
 
 use super::copying::Copying;
-use super::options::Task;
 use super::shared::SharedRun;
 use crate::engine::context::RunContext;
 use crate::engine::events::stop::StopReason;
@@ -44,7 +43,7 @@ fn means<'a>(run: &'a SharedRun<'_>, reader: &'a Reader) -> fixup::FixupContext<
     fixup::FixupContext {
         plan: &run.context.mapping,
         owners: !run.options.allow.no_owner,
-        repair: run.options.task == Task::Repair,
+        repair: run.options.task.is_repair(),
         journal: Some(reader),
         problems: &run.context.problems,
     }

@@ -45,7 +45,7 @@ pub fn begin<'a>(
 ) -> Result<Begun<'a>, Refused> {
     observer.entered(Phase::Preflight);
     let (shared, work) = match options.task {
-        Task::Copy | Task::Repair => open::to_copy(mapping, options, observer, stop),
+        Task::Copy | Task::Repair(_) => open::to_copy(mapping, options, observer, stop),
         Task::Verify(against) => {
             open::to_verify(mapping, options, observer, stop).map(|run| (run, Work::Verify(against)))
         }
@@ -73,7 +73,10 @@ impl Begun<'_> {
 fn copy(run: SharedRun<'_>, mut copying: Copying) -> Report {
     copying.announce(&run);
     copying.clear_leftovers(&run);
-    let repair = (run.options.task == Task::Repair).then(|| Repair::find(&run));
+    let repair = match run.options.task {
+        Task::Repair(in_use) => Some(Repair::find(&run, in_use)),
+        _ => None,
+    };
 
     // Returns when the last epoch is durable and in the journal.
     let copied = copying.copy(&run);
@@ -99,7 +102,7 @@ fn verify(run: SharedRun<'_>, against: Against) -> Report {
     run.announce_verification();
     run.incomplete(if against == Against::Source { KnownStale::Asked } else { KnownStale::Recorded });
     let medium = match against {
-        Against::Manifest { since } => run.verify_all(since),
+        Against::Manifest { since, in_use } => run.verify_all(since, in_use),
         Against::Source => run.compare(),
     };
     run.check_fixups();

@@ -18,6 +18,7 @@ use crate::engine::events::stop::Stop;
 use crate::engine::journal::{Declared, Journal, JournalError, Location, Writer};
 use crate::engine::mapping::model::{Entry, EntryKind, Mapping, Presence, Target};
 use crate::engine::preflight::{self, ClearedParts, Purpose};
+use crate::engine::verify::UsePolicy;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, stat_fd};
 use rustix::fs::OFlags;
@@ -58,7 +59,8 @@ impl Gathered {
     fn context(self, mapping: Mapping, journal: Journal, writer: &Writer) -> RunContext {
         let Self { counters, problems, stop, rate_limit, .. } = self;
         let (mapping, journal) = (Arc::new(mapping), Arc::new(journal));
-        RunContext { mapping, journal, writer: writer.handle(), counters, problems, stop, rate_limit }
+        let in_use = Arc::default();
+        RunContext { mapping, journal, writer: writer.handle(), counters, problems, in_use, stop, rate_limit }
     }
 }
 
@@ -68,7 +70,7 @@ pub(super) fn to_copy<'a>(
     observer: &'a dyn Observer,
     stop: &Stop,
 ) -> Result<(SharedRun<'a>, Work), Refused> {
-    if options.task == Task::Repair {
+    if options.task.is_repair() {
         something_to_repair(&mapping, options)?;
     }
     let cleared = preflight::check(mapping, &options.allow, options.means(), Purpose::Copy, options.look);
@@ -107,7 +109,13 @@ pub(super) fn to_verify<'a>(
     let remap_ids = location.remapped_ids().map_err(refuse)? || options.allow.remap_ids;
     observer.started(&found.counters);
     let (journal, names) = Journal::open_to_verify(location, &target_names(&mapping)).map_err(refuse)?;
-    let writer = Writer::start_to_verify(&journal, stop.clone()).map_err(refuse)?;
+    let accepts = matches!(options.task, Task::Verify(Against::Manifest { in_use: UsePolicy::Accepted, .. }));
+    if let (true, Some(error)) = (accepts, journal.unwritable()) {
+        return Err(refuse(error.clone()));
+    }
+    // What is accepted must be recorded; what was verified may go without.
+    let writer = if accepts { Writer::start } else { Writer::start_to_verify };
+    let writer = writer(&journal, stop.clone()).map_err(refuse)?;
     let context = found.context(mapping, journal, &writer);
     Ok(SharedRun { options, observer, context, writer, names, remap_ids, began })
 }

@@ -6,7 +6,7 @@ use crate::engine::events::words::Words;
 use crate::engine::preflight::{Allow, Look};
 use crate::engine::tree::descriptors::{threads, usual_threads};
 use crate::engine::tree::walk::WalkOptions;
-use crate::engine::verify::{Depth, Since};
+use crate::engine::verify::{Depth, Since, UsePolicy};
 use crate::sys::filesystem::open_files;
 
 /// What a run does.
@@ -14,10 +14,19 @@ use crate::sys::filesystem::open_files;
 pub enum Task {
     /// Copies what is missing or has changed in the source, and verifies that.
     Copy,
-    /// Verifies everything first, copies again what differs, and verifies that.
-    Repair,
+    /// Verifies everything first, copies again what differs, and verifies that. What somebody has removed is brought
+    /// back only where use makes problems.
+    Repair(UsePolicy),
     /// Only verifies.
     Verify(Against),
+}
+
+impl Task {
+    /// True for a repair.
+    #[must_use]
+    pub fn is_repair(self) -> bool {
+        matches!(self, Self::Repair(_))
+    }
 }
 
 /// What a run that only verifies compares the target with.
@@ -27,6 +36,8 @@ pub enum Against {
     Manifest {
         /// Leave out what was verified since then and has not changed.
         since: Option<Since>,
+        /// What becomes of what the owner of the target did there since.
+        in_use: UsePolicy,
     },
     /// The source itself.
     Source,

@@ -7,9 +7,9 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::note::Note;
 use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::events::unpreserved::Disk;
-use crate::engine::journal::{Reader, RowChange, State};
+use crate::engine::journal::{Reader, Row, RowChange, State};
 use crate::engine::mapping::model::Mapping;
-use crate::engine::verify::{Depth, MarkPolicy, Scope};
+use crate::engine::verify::{Depth, MarkPolicy, Scope, UsePolicy};
 use crate::sys::dir::open_target;
 use std::sync::Arc;
 
@@ -20,11 +20,11 @@ pub(super) struct Repair {
 
 impl Repair {
     /// Verifies everything. Differences are marked, so that the copy repairs them.
-    pub(super) fn find(run: &SharedRun<'_>) -> Self {
+    pub(super) fn find(run: &SharedRun<'_>, in_use: UsePolicy) -> Self {
         run.enter(Phase::Verify);
         let found = Arc::new(Problems::default());
         let mend = if run.options.allow.overwrite { MarkPolicy::Everything } else { MarkPolicy::Attributes };
-        run.verify(&RunContext { problems: Arc::clone(&found), ..run.context.clone() }, Scope::All, mend);
+        run.verify(&RunContext { problems: Arc::clone(&found), ..run.context.clone() }, Scope::All, mend, in_use);
         run.context.writer.flush();
         Self { found }
     }
@@ -41,11 +41,11 @@ impl Repair {
             shown += problem.count;
             if problem.unpreserved().is_some() {
                 // The copy has counted again what a file system cannot hold.
-            } else if problem.kind == ProblemKind::ChangedTarget
+            } else if matches!(problem.kind, ProblemKind::ChangedTarget | ProblemKind::Missing)
                 && !run.options.allow.overwrite
                 && !reader.as_ref().is_some_and(|reader| stands_as_recorded(mapping, reader, &problem))
             {
-                // It is kept: the copy has found the same.
+                // It stays changed or removed: the copy has found the same.
                 problems.add(problem);
             } else if reader.as_ref().is_some_and(|reader| is_whole(reader, &problem, run.options.depth())) {
                 repaired += problem.count;
@@ -78,6 +78,14 @@ fn stands_as_recorded(mapping: &Mapping, reader: &Reader, problem: &Problem) -> 
 /// True when the entry was copied, and verified, after it was found different.
 fn is_whole(reader: &Reader, problem: &Problem, depth: Depth) -> bool {
     let row = reader.find_path(&problem.path).ok().flatten();
+    // Nothing was copied over what the target's owner has there instead.
+    let accepted = |row: &Row| {
+        let name = problem.path.last();
+        name.is_some_and(|name| {
+            reader.accepted(row.dir, &name).ok().flatten().is_some_and(|accepted| accepted.is_instead())
+        })
+    };
+    let row = row.filter(|row| !accepted(row));
     // If contents are not read, no file is verified; a new problem would tell.
     row.is_some_and(|row| row.state == State::Done && (row.verified.is_some() || depth == Depth::Metadata))
 }

@@ -88,7 +88,7 @@ impl SharedRun<'_> {
     }
 
     pub(super) fn report(&self, medium: Option<Medium>, fixups: Vec<fixup::FixupOutcome>) -> Report {
-        let RunContext { mapping, counters, problems, stop, .. } = &self.context;
+        let RunContext { mapping, counters, problems, in_use, stop, .. } = &self.context;
         let (problems, problem_count, mut notes) = problems.take();
         notes.extend(mapping.id_conflicts.iter().cloned().map(Note::IdConflict));
         notes.extend(mapping.id_notes.iter().cloned().map(Note::Told));
@@ -116,6 +116,7 @@ impl SharedRun<'_> {
             large_files: Vec::new(),
             problems,
             problem_count,
+            in_use: in_use.take(),
             notes,
             absent: if verifies { Vec::new() } else { report::absent(mapping) },
             fixups,

@@ -5,6 +5,7 @@ use crate::engine::events::counters::Counters;
 use crate::engine::events::refusal::Refusal;
 use crate::engine::events::stop::StopReason;
 use crate::engine::report::Outcome;
+use crate::engine::verify::UsePolicy;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -36,7 +37,7 @@ fn options(task: Task) -> Options {
     Options { task, allow, threads: 2, command: Some("again".into()), ..Options::default() }
 }
 
-const VERIFY: Task = Task::Verify(Against::Manifest { since: None });
+const VERIFY: Task = Task::Verify(Against::Manifest { since: None, in_use: UsePolicy::Problems });
 
 /// Remembers what it is told.
 #[derive(Default)]
@@ -95,7 +96,7 @@ fn a_refusal_is_data_and_nothing_is_written() {
         other => panic!("{other:?}"),
     };
     assert!(matches!(refused(VERIFY)[..], [Refusal::NoJournal(_)]));
-    assert!(matches!(refused(Task::Repair)[..], [Refusal::NoJournal(_)]));
+    assert!(matches!(refused(Task::Repair(UsePolicy::Kept))[..], [Refusal::NoJournal(_)]));
     let absent = Mapping::directory("test", &place.from.join("absent"), &place.to).expect("a good mapping");
     let refused = run(absent, &options(Task::Copy), &kept, &Stop::default());
     assert!(matches!(refused, Err(Refused::Preflight(_))), "{refused:?}");

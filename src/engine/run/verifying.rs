@@ -15,13 +15,14 @@ use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::StopReason;
 use crate::engine::groups::Groups;
-use crate::engine::journal::{RunKind, Unconfirmed};
+use crate::engine::journal::{Journal, JournalError, RunKind, Unconfirmed};
 use crate::engine::meta::Keep;
 use crate::engine::tree::descriptors::share;
-use crate::engine::verify::{MarkPolicy, Scope, Since, Verifier};
+use crate::engine::verify::{MarkPolicy, Scope, Since, UsePolicy, Verifier};
+use crate::sys::clock::coarse_time;
 use crate::sys::root::Root;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 
 impl SharedRun<'_> {
     /// Begins the record of a run that only verifies.
@@ -37,18 +38,28 @@ impl SharedRun<'_> {
             return None;
         }
         self.enter(Phase::Verify);
-        self.verify(&self.context, Scope::Unverified, MarkPolicy::Damage)
+        self.verify(&self.context, Scope::Unverified, MarkPolicy::Damage, UsePolicy::Problems)
     }
 
     /// Verifies everything that the journal lists.
-    pub(super) fn verify_all(&self, since: Option<Since>) -> Option<Medium> {
-        self.verify(&self.context, since.map_or(Scope::All, Scope::Since), MarkPolicy::Damage)
+    pub(super) fn verify_all(&self, since: Option<Since>, in_use: UsePolicy) -> Option<Medium> {
+        self.verify(&self.context, since.map_or(Scope::All, Scope::Since), MarkPolicy::Damage, in_use)
     }
 
     /// Verifies what the journal lists; differences go to the problems of `context`.
-    pub(super) fn verify(&self, context: &RunContext, scope: Scope, mend: MarkPolicy) -> Option<Medium> {
-        let verifier = self.verifier(context, scope, mend)?;
+    pub(super) fn verify(
+        &self,
+        context: &RunContext,
+        scope: Scope,
+        mend: MarkPolicy,
+        in_use: UsePolicy,
+    ) -> Option<Medium> {
+        let verifier = Verifier { in_use, ..self.verifier(context, scope, mend)? };
         context.heed(verifier.run(&context.journal));
+        let unsettled = verifier.unsettled.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if let Some((first, entries)) = unsettled {
+            context.problems.note(Note::NotAccepted(first, entries));
+        }
         let left_out = verifier.left_out.into_inner();
         if left_out > 0 {
             context.problems.note(Note::SinceLeftOut(left_out));
@@ -103,6 +114,10 @@ impl SharedRun<'_> {
             depth: self.options.depth(),
             scope,
             mend,
+            in_use: UsePolicy::Problems,
+            began: coarse_time(),
+            unsettled: Mutex::default(),
+            next_id: AtomicI64::new(context.heed(next_id(&context.journal))?),
             left_out: AtomicU64::default(),
             threads: self.options.threads,
             together: share(self.options.open_files, self.options.threads).together,
@@ -125,4 +140,9 @@ impl SharedRun<'_> {
             self.context.heed(completeness::nothing(&self.context.journal, &self.context.problems));
         }
     }
+}
+
+/// The first id that no directory has.
+fn next_id(journal: &Journal) -> Result<i64, JournalError> {
+    Ok(journal.reader()?.last_id()? + 1)
 }

@@ -8,6 +8,7 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::stop::StopReason;
+use crate::engine::journal::Ascertained;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 
@@ -31,13 +32,14 @@ impl Verifier {
         let (here, mounts): (Vec<_>, Vec<_>) = moved.into_iter().partition(|moved| moved.dev == dev);
         let mut due = false;
         if !here.is_empty() {
-            due |= self.unconfirmed.add((dev, dir), at, here.into_iter().map(|moved| moved.seen).collect())?;
+            due |=
+                self.unconfirmed.add((dev, dir), at, here.into_iter().map(|moved| Ascertained::Whole(moved.seen)))?;
         }
         for Moved { dev, seen, .. } in mounts {
             // A file that is a mount point itself has no directory to sync through: it stays unverified.
             let Some(mount) = Name::new(&seen.name).ok().and_then(|name| dir.open_dir(&name).ok()) else { continue };
             if mount.stat()?.dev == dev {
-                due |= self.unconfirmed.add((dev, &mount), at, vec![seen])?;
+                due |= self.unconfirmed.add((dev, &mount), at, [Ascertained::Whole(seen)])?;
             }
         }
         Ok(due)

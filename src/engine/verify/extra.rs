@@ -3,9 +3,12 @@
 //! They are looked for at and below the destinations of declared entries; whatever else is in a
 //! directory on the way to an entry is not the plan's business. Nothing is ever removed.
 
-use super::Verifier;
+use super::place::{Accepting, Listed};
+use super::{UsePolicy, Verifier};
 use crate::base::path::{Name, RelPath};
+use crate::engine::compare::differences::CheckedDir;
 use crate::engine::events::detail::{Detail, List};
+use crate::engine::events::finding::{UseClass, UseFinding};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
@@ -30,10 +33,21 @@ impl Verifier {
         let read = parent.open_dir(name).and_then(|dir| {
             let (stat, mut found) = (dir.stat()?, ExtraNames::default());
             let listed = Listed { dir: &dir, stat: &stat, path, target: row.target };
+            let checked = CheckedDir::of(&dir);
             read_batches(&dir, 512, |batch| {
                 for entry in batch {
                     if self.is_extra(&listed, id, &entry) {
-                        found.add(entry.name);
+                        if self.in_use.makes_problem_of(UseClass::New) {
+                            found.add(entry.name);
+                        } else {
+                            self.new_name(path.join(&entry.name), row);
+                            if self.in_use == UsePolicy::Accepted
+                                && let Ok(stat) = dir.stat_at(&entry.name)
+                            {
+                                let (name, path, target) = (&entry.name, &path.join(&entry.name), row.target);
+                                self.accept(&Accepting { dir: (&checked, id), path, name, target }, &stat);
+                            }
+                        }
                     }
                 }
                 !self.run.stop.is_set()
@@ -53,6 +67,11 @@ impl Verifier {
                 );
             }
         }
+    }
+
+    pub(super) fn new_name(&self, path: RelPath, above: &Row) {
+        let target = self.targets.get(above.target as usize).cloned().unwrap_or_default();
+        self.run.in_use.add(UseFinding { path, target, class: UseClass::New, count: 1, found: None });
     }
 
     fn is_extra(&self, listed: &Listed<'_>, id: i64, entry: &DirEntry) -> bool {
@@ -89,17 +108,6 @@ impl Verifier {
         let made = above.mount_root && [STATE_DIR.as_bytes(), LOST_AND_FOUND].contains(&entry.name.as_bytes());
         made || self.state == Some((above.dev, entry.ino))
     }
-}
-
-/// A directory of the target whose names are checked.
-#[derive(Clone, Copy)]
-pub(crate) struct Listed<'a> {
-    pub(crate) dir: &'a TargetDir,
-    /// Of the directory.
-    pub(crate) stat: &'a Stat,
-    pub(crate) path: &'a RelPath,
-    /// Index of the plan's target.
-    pub(crate) target: u32,
 }
 
 /// The extra names of one directory.

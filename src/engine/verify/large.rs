@@ -1,6 +1,7 @@
 //! Large files by chunks: read a few at a time, and the bad ones named.
 
-use super::{Subject, Verifier};
+use super::Verifier;
+use super::subject::Subject;
 use crate::engine::content::digest::{CHUNK, ChunkValue, chunks_of, merge};
 use crate::engine::content::medium::{ReadError, Reading};
 use crate::engine::events::detail::{BadChunks, Detail};

@@ -1,0 +1,258 @@
+//! `--verify-only --accept`: what the owner of a target did there is guarded from then on.
+
+use crate::kit::damage::flip;
+use crate::kit::disk::World;
+use crate::kit::run::{Ran, faulty, plain, run};
+use crate::kit::{need_root, snapshot};
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+const ACCEPT: &[&str] = &["--verify-only", "--accept"];
+const VERIFY: &[&str] = &["--verify-only"];
+
+fn copied(files: &[&str]) -> (World, PathBuf) {
+    let world = World::ext4(128);
+    for name in files {
+        world.file(&format!("data/{name}"), *name);
+    }
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    (world, plan)
+}
+
+/// Nothing that happened before is taken for happening during the next pass.
+fn rest() {
+    std::thread::sleep(std::time::Duration::from_millis(50));
+}
+
+fn problems(ran: &Ran) -> Vec<String> {
+    let mut all: Vec<_> = ran
+        .problems()
+        .into_iter()
+        .map(|(kind, path)| format!("{kind} {}", path.replace("/persist/data/", "")))
+        .collect();
+    all.sort();
+    all
+}
+
+fn in_use(ran: &Ran) -> [u64; 3] {
+    ["changed", "removed", "new"].map(|class| ran.report["in_use"][class].as_u64().unwrap())
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+/// A file changed, one removed, one made beside them, and a tree made.
+fn used() -> (World, PathBuf) {
+    let (world, plan) = copied(&["d/edited", "d/deleted", "d/kept", "whole"]);
+    let d = world.target().join("d");
+    write(&d.join("edited"), "a second draft");
+    std::fs::remove_file(d.join("deleted")).unwrap();
+    write(&d.join("made"), "mine");
+    std::fs::create_dir_all(world.target().join("project/src")).unwrap();
+    write(&world.target().join("project/src/main"), "fn main");
+    rest();
+    (world, plan)
+}
+
+#[test]
+fn what_was_accepted_is_whole_to_the_next_pass_and_damage_in_it_is_found() {
+    need_root!();
+    let (world, plan) = used();
+    let before = snapshot::take(&world.target());
+    let ran = run(&plan, ACCEPT).exits(0).says("accepted: from here on they are verified as they are");
+    assert_eq!((in_use(&ran), ran.report["in_use"]["accepted"].as_u64()), ([1, 1, 2], Some(6)), "{ran}");
+    for args in [VERIFY, &["--verify-only", "--strict"], &["--verify-only", "--since", "last"], ACCEPT] {
+        let ran = run(&plan, args).exits(0);
+        assert_eq!((in_use(&ran), problems(&ran)), ([0; 3], Vec::new()), "{args:?}\n{ran}");
+    }
+    assert_eq!(snapshot::diff(&before, &snapshot::take(&world.target())), [""; 0]);
+    for (name, at) in [("d/edited", 3), ("d/made", 1), ("project/src/main", 2)] {
+        flip(&world, &world.target().join(name), at);
+        for args in [VERIFY, ACCEPT, VERIFY] {
+            let ran = run(&plan, args).exits(1).says("restore it from a backup of this machine");
+            assert_eq!(problems(&ran), [format!("content {name}")], "{args:?}\n{ran}");
+        }
+        flip(&world, &world.target().join(name), at);
+        run(&plan, VERIFY).exits(0);
+    }
+}
+
+#[test]
+fn runs_that_copy_keep_what_was_accepted_and_call_it_no_problem() {
+    need_root!();
+    let (world, plan) = used();
+    run(&plan, ACCEPT).exits(0);
+    let before = snapshot::take(&world.target());
+    for args in [&[][..], &["--delete"], &["--repair"], &["--dry-run"], &[]] {
+        let ran = run(&plan, args).exits(0);
+        assert_eq!(problems(&ran), [""; 0], "{args:?}\n{ran}");
+        assert_eq!(snapshot::diff(&before, &snapshot::take(&world.target())), [""; 0], "{args:?}\n{ran}");
+    }
+    assert_eq!(run(&plan, &[]).exits(0).total("accepted"), 2);
+    let ran = run(&plan, VERIFY).exits(0);
+    assert_eq!(in_use(&ran), [0; 3], "{ran}");
+    // The source has something newer: it is told, and kept.
+    for name in ["d/edited", "d/deleted", "d/made"] {
+        world.file(&format!("data/{name}"), "an afterthought on the old machine");
+    }
+    let ran = run(&plan, &[]).exits(1);
+    assert_eq!(problems(&ran), ["changed-target d/edited", "changed-target d/made", "missing d/deleted"], "{ran}");
+    assert_eq!(std::fs::read_to_string(world.target().join("d/edited")).unwrap(), "a second draft");
+}
+
+#[test]
+fn overwrite_ends_what_was_accepted() {
+    need_root!();
+    let (world, plan) = copied(&["f", "g"]);
+    write(&world.target().join("f"), "mine");
+    rest();
+    run(&plan, ACCEPT).exits(0);
+    run(&plan, &["--overwrite"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+    flip(&world, &world.target().join("f"), 0);
+    let ran = run(&plan, VERIFY).exits(1);
+    assert_eq!(problems(&ran), ["content f"], "{ran}");
+    run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn a_repair_takes_nothing_older_for_what_was_accepted_and_damaged() {
+    need_root!();
+    let (world, plan) = copied(&["f"]);
+    write(&world.target().join("f"), "mine and newer");
+    rest();
+    run(&plan, ACCEPT).exits(0);
+    flip(&world, &world.target().join("f"), 0);
+    for args in [&["--repair"][..], &["--repair", "--strict"], &["--repair"]] {
+        let ran = run(&plan, args).exits(1).says("restore it from a backup of this machine");
+        assert_eq!(problems(&ran), ["content f"], "{args:?}\n{ran}");
+        assert_eq!(std::fs::read(world.target().join("f")).unwrap().len(), "mine and newer".len());
+    }
+    run(&plan, &[]).exits(0);
+    assert_eq!(problems(&run(&plan, VERIFY).exits(1)), ["content f"]);
+}
+
+#[test]
+fn what_was_accepted_and_changed_again_is_use_again() {
+    need_root!();
+    let (world, plan) = used();
+    run(&plan, ACCEPT).exits(0);
+    let target = world.target();
+    write(&target.join("d/edited"), "a third draft");
+    std::fs::remove_file(target.join("d/made")).unwrap();
+    write(&target.join("d/deleted"), "back, and another");
+    write(&target.join("project/src/more"), "x");
+    rest();
+    let ran = run(&plan, VERIFY).exits(0);
+    assert_eq!(in_use(&ran), [1, 1, 2], "{ran}");
+    run(&plan, ACCEPT).exits(0);
+    for args in [VERIFY, &[]] {
+        let ran = run(&plan, args).exits(0);
+        assert_eq!(in_use(&ran), [0; 3], "{args:?}\n{ran}");
+    }
+    std::fs::remove_dir_all(target.join("project")).unwrap();
+    rest();
+    assert_eq!(in_use(&run(&plan, ACCEPT).exits(0)), [0, 1, 0]);
+    assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0; 3]);
+}
+
+#[test]
+fn what_is_lost_from_a_directory_in_use_is_missed_once_its_names_were_accepted() {
+    need_root!();
+    crate::kit::need_tools!("debugfs");
+    let (world, plan) = used();
+    run(&plan, ACCEPT).exits(0);
+    crate::kit::sh!("umount", &world.persist);
+    let image = world.path().join("image");
+    for name in ["d/kept", "d/made"] {
+        crate::kit::sh!("debugfs", "-w", "-R", format!("unlink data/{name}"), &image);
+    }
+    crate::kit::sh!("mount", "-o", "loop", &image, &world.persist);
+    let ran = run(&plan, VERIFY).exits(1).says("it was accepted on the target and is gone");
+    assert_eq!(problems(&ran), ["missing d/kept", "missing d/made"], "{ran}");
+    // What the source has comes back.
+    let ran = run(&plan, &["--repair"]).exits(1);
+    assert_eq!(problems(&ran), ["missing d/made"], "{ran}");
+    assert_eq!(std::fs::read_to_string(world.target().join("d/kept")).unwrap(), "d/kept");
+}
+
+#[test]
+fn all_names_of_a_linked_file_are_guarded() {
+    need_root!();
+    let (world, plan) = copied(&["a"]);
+    let target = world.target();
+    write(&target.join("made"), "linked and mine");
+    for name in ["made-too", "d"] {
+        std::fs::hard_link(target.join("made"), target.join(name)).unwrap();
+    }
+    rest();
+    run(&plan, ACCEPT).exits(0);
+    assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0; 3]);
+    flip(&world, &target.join("made"), 0);
+    let ran = run(&plan, VERIFY).exits(1);
+    assert_eq!(problems(&ran), ["content d", "content made", "content made-too"], "{ran}");
+}
+
+#[test]
+fn damage_and_changed_attributes_are_never_accepted() {
+    need_root!();
+    let (world, plan) = copied(&["damaged", "touched", "mode"]);
+    flip(&world, &world.target().join("damaged"), 0);
+    let touched = world.target().join("touched");
+    std::fs::set_permissions(&touched, std::fs::metadata(&touched).unwrap().permissions()).unwrap();
+    flip(&world, &touched, 0);
+    std::fs::set_permissions(world.target().join("mode"), PermissionsExt::from_mode(0o4755)).unwrap();
+    rest();
+    for args in [ACCEPT, VERIFY, ACCEPT] {
+        let ran = run(&plan, args).exits(1);
+        assert_eq!(problems(&ran), ["changed-target touched", "content damaged", "mode mode"], "{args:?}\n{ran}");
+        assert_eq!(ran.report["in_use"]["accepted"], 0, "{ran}");
+    }
+}
+
+#[test]
+fn nothing_is_accepted_before_a_syncfs() {
+    need_root!();
+    let (_world, plan) = used();
+    faulty(&plan, ACCEPT, "syncfs:1:EIO").exits(4);
+    assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [1, 1, 2]);
+    run(&plan, ACCEPT).exits(0);
+    assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0; 3]);
+}
+
+#[test]
+fn the_manifest_tells_what_is_there_instead() {
+    need_root!();
+    let (_world, plan) = used();
+    run(&plan, ACCEPT).exits(0);
+    let args = ["report", "--format", "b3sum", "--plan", plan.to_str().unwrap()].map(OsStr::new);
+    let sums = plain(&args).exits(0).stdout;
+    let of = |text: &str, name: &str| format!("{}  persist/data/{name}\n", blake3::hash(text.as_bytes()).to_hex());
+    assert!(
+        sums.contains(&of("a second draft", "d/edited")) && sums.contains(&of("fn main", "project/src/main")),
+        "{sums}"
+    );
+    assert!(!sums.contains("d/deleted"), "{sums}");
+}
+
+#[test]
+fn contradictions_are_usage_errors() {
+    for args in [
+        &["--accept"][..],
+        &["--accept", "--repair"],
+        &["--verify-only", "--accept", "--dry-run"],
+        &["--verify-only", "--accept", "--strict"],
+        &["--verify-only", "--accept", "--against", "source"],
+        &["--verify-only", "--accept", "--verify", "metadata"],
+        &["--strict"],
+        &["--verify-only", "--strict", "--against", "source"],
+    ] {
+        let mut all = vec![OsStr::new("--plan"), OsStr::new("plan.toml")];
+        all.extend(args.iter().map(OsStr::new));
+        plain(&all).exits(2);
+    }
+}
