@@ -367,3 +367,19 @@ fn a_call_that_fails_replaces_nothing_that_is_in_its_place() {
     }
     run(&plan, &["--verify-only"]).exits(0);
 }
+
+#[test]
+fn what_its_owner_removed_in_its_place_is_forgotten_by_the_next_run() {
+    need_root!();
+    let mut machine = with_key("etc/ssh");
+    let gone = machine.stored("etc/ssh/gone", "a key that is not used any more");
+    let plan = machine.plan("directories = [\"/etc/ssh\", \"/var/log\"]");
+    run(&plan, &["--allow-nonempty"]).exits(0);
+    std::fs::remove_file(gone).unwrap();
+    run(&plan, &["--delete"]).exits(0);
+    run(&plan, &["--verify-only"]).exits(0);
+    // The key that is in use is still guarded.
+    let installer = machine.boot_installer();
+    run(&plan, &with(&installer, &["--delete"])).exits(1);
+    assert_eq!(read(machine.root().join("persist/system").join(KEY)), "the key in use");
+}

@@ -113,8 +113,15 @@ impl ComparisonWalk<'_> {
         });
         let prior = verifier.ask(|reader| reader.directory(id)).flatten();
         let (path, is_empty) = (&dir.path, known.is_empty());
-        let searched =
-            StaleDirectory { id, path, target: dir.target, is_empty, source: source.ok(), prior: prior.as_ref() };
+        let searched = StaleDirectory {
+            id,
+            path,
+            target: dir.target,
+            is_empty,
+            is_in_place: false,
+            source: source.ok(),
+            prior: prior.as_ref(),
+        };
         let found = verifier
             .ask(|reader| self.stale.in_directory((plan, &self.index), reader, &searched, |name| known.contains(name)));
         for problem in found.into_iter().flatten().filter(|problem| is_there(plan, &problem.path)) {

@@ -149,7 +149,8 @@ impl Engine {
             PostVisit::Nothing | PostVisit::InPlace(_) => (None, None),
         };
         let (id, path, target) = (dir.node.id, &dir.node.path(), dir.node.target);
-        let searched = StaleDirectory { id, path, target, is_empty: names.is_empty(), source, prior };
+        let (is_empty, is_in_place) = (names.is_empty(), matches!(dir.node.post_visit, PostVisit::InPlace(_)));
+        let searched = StaleDirectory { id, path, target, is_empty, is_in_place, source, prior };
         let plan = &*self.cx.run.mapping;
         let found = self.cx.records.with_reader(|reader| {
             let has = |name: &Name| names.has(name);

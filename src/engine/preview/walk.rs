@@ -292,7 +292,15 @@ impl SelectionSink for PreviewWalk<'_> {
         let found = self.ask(|reader| {
             let prior = reader.directory(id)?;
             let (path, is_empty, prior) = (&dir.path, names.is_empty(), prior.as_ref());
-            let searched = StaleDirectory { id, path, target: dir.target, is_empty, source: Some(source), prior };
+            let searched = StaleDirectory {
+                id,
+                path,
+                target: dir.target,
+                is_empty,
+                is_in_place: false,
+                source: Some(source),
+                prior,
+            };
             self.stale.in_directory((self.plan(), &self.index), reader, &searched, |name| names.has(name))
         });
         for problem in found.into_iter().flatten().filter(|problem| is_there(self.plan(), &problem.path)) {

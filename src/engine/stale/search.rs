@@ -26,6 +26,8 @@ pub(crate) struct StaleDirectory<'a> {
     pub(crate) target: u32,
     /// The source has no name in it.
     pub(crate) is_empty: bool,
+    /// It is its own source: what it no longer has is gone from both.
+    pub(crate) is_in_place: bool,
     /// Which directory of the source it is, as far as that is known.
     pub(crate) source: Option<SourceId>,
     /// Its row before this run.
@@ -83,7 +85,8 @@ impl StaleSearch {
             if index.leads_to_entry(&path) || self.undeclared.find(&path).is_some() {
                 continue;
             }
-            let Some(row) = reader.find(dir.id, &name)?.filter(is_ours) else { continue };
+            let counts = |row: &Row| is_ours(row) || dir.is_in_place && is_recorded(row);
+            let Some(row) = reader.find(dir.id, &name)?.filter(counts) else { continue };
             let target = plan.targets.get(dir.target as usize);
             if target.is_some_and(|target| target.excludes(&path, row.kind())) {
                 continue;
@@ -122,10 +125,14 @@ impl StaleSearch {
     }
 }
 
-/// An entry that a run made, finished or not: not what it found in its place. Half of a large file is removed
-/// as a leftover.
+/// An entry that a run made: not what it found in its place.
 fn is_ours(row: &Row) -> bool {
-    !row.was_in_place() && matches!(row.state, State::Done | State::Bad | State::Open | State::Replacing)
+    !row.was_in_place() && is_recorded(row)
+}
+
+/// An entry that a run made or found in its place, finished or not. Half of a large file is removed as a leftover.
+fn is_recorded(row: &Row) -> bool {
+    matches!(row.state, State::Done | State::Bad | State::Open | State::Replacing)
 }
 
 /// False only if the target certainly has nothing at `path`.
