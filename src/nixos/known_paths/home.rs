@@ -250,13 +250,6 @@ pub(super) const HOME: &[KnownPath] = &[
     state("~/.config/gh", High, Development, "the login of GitHub"),
     state("~/.config/glab-cli", High, Development, "the login of GitLab"),
     state("~/.nix-channels", Low, Development, "the channels of nix-channel"),
-    state(
-        "~/.local/state/nix/profiles",
-        Medium,
-        Development,
-        "profiles of nix profile and home-manager, and their generations",
-    ),
-    state("~/.local/state/home-manager", Low, Development, "which generation of home-manager is in use"),
     state("~/.config/git", Low, Development, "settings of Git").advice("declare it, or let home-manager write it"),
     state("~/.gitconfig", Low, Development, "settings of Git")
         .replaced_by("git config")
