@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// Word and path of each item, by path; the printed lines and the JSON say the same.
 #[track_caller]
-fn items(plan: &Path, args: &[&str]) -> (BTreeMap<String, String>, Ran) {
+pub(crate) fn items(plan: &Path, args: &[&str]) -> (BTreeMap<String, String>, Ran) {
     let ran = run(plan, &[&["--dry-run", "-v"], args].concat()).exits(0);
     let short = |path: &str| path.replace("/persist/data/", "");
     let lines = ran.stdout.lines().filter_map(|line| {

@@ -3,7 +3,7 @@
 use crate::kit::damage::flip;
 use crate::kit::disk::World;
 use crate::kit::held::Held;
-use crate::kit::run::{Ran, run, spawn};
+use crate::kit::run::{Ran, faulty, run, spawn};
 use crate::kit::{need_root, sh, snapshot};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
@@ -501,14 +501,25 @@ fn what_could_not_be_replaced_is_still_ours_to_replace() {
     run(&plan, &[]).exits(0);
     let source = world.file("data/f", "another");
     let stuck = world.target().join("f");
-    sh!("chattr", "+i", &stuck);
-    for args in [&[][..], &["--verify-only"], &[]] {
-        let ran = run(&plan, args).exits(1);
-        assert!(kinds(&ran).iter().any(|(kind, path)| kind == "io" && path == "f"), "{args:?}\n{ran}");
-    }
-    sh!("chattr", "-i", &stuck);
+    let ran = faulty(&plan, &[], "rename:1:EIO").exits(1);
+    ran.says("/persist/data/f: io: replace the existing entry");
     run(&plan, &["--verify-only"]).exits(1);
     run(&plan, &[]).exits(0);
     run(&plan, &["--verify-only"]).exits(0);
     assert_eq!(std::fs::read(&stuck).unwrap(), std::fs::read(source).unwrap());
+}
+
+#[test]
+fn what_somebody_has_made_immutable_is_kept_until_overwrite() {
+    need_root!();
+    let (world, plan) = copied();
+    sh!("chattr", "+i", world.target().join("f"));
+    world.file("data/f", "newer in the source");
+    for args in [&[][..], &[], &["--verify-only"]] {
+        let ran = run(&plan, args).exits(1);
+        assert_eq!(kinds(&ran), [("flags".to_string(), "f".to_string())], "{args:?}\n{ran}");
+    }
+    run(&plan, &["--overwrite"]).exits(0);
+    run(&plan, &["--verify-only"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
 }

@@ -49,9 +49,10 @@ pub fn report(
         if problem.kind == ProblemKind::Stale && (asks || !is_there(plan, &problem.path)) {
             return;
         }
-        // If it was copied, its row tells whether somebody changed it.
+        // If it was copied, its row tells whether somebody changed it, but not another file of its database.
         let told = || reader.find_path(&problem.path).map(|row| row.is_some_and(|row| !row.was_in_place()));
-        match if problem.kind == ProblemKind::ChangedTarget { told() } else { Ok(false) } {
+        match if problem.kind == ProblemKind::ChangedTarget && problem.attribute.is_none() { told() } else { Ok(false) }
+        {
             Ok(true) => {}
             Ok(false) => drop(problems.add(problem)),
             Err(error) => failed = Some(error),

@@ -8,7 +8,6 @@
 mod attributes;
 mod below;
 
-use super::copy::altered;
 use super::events::kind::ProblemKind;
 use super::events::no_thread::NoThread;
 use super::events::operation::Operation;
@@ -16,6 +15,7 @@ use super::events::problem::{Problem, Problems};
 use super::events::unpreserved::Disk;
 use super::events::value::PropertyValue;
 use super::journal::{Fixed, Reader, Row, RowChange, State};
+use super::judge::altered;
 use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::model::{Fixup, Mapping};
 use crate::base::path::{Name, RelPath};

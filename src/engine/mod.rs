@@ -16,6 +16,7 @@ pub mod fixup;
 pub mod groups;
 pub(crate) mod in_place;
 pub mod journal;
+pub mod judge;
 pub mod leftovers;
 pub mod manifest;
 pub mod mapping;

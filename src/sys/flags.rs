@@ -12,6 +12,10 @@ bitflags::bitflags! {
         /// Flags that a user can set, and the two that show that a copy is less than its source (encrypted,
         /// verity); not layout bits such as `e`.
         const MEANT = 0x6093_ccff;
+        /// Nothing can be changed.
+        const IMMUTABLE = 0x10;
+        /// Content can only be added.
+        const APPEND = 0x20;
         /// Immutable and append-only: they forbid everything else, so they come last.
         const IMMUTABLE_OR_APPEND = 0x30;
         /// No copy-on-write, compression and its opposite: they only work on an empty file.

@@ -1,5 +1,6 @@
 //! statx(2), decoded.
 
+use super::flags::Flags;
 use super::{Errno, Op, retry};
 use crate::base::path::Name;
 use rustix::fd::AsFd;
@@ -161,6 +162,14 @@ impl Stat {
     #[must_use]
     pub fn is_inode_of(&self, other: &Self) -> bool {
         (self.dev, self.ino) == (other.dev, other.ino)
+    }
+
+    /// Those of immutable and append-only that it has.
+    #[must_use]
+    pub fn sticky_flags(&self) -> Flags {
+        let immutable = if self.flags.contains('i') { Flags::IMMUTABLE } else { Flags::empty() };
+        let append = if self.flags.contains('a') { Flags::APPEND } else { Flags::empty() };
+        immutable.union(append)
     }
 
     /// True when content and identity are those of `earlier`: the same inode,

@@ -104,6 +104,15 @@ fn detail(problem: &Problem) -> String {
              source; mount what it is on, or bring it from another backup"
                 .into()
         }
+        Detail::DatabaseLog(log) => format!(
+            "somebody uses this database on the target: its log {log} there is not one that a run of this plan wrote, and \
+             would be played back into another state; both stay as they are, and --overwrite replaces the database and \
+             removes the log"
+        ),
+        Detail::DatabaseChanged(database) => format!(
+            "it is a log of {database}, which somebody has changed on the target: played back into that, it would destroy \
+             it; not copied, and --overwrite replaces both"
+        ),
         Detail::ForeignDirectory(uid, mode) => format!(
             "a directory of user {uid} and mode {mode:04o} stands there, not one that a run made, and others may have put it \
              there; look at it, move it away and run again"
@@ -174,6 +183,10 @@ fn advice_words(advice: Advice) -> &'static str {
         Advice::CopyBlocks => "without --reflink always it is copied into blocks of its own",
         Advice::RestoreOwn => {
             "it was accepted on the target, and the source never had this state: restore it from a backup of this machine"
+        }
+        Advice::NewerWaits => {
+            "somebody has changed it on the target, where newer content of the source waits: --overwrite replaces it, and \
+             so does --repair"
         }
         Advice::Repair => "somebody has changed it on the target, and --repair puts it right",
     }

@@ -4,18 +4,17 @@
 
 use super::directories::Directories;
 use super::entry::TargetName;
-use super::guard::is_as_created;
 use super::node::DirNode;
-use super::precedence::{Judgement, altered, found, gone};
+use super::takeover::JudgedEntry;
 use crate::engine::compare::differences::{CheckedDir, differences};
-use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
+use crate::engine::journal::Row;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Row, RowChange, State};
+use crate::engine::judge::{DirAttributes, NameDecision, found, judge_attributes, judge_directory};
 use crate::engine::meta::{Attributes, Keep, Owners, Wanted, mark};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
-use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::stat::{Stat, stat_fd};
 use crate::sys::xattr::Holder;
 
 /// How an existing directory of the target is to be left.
@@ -30,7 +29,7 @@ pub(super) enum DirJudgement {
 }
 
 impl Directories {
-    /// Compares the directory `opened`, found under `name`, with its row. `None` when that
+    /// Has the attributes of the directory `opened`, found under `name`, judged. `None` when that
     /// fails: a problem was reported, and the directory is not entered.
     pub(super) fn judge(
         &self,
@@ -39,44 +38,25 @@ impl Directories {
         stat: &Stat,
         prior: Option<&Row>,
     ) -> Option<DirJudgement> {
-        let TargetName { above, name, .. } = at;
-        let Some(row) = prior.filter(|row| row.state == State::Done) else { return Some(DirJudgement::AsWanted) };
-        let interrupted = self.cx.history(row.target).interrupted;
-        // An interrupted run had closed it in order to fill it.
-        if interrupted && is_as_created(stat) {
-            return Some(DirJudgement::AsWanted);
-        }
-        let standing = row.standing(stat, above.disk);
-        // Untouched since: its times do not come from other people's names.
-        let untouched = row.is_untouched(stat, above.disk);
-        let moved =
-            !interrupted && !untouched && (row.source.is_some() && row.wanted.mtime.is_none() || moved(row, stat));
-        let found = if moved { DirJudgement::Moved } else { DirJudgement::AsWanted };
-        if standing == RowChange::AsRecorded {
-            return Some(found);
-        }
-        let path = at.path();
-        let parent = match above.open() {
-            Ok(parent) => parent,
-            Err(errno) => {
-                self.cx.target_failed(row.target, path, Operation::OpenParent, errno);
+        let target = prior.map_or(at.target, |row| row.target);
+        let failed = |operation, errno| self.cx.target_failed(target, at.path(), operation, errno);
+        let judged = JudgedEntry { cx: &self.cx, at, reader: None };
+        let attributes = judge_attributes(&self.cx.policy(target), &judged, prior, stat);
+        let (altered, row) = match (attributes, prior) {
+            (Ok(DirAttributes::Altered(altered)), Some(row)) => (altered, row),
+            (Ok(DirAttributes::Moved), _) => return Some(DirJudgement::Moved),
+            (Ok(_), _) => return Some(DirJudgement::AsWanted),
+            (Err(errno), _) => {
+                failed(Operation::OpenParent, errno);
                 return None;
             }
         };
-        let place = CheckedDir::on(&parent, above.disk);
-        let mut differs = differences(&place, &path, name, row, stat);
-        differs.retain(|problem| problem.kind != ProblemKind::Mtime);
-        if differs.is_empty() {
-            return Some(found);
-        }
         let (attributes, unread) = Attributes::read(Holder::file(opened), stat);
         if let Some(unread) = unread.first() {
-            self.cx.target_failed(row.target, path, unread.operation.clone(), unread.errno);
+            failed(unread.operation.clone(), unread.errno);
             return None;
         }
-        for problem in differs {
-            self.cx.problem(row.target, altered(problem));
-        }
+        altered.into_iter().for_each(|problem| self.cx.problem(target, problem));
         let keep = Keep { owner: if row.wanted.owner.is_some() { Owners::Kept } else { Owners::Left }, atime: false };
         Some(DirJudgement::Altered(Box::new(Wanted { mtime: None, ..Wanted::from_source(stat, attributes, &keep) })))
     }
@@ -92,20 +72,22 @@ impl Directories {
                 return false;
             }
         };
-        let finished = recorded.filter(|row| row.state == State::Done);
-        match (there, finished) {
-            (Some(there), _) if there.kind == Kind::Directory => true,
-            (None, Some(_)) => {
-                self.cx.problem(target, gone(at.path()));
+        let judged = JudgedEntry { cx: &self.cx, at, reader: None };
+        match judge_directory(&self.cx.policy(target), &judged, recorded, there.as_ref()) {
+            NameDecision::Enter => true,
+            NameDecision::Copy(note, _) => {
+                note.into_iter().for_each(|note| self.cx.run.problems.note(note));
+                true
+            }
+            NameDecision::Keep(problems) => {
+                problems.into_iter().for_each(|problem| self.cx.problem(target, problem));
                 false
             }
-            (None, None) => true,
-            (Some(there), Some(row)) => {
-                // The source has turned this file into a directory.
-                row.standing(&there, above.disk) == RowChange::AsRecorded
-                    || matches!(self.precedence.keep_changed(at, row, &there), Judgement::Copy(_))
+            NameDecision::Failed(operation, errno) => {
+                self.cx.target_failed(target, at.path(), operation, errno);
+                false
             }
-            (Some(there), None) => recorded.is_some() || self.precedence.may_replace_unrecorded(at, &there),
+            NameDecision::Ending | NameDecision::Finished(_) => false,
         }
     }
 
@@ -144,8 +126,4 @@ impl Directories {
         }
         same
     }
-}
-
-fn moved(row: &Row, stat: &Stat) -> bool {
-    row.wanted.mtime.is_some_and(|mtime| mtime != stat.mtime)
 }

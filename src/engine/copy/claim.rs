@@ -4,11 +4,12 @@
 
 use super::dir_metadata::PostVisit;
 use super::directories::Directories;
-use super::guard::{Guard, is_as_created};
+use super::guard::Guard;
 use super::node::DirNode;
 use crate::base::path::RelPath;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, State};
+use crate::engine::judge::is_as_created;
 use crate::engine::meta::mark::{self, Mark, Was};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;

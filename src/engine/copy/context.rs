@@ -2,12 +2,13 @@
 //! where results, numbers and failures go.
 
 use super::node::DirNode;
-use super::options::{CopyOptions, History};
+use super::options::CopyOptions;
 use super::records::Records;
 use crate::base::path::RelPath;
 use crate::engine::context::RunContext;
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::epoch::{FileSystems, Submit};
+use crate::engine::judge::{History, Policy};
 use crate::engine::meta::mark::Binding;
 use crate::engine::meta::{self, Wanted};
 use crate::sys::Errno;
@@ -38,6 +39,12 @@ impl CopyContext {
     /// What earlier runs did in a target of the plan.
     pub(super) fn history(&self, target: u32) -> History {
         self.options.histories.get(target as usize).copied().unwrap_or_default()
+    }
+
+    /// What a judge of a name in that target goes by.
+    pub(super) fn policy(&self, target: u32) -> Policy<'_> {
+        let (history, overwrite) = (self.history(target), self.options.overwrite);
+        Policy { history, overwrite, newer_kept: self.options.newer_kept, rate_limit: &self.run.rate_limit }
     }
 
     /// What an inode at `path` is marked with.

@@ -4,7 +4,6 @@
 use super::context::CopyContext;
 use super::immutable::ImmutableFlags;
 use super::node::DirNode;
-use super::precedence::Precedence;
 use super::rules::Rules;
 use crate::engine::tree::budget::FdBudget;
 use std::collections::HashSet;
@@ -16,7 +15,6 @@ pub(super) struct Directories {
     pub(super) cx: Arc<CopyContext>,
     pub(super) rules: Arc<Rules>,
     pub(super) flags: Arc<ImmutableFlags>,
-    pub(super) precedence: Arc<Precedence>,
     /// Of their descriptors.
     pub(super) budget: Arc<FdBudget>,
     /// Directories to leave once their replacements are in place.

@@ -10,8 +10,8 @@ use super::leaf::Leaves;
 use super::link::Links;
 use super::linked::LinkedNames;
 use super::options::Parts;
-use super::precedence::Precedence;
 use super::records::Records;
+use super::retyped::RetypedNames;
 use super::rules::{FixupsChanged, Rules};
 use super::sharing::Sharing;
 use super::slots::Slots;
@@ -85,12 +85,10 @@ impl Engine {
         });
         let rules = Arc::new(Rules::new(&cx, parts.groups));
         let flags = Arc::new(ImmutableFlags::new(&cx));
-        let precedence = Arc::new(Precedence::new(&cx));
         let directories = Arc::new(Directories {
             cx: Arc::clone(&cx),
             rules: Arc::clone(&rules),
             flags: Arc::clone(&flags),
-            precedence: Arc::clone(&precedence),
             budget: FdBudget::new(open.directories),
             late: Mutex::default(),
             guarded: Mutex::default(),
@@ -110,7 +108,7 @@ impl Engine {
             nested: index.nested(&cx.run.mapping),
             stale: StaleSearch::new(&cx.run.mapping, &cx.run.journal)?,
             index,
-            leaves: leaves(&source, &rules, &directories, &slots, precedence),
+            leaves: leaves(&source, &rules, &directories, &slots),
             cx,
             source,
             rules,
@@ -131,6 +129,7 @@ impl Engine {
         });
         self.report_unreached();
         self.record_stale_entries();
+        self.replace_retyped();
         self.cx.submit.flush();
         self.directories.post_visit_late();
         self.flags.set_all();
@@ -145,13 +144,7 @@ impl Engine {
 }
 
 /// The part that handles everything but directories.
-fn leaves(
-    source: &Arc<SourceTree>,
-    rules: &Arc<Rules>,
-    directories: &Arc<Directories>,
-    slots: &Arc<Slots>,
-    precedence: Arc<Precedence>,
-) -> Leaves {
+fn leaves(source: &Arc<SourceTree>, rules: &Arc<Rules>, directories: &Arc<Directories>, slots: &Arc<Slots>) -> Leaves {
     let cx = || Arc::clone(&source.cx);
     let (source, rules) = (|| Arc::clone(source), || Arc::clone(rules));
     let (flags, directories) = (|| Arc::clone(&directories.flags), || Arc::clone(directories));
@@ -185,6 +178,15 @@ fn leaves(
         special: Arc::clone(&special),
         links: Links::default(),
     };
-    let takeover = Takeover { cx: cx(), precedence, proof };
-    Leaves { cx: cx(), source: source(), directories: directories(), takeover, files, special, linked }
+    let takeover = Takeover { cx: cx(), proof };
+    Leaves {
+        cx: cx(),
+        source: source(),
+        directories: directories(),
+        takeover,
+        files,
+        special,
+        linked,
+        retyped: RetypedNames::default(),
+    }
 }

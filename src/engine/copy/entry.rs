@@ -2,11 +2,11 @@
 
 use super::node::DirNode;
 use super::open_dir::OpenDir;
+use super::stands::Stands;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::journal::{Reader, RowAnswer};
 use crate::engine::mapping::explicit::Explicit;
-use crate::sys::stat::Stat;
 use std::sync::Arc;
 
 /// What the plan or the copier says of one entry itself, over what the backup has.
@@ -18,8 +18,8 @@ pub(super) struct Override {
     pub(super) stopgap: bool,
     /// Why it has an inode of its own instead of a hard link.
     pub(super) apart: Option<Unpreserved>,
-    /// What had the name when it was judged; nothing else may be replaced.
-    pub(super) stands: Option<Stat>,
+    /// What it is put over.
+    pub(super) stands: Stands,
 }
 
 impl Override {

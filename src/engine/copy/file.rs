@@ -87,7 +87,7 @@ impl RegularFiles {
                 }
             },
         };
-        created.stands = own.stands.filter(|_| created.temporary.is_some());
+        created.stands = own.stands.there.filter(|_| created.temporary.is_some());
         let may_share = !created.mended && !damaged.is_any();
         let job = FileJob { entry, source, created: &created, may_share };
         match self.contents.fill(job, values, &mut permit) {
@@ -102,7 +102,7 @@ impl RegularFiles {
                     && let Err(errno) = self
                         .flags
                         .lift_at(&parent, node.id, name)
-                        .and_then(|()| look_again(&parent, name, &mut own.stands))
+                        .and_then(|()| look_again(&parent, name, &mut own.stands.there))
                 {
                     self.cx.target_failed(node.target, entry.path(), Operation::LiftFlags, errno);
                     // If that fails, what is left is 0600, and the next attempt finds it by its name.

@@ -2,8 +2,8 @@
 
 use super::dir_metadata::PostVisit;
 use crate::engine::journal::State;
+use crate::engine::judge::is_closed;
 use crate::engine::meta::mark::{Mark, Was};
-use crate::sys::effective_ids;
 use crate::sys::stat::{Stat, Time};
 
 /// Who could have moved names in a directory before the run reached it.
@@ -16,15 +16,6 @@ pub(super) enum Guard {
     /// Others, until some time after this, when a run closed it to fill it and was killed. Only
     /// where the file system does not support the mark.
     Until(Time),
-}
-
-fn is_closed(uid: u32, mode: u32, to: u32) -> bool {
-    uid == effective_ids().0 && mode & to == 0
-}
-
-/// True for a directory as it is created: ours, and closed to all others.
-pub(super) fn is_as_created(stat: &Stat) -> bool {
-    is_closed(stat.uid, stat.mode, 0o077)
 }
 
 impl Guard {

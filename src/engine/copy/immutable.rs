@@ -8,8 +8,8 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Unpreserved;
-use crate::engine::journal::Row;
 use crate::engine::journal::epoch::Written;
+use crate::engine::journal::{Row, State};
 use crate::sys::dir::TargetDir;
 use crate::sys::flags::Flags;
 use crate::sys::stat::{Kind, Stat, stat_fd};
@@ -101,6 +101,11 @@ impl ImmutableFlags {
         // Of the descriptor: the name may belong to another inode meanwhile.
         let fd = open(dir, name, stat.kind)?;
         let stat = stat_fd(&fd)?;
+        // Of what --overwrite replaces, somebody else's go as well.
+        let (mut row, overwrite) = (row, self.cx.options.overwrite);
+        if let Some(row) = row.as_mut().filter(|_| overwrite) {
+            row.wanted.flags = row.wanted.flags.union(Flags::IMMUTABLE_OR_APPEND);
+        }
         lift(fd, &stat, row.as_ref())
     }
 }
@@ -108,8 +113,10 @@ impl ImmutableFlags {
 /// Lifts the flags from an entry that must be replaced or filled, if an earlier run of this
 /// plan set them; anybody else's are left alone.
 pub(super) fn lift(fd: impl AsFd, stat: &Stat, row: Option<&Row>) -> Result<(), Errno> {
+    // Or a repair found that somebody had set them, and puts that right.
     let ours = row.is_some_and(|row| {
-        row.dst_ino == stat.ino && !row.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).is_empty()
+        row.dst_ino == stat.ino
+            && (row.state == State::Bad || !row.wanted.flags.intersection(Flags::IMMUTABLE_OR_APPEND).is_empty())
     });
     if ours && stat.is_immutable_or_append() {
         flags::get(fd.as_fd()).and_then(|now| flags::set(fd, now.difference(Flags::IMMUTABLE_OR_APPEND)))?;

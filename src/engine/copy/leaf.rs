@@ -4,21 +4,22 @@
 use super::context::CopyContext;
 use super::directories::Directories;
 use super::entry::{CopyEntry, Override};
-use super::evidence::SourceAccess;
 use super::file::RegularFiles;
 use super::job::OpenSource;
 use super::link::Waiter;
 use super::linked::LinkedNames;
-use super::precedence::Judgement;
+use super::retyped::RetypedNames;
 use super::source::SourceTree;
 use super::special::SpecialFiles;
-use super::takeover::Takeover;
+use super::stands::Stands;
+use super::takeover::{Judgement, Takeover};
 use crate::engine::events::counters::add;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
+use crate::engine::judge::SourceAccess;
 use crate::sys::Errno;
 use crate::sys::stat::{Kind, Stat};
 use rustix::fd::AsFd;
@@ -33,6 +34,7 @@ pub(super) struct Leaves {
     pub(super) files: Arc<RegularFiles>,
     pub(super) special: Arc<SpecialFiles>,
     pub(super) linked: LinkedNames,
+    pub(super) retyped: RetypedNames,
 }
 
 impl Leaves {
@@ -63,6 +65,7 @@ impl Leaves {
             Some((stat, judgement @ (Judgement::Finished(..) | Judgement::Kept))) => {
                 return self.leave_as_it_is(entry, &stat, judgement);
             }
+            Some((_, Judgement::Later)) => return self.retyped.add(entry, Kind::File),
             judged => judged,
         };
         if let Some(source) = self.source.open_file(entry) {
@@ -87,7 +90,6 @@ impl Leaves {
             return;
         }
         if stat.nlink > 1 {
-            self.cx.count_file(entry.target(), stat);
             return self.copy_member(entry, stat, access, || Ok(&source.fd));
         }
         match judged.unwrap_or_else(|| self.takeover.judge(entry, stat, access)) {
@@ -95,6 +97,7 @@ impl Leaves {
                 self.cx.count_file(entry.target(), stat);
                 self.files.copy(&entry.with(Override { stands, ..entry.own }), source);
             }
+            Judgement::Later => self.retyped.add(entry, stat.kind),
             judgement => self.leave_as_it_is(entry, stat, judgement),
         }
     }
@@ -123,9 +126,20 @@ impl Leaves {
     ) {
         let waiter = self.linked.waiter(entry, stat, open);
         let access = waiter.as_ref().map_or(access, |waiter| waiter.access(access));
-        let (known, stands) = match self.takeover.judge(entry, stat, access) {
-            Judgement::Finished(row, there) => (Some(Arc::from(row)), Some(there)),
+        let judgement = self.takeover.judge(entry, stat, access);
+        if stat.kind == Kind::File && !matches!(judgement, Judgement::Later) {
+            self.cx.count_file(entry.target(), stat);
+        }
+        let (known, stands) = match judgement {
+            Judgement::Finished(row, there) => (Some(row), Stands { there: Some(there), ..Stands::default() }),
             Judgement::Copy(stands) => (None, stands),
+            Judgement::Later => {
+                self.retyped.add(entry, stat.kind);
+                if waiter.is_some() {
+                    self.directories.release(Arc::clone(entry.node()));
+                }
+                return;
+            }
             Judgement::Kept => {
                 self.cx.count_skipped(entry.target(), stat);
                 if waiter.is_some() {
@@ -201,6 +215,7 @@ impl Leaves {
             Judgement::Copy(stands) => {
                 self.special.copy(&entry.with(Override { stands, ..entry.own }), stat);
             }
+            Judgement::Later => self.retyped.add(entry, stat.kind),
             judgement => self.skip(entry, stat, judgement),
         }
     }

@@ -6,12 +6,12 @@
 //! groups are left to the journal, which is asked when another name turns up after all.
 
 use super::entry::{CopyEntry, Override};
-use super::evidence::{KnownContent, SourceAccess};
 use super::node::DirNode;
 use super::open_dir::OpenDir;
 use crate::base::path::{Name, RelPath};
 use crate::engine::groups;
 use crate::engine::journal::{Row, RowAnswer};
+use crate::engine::judge::{KnownContent, SourceAccess};
 use crate::engine::volume::Volume;
 use crate::sys::stat::{Kind, Stat};
 use std::collections::{HashMap, VecDeque};

@@ -11,10 +11,10 @@
 //! | `SourceTree` | file systems, drivers, attributes and mounts of the source | `source`, `mount`, `open_dir` |
 //! | `Rules` | patterns, owners and modes of the plan | `rules` |
 //! | `Directories` | directories of the target, from pre-visit to post-visit | `directories`, `pre_visit`, `claim`, `trust`, `guard`, `altered`, `post_visit`, `node` |
-//! | `Takeover` | compares what a name has with what was recorded | `takeover`, `precedence` |
+//! | `Takeover` | has a name judged (`judge/`), and does and reports the decision | `takeover` |
 //! | of several | what is in its place already | `in_place`, `in_place_dir` |
-//! | `SourceProof` | whether the source is still what was copied | `source_proof`, `evidence` |
-//! | `Leaves` | skips, links or copies what is not a directory | `leaf`, `together` |
+//! | `SourceProof` | what the source and the plan ask for | `source_proof` |
+//! | `Leaves` | skips, links or copies what is not a directory | `leaf`, `together`, `retyped`, `way` |
 //! | `RegularFiles`, `SpecialFiles` | copy one inode each | `file`, `damaged`, `special`, `job`, `create`, `hand_in` |
 //! | `Contents`, `ChunkedFiles` | a file's content, until its source holds still | `filling`, `settled`, `sharing`, `data`, `large`, `chunk_work` |
 //! | `Slots` | who may move bytes of large files, and how | `slots`, `turn`, `chooser`, `pace` |
@@ -36,7 +36,6 @@ mod dir_metadata;
 mod directories;
 mod engine;
 mod entry;
-mod evidence;
 mod file;
 mod filling;
 mod guard;
@@ -57,9 +56,9 @@ mod pace;
 pub(crate) mod parents;
 mod post_visit;
 mod pre_visit;
-mod precedence;
 mod records;
 mod report;
+mod retyped;
 mod rules;
 mod settled;
 mod sharing;
@@ -67,15 +66,15 @@ mod slots;
 mod source;
 mod source_proof;
 mod special;
+mod stands;
 mod takeover;
 mod together;
 mod trust;
 mod turn;
+mod way;
 
 pub use engine::{CopyOutcome, Engine};
-pub(crate) use evidence::KnownContent;
 pub(crate) use link::{InodeKey, key_of};
-pub use options::{CopyOptions, History, Parts};
+pub use options::{CopyOptions, Parts};
 pub(crate) use pre_visit::reserved;
-pub(crate) use precedence::altered;
 pub use rules::FixupsChanged;

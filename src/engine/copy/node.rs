@@ -2,6 +2,7 @@
 
 use super::dir_metadata::PostVisit;
 use super::guard::Guard;
+use super::stands::Stands;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::epoch::{Directory, Replace};
@@ -10,7 +11,6 @@ use crate::engine::meta::mark::Mark;
 use crate::engine::tree::budget::{FdBudget, Kept};
 use crate::sys::dir::TargetDir;
 use crate::sys::flags::Flags;
-use crate::sys::stat::Stat;
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, effective_ids, file};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -239,10 +239,12 @@ impl DirNode {
     }
 
     /// `temporary` is to become `name` once it is durable; the directory's end waits for that.
-    pub(super) fn replacing(self: &Arc<Self>, temporary: Name, name: &Name, stands: Option<Stat>) -> Replace {
+    pub(super) fn replacing(self: &Arc<Self>, temporary: Name, name: &Name, stands: Stands) -> Replace {
         self.set_late();
         let dir: Arc<dyn Directory> = Arc::<Self>::clone(self);
-        Replace { dir, temporary, name: name.clone(), stands }
+        let Stands { there, logs } = stands;
+        let clears = logs.beside(name).collect();
+        Replace { dir, temporary, name: name.clone(), stands: there, clears }
     }
 
     /// Whether [`Self::set_late`] was called.

@@ -5,9 +5,9 @@ use crate::engine::content::way::LargeIo;
 use crate::engine::context::RunContext;
 use crate::engine::groups::Groups;
 use crate::engine::journal::epoch::{FileSystems, Submit};
+use crate::engine::judge::History;
 use crate::engine::meta::Keep;
 use crate::sys::root::Root;
-use crate::sys::stat::Time;
 use std::sync::Arc;
 
 /// How the copier works.
@@ -21,6 +21,8 @@ pub struct CopyOptions {
     pub overwrite: bool,
     /// Keep what stood there before the first run if it is newer than the source.
     pub newer_kept: bool,
+    /// What the source no longer has is removed.
+    pub delete: bool,
     /// What earlier runs did, for each target of the plan.
     pub histories: Vec<History>,
     /// How large files are copied.
@@ -31,22 +33,6 @@ pub struct CopyOptions {
     pub threads: usize,
     /// The limit of open files.
     pub open_files: u64,
-}
-
-/// What earlier runs did in a target of the plan.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct History {
-    /// No run of this plan that finished has written there.
-    pub first: bool,
-    /// When the first of them began to write; a ctime cannot be set, so anything with an older
-    /// one was there before.
-    pub began: Option<Time>,
-    /// The last run that wrote was stopped or killed.
-    pub interrupted: bool,
-    /// One of them found something in its place, or ran on the live system.
-    pub in_place: bool,
-    /// The records of earlier runs were set aside.
-    pub restarted: bool,
 }
 
 /// What the copier is given.

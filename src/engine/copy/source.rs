@@ -3,7 +3,6 @@
 
 use super::context::CopyContext;
 use super::entry::CopyEntry;
-use super::evidence::KnownContent;
 use super::job::OpenSource;
 use super::mount::{NotEntered, not_entered, subvolume_note};
 use super::node::DirNode;
@@ -17,6 +16,7 @@ use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::Row;
+use crate::engine::judge::KnownContent;
 use crate::engine::mapping::index::is_barred;
 use crate::engine::meta::Attributes;
 use crate::engine::tree::budget::FdBudget;

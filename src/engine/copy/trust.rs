@@ -4,9 +4,10 @@
 //! have moved another one there, closed and root's, so that it gets the owner and mode that
 //! belong to the name.
 
-use super::guard::{Guard, is_as_created};
+use super::guard::Guard;
 use super::node::DirNode;
 use crate::engine::journal::Row;
+use crate::engine::judge::is_as_created;
 use crate::engine::meta::Wanted;
 use crate::sys::dir::{TargetDir, read_batches};
 use crate::sys::stat::Stat;

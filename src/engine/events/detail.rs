@@ -114,6 +114,10 @@ pub enum Detail {
     WasInPlace,
     /// The source has only a symlink to the place itself, where nothing is.
     LinkToItself,
+    /// It is a database whose log of this name on the target is somebody else's.
+    DatabaseLog(String),
+    /// It is a log of this database, which somebody has changed on the target.
+    DatabaseChanged(String),
     /// A directory of this user and mode is there, which no run of the plan made.
     ForeignDirectory(u32, u32),
     /// A directory with content is in the place of another kind of entry.
@@ -312,4 +316,6 @@ pub enum Advice {
     Repair,
     /// Without `--reflink always` it is copied.
     CopyBlocks,
+    /// The same, and the source has newer content.
+    NewerWaits,
 }

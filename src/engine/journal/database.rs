@@ -71,12 +71,9 @@ impl Journal {
         }
         let resumed = has_rows(&connection).map_err(wrap)?;
         let mut past = past(&connection, resumed).map_err(wrap)?;
-        let aside = location.was_set_aside_in(&dir)?;
-        past.restarted = !past.ended && aside;
         past.interrupted |= interrupted;
-        if aside {
-            // Runs that the old journal knew had already written.
-            past.began = None;
+        if location.was_set_aside_in(&dir)? {
+            past = past.after_restart();
         }
         Ok(Self { location, held: ConnectionGuard::new(&dir), access: Access::Write, resumed, past, _lock: Some(lock) })
     }
@@ -215,8 +212,29 @@ fn has_rows(connection: &Connection) -> Result<bool, rusqlite::Error> {
 
 /// Whether the last run in a journal was stopped or killed; false if it cannot be read.
 fn was_interrupted(location: &Location) -> bool {
-    let Ok(Some((connection, _held))) = location.open_read_only() else { return false };
-    has_rows(&connection).and_then(|resumed| past(&connection, resumed)).is_ok_and(|past| past.interrupted)
+    location.past(false).is_ok_and(|past| past.interrupted)
+}
+
+impl Location {
+    /// How the copying runs of the plan ended, as [`Journal::past`] would say after
+    /// [`Journal::open`]; nothing is written.
+    pub fn past(&self, restart: bool) -> Result<Past, JournalError> {
+        let mut last = Past::default();
+        match self.open_read_only() {
+            Ok(Some((connection, _held))) => {
+                let asked = has_rows(&connection).and_then(|resumed| past(&connection, resumed));
+                last = asked.map_err(|source| error::database(&self.database(), &source))?;
+            }
+            Ok(None) => {}
+            // It would be set aside as it is.
+            Err(_) if restart => {}
+            Err(error) => return Err(error),
+        }
+        if restart {
+            return Ok(Past { interrupted: last.interrupted, ..Past::default() }.after_restart());
+        }
+        if self.was_set_aside()? { Ok(last.after_restart()) } else { Ok(last) }
+    }
 }
 
 /// A database in memory that all connections of the process by this name share.

@@ -6,7 +6,7 @@ use super::row::Row;
 use crate::base::path::Name;
 use crate::engine::events::journal_error::JournalError;
 use rusqlite::Connection;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// The journal's answer about one name.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub enum RowAnswer {
     /// It was not asked: the rows of the names before took enough memory.
     Unasked,
     /// Its row, if it has one.
-    Known(Option<Box<Row>>),
+    Known(Option<Arc<Row>>),
 }
 
 /// So many rows are passed over on the way to the next name; beyond that, looking for it costs less.
@@ -53,7 +53,7 @@ fn each(connection: &Connection, dir: i64, names: &[&Name]) -> Result<Vec<RowAns
             while order.next_if(|at| names[*at].as_bytes() < name).is_some() {}
             passed += 1;
             while let Some(at) = order.next_if(|at| names[*at].as_bytes() == name) {
-                let row = Box::new(decode(row)?);
+                let row = Arc::new(decode(row)?);
                 bytes += row.heap_bytes();
                 answers[at] = RowAnswer::Known(Some(row));
                 passed = 0;

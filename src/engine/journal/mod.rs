@@ -52,7 +52,7 @@ pub use declared::Declared;
 pub use location::{Location, STATE_DIR};
 pub use lookup::RowAnswer;
 pub use member::Member;
-pub use past::PastRun;
+pub use past::{Past, PastRun};
 pub use reader::Reader;
 pub use record::{Chunk, Record};
 pub use removals::{DurablyRemoved, Removals, Removed, Unlinked};

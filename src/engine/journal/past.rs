@@ -34,6 +34,13 @@ pub struct Past {
 /// The key of `meta` that records that something is in its place, or may be.
 pub(super) const IN_PLACE: &str = "in_place";
 
+impl Past {
+    /// The same beside a journal that was set aside: runs that it knew had already written.
+    pub(super) fn after_restart(self) -> Self {
+        Self { began: None, restarted: !self.ended, ..self }
+    }
+}
+
 /// Asks how they ended; `resumed` when there are rows.
 pub(super) fn past(connection: &Connection, resumed: bool) -> Result<Past, Error> {
     let mut statement = connection

@@ -57,10 +57,31 @@ pub fn compare(path: &RelPath, wanted: &Wanted, actual: Actual<'_>) -> Vec<Probl
             Problem::differs(path.clone(), ProblemKind::Flags, flag.clone(), PropertyValue::None).about(flag.as_bytes())
         }));
     }
+    // Nothing inherits these, and nothing is replaced or removed under them.
+    let kept = stat.sticky_flags().difference(wanted.flags.union(wanted.given_up));
+    found.extend(kept.each().map(|flag| {
+        let flag = flag.to_string();
+        Problem::differs(path.clone(), ProblemKind::Flags, PropertyValue::None, flag.clone()).about(flag.as_bytes())
+    }));
     if let (Some(wanted), Some(actual)) = (&wanted.xattrs, actual.xattrs) {
         found.extend(compare_xattrs(path, wanted, actual));
     }
     found
+}
+
+/// True for an attribute that the system itself gives an inode: a label or a checksum of a security
+/// module, or what btrfs keeps its flags in.
+fn is_of_system(name: &[u8]) -> bool {
+    const SYSTEM: [&[u8]; 7] = [
+        b"security.selinux",
+        b"security.SMACK64",
+        b"security.apparmor",
+        b"security.ima",
+        b"security.evm",
+        b"security.sehash",
+        b"btrfs.",
+    ];
+    SYSTEM.iter().any(|system| name.starts_with(system))
 }
 
 fn compare_xattrs(path: &RelPath, wanted: &Xattrs, actual: &Xattrs) -> Vec<Problem> {
@@ -70,8 +91,7 @@ fn compare_xattrs(path: &RelPath, wanted: &Xattrs, actual: &Xattrs) -> Vec<Probl
     };
     let names = wanted.iter().map(|(n, _)| n).chain(actual.iter().map(|(n, _)| n).filter(|n| {
         // What the target's security module, or btrfs for its flags, put there is not a loss.
-        let own = n.as_bytes().starts_with(b"security.") || n.as_bytes().starts_with(b"btrfs.");
-        wanted.get(n.as_bytes()).is_none() && !own
+        wanted.get(n.as_bytes()).is_none() && !is_of_system(n.as_bytes())
     }));
     let mut found = Vec::new();
     for name in names.map(|n| n.as_bytes()) {

@@ -1,148 +1,254 @@
-//! What a run would do with an entry that is not a directory.
+//! What a run would do with names that are not directories: what the judge decides of them, told
+//! and not done.
 
 use super::items::{Foreseen, ForeseenItem};
 use super::walk::{PreviewDir, PreviewWalk};
 use crate::base::path::{Name, RelPath};
-use crate::engine::compare::differences::{CheckedDir, differences, has_same_content};
-use crate::engine::compare::recorded::{KnownWanted, is_wanted};
-use crate::engine::content::reread;
+use crate::engine::compare::differences::CheckedDir;
+use crate::engine::driver::Drivers;
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::events::unpreserved::Disk;
 use crate::engine::in_place::{LinkAt, is_in_place};
-use crate::engine::journal::{Proof, Row, RowChange, State};
+use crate::engine::journal::{Row, RowAnswer};
+use crate::engine::judge::{JudgedName, LeafCase, NameDecision, SourceAccess, SourceCase, SourceName, found};
 use crate::engine::mapping::explicit::Explicit;
 use crate::engine::meta::{Attributes, Wanted};
 use crate::engine::selection::PlanOverrides;
-use crate::sys::dir::TargetDir;
+use crate::engine::volume::Volume;
+use crate::sys::Errno;
+use crate::sys::dir::{TargetDir, read_batches};
+use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
-use rustix::fd::AsFd;
-use rustix::fs::OFlags;
-use std::sync::PoisonError;
+use rustix::fd::OwnedFd;
+use std::sync::{Arc, PoisonError};
+
+/// A name on both sides.
+#[derive(Clone, Copy)]
+pub(super) struct PreviewName<'a> {
+    pub(super) walk: &'a PreviewWalk<'a>,
+    /// The directory of the backup that it is in.
+    pub(super) dir: &'a PreviewDir,
+    pub(super) name: &'a Name,
+    /// What the source calls it.
+    pub(super) in_source: &'a Name,
+    /// What the plan says of it itself.
+    pub(super) own: Explicit,
+    /// Its directory on the target.
+    pub(super) on_target: &'a Arc<TargetDir>,
+    pub(super) disk: Disk,
+}
 
 impl PreviewWalk<'_> {
-    /// Judges `name` of `dir`, which the source calls `in_source`.
-    pub(super) fn leaf(&self, dir: &PreviewDir, (name, in_source): (&Name, &Name), own: Explicit) {
-        let path = dir.path.join(name);
-        let Ok(stat) = dir.src.stat_at(in_source) else { return self.unreadable(dir.target, path, Kind::File) };
-        if matches!(stat.kind, Kind::Socket | Kind::Directory) {
-            return;
-        }
-        let what = self.foresee(dir, (name, in_source), own, &stat);
-        let mut bytes = if stat.kind == Kind::File { stat.size } else { 0 };
-        if stat.nlink > 1 && bytes > 0 {
-            let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
-            if !linked.insert((stat.dev, stat.ino)) {
-                bytes = 0;
+    /// Judges `names` of `dir`, with what the source calls them: their rows are asked for, and the
+    /// directory on the target is opened, once for all.
+    pub(super) fn leaves_of(&self, dir: &PreviewDir, names: &[(&Name, &Name)], own: Explicit) {
+        let asked: Vec<&Name> = names.iter().map(|(name, _)| *name).collect();
+        let rows = dir.id.and_then(|id| self.ask(|reader| reader.find_each(id, &asked))).unwrap_or_default();
+        let opened = if dir.fresh { Ok(None) } else { self.on_target(&dir.path) };
+        let disk = match &opened {
+            Ok(Some(opened)) => CheckedDir::of(opened).disk,
+            _ => Disk::usual(0),
+        };
+        let mut rows = rows.into_iter();
+        for (name, in_source) in names {
+            let row = match rows.next() {
+                Some(RowAnswer::Known(row)) => row,
+                Some(RowAnswer::Unasked) => self.recorded(dir.id, name).map(Arc::new),
+                None => None,
+            };
+            let path = dir.path.join(name);
+            let Ok(stat) = dir.src.stat_at(in_source) else {
+                self.unreadable(dir.target, path, Kind::File);
+                continue;
+            };
+            if matches!(stat.kind, Kind::Socket | Kind::Directory) {
+                continue;
             }
+            let what = match &opened {
+                Err(_) => Foreseen::Unreadable,
+                Ok(None) => Foreseen::New,
+                Ok(Some(on_target)) => {
+                    let name = PreviewName { walk: self, dir, name, in_source, own, on_target, disk };
+                    name.foresee(&stat, row.as_deref())
+                }
+            };
+            let bytes = self.bytes_of(&stat);
+            self.item(&ForeseenItem { what, kind: stat.kind, entries: 1, bytes, path, target: dir.target });
         }
-        self.item(&ForeseenItem { what, kind: stat.kind, entries: 1, bytes, path, target: dir.target });
     }
 
-    fn foresee(&self, dir: &PreviewDir, names: (&Name, &Name), own: Explicit, stat: &Stat) -> Foreseen {
-        let plan = &self.parts.mapping;
-        let kept = if self.options.overwrite { Foreseen::Changed } else { Foreseen::Kept };
-        let row = self.recorded(dir.id, names.0);
-        let Ok(there) = dir.on_target(plan, names.0) else { return Foreseen::Unreadable };
-        match (row, there) {
-            (_, Some((_, there))) if self.leads_home(dir, names.1, &dir.path.join(names.0), (stat, &there)) => {
-                Foreseen::InPlace
-            }
-            (Some(row), _) if row.was_in_place() && !self.options.overwrite => {
-                match self.compare_source(dir, names, own, (stat, &row)) {
-                    Foreseen::Changed => Foreseen::Kept,
-                    other => other,
-                }
-            }
-            (Some(row), None) if row.state == State::Done => Foreseen::Missing,
-            (_, None) => Foreseen::New,
-            // A first run replaces what is there, and says so.
-            (None, Some((target, there))) => {
-                let same = (there.kind, there.size, there.mtime) == (stat.kind, stat.size, stat.mtime)
-                    && !(self.options.newer_kept && self.is_other_content(dir, names, &target, &there));
-                let known = self.parts.known.get(dir.target as usize).copied().unwrap_or(false);
-                let newer = self.options.newer_kept && there.mtime >= stat.mtime;
-                if same || !known && !newer { Foreseen::Changed } else { kept }
-            }
-            (Some(row), Some((target, there))) if matches!(row.state, State::Done | State::Bad) => {
-                let checked = CheckedDir::of(&target);
-                if row.still_damaged(&there, checked.disk) {
-                    return Foreseen::Changed;
-                }
-                match row.standing(&there, checked.disk) {
-                    RowChange::Changed => kept,
-                    RowChange::Touched if !self.is_untouched(&target, &dir.path.join(names.0), &row, &there) => kept,
-                    RowChange::AsRecorded if !row.target_unchanged(&there, checked.disk) => Foreseen::Changed,
-                    RowChange::AsRecorded | RowChange::Touched => self.compare_source(dir, names, own, (stat, &row)),
-                }
-            }
-            (Some(_), Some(_)) => Foreseen::Changed,
+    /// Bytes of a regular file, the first time that its inode is met.
+    fn bytes_of(&self, stat: &Stat) -> u64 {
+        if stat.kind != Kind::File {
+            return 0;
+        }
+        let is_new = || {
+            let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
+            linked.insert((stat.dev, stat.ino))
+        };
+        if stat.nlink == 1 || is_new() { stat.size } else { 0 }
+    }
+}
+
+impl PreviewName<'_> {
+    fn foresee(&self, stat: &Stat, row: Option<&Row>) -> Foreseen {
+        let Ok(there) = found(self.on_target.stat_at(self.name)) else { return Foreseen::Unreadable };
+        if there.is_some_and(|there| self.leads_home(stat, &there)) {
+            return Foreseen::InPlace;
+        }
+        if let Some(row) = row.filter(|row| row.was_in_place() && !self.walk.options.overwrite) {
+            let source = SourceCase { name: self, stat, row, rate_limit: self.walk.rate_limit };
+            let same = source.current(SourceAccess::Name).is_some();
+            return if same { Foreseen::Unchanged } else { Foreseen::Kept };
+        }
+        let case = LeafCase {
+            policy: self.walk.policy(self.dir.target),
+            at: self,
+            row,
+            there: there.as_ref(),
+            source: stat,
+            in_source: self,
+            access: SourceAccess::Name,
+        };
+        match case.judge() {
+            NameDecision::Finished(_) => Foreseen::Unchanged,
+            NameDecision::Keep(problems) => kept(&problems),
+            NameDecision::Failed(..) => Foreseen::Unreadable,
+            NameDecision::Copy(..) if case.is_retyped() && self.walk.options.delete => match row {
+                Some(row) => self.makes_way(row),
+                None => Foreseen::Kept,
+            },
+            NameDecision::Copy(..) | NameDecision::Enter | NameDecision::Ending => self.copied(there.as_ref()),
         }
     }
 
     /// True when the source's name leads to the inode `there` of the target.
-    fn leads_home(&self, dir: &PreviewDir, name: &Name, place: &RelPath, (stat, there): (&Stat, &Stat)) -> bool {
+    fn leads_home(&self, stat: &Stat, there: &Stat) -> bool {
         if stat.kind != Kind::Symlink || there.kind == Kind::Symlink {
             return is_in_place(stat, there);
         }
-        let Ok(src) = dir.src.open() else { return false };
-        let Ok(text) = src.read_link(name) else { return false };
-        LinkAt { source: &self.parts.source, dir: &src, name, text: &text }
-            .leads_to(place, Some(there))
-            .unwrap_or(false)
+        let Ok(dir) = self.dir.src.open() else { return false };
+        let Ok(text) = dir.read_link(self.in_source) else { return false };
+        let link = LinkAt { source: &self.walk.parts.source, dir: &dir, name: self.in_source, text: &text };
+        link.leads_to(&JudgedName::path(self), Some(there)).unwrap_or(false)
     }
 
-    /// Whether two files of the same size and time differ, or cannot be read to tell.
-    fn is_other_content(
-        &self,
-        dir: &PreviewDir,
-        (name, in_source): (&Name, &Name),
-        target: &TargetDir,
-        there: &Stat,
-    ) -> bool {
-        let source = || dir.src.open_file(in_source);
-        there.kind == Kind::File
-            && !reread::is_same(source, || target.open_file(name, OFlags::empty()), self.rate_limit)
+    /// It is copied over `there`, unless that is a directory with content.
+    fn copied(&self, there: Option<&Stat>) -> Foreseen {
+        match there {
+            None => Foreseen::New,
+            Some(there) if there.kind == Kind::Directory && !self.is_empty() => Foreseen::Kept,
+            Some(_) => Foreseen::Changed,
+        }
     }
 
-    /// Whether content and attributes of a touched entry are as recorded.
-    fn is_untouched(&self, target: &TargetDir, path: &RelPath, row: &Row, there: &Stat) -> bool {
-        let (checked, Some(name)) = (CheckedDir::of(target), path.last()) else { return false };
-        there.rdev == row.rdev
-            && has_same_content(&checked, &name, row, self.rate_limit).is_ok_and(|same| same)
-            && differences(&checked, path, &name, row, there).is_empty()
+    /// It is copied if the directory that has its place can be removed.
+    fn makes_way(&self, row: &Row) -> Foreseen {
+        let (path, target) = (JudgedName::path(self), self.dir.target);
+        let foretold = self.walk.removal(target, &path, row);
+        if foretold.removed > 0 {
+            let (what, kind, entries, bytes) = (Foreseen::Delete, Kind::Directory, foretold.removed, 0);
+            self.walk.item(&ForeseenItem { what, kind, entries, bytes, path, target });
+        }
+        if foretold.kept == 0 { Foreseen::Changed } else { Foreseen::Kept }
     }
 
-    /// Compares the source with the row, as a run does.
-    fn compare_source(
-        &self,
-        dir: &PreviewDir,
-        (name, in_source): (&Name, &Name),
-        own: Explicit,
-        (stat, row): (&Stat, &Row),
-    ) -> Foreseen {
-        let group = self.parts.groups.say(stat, dir.share);
-        let mut wanted = Wanted::from_source(stat, Attributes::default(), &self.options.keep);
-        PlanOverrides { own, fixups: (&dir.covering, name), group }.put_over(&mut wanted, &self.parts.mapping);
-        if !row.source_looks_the_same(stat) || !is_wanted(row, &wanted, KnownWanted::Stat) {
-            return Foreseen::Changed;
-        }
-        if stat.kind == Kind::Symlink {
-            let text = dir.src.open().and_then(|src| src.read_link(in_source));
-            return if text.is_ok_and(|text| row.link == Some(text)) { Foreseen::Unchanged } else { Foreseen::Changed };
-        }
-        let volume = self.volumes.of(stat.dev, || dir.src.open(), |_, _| {});
-        match row.source_proof(stat, &volume) {
-            Proof::Holds => Foreseen::Unchanged,
-            Proof::Changed => Foreseen::Changed,
-            Proof::Unproven(_) if stat.kind != Kind::File => Foreseen::Unchanged,
-            Proof::Unproven(_) => {
-                let Ok(fd) = dir.src.open_file(in_source) else { return Foreseen::Unreadable };
-                let Some(digest) = row.digest else { return Foreseen::Changed };
-                let pages = self.drivers.of(stat.dev, &fd).cached_pages();
-                match reread::digest_as(digest.algorithm, fd.as_fd(), stat, pages, self.rate_limit) {
-                    Ok(Some(read)) if read == digest => Foreseen::Unchanged,
-                    Ok(_) => Foreseen::Changed,
-                    Err(_) => Foreseen::Unreadable,
-                }
-            }
-        }
+    fn is_empty(&self) -> bool {
+        let mut empty = true;
+        let read = self.on_target.open_dir(self.name).and_then(|dir| {
+            read_batches(&dir, 1, |batch| {
+                empty &= batch.is_empty();
+                empty
+            })
+        });
+        read.is_ok() && empty
+    }
+}
+
+/// What is kept is changed or missing on the target.
+pub(super) fn kept(problems: &[Problem]) -> Foreseen {
+    if problems.is_empty() {
+        return Foreseen::Unchanged;
+    }
+    let missing = problems.iter().all(|problem| problem.kind == ProblemKind::Missing);
+    if missing { Foreseen::Missing } else { Foreseen::Kept }
+}
+
+impl JudgedName for PreviewName<'_> {
+    fn path(&self) -> RelPath {
+        self.dir.path.join(self.name)
+    }
+
+    fn name(&self) -> &Name {
+        self.name
+    }
+
+    fn disk(&self) -> Disk {
+        self.disk
+    }
+
+    fn open(&self) -> Result<Arc<TargetDir>, Errno> {
+        Ok(Arc::clone(self.on_target))
+    }
+
+    fn row_of(&self, name: &Name) -> Option<Row> {
+        self.walk.recorded(self.dir.id, name)
+    }
+
+    fn is_accepted(&self, there: Option<&Stat>) -> bool {
+        let asked = self.dir.id.and_then(|id| self.walk.ask(|reader| reader.accepted(id, self.name)).flatten());
+        asked.is_some_and(|accepted| accepted.covers(there, self.disk))
+    }
+
+    fn is_vouched_for(&self, row: &Row) -> bool {
+        self.walk.ask(|reader| reader.vouched_for(row)).unwrap_or(false)
+    }
+}
+
+impl SourceName for PreviewName<'_> {
+    fn path(&self) -> RelPath {
+        JudgedName::path(self)
+    }
+
+    fn open_file(&self) -> Result<OwnedFd, Errno> {
+        self.dir.src.open_file(self.in_source)
+    }
+
+    fn open_handle(&self) -> Result<OwnedFd, Errno> {
+        self.dir.src.open_handle(self.in_source)
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>, Errno> {
+        self.dir.src.open()?.read_link(self.in_source)
+    }
+
+    fn has_beside(&self, name: &Name) -> bool {
+        !matches!(self.dir.src.stat_at(name), Err(Errno::NOENT))
+    }
+
+    fn beside(&self) -> Option<Root> {
+        self.dir.src.open().and_then(|src| Root::again(&*src)).ok()
+    }
+
+    fn volume(&self, stat: &Stat) -> Arc<Volume> {
+        self.walk.volumes.of(stat.dev, || self.dir.src.open(), |_, _| {})
+    }
+
+    fn drivers(&self) -> &Drivers {
+        &self.walk.drivers
+    }
+
+    fn wanted(&self, stat: &Stat, attributes: Attributes) -> Wanted {
+        let (walk, dir) = (self.walk, self.dir);
+        let group = walk.parts.groups.say(stat, dir.share);
+        let mut wanted = Wanted::from_source(stat, attributes, &walk.options.keep);
+        PlanOverrides { own: self.own, fixups: (&dir.covering, self.name), group }
+            .put_over(&mut wanted, &walk.parts.mapping);
+        wanted
+    }
+
+    fn numbers_drift(&self) -> bool {
+        !self.walk.parts.mapping.drift.is_empty()
     }
 }

@@ -3,6 +3,7 @@
 //! The walk of the backup is the copier's (`selection.rs`), and so are the comparisons with the rows.
 //! What only reading can tell, as where inode numbers prove nothing, is read.
 
+mod directory;
 mod items;
 mod judge;
 mod options;

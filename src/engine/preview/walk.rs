@@ -10,19 +10,20 @@ use crate::engine::events::problem::Problem;
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::events::stop::{Stop, StopReason};
 use crate::engine::in_place::is_in_place;
-use crate::engine::journal::{JournalError, Reader, Row, SourceId, State};
+use crate::engine::journal::{JournalError, Reader, Row, SourceId};
+use crate::engine::judge::{History, Policy};
 use crate::engine::mapping::explicit::{Covering, Explicit};
 use crate::engine::mapping::index::{EntryIndex, Index, InnerName};
 use crate::engine::mapping::model::{Entry, Mapping, Presence};
 use crate::engine::preflight::ClearedParts;
 use crate::engine::selection::{EntryHandle, Position, Selected, SelectedLeaves, Selection, SelectionSink, open_above};
-use crate::engine::stale::{SourceNames, StaleDirectory, StaleSearch, is_there};
+use crate::engine::stale::{ForetoldRemoval, RemovalForeteller, SourceNames, StaleDirectory, StaleSearch, is_there};
 use crate::engine::tree::budget::FdBudget;
 use crate::engine::tree::node::SourceNode;
 use crate::engine::tree::scheduler::{self, Tasks, Worker};
 use crate::engine::volume::Volumes;
 use crate::sys::Errno;
-use crate::sys::dir::{SourceDir, open_target};
+use crate::sys::dir::SourceDir;
 use crate::sys::stat::{Kind, Stat};
 use rayon::Scope;
 use std::collections::HashSet;
@@ -46,6 +47,8 @@ pub(super) struct PreviewWalk<'a> {
     readers: Mutex<Vec<Reader>>,
     /// There is a journal, which counts.
     has_journal: bool,
+    /// What earlier runs did, for each target of the plan.
+    histories: Vec<History>,
     /// Inodes with several names whose bytes were counted.
     pub(super) linked: Mutex<HashSet<(u64, u64)>>,
 }
@@ -57,10 +60,20 @@ pub(super) struct PreviewDir {
     pub(super) target: u32,
     /// Its id in the journal.
     pub(super) id: Option<i64>,
+    /// The run would make it: the target has nothing in it.
+    pub(super) fresh: bool,
     cursor: Option<usize>,
     pub(super) share: u32,
     pub(super) covering: Covering,
     stat: Stat,
+}
+
+/// A directory that would be entered.
+pub(super) struct EnteredDir {
+    /// Its id in the journal.
+    pub(super) id: Option<i64>,
+    /// It would be made: nothing is in it.
+    pub(super) fresh: bool,
 }
 
 impl Drop for PreviewDir {
@@ -81,7 +94,9 @@ impl<'a> PreviewWalk<'a> {
         let recorded = reader.as_ref().map_or(Ok(Vec::new()), Reader::volumes)?;
         let index = Index::new(plan);
         let declared = if options.restart { Vec::new() } else { journal.declared()? };
+        let past = journal.past(options.restart)?;
         Ok(Self {
+            histories: History::each(past, &parts.known, options.restart),
             parts,
             options,
             rate_limit,
@@ -123,6 +138,12 @@ impl<'a> PreviewWalk<'a> {
         asked.map_err(|error| self.stop.set(StopReason::Journal(error, None))).ok().flatten()
     }
 
+    pub(super) fn policy(&self, target: u32) -> Policy<'_> {
+        let history = self.histories.get(target as usize).copied().unwrap_or_default();
+        let PreviewOptions { overwrite, newer_kept, .. } = *self.options;
+        Policy { history, overwrite, newer_kept, rate_limit: self.rate_limit }
+    }
+
     pub(super) fn recorded(&self, dir: Option<i64>, name: &Name) -> Option<Row> {
         let dir = dir?;
         self.ask(|reader| reader.find(dir, name)).flatten()
@@ -144,6 +165,9 @@ impl<'a> PreviewWalk<'a> {
             Ok(handle) => handle,
             Err(_) => return self.unreadable(target, entry.dst.clone(), Kind::File),
         };
+        let Ok(on_target) = self.on_target(&above) else {
+            return self.unreadable(target, entry.dst.clone(), Kind::File);
+        };
         let id = if above.is_root() {
             Some(0)
         } else {
@@ -153,13 +177,15 @@ impl<'a> PreviewWalk<'a> {
         if stat.kind == Kind::Directory {
             let Ok(src) = handle.open_dir() else { return self.unreadable(target, entry.dst.clone(), stat.kind) };
             let src = SourceNode::entry(&self.parts.source, &entry.real, src, &stat, &self.budget);
-            let id = match self.directory((id, target), (&name, &entry.dst), &stat) {
-                Some(id) => id,
-                None => return,
+            let row = self.recorded(id, &name);
+            let Some(EnteredDir { id, fresh }) =
+                self.directory((on_target.as_ref(), &name), &entry.dst, (row.as_ref(), target), &stat)
+            else {
+                return;
             };
             let covering = Covering::of(self.plan(), &entry.dst);
             let cursor = self.index.find(&entry.src);
-            let dir = PreviewDir { src, path: entry.dst.clone(), target, id, cursor, share, covering, stat };
+            let dir = PreviewDir { src, path: entry.dst.clone(), target, id, fresh, cursor, share, covering, stat };
             return scheduler::start(self, worker, Arc::new(dir));
         }
         let (Ok((src, _)), Some(last)) = (open_above(&self.parts.source, entry, &self.budget), entry.real.last())
@@ -167,38 +193,9 @@ impl<'a> PreviewWalk<'a> {
             return self.unreadable(target, entry.dst.clone(), stat.kind);
         };
         let covering = Covering::of(self.plan(), &above);
-        let dir = PreviewDir { src, path: above, target, id, cursor: None, share, covering, stat };
-        self.leaf(&dir, (&name, &last), entry.explicit());
-    }
-
-    /// Judges a directory. Its id in the journal, which a new one does not have; `None` if the run would not
-    /// enter it.
-    fn directory(
-        &self,
-        (above, target): (Option<i64>, u32),
-        (name, path): (&Name, &RelPath),
-        stat: &Stat,
-    ) -> Option<Option<i64>> {
-        let row = self.recorded(above, name);
-        let is_there = is_there(self.plan(), path);
-        let (what, id) = match &row {
-            _ if is_there && self.is_its_place(path, stat) => {
-                (Foreseen::InPlace, Some(row.as_ref().and_then(|row| row.id)))
-            }
-            Some(row) if row.was_in_place() && !self.options.overwrite => (Foreseen::Kept, None),
-            Some(row) if row.state == State::Done && !is_there => (Foreseen::Missing, None),
-            Some(row) => (Foreseen::Unchanged, Some(row.id)),
-            None => (if is_there { Foreseen::Changed } else { Foreseen::New }, Some(None)),
-        };
-        self.item(&ForeseenItem { what, kind: Kind::Directory, entries: 1, bytes: 0, path: path.clone(), target });
-        id
-    }
-
-    /// True when the source's inode with this stat is what the target has at `path`.
-    fn is_its_place(&self, path: &RelPath, stat: &Stat) -> bool {
-        let (Some(above), Some(name)) = (path.parent(), path.last()) else { return false };
-        let there = open_target(&self.plan().root, &above).and_then(|dir| dir.stat_at(&name));
-        there.is_ok_and(|there| is_in_place(stat, &there))
+        let fresh = on_target.is_none();
+        let dir = PreviewDir { src, path: above, target, id, fresh, cursor: None, share, covering, stat };
+        self.leaves_of(&dir, &[(&name, &last)], entry.explicit());
     }
 
     pub(super) fn unreadable(&self, target: u32, path: RelPath, kind: Kind) {
@@ -207,12 +204,25 @@ impl<'a> PreviewWalk<'a> {
 
     fn stale(&self, target: u32, problem: Problem) {
         let Detail::Stale(stale) = problem.detail else { return };
-        let removable = stale.cause == StaleCause::Name && self.options.delete;
-        let what = if removable { Foreseen::Delete } else { Foreseen::Stale };
-        let row = self.ask(|reader| reader.find_path(&problem.path)).flatten();
-        let (kind, bytes) =
-            row.map_or((Kind::File, 0), |row| (row.kind(), if row.kind() == Kind::File { row.size } else { 0 }));
-        self.item(&ForeseenItem { what, kind, entries: stale.entries, bytes, path: problem.path, target });
+        let path = problem.path;
+        let Some(row) = self.ask(|reader| reader.find_path(&path)).flatten() else { return };
+        let (kind, mut foretold) = (row.kind(), ForetoldRemoval { removed: 0, kept: stale.entries });
+        if stale.cause == StaleCause::Name && self.options.delete {
+            foretold = self.removal(target, &path, &row);
+        }
+        let bytes = if kind == Kind::File { row.size } else { 0 };
+        for (what, entries) in [(Foreseen::Delete, foretold.removed), (Foreseen::Stale, foretold.kept)] {
+            if entries > 0 {
+                self.item(&ForeseenItem { what, kind, entries, bytes, path: path.clone(), target });
+            }
+        }
+    }
+
+    /// What `--delete` would remove of the tree of `row` at `path`.
+    pub(super) fn removal(&self, target: u32, path: &RelPath, row: &Row) -> ForetoldRemoval {
+        let (root, history, rate_limit) = (&self.plan().root, self.policy(target).history, self.rate_limit);
+        let foretold = self.ask(|reader| RemovalForeteller { root, reader, history, rate_limit }.tree(path, row));
+        foretold.unwrap_or_default()
     }
 
     /// What is not found by walking.
@@ -247,24 +257,31 @@ impl SelectionSink for PreviewWalk<'_> {
     fn inner<'s>(&'s self, _: Worker<'_, 's>, _: InnerName, _: usize, _: (&Arc<PreviewDir>, &Name)) {}
 
     fn leaves(&self, dir: &Arc<PreviewDir>, names: SelectedLeaves<'_, Self>) {
-        for (name, kind) in names {
-            if kind != Kind::Socket {
-                self.leaf(dir, (&name, &name), Explicit::default());
-            }
-        }
+        let names: Vec<Name> = names.filter(|(_, kind)| *kind != Kind::Socket).map(|(name, _)| name).collect();
+        let names: Vec<(&Name, &Name)> = names.iter().map(|name| (name, name)).collect();
+        self.leaves_of(dir, &names, Explicit::default());
     }
 
     fn subtree(&self, above: &Arc<PreviewDir>, name: &Name, found: Selected) -> Option<Arc<PreviewDir>> {
         let Selected { src, stat, cursor } = found;
         let path = above.path.join(name);
-        let id = self.directory((above.id, above.target), (name, &path), &stat)?;
+        let on_target = if above.fresh { Ok(None) } else { self.on_target(&above.path) };
+        let Ok(on_target) = on_target else {
+            self.unreadable(above.target, path, Kind::Directory);
+            return None;
+        };
+        let row = self.recorded(above.id, name);
+        let EnteredDir { id, fresh } =
+            self.directory((on_target.as_ref(), name), &path, (row.as_ref(), above.target), &stat)?;
         let src = SourceNode::below(&above.src, name, src, &stat);
         let covering = Covering::of(self.plan(), &path);
-        Some(Arc::new(PreviewDir { src, path, target: above.target, id, cursor, share: above.share, covering, stat }))
+        let (target, share) = (above.target, above.share);
+        Some(Arc::new(PreviewDir { src, path, target, id, fresh, cursor, share, covering, stat }))
     }
 
     fn is_in_place(&self, dir: &PreviewDir, name: &Name, stat: &Stat) -> bool {
-        self.is_its_place(&dir.path.join(name), stat)
+        let there = self.on_target(&dir.path).map(|dir| dir.and_then(|dir| dir.stat_at(name).ok()));
+        there.is_ok_and(|there| there.is_some_and(|there| is_in_place(stat, &there)))
     }
 
     fn mount(&self, dir: &PreviewDir, name: &Name, _: (&SourceDir, &Stat)) {
@@ -285,7 +302,7 @@ impl SelectionSink for PreviewWalk<'_> {
     }
 
     fn saw_all(&self, dir: &PreviewDir, seen: SourceNames) {
-        let Some(id) = dir.id else { return };
+        let Some(id) = dir.id.filter(|_| !dir.fresh) else { return };
         let names = seen.sorted();
         let open = || dir.src.open();
         let source = SourceId::of(&dir.stat, &self.volumes.of(dir.stat.dev, open, |_, _| {}));
@@ -305,25 +322,6 @@ impl SelectionSink for PreviewWalk<'_> {
         });
         for problem in found.into_iter().flatten().filter(|problem| is_there(self.plan(), &problem.path)) {
             self.stale(dir.target, problem);
-        }
-    }
-}
-
-impl PreviewDir {
-    /// What the target has under `name`, and whether that could be told.
-    pub(super) fn on_target(
-        &self,
-        plan: &Mapping,
-        name: &Name,
-    ) -> Result<Option<(crate::sys::dir::TargetDir, Stat)>, Errno> {
-        let nothing = |errno: Errno| if crate::sys::leads_nowhere(errno) { Ok(None) } else { Err(errno) };
-        let opened = match open_target(&plan.root, &self.path) {
-            Ok(opened) => opened,
-            Err(errno) => return nothing(errno),
-        };
-        match opened.stat_at(name) {
-            Ok(stat) => Ok(Some((opened, stat))),
-            Err(errno) => nothing(errno),
         }
     }
 }

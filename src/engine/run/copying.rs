@@ -6,7 +6,7 @@ use crate::base::clock;
 use crate::base::path::RelPath;
 use crate::engine::content::reflink::Reflink;
 use crate::engine::context::RunContext;
-use crate::engine::copy::{self, CopyOutcome, Engine, History, Parts};
+use crate::engine::copy::{self, CopyOutcome, Engine, Parts};
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::no_thread::NoThread;
@@ -17,6 +17,7 @@ use crate::engine::events::stop::StopReason;
 use crate::engine::groups::Groups;
 use crate::engine::journal::epoch::FileSystems;
 use crate::engine::journal::{Epochs, JournalError, RunKind, Surroundings};
+use crate::engine::judge::History;
 use crate::engine::meta::Keep;
 use crate::engine::stale::{self, Settling};
 use crate::engine::{completeness, leftovers, preflight};
@@ -147,25 +148,14 @@ impl Copying {
             cross_mounts: options.allow.cross_mounts,
             overwrite: options.allow.overwrite,
             newer_kept: options.allow.newer_kept,
-            histories: self.histories(run),
+            delete: options.allow.delete,
+            histories: History::each(run.context.journal.past(), &self.known, options.allow.restart),
             large_io: options.large_io,
             // What was damaged gets blocks of its own: those of the source may be the damaged ones.
             reflink: if options.task.is_repair() { Reflink::Never } else { options.allow.reflink },
             threads: options.threads,
             open_files: options.open_files,
         }
-    }
-
-    fn histories(&self, run: &SharedRun<'_>) -> Vec<History> {
-        let past = run.context.journal.past();
-        let history = |known: &bool| History {
-            first: !known || !past.ended,
-            began: past.began,
-            interrupted: past.interrupted,
-            in_place: past.in_place,
-            restarted: run.options.allow.restart || past.restarted,
-        };
-        self.known.iter().map(history).collect()
     }
 
     /// The copy is complete, unless the run was stopped. Every later verification finds again what

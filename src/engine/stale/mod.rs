@@ -10,11 +10,16 @@
 //! whole, and a directory in whose place an empty other one is, may be on a file system that is not
 //! mounted: they are reported, and never removed.
 
+mod foretell;
 mod names;
 mod removal;
 mod search;
 mod settle;
+mod sticky;
+mod way;
 
+pub(crate) use foretell::{ForetoldRemoval, RemovalForeteller};
 pub(crate) use names::SourceNames;
 pub(crate) use search::{StaleDirectory, StaleSearch, is_there};
 pub use settle::{Settling, settle};
+pub(crate) use way::{clear_way, is_whole};

@@ -4,17 +4,16 @@
 //! descriptor of its directory. A directory goes when it is empty. Rows are forgotten after a syncfs,
 //! so what a kill leaves is gone from both sides, which the next run forgets.
 
+use super::sticky::{LiftedDirs, LiftedFile};
 use crate::base::path::{Name, RelPath};
-use crate::engine::compare::differences::{CheckedDir, differences, has_same_content};
-use crate::engine::content::medium::ReadError;
 use crate::engine::context::RunContext;
 use crate::engine::events::counters::add;
 use crate::engine::events::detail::{KeptBecause, KeptEntries};
-use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::stop::StopReason;
 use crate::engine::journal::epoch::FileSystems;
-use crate::engine::journal::{JournalError, Reader, Removals, Removed, Row, RowChange, State, Unlinked};
+use crate::engine::journal::{JournalError, Reader, Removals, Removed, Row, Unlinked};
+use crate::engine::judge::{History, RemovalCase};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
 use crate::sys::file::set_times;
 use crate::sys::stat::{Kind, Stat, stat_fd};
@@ -32,6 +31,8 @@ pub(super) struct StaleRemoval<'a> {
     run: &'a RunContext,
     file_systems: &'a Arc<FileSystems>,
     removals: Removals,
+    lifted: LiftedDirs,
+    history: History,
 }
 
 /// A recorded name of a directory of the target.
@@ -71,7 +72,10 @@ impl KeptEntries {
 
 impl<'a> StaleRemoval<'a> {
     pub(super) fn new(run: &'a RunContext, file_systems: &'a Arc<FileSystems>) -> Self {
-        Self { run, file_systems, removals: Removals::new(Arc::clone(file_systems)) }
+        let removals = Removals::new(Arc::clone(file_systems));
+        // Whatever the target: an interrupted run may have lifted flags anywhere.
+        let history = History { interrupted: run.journal.past().interrupted, ..History::default() };
+        Self { run, file_systems, removals, lifted: LiftedDirs::default(), history }
     }
 
     /// Forgets the row of `name`, which is gone from `dir`, at `path`.
@@ -90,20 +94,45 @@ impl<'a> StaleRemoval<'a> {
         row: &Row,
     ) -> Result<TreeRemoval, JournalError> {
         let mut tree = TreeRemoval::default();
-        if let Some(id) = row.id {
-            self.below(reader, above.join(name), id, &mut tree.kept)?;
+        let lifted = match reader.directory(row.dir)? {
+            Some(above_row) => self.lifted.lift(dir, above, &above_row),
+            None => Ok(()),
+        };
+        if let Err(errno) = lifted {
+            tree.kept.keep(above.clone(), KeptBecause::Failed(Operation::LiftFlags, errno));
+            return Ok(tree);
         }
-        if !self.run.stop.is_set() {
-            tree.is_gone =
-                self.name(reader, &StaleName { dir, path: above.join(name), name, row, stays: true }, &mut tree.kept)?;
+        let removed = self.with_what_is_below(reader, (dir, above, name), row, &mut tree.kept);
+        let failed = self.lifted.put_back(&self.run.mapping.root, &mut self.removals);
+        for problem in failed {
+            self.run.problems.add(problem);
         }
+        tree.is_gone = removed?;
         Ok(tree)
     }
 
-    /// Removes what is recorded below the directory `id` at `path`, the deepest directories first.
-    fn below(&mut self, reader: &Reader, path: RelPath, id: i64, kept: &mut KeptEntries) -> Result<(), JournalError> {
-        let mut waiting = vec![(path, id, false)];
-        while let Some((path, id, is_emptied)) = waiting.pop() {
+    /// The same, while the directory that it is in lets names go.
+    fn with_what_is_below(
+        &mut self,
+        reader: &Reader,
+        (dir, above, name): (&TargetDir, &RelPath, &Name),
+        row: &Row,
+        kept: &mut KeptEntries,
+    ) -> Result<bool, JournalError> {
+        if row.id.is_some() {
+            self.below(reader, above.join(name), row, kept)?;
+        }
+        if self.run.stop.is_set() {
+            return Ok(false);
+        }
+        self.name(reader, &StaleName { dir, path: above.join(name), name, row, stays: true }, kept)
+    }
+
+    /// Removes what is recorded below the directory of `row` at `path`, the deepest directories first.
+    fn below(&mut self, reader: &Reader, path: RelPath, row: &Row, kept: &mut KeptEntries) -> Result<(), JournalError> {
+        let mut waiting = vec![(path, row.clone(), false)];
+        while let Some((path, row, is_emptied)) = waiting.pop() {
+            let Some(id) = row.id else { continue };
             if self.run.stop.is_set() {
                 return Ok(());
             }
@@ -121,13 +150,17 @@ impl<'a> StaleRemoval<'a> {
                 continue;
             }
             if !is_emptied {
-                waiting.push((path.clone(), id, true));
-                each_row(reader, id, |row| {
-                    if let (Some(below), Ok(name)) = (row.id, Name::new(&row.name)) {
+                waiting.push((path.clone(), row, true));
+                each_row(reader, id, |below| {
+                    if let (Some(_), Ok(name)) = (below.id, Name::new(&below.name)) {
                         waiting.push((path.join(&name), below, false));
                     }
                     Ok(())
                 })?;
+                continue;
+            }
+            if let Err(errno) = self.lifted.lift(&dir, &path, &row) {
+                kept.keep(path, KeptBecause::Failed(Operation::LiftFlags, errno));
                 continue;
             }
             each_row(reader, id, |row| {
@@ -157,7 +190,17 @@ impl<'a> StaleRemoval<'a> {
             }
             Ok(stat) => stat,
         };
-        let removal = match self.judge(stale, &stat) {
+        let case = RemovalCase {
+            dir,
+            path,
+            name,
+            row,
+            there: &stat,
+            is_lifted: self.lifted.has(row.id),
+            history: self.history,
+            rate_limit: &self.run.rate_limit,
+        };
+        let removal = match case.kept() {
             Some(why) => NameRemoval::Kept(why),
             None => self.remove(stale, &stat),
         };
@@ -172,42 +215,6 @@ impl<'a> StaleRemoval<'a> {
         Ok(false)
     }
 
-    /// Why a name that looks like `stat` is kept; `None` for what is exactly as a run left it.
-    fn judge(&self, stale: &StaleName<'_>, stat: &Stat) -> Option<KeptBecause> {
-        let StaleName { dir, path, name, row, .. } = stale;
-        if stat.mount_root {
-            return Some(KeptBecause::MountPoint);
-        }
-        let is_dir = row.kind() == Kind::Directory;
-        // Of an interrupted replacement only the new inode is what the row describes.
-        let is_new = row.state == State::Replacing && stat.ino == row.dst_ino;
-        if row.state != State::Done && !is_new {
-            // A directory that was never finished has nothing of its own: it goes if it is empty.
-            let empty = row.state == State::Open && is_dir && stat.kind == Kind::Directory;
-            return (!empty).then_some(KeptBecause::NotWhole);
-        }
-        let checked = CheckedDir::of(dir);
-        match row.standing(stat, checked.disk) {
-            RowChange::AsRecorded => return None,
-            RowChange::Changed => return Some(KeptBecause::Changed),
-            RowChange::Touched => {}
-        }
-        // Only the content tells; removing another name or an entry of a directory touches it as well.
-        let is_device = matches!(stat.kind, Kind::CharDevice | Kind::BlockDevice);
-        if is_device && stat.rdev != row.rdev {
-            return Some(KeptBecause::Changed);
-        }
-        match has_same_content(&checked, name, row, &self.run.rate_limit) {
-            Ok(true) => {}
-            Ok(false) => return Some(KeptBecause::Changed),
-            Err(ReadError::Stopped) => return Some(KeptBecause::NotWhole),
-            Err(ReadError::Failed(operation, errno)) => return Some(KeptBecause::Failed(operation, errno)),
-        }
-        let mut found = differences(&checked, path, name, row, stat);
-        found.retain(|problem| !(is_dir && problem.kind == ProblemKind::Mtime));
-        (!found.is_empty()).then_some(KeptBecause::Changed)
-    }
-
     fn remove(&mut self, stale: &StaleName<'_>, stat: &Stat) -> NameRemoval {
         let StaleName { dir, path, name, row, stays } = stale;
         let failed = |errno| NameRemoval::Kept(KeptBecause::Failed(Operation::RemoveStale, errno));
@@ -218,6 +225,7 @@ impl<'a> StaleRemoval<'a> {
         };
         let linked = stat.nlink > 1 && stat.kind != Kind::Directory;
         let handle = if linked { dir.open_handle(name).ok() } else { None };
+        let mut lifted = None;
         let removed = if stat.kind == Kind::Directory {
             dir.remove_dir(name)
         } else {
@@ -226,12 +234,20 @@ impl<'a> StaleRemoval<'a> {
                 Ok(now)
                     if (now.ino, now.ctime, now.mtime, now.size) == (stat.ino, stat.ctime, stat.mtime, stat.size) =>
                 {
-                    dir.unlink(name)
+                    LiftedFile::lift(dir, name, row, stat).and_then(|file| {
+                        lifted = file;
+                        dir.unlink(name)
+                    })
                 }
                 Ok(_) => return NameRemoval::Kept(KeptBecause::Changed),
                 Err(errno) => Err(errno),
             }
         };
+        if let Some(file) = lifted.filter(|_| linked || removed.is_err())
+            && let Err(errno) = file.put_back()
+        {
+            return NameRemoval::Kept(KeptBecause::Failed(Operation::SetFlags(row.wanted.flags), errno));
+        }
         match removed {
             Ok(()) => {}
             // rmdir(2) may say either.
@@ -309,7 +325,7 @@ fn unrecorded(reader: &Reader, stale: &StaleName<'_>, kept: &mut KeptEntries) ->
 }
 
 /// Calls `each` with the rows of the directory `id`; those may be forgotten meanwhile.
-fn each_row(
+pub(super) fn each_row(
     reader: &Reader,
     id: i64,
     mut each: impl FnMut(Row) -> Result<(), JournalError>,

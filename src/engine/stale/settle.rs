@@ -1,6 +1,7 @@
 //! What becomes of the entries that the source no longer has, after everything else is copied.
 
 use super::removal::{StaleRemoval, TreeRemoval};
+use super::way::is_whole;
 use crate::base::path::{Name, RelPath};
 use crate::engine::context::RunContext;
 use crate::engine::events::counters::add;
@@ -40,8 +41,7 @@ pub fn settle(settling: &Settling<'_>) -> Result<(), JournalError> {
     let RunContext { mapping, journal, writer, stop, problems, .. } = settling.run;
     writer.flush();
     let reader = journal.reader()?;
-    // What could not be copied under its new name may be what is still here under the old one.
-    let is_whole = !problems.has_any(&UNWHOLE, |path| !reader.is_stale(path).unwrap_or(false));
+    let is_whole = is_whole(problems, &reader);
     let mut at_work = SettlingAtWork {
         of: settling,
         reader,
@@ -64,17 +64,6 @@ pub fn settle(settling: &Settling<'_>) -> Result<(), JournalError> {
     at_work.removal.sync();
     Ok(())
 }
-
-/// Problems of a run that has not copied everything, or not well.
-const UNWHOLE: [ProblemKind; 7] = [
-    ProblemKind::Unreadable,
-    ProblemKind::ChangedSource,
-    ProblemKind::Io,
-    ProblemKind::Content,
-    ProblemKind::Size,
-    ProblemKind::Type,
-    ProblemKind::Unfinished,
-];
 
 struct SettlingAtWork<'a> {
     of: &'a Settling<'a>,
@@ -115,8 +104,7 @@ impl SettlingAtWork<'_> {
             match self.ask_source(record) {
                 InSource::There => return Ok(()),
                 InSource::Unknown => kept = Some(StaleKept::SourceUnknown),
-                // That it is in the way is a problem of its own.
-                InSource::Lacking if !self.is_whole && *cause == StaleCause::Name => {
+                InSource::Lacking if !self.is_whole => {
                     kept = Some(StaleKept::CopyNotWhole);
                 }
                 InSource::Lacking => {

@@ -90,6 +90,8 @@ pub struct Replace {
     pub name: Name,
     /// What had that name when it was judged; nothing else may be replaced.
     pub stands: Option<Stat>,
+    /// Names beside it that go before: logs of another state of a database.
+    pub clears: Vec<Name>,
 }
 
 impl Replace {
@@ -120,6 +122,12 @@ impl Replace {
             // Somebody is at work there: what is newer is not overwritten.
             (Ok(_), _) => return Err(Errno::EXIST),
             (Err(errno), _) => return Err(errno),
+        }
+        for log in &self.clears {
+            match dir.unlink(log) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno),
+            }
         }
         dir.rename(&self.temporary, &self.name)?;
         Ok(dir)

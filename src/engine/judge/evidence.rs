@@ -6,7 +6,7 @@ use rustix::fd::OwnedFd;
 
 /// How an entry can be looked into, to prove that it is the recorded one.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum SourceAccess<'a> {
+pub(crate) enum SourceAccess<'a> {
     /// By its name in its directory.
     Name,
     /// It is open.
@@ -28,7 +28,7 @@ pub(crate) enum KnownContent {
 
 impl KnownContent {
     /// True when `row` was made of it.
-    pub(super) fn is_of(&self, row: &Row) -> bool {
+    pub(crate) fn is_of(&self, row: &Row) -> bool {
         match self {
             Self::Digest(digest) => row.digest == Some(*digest),
             Self::Text(text) => row.link.as_ref() == Some(text),

@@ -1,0 +1,90 @@
+//! What becomes of a name that is a directory in the source, and of an existing directory's
+//! attributes: what somebody has set there since is kept and reported. Times alone also move when
+//! names come and go, which is no change of anybody's.
+
+use super::decision::{JudgedName, NameDecision};
+use super::history::Policy;
+use super::leaf::is_lifted;
+use super::others::{Incoming, altered, changed_since, gone, unrecorded};
+use crate::engine::compare::differences::{CheckedDir, differences};
+use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::problem::Problem;
+use crate::engine::journal::{Row, RowChange, State};
+use crate::sys::stat::{Kind, Stat};
+use crate::sys::{Errno, effective_ids};
+
+/// Whether a directory is made or entered where `there` is what the target has, and `recorded`
+/// what an earlier run did. `Enter` for a directory that is there.
+pub(crate) fn judge_directory(
+    policy: &Policy<'_>,
+    at: &dyn JudgedName,
+    recorded: Option<&Row>,
+    there: Option<&Stat>,
+) -> NameDecision {
+    let finished = recorded.filter(|row| row.state == State::Done);
+    match (there, finished) {
+        (Some(there), _) if there.kind == Kind::Directory => NameDecision::Enter,
+        (None, Some(_)) => NameDecision::keep(gone(at.path())),
+        (None, None) => NameDecision::copy(None),
+        // The source has turned this file into a directory.
+        (Some(there), Some(row)) if row.standing(there, at.disk()) == RowChange::AsRecorded => NameDecision::copy(None),
+        (Some(there), Some(row)) => changed_since(policy, at, row, there),
+        // An unfinished file, whose source is a directory by now.
+        (Some(there), None) if recorded.is_some_and(|row| row.id.is_none() && row.dst_ino == there.ino) => {
+            NameDecision::copy(None)
+        }
+        (Some(there), None) => unrecorded(policy, at, there, Incoming::Directory),
+    }
+}
+
+/// How an existing directory of the target is to be left.
+#[derive(Debug)]
+pub(crate) enum DirAttributes {
+    /// With the metadata of the source and the plan.
+    AsWanted,
+    /// The same, except for its times: names were added or removed.
+    Moved,
+    /// With what somebody else has set on it, which these report.
+    Altered(Vec<Problem>),
+}
+
+/// Compares a directory with the stat `there` with its row.
+pub(crate) fn judge_attributes(
+    policy: &Policy<'_>,
+    at: &dyn JudgedName,
+    prior: Option<&Row>,
+    there: &Stat,
+) -> Result<DirAttributes, Errno> {
+    let Some(row) = prior.filter(|row| row.state == State::Done) else { return Ok(DirAttributes::AsWanted) };
+    let (interrupted, disk) = (policy.history.interrupted, at.disk());
+    // An interrupted run had closed it in order to fill it.
+    if interrupted && is_as_created(there) {
+        return Ok(DirAttributes::AsWanted);
+    }
+    let standing = row.standing(there, disk);
+    // Untouched since: its times do not come from other people's names.
+    let untouched = row.is_untouched(there, disk);
+    let left = row.source.is_some() && row.wanted.mtime.is_none();
+    let moved = row.wanted.mtime.is_some_and(|mtime| mtime != there.mtime);
+    let moved = !interrupted && !untouched && (left || moved);
+    if standing != RowChange::AsRecorded {
+        let parent = at.open()?;
+        let place = CheckedDir::on(&parent, disk);
+        let mut differs = differences(&place, &at.path(), at.name(), row, there);
+        differs.retain(|problem| problem.kind != ProblemKind::Mtime && !(interrupted && is_lifted(row, problem)));
+        if !differs.is_empty() {
+            return Ok(DirAttributes::Altered(differs.into_iter().map(altered).collect()));
+        }
+    }
+    Ok(if moved { DirAttributes::Moved } else { DirAttributes::AsWanted })
+}
+
+/// True for an inode of this user that is closed to the bits `to`.
+pub(crate) fn is_closed(uid: u32, mode: u32, to: u32) -> bool {
+    uid == effective_ids().0 && mode & to == 0
+}
+
+/// True for a directory as it is created: ours, and closed to all others.
+pub(crate) fn is_as_created(stat: &Stat) -> bool {
+    is_closed(stat.uid, stat.mode, 0o077)
+}

@@ -1,0 +1,36 @@
+//! What becomes of a name of the target: decided here, from what was recorded, what the target has
+//! and what the source has, and given back as data. The copier does and reports it
+//! (`copy/takeover.rs`, `copy/altered.rs`); the preview only tells it (`preview/`). So what is
+//! foretold is what happens.
+//!
+//! | question | file |
+//! |---|---|
+//! | what may be asked, what is answered | `decision`, `history` |
+//! | a name that is not a directory in the source | `leaf` |
+//! | a directory, and its attributes | `directory` |
+//! | what no run recorded, what somebody has changed | `others` |
+//! | a database and its logs | `database`, `logs` |
+//! | what the source no longer has | `removal` |
+//! | whether the source is still what was copied | `source`, `evidence` |
+
+mod database;
+mod decision;
+mod directory;
+mod evidence;
+mod history;
+mod leaf;
+mod logs;
+mod others;
+mod removal;
+mod source;
+
+pub(crate) use decision::{FinishedName, JudgedName, NameDecision};
+pub(crate) use directory::{DirAttributes, is_as_created, is_closed, judge_attributes, judge_directory};
+pub(crate) use evidence::{KnownContent, SourceAccess};
+pub use history::History;
+pub(crate) use history::Policy;
+pub(crate) use leaf::LeafCase;
+pub(crate) use logs::DatabaseLogs;
+pub(crate) use others::{altered, found, gone};
+pub(crate) use removal::RemovalCase;
+pub(crate) use source::{SourceCase, SourceName};

@@ -1,0 +1,229 @@
+//! What others do to the target between two runs, seen by the next run and by every pass after it.
+
+use crate::kit::disk::World;
+use crate::kit::run::{Ran, run};
+use crate::kit::{need_root, need_tools, sh, snapshot};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+const NEW: &str = "a month of work";
+
+fn copied(names: &[&str]) -> (World, PathBuf) {
+    let world = World::ext4(96);
+    for name in names {
+        world.file(&format!("data/{name}"), name);
+    }
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    (world, plan)
+}
+
+fn kinds(ran: &Ran) -> Vec<String> {
+    let all = ran.problems().into_iter().map(|(kind, path)| format!("{kind} {}", path.replace("/persist/data/", "")));
+    let mut all: Vec<_> = all.collect();
+    all.sort();
+    all
+}
+
+/// The same problems in every pass that does not overwrite.
+#[track_caller]
+fn always(plan: &Path, passes: &[&[&str]], expected: &[&str]) {
+    for args in passes {
+        let ran = run(plan, args).exits(1);
+        assert_eq!(kinds(&ran), expected, "{args:?}\n{ran}");
+    }
+}
+
+#[test]
+fn what_took_the_place_of_an_unfinished_directory_is_kept() {
+    need_root!();
+    let world = World::ext4(64);
+    for name in ["whole/f", "half/f", "half/large"] {
+        world.file(&format!("data/{name}"), name);
+    }
+    let mounted = world.data().join("half/mounted");
+    std::fs::create_dir(&mounted).unwrap();
+    sh!("mount", "-t", "tmpfs", "none", &mounted);
+    let plan = world.plan("");
+    let first = run(&plan, &[]);
+    sh!("umount", &mounted);
+    first.exits(1);
+    let target = world.target();
+    // Others put a file where the first run had not made anything, and where it had a directory.
+    std::fs::write(target.join("half/mounted"), NEW).unwrap();
+    std::fs::remove_dir_all(target.join("whole")).unwrap();
+    symlink("/elsewhere", target.join("whole")).unwrap();
+    world.file("data/half/mounted/inside", "of the source");
+    let passes: [&[&str]; 3] = [&[], &[], &["--repair"]];
+    always(&plan, &passes, &["changed-target half/mounted", "changed-target whole"]);
+    assert_eq!(std::fs::read_to_string(target.join("half/mounted")).unwrap(), NEW);
+    assert!(target.join("whole").is_symlink());
+    run(&plan, &["--overwrite"]).exits(0);
+    snapshot::assert_same(&world.data(), &target);
+}
+
+#[test]
+fn what_others_have_set_on_a_copy_is_a_difference_in_every_pass() {
+    need_root!();
+    need_tools!("setcap", "chattr");
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 5] = [
+        ("xattr f", |f| sh!("setcap", "cap_net_raw+ep", f)),
+        ("xattr f", |f| xattr::set(f, "security.mine", b"1").unwrap()),
+        ("xattr f", |f| xattr::set(f, "user.mine", b"1").unwrap()),
+        ("flags f", |f| sh!("chattr", "+a", f)),
+        ("flags f", |f| sh!("chattr", "+i", f)),
+    ];
+    for (expected, change) in changes {
+        let (world, plan) = copied(&["f", "g"]);
+        change(&world.target().join("f"));
+        let passes: [&[&str]; 4] = [&[], &["--verify-only"], &["--verify-only", "--against", "source"], &[]];
+        always(&plan, &passes, &[expected]);
+        run(&plan, &["--dry-run"]).exits(0).says(&format!("/persist/data/f: {}", &expected[..5]));
+        run(&plan, &["--repair"]).exits(0);
+        run(&plan, &["--verify-only"]).exits(0);
+        snapshot::assert_same(&world.data(), &world.target());
+        sh!("chattr", "-ia", world.target().join("f"));
+    }
+}
+
+#[test]
+fn a_changed_mode_does_not_hide_that_the_source_has_newer_content() {
+    need_root!();
+    let (world, plan) = copied(&["f"]);
+    let file = world.target().join("f");
+    std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    // With the same content --overwrite leaves the mode to --repair.
+    always(&plan, &[&[], &["--overwrite"]], &["mode f"]);
+    world.file("data/f", "newer in the source");
+    let ran = run(&plan, &[]).exits(1).says("newer content of the source waits");
+    assert_eq!(kinds(&ran), ["mode f"], "{ran}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "f");
+    run(&plan, &["--overwrite"]).exits(0);
+    run(&plan, &["--verify-only"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn names_that_the_source_has_split_are_split_on_the_target() {
+    need_root!();
+    let world = World::ext4(64);
+    for (name, others) in [("pair", &["pair2"][..]), ("four", &["four2", "four3", "four4"]), ("both", &["both2"])] {
+        world.file(&format!("data/{name}"), name);
+        others.iter().for_each(|other| std::fs::hard_link(world.data().join(name), world.data().join(other)).unwrap());
+    }
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    let split = |name: &str| {
+        let (old, new) = (world.data().join(name), world.data().join("new"));
+        sh!("cp", "-p", &old, &new);
+        std::fs::rename(&new, &old).unwrap();
+    };
+    ["pair2", "four3", "both", "both2"].into_iter().for_each(split);
+    std::fs::remove_file(world.data().join("four4")).unwrap();
+    std::fs::hard_link(world.data().join("four3"), world.data().join("four4")).unwrap();
+    let (found, ran) = crate::dry_run::items(&plan, &[]);
+    assert!(found.get("pair2").is_some_and(|word| word == "changed"), "{ran}");
+    run(&plan, &[]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+    let inode = |name: &str| std::fs::metadata(world.target().join(name)).unwrap().ino();
+    assert_ne!(inode("pair"), inode("pair2"));
+    for args in [&["--verify-only"][..], &["--verify-only", "--against", "source"], &[], &["--repair"]] {
+        run(&plan, args).exits(0);
+    }
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+fn sql(database: &Path, statement: &str) -> String {
+    let out = std::process::Command::new("sqlite3").arg(database).arg(statement).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap().trim().to_string()
+}
+
+/// A database with a log that somebody left open, as a service that was killed does.
+fn leave_open(database: &Path, rows: u32) {
+    let (copy, [wal, at]) =
+        (database.with_extension("copy"), ["db-wal", "copy-wal"].map(|extension| database.with_extension(extension)));
+    std::fs::copy(database, &copy).unwrap();
+    let open = rusqlite::Connection::open(&copy).unwrap();
+    let work = format!(
+        "PRAGMA wal_autocheckpoint=0; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+         INSERT INTO t SELECT i, 'theirs' FROM n;"
+    );
+    open.execute_batch(&work).unwrap();
+    // Closing the database takes its log away.
+    std::fs::copy(at, &wal).unwrap();
+    drop(open);
+    assert!(wal.metadata().unwrap().len() > 0);
+    std::fs::remove_file(&copy).unwrap();
+}
+
+#[test]
+fn no_new_database_gets_under_a_log_that_is_not_its_own() {
+    need_root!();
+    need_tools!("sqlite3");
+    let world = World::ext4(96);
+    std::fs::create_dir(world.data()).unwrap();
+    let source = world.data().join("app.db");
+    sql(&source, "PRAGMA journal_mode=wal; CREATE TABLE t(i, who); INSERT INTO t VALUES(0, 'first');");
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    let target = world.target().join("app.db");
+    let before = std::fs::read(&target).unwrap();
+    leave_open(&target, 40);
+    assert_eq!(std::fs::read(&target).unwrap(), before, "only the log has changed");
+    // As it was left, for counting with a copy: opening it takes the log away.
+    let count = || {
+        let place = world.path().join("count");
+        std::fs::create_dir_all(&place).unwrap();
+        sh!("cp", "-a", world.target(), &place);
+        let counted = sql(&place.join("data/app.db"), "PRAGMA integrity_check; SELECT count(*) FROM t;");
+        std::fs::remove_dir_all(&place).unwrap();
+        counted
+    };
+    sql(
+        &source,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+                  INSERT INTO t SELECT i, 'ours' FROM n; VACUUM;",
+    );
+    let (found, ran) = crate::dry_run::items(&plan, &[]);
+    assert_eq!(found.get("app.db").map(String::as_str), Some("kept"), "{ran}");
+    for args in [&[][..], &[]] {
+        let ran = run(&plan, args).exits(1).says("its log app.db-wal there is not one that a run of this plan wrote");
+        assert_eq!(kinds(&ran), ["changed-target app.db"], "{ran}");
+        assert_eq!(count(), "ok\n41");
+    }
+    // Nor do the other passes lose sight of it.
+    for args in [&["--repair"][..], &["--verify-only"]] {
+        let ran = run(&plan, args).exits(1).says("app.db-wal");
+        assert!(kinds(&ran).contains(&"changed-target app.db".to_string()), "{args:?}\n{ran}");
+        assert_eq!(count(), "ok\n41");
+    }
+    run(&plan, &["--overwrite"]).exits(0);
+    assert!(!world.target().join("app.db-wal").exists());
+    assert_eq!(count(), "ok\n3001");
+    run(&plan, &["--verify-only"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}
+
+#[test]
+fn no_log_of_the_source_gets_beside_a_database_that_somebody_has_changed() {
+    need_root!();
+    need_tools!("sqlite3");
+    let world = World::ext4(96);
+    std::fs::create_dir(world.data()).unwrap();
+    let source = world.data().join("app.db");
+    sql(&source, "PRAGMA journal_mode=wal; CREATE TABLE t(i, who); INSERT INTO t VALUES(0, 'first');");
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    let target = world.target().join("app.db");
+    sql(&target, "INSERT INTO t VALUES(1, 'theirs'); VACUUM;");
+    leave_open(&source, 500);
+    let ran = run(&plan, &[]).exits(1).says("it is a log of app.db, which somebody has changed on the target");
+    assert_eq!(kinds(&ran), ["changed-target app.db", "changed-target app.db-wal"], "{ran}");
+    assert!(!world.target().join("app.db-wal").exists());
+    assert_eq!(sql(&target, "PRAGMA integrity_check; SELECT count(*) FROM t;"), "ok\n2");
+    run(&plan, &["--overwrite"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+    assert_eq!(sql(&target, "PRAGMA integrity_check; SELECT count(*) FROM t;"), "ok\n501");
+}
