@@ -134,15 +134,101 @@ fn a_directory_that_became_a_file_makes_way() {
     world.file("data/tree", "a file now");
     run(&plan, &[]).exits(1).says("remove it with --delete");
     assert!(world.target().join("tree/deep/two").exists());
-    run(&plan, &["--delete"]).exits(1).says("run the same command again to copy it");
-    run(&plan, &["--verify-only"]).exits(1);
-    run(&plan, &["--delete"]).exits(0);
+    let ran = run(&plan, &["--delete"]).exits(0);
+    assert_eq!((ran.total("copied"), ran.total("deleted")), (1, 8), "{ran}");
     is_clean(&world, &plan);
     // And back.
     std::fs::remove_file(world.data().join("tree")).unwrap();
     world.file("data/tree/again", "x");
     run(&plan, &["--delete"]).exits(0);
     is_clean(&world, &plan);
+}
+
+#[test]
+fn a_directory_in_which_somebody_works_does_not_make_way() {
+    need_root!();
+    let (world, plan) = scene();
+    std::fs::remove_dir_all(world.data().join("tree")).unwrap();
+    std::os::unix::fs::symlink("keep", world.data().join("tree")).unwrap();
+    std::fs::write(world.target().join("tree/mine"), "a month of work").unwrap();
+    for _ in 0..2 {
+        let ran = run(&plan, &["--delete"]).exits(1).says("/persist/data/tree/mine (no run of this plan made it)");
+        let kinds: Vec<_> = ran.problems().into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(kinds, ["type", "stale"], "{ran}");
+    }
+    assert_eq!(std::fs::read_to_string(world.target().join("tree/mine")).unwrap(), "a month of work");
+    std::fs::remove_file(world.target().join("tree/mine")).unwrap();
+    run(&plan, &["--delete"]).exits(0);
+    is_clean(&world, &plan);
+}
+
+#[test]
+fn a_kill_while_a_directory_makes_way_is_taken_up() {
+    need_root!();
+    for call in ["unlink:2", "rmdir:2", "syncfs:1", "syncfs:2", "create:1"] {
+        let (world, plan) = scene();
+        std::fs::remove_dir_all(world.data().join("tree")).unwrap();
+        world.file("data/tree", "a file now");
+        Held::at(call, &plan, &["--delete"]).kill();
+        run(&plan, &["--delete"]).exits(0);
+        is_clean(&world, &plan);
+    }
+}
+
+/// Whatever is immutable there.
+fn unstick(top: &Path) {
+    sh!("find", top, "-type", "d,f", "-exec", "chattr", "-ia", "{}", "+");
+}
+
+/// Immutable files and directories, of which some leave the source.
+fn sticky() -> (World, PathBuf) {
+    let world = World::ext4(64);
+    for name in ["d/goes", "d/stays", "tree/deep/a", "log/old", "log/new"] {
+        world.file(&format!("data/{name}"), name);
+    }
+    std::fs::hard_link(world.data().join("d/goes"), world.data().join("other")).unwrap();
+    for (flag, names) in [("+i", &["d/goes", "d", "tree/deep/a", "tree/deep", "tree"][..]), ("+a", &["log"])] {
+        names.iter().for_each(|name| sh!("chattr", flag, world.data().join(name)));
+    }
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    sh!("chattr", "-R", "-ia", world.data());
+    for name in ["d/goes", "log/old"] {
+        std::fs::remove_file(world.data().join(name)).unwrap();
+    }
+    std::fs::remove_dir_all(world.data().join("tree")).unwrap();
+    for (flag, names) in [("+i", &["other", "d"][..]), ("+a", &["log"])] {
+        names.iter().for_each(|name| sh!("chattr", flag, world.data().join(name)));
+    }
+    (world, plan)
+}
+
+#[test]
+fn what_a_run_made_immutable_is_removed_and_the_rest_stays_so() {
+    need_root!();
+    let (world, plan) = sticky();
+    let ran = run(&plan, &["--delete"]).exits(0);
+    assert_eq!(ran.total("deleted"), 5, "{ran}");
+    is_clean(&world, &plan);
+    unstick(&world.data());
+    unstick(&world.target());
+}
+
+#[test]
+fn a_kill_while_flags_are_lifted_is_taken_up() {
+    need_root!();
+    for call in ["unlink:1", "unlink:2", "unlink:3", "rmdir:1", "syncfs:1", "syncfs:2"] {
+        for next in [&[][..], &["--delete"]] {
+            let (world, plan) = sticky();
+            Held::at(call, &plan, &["--delete"]).kill();
+            let ran = run(&plan, next);
+            assert!(ran.problems().iter().all(|(kind, _)| kind == "stale"), "{call}\n{ran}");
+            run(&plan, &["--delete"]).exits(0);
+            is_clean(&world, &plan);
+            unstick(&world.data());
+            unstick(&world.target());
+        }
+    }
 }
 
 #[test]
