@@ -152,7 +152,7 @@ fn a_directory_in_which_somebody_works_does_not_make_way() {
     std::os::unix::fs::symlink("keep", world.data().join("tree")).unwrap();
     std::fs::write(world.target().join("tree/mine"), "a month of work").unwrap();
     for _ in 0..2 {
-        let ran = run(&plan, &["--delete"]).exits(1).says("/persist/data/tree/mine (no run of this plan made it)");
+        let ran = run(&plan, &["--delete"]).exits(1).says("/persist/data/tree/mine (no run made it)");
         let kinds: Vec<_> = ran.problems().into_iter().map(|(kind, _)| kind).collect();
         assert_eq!(kinds, ["type", "stale"], "{ran}");
     }

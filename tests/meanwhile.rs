@@ -189,7 +189,7 @@ fn no_new_database_gets_under_a_log_that_is_not_its_own() {
     let (found, ran) = crate::dry_run::items(&plan, &[]);
     assert_eq!(found.get("app.db").map(String::as_str), Some("kept"), "{ran}");
     for args in [&[][..], &[]] {
-        let ran = run(&plan, args).exits(1).says("its log app.db-wal there is not one that a run of this plan wrote");
+        let ran = run(&plan, args).exits(1).says("its log app.db-wal there is not one that a run wrote");
         assert_eq!(kinds(&ran), ["changed-target app.db"], "{ran}");
         assert_eq!(count(), "ok\n41");
     }

@@ -105,7 +105,7 @@ fn detail(problem: &Problem) -> String {
                 .into()
         }
         Detail::DatabaseLog(log) => format!(
-            "somebody uses this database on the target: its log {log} there is not one that a run of this plan wrote, and \
+            "somebody uses this database on the target: its log {log} there is not one that a run wrote, and \
              would be played back into another state; both stay as they are, and --overwrite replaces the database and \
              removes the log"
         ),

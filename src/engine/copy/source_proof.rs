@@ -88,7 +88,7 @@ impl SourceName for EntrySource<'_> {
     }
 
     fn has_beside(&self, name: &Name) -> bool {
-        !matches!(self.entry.dir.src.stat_at(name), Err(Errno::NOENT))
+        self.entry.dir.src.stat_at(name).is_ok()
     }
 
     fn beside(&self) -> Option<Root> {

@@ -54,7 +54,7 @@ impl BroughtName<'_> {
                 && let Ok(database) = Name::new(base)
                 && !self.policy.overwrite
                 && self.is_foreign(&dir, &database)?
-                && is_database(&dir, &database)
+                && is_database(&dir, &database)?
             {
                 return Ok(Err(self.kept(Detail::DatabaseChanged(escape(base).into_owned()), base)));
             }
@@ -62,7 +62,7 @@ impl BroughtName<'_> {
         let mut foreign = DatabaseLogs::default();
         for (bit, suffix) in SUFFIXES.iter().enumerate() {
             let Ok(log) = Name::new(&[name, suffix].concat()) else { continue };
-            if self.is_foreign(&dir, &log)? && (self.there.is_none() || is_database(&dir, self.at.name())) {
+            if self.is_foreign(&dir, &log)? && (self.there.is_none() || is_database(&dir, self.at.name())?) {
                 foreign.add(bit);
             }
         }
@@ -110,8 +110,9 @@ impl BroughtName<'_> {
 }
 
 /// True for a SQLite database, or an empty file that may be one whose content is all in its log.
-fn is_database(dir: &TargetDir, name: &Name) -> bool {
+fn is_database(dir: &TargetDir, name: &Name) -> Result<bool, Untold> {
     let mut head = [0; MAGIC.len()];
-    let read = dir.open_file(name, OFlags::empty()).and_then(|fd| file::read_full(fd, &mut head, 0));
-    read.is_ok_and(|length| length == 0 || head == *MAGIC)
+    let fd = dir.open_file(name, OFlags::empty()).map_err(|errno| Untold::Failed(Operation::Open, errno))?;
+    let read = file::read_full(fd, &mut head, 0).map_err(|errno| Untold::Failed(Operation::Read, errno))?;
+    Ok(read == 0 || head == *MAGIC)
 }

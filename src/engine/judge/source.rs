@@ -33,7 +33,7 @@ pub(crate) trait SourceName {
     fn open_handle(&self) -> Result<OwnedFd, Errno>;
     /// The text of the symlink.
     fn read_link(&self) -> Result<Vec<u8>, Errno>;
-    /// True when its directory has this name, or cannot tell.
+    /// True when its directory certainly has this name.
     fn has_beside(&self, name: &Name) -> bool;
     /// Its directory, to look at what lies beside it.
     fn beside(&self) -> Option<Root>;

@@ -224,7 +224,7 @@ impl SourceName for PreviewName<'_> {
     }
 
     fn has_beside(&self, name: &Name) -> bool {
-        !matches!(self.dir.src.stat_at(name), Err(Errno::NOENT))
+        self.dir.src.stat_at(name).is_ok()
     }
 
     fn beside(&self) -> Option<Root> {
