@@ -45,6 +45,7 @@ mod journal;
 mod kills;
 mod large;
 mod large_io;
+mod late;
 mod later;
 mod layers;
 mod limits;

@@ -52,6 +52,11 @@ pub(super) struct ThreadArgs {
 }
 
 impl ThreadArgs {
+    /// True if the user has said how many.
+    pub(super) fn are_asked(&self) -> bool {
+        self.threads.is_some()
+    }
+
     /// As many as so many open files allow.
     pub(super) fn count(&self, open_files: u64) -> usize {
         threads(open_files, self.threads.map_or_else(usual_threads, usize::from))

@@ -14,6 +14,8 @@ use crate::engine::events::stop::Stop;
 use crate::engine::mapping::given::TreesError;
 use crate::engine::mapping::trees::{NamedTrees, patterns};
 use crate::engine::report::{self, Outcome, Report, Totals};
+use crate::engine::tree::descriptors::threads;
+use crate::engine::tree::latency::{LATE_THREADS, is_late};
 use crate::engine::tree::walk::WalkOptions;
 use crate::engine::two_trees::{Compared, PairError, PairOptions, PairSide, compare};
 use crate::sys;
@@ -80,11 +82,14 @@ impl VerifyArgs {
         };
         let open_files = sys::filesystem::raise_open_files();
         let stop = Stop::default();
+        let late = [&mapping.source, &mapping.root].into_iter().any(|path| is_late(path));
+        let usual = self.threads.count(open_files);
+        let count = if late && !self.threads.are_asked() { threads(open_files, LATE_THREADS) } else { usual };
         let options = PairOptions {
             metadata_only: self.metadata_only,
             cross_mounts: self.cross_mounts,
             excluded,
-            means: WalkOptions::new(open_files, self.threads.count(open_files)),
+            means: WalkOptions { late, ..WalkOptions::new(open_files, count) },
             rate_limit: RateLimit::new(stop.clone(), self.bwlimit),
             stop,
         };

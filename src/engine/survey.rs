@@ -268,7 +268,7 @@ pub fn weigh(fd: impl AsFd, stat: &Stat) -> (u64, u64) {
     {
         let start = Start { path: RelPath::root(), dir: SourceDir::from_fd(fd), stat: *stat, place: () };
         // One thread, and few descriptors: this runs beside a copy that has shared out all of them.
-        walk(&Arc::new(root), vec![start], &weight, WalkOptions { threads: 1, directories: 2, inline: 1 });
+        walk(&Arc::new(root), vec![start], &weight, WalkOptions { threads: 1, directories: 2, inline: 1, late: false });
     }
     (weight.entries.into_inner(), weight.bytes.into_inner())
 }

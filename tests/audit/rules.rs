@@ -28,7 +28,7 @@ fn declares(world: &World, path: &str) -> String {
 
 fn look(file: &Path) -> Audit {
     let resolved = Plan::read(file).unwrap().resolve(&Overrides::default(), Backup::Needed).unwrap();
-    audit(resolved, WalkOptions { threads: 1, directories: 8, inline: 1 }, Listing::Summary).unwrap()
+    audit(resolved, WalkOptions { threads: 1, directories: 8, inline: 1, late: false }, Listing::Summary).unwrap()
 }
 
 fn told(rule: &Rule, seen: &Audit) -> bool {

@@ -5,8 +5,8 @@
 use super::random::Random;
 use fuser::{
     BackgroundSession, Config, Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo,
-    IoctlFlags, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEntry, ReplyIoctl,
-    ReplyOpen, ReplyStatfs, ReplyXattr, Request,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, MountOption, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory,
+    ReplyEntry, ReplyIoctl, ReplyOpen, ReplyStatfs, ReplyXattr, Request,
 };
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -15,8 +15,8 @@ use std::io::Result;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(crate) const EIO: i32 = 5;
@@ -125,6 +125,27 @@ pub(crate) struct Oddities {
     pub(crate) kept: Duration,
     /// How long the driver itself keeps attributes.
     pub(crate) stale: Duration,
+    /// How long each answer takes; then as many callers as there are may wait at a time.
+    pub(crate) late: Duration,
+}
+
+/// Who waits for answers.
+#[derive(Debug, Default)]
+pub(crate) struct Callers {
+    waiting: AtomicU64,
+    /// The most at a time.
+    pub(crate) most: AtomicU64,
+    /// Files that were opened.
+    pub(crate) opened: AtomicU64,
+}
+
+/// A caller that waits, until this is dropped.
+struct Waiting<'a>(&'a Callers);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Default for Oddities {
@@ -146,6 +167,7 @@ impl Default for Oddities {
             longer: Often::Never,
             kept: Duration::ZERO,
             stale: Duration::ZERO,
+            late: Duration::ZERO,
         }
     }
 }
@@ -216,6 +238,7 @@ impl Oddities {
 pub(crate) struct Odd {
     point: PathBuf,
     session: Option<BackgroundSession>,
+    pub(crate) callers: Arc<Callers>,
 }
 
 impl Odd {
@@ -225,11 +248,14 @@ impl Odd {
         let top = std::fs::symlink_metadata(below).unwrap().ino();
         let paths = Mutex::new(HashMap::from([(INodeNo::ROOT.0, below.to_path_buf())]));
         let (keys, looks, open) = Default::default();
-        let driver = Driver { oddities, top, paths, keys, calls: 0.into(), looks, open };
+        let callers = Arc::new(Callers::default());
         let mut config = Config::default();
+        config.n_threads = Some(if oddities.late.is_zero() { 1 } else { 100 });
+        let kept = Arc::clone(&callers);
+        let driver = Driver { oddities, top, paths, keys, calls: 0.into(), looks, open, callers: kept };
         config.mount_options = vec![MountOption::FSName("odd".into()), MountOption::RO];
         let session = Some(fuser::spawn_mount(driver, point, &config).unwrap());
-        Self { point: point.to_path_buf(), session }
+        Self { point: point.to_path_buf(), session, callers }
     }
 }
 
@@ -252,6 +278,7 @@ struct Driver {
     /// What the driver keeps of attributes.
     looks: Mutex<HashMap<u64, (Instant, FileAttr)>>,
     open: Mutex<HashMap<u64, File>>,
+    callers: Arc<Callers>,
 }
 
 type Answer<T> = std::result::Result<T, Errno>;
@@ -263,6 +290,14 @@ fn time(seconds: i64, nanoseconds: i64) -> SystemTime {
 }
 
 impl Driver {
+    /// Lets the caller wait.
+    fn wait(&self) -> Waiting<'_> {
+        let waiting = 1 + self.callers.waiting.fetch_add(1, Ordering::Relaxed);
+        self.callers.most.fetch_max(waiting, Ordering::Relaxed);
+        std::thread::sleep(self.oddities.late);
+        Waiting(&self.callers)
+    }
+
     fn path(&self, ino: INodeNo) -> Answer<PathBuf> {
         self.paths.lock().unwrap().get(&ino.0).cloned().ok_or(Errno::ESTALE)
     }
@@ -392,15 +427,23 @@ fn send_xattr(reply: ReplyXattr, size: u32, value: Answer<Vec<u8>>) {
 }
 
 impl Filesystem for Driver {
+    fn init(&mut self, _: &Request, config: &mut KernelConfig) -> Result<()> {
+        // Otherwise the kernel looks up one name of a directory at a time.
+        config.add_capabilities(InitFlags::FUSE_PARALLEL_DIROPS).map_err(|_| std::io::ErrorKind::Unsupported.into())
+    }
+
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let _waiting = self.wait();
         answer!(reply, self.find(parent, name), attr => reply.entry(&self.oddities.kept, &attr, Generation(0)));
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
+        let _waiting = self.wait();
         answer!(reply, self.look(ino), attr => reply.attr(&self.oddities.kept, &attr));
     }
 
     fn readlink(&self, _: &Request, ino: INodeNo, reply: ReplyData) {
+        let _waiting = self.wait();
         let read = || {
             self.fails(self.oddities.link, ino)?;
             std::fs::read_link(self.path(ino)?).map_err(Errno::from)
@@ -409,12 +452,14 @@ impl Filesystem for Driver {
     }
 
     fn open(&self, _: &Request, ino: INodeNo, _: OpenFlags, reply: ReplyOpen) {
+        let _waiting = self.wait();
         let open = || {
             self.fails(self.oddities.open, ino)?;
             File::open(self.path(ino)?).map_err(Errno::from)
         };
         answer!(reply, open(), file => {
             let handle = self.calls.fetch_add(1, Ordering::Relaxed);
+            self.callers.opened.fetch_add(1, Ordering::Relaxed);
             self.open.lock().unwrap().insert(handle, file);
             reply.opened(FileHandle(handle), match self.oddities.reads {
                 Reads::Cached => FopenFlags::empty(),
@@ -435,6 +480,7 @@ impl Filesystem for Driver {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        let _waiting = self.wait();
         let read = || {
             self.fails(self.oddities.read, ino)?;
             let open = self.open.lock().unwrap();
@@ -469,6 +515,7 @@ impl Filesystem for Driver {
     }
 
     fn readdir(&self, _: &Request, ino: INodeNo, _: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let _waiting = self.wait();
         let dots = [".", ".."].map(|name| (ino.0, FileType::Directory, OsString::from(name)));
         answer!(reply, self.list(ino), entries => {
             for (n, (ino, kind, name)) in dots.into_iter().chain(entries).enumerate().skip(offset as usize) {
@@ -481,10 +528,12 @@ impl Filesystem for Driver {
     }
 
     fn listxattr(&self, _: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let _waiting = self.wait();
         send_xattr(reply, size, self.names_of_xattrs(ino));
     }
 
     fn getxattr(&self, _: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        let _waiting = self.wait();
         let value = self.path(ino).and_then(|path| xattr::get(path, name).map_err(Errno::from));
         send_xattr(reply, size, value.and_then(|value| value.ok_or(Errno::ENODATA)));
     }
@@ -500,6 +549,7 @@ impl Filesystem for Driver {
         _: u32,
         reply: ReplyIoctl,
     ) {
+        let _waiting = self.wait();
         reply.error(self.fails(self.oddities.ioctls, ino).err().unwrap_or(Errno::ENOTTY));
     }
 

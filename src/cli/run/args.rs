@@ -34,7 +34,7 @@ pub(crate) struct RunArgs {
 impl RunArgs {
     pub(crate) fn start(self) -> Exit {
         match self.job() {
-            Ok(job) => start(&job),
+            Ok(job) => start(job),
             Err(wrong) => fail(wrong, Exit::Usage),
         }
     }

@@ -28,7 +28,7 @@ pub(crate) struct CopyArgs {
 impl CopyArgs {
     pub(crate) fn start(self) -> Exit {
         match self.job() {
-            Ok(job) => start(&job),
+            Ok(job) => start(job),
             Err(wrong) => fail(wrong, Exit::Usage),
         }
     }

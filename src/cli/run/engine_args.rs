@@ -233,6 +233,7 @@ impl EngineArgs {
             return Err(contradiction);
         }
         let open_files = sys::filesystem::raise_open_files();
+        let threads_asked = self.threads.are_asked();
         let options = Options {
             task: self.task(),
             verify: match self.verify {
@@ -254,6 +255,7 @@ impl EngineArgs {
             atime: self.atime,
             threads: self.threads.count(open_files),
             open_files,
+            late: false,
             large_io: self.large_io.into(),
             rate: self.bwlimit,
             look: store_db::look,
@@ -262,6 +264,7 @@ impl EngineArgs {
         };
         Ok(Job {
             subject,
+            threads_asked,
             dry_run: self.dry_run,
             options,
             report: self.report,

@@ -14,6 +14,8 @@ pub(super) struct Job {
     pub(super) dry_run: bool,
     /// What to do, and how.
     pub(super) options: Options,
+    /// The number of threads is the user's.
+    pub(super) threads_asked: bool,
     /// Where the JSON report goes.
     pub(super) report: Option<PathBuf>,
     /// How progress is shown.

@@ -17,26 +17,29 @@ use crate::plan::Backup;
 
 /// Does the job.
 #[must_use]
-pub(super) fn start(job: &Job) -> Exit {
+pub(super) fn start(mut job: Job) -> Exit {
     let stop = Stop::default();
     let watcher = Watcher::new(&stop, job.progress);
-    let mapping = match mapping(job) {
+    let mapping = match mapping(&job) {
         Ok(mapping) => mapping,
-        Err((message, Exit::Refused)) => return refuse(job, None, vec![message]),
+        Err((message, Exit::Refused)) => return refuse(&job, None, vec![message]),
         Err((message, exit)) => return fail(&message, exit),
     };
     if job.verbose {
         print_text(&table(&job.subject, &mapping));
     }
+    if !matches!(job.options.task, Task::Verify(Against::Manifest { .. })) {
+        job.options.adapt_to(&mapping.source, job.threads_asked);
+    }
     let name = mapping.name.clone();
     if job.dry_run {
-        return dry_run(job, mapping).unwrap_or_else(|refusals| refuse(job, Some(name), all(&refusals)));
+        return dry_run(&job, mapping).unwrap_or_else(|refusals| refuse(&job, Some(name), all(&refusals)));
     }
     let ended = run(mapping, &job.options, &watcher, &stop);
     watcher.finish();
     match ended {
-        Ok(report) => tell(job, &report),
-        Err(Refused::Preflight(refusals)) => refuse(job, Some(name), all(&refusals)),
+        Ok(report) => tell(&job, &report),
+        Err(Refused::Preflight(refusals)) => refuse(&job, Some(name), all(&refusals)),
         Err(Refused::Journal(error)) => fail(&journal::words(&error), Exit::Refused),
         Err(Refused::Unrecorded(error)) => fail(&journal::words(&error), Exit::Interrupted),
     }

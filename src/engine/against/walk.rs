@@ -77,7 +77,7 @@ impl<'a> ComparisonWalk<'a> {
             drivers: Drivers::new(of.source),
             volumes: Volumes::new(journal.reader()?.volumes()?),
             alike: Alike::default(),
-            tasks: Tasks::new(of.means.inline),
+            tasks: Tasks::of_source(of.means.inline, of.means.late),
             source_budget: FdBudget::new(of.means.directories),
             target_budget: FdBudget::new(of.means.directories),
         })

@@ -102,7 +102,7 @@ impl Engine {
             target.entries.iter().map(|_| AtomicBool::new(false)).collect()
         };
         Ok(Self {
-            tasks: Tasks::new(open.inline),
+            tasks: Tasks::of_source(open.inline, cx.options.late),
             together: open.together,
             visited: cx.run.mapping.targets.iter().map(visited).collect(),
             nested: index.nested(&cx.run.mapping),

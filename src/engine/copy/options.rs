@@ -31,6 +31,8 @@ pub struct CopyOptions {
     pub reflink: Reflink,
     /// Threads of the pool.
     pub threads: usize,
+    /// The source's file system answers late.
+    pub late: bool,
     /// The limit of open files.
     pub open_files: u64,
 }

@@ -107,7 +107,7 @@ impl<'a> PreviewWalk<'a> {
             volumes: Volumes::new(recorded),
             stale: StaleSearch::before_run(plan, &index, declared),
             index,
-            tasks: Tasks::new(options.means.inline),
+            tasks: Tasks::of_source(options.means.inline, options.means.late),
             budget: FdBudget::new(options.means.directories),
             has_journal: reader.is_some(),
             readers: Mutex::new(reader.into_iter().collect()),

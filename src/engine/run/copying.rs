@@ -154,6 +154,7 @@ impl Copying {
             // What was damaged gets blocks of its own: those of the source may be the damaged ones.
             reflink: if options.task.is_repair() { Reflink::Never } else { options.allow.reflink },
             threads: options.threads,
+            late: options.late,
             open_files: options.open_files,
         }
     }

@@ -5,9 +5,11 @@ use crate::engine::events::rate_limit::Rate;
 use crate::engine::events::words::Words;
 use crate::engine::preflight::{Allow, Look};
 use crate::engine::tree::descriptors::{threads, usual_threads};
+use crate::engine::tree::latency::{LATE_THREADS, is_late};
 use crate::engine::tree::walk::WalkOptions;
 use crate::engine::verify::{Depth, Since, UsePolicy};
 use crate::sys::filesystem::open_files;
+use std::path::Path;
 
 /// What a run does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct Options {
     pub threads: usize,
     /// The limit of open files that all threads share.
     pub open_files: u64,
+    /// The source's file system answers late (see [`Self::adapt_to`]).
+    pub late: bool,
     /// How large files are copied.
     pub large_io: LargeIo,
     /// How fast bytes may move.
@@ -81,6 +85,7 @@ impl Default for Options {
             atime: false,
             threads: threads(open_files, usual_threads()),
             open_files,
+            late: false,
             large_io: LargeIo::Auto,
             rate: None,
             look: |_, _| None,
@@ -94,7 +99,16 @@ impl Options {
     /// The limits of a walk that only counts.
     #[must_use]
     pub fn means(&self) -> WalkOptions {
-        WalkOptions::new(self.open_files, self.threads)
+        WalkOptions { late: self.late, ..WalkOptions::new(self.open_files, self.threads) }
+    }
+
+    /// Prepares for a `source` whose file system answers late: more calls at a time, in smaller tasks. Threads
+    /// that were `asked` for stay.
+    pub fn adapt_to(&mut self, source: &Path, asked: bool) {
+        self.late = is_late(source);
+        if self.late && !asked {
+            self.threads = threads(self.open_files, LATE_THREADS);
+        }
     }
 
     /// How deep a verification looks, if there is one.

@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod descriptors;
+pub mod latency;
 pub mod node;
 pub mod pool;
 pub(crate) mod scheduler;

@@ -22,6 +22,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub(crate) const BATCH: usize = 2048;
 /// Names of one task: enough to pay for the task, few enough to share out.
 const NAMES: usize = 64;
+/// The same where each call is waited for: then the threads are to wait for as many calls as there are.
+const LATE_NAMES: usize = 4;
 /// Tasks that wait before threads run the next ones themselves.
 const MOST_QUEUED: usize = 512;
 
@@ -75,6 +77,8 @@ pub(crate) struct Tasks {
     /// How deep tasks may nest; each costs stack, and the descriptor of a directory that is being
     /// read.
     deepest: u32,
+    /// Names of one task.
+    names: usize,
 }
 
 /// Where a task runs.
@@ -95,7 +99,12 @@ impl<'a, 's> Worker<'a, 's> {
 impl Tasks {
     /// An empty queue.
     pub(crate) fn new(deepest: u32) -> Self {
-        Self { queued: AtomicUsize::new(0), deepest }
+        Self { queued: AtomicUsize::new(0), deepest, names: NAMES }
+    }
+
+    /// The same for a walk of a file system that may answer `late`.
+    pub(crate) fn of_source(deepest: u32, late: bool) -> Self {
+        Self { names: if late { LATE_NAMES } else { NAMES }, ..Self::new(deepest) }
     }
 
     /// Runs `task` on another thread, or here if enough tasks are already waiting.
@@ -142,7 +151,7 @@ where
                 }
             }
             while !leaves.is_empty() {
-                let rest = leaves.split_off(leaves.len().min(NAMES));
+                let rest = leaves.split_off(leaves.len().min(visitor.tasks().names));
                 let names = std::mem::replace(&mut leaves, rest);
                 spawn_in(visitor, worker, &dir, move |worker, dir| {
                     visitor.leaves(worker, &dir, names);

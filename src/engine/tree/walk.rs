@@ -45,6 +45,8 @@ pub struct WalkOptions {
     pub directories: i64,
     /// How deep tasks of a thread may nest.
     pub inline: u32,
+    /// The file system answers late.
+    pub late: bool,
 }
 
 impl WalkOptions {
@@ -52,7 +54,7 @@ impl WalkOptions {
     #[must_use]
     pub fn new(open_files: u64, threads: usize) -> Self {
         let share = share(open_files, threads);
-        Self { threads, directories: share.directories, inline: share.inline }
+        Self { threads, directories: share.directories, inline: share.inline, late: false }
     }
 }
 
@@ -88,7 +90,7 @@ pub struct Start<P> {
 /// Walks everything below `starts`. If the pool cannot be started, everything counts as unreadable.
 pub fn walk<V: Visit>(root: &Arc<Root>, starts: Vec<Start<V::Place>>, visit: &V, means: WalkOptions) {
     let budget = FdBudget::new(means.directories);
-    let walk = RunningWalk { visit, tasks: Tasks::new(means.inline) };
+    let walk = RunningWalk { visit, tasks: Tasks::of_source(means.inline, means.late) };
     let Ok(pool) = super::pool::start(means.threads, "walk") else {
         return visit.unreadable(Unread::Everything);
     };
@@ -219,7 +221,7 @@ mod tests {
             let stat = stat_fd(&fd).expect("stat");
             let start = Start { path: RelPath::root(), dir: SourceDir::from_fd(fd), stat, place: 0 };
             let counted = Counted::default();
-            walk(&root, vec![start], &counted, WalkOptions { threads, directories, inline });
+            walk(&root, vec![start], &counted, WalkOptions { threads, directories, inline, late: threads == 1 });
             assert_eq!(counted.entries.into_inner(), 4 * depth);
             assert_eq!(counted.deepest.into_inner(), depth);
             assert_eq!(counted.unreadable.into_inner(), 0);

@@ -77,7 +77,7 @@ impl<'a> PairWalk<'a> {
         Self {
             options,
             problems: Problems::default(),
-            tasks: Tasks::new(options.means.inline),
+            tasks: Tasks::of_source(options.means.inline, options.means.late),
             source_budget: FdBudget::new(options.means.directories),
             target_budget: FdBudget::new(options.means.directories),
             contents: PairContents::new(&options.rate_limit, LentBuffers::default(), options.means.threads),
