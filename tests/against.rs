@@ -2,10 +2,10 @@
 
 use crate::kit::attach::Attached;
 use crate::kit::disk::World;
-use crate::kit::need_root;
 use crate::kit::random::Random;
 use crate::kit::run::{Ran, run};
 use crate::kit::tree::Tree;
+use crate::kit::{need_root, sh};
 use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
 
 const AGAINST: &[&str] = &["--verify-only", "--against", "source"];
@@ -142,7 +142,7 @@ fn a_backup_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn what_only_the_source_tells_is_copied_by_a_repair_too() {
+fn what_a_source_gives_that_rots_is_found_and_not_copied_until_somebody_vouches_for_it() {
     need_root!();
     let world = World::ext4(64);
     let image = world.path().join("source.img");
@@ -160,7 +160,13 @@ fn what_only_the_source_tells_is_copied_by_a_repair_too() {
     std::fs::write(&image, bytes).unwrap();
     let _source = Attached::image(&image, "loop", &world.data());
     has(&run(&plan, AGAINST).exits(1), "content", "/persist/data/1");
-    run(&plan, &["--repair"]).exits(0);
+    let kept = run(&plan, &["--repair"]).exits(1).says("is on is failing");
+    has(&kept, "unreadable", "/persist/data/1");
+    assert_eq!(std::fs::read_to_string(world.target().join("1")).unwrap(), "ONEone 1");
+    run(&plan, &["--verify-only"]).exits(0);
+    has(&run(&plan, AGAINST).exits(1), "content", "/persist/data/1");
+    sh!("touch", world.data().join("1"));
+    run(&plan, &[]).exits(0);
     assert_eq!(std::fs::read_to_string(world.target().join("1")).unwrap(), "TWOtwo 1");
     run(&plan, AGAINST).exits(0);
 }

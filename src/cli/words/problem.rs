@@ -156,8 +156,9 @@ fn detail(problem: &Problem) -> String {
              copy of its own until the next run".into(),
         Detail::NamesUnread => "it has further names, and could not be read to tell which; it has a copy with an inode of its own, until the \
              next run".into(),
-        Detail::SourceDamaged => "the copy is damaged, and the source gives other bytes than when it was copied although nothing has \
-             changed it: the medium that it is on is failing; not copied, restore it from another backup".into(),
+        Detail::SourceDamaged => "the source gives other bytes than when it was copied, although nothing has changed it: the medium that it \
+             is on is failing; what the target has stays. If that is damaged as well, restore it from another backup; if the source is \
+             right, touch it and run again".into(),
         Detail::ChangedWhileCompared => "the source changed while it was compared; stop what writes to it and verify again".into(),
         Detail::NotReached => "not copied: a directory above it could not be entered or made, as its own problem says".into(),
         Detail::NameReserved => "the name is reserved for unfinished copies; rename it in the source".into(),
