@@ -150,11 +150,9 @@ fn expected(module: &RealModule) -> Declared {
 }
 
 #[test]
+#[ignore = "needs checkouts of the modules: PERSISTCP_NIX_MODULES names their directory (docs/nix.md)"]
 fn import_export_and_the_real_modules_agree() {
-    let Some(modules) = std::env::var_os("PERSISTCP_NIX_MODULES") else {
-        eprintln!("not run: PERSISTCP_NIX_MODULES names no checkouts");
-        return;
-    };
+    let modules = std::env::var_os("PERSISTCP_NIX_MODULES").expect("PERSISTCP_NIX_MODULES names the checkouts");
     let projection = plain(&["plan", "nix-expr"].map(OsStr::new)).exits(0).stdout;
     for module in &MODULES {
         let evaluator = Evaluator {
