@@ -5,6 +5,7 @@ use super::in_place::is_entry_in_place;
 use super::journal::{Journal, JournalError, Reader, State};
 use super::mapping::index::Index;
 use super::mapping::model::{Entry, Mapping, Presence, Target};
+use super::tree::linked::LinkedInodes;
 use super::tree::node::ENTRY;
 use super::tree::walk::{Start, Unread, Visit, WalkOptions, walk};
 use crate::base::path::{Name, RelPath};
@@ -12,10 +13,8 @@ use crate::sys::dir::SourceDir;
 use crate::sys::filesystem::{Identity, identity};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, stat_fd};
-use roaring::RoaringTreemap;
 use rustix::fd::AsFd;
 use rustix::fs::OFlags;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -107,11 +106,6 @@ struct Highest {
     size: AtomicU64,
     kept: Mutex<Extreme>,
 }
-
-/// Counted inodes with several names, across all targets, by device: about a bit each, as file
-/// systems number their inodes densely. Names outside the plan never turn up, so that none of them
-/// can be forgotten.
-type LinkedInodes = Mutex<HashMap<u64, RoaringTreemap>>;
 
 /// What the walks of one survey share.
 struct Walks {
@@ -217,11 +211,8 @@ impl TargetCounter<'_> {
         }
         counts.entries.fetch_add(1, Relaxed);
         counts.longest_name.raise(name.as_bytes().len() as u64, &path);
-        if stat.nlink > 1 && stat.kind != Kind::Directory {
-            let mut counted = walks.linked.lock().unwrap_or_else(PoisonError::into_inner);
-            if !counted.entry(stat.dev).or_default().insert(stat.ino) {
-                return;
-            }
+        if stat.kind != Kind::Directory && !walks.linked.is_new(stat) {
+            return;
         }
         counts.inodes.fetch_add(1, Relaxed);
         counts.allocated.fetch_add(stat.allocated, Relaxed);

@@ -21,7 +21,7 @@ use crate::sys::dir::{TargetDir, read_batches};
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat};
 use rustix::fd::OwnedFd;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 /// A name on both sides.
 #[derive(Clone, Copy)]
@@ -80,14 +80,7 @@ impl PreviewWalk<'_> {
 
     /// Bytes of a regular file, the first time that its inode is met.
     fn bytes_of(&self, stat: &Stat) -> u64 {
-        if stat.kind != Kind::File {
-            return 0;
-        }
-        let is_new = || {
-            let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
-            linked.insert((stat.dev, stat.ino))
-        };
-        if stat.nlink == 1 || is_new() { stat.size } else { 0 }
+        if stat.kind == Kind::File && self.linked.is_new(stat) { stat.size } else { 0 }
     }
 }
 

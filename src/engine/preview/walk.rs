@@ -19,6 +19,7 @@ use crate::engine::preflight::ClearedParts;
 use crate::engine::selection::{EntryHandle, Position, Selected, SelectedLeaves, Selection, SelectionSink, open_above};
 use crate::engine::stale::{ForetoldRemoval, RemovalForeteller, SourceNames, StaleDirectory, StaleSearch, is_there};
 use crate::engine::tree::budget::FdBudget;
+use crate::engine::tree::linked::LinkedInodes;
 use crate::engine::tree::node::SourceNode;
 use crate::engine::tree::scheduler::{self, Tasks, Worker};
 use crate::engine::volume::Volumes;
@@ -26,7 +27,6 @@ use crate::sys::Errno;
 use crate::sys::dir::SourceDir;
 use crate::sys::stat::{Kind, Stat};
 use rayon::Scope;
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A preview at work.
@@ -50,7 +50,7 @@ pub(super) struct PreviewWalk<'a> {
     /// What earlier runs did, for each target of the plan.
     histories: Vec<History>,
     /// Inodes with several names whose bytes were counted.
-    pub(super) linked: Mutex<HashSet<(u64, u64)>>,
+    pub(super) linked: LinkedInodes,
 }
 
 /// A directory of the backup and what is known of its copy.
@@ -111,7 +111,7 @@ impl<'a> PreviewWalk<'a> {
             budget: FdBudget::new(options.means.directories),
             has_journal: reader.is_some(),
             readers: Mutex::new(reader.into_iter().collect()),
-            linked: Mutex::default(),
+            linked: LinkedInodes::default(),
         })
     }
 

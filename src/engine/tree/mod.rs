@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod descriptors;
 pub mod latency;
+pub(crate) mod linked;
 pub mod node;
 pub mod pool;
 pub(crate) mod scheduler;
