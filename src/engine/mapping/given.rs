@@ -27,9 +27,20 @@ pub enum TreesError {
     /// It has no name in a directory of its own.
     #[error("the destination is the root directory; name a directory in it")]
     OntoRoot,
-    /// Two sources with one destination, of which at least one is no directory.
+    /// Two sources with one destination.
     #[error("{0} and {1} would both become {2}; copy one of them elsewhere")]
-    Collision(PathBuf, PathBuf, String),
+    Collision(PathBuf, PathBuf, PathBuf),
+    /// What is in a source goes where another one goes: no record would say which of them a name is from.
+    #[error(
+        "what is in {0} would be merged with {1} in {2}; copy each into a directory of its own: leave the slash out, or \
+         run one command for each"
+    )]
+    Merged(PathBuf, PathBuf, PathBuf),
+    /// A source that is another one, or inside it: what it has goes to one place.
+    #[error(
+        "the source {0} is inside the source {1}; copy only one of them, or run one command for each with another DST"
+    )]
+    Nested(PathBuf, PathBuf),
     /// A pattern that means nothing.
     #[error("--exclude {0}: {1}")]
     Pattern(String, String),

@@ -6,7 +6,6 @@ pub mod given;
 pub mod ids;
 pub(crate) mod index;
 pub mod layout;
-mod merge;
 pub mod mode;
 pub mod model;
 pub mod renumber;

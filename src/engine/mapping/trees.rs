@@ -1,11 +1,10 @@
 //! The mapping of trees that are named by path: sources and a destination as rsync means them.
 //!
 //! `SRC/` (and `.`, `..`, `SRC/.`) is what is in a directory, `SRC` is the directory or file itself, which
-//! keeps its name below a destination that is a directory. A symlink is followed only by its slash. Sources
-//! whose directories meet in one place are merged; nothing else may meet.
+//! keeps its name below a destination that is a directory. A symlink is followed only by its slash. Each
+//! source has a place of its own: those that contain one another, or would meet, are refused.
 
 use super::given::{DestinationPlace, GivenTree, TreesError};
-use super::merge::{Merged, merge};
 use super::model::{Asked, Attrs, Entry, EntryKind, Mapping, Need, Presence, Target};
 use super::renumber::Renumbering;
 use crate::base::path::{RelPath, escape};
@@ -37,6 +36,26 @@ fn common(trees: &[GivenTree]) -> RelPath {
         pairs.fold(RelPath::root(), |path, (name, _)| path.join(&name))
     };
     tops.reduce(shared).unwrap_or_default()
+}
+
+/// Refuses sources that contain one another, and those that would meet where they go.
+fn separate(trees: &[GivenTree], destined: &[RelPath], root: &Path) -> Result<(), TreesError> {
+    let all = || trees.iter().zip(destined).enumerate();
+    for (i, (outer, to)) in all() {
+        for (_, (other, below)) in all().filter(|(j, _)| *j != i) {
+            let shown = || (outer.shown.clone(), other.shown.clone());
+            if other.real.strip_prefix(&outer.real).is_some() {
+                let (outer, inner) = shown();
+                return Err(TreesError::Nested(inner, outer));
+            }
+            if below.strip_prefix(to).is_some() {
+                let ((one, two), place) = (shown(), root.join(to.as_path()));
+                let meet = if outer.contents { TreesError::Merged } else { TreesError::Collision };
+                return Err(meet(one, two, place));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The patterns, built.
@@ -72,7 +91,7 @@ impl NamedTrees<'_> {
         }
         let place = DestinationPlace::of(self.destination)?;
         let single_file = self.is_single_file(&trees, &place)?;
-        let base = RelPath::root().join(&place.name);
+        let (root, base) = (place.parent.clone(), RelPath::root().join(&place.name));
         let destined = trees.iter().map(|tree| {
             let name = tree.real.last().filter(|_| !tree.contents && !single_file);
             name.map_or_else(|| base.clone(), |name| base.join(&name))
@@ -80,11 +99,11 @@ impl NamedTrees<'_> {
         let destined = destined.collect::<Vec<_>>();
         let source = common(&trees);
         let excluded = patterns(self.exclude)?;
-        let merged = merge(&trees, &destined, &excluded)?;
+        separate(&trees, &destined, &root)?;
         let mut targets: Vec<Target> = Vec::new();
-        for ((tree, dst), merged) in trees.iter().zip(&destined).zip(merged) {
+        for (tree, dst) in trees.iter().zip(&destined) {
             let name = unique(dst, &targets);
-            targets.push(self.target(name, (tree, dst), (merged, &source), &excluded));
+            targets.push(self.target(name, (tree, dst), &source, &excluded));
         }
         let asked = targets.iter().flat_map(asked).collect();
         let mut key = Vec::new();
@@ -95,7 +114,7 @@ impl NamedTrees<'_> {
         let mapping = Mapping {
             name: String::new(),
             source: Path::new("/").join(source.as_path()),
-            root: place.parent.clone(),
+            root,
             targets,
             fixups: Vec::new(),
             drift: Vec::new(),
@@ -130,38 +149,35 @@ impl NamedTrees<'_> {
         &self,
         name: String,
         (tree, to): (&GivenTree, &RelPath),
-        (merged, source): (Merged, &RelPath),
+        source: &RelPath,
         excluded: &Gitignore,
     ) -> Target {
         let need = Need::Required;
         let below = |path: &RelPath| path.strip_prefix(source).unwrap_or_default();
         let presence = if tree.kind.is_some() { Presence::Present } else { Presence::Absent };
-        let entry = |(src, dst): (RelPath, RelPath)| Entry {
-            real: below(&src),
-            src: below(&src),
+        let entry = Entry {
+            real: below(&tree.real),
+            src: below(&tree.real),
             link: None,
             follow: None,
-            dst,
+            dst: to.clone(),
             kind: EntryKind::Tree,
             need,
             uid: None,
             gid: None,
             mode: None,
-            presence: presence.clone(),
+            presence,
         };
         Target {
             name,
             from: below(&tree.real),
             to: to.clone(),
-            is_map: matches!(merged, Merged::Whole),
+            is_map: true,
             need,
             parents: Attrs { uid: 0, gid: 0, mode: 0o755 },
             exclude: self.exclude.to_vec(),
             excluded: excluded.clone(),
-            entries: match merged {
-                Merged::Whole => vec![entry((tree.real.clone(), to.clone()))],
-                Merged::Parts(parts) => parts.into_iter().map(entry).collect(),
-            },
+            entries: vec![entry],
         }
     }
 }
