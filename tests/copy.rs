@@ -364,3 +364,44 @@ fn on_a_disk_of_its_own_the_journal_is_at_its_top_and_goes_with_it() {
     let slash = OsStr::from_bytes(b"/");
     plain(&[OsStr::new("copy"), world.source.join("a").as_os_str(), slash]).exits(2);
 }
+
+#[test]
+fn a_disk_that_is_the_destination_is_the_same_wherever_it_is_mounted() {
+    need_root!();
+    let world = crate::kit::disk::World::ext4(32);
+    let (here, there) = (world.persist.clone(), world.root.join("moved"));
+    std::fs::create_dir(&there).unwrap();
+    let source = world.source.join("s");
+    for name in ["removed", "gone", "restored", "as-it-was"] {
+        world.file(&format!("s/{name}"), name);
+    }
+    let slash = source.join("");
+    for (src, copy) in [(&source, "s/"), (&slash, "")] {
+        for name in ["removed", "gone", "restored"] {
+            world.file(&format!("s/{name}"), name);
+        }
+        let run = |dst: &Path| {
+            let dst = dst.join("");
+            let args = [src.as_os_str(), dst.as_os_str(), OsStr::new("--progress"), OsStr::new("none")];
+            plain(&[&[OsStr::new("copy")], &args[..]].concat())
+        };
+        run(&here).exits(0);
+        let at = |dir: &Path, name: &str| dir.join(copy).join(name);
+        std::fs::remove_file(at(&here, "removed")).unwrap();
+        write_at(&at(&here, "restored"), "an older state", 946_684_800);
+        std::fs::remove_file(source.join("gone")).unwrap();
+        crate::kit::sh!("mount", "--move", here, there);
+        let ran = run(&there);
+        let (restored, removed) = (std::fs::read(at(&there, "restored")), at(&there, "removed").exists());
+        crate::kit::sh!("mount", "--move", there, here);
+        assert!(restored.unwrap() == b"an older state" && !removed, "{ran}");
+        if copy.is_empty() {
+            // Its paths begin with the name of the mount point.
+            ran.exits(3).says("from when it was named persist");
+        } else {
+            let ran = ran.exits(1).says("/s/gone: stale").says("/s/restored: changed-target");
+            assert!(!ran.stdout.contains("/moved/s/gone: stale"), "{ran}");
+        }
+        run(&here).exits(1).says("gone: stale");
+    }
+}

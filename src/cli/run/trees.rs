@@ -22,12 +22,13 @@ pub(super) fn mapping(subject: &TreesSubject, sources_needed: bool) -> Result<Ma
         };
         (error.to_string(), exit)
     })?;
-    Ok(with_journal(found, state.as_deref()))
+    with_journal(found, state.as_deref()).map_err(|why| (why, Exit::Refused))
 }
 
 /// Names the journal and its place. It is that of this command, or of one that copied the same trees
-/// from where they were mounted then.
-fn with_journal(found: TreesMapping, state: Option<&Path>) -> Mapping {
+/// from where they were mounted then. Its paths begin with the destination's name if that receives what
+/// is in a source: under another one nothing would be known of what is there, so that is refused.
+fn with_journal(found: TreesMapping, state: Option<&Path>) -> Result<Mapping, String> {
     let TreesMapping { mut mapping, directory, key } = found;
     let homes = match state {
         Some(state) => vec![state.to_path_buf()],
@@ -44,9 +45,19 @@ fn with_journal(found: TreesMapping, state: Option<&Path>) -> Mapping {
         let name = if is_there { Some(name) } else { namesake::find(&home, PREFIX, &mapping) };
         name.map(|name| (name, home))
     });
+    if known.is_none()
+        && directory.join(STATE_DIR) == usual
+        && let Some(then) = namesake::renamed(&usual, PREFIX, &mapping)
+    {
+        let shown = directory.display();
+        return Err(format!(
+            "{shown} has a copy of this source from when it was named {then}, and its journal knows it by that name; rename \
+             it to {then} or mount it there again"
+        ));
+    }
     let (name, home) = known.unwrap_or_else(|| (name(&mapping, &usual, &key), usual));
     (mapping.name, mapping.state) = (name, Some(home));
-    mapping
+    Ok(mapping)
 }
 
 /// What the names of such journals begin with.

@@ -2,7 +2,7 @@
 
 use crate::base::path::{BadPath, Name, RelPath};
 use crate::sys::root::real_path;
-use crate::sys::stat::{Kind, stat_at};
+use crate::sys::stat::{Kind, stat_at, stat_fd};
 use crate::sys::{Errno, at, errno_words, leads_nowhere};
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
@@ -63,6 +63,8 @@ pub struct DestinationPlace {
     pub kind: Option<Kind>,
     /// A slash at its end asks for a directory.
     pub asks_directory: bool,
+    /// It is where a file system is mounted.
+    pub is_mount_point: bool,
 }
 
 impl DestinationPlace {
@@ -78,7 +80,8 @@ impl DestinationPlace {
                     return Err(TreesError::OntoRoot);
                 };
                 let name = Name::new(name.as_bytes()).map_err(|bad| TreesError::Path(path.into(), bad))?;
-                Ok(Self { parent: parent.into(), name, kind: Some(Kind::Directory), asks_directory })
+                let is_mount_point = stat_fd(&held).map_err(failed)?.mount_root;
+                Ok(Self { parent: parent.into(), name, kind: Some(Kind::Directory), asks_directory, is_mount_point })
             }
             Err(Errno::NOENT | Errno::NOTDIR) => {
                 let (parent, name) = parent_and_name(path).map_err(failed)?;
@@ -88,7 +91,7 @@ impl DestinationPlace {
                     Err(Errno::NOENT) => None,
                     Err(errno) => return Err(failed(errno)),
                 };
-                Ok(Self { parent: parent_path, name, kind, asks_directory })
+                Ok(Self { parent: parent_path, name, kind, asks_directory, is_mount_point: false })
             }
             Err(errno) => Err(failed(errno)),
         }
@@ -98,6 +101,18 @@ impl DestinationPlace {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.parent.join(OsStr::from_bytes(self.name.as_bytes()))
+    }
+
+    /// The directory that the destinations' paths begin at, and its path from there on. What keeps its name
+    /// below a mount point gets paths that do not depend on where that is; what is in a directory (`contents`)
+    /// becomes the mount point itself, which needs a name.
+    #[must_use]
+    pub fn root(&self, contents: bool) -> (PathBuf, RelPath) {
+        if self.is_mount_point && !contents {
+            (self.path(), RelPath::root())
+        } else {
+            (self.parent.clone(), RelPath::root().join(&self.name))
+        }
     }
 
     /// The directory for what is copied, or the directory that a single file is put into.

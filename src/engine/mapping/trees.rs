@@ -91,7 +91,7 @@ impl NamedTrees<'_> {
         }
         let place = DestinationPlace::of(self.destination)?;
         let single_file = self.is_single_file(&trees, &place)?;
-        let (root, base) = (place.parent.clone(), RelPath::root().join(&place.name));
+        let (root, base) = place.root(trees.iter().any(|tree| tree.contents));
         let destined = trees.iter().map(|tree| {
             let name = tree.real.last().filter(|_| !tree.contents && !single_file);
             name.map_or_else(|| base.clone(), |name| base.join(&name))
