@@ -4,8 +4,8 @@
 use crate::kit::attach::Attached;
 use crate::kit::disk::World;
 use crate::kit::held::Held;
-use crate::kit::need_root;
 use crate::kit::run::{Ran, run};
+use crate::kit::{need_root, snapshot};
 use crate::passes::{PASSES, counts};
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -382,4 +382,91 @@ fn what_its_owner_removed_in_its_place_is_forgotten_by_the_next_run() {
     let installer = machine.boot_installer();
     run(&plan, &with(&installer, &["--delete"])).exits(1);
     assert_eq!(read(machine.root().join("persist/system").join(KEY)), "the key in use");
+}
+
+/// A machine whose logs and keys an earlier run copied; then the copies were mounted over what they were made from,
+/// of which nothing is left.
+fn moved_in() -> (Machine, PathBuf) {
+    let mut machine = Machine::new();
+    for path in ["var/log/messages", "var/log/journal/1", "var/log/app.log", "etc/ssh/key", "etc/machine-id"] {
+        machine.old(path, path);
+    }
+    symlink("messages", machine.root().join("var/log/link")).unwrap();
+    std::fs::hard_link(machine.root().join("var/log/app.log"), machine.root().join("var/log/again")).unwrap();
+    let plan = machine.plan("directories = [\"/var/log\", \"/etc/ssh\"]\nfiles = [\"/etc/machine-id\"]");
+    run(&plan, &[]).exits(0);
+    for dir in ["var/log", "etc/ssh"] {
+        let at = machine.root().join(dir);
+        std::fs::remove_dir_all(&at).unwrap();
+        std::fs::create_dir(&at).unwrap();
+        machine.bind(dir);
+    }
+    machine.bind("etc/machine-id");
+    (machine, plan)
+}
+
+#[test]
+fn what_was_copied_and_mounted_in_its_place_is_never_deleted() {
+    need_root!();
+    let (mut machine, plan) = moved_in();
+    let stored = machine.root().join("persist/system");
+    let ran = run(&plan, &["--delete"]).exits(0);
+    assert_eq!((in_place(&ran), ran.total("deleted")), (10, 0), "{ran}");
+    let before = [snapshot::take(&stored.join("var")), snapshot::take(&stored.join("etc"))];
+    run(&plan, &["--verify-only"]).exits(0);
+    let installer = machine.boot_installer();
+    let installer = with(&installer, &[]);
+    for args in [&["--dry-run", "--delete"][..], &["--delete"], &[], &["--repair"], &["--verify-only"], &["--delete"]] {
+        let ran = run(&plan, &[&installer[..], args].concat());
+        assert_eq!(ran.status, Some(i32::from(args[0..].first() != Some(&"--dry-run"))), "{args:?}\n{ran}");
+        let found: Vec<_> = ran.problems().into_iter().map(|(kind, path)| format!("{kind} {path}")).collect();
+        let expected = ["changed-target /persist/system/etc/ssh", "changed-target /persist/system/var/log"];
+        assert!(args.first() == Some(&"--dry-run") || found == expected, "{args:?} {found:?}\n{ran}");
+        let after = [snapshot::take(&stored.join("var")), snapshot::take(&stored.join("etc"))];
+        for (before, after) in before.iter().zip(&after) {
+            assert_eq!(snapshot::diff(before, after), [""; 0], "{args:?}\n{ran}");
+        }
+    }
+}
+
+#[test]
+fn a_killed_run_on_what_was_mounted_in_its_place_lets_nothing_be_deleted() {
+    need_root!();
+    let (mut machine, plan) = moved_in();
+    let key = machine.root().join("persist/system/etc/ssh/key");
+    std::fs::write(&key, "a newer key").unwrap();
+    for call in ["utimens:1", "syncfs:1", "syncfs:2"] {
+        Held::at(call, &plan, &["--threads", "1"]).kill();
+    }
+    run(&plan, &[]).exits(0);
+    let installer = machine.boot_installer();
+    run(&plan, &with(&installer, &["--delete"])).exits(1);
+    assert_eq!(read(key), "a newer key");
+}
+
+#[test]
+fn what_changes_in_its_place_is_recorded_as_it_is() {
+    need_root!();
+    let (machine, plan) = moved_in();
+    let stored = machine.root().join("persist/system");
+    // In use between the runs, and between two runs that both find it there.
+    for round in ["one", "another"] {
+        write(&stored.join("var/log/messages"), &format!("{round} line more"));
+        std::fs::set_permissions(stored.join("etc/ssh/key"), PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(stored.join("var/log"), PermissionsExt::from_mode(0o750)).unwrap();
+        std::fs::remove_file(stored.join("var/log/link")).unwrap();
+        symlink(round, stored.join("var/log/link")).unwrap();
+        run(&plan, &[]).exits(0);
+        let ran = run(&plan, &["--verify-only"]).exits(0);
+        assert_eq!(ran.problems(), [], "{ran}");
+        run(&plan, &["--repair"]).exits(0);
+        assert_eq!(read(stored.join("var/log/messages")), format!("{round} line more"));
+    }
+    // What rots is not taken for use by a later run.
+    let log = stored.join("var/log/app.log");
+    crate::kit::damage::flip(&machine.world, &log, 3);
+    run(&plan, &[]);
+    let found = run(&plan, &["--verify-only"]).exits(1);
+    let damaged = ["again", "app.log"].map(|name| ("content".to_string(), format!("/persist/system/var/log/{name}")));
+    assert!(!found.problems().is_empty() && found.problems().iter().all(|one| damaged.contains(one)), "{found}");
 }

@@ -8,6 +8,7 @@ use super::entry::CopyEntry;
 use super::leaf::Leaves;
 use super::node::DirNode;
 use crate::base::path::RelPath;
+use crate::engine::content::digest::Algorithm;
 use crate::engine::content::reread::{self, CachedPages};
 use crate::engine::events::counters::add;
 use crate::engine::events::note::Note;
@@ -89,9 +90,7 @@ impl Leaves {
         let settled = self.in_place(entry, stat).and_then(|there| match there {
             Some(there) => {
                 self.cx.count_in_place(entry.target(), entry.node(), || entry.path());
-                if !matches!(self.recorded(entry), Some(row) if matches!(row.state, State::Done | State::Bad)) {
-                    self.record_in_place(entry, &there)?;
-                }
+                self.record_in_place(entry, &there)?;
                 Ok(true)
             }
             None if self.cx.options.overwrite => Ok(false),
@@ -153,19 +152,50 @@ impl Leaves {
         Ok(true)
     }
 
-    /// Records `there` as it is.
+    /// Records `there` as it is, unless its row says so.
     fn record_in_place(&self, entry: &CopyEntry<'_>, there: &Stat) -> Result<(), (Operation, Errno)> {
         if there.kind == Kind::Directory || there.kind == Kind::Socket {
             return Ok(());
         }
-        if let Some(row) = self.row_in_place(entry, there)? {
+        let recorded = self.recorded(entry).filter(|row| matches!(row.state, State::Done | State::Bad));
+        let row = match recorded {
+            Some(row) => self.renewed(entry, row, there)?,
+            None => self.row_in_place(entry, there, None)?,
+        };
+        if let Some(row) = row {
             self.cx.submit.send(Written::row(row, entry.node().file_system));
         }
         Ok(())
     }
 
-    /// The row of `there`; `None` if it is another inode by now, or the run is ending.
-    fn row_in_place(&self, entry: &CopyEntry<'_>, there: &Stat) -> Result<Option<Row>, (Operation, Errno)> {
+    /// What has to be recorded where `row` was written by a run that copied it or found it in its place.
+    fn renewed(&self, entry: &CopyEntry<'_>, row: Row, there: &Stat) -> Result<Option<Row>, (Operation, Errno)> {
+        let disk = entry.node().disk;
+        let turned = |row: Row| (!row.was_in_place()).then(|| row.found_in_place(there));
+        let is_whole = row.state == State::Done && row.source.is_some() && row.target_unchanged(there, disk);
+        if is_whole || row.still_damaged(there, disk) {
+            return Ok(turned(row));
+        }
+        if row.standing(there, disk) == RowChange::Changed {
+            return self.row_in_place(entry, there, None);
+        }
+        // Other content under the same size and time is no use that anybody made of it.
+        let algorithm = row.digest.map(|digest| digest.algorithm);
+        let found = self.row_in_place(entry, there, algorithm)?;
+        Ok(match found {
+            Some(found) if found.digest != row.digest => turned(row),
+            found => found,
+        })
+    }
+
+    /// The row of `there`, with a digest by `algorithm` if one is given; `None` if it is another inode by now,
+    /// or the run is ending.
+    fn row_in_place(
+        &self,
+        entry: &CopyEntry<'_>,
+        there: &Stat,
+        algorithm: Option<Algorithm>,
+    ) -> Result<Option<Row>, (Operation, Errno)> {
         let (node, name) = (entry.node(), entry.name);
         let dir = node.open().map_err(|errno| (Operation::OpenParent, errno))?;
         let open = |errno| (Operation::Open, errno);
@@ -173,7 +203,11 @@ impl Leaves {
         let row = if there.kind == Kind::File {
             let fd = dir.open_file(name, OFlags::empty()).map_err(open)?;
             let Some((stat, wanted)) = self.as_it_is(entry, Holder::file(&fd), there)? else { return Ok(None) };
-            let digest = reread::digest(fd.as_fd(), &stat, CachedPages::MayBeOld, &self.cx.run.rate_limit);
+            let (pages, rate_limit) = (CachedPages::MayBeOld, &self.cx.run.rate_limit);
+            let digest = match algorithm {
+                Some(algorithm) => reread::digest_as(algorithm, fd.as_fd(), &stat, pages, rate_limit),
+                None => reread::digest(fd.as_fd(), &stat, pages, rate_limit),
+            };
             let digest = digest.map_err(|errno| (Operation::Read, errno))?;
             digest.map(|digest| Row::file(key, InodePair::in_place(&stat, wanted), digest))
         } else {

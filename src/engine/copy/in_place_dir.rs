@@ -10,6 +10,7 @@ use super::open_dir::OpenDir;
 use super::post_visit::key_of;
 use super::pre_visit::News;
 use crate::base::path::Name;
+use crate::engine::compare::differences::CheckedDir;
 use crate::engine::events::operation::Operation;
 use crate::engine::in_place::{is_in_place, was_in_place};
 use crate::engine::journal::epoch::Written;
@@ -96,12 +97,15 @@ impl Engine {
         }
         self.cx.count_in_place(at.target, at.above, || at.path());
         let prior = self.cx.records.prior(at.above, at.name);
-        let is_recorded = prior.as_ref().is_some_and(|row| matches!(row.state, State::Done | State::Bad));
+        let prior = prior.as_ref();
+        let was_in_place = prior.is_some_and(Row::was_in_place);
+        let is_recorded = was_in_place
+            && prior.is_some_and(|row| row.is_done_as(stat) || row.still_damaged(stat, CheckedDir::of(&dir).disk));
         let wanted = (!is_recorded).then(|| self.metadata_in_place(at, &dir, stat));
-        let (id, news) = match prior.as_ref().and_then(|row| row.id) {
-            Some(id) => (id, News::Recorded),
-            None => (self.directories.new_id(), News::Announce),
-        };
+        let id = prior.and_then(|row| row.id);
+        // What an earlier run copied is no copy from here on, even if this run is killed before it is through.
+        let news = if was_in_place && id.is_some() { News::Recorded } else { News::Announce };
+        let id = id.unwrap_or_else(|| self.directories.new_id());
         let post_visit = PostVisit::InPlace(Box::new(InPlaceDirectory { wanted }));
         let parts = NodeParts { id, fresh: false, post_visit, mark: Mark::None };
         self.directories.node(at, dir, parts, news).map_err(|errno| failed(Operation::Stat, errno)).ok()

@@ -188,6 +188,12 @@ impl Row {
         Self { dst_ino: found.ino, dst_ctime: found.ctime, state: State::Done, ..self }
     }
 
+    /// The same entry, which the source's path leads to by now: `stat`, as it is on the target.
+    #[must_use]
+    pub fn found_in_place(self, stat: &Stat) -> Self {
+        Self { source: Some(SourceId::in_place(stat)), ..self }
+    }
+
     /// What is there by its owner's doing, verified at `at`; each of its names is guarded by itself.
     #[must_use]
     pub fn of_owner(self, at: i64) -> Self {
