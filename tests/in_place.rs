@@ -369,19 +369,72 @@ fn a_call_that_fails_replaces_nothing_that_is_in_its_place() {
 }
 
 #[test]
-fn what_its_owner_removed_in_its_place_is_forgotten_by_the_next_run() {
+fn what_its_owner_removed_in_its_place_stays_removed() {
     need_root!();
-    let mut machine = with_key("etc/ssh");
-    let gone = machine.stored("etc/ssh/gone", "a key that is not used any more");
-    let plan = machine.plan("directories = [\"/etc/ssh\", \"/var/log\"]");
+    for was_copied in [false, true] {
+        let mut machine = Machine::new();
+        for name in ["gone", "kept", "log.d/1", "early"] {
+            machine.old(&format!("var/log/{name}"), name);
+            machine.stored(&format!("var/log/{name}"), name);
+        }
+        let plan = machine.plan("directories = [\"/var/log\"]");
+        if was_copied {
+            run(&plan, &["--overwrite", "--allow-nonempty"]).exits(0);
+        }
+        let stored = machine.root().join("persist/system/var/log");
+        std::fs::remove_file(stored.join("early")).unwrap();
+        machine.bind("var/log");
+        run(&plan, &["--allow-nonempty"]).exits(0);
+        std::fs::remove_file(stored.join("gone")).unwrap();
+        std::fs::remove_dir_all(stored.join("log.d")).unwrap();
+        for args in [&["--delete"][..], &[], &["--verify-only"], &["--repair"], &["--dry-run"], &["--verify-only"]] {
+            let ran = run(&plan, args).exits(0);
+            assert_eq!(ran.problems(), [], "{args:?}\n{ran}");
+        }
+        let installer = machine.boot_installer();
+        let installer = with(&installer, &[]);
+        let names = || std::fs::read_dir(&stored).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        for args in [&["--delete"][..], &["--repair"], &["--verify-only"], &["--delete"]] {
+            let ran = run(&plan, &[&installer[..], args].concat()).exits(1);
+            assert_eq!((names(), ran.total("copied")), (vec!["kept".into()], 0), "{was_copied} {args:?}\n{ran}");
+        }
+        // Nor is it copied over by someone who wants the source's content of what is there.
+        let ran = run(&plan, &[&installer[..], &["--overwrite"]].concat()).exits(1);
+        let missing = |name: &str| ("missing".to_string(), format!("/persist/system/var/log/{name}"));
+        let found = ran.problems();
+        assert!(["gone", "log.d"].iter().all(|name| found.contains(&missing(name))), "{was_copied} {found:?}\n{ran}");
+        assert!(!stored.join("gone").exists() && !stored.join("log.d").exists(), "{ran}");
+        // What its owner makes anew is recorded again.
+        machine.mounts.clear();
+        machine.bind("var/log");
+        machine.stored("var/log/gone", "new");
+        run(&plan, &[]).exits(0);
+        run(&plan, &["--verify-only"]).exits(0);
+        crate::kit::damage::flip(&machine.world, &stored.join("gone"), 1);
+        run(&plan, &["--verify-only"]).exits(1);
+    }
+}
+
+#[test]
+fn what_was_in_place_stays_when_the_directory_around_it_leaves_the_source() {
+    need_root!();
+    let mut machine = Machine::new();
+    machine.old("etc/app/key", "the old key");
+    machine.old("etc/app/conf", "conf");
+    machine.stored("etc/app/key", "the key in use");
+    machine.bind("etc/app/key");
+    let plan = machine.plan("directories = [\"/etc\"]");
     run(&plan, &["--allow-nonempty"]).exits(0);
-    std::fs::remove_file(gone).unwrap();
-    run(&plan, &["--delete"]).exits(0);
-    run(&plan, &["--verify-only"]).exits(0);
-    // The key that is in use is still guarded.
     let installer = machine.boot_installer();
-    run(&plan, &with(&installer, &["--delete"])).exits(1);
-    assert_eq!(read(machine.root().join("persist/system").join(KEY)), "the key in use");
+    let installer = with(&installer, &[]);
+    std::fs::remove_dir_all(machine.root().join("etc/app")).unwrap();
+    let key = machine.root().join("persist/system/etc/app/key");
+    for args in [&["--dry-run", "--delete"][..], &["--delete"], &["--delete", "--overwrite"]] {
+        let ran = run(&plan, &[&installer[..], args].concat());
+        assert_eq!(read(&key), "the key in use", "{args:?}\n{ran}");
+        assert!(args.contains(&"--dry-run") || ran.stdout.contains("in its place, in use"), "{args:?}\n{ran}");
+    }
+    assert!(!machine.root().join("persist/system/etc/app/conf").exists());
 }
 
 /// A machine whose logs and keys an earlier run copied; then the copies were mounted over what they were made from,

@@ -236,6 +236,8 @@ pub enum KeptBecause {
     NotWhole,
     /// It is a mount point.
     MountPoint,
+    /// A run found it in its place, where it is in use.
+    InUse,
     /// A call failed.
     Failed(Operation, Errno),
 }

@@ -188,10 +188,12 @@ impl Row {
         Self { dst_ino: found.ino, dst_ctime: found.ctime, state: State::Done, ..self }
     }
 
-    /// The same entry, which the source's path leads to by now: `stat`, as it is on the target.
+    /// The same entry, which the source's path leads to by now: `stat`, as it is on the target. Each of its
+    /// names is guarded by itself.
     #[must_use]
     pub fn found_in_place(self, stat: &Stat) -> Self {
-        Self { source: Some(SourceId::in_place(stat)), ..self }
+        let verified = self.verified.filter(|_| !self.alias);
+        Self { source: Some(SourceId::in_place(stat)), alias: false, verified, ..self }
     }
 
     /// What is there by its owner's doing, verified at `at`; each of its names is guarded by itself.

@@ -3,9 +3,10 @@
 //! A row is forgotten only after a syncfs that followed the removal: a power cut that brought the
 //! entry back would leave it without a row, and no later run would know it.
 
-use super::accepted;
+use super::accepted::{self, Acceptance, AcceptedAs, AcceptedRow};
 use super::epoch::FileSystems;
 use super::item::{DONE, is_linked};
+use super::row::Row;
 use crate::base::path::RelPath;
 use crate::sys::Errno;
 use crate::sys::stat::Time;
@@ -25,6 +26,16 @@ pub struct Removed {
     pub id: Option<i64>,
     /// What became of the other names of its inode.
     pub unlinked: Option<Unlinked>,
+    /// Its row, if its owner removed it where it was in use: it stays so.
+    pub in_use: Option<Box<Row>>,
+}
+
+impl Removed {
+    /// The entry of `row`, at `path`.
+    #[must_use]
+    pub fn of(row: &Row, path: RelPath) -> Self {
+        Self { path, dir: row.dir, name: row.name.clone(), id: row.id, unlinked: None, in_use: None }
+    }
 }
 
 /// An inode that lost one of its names, which moves its ctime.
@@ -99,10 +110,11 @@ impl Removals {
     }
 }
 
-/// Forgets the rows of `gone`, with everything recorded below them.
+/// Forgets the rows of `gone`, with everything recorded below them. A removal where it was in use is accepted: a
+/// run from a source that still has it must know of it.
 pub(super) fn forget(connection: &mut Connection, gone: &DurablyRemoved) -> Result<(), rusqlite::Error> {
     let transaction = connection.transaction()?;
-    for Removed { path, dir, name, id, unlinked } in &gone.removed {
+    for Removed { path, dir, name, id, unlinked, in_use } in &gone.removed {
         // First: the directories' ids are in the rows of `item`.
         accepted::drop_at(&transaction, *dir, name)?;
         if let Some(id) = id {
@@ -118,10 +130,15 @@ pub(super) fn forget(connection: &mut Connection, gone: &DurablyRemoved) -> Resu
                     .execute([id])?;
             }
         }
-        for table in ["chunk", "item"] {
-            transaction
-                .prepare_cached(&format!("DELETE FROM {table} WHERE dir = ?1 AND name = ?2"))?
-                .execute((dir, name))?;
+        if let Some(row) = in_use {
+            let removed = AcceptedRow { what: AcceptedAs::Removed, row: (**row).clone() };
+            accepted::put(&transaction, &Acceptance::Taken(Box::new(removed)))?;
+        } else {
+            for table in ["chunk", "item"] {
+                transaction
+                    .prepare_cached(&format!("DELETE FROM {table} WHERE dir = ?1 AND name = ?2"))?
+                    .execute((dir, name))?;
+            }
         }
         transaction.prepare_cached("DELETE FROM problem WHERE path = ?1")?.execute([path.as_bytes()])?;
         if let Some(unlinked) = unlinked {

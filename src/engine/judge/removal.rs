@@ -34,6 +34,9 @@ impl RemovalCase<'_> {
         if there.mount_root {
             return Some(KeptBecause::MountPoint);
         }
+        if row.was_in_place() {
+            return Some(KeptBecause::InUse);
+        }
         let is_dir = row.kind() == Kind::Directory;
         // Of an interrupted replacement only the new inode is what the row describes.
         let is_new = row.state == State::Replacing && there.ino == row.dst_ino;

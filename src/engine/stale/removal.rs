@@ -80,9 +80,18 @@ impl<'a> StaleRemoval<'a> {
 
     /// Forgets the row of `name`, which is gone from `dir`, at `path`.
     pub(super) fn gone(&mut self, dir: &TargetDir, path: RelPath, row: &Row) {
+        self.forget_gone(dir, Removed::of(row, path));
+    }
+
+    /// The same where it was in use, so that its owner removed it: no run is to bring it back.
+    pub(super) fn gone_in_use(&mut self, dir: &TargetDir, path: RelPath, row: &Row) {
+        self.forget_gone(dir, Removed { in_use: Some(Box::new(row.clone())), ..Removed::of(row, path) });
+    }
+
+    fn forget_gone(&mut self, dir: &TargetDir, removed: Removed) {
         // If that fails, the next run forgets it.
         if let Ok(file_system) = self.file_system(dir) {
-            self.forget(file_system, path, row, None);
+            self.forget(file_system, removed);
         }
     }
 
@@ -268,7 +277,7 @@ impl<'a> StaleRemoval<'a> {
             add(&tally.deleted, 1);
             add(&tally.deleted_bytes, if stat.kind == Kind::File { stat.size } else { 0 });
         }
-        self.forget(file_system, path.clone(), row, unlinked);
+        self.forget(file_system, Removed { unlinked, ..Removed::of(row, path.clone()) });
         NameRemoval::Removed
     }
 
@@ -286,8 +295,7 @@ impl<'a> StaleRemoval<'a> {
         self.file_systems.index(dir.stat()?.dev, dir)
     }
 
-    fn forget(&mut self, file_system: usize, path: RelPath, row: &Row, unlinked: Option<Unlinked>) {
-        let removed = Removed { path, dir: row.dir, name: row.name.clone(), id: row.id, unlinked };
+    fn forget(&mut self, file_system: usize, removed: Removed) {
         if self.removals.add(file_system, removed) {
             self.sync();
         }

@@ -95,8 +95,7 @@ impl SettlingAtWork<'_> {
         let is_replaced = *cause == StaleCause::Retyped && row.kind() != Kind::Directory;
         let Some((dir, above, name)) = self.place(path).filter(|_| !is_replaced) else { return Ok(()) };
         if dir.stat_at(&name).is_err_and(|errno| errno == Errno::NOENT) {
-            self.removal.gone(&dir, path.clone(), &row);
-            return Ok(());
+            return self.gone(&dir, path.clone(), &row);
         }
         let entries = self.reader.entries_at(&row)?;
         let mut kept = None;
@@ -131,6 +130,17 @@ impl SettlingAtWork<'_> {
         // A directory that is gone or cannot be opened has a problem of its own.
         let dir = open_target(&self.of.run.mapping.root, &above).ok()?;
         Some((dir, above, name))
+    }
+
+    /// Forgets what is gone from `dir`, unless it was in use there.
+    fn gone(&mut self, dir: &TargetDir, path: RelPath, row: &Row) -> Result<(), JournalError> {
+        let above = self.reader.directory(row.dir)?;
+        if row.was_in_place() || above.is_some_and(|above| above.was_in_place()) {
+            self.removal.gone_in_use(dir, path, row);
+        } else {
+            self.removal.gone(dir, path, row);
+        }
+        Ok(())
     }
 
     /// Asks the source again, as long may have passed since the walk.
@@ -176,7 +186,7 @@ impl SettlingAtWork<'_> {
                 let path = path.join(&name);
                 match self.place(&path) {
                     Some((dir, _, name)) if dir.stat_at(&name).is_err_and(|errno| errno == Errno::NOENT) => {
-                        self.removal.gone(&dir, path, &row);
+                        self.gone(&dir, path, &row)?;
                     }
                     _ => left += self.reader.entries_at(&row)?,
                 }
