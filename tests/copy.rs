@@ -405,3 +405,77 @@ fn a_disk_that_is_the_destination_is_the_same_wherever_it_is_mounted() {
         run(&here).exits(1).says("gone: stale");
     }
 }
+
+#[test]
+fn a_source_that_was_a_target_is_copied_without_its_journal_and_other_state_is_not_passed_over() {
+    need_root!();
+    let place = place();
+    sources(place.path());
+    let at = |path: &str| place.path().join(path);
+    copy_in(place.path(), &["b/", "disk"]).exits(0);
+    for options in [&["--dry-run"][..], &[], &[], &["--verify-only"], &["--verify-only", "--against", "source"]] {
+        let ran = copy_in(place.path(), &[&["disk/", "second"], options].concat()).exits(0);
+        ran.says("/disk/.persistcp: the journal of a copy, no part of the tree, was left out");
+    }
+    // It is no part of either tree.
+    let name = |path: &str| at(path).join(".persistcp");
+    let verify = |one: &str, two: &str| {
+        let slash = at(one).join("");
+        plain(&[OsStr::new("verify"), slash.as_os_str(), at(two).as_os_str()])
+    };
+    settle_times(place.path(), &["disk", "second", "b"]);
+    for (one, two) in [("b", "disk"), ("disk", "b"), ("disk", "second")] {
+        verify(one, two).exits(0).says(".persistcp: the journal of a copy");
+    }
+    // Without a database it is anybody's.
+    std::fs::create_dir(name("b")).unwrap();
+    std::fs::write(name("b").join("x"), "x").unwrap();
+    settle_times(place.path(), &["b"]);
+    verify("b", "disk").exits(1).says("/.persistcp/x: missing");
+    std::fs::remove_dir_all(name("disk")).unwrap();
+    settle_times(place.path(), &["disk"]);
+    verify("b", "disk").exits(1).says("/.persistcp: missing");
+    verify("disk", "b").exits(1).says("/.persistcp: extra");
+    std::fs::rename(name("b"), at("b/lost+found")).unwrap();
+    settle_times(place.path(), &["b"]);
+    verify("b", "disk").exits(1).says("/lost+found: missing");
+    verify("disk", "b").exits(1).says("/lost+found: extra");
+}
+
+#[test]
+fn what_mkfs_makes_is_passed_over_only_while_it_is_empty() {
+    need_root!();
+    let world = crate::kit::disk::World::ext4(32);
+    world.file("f", "f");
+    filetime::set_file_mtime(world.source.join("f"), filetime::FileTime::from_unix_time(1_600_000_000, 0)).unwrap();
+    crate::kit::sh!("cp", "-p", world.source.join("f"), &world.persist);
+    let lost = world.persist.join("lost+found");
+    let both = || {
+        let tops = [&world.source, &world.persist];
+        for top in tops {
+            filetime::set_file_mtime(top, filetime::FileTime::from_unix_time(1_700_000_000, 0)).unwrap();
+        }
+        let (one, two) = (tops[0].join(""), tops[1].join(""));
+        [(&one, &two), (&two, &one)].map(|(a, b)| plain(&[OsStr::new("verify"), a.as_os_str(), b.as_os_str()]))
+    };
+    std::fs::set_permissions(&world.source, world.persist.metadata().unwrap().permissions()).unwrap();
+    for ran in both() {
+        ran.exits(0);
+    }
+    std::fs::write(lost.join("#12"), "saved").unwrap();
+    let [there, back] = both();
+    there.exits(1).says("/lost+found: extra");
+    back.exits(1).says("/lost+found: missing");
+    std::fs::remove_file(lost.join("#12")).unwrap();
+    // Its copy is not missed.
+    crate::kit::sh!("cp", "-a", &lost, &world.source);
+    for ran in both() {
+        ran.exits(0);
+    }
+    std::fs::remove_dir(world.source.join("lost+found")).unwrap();
+    // A directory of that name elsewhere is like any other.
+    std::fs::create_dir(world.source.join("lost+found")).unwrap();
+    for ran in both() {
+        ran.exits(1).says("/lost+found: mode");
+    }
+}

@@ -155,7 +155,7 @@ impl Plan {
             id_conflicts,
             renumbering,
             id_warnings: damaged,
-            id_notes: ids.replaced,
+            notes: ids.replaced,
             asked,
             state: None,
         })

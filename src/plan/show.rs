@@ -74,7 +74,7 @@ pub fn table(plan: &Mapping) -> String {
     for conflict in &plan.id_conflicts {
         writeln!(out, "warning: {}", words::id_conflict(conflict)).ok();
     }
-    for warning in plan.id_warnings.iter().chain(&plan.id_notes) {
+    for warning in plan.id_warnings.iter().chain(&plan.notes) {
         writeln!(out, "warning: {warning}").ok();
     }
     out

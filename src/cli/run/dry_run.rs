@@ -54,6 +54,7 @@ pub(super) fn dry_run(job: &Job, mapping: Mapping) -> Result<Exit, Refusals> {
         Ok(words) => out.push_str(&words),
         Err(error) => return Ok(fail(&journal::words(&error), Exit::Refused)),
     }
+    mapping.notes.iter().for_each(|note| out.push_str(&format!("note: {note}\n")));
     notes.iter().for_each(|note| out.push_str(&format!("note: {}\n", note::words(note))));
     out.push_str("dry run: nothing was written\n");
     Ok(print_text(&out))

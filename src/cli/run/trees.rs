@@ -2,10 +2,12 @@
 
 use super::job::TreesSubject;
 use crate::cli::exit::Exit;
-use crate::engine::journal::{Location, STATE_DIR};
+use crate::cli::words::note;
+use crate::engine::events::note::Note;
+use crate::engine::journal::{Location, STATE_DIR, was_target};
 use crate::engine::mapping::given::TreesError;
 use crate::engine::mapping::model::Mapping;
-use crate::engine::mapping::trees::{NamedTrees, TreesMapping};
+use crate::engine::mapping::trees::{NamedTrees, TreesMapping, patterns};
 use crate::engine::namesake;
 use crate::sys::stat::stat_fd;
 use crate::sys::{at, effective_ids, mounts};
@@ -22,7 +24,23 @@ pub(super) fn mapping(subject: &TreesSubject, sources_needed: bool) -> Result<Ma
         };
         (error.to_string(), exit)
     })?;
-    with_journal(found, state.as_deref()).map_err(|why| (why, Exit::Refused))
+    let mut mapping = with_journal(found, state.as_deref()).map_err(|why| (why, Exit::Refused))?;
+    leave_out_journals(&mut mapping).map_err(|error| (error.to_string(), Exit::Usage))?;
+    Ok(mapping)
+}
+
+/// A source that was a target itself has the state of that copy at its top.
+fn leave_out_journals(mapping: &mut Mapping) -> Result<(), TreesError> {
+    for target in &mut mapping.targets {
+        let top = mapping.source.join(target.from.as_path());
+        // What cannot be looked at is for the copy to report.
+        if at::open_dir(&top).and_then(was_target).unwrap_or(false) {
+            target.exclude.push(format!("/{STATE_DIR}/"));
+            target.excluded = patterns(&target.exclude)?;
+            mapping.notes.push(note::words(&Note::JournalLeftOut(top.join(STATE_DIR))));
+        }
+    }
+    Ok(())
 }
 
 /// Names the journal and its place. It is that of this command, or of one that copied the same trees

@@ -56,6 +56,9 @@ pub(in crate::cli) fn words(note: &Note) -> String {
         Note::ViewNotEntered(path, content) => {
             format!("{path}: a mounted view ({}) was not entered; its layers are copied", mount_content(content))
         }
+        Note::JournalLeftOut(path) => {
+            format!("{}: the journal of a copy, no part of the tree, was left out", escape(path.as_os_str().as_bytes()))
+        }
         Note::Subvolume(path, inside, size) => {
             format!("{path}: a subvolume ({}, {}) is copied as a directory", entries(*inside), bytes(*size))
         }

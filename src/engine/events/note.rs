@@ -50,6 +50,8 @@ pub enum Note {
     KernelNotEntered(RelPath, String),
     /// The mounted view of a container's layers was not entered.
     ViewNotEntered(RelPath, MountContent),
+    /// The state of a copy at the top of a tree is no part of that.
+    JournalLeftOut(PathBuf),
     /// A subvolume of so many entries and bytes is copied as a directory.
     Subvolume(RelPath, u64, u64),
     /// It was in its place already, and everything below it that no other mount covers.

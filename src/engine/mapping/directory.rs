@@ -71,7 +71,7 @@ impl Mapping {
             id_conflicts: Vec::new(),
             renumbering: Renumbering::default(),
             id_warnings: Vec::new(),
-            id_notes: Vec::new(),
+            notes: Vec::new(),
             asked: vec![asked],
             state: None,
         })

@@ -34,8 +34,9 @@ pub struct Mapping {
     pub renumbering: Renumbering,
     /// What is wrong with the id maps but does not stop this plan, for the report.
     pub id_warnings: Vec<String>,
-    /// The same of maps on the target that the plan replaces.
-    pub id_notes: Vec<String>,
+    /// What else is worth knowing before a run, for the report: id maps on the target that the plan replaces, what
+    /// of a source is left out unasked.
+    pub notes: Vec<String>,
     /// What the plan declares, as written: needed when the entries are not looked up.
     pub asked: Vec<Asked>,
     /// The directory of the journal, if it is not to be `.persistcp` on the first target's file system.

@@ -121,7 +121,7 @@ impl NamedTrees<'_> {
             id_conflicts: Vec::new(),
             renumbering: Renumbering::default(),
             id_warnings: Vec::new(),
-            id_notes: Vec::new(),
+            notes: Vec::new(),
             asked,
             state: None,
         };

@@ -91,7 +91,7 @@ impl SharedRun<'_> {
         let RunContext { mapping, counters, problems, in_use, stop, .. } = &self.context;
         let (problems, problem_count, mut notes) = problems.take();
         notes.extend(mapping.id_conflicts.iter().cloned().map(Note::IdConflict));
-        notes.extend(mapping.id_notes.iter().cloned().map(Note::Told));
+        notes.extend(mapping.notes.iter().cloned().map(Note::Told));
         let (totals, targets) = report::totals(mapping, counters, &problems, self.began.clock.elapsed().as_secs_f64());
         if totals.shared_bytes > 0 {
             notes.push(Note::BlocksShared(totals.shared_bytes));

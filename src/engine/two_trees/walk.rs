@@ -11,10 +11,11 @@ use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::value::PropertyValue;
-use crate::engine::journal::STATE_DIR;
+use crate::engine::journal::{STATE_DIR, was_target};
 use crate::engine::tree::node::SourceNode;
 use crate::engine::tree::scheduler::{BATCH, Tasks, Visitor, Worker};
 use crate::sys::dir::{DirEntry, LOST_AND_FOUND, SourceDir, read_batches};
+use crate::sys::root::real_path;
 use crate::sys::stat::{Kind, Stat, stat_fd};
 use crate::sys::xattr::Holder;
 use crate::sys::{Errno, file};
@@ -78,7 +79,7 @@ impl Visitor for PairWalk<'_> {
     }
 
     fn sort(&self, dir: &PairedDir, seen: &mut HashSet<Name>, entry: &DirEntry) -> Option<Kind> {
-        if is_state(dir, &entry.name) {
+        if self.is_passed_over((&dir.src, &dir.dst), &dir.path, &entry.name) {
             return None;
         }
         seen.insert(entry.name.clone());
@@ -112,7 +113,8 @@ impl Visitor for PairWalk<'_> {
             read_batches(&*dst, BATCH, |batch| {
                 for entry in batch.into_iter().filter(|entry| !seen.contains(&entry.name)) {
                     let kind = entry.kind.unwrap_or(Kind::File);
-                    if !is_state(dir, &entry.name) && !self.is_left_out(dir, &entry.name, kind) {
+                    let of_disk = self.is_passed_over((&dir.dst, &dir.src), &dir.path, &entry.name);
+                    if !of_disk && !self.is_left_out(dir, &entry.name, kind) {
                         let path = dir.path.join(&entry.name);
                         self.problem(Problem::new(path, ProblemKind::Extra, Detail::OnlyInTarget));
                     }
@@ -126,12 +128,38 @@ impl Visitor for PairWalk<'_> {
     }
 }
 
-/// What is not a part of a tree: the journal of a copy, and what a file system has at its top.
-fn is_state(dir: &PairedDir, name: &Name) -> bool {
-    dir.path.is_root() && [STATE_DIR.as_bytes(), LOST_AND_FOUND].contains(&name.as_bytes())
+/// True for a directory without entries.
+fn is_empty(dir: &SourceDir, name: &Name) -> Result<bool, Errno> {
+    let mut empty = true;
+    read_batches(dir.open_dir(name)?, 1, |_| {
+        empty = false;
+        false
+    })?;
+    Ok(empty)
 }
 
 impl PairWalk<'_> {
+    /// True for what is not a part of a tree: the journal of a copy at its top, of which there is a note, and
+    /// what mkfs makes at the top of a file system while it is empty and the `other` side has no copy of it.
+    fn is_passed_over(&self, (dir, other): (&SourceNode, &SourceNode), path: &RelPath, name: &Name) -> bool {
+        let is_journal = path.is_root() && name.as_bytes() == STATE_DIR.as_bytes();
+        if !is_journal && name.as_bytes() != LOST_AND_FOUND {
+            return false;
+        }
+        // What cannot be looked at is compared, and a problem there.
+        let Ok(dir) = dir.open() else { return false };
+        if !is_journal {
+            return other.stat_at(name).is_err_and(|errno| errno == Errno::NOENT)
+                && dir.stat().is_ok_and(|stat| stat.mount_root)
+                && is_empty(&dir, name).unwrap_or(false);
+        }
+        let is_state = was_target(&*dir).unwrap_or(false);
+        if is_state && let Ok(top) = real_path(&*dir) {
+            self.problems.note(Note::JournalLeftOut(top.join(STATE_DIR)));
+        }
+        is_state
+    }
+
     fn is_left_out(&self, dir: &PairedDir, name: &Name, kind: Kind) -> bool {
         let excluded = &self.options.excluded;
         !excluded.is_empty() && excluded.matched(dir.path.join(name).as_path(), kind == Kind::Directory).is_ignore()

@@ -50,7 +50,7 @@ fn mapping(targets: Vec<Target>) -> Mapping {
         id_conflicts: Vec::new(),
         renumbering: Renumbering::default(),
         id_warnings: Vec::new(),
-        id_notes: Vec::new(),
+        notes: Vec::new(),
         asked: Vec::new(),
         state: None,
     }
