@@ -304,3 +304,31 @@ fn a_directory_of_the_same_disk_is_storage_as_well() {
         assert_eq!(differs, [""; 0], "{from}\n{ran}");
     }
 }
+
+#[test]
+fn a_database_outside_the_root_is_not_taken_for_one_inside() {
+    need_root!();
+    let machine = Machine::new();
+    let outside = machine.world.path().join("outside.db");
+    let top = outside.iter().nth(1).unwrap().to_str().unwrap();
+    // What the same path leads to in the chroot is another file.
+    let inside = machine.root().join(outside.strip_prefix("/").unwrap());
+    std::fs::create_dir_all(inside.parent().unwrap()).unwrap();
+    std::fs::write(&inside, "another").unwrap();
+    std::fs::write(&outside, "a database").unwrap();
+    let plan = format!(
+        "version = 1\nname = \"top\"\nsource = \"/\"\nroot = \"/\"\n[[target]]\nname = \"t\"\nto = \"/persist/top\"\n\
+         directories = [\"/{top}\"]\n"
+    );
+    std::fs::write(machine.root().join("plan.toml"), plan).unwrap();
+    let notes = |path: &Path| {
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+        let mut child = Command::new("sleep").arg("60").stdin(file).spawn().unwrap();
+        let ran = machine.live(&[]);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        ran.report["notes"].to_string().matches("sleep (process").count()
+    };
+    assert_eq!(notes(&outside), 0);
+    assert_eq!(notes(&inside), 1);
+}

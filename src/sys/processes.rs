@@ -1,13 +1,18 @@
 //! What other processes have open, from `/proc` (proc(5)). A process that ends meanwhile, or that the caller may
 //! not look into, has nothing open.
 
+use super::stat::{Kind, Stat, stat_fd};
+use rustix::fs::{Mode, OFlags};
 use std::path::{Path, PathBuf};
 
-/// A file that a process has open for writing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A regular file that a process has open for writing.
+#[derive(Clone, Debug)]
 pub struct OpenForWriting {
-    /// Its path, as the kernel tells it to this process.
+    /// Its path, as the kernel tells it to this process: from another root, or once it is removed, it names
+    /// something else or nothing.
     pub path: PathBuf,
+    /// Its inode.
+    pub stat: Stat,
     /// It is open for reading as well, and not only to append: a database rather than a log.
     pub is_rewritten: bool,
     /// A lock is held on it through this descriptor.
@@ -31,7 +36,9 @@ pub fn open_for_writing(process: u32, matters: impl Fn(&Path) -> bool) -> Vec<Op
         let path = std::fs::read_link(entry.path()).ok().filter(|path| matters(path))?;
         let info = std::fs::read(format!("/proc/{process}/fdinfo/{}", entry.file_name().to_str()?)).ok()?;
         let (is_rewritten, is_locked) = parse_info(&info)?;
-        Some(OpenForWriting { path, is_rewritten, is_locked })
+        let file = rustix::fs::open(entry.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let stat = stat_fd(file).ok().filter(|stat| stat.kind == Kind::File)?;
+        Some(OpenForWriting { path, stat, is_rewritten, is_locked })
     });
     open.collect()
 }
@@ -41,10 +48,10 @@ fn parse_info(info: &[u8]) -> Option<(bool, bool)> {
     let lines = || info.split(|b| *b == b'\n');
     let flags = lines().find_map(|line| line.strip_prefix(b"flags:"))?;
     let flags = u32::from_str_radix(std::str::from_utf8(flags).ok()?.trim(), 8).ok()?;
-    let has = |flag: rustix::fs::OFlags| flags & flag.bits() == flag.bits();
-    let (rewrites, appends) = (has(rustix::fs::OFlags::RDWR), has(rustix::fs::OFlags::APPEND));
+    let has = |flag: OFlags| flags & flag.bits() == flag.bits();
+    let (rewrites, appends) = (has(OFlags::RDWR), has(OFlags::APPEND));
     let is_locked = lines().any(|line| line.starts_with(b"lock:"));
-    (rewrites || has(rustix::fs::OFlags::WRONLY)).then_some((rewrites && !appends, is_locked))
+    (rewrites || has(OFlags::WRONLY)).then_some((rewrites && !appends, is_locked))
 }
 
 /// The name of a process (proc_pid_comm(5)).
@@ -68,6 +75,7 @@ pub fn control_group(process: u32) -> Option<String> {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::os::unix::fs::MetadataExt;
 
     #[test]
     fn flags_tell_a_database_from_a_log() {
@@ -87,7 +95,12 @@ mod tests {
         child.stdin.as_mut().expect("piped").write_all(b"x").expect("written");
         assert!(others().contains(&child.id()));
         let open = open_for_writing(child.id(), |found| found == path);
-        assert_eq!(open, [OpenForWriting { path, is_rewritten: false, is_locked: false }]);
+        let [OpenForWriting { path: found, stat, is_rewritten: false, is_locked: false }] = &open[..] else {
+            panic!("{open:?}")
+        };
+        assert_eq!((found, stat.ino), (&path, file.as_file().metadata().expect("a stat").ino()));
+        // A pipe is no file.
+        assert_eq!(open_for_writing(child.id(), |_| true).len(), 1);
         assert!(control_group(child.id()).is_none_or(|group| group.starts_with('/')));
         drop(child.stdin.take());
         child.wait().expect("ended");

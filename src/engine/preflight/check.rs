@@ -47,7 +47,7 @@ pub fn check(
     let Some(source) = source.filter(|_| preflight.refusals.is_empty()).map(Arc::new) else {
         return Err(preflight.refusals);
     };
-    preflight.notes.extend(in_use::notes(&plan, &source));
+    preflight.notes.extend(in_use::notes(&plan, &source, allow.cross_mounts));
     let groups = Groups::of(&plan, &source, means, allow.cross_mounts, !allow.no_owner)
         .map_err(|contradictions| contradictions.into_iter().map(Refusal::Contradiction).collect::<Refusals>())?;
     let size = preflight.size(&source, &earlier, &places)?;

@@ -5,10 +5,12 @@ use crate::base::path::RelPath;
 use crate::engine::events::note::{InUse, Note, OpenedBy};
 use crate::engine::in_place::is_entry_in_place;
 use crate::engine::mapping::index::Index;
-use crate::engine::mapping::model::{Mapping, Presence};
-use crate::sys::filesystem::space;
+use crate::engine::mapping::model::{Entry, Mapping, Presence};
+use crate::sys::filesystem::{mount_id, space};
 use crate::sys::processes::{self, OpenForWriting};
 use crate::sys::root::{Root, real_path};
+use crate::sys::stat::stat_fd;
+use rustix::fs::OFlags;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -16,9 +18,12 @@ use std::path::{Path, PathBuf};
 /// What belongs to a database of SQLite besides itself.
 const BESIDE: [&[u8]; 3] = [b"-wal", b"-shm", b"-journal"];
 
+/// Opens a file of any type, without following a symlink.
+const HANDLE: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW);
+
 /// A note for each service that has a database open for writing which the plan copies. On a read-only source
 /// nobody is asked.
-pub(super) fn notes(plan: &Mapping, source: &Root) -> Vec<Note> {
+pub(super) fn notes(plan: &Mapping, source: &Root, cross_mounts: bool) -> Vec<Note> {
     // What cannot be told is not worth a refusal.
     let (Ok(top), Ok(space)) = (real_path(source), space(source)) else { return Vec::new() };
     if space.read_only {
@@ -26,20 +31,30 @@ pub(super) fn notes(plan: &Mapping, source: &Root) -> Vec<Note> {
     }
     let present = plan.targets.iter().flat_map(|target| &target.entries).filter(|e| e.presence == Presence::Present);
     let copied = present.filter(|entry| !is_entry_in_place(plan, source, entry));
-    let trees: Vec<PathBuf> = copied.map(|entry| top.join(entry.real.as_path())).collect();
+    let trees: Vec<OpenTree> = copied.map(|entry| OpenTree::new(&top, source, entry)).collect();
     let index = Index::new(plan);
+    let below = |path: &Path| RelPath::new(path.strip_prefix(&top).ok()?.as_os_str().as_bytes()).ok();
     let is_copied = |path: &Path| {
-        let below = path.strip_prefix(&top).ok().and_then(|below| RelPath::new(below.as_os_str().as_bytes()).ok());
-        below.is_some_and(|below| {
+        below(path).is_some_and(|below| {
             let brought = index.brought_from(plan, &below);
             // Behind a symlink the plan's name for it is another one.
             brought.is_empty() || brought.iter().any(|one| !one.is_left_out())
         })
     };
+    let is_there = |file: &OpenForWriting| {
+        let Some(found) = below(&file.path).and_then(|below| source.open_strict(&below, HANDLE).ok()) else {
+            return false;
+        };
+        let mount = mount_id(&found).ok();
+        let on_it = |tree: &OpenTree| file.path.starts_with(&tree.path) && (cross_mounts || tree.mount == mount);
+        stat_fd(&found).is_ok_and(|stat| stat.is_inode_of(&file.stat)) && trees.iter().any(on_it)
+    };
     let mut found: BTreeMap<OpenedBy, InUse> = BTreeMap::new();
     for process in processes::others() {
-        let open = processes::open_for_writing(process, |path| trees.iter().any(|tree| path.starts_with(tree)));
-        for path in open.into_iter().filter(is_database).map(|file| database_of(&file.path)) {
+        let open = processes::open_for_writing(process, |path| trees.iter().any(|tree| path.starts_with(&tree.path)));
+        for path in
+            open.into_iter().filter(|file| is_database(file) && is_there(file)).map(|file| database_of(&file.path))
+        {
             if !is_copied(&path) {
                 continue;
             }
@@ -53,6 +68,20 @@ pub(super) fn notes(plan: &Mapping, source: &Root) -> Vec<Note> {
         }
     }
     found.into_values().map(|in_use| Note::InUse(Box::new(in_use))).collect()
+}
+
+/// What is copied of an entry.
+struct OpenTree {
+    path: PathBuf,
+    /// The id of the mount that it is on, as far as the kernel tells.
+    mount: Option<u64>,
+}
+
+impl OpenTree {
+    fn new(top: &Path, source: &Root, entry: &Entry) -> Self {
+        let mount = source.open_strict(&entry.real, HANDLE).and_then(mount_id).ok();
+        Self { path: top.join(entry.real.as_path()), mount }
+    }
 }
 
 fn is_database(file: &OpenForWriting) -> bool {
