@@ -437,6 +437,43 @@ fn what_was_in_place_stays_when_the_directory_around_it_leaves_the_source() {
     assert!(!machine.root().join("persist/system/etc/app/conf").exists());
 }
 
+#[test]
+fn a_copy_that_a_symlink_leads_to_is_never_called_stale() {
+    need_root!();
+    for is_found in [false, true] {
+        let mut machine = Machine::new();
+        let root = machine.root().to_path_buf();
+        write(&root.join("home/u/.ssh/id"), "a key");
+        let plan = machine.world.plan_text(&format!(
+            "version = 1\nname = \"t\"\nsource = {root:?}\nroot = {root:?}\n[[target]]\nname = \"h\"\nfrom = \"/home/u\"\n\
+             to = \"/persist/home/u\"\ndirectories = [{{ path = \".ssh\", need = \"required\" }}]\n"
+        ));
+        run(&plan, &[]).exits(0);
+        std::fs::remove_dir_all(root.join("home/u/.ssh")).unwrap();
+        symlink("/persist/home/u/.ssh", root.join("home/u/.ssh")).unwrap();
+        if is_found {
+            let ran = run(&plan, &[]).exits(0);
+            assert_eq!(ran.report["notes"].as_array().unwrap().len(), 1, "one note for one entry: {ran}");
+        }
+        let installer = machine.boot_installer();
+        let installer = with(&installer, &[]);
+        for args in [&["--delete"][..], &["--delete", "--allow-missing"], &["--dry-run"], &["--verify-only"], &[]] {
+            let ran = run(&plan, &[&installer[..], args].concat()).exits(0);
+            assert!(!ran.stdout.contains("remove the copy"), "{args:?}\n{ran}");
+            assert!(
+                args.len() != 1 || args[0] != "--delete" || ran.stdout.contains("stays as it is"),
+                "{args:?}\n{ran}"
+            );
+            assert_eq!(read(root.join("persist/home/u/.ssh/id")), "a key", "{args:?}\n{ran}");
+        }
+        // Where nothing is there either, it is lacking.
+        std::fs::remove_dir_all(root.join("persist/home/u/.ssh")).unwrap();
+        if !is_found {
+            run(&plan, &installer).exits(3);
+        }
+    }
+}
+
 /// A machine whose logs and keys an earlier run copied; then the copies were mounted over what they were made from,
 /// of which nothing is left.
 fn moved_in() -> (Machine, PathBuf) {

@@ -66,7 +66,8 @@ impl EntrySearch<'_> {
             return self.symlink(&fd, real);
         }
         let detour = real != *self.path;
-        let link = detour.then(|| Link { to: Some(real.clone()), followed: true, is_on_the_way: true });
+        let link =
+            detour.then(|| Link { to: Some(real.clone()), followed: true, is_on_the_way: true, leads_home: false });
         let out = detour.then(|| self.leads_out(&real)).flatten();
         let meant = detour.then(|| real.clone());
         Ok(FoundEntry { presence: self.presence(kind), real, link, meant, out })
@@ -94,7 +95,7 @@ impl EntrySearch<'_> {
             Some(meant) => self.leads_out(&real).or_else(|| self.leads_out(meant)),
             None => Some(RelPath::root()),
         };
-        let link = Some(Link { to, followed, is_on_the_way: false });
+        let link = Some(Link { to, followed, is_on_the_way: false, leads_home: false });
         Ok(match led {
             _ if !followed => FoundEntry { presence: Presence::Present, real, link, meant, out },
             Some((to, kind)) => FoundEntry { presence: self.presence(kind), real: to, link, meant, out },

@@ -299,7 +299,9 @@ impl Resolver<'_> {
 
     fn entry(&mut self, held: &OpenSide, target: &TargetDraft, draft: &EntryDraft, path: RelPath) -> Entry {
         let mut entry = self.bare(target, draft, path);
-        let found = held.find(&entry, &target.from);
+        let mut found = held.find(&entry, &target.from);
+        let leads_home = found.meant.as_ref() == Some(&entry.dst);
+        found.link.iter_mut().for_each(|link| link.leads_home = leads_home);
         self.check_link(draft, &entry, &found);
         (entry.presence, entry.real, entry.link) = (found.presence, found.real, found.link);
         // An absent entry's owner need not be known: colord has no number if it never ran.
@@ -323,8 +325,7 @@ impl Resolver<'_> {
             return refuse(format!("{src} is reached only through a symlink"), format!("in the backup {words}"), help);
         }
         // What leads to its own place is not copied.
-        let leads_home = found.meant.as_ref() == Some(&entry.dst);
-        if entry.follow.is_some() || leads_home {
+        if entry.follow.is_some() || link.leads_home {
             return;
         }
         if let Some(out) = &found.out {

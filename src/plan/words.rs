@@ -42,6 +42,12 @@ fn led(link: &Link) -> String {
 /// The same of an entry for `dst` of which the plan leaves it open, and how it can say otherwise.
 #[must_use]
 pub fn unasked_link(dst: &RelPath, link: &Link) -> String {
+    if link.leads_home {
+        return format!(
+            "{dst}: in the backup it is a symlink to this very place, which is not shown there; what is there was in \
+             use and stays as it is"
+        );
+    }
     let otherwise = match link {
         Link { is_on_the_way: true, .. } => "; the plan can name that place itself",
         Link { followed: true, .. } => "; `follow = false` copies the link instead",

@@ -206,10 +206,19 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A symlink whose treatment the plan leaves open.
+    /// A symlink whose treatment the plan leaves open, or one that would lead home if its way were there.
     #[must_use]
     pub fn unasked_link(&self) -> Option<&Link> {
-        self.link.as_ref().filter(|_| self.follow.is_none() && self.presence != Presence::Absent)
+        let is_absent = self.presence == Presence::Absent;
+        let is_open = |link: &Link| if link.leads_home { is_absent } else { self.follow.is_none() && !is_absent };
+        self.link.as_ref().filter(|link| is_open(link))
+    }
+
+    /// True for a symlink to its own place on the target, which leads nowhere in this source: it says that
+    /// what is there is in use, and not that the entry is gone.
+    #[must_use]
+    pub fn is_elsewhere_in_use(&self) -> bool {
+        self.presence == Presence::Absent && self.link.as_ref().is_some_and(|link| link.leads_home)
     }
 }
 
@@ -222,6 +231,8 @@ pub struct Link {
     pub followed: bool,
     /// It is not the entry, but one of the directories above.
     pub is_on_the_way: bool,
+    /// It leads, or would lead, to where the entry is copied.
+    pub leads_home: bool,
 }
 
 /// What an entry is declared to be.

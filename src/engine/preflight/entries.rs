@@ -5,6 +5,7 @@ use super::state::journal_of;
 use crate::engine::events::refusal::{Lacking, Refusal, Remapping};
 use crate::engine::journal::{Declared, Reader};
 use crate::engine::mapping::model::{Entry, Mapping, Need, Presence};
+use crate::engine::stale::is_there;
 
 /// Refuses a plan that lacks entries that it needs. What an earlier run found in its place is not lacking
 /// where the mount or symlink that led there is gone; `recorded` gives the journal, if it can be asked.
@@ -17,6 +18,7 @@ pub(super) fn missing(plan: &Mapping, allow: &Allow, recorded: impl FnOnce() -> 
     let was_in_place = |entry: &Entry| {
         let row = reader.as_ref().and_then(|reader| reader.find_path(&entry.dst).ok().flatten());
         is_absent(entry) && row.is_some_and(|row| row.was_in_place())
+            || entry.is_elsewhere_in_use() && is_there(plan, &entry.dst)
     };
     for entry in entries().filter(|entry| !was_in_place(entry)) {
         let found = match &entry.presence {

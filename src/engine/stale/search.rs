@@ -6,7 +6,7 @@ use crate::engine::events::detail::StaleCause;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{Declared, Journal, JournalError, Reader, Row, SourceId, State};
 use crate::engine::mapping::index::Index;
-use crate::engine::mapping::model::{Mapping, Presence};
+use crate::engine::mapping::model::{Entry, Mapping, Presence};
 use crate::engine::undeclared;
 use crate::sys::dir::open_target;
 use crate::sys::leads_nowhere;
@@ -113,7 +113,8 @@ impl StaleSearch {
     pub(crate) fn entries(plan: &Mapping, reader: &Reader) -> Result<Vec<(u32, Problem)>, JournalError> {
         let mut found = Vec::new();
         for (t, target) in (0..).zip(&plan.targets) {
-            for entry in target.entries.iter().filter(|entry| entry.presence == Presence::Absent) {
+            let gone = |entry: &&Entry| entry.presence == Presence::Absent && !entry.is_elsewhere_in_use();
+            for entry in target.entries.iter().filter(gone) {
                 if let Some(row) = reader.find_path(&entry.dst)?.filter(is_ours)
                     && is_there(plan, &entry.dst)
                 {
