@@ -479,3 +479,19 @@ fn what_mkfs_makes_is_passed_over_only_while_it_is_empty() {
         ran.exits(1).says("/lost+found: mode");
     }
 }
+
+#[test]
+fn advice_does_not_promise_what_no_run_does() {
+    need_root!();
+    let place = place();
+    sources(place.path());
+    let line = ["a", "new"];
+    copy_in(place.path(), &line).exits(0);
+    std::fs::remove_file(place.path().join("a/sub/deep/g")).unwrap();
+    std::fs::write(place.path().join("new/a/sub/deep/g"), "changed on the target").unwrap();
+    let ran = copy_in(place.path(), &line).exits(1).says("--delete removes it unless somebody has changed it");
+    assert!(!ran.stdout.contains("mend the causes"), "{ran}");
+    let ran = copy_in(place.path(), &[&line[..], &["--verify-only", "--strict"]].concat()).exits(1);
+    ran.says("--overwrite replaces it if the source has it still");
+    copy_in(place.path(), &["a/fifo", "new/renamed"]).exits(1).says("only a directory or a regular file");
+}

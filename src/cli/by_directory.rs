@@ -26,7 +26,7 @@ pub(super) fn by_weight(problems: &[Problem]) -> Vec<&Problem> {
 pub(super) fn use_of_target(out: &mut String, problems: &[&Problem]) -> std::fmt::Result {
     let kinds = [
         (ProblemKind::ChangedTarget, "changed on the target since it was copied"),
-        (ProblemKind::Extra, "on the target, and not the plan's"),
+        (ProblemKind::Extra, "on the target, and no run's"),
     ];
     for (kind, words) in kinds {
         let mut directories: BTreeMap<RelPath, u64> = BTreeMap::new();

@@ -226,10 +226,56 @@ fn next(out: &mut String, report: &Report) -> std::fmt::Result {
             Some(command) => writeln!(out, "\nnext: what is done is kept; resume with\n  {command}"),
             None => Ok(()),
         },
-        _ => writeln!(
-            out,
-            "\nnext: mend the causes above and run the same command again; it copies only what is missing or differs \
+        _ => {
+            let steps = next_steps(&report.problems);
+            writeln!(out, "\nnext:")?;
+            steps.iter().try_for_each(|step| writeln!(out, "  {step}"))
+        }
+    }
+}
+
+/// What helps against the kinds of problems that there are.
+fn next_steps(problems: &[Problem]) -> Vec<&'static str> {
+    let step = |problem: &Problem| match problem.kind {
+        ProblemKind::Stale => {
+            "the source no longer has it (stale): look at it; --delete removes what nobody has changed since it was copied"
+        }
+        ProblemKind::ChangedTarget => {
+            "somebody has changed it on the target (changed-target): keep it, or replace it by what the source has with \
+             --overwrite"
+        }
+        ProblemKind::Extra => "no run made it, or none asks for it any more (extra): keep it, or remove it by hand",
+        _ => {
+            "the others: mend the causes above and run the same command again; it copies only what is missing or differs \
              (after --verify-only: the same with --repair in its place)"
-        ),
+        }
+    };
+    let mut steps: Vec<&str> = by_weight(problems).into_iter().map(step).collect();
+    steps.dedup();
+    // A single step is about all of them.
+    if let [only] = &mut steps[..] {
+        *only = only.strip_prefix("the others: ").unwrap_or(only);
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::path::RelPath;
+
+    #[test]
+    fn what_is_next_follows_the_kinds_of_problems() {
+        let of = |kinds: &[ProblemKind]| {
+            let problem = |kind: &ProblemKind| Problem::new(RelPath::root(), *kind, Detail::Gone);
+            next_steps(&kinds.iter().map(problem).collect::<Vec<_>>()).join("\n")
+        };
+        let all =
+            of(&[ProblemKind::Extra, ProblemKind::Io, ProblemKind::Stale, ProblemKind::Stale, ProblemKind::Missing]);
+        let words = ["the others: mend the causes", "--delete", "by hand"];
+        assert!(all.lines().count() == 3 && all.lines().zip(words).all(|(line, word)| line.contains(word)), "{all}");
+        assert!(!of(&[ProblemKind::Stale]).contains("mend the causes"));
+        assert!(of(&[ProblemKind::ChangedTarget]).contains("--overwrite"));
+        assert!(of(&[ProblemKind::Io]).starts_with("mend the causes"));
     }
 }

@@ -77,7 +77,7 @@ pub(in crate::cli) fn words(note: &Note) -> String {
         }
         Note::BlocksShared(shared) => format!(
             "{} share their blocks with the source: one medium holds the only copy of them, so this is no second \
-             copy to fall back on (--reflink never makes one)",
+             copy to fall back on (a later run copies none of it again; --restart --reflink never makes one)",
             bytes(*shared)
         ),
         Note::LinksExhausted(path) => format!(

@@ -176,7 +176,7 @@ fn mapped_otherwise(entries: &[Remapping]) -> String {
     };
     let lines: Vec<String> = entries.iter().map(line).collect();
     format!(
-        "earlier runs mapped entries otherwise:\n{}\n  map them as before, or pass --restart to copy \
+        "earlier runs copied entries from or to another place:\n{}\n  copy them as before, or pass --restart to copy \
          everything anew (what is on the target stays)",
         lines.join("\n")
     )

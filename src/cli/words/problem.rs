@@ -81,10 +81,10 @@ fn detail(problem: &Problem) -> String {
             "everything in it is left out by patterns, the first is `{pattern}`; mend the pattern, or leave the entry \
              out"
         ),
-        Detail::NotRenamed(kind) => format!("a map can rename a directory or a regular file, not {kind}; not copied"),
+        Detail::NotRenamed(kind) => format!("only a directory or a regular file can get another name, not {kind}; not copied"),
         Detail::ChangedSinceCopied => format!(
             "somebody has changed it on the target since it was copied: copied {expected}, found {found}; it stays as it \
-             is, and --overwrite replaces it"
+             is, and --overwrite replaces it if the source has it still"
         ),
         Detail::EntryRetyped(below) => format!(
             "something else took the place of this declared entry: copied {expected}, found {found}; what was copied \
@@ -147,7 +147,7 @@ fn detail(problem: &Problem) -> String {
         Detail::AcceptedGone => "it was accepted on the target and is gone, though nobody removed it; the source never had this state: restore it from \
              a backup of this machine".into(),
         Detail::NeverCopied => "the source has it, and it was never copied; a run copies it".into(),
-        Detail::NoLongerDeclared => "an earlier run copied it, and it is no longer declared; it stays as it is: remove it, or put the entry back".into(),
+        Detail::NoLongerDeclared => "an earlier run copied it, and it is no longer declared; it stays as it is: remove it, or declare it again".into(),
         Detail::SubvolumeMissing => "a btrfs snapshot has an empty directory in the place of a subvolume of the original: what was in it is not in \
              this source; copy it from a snapshot of its own".into(),
         Detail::NamesDiffer => "the source changed between two names of this inode; it has a copy with an inode of its own instead, until the \
@@ -227,7 +227,7 @@ pub(super) fn mount_content(content: &MountContent) -> String {
 
 fn list_words(list: List) -> &'static str {
     match list {
-        List::Manifest => "the manifest",
+        List::Manifest => "the journal of what was copied",
         List::Backup => "the source",
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn words(stale: &Stale) -> String {
     };
     match &stale.kept {
         None if matches!(stale.cause, StaleCause::Name | StaleCause::Retyped) => {
-            format!("{gone}; it stays as it is, and --delete removes it")
+            format!("{gone}; it stays as it is, and --delete removes it unless somebody has changed it since")
         }
         None => gone,
         Some(StaleKept::CopyNotWhole) => {
