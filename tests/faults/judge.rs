@@ -18,7 +18,7 @@ const ADVISORY: [(&str, &str); 2] = [
 ];
 
 /// A call in a function that answers its failure by doing more than was needed, and why that is enough.
-const ABSORBING: [(&str, &str, &str); 48] = [
+const ABSORBING: [(&str, &str, &str); 50] = [
     ("readlink", "in_use::notes", "databases in use are a note, and no promise"),
     ("statfs", "in_use::notes", "the same"),
     ("open", "is_entry_in_place", "it is counted as if it were not in its place; the copy looks again"),
@@ -63,6 +63,8 @@ const ABSORBING: [(&str, &str, &str); 48] = [
     ("fcntl", "ChunkWork::run", "the file goes through the cache"),
     ("fcntl", "copy_batch", "the file is read on its own"),
     ("reflink", "Sharing::share", "the file is copied"),
+    ("open", "latency::is_late", "the source is taken for a disk of this machine"),
+    ("statfs", "latency::is_late", "the same"),
     ("statfs", "TargetPlace::identity", "all that is to be copied counts as needing room"),
     ("statfs", "Counts::count_shareable", "the same"),
     ("stat", "Counts::count_shareable", "the same"),
