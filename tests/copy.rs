@@ -491,6 +491,8 @@ fn advice_does_not_promise_what_no_run_does() {
     std::fs::write(place.path().join("new/a/sub/deep/g"), "changed on the target").unwrap();
     let ran = copy_in(place.path(), &line).exits(1).says("--delete removes it unless somebody has changed it");
     assert!(!ran.stdout.contains("mend the causes"), "{ran}");
+    let root = place.path().canonicalize().unwrap();
+    ran.says(&format!("problems (paths below {}):\n  /new/a/sub/deep/g: stale", root.display()));
     let ran = copy_in(place.path(), &[&line[..], &["--verify-only", "--strict"]].concat()).exits(1);
     ran.says("--overwrite replaces it if the source has it still");
     copy_in(place.path(), &["a/fifo", "new/renamed"]).exits(1).says("only a directory or a regular file");

@@ -184,7 +184,10 @@ pub(super) fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.problem_count == 0 {
         return Ok(());
     }
-    writeln!(out, "\nproblems:")?;
+    match report.root.as_str() {
+        "/" | "" => writeln!(out, "\nproblems:")?,
+        root => writeln!(out, "\nproblems (paths below {root}):")?,
+    }
     let listed = by_weight(&report.problems);
     for problem in listed.iter().take(SHOWN) {
         let kind = problem.kind.word();
