@@ -133,8 +133,8 @@ fn a_storage_inside_a_mapped_tree_is_filled_by_its_own_entries() {
     }
     std::fs::remove_file(at("persist/home/u/.ssh/id")).unwrap();
     std::fs::remove_file(at("store/a/f")).unwrap();
-    run(&plan, &["--verify-only"]).exits(1);
-    run(&plan, &["--repair"]).exits(0);
+    run(&plan, &["--verify-only", "--strict"]).exits(1);
+    run(&plan, &["--repair", "--strict"]).exits(0);
     holds();
     // What the new system makes on its storage is not the store's.
     std::fs::create_dir_all(at("persist/var/lib/new")).unwrap();
