@@ -90,8 +90,10 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let path = file.path().to_path_buf();
         let out = std::fs::OpenOptions::new().write(true).open(&path).expect("opened");
-        let mut child =
-            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).stdout(out).spawn().expect("started");
+        // What this process writes its own errors to may be a file as well.
+        let mut cat = std::process::Command::new("cat");
+        let cat = cat.stdin(std::process::Stdio::piped()).stdout(out).stderr(std::process::Stdio::null());
+        let mut child = cat.spawn().expect("started");
         child.stdin.as_mut().expect("piped").write_all(b"x").expect("written");
         assert!(others().contains(&child.id()));
         let open = open_for_writing(child.id(), |found| found == path);
