@@ -112,7 +112,8 @@ fn room_that_a_large_file_could_not_get_whole_is_given_back() {
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
     random(150);
-    run(&plan, &[]).exits(4).says("No space left");
+    // What is reserved for a moment may meet the file or the journal.
+    run(&plan, &[]).exits(4).says("are missing");
     let space = rustix::fs::statvfs(&world.persist).unwrap();
     assert!(space.f_bfree * space.f_frsize > 50 << 20, "{} blocks are free", space.f_bfree);
     random(5);
