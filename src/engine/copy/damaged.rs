@@ -7,21 +7,18 @@ use crate::engine::content::digest::Digest;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
-use crate::engine::journal::{Proof, Row, RowAnswer, State};
+use crate::engine::journal::{Proof, Row, State};
 use crate::engine::volume::Volume;
 use crate::sys::stat::Stat;
+use std::sync::Arc;
 
 /// The row of such a file, if it is one.
-pub(super) struct DamagedCopy(Option<Row>);
+pub(super) struct DamagedCopy(Option<Arc<Row>>);
 
 impl DamagedCopy {
     /// Asks for the row of `entry`.
     pub(super) fn of(cx: &CopyContext, entry: &CopyEntry<'_>) -> Self {
-        let row = match (entry.recorded, entry.reader) {
-            (RowAnswer::Known(row), _) => row.as_deref().cloned(),
-            (RowAnswer::Unasked, Some(reader)) => cx.records.ask(reader.find(entry.node().id, entry.name)).flatten(),
-            (RowAnswer::Unasked, None) => None,
-        };
+        let row = cx.records.row_of(entry).flatten();
         Self(row.filter(|row| row.state == State::Bad && row.digest.is_some()))
     }
 

@@ -24,6 +24,7 @@ use crate::sys::{Errno, file};
 use rustix::fd::AsFd;
 use rustix::fs::OFlags;
 use std::ops::Not;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 impl CopyContext {
@@ -112,16 +113,6 @@ impl Leaves {
         may_have_been || self.may_be_in_place(entry, stat)
     }
 
-    fn recorded(&self, entry: &CopyEntry<'_>) -> Option<Row> {
-        match (entry.recorded, entry.reader) {
-            (RowAnswer::Known(row), _) => row.as_deref().cloned(),
-            (RowAnswer::Unasked, Some(reader)) => {
-                self.cx.records.ask(reader.find(entry.node().id, entry.name)).flatten()
-            }
-            (RowAnswer::Unasked, None) => None,
-        }
-    }
-
     /// Keeps what an earlier run found in its place, unless the source has the very same. What is not recorded
     /// and stood there before the first run is kept if a run found something in its place: one that was
     /// interrupted may not have come to it.
@@ -130,7 +121,7 @@ impl Leaves {
         if entry.node().fresh || !in_place {
             return Ok(false);
         }
-        let row = self.recorded(entry);
+        let row = self.cx.records.row_of(entry).flatten().map(Arc::unwrap_or_clone);
         let was = row.as_ref().is_some_and(Row::was_in_place);
         if row.is_some() && !was {
             return Ok(false);
@@ -157,7 +148,13 @@ impl Leaves {
         if there.kind == Kind::Directory || there.kind == Kind::Socket {
             return Ok(());
         }
-        let recorded = self.recorded(entry).filter(|row| matches!(row.state, State::Done | State::Bad));
+        let recorded = self
+            .cx
+            .records
+            .row_of(entry)
+            .flatten()
+            .map(Arc::unwrap_or_clone)
+            .filter(|row| matches!(row.state, State::Done | State::Bad));
         let row = match recorded {
             Some(row) => self.renewed(entry, row, there)?,
             None => self.row_in_place(entry, there, None)?,

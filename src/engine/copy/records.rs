@@ -1,11 +1,12 @@
 //! What earlier runs and this one have recorded: the journal, read through connections that
 //! are passed from task to task.
 
+use super::entry::CopyEntry;
 use super::node::DirNode;
 use crate::base::path::Name;
 use crate::engine::context::RunContext;
 use crate::engine::events::stop::{Stop, StopReason};
-use crate::engine::journal::{Journal, JournalError, Reader, Row};
+use crate::engine::journal::{Journal, JournalError, Reader, Row, RowAnswer};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -63,6 +64,17 @@ impl Records {
     /// From here on the journal must be asked for this run's groups.
     pub(super) fn have_groups(&self) {
         self.has_groups.store(true, Ordering::Relaxed);
+    }
+
+    /// The row of `entry`, which may have been asked for already. `None` when the run is ending.
+    pub(super) fn row_of(&self, entry: &CopyEntry<'_>) -> Option<Option<Arc<Row>>> {
+        match (entry.recorded, entry.reader) {
+            (RowAnswer::Known(row), _) => Some(row.clone()),
+            (RowAnswer::Unasked, Some(reader)) => {
+                self.ask(reader.find(entry.node().id, entry.name)).map(|row| row.map(Arc::new))
+            }
+            (RowAnswer::Unasked, None) => Some(None),
+        }
     }
 
     /// The row of `name`, from an earlier run.

@@ -11,7 +11,7 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Reader, Row, RowAnswer};
+use crate::engine::journal::{Reader, Row};
 use crate::engine::judge::{FinishedName, JudgedName, LeafCase, NameDecision, SourceAccess, found};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
@@ -53,15 +53,8 @@ impl Takeover {
             Ok(there) => there,
             Err(errno) => return failed(Operation::Stat, errno),
         };
-        let row = match (entry.recorded, entry.reader) {
-            (RowAnswer::Known(row), _) => row.clone(),
-            (RowAnswer::Unasked, Some(reader)) => match self.cx.records.ask(reader.find(node.id, name)) {
-                Some(row) => row.map(Arc::new),
-                // The run is ending.
-                None => return Judgement::Kept,
-            },
-            (RowAnswer::Unasked, None) => None,
-        };
+        // Without an answer the run is ending.
+        let Some(row) = self.cx.records.row_of(entry) else { return Judgement::Kept };
         let (in_source, judged) = (self.proof.of(*entry), JudgedEntry { cx: &self.cx, at, reader: entry.reader });
         let case = LeafCase {
             policy: self.cx.policy(node.target),
