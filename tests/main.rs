@@ -58,6 +58,7 @@ mod names;
 mod nested;
 mod nobody;
 mod odd;
+mod other_volume;
 mod output;
 mod overlap;
 mod passes;

@@ -185,7 +185,9 @@ fn a_disk_that_is_not_mounted_over_the_same_names_makes_nothing_removable() {
         }
     }
     let ran = run(&plan, &["--verify-only"]).exits(1).says("is a disk not mounted?");
-    assert_eq!(stale(&ran), ["disk"], "{ran}");
+    let expected = [("stale", "disk"), ("changed-source", "disk/README")];
+    assert_eq!(ran.problems(), expected.map(|(kind, path)| (kind.into(), format!("/persist/data/{path}"))), "{ran}");
+    assert_eq!(std::fs::read_to_string(world.target().join("disk/README")).unwrap(), "README");
     let _again = Attached::image(&image, "loop", &world.data().join("disk"));
     run(&plan, &["--cross-mounts", "--delete"]);
     assert_eq!(std::fs::read_to_string(world.target().join("disk/one")).unwrap(), "one");

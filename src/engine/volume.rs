@@ -46,7 +46,7 @@ const LOCAL: [u64; 17] = [
     XFS,         //
     BTRFS,       //
     0xf2f5_2010, // f2fs
-    0x2fc1_2fc1, // zfs
+    ZFS,         //
     0xca45_1a4e, // bcachefs
     0x0102_1994, // tmpfs
     0x8584_58f6, // ramfs
@@ -89,6 +89,8 @@ pub struct Volume {
     /// Numbers of other subvolumes and snapshots of the same file system: shared files have one inode
     /// number and one ctime in all of them.
     relatives: Vec<i64>,
+    /// Numbers of those that may be this one: neither key has anything that stays the same wherever it is mounted.
+    perhaps: Vec<i64>,
     inodes: InodeNumbers,
     clock: Clock,
     /// What was read again because of it.
@@ -116,13 +118,28 @@ impl Volume {
             Some(ref family) => recorded.iter().filter(|(_, k)| k.starts_with(family)).map(|(id, _)| *id).collect(),
             None => Vec::new(),
         };
-        Self { id, kind: key.kind.clone(), relatives, inodes, clock, reread: Reread::default() }
+        let alike = |text: &str| key.alike.as_ref().is_some_and(|alike| text.starts_with(alike));
+        let may_be = |text: &str| text == UNKNOWN || alike(text);
+        let perhaps = recorded.iter().filter(|(_, text)| may_be(text)).map(|(id, _)| *id).collect();
+        Self { id, kind: key.kind.clone(), relatives, perhaps, inodes, clock, reread: Reread::default() }
     }
 
     /// True when the volume with this number is this one, or shares its inodes.
     #[must_use]
     pub fn shares_inodes_with(&self, id: i64) -> bool {
         self.id == id || self.relatives.contains(&id)
+    }
+
+    /// True when the volume with this number is another subvolume or snapshot of the same file system.
+    #[must_use]
+    pub fn is_relative_of(&self, id: i64) -> bool {
+        self.id != id && self.relatives.contains(&id)
+    }
+
+    /// True when the volume with this number is certainly another file system.
+    #[must_use]
+    pub fn is_another_than(&self, id: i64) -> bool {
+        !self.shares_inodes_with(id) && !self.perhaps.contains(&id)
     }
 
     /// True when an inode with this stat has not changed as long as its ctime is the same.
@@ -183,7 +200,14 @@ struct VolumeKey {
     magic: u64,
     /// What the keys of all its subvolumes begin with.
     family: Option<String>,
+    /// What the keys begin with of file systems that it cannot be told from: a driver may show the same under
+    /// another name, and a snapshot of ZFS has an id of its own.
+    alike: Option<String>,
 }
+
+/// The key of what could not be identified.
+const UNKNOWN: &str = "unknown";
+const ZFS: u64 = 0x2fc1_2fc1;
 
 impl VolumeKey {
     /// For the file system with the device number `dev` that holds `fd`.
@@ -193,18 +217,26 @@ impl VolumeKey {
         let magic = known.as_ref().map_or(0, |id| id.magic);
         let kind = mount.as_ref().map_or_else(|| format!("a file system {magic:#x}"), |mount| mount.kind.clone());
         let mounted = mount.map(|mount| mount.source.to_string_lossy().into_owned()).unwrap_or_default();
-        let (text, family) = match known {
+        let zfs = || (magic == ZFS).then(|| format!("{magic:x} "));
+        let (text, family, alike) = match known {
             Ok(Identity { magic: BTRFS, fsid, uuid: Some(uuid), .. }) => {
                 let family = format!("btrfs {} ", hex(&uuid));
-                (format!("{family}{fsid:x}"), Some(family))
+                (format!("{family}{fsid:x}"), Some(family), None)
             }
-            Ok(Identity { uuid: Some(uuid), .. }) => (format!("{kind} {}", hex(&uuid)), None),
-            Ok(Identity { fsid, .. }) if ![0, dev].contains(&fsid) => (format!("{magic:x} {fsid:x}"), None),
+            Ok(Identity { uuid: Some(uuid), .. }) => (format!("{kind} {}", hex(&uuid)), None, None),
+            Ok(Identity { fsid, .. }) if ![0, dev].contains(&fsid) => (format!("{magic:x} {fsid:x}"), None, zfs()),
             // Anything that changes with every mount would never be recognised.
-            _ if worth(magic).1 == Clock::Static => (kind.clone(), None),
-            _ => (format!("{kind} {mounted}"), None),
+            _ if worth(magic).1 == Clock::Static => (kind.clone(), None, None),
+            _ => (format!("{kind} {mounted}"), None, Some(format!("{kind} "))),
         };
-        Self { text, kind, magic, family }
+        Self { text, kind, magic, family, alike }
+    }
+}
+
+impl VolumeKey {
+    fn unknown() -> Self {
+        let kind = "an unknown file system".into();
+        Self { text: UNKNOWN.into(), kind, magic: 0, family: None, alike: None }
     }
 }
 
@@ -244,9 +276,7 @@ impl Volumes {
         }
         let key = match open() {
             Ok(fd) => VolumeKey::of(dev, fd),
-            Err(_) => {
-                VolumeKey { text: "unknown".into(), kind: "an unknown file system".into(), magic: 0, family: None }
-            }
+            Err(_) => VolumeKey::unknown(),
         };
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.by_device.get(&dev) {
@@ -295,9 +325,25 @@ mod tests {
             kind: "btrfs".into(),
             magic: BTRFS,
             family: Some("btrfs aa ".into()),
+            alike: None,
         };
         let volume = Volume::of(4, &key, &[(1, "btrfs aa 1".into()), (2, "btrfs ab 1".into())]);
         assert_eq!([1, 2, 4].map(|id| volume.shares_inodes_with(id)), [true, false, true]);
         assert!(volume.proves_links());
+        assert_eq!([1, 2, 4].map(|id| volume.is_another_than(id)), [false, true, false]);
+    }
+
+    #[test]
+    fn what_is_known_by_the_name_of_its_mount_may_be_the_same_under_another() {
+        let key = |text: &str, alike: Option<&str>| VolumeKey {
+            text: text.into(),
+            alike: alike.map(str::to_string),
+            ..VolumeKey::unknown()
+        };
+        let recorded = [(1, "fuse.sshfs a:/".into()), (2, "ef53 77".into()), (3, "unknown".into())];
+        let volume = Volume::of(9, &key("fuse.sshfs b:/", Some("fuse.sshfs ")), &recorded);
+        assert_eq!([1, 2, 3].map(|id| volume.is_another_than(id)), [false, true, false]);
+        let volume = Volume::of(9, &key("1021994 5", None), &recorded);
+        assert_eq!([1, 2, 3].map(|id| volume.is_another_than(id)), [true, true, false]);
     }
 }

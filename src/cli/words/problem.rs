@@ -68,6 +68,11 @@ fn detail(problem: &Problem) -> String {
             "the source changed while it was read ({attempts} times) and was not copied; stop what writes to it, or mount \
              the source read-only, and run again"
         ),
+        Detail::OtherVolume(kind) => format!(
+            "the source has another state of it here ({expected}), on a file system ({kind}) that is not the one which was \
+             copied: a mount may be missing, or something was made in its place since; the copy stays as it is. Mount what \
+             was copied and run again, or --overwrite takes the source as it is"
+        ),
         Detail::WrongLength(size) => {
             format!(
                 "the source's file system says that it has {size} bytes, and reading gives fewer or more; not copied"

@@ -12,6 +12,7 @@ use crate::engine::journal::Row;
 use crate::engine::journal::epoch::Written;
 use crate::engine::judge::{DirAttributes, NameDecision, found, judge_attributes, judge_directory};
 use crate::engine::meta::{Attributes, Keep, Owners, Wanted, mark};
+use crate::engine::volume::Volume;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Stat, stat_fd};
@@ -62,8 +63,9 @@ impl Directories {
     }
 
     /// Whether a directory may be made or entered under `name`, where an earlier run may have
-    /// recorded something or something else may exist; a problem says why not.
-    pub(super) fn may_enter(&self, at: TargetName<'_>, recorded: Option<&Row>) -> bool {
+    /// recorded something or something else may exist; a problem says why not. The source's directory is on
+    /// `volume`.
+    pub(super) fn may_enter(&self, at: TargetName<'_>, recorded: Option<&Row>, volume: Option<&Volume>) -> bool {
         let TargetName { above, name, target } = at;
         let there = match above.open().and_then(|dir| found(dir.stat_at(name))) {
             Ok(there) => there,
@@ -73,7 +75,7 @@ impl Directories {
             }
         };
         let judged = JudgedEntry { cx: &self.cx, at, reader: None };
-        match judge_directory(&self.cx.policy(target), &judged, recorded, there.as_ref()) {
+        match judge_directory(&self.cx.policy(target), &judged, recorded, there.as_ref(), volume) {
             NameDecision::Enter => true,
             NameDecision::Copy(note, _) => {
                 note.into_iter().for_each(|note| self.cx.run.problems.note(note));

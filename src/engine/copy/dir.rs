@@ -206,7 +206,8 @@ impl Engine {
             wanted.mtime = None;
         }
         let fixup = self.rules.put_over(&mut wanted, explicit, at.above, at.name);
-        let node = self.directories.make(at, NewDirectory { wanted, source, fixup, counted: true })?;
+        let new = NewDirectory { wanted, source, volume: Some(Arc::clone(&volume)), fixup, counted: true };
+        let node = self.directories.make(at, new)?;
         Some(Arc::new(OpenDir { node, src, dev: stat.dev, volume, position, renamed: None }))
     }
 }

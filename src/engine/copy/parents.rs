@@ -139,7 +139,7 @@ impl Engine {
     fn make_ancestor(&self, at: TargetName<'_>) -> Option<Arc<DirNode>> {
         let mut wanted = self.plain(Attrs { uid: 0, gid: 0, mode: 0o755 });
         let fixup = self.rules.put_over(&mut wanted, Explicit::default(), at.above, at.name);
-        self.directories.make(at, NewDirectory { wanted, source: None, fixup, counted: false })
+        self.directories.make(at, NewDirectory { wanted, source: None, volume: None, fixup, counted: false })
     }
 
     /// `to` or a directory between it and an entry: as in the backup if it is there, else as the
@@ -160,7 +160,7 @@ impl Engine {
                 }
             }
         }
-        let (mut wanted, id) = match found {
+        let (mut wanted, (source, volume)) = match found {
             Ok(Some((fd, stat))) => {
                 let attributes = self.source.attributes(
                     index,
@@ -168,18 +168,19 @@ impl Engine {
                     || Root::again(&fd).ok(),
                     || path.clone(),
                 );
-                let id = SourceId::of_whole(&stat, &self.source.volume(stat.dev, || Ok(&fd)), &attributes);
-                (Wanted::from_source(&stat, attributes, &self.cx.options.keep), id)
+                let volume = self.source.volume(stat.dev, || Ok(&fd));
+                let id = SourceId::of_whole(&stat, &volume, &attributes);
+                (Wanted::from_source(&stat, attributes, &self.cx.options.keep), (id, Some(volume)))
             }
-            Ok(None) => (self.plain(plan.parents), None),
+            Ok(None) => (self.plain(plan.parents), (None, None)),
             Err(errno) => {
                 self.cx.problem(index, Problem::failed(path, ProblemKind::Unreadable, Operation::StatParent, errno));
-                (self.plain(plan.parents), None)
+                (self.plain(plan.parents), (None, None))
             }
         };
         let fixup = self.rules.put_over(&mut wanted, Explicit::default(), at.above, at.name);
         add(&self.cx.tally(index).directories, 1);
-        self.directories.make(at, NewDirectory { wanted, source: id, fixup, counted: true })
+        self.directories.make(at, NewDirectory { wanted, source, volume, fixup, counted: true })
     }
 
     fn plain(&self, attrs: Attrs) -> Wanted {

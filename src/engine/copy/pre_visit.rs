@@ -22,6 +22,7 @@ use crate::engine::judge::is_as_created;
 use crate::engine::mapping::explicit::Covering;
 use crate::engine::meta::Wanted;
 use crate::engine::meta::mark::{Mark, Was};
+use crate::engine::volume::Volume;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::Stat;
@@ -31,6 +32,8 @@ use std::sync::{Arc, PoisonError};
 pub(super) struct NewDirectory {
     pub(super) wanted: Wanted,
     pub(super) source: Option<SourceId>,
+    /// The source's file system.
+    pub(super) volume: Option<Arc<Volume>>,
     pub(super) fixup: Option<usize>,
     pub(super) counted: bool,
 }
@@ -70,7 +73,7 @@ impl Directories {
         let TargetName { above, name, target } = at;
         let failed = |operation, errno| self.cx.target_failed(target, at.path(), operation, errno);
         let row = self.cx.records.row(above, name);
-        if !above.fresh && !self.may_enter(at, row.as_ref()) {
+        if !above.fresh && !self.may_enter(at, row.as_ref(), new.volume.as_deref()) {
             return None;
         }
         let found = self.find_or_make(above, name).map_err(|errno| failed(Operation::CreateDirectory, errno));

@@ -15,7 +15,7 @@ use crate::engine::meta::{Attributes, Wanted};
 use crate::engine::volume::Volume;
 use crate::sys::Errno;
 use crate::sys::root::Root;
-use crate::sys::stat::Stat;
+use crate::sys::stat::{Stat, Time};
 use rustix::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -93,6 +93,10 @@ impl SourceName for EntrySource<'_> {
 
     fn beside(&self) -> Option<Root> {
         self.entry.dir.beside()
+    }
+
+    fn dir_btime(&self) -> Option<Time> {
+        self.entry.dir.src.open().and_then(|dir| dir.stat()).ok()?.btime
     }
 
     fn volume(&self, stat: &Stat) -> Arc<Volume> {

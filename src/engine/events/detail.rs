@@ -81,6 +81,9 @@ pub enum Detail {
     FileReplaced(Kind),
     /// The source changed while it was read, this many times.
     ChangedWhileRead(u32),
+    /// The source has `expected` of the problem here, on a file system of this type that is not the one which was
+    /// copied.
+    OtherVolume(String),
     /// The source gives other bytes than when it was copied, although nothing has changed it.
     SourceDamaged,
     /// The source changed while it was compared.

@@ -5,29 +5,37 @@
 use super::decision::{JudgedName, NameDecision};
 use super::history::Policy;
 use super::leaf::is_lifted;
+use super::other_volume::{from_elsewhere, is_from_elsewhere};
 use super::others::{Incoming, altered, changed_since, gone, unrecorded};
 use crate::engine::compare::differences::{CheckedDir, differences};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{Row, RowChange, State};
+use crate::engine::volume::Volume;
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::{Errno, effective_ids};
 
 /// Whether a directory is made or entered where `there` is what the target has, and `recorded`
-/// what an earlier run did. `Enter` for a directory that is there.
+/// what an earlier run did. The source's directory is on `volume`. `Enter` for a directory that is there.
 pub(crate) fn judge_directory(
     policy: &Policy<'_>,
     at: &dyn JudgedName,
     recorded: Option<&Row>,
     there: Option<&Stat>,
+    volume: Option<&Volume>,
 ) -> NameDecision {
     let finished = recorded.filter(|row| row.state == State::Done);
     match (there, finished) {
         (Some(there), _) if there.kind == Kind::Directory => NameDecision::Enter,
         (None, Some(_)) => NameDecision::keep(gone(at.path())),
         (None, None) => NameDecision::copy(None),
-        // The source has turned this file into a directory.
-        (Some(there), Some(row)) if row.standing(there, at.disk()) == RowChange::AsRecorded => NameDecision::copy(None),
+        // The source has turned this file into a directory, unless that is another source.
+        (Some(there), Some(row)) if row.standing(there, at.disk()) == RowChange::AsRecorded => {
+            match volume.filter(|volume| !policy.overwrite && is_from_elsewhere(row, volume, || None)) {
+                Some(volume) => NameDecision::keep(from_elsewhere(at.path(), volume, Incoming::Directory, Some(there))),
+                None => NameDecision::copy(None),
+            }
+        }
         (Some(there), Some(row)) => changed_since(policy, at, row, there),
         // An unfinished file, whose source is a directory by now.
         (Some(there), None) if recorded.is_some_and(|row| row.id.is_none() && row.dst_ino == there.ino) => {

@@ -2,7 +2,7 @@
 //!
 //! | recorded | found | what happens |
 //! |---|---|---|
-//! | finished | as recorded | replaced if the source has changed |
+//! | finished | as recorded | replaced if the source has changed; stays if the source with other content is on another file system (`other_volume.rs`) |
 //! | finished | gone | stays so: `missing` |
 //! | finished | other content | stays: `changed-target`, or replaced by `--overwrite` |
 //! | finished | other attributes alone | stay, and are reported; `--overwrite` replaces them if the source has newer content |
@@ -108,6 +108,9 @@ impl LeafCase<'_> {
 
     /// It is to be copied, if the logs of a database allow that.
     fn bring(&self, note: Option<Note>) -> NameDecision {
+        if let Some(problem) = self.kept_from_elsewhere() {
+            return NameDecision::keep(problem);
+        }
         let Self { policy, at, in_source, there, .. } = *self;
         if self.source.kind != Kind::File || there.is_some_and(|there| there.kind != Kind::File) {
             return NameDecision::copy(note);
@@ -122,7 +125,8 @@ impl LeafCase<'_> {
 
     /// True when it was a directory of this plan, which is still there.
     pub(crate) fn is_retyped(&self) -> bool {
-        self.row.is_some_and(|row| row.id.is_some()) && self.there.is_some_and(|there| there.kind == Kind::Directory)
+        self.there.is_some_and(|there| there.kind == Kind::Directory)
+            && self.row.is_some_and(|row| row.id.is_some() && !self.takes_directory_from_elsewhere(row))
     }
 
     /// Judges what a finished or damaged row describes.

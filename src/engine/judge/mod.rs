@@ -9,6 +9,7 @@
 //! | a name that is not a directory in the source | `leaf` |
 //! | a directory, and its attributes | `directory` |
 //! | what no run recorded, what somebody has changed | `others` |
+//! | a source on another file system than what was copied | `other_volume` |
 //! | a database and its logs | `database`, `logs` |
 //! | what the source no longer has | `removal` |
 //! | whether the source is still what was copied | `source`, `evidence` |
@@ -20,6 +21,7 @@ mod evidence;
 mod history;
 mod leaf;
 mod logs;
+mod other_volume;
 mod others;
 mod removal;
 mod source;

@@ -18,9 +18,9 @@ use crate::engine::meta::{Attributes, Wanted};
 use crate::engine::volume::Volume;
 use crate::sys::Errno;
 use crate::sys::root::Root;
-use crate::sys::stat::{Kind, Stat, stat_fd};
+use crate::sys::stat::{Kind, Stat, Time, stat_fd};
 use crate::sys::xattr::Holder;
-use rustix::fd::OwnedFd;
+use rustix::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// A name of a directory of the source, as far as it must be looked into.
@@ -37,6 +37,8 @@ pub(crate) trait SourceName {
     fn has_beside(&self, name: &Name) -> bool;
     /// Its directory, to look at what lies beside it.
     fn beside(&self) -> Option<Root>;
+    /// When its directory was made, if its file system tells.
+    fn dir_btime(&self) -> Option<Time>;
     /// The file system of the inode with this stat.
     fn volume(&self, stat: &Stat) -> Arc<Volume>;
     /// How the source's file systems answer.
@@ -123,6 +125,25 @@ impl SourceCase<'_> {
             (_, Kind::File) => self.name.open_file().is_ok_and(|fd| self.holds_the_same(Holder::file(&fd), known)),
             _ => self.name.open_handle().is_ok_and(|fd| self.holds_the_same(Holder::handle(&fd), known)),
         }
+    }
+
+    /// True when the regular file has the content that the row was made from, whatever its attributes.
+    pub(super) fn has_recorded_content(&self, access: SourceAccess<'_>) -> bool {
+        let Self { stat, row, .. } = *self;
+        match access {
+            _ if stat.kind != Kind::File || stat.size != row.size => false,
+            SourceAccess::Known(content) => content.is_of(row),
+            SourceAccess::Open(fd) => self.reads_recorded(fd),
+            SourceAccess::Name => self.name.open_file().is_ok_and(|fd| self.reads_recorded(&fd)),
+        }
+    }
+
+    fn reads_recorded(&self, fd: &OwnedFd) -> bool {
+        let Self { name, stat, row, rate_limit } = *self;
+        let Some(digest) = row.digest else { return false };
+        let pages = name.drivers().of(stat.dev, fd).cached_pages();
+        let found = reread::digest_as(digest.algorithm, fd.as_fd(), stat, pages, rate_limit);
+        found.is_ok_and(|found| found == Some(digest)) && stat_fd(fd).is_ok_and(|now| now.unchanged_since(stat))
     }
 
     fn holds_the_same(&self, holder: Holder<'_>, known: Option<&KnownContent>) -> bool {

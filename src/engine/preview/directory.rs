@@ -9,6 +9,7 @@ use crate::engine::events::unpreserved::Disk;
 use crate::engine::in_place::is_in_place;
 use crate::engine::journal::Row;
 use crate::engine::judge::{DirAttributes, JudgedName, NameDecision, found, judge_attributes, judge_directory};
+use crate::engine::volume::Volume;
 use crate::sys::Errno;
 use crate::sys::dir::{TargetDir, open_target};
 use crate::sys::leads_nowhere;
@@ -34,16 +35,15 @@ impl PreviewWalk<'_> {
     }
 
     /// Tells what becomes of the directory `name` at `path`, whose row is `row` and whose source looks
-    /// like `stat`; `None` if the run
-    /// would not enter it. `above` is the directory that it is in, if that is there.
+    /// like `stat` and is on `volume`; `None` if the run would not enter it. `above` is the directory that it is in, if that is there.
     pub(super) fn directory(
         &self,
         (above, name): (Option<&Arc<TargetDir>>, &Name),
         path: &RelPath,
         (row, target): (Option<&Row>, u32),
-        stat: &Stat,
+        (stat, volume): (&Stat, &Volume),
     ) -> Option<EnteredDir> {
-        let (what, entered) = self.foresee_directory((above, name), path, (row, target), stat);
+        let (what, entered) = self.foresee_directory((above, name), path, (row, target), (stat, volume));
         self.item(&ForeseenItem { what, kind: Kind::Directory, entries: 1, bytes: 0, path: path.clone(), target });
         entered
     }
@@ -53,7 +53,7 @@ impl PreviewWalk<'_> {
         (above, name): (Option<&Arc<TargetDir>>, &Name),
         path: &RelPath,
         (row, target): (Option<&Row>, u32),
-        stat: &Stat,
+        (stat, volume): (&Stat, &Volume),
     ) -> (Foreseen, Option<EnteredDir>) {
         let id = row.and_then(|row| row.id);
         let Some(above) = above else { return (Foreseen::New, Some(EnteredDir { id, fresh: true })) };
@@ -66,7 +66,7 @@ impl PreviewWalk<'_> {
         }
         let at = DirName { path, name, above, disk: CheckedDir::of(above).disk };
         let policy = self.policy(target);
-        match (judge_directory(&policy, &at, row, there.as_ref()), there) {
+        match (judge_directory(&policy, &at, row, there.as_ref(), Some(volume)), there) {
             (NameDecision::Enter, Some(there)) => {
                 let what = match judge_attributes(&policy, &at, row.filter(|row| row.id.is_some()), &there) {
                     Ok(DirAttributes::Altered(_)) => Foreseen::Kept,

@@ -19,7 +19,7 @@ use crate::engine::volume::Volume;
 use crate::sys::Errno;
 use crate::sys::dir::{TargetDir, read_batches};
 use crate::sys::root::Root;
-use crate::sys::stat::{Kind, Stat};
+use crate::sys::stat::{Kind, Stat, Time};
 use rustix::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -222,6 +222,10 @@ impl SourceName for PreviewName<'_> {
 
     fn beside(&self) -> Option<Root> {
         self.dir.src.open().and_then(|src| Root::again(&*src)).ok()
+    }
+
+    fn dir_btime(&self) -> Option<Time> {
+        self.dir.src.open().and_then(|dir| dir.stat()).ok()?.btime
     }
 
     fn volume(&self, stat: &Stat) -> Arc<Volume> {

@@ -178,8 +178,9 @@ impl<'a> PreviewWalk<'a> {
             let Ok(src) = handle.open_dir() else { return self.unreadable(target, entry.dst.clone(), stat.kind) };
             let src = SourceNode::entry(&self.parts.source, &entry.real, src, &stat, &self.budget);
             let row = self.recorded(id, &name);
+            let volume = self.volumes.of(stat.dev, || src.open(), |_, _| {});
             let Some(EnteredDir { id, fresh }) =
-                self.directory((on_target.as_ref(), &name), &entry.dst, (row.as_ref(), target), &stat)
+                self.directory((on_target.as_ref(), &name), &entry.dst, (row.as_ref(), target), (&stat, &volume))
             else {
                 return;
             };
@@ -271,8 +272,9 @@ impl SelectionSink for PreviewWalk<'_> {
             return None;
         };
         let row = self.recorded(above.id, name);
+        let volume = self.volumes.of(stat.dev, || Ok::<_, Errno>(&src), |_, _| {});
         let EnteredDir { id, fresh } =
-            self.directory((on_target.as_ref(), name), &path, (row.as_ref(), above.target), &stat)?;
+            self.directory((on_target.as_ref(), name), &path, (row.as_ref(), above.target), (&stat, &volume))?;
         let src = SourceNode::below(&above.src, name, src, &stat);
         let covering = Covering::of(self.plan(), &path);
         let (target, share) = (above.target, above.share);
