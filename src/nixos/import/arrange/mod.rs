@@ -2,6 +2,7 @@
 //! and group, and entries with the same source and destination above them share a target.
 
 mod accept;
+mod accounts;
 mod homes;
 mod host_keys;
 
@@ -72,6 +73,7 @@ pub(super) struct HomeFixup {
 }
 
 pub(super) fn arrange(mut declaration: Declaration) -> Arranged {
+    accounts::name(&mut declaration);
     homes::complete(&mut declaration);
     let mut notes = std::mem::take(&mut declaration.notes);
     let mut accepted = Accepted::default();

@@ -42,8 +42,7 @@ pub(super) fn read(value: &Value, place: &OptionSource, all: &mut Declaration) -
         if let Some(users) = inner(storage, "users", &origin)? {
             for (user, lists) in users {
                 let origin = format!("{origin}.users.{}", attribute(user));
-                let name = all.account(user).to_string();
-                lists_of(object(lists, &origin)?, &path, Some(&name), &origin, all)?;
+                lists_of(object(lists, &origin)?, &path, Some(user), &origin, all)?;
             }
         }
         lists_of(storage, &path, place.user.as_deref(), &origin, all)?;

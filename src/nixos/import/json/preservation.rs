@@ -37,8 +37,8 @@ pub(super) fn read(value: &Value, all: &mut Declaration) -> Result<(), String> {
         for (key, user) in inner(storage, "users", &origin)?.into_iter().flatten() {
             let origin = format!("{origin}.users.{}", attribute(key));
             let user = object(user, &origin)?;
-            let name = text(user, "username", &origin)?.unwrap_or_else(|| all.account(key)).to_string();
-            let known = all.users.get(&name).and_then(|user| user.home.clone());
+            let name = text(user, "username", &origin)?.unwrap_or(key).to_string();
+            let known = all.users.get(all.account(&name)).and_then(|user| user.home.clone());
             let dir = match text(user, "home", &origin)? {
                 Some(dir) => match all.path(dir, &origin) {
                     Some(dir) => dir,

@@ -33,7 +33,8 @@ impl ListReader<'_> {
                 dir
             }
         };
-        Ok(DeclaredHome { dir, stored: RelPath::root(), user: Some(name), group: None, mode: None })
+        let user = Some(attribute.to_string());
+        Ok(DeclaredHome { dir, stored: RelPath::root(), user, group: None, mode: None })
     }
 
     /// The home of an entry of `users.NAME`: as given there, or else the user's.
@@ -55,8 +56,7 @@ impl ListReader<'_> {
             Some(said) => {
                 let home = text(said).and_then(|text| RelPath::new(text.as_bytes()).ok());
                 let dir = home.ok_or("its home is computed")?;
-                let name = Some(self.all.account(&account).to_string());
-                Ok(DeclaredHome { dir, stored: RelPath::root(), user: name, group: None, mode: None })
+                Ok(DeclaredHome { dir, stored: RelPath::root(), user: Some(account), group: None, mode: None })
             }
             None => self.home_of(&account),
         }
