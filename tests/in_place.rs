@@ -190,6 +190,26 @@ fn a_directory_that_is_a_symlink_into_the_storage_is_in_its_place() {
     run(&plan, &with(&installer, &["--verify-only"])).exits(0);
 }
 
+#[test]
+fn a_note_says_what_a_symlink_below_an_entry_leaves_unguarded() {
+    need_root!();
+    let machine = Machine::new();
+    let key = machine.stored("srv/app/state/key", "a key");
+    machine.old("srv/app/other", "o");
+    symlink("/persist/system/srv/app/state", machine.root().join("srv/app/state")).unwrap();
+    let plan = machine.plan("directories = [\"/srv\"]");
+    let ran = run(&plan, &["--allow-nonempty"]).exits(0);
+    let notes = ran.report["notes"].to_string();
+    assert!(notes.contains("/persist/system/srv/app/state: in its place already, by a symlink"), "{ran}");
+    assert!(notes.contains("no verification looks at it") && !notes.contains("recorded as it is"), "{ran}");
+    // Declared by itself it is recorded.
+    let plan = machine.plan("directories = [\"/srv\", \"/srv/app/state\"]");
+    run(&plan, &["--allow-nonempty"]).exits(0);
+    crate::kit::damage::flip(&machine.world, &key, 3);
+    let found = run(&plan, &["--verify-only"]).exits(1);
+    assert_eq!(found.problems(), [("content".into(), "/persist/system/srv/app/state/key".into())], "{found}");
+}
+
 /// Every pass gives exit status 1 and the same counts.
 fn agree(plan: &Path, more: &[&str], expected: &[(&str, u64)]) {
     let expected: BTreeMap<_, _> = expected.iter().map(|(kind, count)| (kind.to_string(), *count)).collect();

@@ -65,6 +65,11 @@ pub(in crate::cli) fn words(note: &Note) -> String {
         Note::InPlace(path) => {
             format!("{path}: in its place already (the source's path leads to it); recorded as it is, not copied")
         }
+        Note::InPlaceUnrecorded(path) => format!(
+            "{path}: in its place already, by a symlink of the source that leads to this directory; not copied. What is in \
+             it is not recorded, so no verification looks at it: to have it guarded, declare it as an entry of its own in a \
+             plan"
+        ),
         Note::SymlinkToDirectory(path, declared) => {
             format!("{path}: a symlink in the backup; it becomes a directory, because the plan declares {declared}")
         }

@@ -37,6 +37,13 @@ impl CopyContext {
         }
     }
 
+    /// The same of a directory that a symlink of the source leads to: it is not walked.
+    fn count_led_home(&self, target: u32, path: RelPath) {
+        add(&self.tally(target).in_place, 1);
+        self.run.problems.note(Note::InPlaceUnrecorded(path));
+        self.run.writer.finds_in_place();
+    }
+
     /// What is recorded of the metadata of an inode that is in its place: all of its own.
     pub(super) fn keep_as_it_is(&self) -> Keep {
         let owner = if self.options.keep.owner.are_kept() { Owners::Kept } else { Owners::Left };
@@ -90,7 +97,11 @@ impl Leaves {
     pub(super) fn settle_in_place(&self, entry: &CopyEntry<'_>, stat: &Stat) -> bool {
         let settled = self.in_place(entry, stat).and_then(|there| match there {
             Some(there) => {
-                self.cx.count_in_place(entry.target(), entry.node(), || entry.path());
+                if there.kind == Kind::Directory {
+                    self.cx.count_led_home(entry.target(), entry.path());
+                } else {
+                    self.cx.count_in_place(entry.target(), entry.node(), || entry.path());
+                }
                 self.record_in_place(entry, &there)?;
                 Ok(true)
             }

@@ -56,6 +56,8 @@ pub enum Note {
     Subvolume(RelPath, u64, u64),
     /// It was in its place already, and everything below it that no other mount covers.
     InPlace(RelPath),
+    /// A symlink of the source leads to this directory, which is in its place; what is in it is not recorded.
+    InPlaceUnrecorded(RelPath),
     /// A symlink of the backup becomes a directory, because the plan declares the second path.
     SymlinkToDirectory(RelPath, RelPath),
     /// Something of this type made way for a directory.
