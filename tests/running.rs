@@ -279,7 +279,7 @@ fn the_root_of_the_system_holds_its_storage_and_is_no_entry() {
         assert!(ran.problems().iter().all(|(kind, _)| kind == "extra"), "{ran}");
     }
     assert!(machine.in_storage("other/srv/jail").is_dir());
-    assert!(!machine.in_storage("other/srv/jail/proc").exists());
+    assert_eq!(std::fs::read_dir(machine.in_storage("other/srv/jail/proc")).unwrap().count(), 0);
     text("directories = [\"/persist\"]");
     machine.live(&[]).exits(3).says("would be copied into itself");
 }
@@ -332,4 +332,38 @@ fn a_database_outside_the_root_is_not_taken_for_one_inside() {
     };
     assert_eq!(notes(&outside), 0);
     assert_eq!(notes(&inside), 1);
+}
+
+#[test]
+fn all_of_a_machine_can_be_copied_to_a_disk_that_is_mounted_in_it() {
+    need_root!();
+    let machine = Machine::new();
+    let copy = |args: &[&str]| {
+        let all = [&["/persistcp", "copy", "/", "/persist/all", "--progress", "none"], args].concat();
+        let command = &mut machine.chroot(&all);
+        let what = format!("{command:?}");
+        let mut ran = finish(command.spawn().unwrap(), what);
+        if let Ok(text) = std::fs::read(machine.root().join("tmp/report.json")) {
+            ran.report = serde_json::from_slice(&text).unwrap();
+        }
+        ran
+    };
+    // The directory that is to hold the copy, and what is mounted from the outside.
+    let left_out = ["--exclude", "/tmp/", "--report", "/tmp/report.json"];
+    for args in [&[][..], &["--delete"], &["--verify-only"], &["--verify-only", "--against", "source"]] {
+        let ran = copy(&[&left_out[..], args].concat());
+        assert!(ran.problems().iter().all(|(kind, _)| kind == "mount"), "{ran}");
+        assert!(ran.problems().iter().all(|(_, path)| !path.ends_with("/persist")), "{ran}");
+        let told = ran.report["notes"].to_string();
+        let is_told =
+            args == ["--verify-only"] || told.contains("/all/persist: the file system that this copy goes to");
+        assert!(is_told, "{ran}");
+    }
+    for point in ["persist", "proc", "dev"] {
+        let made = machine.in_storage("all").join(point);
+        assert_eq!(std::fs::read_dir(&made).unwrap().count(), 0, "{point}");
+    }
+    let mode = |path: &Path| std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+    assert_eq!(mode(&machine.in_storage("all/proc")), mode(&machine.root().join("proc")));
+    assert_eq!(std::fs::read_to_string(machine.in_storage("all/etc/machine-id")).unwrap(), "0123456789abcdef");
 }

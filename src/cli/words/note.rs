@@ -53,6 +53,9 @@ pub(in crate::cli) fn words(note: &Note) -> String {
         Note::KernelNotEntered(path, kind) => {
             format!("{path}: {kind}, where the running system shows its own state, was not entered")
         }
+        Note::TargetNotEntered(path) => {
+            format!("{path}: the file system that this copy goes to was not entered")
+        }
         Note::ViewNotEntered(path, content) => {
             format!("{path}: a mounted view ({}) was not entered; its layers are copied", mount_content(content))
         }

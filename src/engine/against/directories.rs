@@ -63,10 +63,10 @@ impl ComparisonWalk<'_> {
             Ok(Some((fd, stat))) => {
                 let (dir, holder) = (self.id_of(above), Holder::file(&fd));
                 let (share, own) = (0, Explicit::default());
-                self.expected(
-                    &BackupEntry { name, path, target, dir, share, stat: &stat, holder, near: None, own, covering },
-                    &dst,
-                )
+                let (near, is_mount_point, stat) = (None, false, &stat);
+                let seen =
+                    BackupEntry { name, path, target, dir, share, stat, holder, near, own, covering, is_mount_point };
+                self.expected(&seen, &dst)
             }
             Ok(None) => {
                 let nothing = Explicit::default();

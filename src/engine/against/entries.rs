@@ -68,14 +68,15 @@ impl ComparisonWalk<'_> {
         let covering = Covering::of(&self.verifier().run.mapping, &above);
         let (name, path, holder) = (&name, &entry.dst, Holder::file(&src));
         let (own, covering) = (entry.explicit(), &covering);
-        let seen = BackupEntry { name, path, target, dir: id, share, stat: &stat, holder, near: None, own, covering };
+        let (dir, near, is_mount_point, stat) = (id, None, false, &stat);
+        let seen = BackupEntry { name, path, target, dir, share, stat, holder, near, own, covering, is_mount_point };
         if self.is_settled_in_place(&seen, &dst) {
             return;
         }
         let id = self.directory(&seen, &above, &dst);
         // A missing directory is already reported.
         let Ok(dst) = dst.open_dir(name).and_then(|dst| self.on_target(path, dst)) else { return };
-        let src = SourceNode::entry(self.of.source, &entry.real, src, &stat, &self.source_budget);
+        let src = SourceNode::entry(self.of.source, &entry.real, src, stat, &self.source_budget);
         let (path, cursor) = (path.clone(), self.index.find(&entry.src));
         let covering = Covering::of(&self.verifier().run.mapping, &path);
         let dir = ComparedDir { src, dst, path, target, id, cursor, share, dev: stat.dev, covering };

@@ -32,6 +32,8 @@ pub(super) struct BackupEntry<'a> {
     pub(super) own: Explicit,
     /// The fixups that say something of what is in its directory.
     pub(super) covering: &'a Covering,
+    /// It is the root of a mount that is not entered.
+    pub(super) is_mount_point: bool,
 }
 
 impl ComparisonWalk<'_> {
@@ -47,6 +49,9 @@ impl ComparisonWalk<'_> {
         let mut wanted = Wanted::from_source(stat, attributes, &self.of.keep);
         if self.drivers.is_empty_subvolume(stat, seen.holder.fd()) {
             self.verifier().problem(target, missing_subvolume(path.clone()));
+            wanted.mtime = None;
+        }
+        if seen.is_mount_point {
             wanted.mtime = None;
         }
         let group = self.of.groups.say(stat, seen.share);

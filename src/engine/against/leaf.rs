@@ -45,6 +45,7 @@ impl<'a> LeafPair<'a> {
             near: Some(&sides.src),
             own,
             covering: &dir.covering,
+            is_mount_point: false,
         }
     }
 }
@@ -146,7 +147,7 @@ impl ComparisonWalk<'_> {
     }
 
     pub(super) fn report_mount(&self, dir: &ComparedDir, path: &RelPath, fd: impl AsFd, stat: &Stat) {
-        match not_entered(path.clone(), fd, stat, dir.dev) {
+        match not_entered(path.clone(), fd, stat, (dir.dev, dir.dst.open().ok())) {
             NotEntered::Problem(problem) => self.verifier().problem(dir.target, *problem),
             NotEntered::Note(note) => self.verifier().run.problems.note(note),
         }

@@ -13,7 +13,6 @@ use crate::engine::selection::{DeclaredBelow, Position, Selected, SelectedLeaves
 use crate::engine::tree::node::{SourceNode, TargetNode};
 use crate::engine::tree::scheduler::Worker;
 use crate::sys::Errno;
-use crate::sys::dir::SourceDir;
 use crate::sys::stat::Stat;
 use crate::sys::xattr::Holder;
 use std::collections::HashSet;
@@ -56,45 +55,7 @@ impl SelectionSink for ComparisonWalk<'_> {
     }
 
     fn subtree(&self, above: &Arc<ComparedDir>, name: &Name, found: Selected) -> Option<Arc<ComparedDir>> {
-        let Selected { src, stat, cursor } = found;
-        let there = above.dst.open().ok()?;
-        let path = above.path.join(name);
-        // The journal is not a copy of what the backup has under its name.
-        let inode = there.stat_at(name).ok().map(|there| (there.dev, there.ino));
-        if inode.is_some() && inode == self.verifier().state {
-            self.verifier().problem(above.target, reserved(path));
-            return None;
-        }
-        let seen = BackupEntry {
-            name,
-            path: &path,
-            target: above.target,
-            dir: above.id,
-            share: above.share,
-            stat: &stat,
-            holder: Holder::file(&src),
-            near: None,
-            own: Explicit::default(),
-            covering: &above.covering,
-        };
-        if self.is_settled_in_place(&seen, &there) {
-            return None;
-        }
-        let id = self.directory(&seen, &above.path, &there);
-        // A missing directory is already reported.
-        let (dst, there) = there.open_dir(name).and_then(|dst| dst.stat().map(|stat| (dst, stat))).ok()?;
-        let covering = Covering::of(&self.verifier().run.mapping, &path);
-        Some(Arc::new(ComparedDir {
-            src: SourceNode::below(&above.src, name, src, &stat),
-            dst: TargetNode::below(&above.dst, name, dst, &there),
-            path,
-            target: above.target,
-            id,
-            cursor,
-            share: above.share,
-            dev: stat.dev,
-            covering,
-        }))
+        self.compare_below(above, name, found, false)
     }
 
     fn is_in_place(&self, dir: &ComparedDir, name: &Name, stat: &Stat) -> bool {
@@ -102,8 +63,9 @@ impl SelectionSink for ComparisonWalk<'_> {
         there.is_ok_and(|there| is_in_place(stat, &there))
     }
 
-    fn mount(&self, dir: &ComparedDir, name: &Name, (src, stat): (&SourceDir, &Stat)) {
-        self.report_mount(dir, &dir.path.join(name), src, stat);
+    fn mount(&self, above: &Arc<ComparedDir>, name: &Name, found: Selected) {
+        self.report_mount(above, &above.path.join(name), &found.src, &found.stat);
+        self.compare_below(above, name, found, true);
     }
 
     fn failed(&self, dir: &ComparedDir, name: Option<&Name>, (operation, errno): (Operation, Errno)) {
@@ -125,5 +87,57 @@ impl SelectionSink for ComparisonWalk<'_> {
         if let Ok(dst) = dir.dst.open() {
             self.extra(dir, &dst, &seen);
         }
+    }
+}
+
+impl ComparisonWalk<'_> {
+    /// Compares a directory; `None` if there is nothing to compare below it.
+    fn compare_below(
+        &self,
+        above: &Arc<ComparedDir>,
+        name: &Name,
+        found: Selected,
+        is_mount_point: bool,
+    ) -> Option<Arc<ComparedDir>> {
+        let Selected { src, stat, cursor } = found;
+        let there = above.dst.open().ok()?;
+        let path = above.path.join(name);
+        // The journal is not a copy of what the backup has under its name.
+        let inode = there.stat_at(name).ok().map(|there| (there.dev, there.ino));
+        if inode.is_some() && inode == self.verifier().state {
+            self.verifier().problem(above.target, reserved(path));
+            return None;
+        }
+        let seen = BackupEntry {
+            name,
+            path: &path,
+            target: above.target,
+            dir: above.id,
+            share: above.share,
+            stat: &stat,
+            holder: Holder::file(&src),
+            near: None,
+            own: Explicit::default(),
+            covering: &above.covering,
+            is_mount_point,
+        };
+        if self.is_settled_in_place(&seen, &there) {
+            return None;
+        }
+        let id = self.directory(&seen, &above.path, &there);
+        // A missing directory is already reported.
+        let (dst, there) = there.open_dir(name).and_then(|dst| dst.stat().map(|stat| (dst, stat))).ok()?;
+        let covering = Covering::of(&self.verifier().run.mapping, &path);
+        Some(Arc::new(ComparedDir {
+            src: SourceNode::below(&above.src, name, src, &stat),
+            dst: TargetNode::below(&above.dst, name, dst, &there),
+            path,
+            target: above.target,
+            id,
+            cursor,
+            share: above.share,
+            dev: stat.dev,
+            covering,
+        }))
     }
 }

@@ -23,7 +23,6 @@ use crate::engine::stale::{SourceNames, StaleDirectory, StaleSearch};
 use crate::engine::tree::node::SourceNode;
 use crate::engine::tree::scheduler::Worker;
 use crate::sys::Errno;
-use crate::sys::dir::SourceDir;
 use crate::sys::root::Root;
 use crate::sys::stat::Stat;
 use crate::sys::xattr::Holder;
@@ -36,6 +35,8 @@ pub(super) struct Subtree {
     pub(super) position: SourcePosition,
     /// What the plan says of the directory itself.
     pub(super) explicit: Explicit,
+    /// It is the root of a mount that is not entered: its times are those of what is mounted.
+    pub(super) is_mount_point: bool,
 }
 
 impl SelectionSink for Engine {
@@ -88,10 +89,7 @@ impl SelectionSink for Engine {
         if stat.dev != above.dev && !stat.mount_root && !self.source.drivers.is_empty_subvolume(&stat, &src) {
             self.source.note_subvolume(&above.node.path().join(name), &src, &stat);
         }
-        let position = SourcePosition { cursor, share: above.position.share };
-        let src = SourceNode::below(&above.src, name, src, &stat);
-        let at = TargetName { above: &above.node, name, target: above.node.target };
-        self.enter(at, Subtree { src, stat, position, explicit: Explicit::default() })
+        self.enter_below(above, name, Selected { src, stat, cursor }, false)
     }
 
     fn excluded(&self, dir: &OpenDir) {
@@ -107,8 +105,12 @@ impl SelectionSink for Engine {
         self.is_in_its_place(dir, name, stat)
     }
 
-    fn mount(&self, dir: &OpenDir, name: &Name, (src, stat): (&SourceDir, &Stat)) {
-        self.source.skip_mount(dir, name, src, stat);
+    /// Makes the empty directory to mount on.
+    fn mount(&self, above: &Arc<OpenDir>, name: &Name, found: Selected) {
+        self.source.skip_mount(above, name, &found.src, &found.stat);
+        if let Some(dir) = self.enter_below(above, name, found, true) {
+            self.directories.release(Arc::clone(&dir.node));
+        }
     }
 
     fn failed(&self, dir: &OpenDir, name: Option<&Name>, (operation, errno): (Operation, Errno)) {
@@ -142,6 +144,20 @@ impl SelectionSink for Engine {
 }
 
 impl Engine {
+    fn enter_below(
+        &self,
+        above: &Arc<OpenDir>,
+        name: &Name,
+        found: Selected,
+        is_mount_point: bool,
+    ) -> Option<Arc<OpenDir>> {
+        let Selected { src, stat, cursor } = found;
+        let position = SourcePosition { cursor, share: above.position.share };
+        let src = SourceNode::below(&above.src, name, src, &stat);
+        let at = TargetName { above: &above.node, name, target: above.node.target };
+        self.enter(at, Subtree { src, stat, position, explicit: Explicit::default(), is_mount_point })
+    }
+
     /// Records what earlier runs copied into `dir` and the source, which has these `names`, no longer has.
     fn record_stale(&self, dir: &OpenDir, names: &SourceNames) {
         let (source, prior) = match &dir.node.post_visit {
@@ -177,7 +193,7 @@ impl Engine {
     /// Makes or opens the target directory for the source `tree`. The returned node is held
     /// once, by the caller.
     pub(super) fn enter(&self, at: TargetName<'_>, tree: Subtree) -> Option<Arc<OpenDir>> {
-        let Subtree { src, stat, position, explicit } = tree;
+        let Subtree { src, stat, position, explicit, is_mount_point } = tree;
         let (target, path) = (at.target, || at.path());
         match self.standing(at, &stat) {
             DirStanding::Other => {}
@@ -203,6 +219,9 @@ impl Engine {
         if src.open().is_ok_and(|src| self.source.drivers.is_empty_subvolume(&stat, &*src)) {
             self.cx.problem(target, missing_subvolume(path()));
             // It is made up whenever somebody looks.
+            wanted.mtime = None;
+        }
+        if is_mount_point {
             wanted.mtime = None;
         }
         let fixup = self.rules.put_over(&mut wanted, explicit, at.above, at.name);

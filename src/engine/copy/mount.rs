@@ -6,7 +6,7 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
 use crate::engine::survey::weigh;
-use crate::sys::filesystem::space;
+use crate::sys::filesystem::{mount_id, space};
 use crate::sys::mounts;
 use crate::sys::stat::Stat;
 use rustix::fd::AsFd;
@@ -17,9 +17,18 @@ pub(crate) enum NotEntered {
     Note(Note),
 }
 
-/// Says which mount was not entered and how much it holds. `above` is the device
-/// of the directory that it covers.
-pub(crate) fn not_entered(path: RelPath, fd: impl AsFd, stat: &Stat, above: u64) -> NotEntered {
+/// Says which mount was not entered and how much it holds. `above` is the device of the directory that it covers,
+/// `target` the directory that its own would be copied into.
+pub(crate) fn not_entered(
+    path: RelPath,
+    fd: impl AsFd,
+    stat: &Stat,
+    (above, target): (u64, Option<impl AsFd>),
+) -> NotEntered {
+    // The mount that the copy itself goes to: nobody means to copy that into itself.
+    if target.is_some_and(|target| mount_id(target).is_ok_and(|id| mount_id(&fd).is_ok_and(|here| here == id))) {
+        return NotEntered::Note(Note::TargetNotEntered(path));
+    }
     let kind = mounts::of(&fd).ok().flatten().map_or_else(|| "unknown".to_string(), |mount| mount.kind);
     if mounts::shows_running_system(stat.dev) {
         return NotEntered::Note(Note::KernelNotEntered(path, kind));

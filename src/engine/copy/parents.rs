@@ -222,7 +222,7 @@ impl Engine {
             let src = SourceNode::entry(&self.source.root, &entry.real, src, &stat, &self.source.budget);
             let position =
                 SourcePosition { cursor: self.index.find(&entry.src), share: self.rules.groups.share((t, e)) };
-            let tree = Subtree { src, stat, position, explicit: entry.explicit() };
+            let tree = Subtree { src, stat, position, explicit: entry.explicit(), is_mount_point: false };
             let Some(dir) = self.enter(TargetName { above, name, target }, tree) else { return };
             return scheduler::start(self, worker, dir);
         }

@@ -94,7 +94,7 @@ impl SourceTree {
 
     /// Reports the mount `name` in `dir`, which is not entered.
     pub(super) fn skip_mount(&self, dir: &OpenDir, name: &Name, fd: impl AsFd, stat: &Stat) {
-        match not_entered(dir.node.path().join(name), fd, stat, dir.dev) {
+        match not_entered(dir.node.path().join(name), fd, stat, (dir.dev, dir.node.open().ok())) {
             NotEntered::Problem(problem) => self.cx.problem(dir.node.target, *problem),
             NotEntered::Note(note) => self.cx.run.problems.note(note),
         }

@@ -48,6 +48,8 @@ pub enum Note {
     InUse(Box<InUse>),
     /// A file system of this type, which shows the state of the running system, was not entered.
     KernelNotEntered(RelPath, String),
+    /// The mount that the target itself is on was not entered.
+    TargetNotEntered(RelPath),
     /// The mounted view of a container's layers was not entered.
     ViewNotEntered(RelPath, MountContent),
     /// The state of a copy at the top of a tree is no part of that.

@@ -24,7 +24,6 @@ use crate::engine::tree::node::SourceNode;
 use crate::engine::tree::scheduler::{self, Tasks, Worker};
 use crate::engine::volume::Volumes;
 use crate::sys::Errno;
-use crate::sys::dir::SourceDir;
 use crate::sys::stat::{Kind, Stat};
 use rayon::Scope;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -286,8 +285,9 @@ impl SelectionSink for PreviewWalk<'_> {
         there.is_ok_and(|there| there.is_some_and(|there| is_in_place(stat, &there)))
     }
 
-    fn mount(&self, dir: &PreviewDir, name: &Name, _: (&SourceDir, &Stat)) {
-        self.unreadable(dir.target, dir.path.join(name), Kind::Directory);
+    fn mount(&self, above: &Arc<PreviewDir>, name: &Name, found: Selected) {
+        self.unreadable(above.target, above.path.join(name), Kind::Directory);
+        self.subtree(above, name, found);
     }
 
     fn failed(&self, dir: &PreviewDir, name: Option<&Name>, _: (Operation, Errno)) {

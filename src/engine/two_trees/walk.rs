@@ -51,7 +51,7 @@ impl Visitor for PairWalk<'_> {
         let opened = above.src.open_dir(name).and_then(|dir| dir.stat().map(|stat| (dir, stat)));
         let (src, stat) = opened.map_err(|errno| failed(Operation::OpenDirectory, errno)).ok()?;
         if stat.mount_root && !self.options.cross_mounts {
-            match not_entered(path.clone(), &src, &stat, above.dev) {
+            match not_entered(path.clone(), &src, &stat, (above.dev, above.dst.open().ok())) {
                 NotEntered::Problem(problem) => self.problem(*problem),
                 NotEntered::Note(note) => self.problems.note(note),
             }
