@@ -4,6 +4,7 @@ use crate::kit::damage::flip;
 use crate::kit::disk::World;
 use crate::kit::run::{Ran, faulty, plain, run};
 use crate::kit::{need_root, snapshot};
+use filetime::FileTime;
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -132,8 +133,9 @@ fn a_repair_takes_nothing_older_for_what_was_accepted_and_damaged() {
         assert_eq!(problems(&ran), ["content f"], "{args:?}\n{ran}");
         assert_eq!(std::fs::read(world.target().join("f")).unwrap().len(), "mine and newer".len());
     }
-    run(&plan, &[]).exits(0);
-    assert_eq!(problems(&run(&plan, VERIFY).exits(1)), ["content f"]);
+    for args in [&[][..], VERIFY] {
+        assert_eq!(problems(&run(&plan, args).exits(1)), ["content f"], "{args:?}");
+    }
 }
 
 #[test]
@@ -174,9 +176,11 @@ fn what_is_lost_from_a_directory_in_use_is_missed_once_its_names_were_accepted()
     crate::kit::sh!("mount", "-o", "loop", &image, &world.persist);
     let ran = run(&plan, VERIFY).exits(1).says("it was accepted on the target and is gone");
     assert_eq!(problems(&ran), ["missing d/kept", "missing d/made"], "{ran}");
-    // What the source has comes back.
-    let ran = run(&plan, &["--repair"]).exits(1);
-    assert_eq!(problems(&ran), ["missing d/made"], "{ran}");
+    // What the source has comes back; nothing has the other, which is told by runs that do not look for it, too.
+    for args in [&["--repair"][..], &[], &["--verify-only", "--since", "last"]] {
+        let ran = run(&plan, args).exits(1);
+        assert_eq!(problems(&ran), ["missing d/made"], "{args:?}\n{ran}");
+    }
     assert_eq!(std::fs::read_to_string(world.target().join("d/kept")).unwrap(), "d/kept");
 }
 
@@ -255,4 +259,131 @@ fn contradictions_are_usage_errors() {
         all.extend(args.iter().map(OsStr::new));
         plain(&all).exits(2);
     }
+}
+
+/// Every pass that may come after another one.
+const LATER: [&[&str]; 6] = [&["--verify-only", "--since", "last"], &[], VERIFY, &["--delete"], ACCEPT, &["--repair"]];
+
+#[test]
+fn damage_to_what_was_accepted_is_told_by_every_later_pass_until_it_is_mended() {
+    need_root!();
+    let (world, plan) = used();
+    run(&plan, ACCEPT).exits(0);
+    let names = ["d/edited", "project/src/main"];
+    let damaged = names.map(|name| format!("content {name}"));
+    for name in names {
+        flip(&world, &world.target().join(name), 2);
+    }
+    run(&plan, VERIFY).exits(1);
+    for args in LATER {
+        let ran = run(&plan, args).exits(1).says("touch it and accept it again");
+        assert_eq!(problems(&ran), damaged, "{args:?}\n{ran}");
+    }
+    assert_eq!(problems(&run(&plan, &["--verify", "none"]).exits(1)), ["content d/edited"]);
+    let ran = run(&plan, &["--dry-run"]).says("would stay so");
+    assert!(names.iter().all(|name| ran.stdout.contains(&format!("/persist/data/{name}: content:"))), "{ran}");
+    // One comes back from a backup of this machine, the other is wanted as it is.
+    flip(&world, &world.target().join(names[0]), 2);
+    filetime::set_file_mtime(world.target().join(names[1]), FileTime::now()).unwrap();
+    rest();
+    assert_eq!(in_use(&run(&plan, ACCEPT).exits(0)), [1, 0, 0]);
+    for args in LATER {
+        let ran = run(&plan, args).exits(0);
+        assert_eq!(in_use(&ran), [0; 3], "{args:?}\n{ran}");
+    }
+    flip(&world, &world.target().join(names[1]), 2);
+    run(&plan, VERIFY).exits(1);
+    // What its owner removes is no damage any more.
+    std::fs::remove_file(world.target().join(names[1])).unwrap();
+    rest();
+    assert_eq!(in_use(&run(&plan, ACCEPT).exits(0)), [0, 1, 0]);
+    run(&plan, &[]).exits(0);
+}
+
+#[test]
+fn content_under_an_old_time_stays_damage_where_it_was_accepted() {
+    need_root!();
+    let (world, plan) = used();
+    run(&plan, ACCEPT).exits(0);
+    let made = world.target().join("d/made");
+    std::fs::set_permissions(&made, std::fs::metadata(&made).unwrap().permissions()).unwrap();
+    flip(&world, &made, 1);
+    let ran = run(&plan, VERIFY).exits(1).says("it is damaged, or somebody has set its time back");
+    assert_eq!(problems(&ran), ["content d/made"], "{ran}");
+    for args in LATER {
+        let ran = run(&plan, args).exits(1);
+        assert_eq!(problems(&ran), ["content d/made"], "{args:?}\n{ran}");
+    }
+}
+
+/// The later passes say what `expected` has, and change nothing on the target.
+#[track_caller]
+fn stays(world: &World, plan: &Path, expected: &[&str]) {
+    let before = snapshot::take(&world.target());
+    for args in LATER.iter().filter(|args| **args != ACCEPT) {
+        let ran = run(plan, args).exits(i32::from(!expected.is_empty()));
+        assert_eq!(problems(&ran), expected, "{args:?}\n{ran}");
+        assert_eq!(snapshot::diff(&before, &snapshot::take(&world.target())), [""; 0], "{args:?}\n{ran}");
+    }
+    let foreseen = run(plan, &["--dry-run", "-v"]).exits(0);
+    assert_eq!(foreseen.report["items"], serde_json::json!([]), "{foreseen}");
+}
+
+#[test]
+fn a_directory_whose_removal_was_accepted_stays_away_in_silence() {
+    need_root!();
+    let (world, plan) = copied(&["d/sub/deep", "d/f", "keep"]);
+    std::fs::remove_dir_all(world.target().join("d")).unwrap();
+    rest();
+    assert_eq!(problems(&run(&plan, &[]).exits(1)), ["missing d"]);
+    assert_eq!(in_use(&run(&plan, ACCEPT).exits(0)), [0, 4, 0]);
+    stays(&world, &plan, &[]);
+    // Who wants the source's content is told what is not brought back.
+    assert_eq!(problems(&run(&plan, &["--overwrite"]).exits(1)), ["missing d"]);
+    assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0; 3]);
+    // The source has something newer in it: that is told, and the directory stays away.
+    let time = FileTime::from_last_modification_time(&std::fs::metadata(world.data().join("d")).unwrap());
+    world.file("data/d/newer", "an afterthought on the old machine");
+    assert_eq!(problems(&run(&plan, &[]).exits(1)), ["missing d"]);
+    std::fs::remove_file(world.data().join("d/newer")).unwrap();
+    filetime::set_file_mtime(world.data().join("d"), time).unwrap();
+    // Its owner makes it anew.
+    std::fs::create_dir(world.target().join("d")).unwrap();
+    write(&world.target().join("d/mine"), "mine");
+    rest();
+    for args in [VERIFY, ACCEPT] {
+        assert_eq!(in_use(&run(&plan, args).exits(0)), [0, 0, 1]);
+    }
+    stays(&world, &plan, &[]);
+    flip(&world, &world.target().join("d/mine"), 0);
+    run(&plan, VERIFY).exits(1);
+    assert_eq!(problems(&run(&plan, &[]).exits(1)), ["content d/mine"]);
+}
+
+#[test]
+fn what_was_accepted_and_is_removed_or_changed_later_is_named_until_that_is_accepted() {
+    need_root!();
+    let (world, plan) = copied(&["removed", "changed", "keep"]);
+    let target = world.target();
+    for (name, text) in [("removed", "mine"), ("changed", "mine")] {
+        write(&target.join(name), text);
+    }
+    rest();
+    run(&plan, ACCEPT).exits(0);
+    std::fs::remove_file(target.join("removed")).unwrap();
+    write(&target.join("changed"), "mine, a second time");
+    rest();
+    let ran =
+        run(&plan, &[]).exits(1).says("it was accepted on the target and is gone").says("accepted a regular file");
+    assert_eq!(problems(&ran), ["changed-target changed", "missing removed"], "{ran}");
+    assert_eq!(in_use(&run(&plan, ACCEPT).exits(0)), [1, 1, 0]);
+    stays(&world, &plan, &[]);
+    // A touch alone is no change, before any verification records it.
+    filetime::set_file_times(
+        target.join("changed"),
+        FileTime::zero(),
+        FileTime::from_last_modification_time(&std::fs::metadata(target.join("changed")).unwrap()),
+    )
+    .unwrap();
+    stays(&world, &plan, &[]);
 }

@@ -46,7 +46,7 @@ pub fn each(reader: &Reader, mut each: impl FnMut(RelPath, Row) -> bool) -> Resu
 fn made(reader: &Reader, mut each: impl FnMut(RelPath, Row) -> bool) -> Result<(), JournalError> {
     let mut after = (-1, Vec::new());
     loop {
-        let page = reader.accepted_page((after.0, &after.1), PAGE)?;
+        let page = reader.accepted_page((after.0, &after.1), false, PAGE)?;
         let Some(last) = page.last() else { return Ok(()) };
         after = (last.row.dir, last.row.name.clone());
         for AcceptedRow { what, row } in page {

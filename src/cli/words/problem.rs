@@ -149,6 +149,14 @@ fn detail(problem: &Problem) -> String {
         Detail::Gone => "it was copied and is gone from the target; --repair copies it again, with --strict also what somebody has removed".into(),
         Detail::ContentNotTimes => "its content is not what was copied, though its size and modification time are: it is damaged, or somebody \
              has set its time back; it stays as it is. If it is good, touch it; if not, --repair --overwrite copies it again".into(),
+        Detail::AcceptedNotTimes => "its content is not what was accepted, though its size and modification time are: it is damaged, or somebody \
+             has set its time back".into(),
+        Detail::ChangedSinceAccepted => format!(
+            "somebody has changed it on the target since it was accepted: accepted {expected}, found {found}; it stays as \
+             it is: --verify-only --accept takes that as well, and --overwrite replaces it if the source has it still"
+        ),
+        Detail::AcceptedRemoved => "it was accepted on the target and is gone from it; it stays so: if somebody removed it, --verify-only --accept takes that as well".into(),
+        Detail::AcceptedDamaged => "it was found damaged on the target".into(),
         Detail::AcceptedGone => "it was accepted on the target and is gone, though nobody removed it; the source never had this state: restore it from \
              a backup of this machine".into(),
         Detail::NeverCopied => "the source has it, and it was never copied; a run copies it".into(),
@@ -188,11 +196,16 @@ fn advice_words(advice: Advice) -> &'static str {
         Advice::GoesOn => "what could be read is kept under its name, unfinished and 0600, and the next run resumes it",
         Advice::CopyBlocks => "without --reflink always it is copied into blocks of its own",
         Advice::RestoreOwn => {
-            "it was accepted on the target, and the source never had this state: restore it from a backup of this machine"
+            "no run can bring it back, as it was accepted on the target: restore it from a backup of this machine, or, to \
+             have it as it is, touch it and accept it again"
         }
         Advice::NewerWaits => {
             "somebody has changed it on the target, where newer content of the source waits: --overwrite replaces it, and \
              so does --repair"
+        }
+        Advice::AcceptAgain => {
+            "somebody has changed it since it was accepted on the target: it stays so, and --verify-only --accept takes \
+             that as well"
         }
         Advice::Repair => "somebody has changed it on the target, and --repair puts it right",
     }

@@ -7,12 +7,12 @@ use super::entry::TargetName;
 use super::node::DirNode;
 use super::takeover::JudgedEntry;
 use crate::engine::compare::differences::{CheckedDir, differences};
+use crate::engine::events::counters::add;
 use crate::engine::events::operation::Operation;
 use crate::engine::journal::Row;
 use crate::engine::journal::epoch::Written;
-use crate::engine::judge::{DirAttributes, NameDecision, found, judge_attributes, judge_directory};
+use crate::engine::judge::{DirAttributes, DirInSource, NameDecision, found, judge_attributes, judge_directory};
 use crate::engine::meta::{Attributes, Keep, Owners, Wanted, mark};
-use crate::engine::volume::Volume;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Stat, stat_fd};
@@ -41,8 +41,9 @@ impl Directories {
     ) -> Option<DirJudgement> {
         let target = prior.map_or(at.target, |row| row.target);
         let failed = |operation, errno| self.cx.target_failed(target, at.path(), operation, errno);
-        let judged = JudgedEntry { cx: &self.cx, at, reader: None };
-        let attributes = judge_attributes(&self.cx.policy(target), &judged, prior, stat);
+        let attributes = self.cx.records.with_reader(|reader| {
+            judge_attributes(&self.cx.policy(target), &JudgedEntry { cx: &self.cx, at, reader }, prior, stat)
+        });
         let (altered, row) = match (attributes, prior) {
             (Ok(DirAttributes::Altered(altered)), Some(row)) => (altered, row),
             (Ok(DirAttributes::Moved), _) => return Some(DirJudgement::Moved),
@@ -63,9 +64,8 @@ impl Directories {
     }
 
     /// Whether a directory may be made or entered under `name`, where an earlier run may have
-    /// recorded something or something else may exist; a problem says why not. The source's directory is on
-    /// `volume`.
-    pub(super) fn may_enter(&self, at: TargetName<'_>, recorded: Option<&Row>, volume: Option<&Volume>) -> bool {
+    /// recorded something or something else may exist; a problem says why not.
+    pub(super) fn may_enter(&self, at: TargetName<'_>, recorded: Option<&Row>, brought: DirInSource<'_>) -> bool {
         let TargetName { above, name, target } = at;
         let there = match above.open().and_then(|dir| found(dir.stat_at(name))) {
             Ok(there) => there,
@@ -74,14 +74,20 @@ impl Directories {
                 return false;
             }
         };
-        let judged = JudgedEntry { cx: &self.cx, at, reader: None };
-        match judge_directory(&self.cx.policy(target), &judged, recorded, there.as_ref(), volume) {
+        let decision = self.cx.records.with_reader(|reader| {
+            let judged = JudgedEntry { cx: &self.cx, at, reader };
+            judge_directory(&self.cx.policy(target), &judged, recorded, there.as_ref(), brought)
+        });
+        match decision {
             NameDecision::Enter => true,
             NameDecision::Copy(note, _) => {
                 note.into_iter().for_each(|note| self.cx.run.problems.note(note));
                 true
             }
             NameDecision::Keep(problems) => {
+                if let (true, Some(tally)) = (problems.is_empty(), self.cx.run.counters.targets.get(target as usize)) {
+                    add(&tally.accepted, 1);
+                }
                 problems.into_iter().for_each(|problem| self.cx.problem(target, problem));
                 false
             }

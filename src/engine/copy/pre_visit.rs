@@ -18,7 +18,7 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{Row, SourceId};
-use crate::engine::judge::is_as_created;
+use crate::engine::judge::{DirInSource, is_as_created};
 use crate::engine::mapping::explicit::Covering;
 use crate::engine::meta::Wanted;
 use crate::engine::meta::mark::{Mark, Was};
@@ -73,7 +73,8 @@ impl Directories {
         let TargetName { above, name, target } = at;
         let failed = |operation, errno| self.cx.target_failed(target, at.path(), operation, errno);
         let row = self.cx.records.row(above, name);
-        if !above.fresh && !self.may_enter(at, row.as_ref(), new.volume.as_deref()) {
+        let brought = DirInSource { mtime: new.wanted.mtime, volume: new.volume.as_deref() };
+        if !above.fresh && !self.may_enter(at, row.as_ref(), brought) {
             return None;
         }
         let found = self.find_or_make(above, name).map_err(|errno| failed(Operation::CreateDirectory, errno));

@@ -11,7 +11,7 @@ use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::epoch::Written;
-use crate::engine::journal::{Reader, Row};
+use crate::engine::journal::{AcceptedRow, Reader, Row};
 use crate::engine::judge::{FinishedName, JudgedName, LeafCase, NameDecision, SourceAccess, found};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
@@ -142,10 +142,9 @@ impl JudgedName for JudgedEntry<'_> {
         self.reader.and_then(|reader| self.cx.records.ask(reader.find(self.at.above.id, name)).flatten())
     }
 
-    fn is_accepted(&self, there: Option<&Stat>) -> bool {
+    fn accepted(&self) -> Option<AcceptedRow> {
         let TargetName { above, name, .. } = self.at;
-        let accepted = self.reader.and_then(|reader| self.cx.records.ask(reader.accepted(above.id, name)).flatten());
-        accepted.is_some_and(|accepted| accepted.covers(there, above.disk))
+        self.reader.and_then(|reader| self.cx.records.ask(reader.accepted(above.id, name)).flatten())
     }
 
     fn is_vouched_for(&self, row: &Row) -> bool {

@@ -48,6 +48,14 @@ pub enum Detail {
     DirectoriesUnfinished(u64),
     /// It was copied and is missing.
     Gone,
+    /// It was accepted on the target, and has other content under the size and times that it had then.
+    AcceptedNotTimes,
+    /// It was accepted on the target, and an earlier pass found it damaged.
+    AcceptedDamaged,
+    /// It was accepted on the target, and somebody has changed it since.
+    ChangedSinceAccepted,
+    /// It was accepted on the target, and is gone.
+    AcceptedRemoved,
     /// It was accepted on the target and is missing there.
     AcceptedGone,
     /// The backup has it, and no run has copied it.
@@ -317,6 +325,8 @@ pub enum Advice {
     GoesOn,
     /// Only a backup of the target itself can have it: it was accepted there.
     RestoreOwn,
+    /// Somebody changed it since it was accepted.
+    AcceptAgain,
     /// Somebody changed it, and a repair puts it right.
     Repair,
     /// Without `--reflink always` it is copied.

@@ -3,18 +3,11 @@
 //! The rows of `item` stay as they are: they tell a run that copies what the source had, and whether
 //! it has anything newer. These rows tell verification what is there instead.
 
-use super::item::{bind, decode, insertion_into, select_from, width};
-use super::reader::Reader;
-use super::row::{Row, RowChange};
+use super::item::{BAD, bind, insertion_into, width};
+use super::row::Row;
+use super::seen::Seen;
 use super::state::State;
-use crate::base::path::{Name, RelPath};
-use crate::engine::events::journal_error::JournalError;
-use crate::engine::events::unpreserved::Disk;
-use crate::sys::stat::Stat;
-use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Transaction};
-use std::collections::HashSet;
-use std::sync::LazyLock;
 
 /// What of an entry was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +23,11 @@ pub enum AcceptedAs {
 impl AcceptedAs {
     const ALL: [Self; 3] = [Self::Content, Self::Removed, Self::Names];
 
-    const fn number(self) -> i64 {
+    pub(super) fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|what| what.number() == number)
+    }
+
+    pub(super) const fn number(self) -> i64 {
         match self {
             Self::Content => 0,
             Self::Removed => 1,
@@ -55,19 +52,15 @@ impl AcceptedRow {
         self.what != AcceptedAs::Names
     }
 
-    /// True when `there`, found under its name, is what was accepted.
+    /// True when it ended the directory of `copied`, and everything in that.
     #[must_use]
-    pub fn covers(&self, there: Option<&Stat>, disk: Disk) -> bool {
-        match (self.what, there) {
-            (AcceptedAs::Removed, None) => true,
-            (AcceptedAs::Content, Some(there)) => self.row.standing(there, disk) == RowChange::AsRecorded,
-            _ => false,
-        }
+    pub fn replaces(&self, copied: &Row) -> bool {
+        self.what == AcceptedAs::Removed || self.what == AcceptedAs::Content && self.row.id != copied.id
     }
 }
 
-const TABLE: &str = "accepted";
-const WHAT: &str = "what";
+pub(super) const TABLE: &str = "accepted";
+pub(super) const WHAT: &str = "what";
 
 /// What verification learned about what was accepted, once it is durable.
 #[derive(Clone, Debug)]
@@ -83,73 +76,16 @@ pub enum Acceptance {
     },
 }
 
-impl Reader {
-    /// True when anything was ever accepted: otherwise nothing below need be asked.
-    pub fn has_accepted(&self) -> Result<bool, JournalError> {
-        self.wrap(any(self.connection()))
-    }
-
-    /// What was accepted of `name` in the directory `dir`.
-    pub fn accepted(&self, dir: i64, name: &Name) -> Result<Option<AcceptedRow>, JournalError> {
-        static SQL: LazyLock<String> = LazyLock::new(|| select("WHERE dir = ?1 AND name = ?2"));
-        let ask = || {
-            let mut statement = self.connection().prepare_cached(&SQL)?;
-            statement.query_row((dir, name.as_bytes()), accepted).optional()
-        };
-        self.wrap(ask())
-    }
-
-    /// The same of the directory with this id.
-    pub fn accepted_directory(&self, id: i64) -> Result<Option<AcceptedRow>, JournalError> {
-        static SQL: LazyLock<String> = LazyLock::new(|| select("WHERE id = ?1"));
-        let ask = || self.connection().prepare_cached(&SQL)?.query_row([id], accepted).optional();
-        self.wrap(ask())
-    }
-
-    /// Names in the directory `dir` that are no longer as their copies: whatever is accepted of them
-    /// but that names came and went.
-    pub fn superseded(&self, dir: i64) -> Result<HashSet<Vec<u8>>, JournalError> {
-        let ask = || {
-            let sql = format!("SELECT name FROM {TABLE} WHERE dir = ?1 AND {WHAT} <> {}", AcceptedAs::Names.number());
-            self.connection().prepare_cached(&sql)?.query_map([dir], |row| row.get(0))?.collect()
-        };
-        self.wrap(ask())
-    }
-
-    /// Up to `limit` entries after the key `(dir, name)`, in key order, that verification looks at.
-    pub fn accepted_page(&self, after: (i64, &[u8]), limit: u32) -> Result<Vec<AcceptedRow>, JournalError> {
-        let ask = || {
-            let sql = select(&format!(
-                "WHERE (dir, name) > (?1, ?2) AND {WHAT} <> {} ORDER BY dir, name LIMIT ?3",
-                AcceptedAs::Names.number()
-            ));
-            self.connection().prepare_cached(&sql)?.query_map((after.0, after.1, limit), accepted)?.collect()
-        };
-        self.wrap(ask())
-    }
-
-    /// The path of the directory `id`; `None` where the row of one above it is missing, as after a
-    /// crash between two commits.
-    pub fn known_path_of(&self, id: i64) -> Result<Option<RelPath>, JournalError> {
-        let path = self.path_of(id)?;
-        let mut at = id;
-        for _ in 0..path.names().count() {
-            let Some(row) = self.directory(at)? else { return Ok(None) };
-            at = row.dir;
-        }
-        Ok((at == 0).then_some(path))
-    }
+/// What is accepted and was found damaged: verification reads it again, as a run does what it has just copied.
+pub(super) fn is_unverified() -> String {
+    format!("{WHAT} = {} AND verified IS NULL", AcceptedAs::Content.number())
 }
 
-fn select(rest: &str) -> String {
-    select_from(&format!(", {WHAT}"), TABLE, rest)
-}
-
-fn accepted(row: &rusqlite::Row<'_>) -> Result<AcceptedRow, rusqlite::Error> {
-    let number: i64 = row.get(width())?;
-    let what = AcceptedAs::ALL.into_iter().find(|what| what.number() == number);
-    let unknown = || rusqlite::Error::FromSqlConversionFailure(width(), Type::Integer, "unknown acceptance".into());
-    Ok(AcceptedRow { what: what.ok_or_else(unknown)?, row: decode(row)? })
+/// How many of those there are, and their bytes.
+pub(super) fn unverified(connection: &Connection) -> Result<(u64, u64), rusqlite::Error> {
+    let sql = format!("SELECT count(*), coalesce(sum(size), 0) FROM {TABLE} WHERE {}", is_unverified());
+    connection
+        .query_row(&sql, [], |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned())))
 }
 
 /// True when anything is accepted: a commit then has to look after it.
@@ -162,7 +98,9 @@ pub(super) fn put(transaction: &Transaction<'_>, learned: &Acceptance) -> Result
     match learned {
         Acceptance::Taken(accepted) => {
             let mut statement = insertion_into(transaction, TABLE, &[WHAT])?;
-            bind(&mut statement, &accepted.row, State::Done)?;
+            // What was removed has no state of its own.
+            let there = accepted.what == AcceptedAs::Content;
+            bind(&mut statement, &accepted.row, if there { accepted.row.state } else { State::Done })?;
             statement.raw_bind_parameter(width() + 1, accepted.what.number())?;
             statement.raw_execute().map(drop)
         }
@@ -209,6 +147,17 @@ pub(super) fn supersede(transaction: &Transaction<'_>, row: &Row) -> Result<(), 
     transaction.prepare_cached(&sql)?.execute((row.dir, &row.name, state.0, state.1, state.2)).map(drop)
 }
 
+/// Marks an accepted entry as damaged in the state in which it was seen; nothing has the state that was accepted.
+pub(super) fn mark_bad(transaction: &Transaction<'_>, seen: &Seen) -> Result<(), rusqlite::Error> {
+    let sql = format!(
+        "UPDATE {TABLE} SET verified = NULL, state = {BAD}, dst_ino = ?1, dst_ctime = ?2, dst_ctime_ns = ?3 \
+         WHERE dir = ?4 AND name = ?5 AND {WHAT} = {}",
+        AcceptedAs::Content.number()
+    );
+    let Seen { dir, name, ino, ctime } = seen;
+    transaction.prepare_cached(&sql)?.execute((ino.cast_signed(), ctime.sec, ctime.nsec, dir, name)).map(drop)
+}
+
 /// Stamps accepted rows like those of `item`: key, inode and ctime must be as recorded.
 pub(super) const STAMP: &str = "UPDATE accepted SET verified = ?1 WHERE dir = ?2 AND name = ?3 \
-     AND dst_ino = ?4 AND dst_ctime = ?5 AND dst_ctime_ns = ?6";
+     AND state = 1 AND dst_ino = ?4 AND dst_ctime = ?5 AND dst_ctime_ns = ?6";

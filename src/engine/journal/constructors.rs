@@ -199,14 +199,14 @@ impl Row {
     /// What is there by its owner's doing, verified at `at`; each of its names is guarded by itself.
     #[must_use]
     pub fn of_owner(self, at: i64) -> Self {
-        Self { nlink: 1, verified: Some(at), ..self }
+        Self { nlink: 1, state: State::Done, verified: Some(at), ..self }
     }
 
     /// The same entry, verified at `at` with the times, inode and ctime of `found`.
     #[must_use]
     pub fn verified_as(self, found: &Stat, at: i64) -> Self {
         let wanted = Wanted { mtime: Some(found.mtime), ..self.wanted };
-        Self { dst_ino: found.ino, dst_ctime: found.ctime, verified: Some(at), wanted, ..self }
+        Self { dst_ino: found.ino, dst_ctime: found.ctime, state: State::Done, verified: Some(at), wanted, ..self }
     }
 
     /// The same entry, found equal to the source inode `source` with `nlink` names.

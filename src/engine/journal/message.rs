@@ -19,6 +19,7 @@ pub(super) enum WriterMessage {
     Verified { at: i64, seen: Vec<Seen> },
     Confirmed(Confirmed),
     Bad(Vec<Seen>),
+    AcceptedBad(Vec<Seen>),
     Replacing(Vec<Row>),
     NotReplaced { dir: i64, name: Vec<u8> },
     Fixed(Vec<Fixed>),
@@ -42,6 +43,7 @@ impl WriterMessage {
             self,
             Self::Commit(_)
                 | Self::Bad(_)
+                | Self::AcceptedBad(_)
                 | Self::Replacing(_)
                 | Self::NotReplaced { .. }
                 | Self::Forget(_)

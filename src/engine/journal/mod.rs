@@ -10,6 +10,7 @@
 //! database under the exclusive one: so neither waits for the other.
 
 mod accepted;
+mod accepted_lookup;
 mod confirm;
 mod connect;
 mod constructors;

@@ -1,5 +1,6 @@
 //! Queries of the journal.
 
+use super::accepted;
 use super::connect::ConnectionGuard;
 use super::error;
 use super::item::{DONE, OPEN, PARTIAL, decode, is_finished, is_immutable, is_linked, select};
@@ -316,7 +317,7 @@ impl Reader {
     pub fn verify_load(&self, unverified_only: bool) -> Result<(u64, u64), JournalError> {
         let filter = if unverified_only { "AND verified IS NULL" } else { "" };
         let ask = || {
-            self.connection.query_row(
+            let (entries, bytes) = self.connection.query_row(
                 &format!(
                     "SELECT count(*), coalesce(sum(CASE WHEN kind = 'f' AND alias = 0 THEN size ELSE 0 END), 0) \
                      FROM item WHERE {} {filter}",
@@ -324,7 +325,10 @@ impl Reader {
                 ),
                 [],
                 |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned())),
-            )
+            )?;
+            // An accepted entry is looked at in the place of a copied one.
+            let more = if unverified_only { accepted::unverified(&self.connection)? } else { (0, 0) };
+            Ok((entries + more.0, bytes + more.1))
         };
         self.wrap(ask())
     }

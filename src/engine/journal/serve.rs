@@ -40,6 +40,11 @@ pub(super) fn serve(
             WriterMessage::Verified { at, seen } => verified(connection, at, &seen)?,
             WriterMessage::Confirmed(confirmed) => self::confirmed(connection, &confirmed)?,
             WriterMessage::Bad(seen) => bad(connection, &seen)?,
+            WriterMessage::AcceptedBad(seen) => {
+                let transaction = connection.transaction()?;
+                seen.iter().try_for_each(|seen| accepted::mark_bad(&transaction, seen))?;
+                transaction.commit()?;
+            }
             WriterMessage::Fixed(all) => fixed(connection, &all)?,
             WriterMessage::Replacing(rows) => replacing(connection, rows)?,
             WriterMessage::NotReplaced { dir, name } => not_replaced(connection, dir, &name)?,

@@ -3,6 +3,7 @@
 //! The key `verified` of `meta` names the run at whose end none was left. It holds in the next run, until that
 //! one changes a row. A run in between, an older release's or one that was killed, has a number of its own.
 
+use super::accepted;
 use super::item::is_finished;
 use rusqlite::{Connection, Error, OptionalExtension};
 
@@ -50,7 +51,7 @@ pub(super) fn is_recorded(connection: &Connection) -> Result<bool, Error> {
 
 fn has_unverified(connection: &Connection) -> Result<bool, Error> {
     let sql = format!("SELECT EXISTS(SELECT 1 FROM item WHERE {} AND verified IS NULL)", is_finished());
-    connection.query_row(&sql, [], |row| row.get(0))
+    Ok(connection.query_row(&sql, [], |row| row.get(0))? || accepted::unverified(connection)?.0 > 0)
 }
 
 #[cfg(test)]

@@ -127,6 +127,11 @@ impl WriterHandle {
         self.send(WriterMessage::Bad(seen));
     }
 
+    /// Records that these, as they were accepted on the target, are damaged: every pass reads them again.
+    pub fn accepted_bad(&self, seen: Vec<Seen>) {
+        self.send(WriterMessage::AcceptedBad(seen));
+    }
+
     /// The rename over `name` in the directory `dir` did not happen.
     pub fn not_replaced(&self, dir: i64, name: Vec<u8>) {
         self.send(WriterMessage::NotReplaced { dir, name });

@@ -6,11 +6,10 @@ use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Disk;
-use crate::engine::journal::Row;
+use crate::engine::journal::{AcceptedRow, Row};
 use crate::engine::meta::Wanted;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
-use crate::sys::stat::Stat;
 use std::sync::Arc;
 
 /// What becomes of a name. Nothing of it has been done or reported yet.
@@ -63,8 +62,8 @@ pub(crate) trait JudgedName {
     fn open(&self) -> Result<Arc<TargetDir>, Errno>;
     /// The row of another name of its directory.
     fn row_of(&self, name: &Name) -> Option<Row>;
-    /// True when `--accept` took `there` into the manifest in the place of what was copied.
-    fn is_accepted(&self, there: Option<&Stat>) -> bool;
+    /// What `--accept` took into the manifest in the place of what was copied.
+    fn accepted(&self) -> Option<AcceptedRow>;
     /// True when another name of the inode vouches for the content of `row`, an alias.
     fn is_vouched_for(&self, row: &Row) -> bool;
 }

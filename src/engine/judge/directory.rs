@@ -2,6 +2,7 @@
 //! attributes: what somebody has set there since is kept and reported. Times alone also move when
 //! names come and go, which is no change of anybody's.
 
+use super::accepted::{accepted, accepted_attributes};
 use super::decision::{JudgedName, NameDecision};
 use super::history::Policy;
 use super::leaf::is_lifted;
@@ -12,26 +13,49 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{Row, RowChange, State};
 use crate::engine::volume::Volume;
-use crate::sys::stat::{Kind, Stat};
+use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::{Errno, effective_ids};
 
+/// What the source has under a directory's name.
+#[derive(Clone, Copy)]
+pub(crate) struct DirInSource<'a> {
+    /// Its modification time; `None` for a directory that the source does not have.
+    pub(crate) mtime: Option<Time>,
+    /// The file system that it is on.
+    pub(crate) volume: Option<&'a Volume>,
+}
+
 /// Whether a directory is made or entered where `there` is what the target has, and `recorded`
-/// what an earlier run did. The source's directory is on `volume`. `Enter` for a directory that is there.
+/// what an earlier run did. `Enter` for a directory that is there.
 pub(crate) fn judge_directory(
     policy: &Policy<'_>,
     at: &dyn JudgedName,
     recorded: Option<&Row>,
     there: Option<&Stat>,
-    volume: Option<&Volume>,
+    brought: DirInSource<'_>,
 ) -> NameDecision {
     let finished = recorded.filter(|row| row.state == State::Done);
+    // In a directory with another time the source may have something newer.
+    let may_be_newer = |row: &Row| row.wanted.mtime.is_some_and(|recorded| Some(recorded) != brought.mtime);
     match (there, finished) {
+        (Some(there), Some(row))
+            if !policy.overwrite
+                && there.kind == Kind::Directory
+                && row.standing(there, at.disk()) != RowChange::AsRecorded
+                && at.accepted().is_some_and(|accepted| accepted.replaces(row)) =>
+        {
+            // One that its owner made after the copied one was removed.
+            if may_be_newer(row) { changed_since(policy, at, row, there) } else { NameDecision::Keep(Vec::new()) }
+        }
         (Some(there), _) if there.kind == Kind::Directory => NameDecision::Enter,
-        (None, Some(_)) => NameDecision::keep(gone(at.path())),
+        (None, Some(row)) => {
+            let accepted = if policy.overwrite || may_be_newer(row) { None } else { accepted(policy, at, None) };
+            accepted.unwrap_or_else(|| NameDecision::keep(gone(at.path())))
+        }
         (None, None) => NameDecision::copy(None),
         // The source has turned this file into a directory, unless that is another source.
         (Some(there), Some(row)) if row.standing(there, at.disk()) == RowChange::AsRecorded => {
-            match volume.filter(|volume| !policy.overwrite && is_from_elsewhere(row, volume, || None)) {
+            match brought.volume.filter(|volume| !policy.overwrite && is_from_elsewhere(row, volume, || None)) {
                 Some(volume) => NameDecision::keep(from_elsewhere(at.path(), volume, Incoming::Directory, Some(there))),
                 None => NameDecision::copy(None),
             }
@@ -52,7 +76,7 @@ pub(crate) enum DirAttributes {
     AsWanted,
     /// The same, except for its times: names were added or removed.
     Moved,
-    /// With what somebody else has set on it, which these report.
+    /// With what somebody else has set on it, which these report; none if it was accepted.
     Altered(Vec<Problem>),
 }
 
@@ -81,7 +105,9 @@ pub(crate) fn judge_attributes(
         let mut differs = differences(&place, &at.path(), at.name(), row, there);
         differs.retain(|problem| problem.kind != ProblemKind::Mtime && !(interrupted && is_lifted(row, problem)));
         if !differs.is_empty() {
-            return Ok(DirAttributes::Altered(differs.into_iter().map(altered).collect()));
+            let accepted = accepted_attributes(at, there)?;
+            let found = accepted.unwrap_or_else(|| differs.into_iter().map(altered).collect());
+            return Ok(DirAttributes::Altered(found));
         }
     }
     Ok(if moved { DirAttributes::Moved } else { DirAttributes::AsWanted })

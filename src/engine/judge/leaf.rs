@@ -3,6 +3,7 @@
 //! | recorded | found | what happens |
 //! |---|---|---|
 //! | finished | as recorded | replaced if the source has changed; stays if the source with other content is on another file system (`other_volume.rs`) |
+//! | finished, and its owner's state was accepted | that | stays; so does anything else, with the problem that it is |
 //! | finished | gone | stays so: `missing` |
 //! | finished | other content | stays: `changed-target`, or replaced by `--overwrite` |
 //! | finished | other attributes alone | stay, and are reported; `--overwrite` replaces them if the source has newer content |
@@ -13,6 +14,7 @@
 //!
 //! A database and its logs are brought together or not at all (`database.rs`).
 
+use super::accepted::accepted;
 use super::database::{BroughtName, Untold};
 use super::decision::{FinishedName, JudgedName, NameDecision};
 use super::evidence::SourceAccess;
@@ -135,13 +137,17 @@ impl LeafCase<'_> {
         // An interrupted run may have removed the empty directory to make way for another type.
         let made_way =
             row.kind() == Kind::Directory && self.source.kind != Kind::Directory && self.policy.history.interrupted;
+        // Of most names nothing was accepted, and their stat tells: the journal is not asked.
+        let is_copy = |there: &Stat| row.state == State::Done && row.standing(there, disk) == RowChange::AsRecorded;
+        if !there.is_some_and(is_copy)
+            && let Some(decision) = self.accepted(row)
+        {
+            return decision.into();
+        }
         let Some(there) = there else {
             // `--repair` found it missing and marked it to be copied.
             if row.state == State::Bad || made_way {
                 return CopyState::Replaceable(None);
-            }
-            if self.is_accepted(row) {
-                return NameDecision::Keep(Vec::new()).into();
             }
             return NameDecision::keep(gone(self.at.path())).into();
         };
@@ -152,9 +158,6 @@ impl LeafCase<'_> {
             RowChange::AsRecorded if row.state == State::Bad => RowChange::Touched,
             standing => standing,
         };
-        if standing != RowChange::AsRecorded && self.is_accepted(row) {
-            return NameDecision::Keep(Vec::new()).into();
-        }
         let state = match standing {
             // Its run could not apply everything, and reported that.
             RowChange::AsRecorded if !row.target_unchanged(there, disk) => CopyState::Replaceable(None),
@@ -169,9 +172,10 @@ impl LeafCase<'_> {
         }
     }
 
-    /// True for what was accepted, while the source has nothing newer than what was copied.
-    fn is_accepted(&self, row: &Row) -> bool {
-        !self.policy.overwrite && row.source_looks_the_same(self.source) && self.at.is_accepted(self.there)
+    /// What was accepted decides, while the source has nothing newer than what was copied.
+    fn accepted(&self, row: &Row) -> Option<NameDecision> {
+        let decides = !self.policy.overwrite && row.source_looks_the_same(self.source);
+        if decides { accepted(&self.policy, self.at, self.there) } else { None }
     }
 
     /// Its ctime, inode or attributes have changed: has its content, too?

@@ -10,10 +10,12 @@
 //! | a directory, and its attributes | `directory` |
 //! | what no run recorded, what somebody has changed | `others` |
 //! | a source on another file system than what was copied | `other_volume` |
+//! | what its owner has instead, and was accepted | `accepted` |
 //! | a database and its logs | `database`, `logs` |
 //! | what the source no longer has | `removal` |
 //! | whether the source is still what was copied | `source`, `evidence` |
 
+mod accepted;
 mod database;
 mod decision;
 mod directory;
@@ -27,7 +29,7 @@ mod removal;
 mod source;
 
 pub(crate) use decision::{FinishedName, JudgedName, NameDecision};
-pub(crate) use directory::{DirAttributes, is_as_created, is_closed, judge_attributes, judge_directory};
+pub(crate) use directory::{DirAttributes, DirInSource, is_as_created, is_closed, judge_attributes, judge_directory};
 pub(crate) use evidence::{KnownContent, SourceAccess};
 pub use history::History;
 pub(crate) use history::Policy;

@@ -7,8 +7,10 @@ use crate::base::path::{Name, RelPath};
 use crate::engine::compare::differences::CheckedDir;
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::in_place::is_in_place;
-use crate::engine::journal::Row;
-use crate::engine::judge::{DirAttributes, JudgedName, NameDecision, found, judge_attributes, judge_directory};
+use crate::engine::journal::{AcceptedRow, Row};
+use crate::engine::judge::{
+    DirAttributes, DirInSource, JudgedName, NameDecision, found, judge_attributes, judge_directory,
+};
 use crate::engine::volume::Volume;
 use crate::sys::Errno;
 use crate::sys::dir::{TargetDir, open_target};
@@ -22,6 +24,8 @@ struct DirName<'a> {
     name: &'a Name,
     above: &'a Arc<TargetDir>,
     disk: Disk,
+    walk: &'a PreviewWalk<'a>,
+    row: Option<&'a Row>,
 }
 
 impl PreviewWalk<'_> {
@@ -64,12 +68,13 @@ impl PreviewWalk<'_> {
         if row.is_some_and(|row| row.was_in_place() && !self.options.overwrite) {
             return (Foreseen::Kept, None);
         }
-        let at = DirName { path, name, above, disk: CheckedDir::of(above).disk };
+        let at = DirName { path, name, above, disk: CheckedDir::of(above).disk, walk: self, row };
         let policy = self.policy(target);
-        match (judge_directory(&policy, &at, row, there.as_ref(), Some(volume)), there) {
+        let brought = DirInSource { mtime: Some(stat.mtime), volume: Some(volume) };
+        match (judge_directory(&policy, &at, row, there.as_ref(), brought), there) {
             (NameDecision::Enter, Some(there)) => {
                 let what = match judge_attributes(&policy, &at, row.filter(|row| row.id.is_some()), &there) {
-                    Ok(DirAttributes::Altered(_)) => Foreseen::Kept,
+                    Ok(DirAttributes::Altered(problems)) => kept(&problems),
                     Ok(_) if row.is_none() => Foreseen::Changed,
                     Ok(_) => Foreseen::Unchanged,
                     Err(_) => return (Foreseen::Unreadable, None),
@@ -107,8 +112,8 @@ impl JudgedName for DirName<'_> {
         None
     }
 
-    fn is_accepted(&self, _: Option<&Stat>) -> bool {
-        false
+    fn accepted(&self) -> Option<AcceptedRow> {
+        self.row.and_then(|row| self.walk.ask(|reader| reader.accepted(row.dir, self.name)).flatten())
     }
 
     fn is_vouched_for(&self, _: &Row) -> bool {

@@ -10,7 +10,7 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::in_place::{LinkAt, is_in_place};
-use crate::engine::journal::{Row, RowAnswer};
+use crate::engine::journal::{AcceptedRow, Row, RowAnswer};
 use crate::engine::judge::{JudgedName, LeafCase, NameDecision, SourceAccess, SourceCase, SourceName, found};
 use crate::engine::mapping::explicit::Explicit;
 use crate::engine::meta::{Attributes, Wanted};
@@ -189,9 +189,8 @@ impl JudgedName for PreviewName<'_> {
         self.walk.recorded(self.dir.id, name)
     }
 
-    fn is_accepted(&self, there: Option<&Stat>) -> bool {
-        let asked = self.dir.id.and_then(|id| self.walk.ask(|reader| reader.accepted(id, self.name)).flatten());
-        asked.is_some_and(|accepted| accepted.covers(there, self.disk))
+    fn accepted(&self) -> Option<AcceptedRow> {
+        self.dir.id.and_then(|id| self.walk.ask(|reader| reader.accepted(id, self.name)).flatten())
     }
 
     fn is_vouched_for(&self, row: &Row) -> bool {

@@ -44,7 +44,7 @@ impl Verifier {
     pub(super) fn feed(&self, reader: &Reader, sender: Option<Sender<(RelPath, Batch)>>) -> Result<(), JournalError> {
         let any_accepted = reader.has_accepted()?;
         self.feed_copied(reader, sender.as_ref(), any_accepted)?;
-        if any_accepted && self.scope != Scope::Unverified {
+        if any_accepted {
             self.feed_accepted(reader, sender.as_ref())?;
         }
         Ok(())
@@ -58,7 +58,7 @@ impl Verifier {
     ) -> Result<(), JournalError> {
         let mut after = (-1, Vec::new());
         let mut place = (0, RelPath::root());
-        let mut superseded = HashSet::new();
+        let (mut superseded, mut is_gone) = (HashSet::new(), false);
         loop {
             let page = reader.page((after.0, &after.1), self.scope == Scope::Unverified, PAGE)?;
             let Some(last) = page.last() else { return Ok(()) };
@@ -68,12 +68,13 @@ impl Verifier {
                 let dir = first.dir;
                 if place.0 != dir {
                     place = (dir, reader.path_of(dir)?);
+                    is_gone = any_accepted && reader.is_in_removed(dir)?;
                 }
                 if any_accepted {
                     superseded = reader.superseded(dir)?;
                 }
                 let mut batch = next_batch(&mut rows, dir, RowOrigin::Copied);
-                batch.rows.retain(|row| !superseded.contains(&row.name));
+                batch.rows.retain(|row| !is_gone && !superseded.contains(&row.name));
                 if !self.hand_out(sender, &place.1, batch) {
                     return Ok(());
                 }
@@ -84,7 +85,7 @@ impl Verifier {
     fn feed_accepted(&self, reader: &Reader, sender: Option<&Sender<(RelPath, Batch)>>) -> Result<(), JournalError> {
         let mut after = (-1, Vec::new());
         loop {
-            let page = reader.accepted_page((after.0, &after.1), PAGE)?;
+            let page = reader.accepted_page((after.0, &after.1), self.scope == Scope::Unverified, PAGE)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = (last.row.dir, last.row.name.clone());
             let (removed, there): (Vec<_>, Vec<_>) =
@@ -146,7 +147,7 @@ impl Verifier {
                 }
             }
         }
-        let Verdicts { good, moved, bad } = verdicts;
+        let Verdicts { good, moved, bad, accepted_bad } = verdicts;
         if !good.is_empty() {
             self.run.writer.verified(clock::now().unix(), good);
         }
@@ -155,6 +156,9 @@ impl Verifier {
         }
         if !bad.is_empty() {
             self.run.writer.bad(bad);
+        }
+        if !accepted_bad.is_empty() {
+            self.run.writer.accepted_bad(accepted_bad);
         }
     }
 

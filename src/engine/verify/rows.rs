@@ -15,6 +15,7 @@ use crate::engine::events::detail::{Advice, Detail, List};
 use crate::engine::events::finding::{UseClass, UseFinding};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
+use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::{Row, RowChange, Seen, State};
 use crate::sys::stat::{Kind, Stat};
 
@@ -34,17 +35,24 @@ impl Verifier {
             }
             // Neither side has it any more; the next run that copies forgets it.
             Looked::Unreachable(problem) if problem.kind == ProblemKind::Missing && self.is_stale(path) => return true,
+            // After a copy only what is known to be damaged is read again.
+            Looked::At { stat, .. } if self.is_reread(at) && !row.still_damaged(&stat, Disk::usual(stat.dev)) => {
+                return true;
+            }
             Looked::Unreachable(problem) => self.unreached(at, row, problem, verdicts),
             Looked::At { stat, found, .. } if found.is_empty() => {
                 self.passed(at, row, &stat, verdicts);
                 found
             }
             Looked::At { stat, standing, found } => {
-                match (at.origin, standing) {
-                    (RowOrigin::Accepted, _) => {}
-                    _ => self.differed(row, &stat, standing, verdicts),
+                if at.origin == RowOrigin::Copied {
+                    self.differed(row, &stat, standing, verdicts);
                 }
-                if standing == RowChange::Changed { self.changed(at, row, &stat, found) } else { found }
+                let found = if standing == RowChange::Changed { self.changed(at, row, &stat, found) } else { found };
+                if at.origin == RowOrigin::Accepted && is_damage(standing, &found) {
+                    verdicts.accepted_bad.push(seen_as(row, &stat));
+                }
+                found
             }
         };
         if let Some(tally) = self.run.counters.targets.get(row.target as usize) {
@@ -59,6 +67,11 @@ impl Verifier {
         true
     }
 
+    /// True for what was accepted and found damaged, after a copy.
+    fn is_reread(&self, at: &Place<'_>) -> bool {
+        at.origin == RowOrigin::Accepted && self.scope == Scope::Unverified
+    }
+
     /// An entry that is gone, or cannot be opened: what of it is a problem.
     fn unreached(&self, at: &Place<'_>, row: &Row, problem: Problem, verdicts: &mut Verdicts) -> Vec<Problem> {
         let used = if problem.kind == ProblemKind::Missing {
@@ -70,7 +83,12 @@ impl Verifier {
         let marked = at.origin == RowOrigin::Copied && self.mend.is_wanted() && (used.is_none() || all);
         let seen = || Seen { dir: row.dir, name: row.name.clone(), ino: row.dst_ino, ctime: row.dst_ctime };
         verdicts.bad.extend(marked.then(seen));
+        if at.origin == RowOrigin::Accepted && used.is_none() {
+            verdicts.accepted_bad.push(seen());
+        }
         match used {
+            // Its owner has removed what was damaged.
+            Some(_) if self.is_reread(at) => Vec::new(),
             Some(used) if !self.in_use.makes_problem_of(used) => {
                 self.found_in_use(at.path, row, used, None);
                 if self.in_use == UsePolicy::Accepted {
@@ -191,10 +209,21 @@ fn of_origin(origin: RowOrigin, mut problem: Problem) -> Problem {
         match problem.kind {
             ProblemKind::Missing => problem.detail = Detail::AcceptedGone,
             ProblemKind::Content => problem.advice = Some(Advice::RestoreOwn),
+            // As the passes after this one, which know it for damage.
+            ProblemKind::ChangedTarget if matches!(problem.detail, Detail::ContentNotTimes) => {
+                (problem.kind, problem.detail) = (ProblemKind::Content, Detail::AcceptedNotTimes);
+            }
             _ => {}
         }
     }
     problem
+}
+
+/// True for what nobody did to an accepted entry.
+fn is_damage(standing: RowChange, found: &[Problem]) -> bool {
+    let is_content =
+        |problem: &Problem| problem.kind == ProblemKind::Content || matches!(problem.detail, Detail::ContentNotTimes);
+    !found.is_empty() && (standing == RowChange::AsRecorded || found.iter().any(is_content))
 }
 
 /// True for a directory of which only the ctime is another one than recorded: that its time was set back after

@@ -6,13 +6,17 @@ use crate::engine::compare::differences::{
     CheckedDir, changed, differences, has_same_content, unreachable, without_moved_times,
 };
 use crate::engine::content::medium::ReadError;
+use crate::engine::events::detail::{Advice, Detail};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::rate_limit::RateLimit;
-use crate::engine::journal::{JournalError, Reader, Row, RowChange, State};
+use crate::engine::journal::{AcceptedRow, JournalError, Reader, Row, RowChange, State};
 use crate::engine::manifest;
 use crate::sys::dir::{TargetDir, open_target};
 use std::path::Path;
+
+/// Rows that are asked for at once.
+const PAGE: u32 = 256;
 
 /// Calls `found` with each problem of a finished entry below `root` that was changed,
 /// removed or given other attributes since it was recorded.
@@ -33,7 +37,26 @@ pub fn since_copied(
             of_entry(dir, &path, &name, &row, rate_limit).into_iter().for_each(&mut found);
         }
         !rate_limit.is_stopped()
-    })
+    })?;
+    damaged(root, reader, found)
+}
+
+/// The same of what was accepted and found damaged since: no run mends it.
+fn damaged(root: &Path, reader: &Reader, mut found: impl FnMut(Problem)) -> Result<(), JournalError> {
+    let mut after = (-1, Vec::new());
+    loop {
+        let page = reader.accepted_page((after.0, &after.1), true, PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = (last.row.dir, last.row.name.clone());
+        for AcceptedRow { row, .. } in page {
+            let (Some(above), Ok(name)) = (reader.known_path_of(row.dir)?, Name::new(&row.name)) else { continue };
+            let there = open_target(root, &above).and_then(|dir| Ok((CheckedDir::of(&dir).disk, dir.stat_at(&name)?)));
+            if there.is_ok_and(|(disk, there)| row.still_damaged(&there, disk)) {
+                let problem = Problem::new(above.join(&name), ProblemKind::Content, Detail::AcceptedDamaged);
+                found(problem.advising(Advice::RestoreOwn));
+            }
+        }
+    }
 }
 
 fn of_entry(dir: &TargetDir, path: &RelPath, name: &Name, row: &Row, rate_limit: &RateLimit) -> Vec<Problem> {

@@ -12,6 +12,8 @@ pub(super) struct Verdicts {
     pub(super) moved: Vec<Moved>,
     /// To be copied again.
     pub(super) bad: Vec<Seen>,
+    /// Damaged, as it was accepted: no run can copy it again.
+    pub(super) accepted_bad: Vec<Seen>,
 }
 
 /// An entry that is whole, but was bad or has changed since it was recorded.

@@ -1,0 +1,98 @@
+//! What was accepted, as it is looked up.
+
+use super::accepted::{AcceptedAs, AcceptedRow, TABLE, WHAT, any, is_unverified};
+use super::item::{decode, select_from, width};
+use super::reader::Reader;
+use crate::base::path::{Name, RelPath};
+use crate::engine::events::journal_error::JournalError;
+use rusqlite::OptionalExtension;
+use rusqlite::types::Type;
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+impl Reader {
+    /// True when anything was ever accepted: otherwise nothing below need be asked.
+    pub fn has_accepted(&self) -> Result<bool, JournalError> {
+        self.wrap(any(self.connection()))
+    }
+
+    /// What was accepted of `name` in the directory `dir`.
+    pub fn accepted(&self, dir: i64, name: &Name) -> Result<Option<AcceptedRow>, JournalError> {
+        static SQL: LazyLock<String> = LazyLock::new(|| select("WHERE dir = ?1 AND name = ?2"));
+        let ask = || {
+            let mut statement = self.connection().prepare_cached(&SQL)?;
+            statement.query_row((dir, name.as_bytes()), accepted).optional()
+        };
+        self.wrap(ask())
+    }
+
+    /// The same of the directory with this id.
+    pub fn accepted_directory(&self, id: i64) -> Result<Option<AcceptedRow>, JournalError> {
+        static SQL: LazyLock<String> = LazyLock::new(|| select("WHERE id = ?1"));
+        let ask = || self.connection().prepare_cached(&SQL)?.query_row([id], accepted).optional();
+        self.wrap(ask())
+    }
+
+    /// Names in the directory `dir` that are no longer as their copies: whatever is accepted of them
+    /// but that names came and went.
+    pub fn superseded(&self, dir: i64) -> Result<HashSet<Vec<u8>>, JournalError> {
+        let ask = || {
+            let sql = format!("SELECT name FROM {TABLE} WHERE dir = ?1 AND {WHAT} <> {}", AcceptedAs::Names.number());
+            self.connection().prepare_cached(&sql)?.query_map([dir], |row| row.get(0))?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// Up to `limit` entries after the key `(dir, name)`, in key order, that verification looks at; those not
+    /// known to be whole alone, if so.
+    pub fn accepted_page(
+        &self,
+        after: (i64, &[u8]),
+        unverified_only: bool,
+        limit: u32,
+    ) -> Result<Vec<AcceptedRow>, JournalError> {
+        let filter =
+            if unverified_only { is_unverified() } else { format!("{WHAT} <> {}", AcceptedAs::Names.number()) };
+        let ask = || {
+            let sql = select(&format!("WHERE (dir, name) > (?1, ?2) AND {filter} ORDER BY dir, name LIMIT ?3"));
+            self.connection().prepare_cached(&sql)?.query_map((after.0, after.1, limit), accepted)?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// True when the directory `id`, or one above it, is gone by its owner's doing, whatever has its name now.
+    pub fn is_in_removed(&self, id: i64) -> Result<bool, JournalError> {
+        let mut at = id;
+        while let Some(row) = self.directory(at)? {
+            let instead = Name::new(&row.name).ok().map(|name| self.accepted(row.dir, &name)).transpose()?.flatten();
+            if instead.is_some_and(|accepted| accepted.replaces(&row)) {
+                return Ok(true);
+            }
+            at = row.dir;
+        }
+        Ok(false)
+    }
+
+    /// The path of the directory `id`; `None` where the row of one above it is missing, as after a
+    /// crash between two commits.
+    pub fn known_path_of(&self, id: i64) -> Result<Option<RelPath>, JournalError> {
+        let path = self.path_of(id)?;
+        let mut at = id;
+        for _ in 0..path.names().count() {
+            let Some(row) = self.directory(at)? else { return Ok(None) };
+            at = row.dir;
+        }
+        Ok((at == 0).then_some(path))
+    }
+}
+
+fn select(rest: &str) -> String {
+    select_from(&format!(", {WHAT}"), TABLE, rest)
+}
+
+fn accepted(row: &rusqlite::Row<'_>) -> Result<AcceptedRow, rusqlite::Error> {
+    let number: i64 = row.get(width())?;
+    let what = AcceptedAs::from_number(number);
+    let unknown = || rusqlite::Error::FromSqlConversionFailure(width(), Type::Integer, "unknown acceptance".into());
+    Ok(AcceptedRow { what: what.ok_or_else(unknown)?, row: decode(row)? })
+}
