@@ -21,6 +21,7 @@ mod changing;
 mod check;
 mod comparator;
 mod copy;
+mod databases;
 mod delete;
 mod docs;
 mod drivers;

@@ -114,6 +114,10 @@ fn detail(problem: &Problem) -> String {
              would be played back into another state; both stay as they are, and --overwrite replaces the database and \
              removes the log"
         ),
+        Detail::DatabaseHeldBack(other) => format!(
+            "it and {other} are the files of one database, and {other} is not copied (see there): so neither is this, \
+             as the two would not belong together; what brings {other} brings both"
+        ),
         Detail::DatabaseChanged(database) => format!(
             "it is a log of {database}, which somebody has changed on the target: played back into that, it would destroy \
              it; not copied, and --overwrite replaces both"

@@ -30,6 +30,7 @@ mod context;
 mod create;
 mod damaged;
 mod data;
+mod databases;
 mod declared;
 mod dir;
 mod dir_metadata;

@@ -1,5 +1,6 @@
 //! A directory of the target while it is being filled.
 
+use super::databases::DatabaseFates;
 use super::dir_metadata::PostVisit;
 use super::guard::Guard;
 use super::stands::Stands;
@@ -57,6 +58,8 @@ pub(super) struct DirNode {
     taken: Mutex<bool>,
     /// Something was made or renamed in it.
     filled: AtomicBool,
+    /// What becomes of the databases in it.
+    pub(super) databases: DatabaseFates,
     fd: Kept<TargetDir>,
 }
 
@@ -121,6 +124,7 @@ impl DirNode {
             late: AtomicBool::new(false),
             taken: Mutex::new(false),
             filled: AtomicBool::new(false),
+            databases: DatabaseFates::default(),
             fd: Kept::new(dir, budget),
         }))
     }

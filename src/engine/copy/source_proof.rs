@@ -8,8 +8,8 @@ use super::source::SourceTree;
 use crate::base::path::{Name, RelPath};
 use crate::engine::compare::recorded::{KnownWanted, is_wanted};
 use crate::engine::driver::Drivers;
-use crate::engine::journal::Row;
 use crate::engine::journal::epoch::Written;
+use crate::engine::journal::{Row, RowAnswer};
 use crate::engine::judge::{SourceAccess, SourceCase, SourceName};
 use crate::engine::meta::{Attributes, Wanted};
 use crate::engine::volume::Volume;
@@ -87,8 +87,14 @@ impl SourceName for EntrySource<'_> {
         self.entry.dir.src.open()?.read_link(self.entry.in_source())
     }
 
-    fn has_beside(&self, name: &Name) -> bool {
-        self.entry.dir.src.stat_at(name).is_ok()
+    fn other<'s>(&'s self, name: &'s Name) -> Box<dyn SourceName + 's> {
+        let entry = CopyEntry { name, recorded: &RowAnswer::Unasked, ..self.entry };
+        Box::new(EntrySource { entry, ..*self })
+    }
+
+    fn stat_beside(&self, name: &Name) -> Option<Stat> {
+        let dir = self.entry.dir;
+        if dir.renamed.is_some() { None } else { dir.src.stat_at(name).ok() }
     }
 
     fn beside(&self) -> Option<Root> {

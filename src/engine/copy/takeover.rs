@@ -12,7 +12,9 @@ use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{AcceptedRow, Reader, Row};
-use crate::engine::judge::{FinishedName, JudgedName, LeafCase, NameDecision, SourceAccess, found};
+use crate::engine::judge::{
+    FateAnswer, FinishedName, JudgedLeaf, JudgedName, LeafCase, NameDecision, SourceAccess, found,
+};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
 use crate::sys::stat::Stat;
@@ -138,13 +140,23 @@ impl JudgedName for JudgedEntry<'_> {
         self.at.above.open()
     }
 
-    fn row_of(&self, name: &Name) -> Option<Row> {
-        self.reader.and_then(|reader| self.cx.records.ask(reader.find(self.at.above.id, name)).flatten())
-    }
-
     fn accepted(&self) -> Option<AcceptedRow> {
         let TargetName { above, name, .. } = self.at;
         self.reader.and_then(|reader| self.cx.records.ask(reader.accepted(above.id, name)).flatten())
+    }
+}
+
+impl JudgedLeaf for JudgedEntry<'_> {
+    fn other<'s>(&'s self, name: &'s Name) -> Box<dyn JudgedLeaf + 's> {
+        Box::new(JudgedEntry { at: TargetName { name, ..self.at }, ..*self })
+    }
+
+    fn fate_of(&self, database: &Name, find: &mut dyn FnMut() -> FateAnswer) -> FateAnswer {
+        self.at.above.databases.fate(database, find)
+    }
+
+    fn row_of(&self, name: &Name) -> Option<Row> {
+        self.reader.and_then(|reader| self.cx.records.ask(reader.find(self.at.above.id, name)).flatten())
     }
 
     fn is_vouched_for(&self, row: &Row) -> bool {

@@ -129,6 +129,8 @@ pub enum Detail {
     DatabaseLog(String),
     /// It is a log of this database, which somebody has changed on the target.
     DatabaseChanged(String),
+    /// It is one state with this file of the same database, which stays gone, or as it is.
+    DatabaseHeldBack(String),
     /// A directory of this user and mode is there, which no run of the plan made.
     ForeignDirectory(u32, u32),
     /// A directory with content is in the place of another kind of entry.

@@ -1,5 +1,6 @@
 //! What is decided of a name, as data, and what a judge may ask about it.
 
+use super::database::FateAnswer;
 use super::logs::DatabaseLogs;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::note::Note;
@@ -60,10 +61,19 @@ pub(crate) trait JudgedName {
     fn disk(&self) -> Disk;
     /// Its directory.
     fn open(&self) -> Result<Arc<TargetDir>, Errno>;
-    /// The row of another name of its directory.
-    fn row_of(&self, name: &Name) -> Option<Row>;
     /// What `--accept` took into the manifest in the place of what was copied.
     fn accepted(&self) -> Option<AcceptedRow>;
+}
+
+/// One that is not a directory in the source.
+pub(crate) trait JudgedLeaf: JudgedName {
+    /// Another name of its directory.
+    fn other<'s>(&'s self, name: &'s Name) -> Box<dyn JudgedLeaf + 's>;
+    /// The row of another name of its directory.
+    fn row_of(&self, name: &Name) -> Option<Row>;
+    /// What becomes of the files of `database` in its directory: `find`, if that was not asked
+    /// before. Once the first of them is replaced it could not be told any more.
+    fn fate_of(&self, database: &Name, find: &mut dyn FnMut() -> FateAnswer) -> FateAnswer;
     /// True when another name of the inode vouches for the content of `row`, an alias.
     fn is_vouched_for(&self, row: &Row) -> bool;
 }

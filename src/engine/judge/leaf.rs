@@ -15,8 +15,8 @@
 //! A database and its logs are brought together or not at all (`database.rs`).
 
 use super::accepted::accepted;
-use super::database::{BroughtName, Untold};
-use super::decision::{FinishedName, JudgedName, NameDecision};
+use super::database::Untold;
+use super::decision::{FinishedName, JudgedLeaf, NameDecision};
 use super::evidence::SourceAccess;
 use super::history::Policy;
 use super::others::{Incoming, altered, changed_since, gone, unrecorded};
@@ -38,7 +38,7 @@ use rustix::fs::OFlags;
 /// A name, what was recorded of it, and what both sides have there.
 pub(crate) struct LeafCase<'a> {
     pub(crate) policy: Policy<'a>,
-    pub(crate) at: &'a dyn JudgedName,
+    pub(crate) at: &'a dyn JudgedLeaf,
     pub(crate) row: Option<&'a Row>,
     /// On the target; `None` for nothing.
     pub(crate) there: Option<&'a Stat>,
@@ -54,8 +54,21 @@ enum CopyState {
     Intact(Option<Box<Row>>),
     /// It may be replaced.
     Replaceable(Option<Note>),
+    /// Its content is; somebody has changed its attributes, which these report.
+    Altered(Vec<Problem>),
     /// The rest.
     Decided(NameDecision),
+}
+
+/// Whether a file of the target is or becomes what the source has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileStanding {
+    /// It is, or the run would bring it.
+    Same,
+    /// Somebody has made or changed it, and it stays.
+    Changed,
+    /// It stays gone, or with attributes that hold newer content back.
+    Waiting,
 }
 
 impl From<NameDecision> for CopyState {
@@ -70,16 +83,9 @@ impl From<NameDecision> for CopyState {
 impl LeafCase<'_> {
     /// Decides what becomes of it.
     pub(crate) fn judge(&self) -> NameDecision {
-        let state = match (self.row, self.there) {
-            (Some(row), there) if matches!(row.state, State::Done | State::Bad) => self.finished(row, there),
-            (Some(row), Some(there)) if !self.is_takeover(row, there) => {
-                changed_since(&self.policy, self.at, row, there).into()
-            }
-            (None, Some(there)) => self.unrecorded(there).into(),
-            (_, _) => CopyState::Replaceable(None),
-        };
-        match (state, self.row) {
+        match (self.state(), self.row) {
             (CopyState::Decided(decision), _) => decision,
+            (CopyState::Altered(problems), _) => NameDecision::Keep(problems),
             (CopyState::Replaceable(note), _) => self.bring(note),
             (CopyState::Intact(settled), Some(row)) => match self.current(settled.as_deref().unwrap_or(row)) {
                 Some(Current { wanted, row }) => NameDecision::Finished(Box::new(FinishedName {
@@ -89,6 +95,36 @@ impl LeafCase<'_> {
                 None => self.bring(None),
             },
             (CopyState::Intact(_), None) => self.bring(None),
+        }
+    }
+
+    /// What became of what an earlier run did.
+    fn state(&self) -> CopyState {
+        match (self.row, self.there) {
+            (Some(row), there) if matches!(row.state, State::Done | State::Bad) => self.finished(row, there),
+            (Some(row), Some(there)) if !self.is_takeover(row, there) => {
+                changed_since(&self.policy, self.at, row, there).into()
+            }
+            (None, Some(there)) => self.unrecorded(there).into(),
+            (_, _) => CopyState::Replaceable(None),
+        }
+    }
+
+    /// How it stands by itself, whatever it belongs to.
+    pub(super) fn standing(&self) -> Result<FileStanding, Untold> {
+        match self.state() {
+            CopyState::Intact(_) | CopyState::Replaceable(_) if self.kept_from_elsewhere().is_some() => {
+                Ok(FileStanding::Waiting)
+            }
+            CopyState::Intact(_) | CopyState::Altered(_) | CopyState::Replaceable(_) => Ok(FileStanding::Same),
+            CopyState::Decided(NameDecision::Failed(operation, errno)) => Err(Untold::Failed(operation, errno)),
+            CopyState::Decided(NameDecision::Ending) => Err(Untold::Ending),
+            CopyState::Decided(NameDecision::Keep(problems)) => {
+                let is_waiting = |problem: &Problem| problem.kind != ProblemKind::ChangedTarget;
+                let waits = !problems.is_empty() && problems.iter().all(is_waiting);
+                Ok(if waits { FileStanding::Waiting } else { FileStanding::Changed })
+            }
+            CopyState::Decided(_) => Ok(FileStanding::Changed),
         }
     }
 
@@ -113,15 +149,13 @@ impl LeafCase<'_> {
         if let Some(problem) = self.kept_from_elsewhere() {
             return NameDecision::keep(problem);
         }
-        let Self { policy, at, in_source, there, .. } = *self;
-        if self.source.kind != Kind::File || there.is_some_and(|there| there.kind != Kind::File) {
+        if self.source.kind != Kind::File || self.there.is_some_and(|there| there.kind != Kind::File) {
             return NameDecision::copy(note);
         }
-        match (BroughtName { policy: &policy, at, source: in_source, there }).logs() {
+        match self.together() {
             Ok(Ok(logs)) => NameDecision::Copy(note, logs),
             Ok(Err(problem)) => NameDecision::keep(problem),
-            Err(Untold::Ending) => NameDecision::Ending,
-            Err(Untold::Failed(operation, errno)) => NameDecision::Failed(operation, errno),
+            Err(untold) => untold.into(),
         }
     }
 
@@ -149,7 +183,11 @@ impl LeafCase<'_> {
             if row.state == State::Bad || made_way {
                 return CopyState::Replaceable(None);
             }
-            return NameDecision::keep(gone(self.at.path())).into();
+            return match self.is_missed_log() {
+                Ok(true) => CopyState::Replaceable(None),
+                Ok(false) => NameDecision::keep(gone(self.at.path())).into(),
+                Err(untold) => NameDecision::from(untold).into(),
+            };
         };
         if row.still_damaged(there, disk) || (row.state == State::Bad || made_way) && self.may_be_left(there) {
             return CopyState::Replaceable(None);
@@ -210,7 +248,7 @@ impl LeafCase<'_> {
             return CopyState::Replaceable(None);
         }
         if row.source_looks_the_same(self.source) {
-            return NameDecision::Keep(found.into_iter().map(altered).collect()).into();
+            return CopyState::Altered(found.into_iter().map(altered).collect());
         }
         // The attributes alone do not hold back what the source has newer.
         if self.policy.overwrite {

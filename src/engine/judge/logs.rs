@@ -3,7 +3,10 @@
 use crate::base::path::Name;
 
 /// What SQLite calls a database's logs, by what follows its name.
-pub(super) const SUFFIXES: [&[u8]; 3] = [b"-wal", b"-journal", b"-shm"];
+pub(super) const SUFFIXES: [&[u8]; 3] = [b"-wal", b"-journal", INDEX];
+/// What it calls the index of a log, which has no content of its own.
+pub(super) const INDEX: &[u8] = b"-shm";
+
 /// Some of the logs that a database can have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DatabaseLogs(u8);

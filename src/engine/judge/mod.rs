@@ -28,7 +28,8 @@ mod others;
 mod removal;
 mod source;
 
-pub(crate) use decision::{FinishedName, JudgedName, NameDecision};
+pub(crate) use database::{DatabaseFate, FateAnswer};
+pub(crate) use decision::{FinishedName, JudgedLeaf, JudgedName, NameDecision};
 pub(crate) use directory::{DirAttributes, DirInSource, is_as_created, is_closed, judge_attributes, judge_directory};
 pub(crate) use evidence::{KnownContent, SourceAccess};
 pub use history::History;

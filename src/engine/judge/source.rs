@@ -33,8 +33,11 @@ pub(crate) trait SourceName {
     fn open_handle(&self) -> Result<OwnedFd, Errno>;
     /// The text of the symlink.
     fn read_link(&self) -> Result<Vec<u8>, Errno>;
-    /// True when its directory certainly has this name.
-    fn has_beside(&self, name: &Name) -> bool;
+    /// Another name of its directory, as the target calls it.
+    fn other<'s>(&'s self, name: &'s Name) -> Box<dyn SourceName + 's>;
+    /// What its directory has under the name that the target calls `name`; `None` where that is
+    /// not known.
+    fn stat_beside(&self, name: &Name) -> Option<Stat>;
     /// Its directory, to look at what lies beside it.
     fn beside(&self) -> Option<Root>;
     /// When its directory was made, if its file system tells.

@@ -108,15 +108,7 @@ impl JudgedName for DirName<'_> {
         Ok(Arc::clone(self.above))
     }
 
-    fn row_of(&self, _: &Name) -> Option<Row> {
-        None
-    }
-
     fn accepted(&self) -> Option<AcceptedRow> {
         self.row.and_then(|row| self.walk.ask(|reader| reader.accepted(row.dir, self.name)).flatten())
-    }
-
-    fn is_vouched_for(&self, _: &Row) -> bool {
-        false
     }
 }

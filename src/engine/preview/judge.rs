@@ -11,7 +11,9 @@ use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Disk;
 use crate::engine::in_place::{LinkAt, is_in_place};
 use crate::engine::journal::{AcceptedRow, Row, RowAnswer};
-use crate::engine::judge::{JudgedName, LeafCase, NameDecision, SourceAccess, SourceCase, SourceName, found};
+use crate::engine::judge::{
+    FateAnswer, JudgedLeaf, JudgedName, LeafCase, NameDecision, SourceAccess, SourceCase, SourceName, found,
+};
 use crate::engine::mapping::explicit::Explicit;
 use crate::engine::meta::{Attributes, Wanted};
 use crate::engine::selection::PlanOverrides;
@@ -185,12 +187,23 @@ impl JudgedName for PreviewName<'_> {
         Ok(Arc::clone(self.on_target))
     }
 
-    fn row_of(&self, name: &Name) -> Option<Row> {
-        self.walk.recorded(self.dir.id, name)
-    }
-
     fn accepted(&self) -> Option<AcceptedRow> {
         self.dir.id.and_then(|id| self.walk.ask(|reader| reader.accepted(id, self.name)).flatten())
+    }
+}
+
+impl JudgedLeaf for PreviewName<'_> {
+    fn other<'s>(&'s self, name: &'s Name) -> Box<dyn JudgedLeaf + 's> {
+        Box::new(PreviewName { name, in_source: name, ..*self })
+    }
+
+    /// Nothing is replaced, so it can be told at any time.
+    fn fate_of(&self, _: &Name, find: &mut dyn FnMut() -> FateAnswer) -> FateAnswer {
+        find()
+    }
+
+    fn row_of(&self, name: &Name) -> Option<Row> {
+        self.walk.recorded(self.dir.id, name)
     }
 
     fn is_vouched_for(&self, row: &Row) -> bool {
@@ -215,8 +228,12 @@ impl SourceName for PreviewName<'_> {
         self.dir.src.open()?.read_link(self.in_source)
     }
 
-    fn has_beside(&self, name: &Name) -> bool {
-        self.dir.src.stat_at(name).is_ok()
+    fn other<'s>(&'s self, name: &'s Name) -> Box<dyn SourceName + 's> {
+        Box::new(PreviewName { name, in_source: name, ..*self })
+    }
+
+    fn stat_beside(&self, name: &Name) -> Option<Stat> {
+        if self.in_source == self.name { self.dir.src.stat_at(name).ok() } else { None }
     }
 
     fn beside(&self) -> Option<Root> {
