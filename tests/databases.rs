@@ -212,3 +212,41 @@ fn of_many_databases_that_are_overwritten_none_loses_its_log() {
         assert_eq!(rows(&world, &world.target().join(name)), "ok\n501", "{name}");
     }
 }
+
+#[test]
+fn of_a_database_that_stays_no_file_is_deleted() {
+    need_root!();
+    need_tools!("sqlite3");
+    let world = World::ext4(96);
+    std::fs::create_dir(world.data()).unwrap();
+    let source = world.data().join("app.db");
+    sql(&source, "PRAGMA journal_mode=wal; CREATE TABLE t(i, who); INSERT INTO t VALUES(0, 'first');");
+    leave_open(&source, 40);
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    let target = world.target().join("app.db");
+    // Held back by its mode, while the source has folded its log.
+    sh!("chmod", "600", &target);
+    sql(&source, "VACUUM;");
+    let (found, ran) = crate::dry_run::items(&plan, &["--delete"]);
+    assert_eq!(found.get("app.db-wal").map(String::as_str), Some("stale"), "{ran}");
+    let ran = run(&plan, &["--delete"])
+        .exits(1)
+        .says("it belongs to /persist/data/app.db, which somebody has made or changed");
+    assert_eq!(kinds(&ran), ["mode app.db", "stale app.db-wal"], "{ran}");
+    assert_eq!(rows(&world, &target), "ok\n41");
+    let (found, ran) = crate::dry_run::items(&plan, &["--delete", "--overwrite"]);
+    assert_eq!(found.get("app.db-wal").map(String::as_str), Some("delete"), "{ran}");
+    run(&plan, &["--delete", "--overwrite"]).exits(0);
+    assert_eq!(rows(&world, &target), "ok\n41");
+    snapshot::assert_same(&world.data(), &world.target());
+    // What somebody has written is in a log alone, and the source has nothing of it any more.
+    leave_open(&target, 7);
+    std::fs::remove_file(&source).unwrap();
+    world.file("data/another", "x");
+    let ran = run(&plan, &["--delete"])
+        .exits(1)
+        .says("it belongs to /persist/data/app.db-wal, which somebody has made or changed");
+    assert_eq!(kinds(&ran), ["stale app.db"], "{ran}");
+    assert_eq!(rows(&world, &target), "ok\n48");
+}

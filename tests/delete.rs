@@ -325,6 +325,13 @@ fn an_old_log_does_not_hide_rows_of_a_new_database() {
     assert_eq!(sql(&world.target().join("app.db"), "SELECT count(*) FROM t"), "5100");
 }
 
+fn git(at: &Path, args: &[&str]) -> String {
+    let who = ["-c", "user.name=u", "-c", "user.email=u@example.org", "-c", "safe.directory=*", "-c", "gc.auto=0"];
+    let out = std::process::Command::new("git").args(who).arg("-C").arg(at).args(args).output().unwrap();
+    assert!(out.status.success(), "{args:?} {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
 #[test]
 fn a_branch_is_what_it_is_in_the_source_after_its_reference_was_packed() {
     need_root!();
@@ -332,12 +339,6 @@ fn a_branch_is_what_it_is_in_the_source_after_its_reference_was_packed() {
     let world = World::ext4(96);
     let repository = world.data().join("r");
     std::fs::create_dir_all(&repository).unwrap();
-    let git = |at: &Path, args: &[&str]| {
-        let who = ["-c", "user.name=u", "-c", "user.email=u@example.org", "-c", "safe.directory=*", "-c", "gc.auto=0"];
-        let out = std::process::Command::new("git").args(who).arg("-C").arg(at).args(args).output().unwrap();
-        assert!(out.status.success(), "{args:?} {}", String::from_utf8_lossy(&out.stderr));
-        String::from_utf8(out.stdout).unwrap()
-    };
     git(&repository, &["init", "-q", "-b", "main"]);
     git(&repository, &["commit", "-q", "--allow-empty", "-m", "one"]);
     let plan = world.plan("");
@@ -348,6 +349,51 @@ fn a_branch_is_what_it_is_in_the_source_after_its_reference_was_packed() {
     assert_eq!(git(&world.target().join("r"), &["log", "--format=%s"]), "two\none\n");
     git(&world.target().join("r"), &["fsck", "--strict"]);
     is_clean(&world, &plan);
+}
+
+#[test]
+fn a_repository_in_which_somebody_works_loses_nothing() {
+    need_root!();
+    need_tools!("git");
+    let world = World::ext4(96);
+    let repository = world.data().join("r");
+    std::fs::create_dir_all(&repository).unwrap();
+    git(&repository, &["init", "-q", "-b", "main"]);
+    for name in ["one", "two"] {
+        git(&repository, &["commit", "-q", "--allow-empty", "-m", name]);
+        git(&repository, &["branch", name]);
+    }
+    git(&repository, &["pack-refs", "--all"]);
+    git(&repository, &["branch", "three"]);
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    // Both sides pack references, so neither file has all of them.
+    let copy = world.target().join("r");
+    let packed = copy.join(".git/packed-refs");
+    let theirs = format!("{} refs/heads/zero\n", git(&copy, &["rev-parse", "HEAD"]).trim());
+    std::fs::write(&packed, std::fs::read_to_string(&packed).unwrap() + &theirs).unwrap();
+    git(&repository, &["gc", "-q"]);
+    world.file("data/r/.git/beside", "x");
+    for args in [&["--delete"][..], &["--delete"]] {
+        let (found, told) = crate::dry_run::items(&plan, args);
+        assert!(!found.values().any(|what| what == "delete"), "{told}");
+        let ran = run(&plan, args)
+            .exits(1)
+            .says("it belongs to /persist/data/r/.git/packed-refs, which somebody has made or changed");
+        assert!(ran.problems().contains(&("stale".into(), "/persist/data/r/.git/refs/heads/three".into())), "{ran}");
+        assert_eq!(git(&copy, &["branch", "--format=%(refname:short)"]), "main\none\nthree\ntwo\nzero\n");
+        git(&copy, &["fsck", "--strict"]);
+    }
+    let (found, told) = crate::dry_run::items(&plan, &["--delete", "--overwrite"]);
+    assert_eq!(found.get("r/.git/refs/heads/three").map(String::as_str), Some("delete"), "{told}");
+    run(&plan, &["--delete", "--overwrite"]).exits(0);
+    is_clean(&world, &plan);
+    // A whole repository that the source no longer has, and somebody goes on with.
+    git(&copy, &["commit", "-q", "--allow-empty", "-m", "theirs"]);
+    std::fs::remove_dir_all(&repository).unwrap();
+    run(&plan, &["--delete"]).exits(1).says("it belongs to /persist/data/r/.git/");
+    assert_eq!(git(&copy, &["log", "--format=%s"]), "theirs\ntwo\none\n");
+    git(&copy, &["fsck", "--strict"]);
 }
 
 #[test]

@@ -251,6 +251,8 @@ pub enum KeptBecause {
     MountPoint,
     /// A run found it in its place, where it is in use.
     InUse,
+    /// It belongs to the same database or repository as this, which somebody has made or changed.
+    BelongsTo(RelPath),
     /// A call failed.
     Failed(Operation, Errno),
 }

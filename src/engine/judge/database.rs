@@ -5,8 +5,8 @@
 //! The index of a log (`-shm`) only shows that somebody has the database open: who opens it first
 //! makes that index anew ([Recovery](https://www.sqlite.org/walformat.html#recovery)).
 
-use super::decision::NameDecision;
 use super::evidence::SourceAccess;
+use super::fate::{DatabaseFate, FateAnswer, HeldBy, Untold};
 use super::leaf::{FileStanding, LeafCase};
 use super::logs::{DatabaseLogs, INDEX, SUFFIXES};
 use crate::base::path::{Name, escape};
@@ -17,6 +17,7 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{Row, RowChange, State};
+use crate::sys::dir::TargetDir;
 use crate::sys::stat::{Kind, Stat};
 use crate::sys::{Errno, file};
 use rustix::fd::OwnedFd;
@@ -24,49 +25,6 @@ use rustix::fs::OFlags;
 
 /// How a database begins.
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
-
-/// What becomes of the files of a database, for all of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum DatabaseFate {
-    /// They are brought; these logs on the target, which the source lacks, go.
-    Brought(DatabaseLogs),
-    /// They stay, as this one of them does.
-    HeldBack(Name, HeldBy),
-}
-
-/// What holds the files of a database back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HeldBy {
-    /// One that somebody has made or changed on the target.
-    Changed,
-    /// One that is gone from the target, or of which somebody has changed the attributes.
-    Waiting,
-}
-
-/// Why the files of a database could not be told apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Untold {
-    Ending,
-    Failed(Operation, Errno),
-}
-
-impl From<Errno> for Untold {
-    fn from(errno: Errno) -> Self {
-        Self::Failed(Operation::Stat, errno)
-    }
-}
-
-impl From<Untold> for NameDecision {
-    fn from(untold: Untold) -> Self {
-        match untold {
-            Untold::Ending => Self::Ending,
-            Untold::Failed(operation, errno) => Self::Failed(operation, errno),
-        }
-    }
-}
-
-/// What was found out about the files of a database.
-pub(crate) type FateAnswer = Result<DatabaseFate, Untold>;
 
 impl LeafCase<'_> {
     /// The logs on the target that would not belong to what is brought, or the problem of keeping
@@ -216,6 +174,20 @@ impl LeafCase<'_> {
             Err(errno) => Err(errno.into()),
         }
     }
+}
+
+/// The other files of the database that `name` of `dir` is or belongs to, as far as they are there.
+pub(crate) fn database_files(dir: &TargetDir, name: &Name) -> Vec<Name> {
+    let bases = SUFFIXES.iter().filter_map(|suffix| Name::new(name.as_bytes().strip_suffix(*suffix)?).ok());
+    for database in bases.chain([name.clone()]) {
+        let logs = SUFFIXES.iter().filter_map(|suffix| Name::new(&[database.as_bytes(), suffix].concat()).ok());
+        let others: Vec<_> = logs.chain([database.clone()]).filter(|other| other != name).collect();
+        let others: Vec<_> = others.into_iter().filter(|other| dir.stat_at(other).is_ok()).collect();
+        if !others.is_empty() && begins_as_database(dir.open_file(&database, OFlags::empty())).unwrap_or(false) {
+            return others;
+        }
+    }
+    Vec::new()
 }
 
 fn begins_as_database(file: Result<OwnedFd, Errno>) -> Result<bool, Untold> {

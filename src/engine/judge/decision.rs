@@ -1,6 +1,6 @@
 //! What is decided of a name, as data, and what a judge may ask about it.
 
-use super::database::FateAnswer;
+use super::fate::{FateAnswer, Untold};
 use super::logs::DatabaseLogs;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::note::Note;
@@ -39,6 +39,15 @@ impl NameDecision {
     /// It stays for this reason.
     pub(super) fn keep(why: Problem) -> Self {
         Self::Keep(vec![why])
+    }
+}
+
+impl From<Untold> for NameDecision {
+    fn from(untold: Untold) -> Self {
+        match untold {
+            Untold::Ending => Self::Ending,
+            Untold::Failed(operation, errno) => Self::Failed(operation, errno),
+        }
     }
 }
 

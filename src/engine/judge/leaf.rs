@@ -15,9 +15,9 @@
 //! A database and its logs are brought together or not at all (`database.rs`).
 
 use super::accepted::accepted;
-use super::database::Untold;
 use super::decision::{FinishedName, JudgedLeaf, NameDecision};
 use super::evidence::SourceAccess;
+use super::fate::Untold;
 use super::history::Policy;
 use super::others::{Incoming, altered, changed_since, gone, unrecorded};
 use super::source::{Current, SourceCase, SourceName};

@@ -11,7 +11,7 @@
 //! | what no run recorded, what somebody has changed | `others` |
 //! | a source on another file system than what was copied | `other_volume` |
 //! | what its owner has instead, and was accepted | `accepted` |
-//! | a database and its logs | `database`, `logs` |
+//! | a database and its logs | `database`, `fate`, `logs` |
 //! | what the source no longer has | `removal` |
 //! | whether the source is still what was copied | `source`, `evidence` |
 
@@ -20,6 +20,7 @@ mod database;
 mod decision;
 mod directory;
 mod evidence;
+mod fate;
 mod history;
 mod leaf;
 mod logs;
@@ -28,10 +29,11 @@ mod others;
 mod removal;
 mod source;
 
-pub(crate) use database::{DatabaseFate, FateAnswer};
+pub(crate) use database::database_files;
 pub(crate) use decision::{FinishedName, JudgedLeaf, JudgedName, NameDecision};
 pub(crate) use directory::{DirAttributes, DirInSource, is_as_created, is_closed, judge_attributes, judge_directory};
 pub(crate) use evidence::{KnownContent, SourceAccess};
+pub(crate) use fate::{DatabaseFate, FateAnswer};
 pub use history::History;
 pub(crate) use history::Policy;
 pub(crate) use leaf::LeafCase;

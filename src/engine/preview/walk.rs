@@ -20,11 +20,11 @@ use crate::engine::selection::{EntryHandle, Position, Selected, SelectedLeaves, 
 use crate::engine::stale::{ForetoldRemoval, RemovalForeteller, SourceNames, StaleDirectory, StaleSearch, is_there};
 use crate::engine::tree::budget::FdBudget;
 use crate::engine::tree::linked::LinkedInodes;
-use crate::engine::tree::node::SourceNode;
+use crate::engine::tree::node::{ENTRY, SourceNode};
 use crate::engine::tree::scheduler::{self, Tasks, Worker};
 use crate::engine::volume::Volumes;
 use crate::sys::Errno;
-use crate::sys::stat::{Kind, Stat};
+use crate::sys::stat::{Kind, Stat, stat_at};
 use rayon::Scope;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -221,8 +221,20 @@ impl<'a> PreviewWalk<'a> {
     /// What `--delete` would remove of the tree of `row` at `path`.
     pub(super) fn removal(&self, target: u32, path: &RelPath, row: &Row) -> ForetoldRemoval {
         let (root, history, rate_limit) = (&self.plan().root, self.policy(target).history, self.rate_limit);
-        let foretold = self.ask(|reader| RemovalForeteller { root, reader, history, rate_limit }.tree(path, row));
+        let is_replaced = |path: &RelPath| self.options.overwrite && self.is_in_source(path);
+        let is_replaced = &is_replaced;
+        let foretold =
+            self.ask(|reader| RemovalForeteller { root, reader, history, rate_limit, is_replaced }.tree(path, row));
         foretold.unwrap_or_default()
+    }
+
+    /// True when the source has what goes to `path`.
+    fn is_in_source(&self, path: &RelPath) -> bool {
+        let brought = self.index.brought_to(self.plan(), path);
+        brought.iter().any(|one| {
+            let (Some(above), Some(name)) = (one.src.parent(), one.src.last()) else { return false };
+            self.parts.source.open_in(&above, ENTRY).is_ok_and(|dir| stat_at(&dir, &name).is_ok())
+        })
     }
 
     /// What is not found by walking.

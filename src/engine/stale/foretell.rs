@@ -1,7 +1,8 @@
 //! What a removal would do, without doing it: the same names, in the same order, judged in the same
 //! way.
 
-use super::removal::each_row;
+use super::rows::each_row;
+use super::together::Belonging;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::journal::{JournalError, Reader, Row};
@@ -26,12 +27,14 @@ pub(crate) struct RemovalForeteller<'a> {
     pub(crate) reader: &'a Reader,
     pub(crate) history: History,
     pub(crate) rate_limit: &'a RateLimit,
+    /// True for what the run would replace, whatever somebody has made of it.
+    pub(crate) is_replaced: &'a dyn Fn(&RelPath) -> bool,
 }
 
 /// A tree as far as it was looked at.
-#[derive(Default)]
-struct LookedAt {
+struct LookedAt<'a> {
     found: ForetoldRemoval,
+    belonging: Belonging<'a>,
     /// Directories that would not be empty, by id.
     filled: HashSet<i64>,
 }
@@ -39,7 +42,11 @@ struct LookedAt {
 impl RemovalForeteller<'_> {
     /// The tree of `row` at `path`.
     pub(crate) fn tree(&self, path: &RelPath, row: &Row) -> Result<ForetoldRemoval, JournalError> {
-        let mut looked = LookedAt::default();
+        let mut looked = LookedAt {
+            found: ForetoldRemoval::default(),
+            belonging: Belonging::new(self.root, self.history, self.rate_limit, self.is_replaced),
+            filled: HashSet::new(),
+        };
         let (Some(above), Some(name)) = (path.parent(), path.last()) else { return Ok(looked.found) };
         let mut waiting = vec![(path.clone(), row.id, false)];
         while let Some((path, id, was_read)) = waiting.pop() {
@@ -66,34 +73,40 @@ impl RemovalForeteller<'_> {
                 continue;
             }
             let before = looked.found.kept;
-            each_row(self.reader, id, |row| {
-                if let Ok(name) = Name::new(&row.name) {
-                    self.name((&dir, &path.join(&name), &name), &row, &mut looked);
-                }
-                Ok(())
+            each_row(self.reader, id, |row| match Name::new(&row.name) {
+                Ok(name) => self.name((&dir, &path.join(&name), &name), &row, &mut looked),
+                Err(_) => Ok(()),
             })?;
             if looked.found.kept > before || self.has_others(&dir, id)? {
                 looked.filled.insert(id);
             }
         }
         if let Ok(dir) = open_target(self.root, &above) {
-            self.name((&dir, path, &name), row, &mut looked);
+            self.name((&dir, path, &name), row, &mut looked)?;
         }
         Ok(looked.found)
     }
 
-    fn name(&self, (dir, path, name): (&TargetDir, &RelPath, &Name), row: &Row, looked: &mut LookedAt) {
+    fn name(
+        &self,
+        (dir, path, name): (&TargetDir, &RelPath, &Name),
+        row: &Row,
+        looked: &mut LookedAt<'_>,
+    ) -> Result<(), JournalError> {
         let stays = match dir.stat_at(name) {
-            Err(Errno::NOENT) => return,
+            Err(Errno::NOENT) => return Ok(()),
             Err(_) => true,
             Ok(there) => {
                 let filled = there.kind == Kind::Directory && row.id.is_some_and(|id| looked.filled.contains(&id));
                 let (history, rate_limit) = (self.history, self.rate_limit);
                 let case = RemovalCase { dir, path, name, row, there: &there, is_lifted: false, history, rate_limit };
-                filled || case.kept().is_some()
+                filled
+                    || case.kept().is_some()
+                    || looked.belonging.theirs(self.reader, (dir, path, name), row)?.is_some()
             }
         };
         *(if stays { &mut looked.found.kept } else { &mut looked.found.removed }) += 1;
+        Ok(())
     }
 
     /// True for a directory with names that no run has recorded.

@@ -13,9 +13,11 @@
 mod foretell;
 mod names;
 mod removal;
+mod rows;
 mod search;
 mod settle;
 mod sticky;
+mod together;
 mod way;
 
 pub(crate) use foretell::{ForetoldRemoval, RemovalForeteller};

@@ -4,7 +4,9 @@
 //! descriptor of its directory. A directory goes when it is empty. Rows are forgotten after a syncfs,
 //! so what a kill leaves is gone from both sides, which the next run forgets.
 
+use super::rows::each_row;
 use super::sticky::{LiftedDirs, LiftedFile};
+use super::together::Belonging;
 use crate::base::path::{Name, RelPath};
 use crate::engine::context::RunContext;
 use crate::engine::events::counters::add;
@@ -21,8 +23,6 @@ use crate::sys::xattr::Holder;
 use crate::sys::{Errno, leads_nowhere};
 use std::sync::Arc;
 
-/// Rows that are read at once.
-const PAGE: u32 = 256;
 /// Kept entries that a message names.
 const NAMED: usize = 16;
 
@@ -32,6 +32,7 @@ pub(super) struct StaleRemoval<'a> {
     file_systems: &'a Arc<FileSystems>,
     removals: Removals,
     lifted: LiftedDirs,
+    belonging: Belonging<'a>,
     history: History,
 }
 
@@ -75,7 +76,9 @@ impl<'a> StaleRemoval<'a> {
         let removals = Removals::new(Arc::clone(file_systems));
         // Whatever the target: an interrupted run may have lifted flags anywhere.
         let history = History { interrupted: run.journal.past().interrupted, ..History::default() };
-        Self { run, file_systems, removals, lifted: LiftedDirs::default(), history }
+        // What the run replaces it has replaced.
+        let belonging = Belonging::new(&run.mapping.root, history, &run.rate_limit, &|_| false);
+        Self { run, file_systems, removals, lifted: LiftedDirs::default(), belonging, history }
     }
 
     /// Forgets the row of `name`, which is gone from `dir`, at `path`.
@@ -209,7 +212,11 @@ impl<'a> StaleRemoval<'a> {
             history: self.history,
             rate_limit: &self.run.rate_limit,
         };
-        let removal = match case.kept() {
+        let kept_because = match case.kept() {
+            None => self.belonging.theirs(reader, (dir, path, name), row)?.map(KeptBecause::BelongsTo),
+            kept => kept,
+        };
+        let removal = match kept_because {
             Some(why) => NameRemoval::Kept(why),
             None => self.remove(stale, &stat),
         };
@@ -330,19 +337,4 @@ fn unrecorded(reader: &Reader, stale: &StaleName<'_>, kept: &mut KeptEntries) ->
         kept.keep(path.clone(), KeptBecause::Failed(Operation::ReadDirectory, errno));
     }
     known
-}
-
-/// Calls `each` with the rows of the directory `id`; those may be forgotten meanwhile.
-pub(super) fn each_row(
-    reader: &Reader,
-    id: i64,
-    mut each: impl FnMut(Row) -> Result<(), JournalError>,
-) -> Result<(), JournalError> {
-    let mut after = Vec::new();
-    loop {
-        let rows = reader.rows_in(id, &after, PAGE)?;
-        let Some(last) = rows.last() else { return Ok(()) };
-        after.clone_from(&last.name);
-        rows.into_iter().try_for_each(&mut each)?;
-    }
 }
