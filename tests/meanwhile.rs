@@ -49,7 +49,8 @@ fn what_took_the_place_of_an_unfinished_directory_is_kept() {
     sh!("umount", &mounted);
     first.exits(1);
     let target = world.target();
-    // Others put a file where the first run had not made anything, and where it had a directory.
+    // Others put a file where the first run had made a mount point, and a link where it had a directory.
+    std::fs::remove_dir(target.join("half/mounted")).unwrap();
     std::fs::write(target.join("half/mounted"), NEW).unwrap();
     std::fs::remove_dir_all(target.join("whole")).unwrap();
     symlink("/elsewhere", target.join("whole")).unwrap();
