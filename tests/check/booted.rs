@@ -137,7 +137,7 @@ fn the_command_of_a_missing_mount_mounts_it() {
     need_root!();
     let running = Running::new();
     let before = findings(&running.check());
-    let breaks: [&dyn Fn(); 4] = [
+    let breaks: [&dyn Fn(); 7] = [
         &|| sh!("umount", running.at("var/log")),
         &|| {
             sh!("umount", running.at("home/sinh/.config/app.conf"));
@@ -149,14 +149,28 @@ fn the_command_of_a_missing_mount_mounts_it() {
             std::fs::write(running.at("etc/machine-id"), format!("{ID}\n")).unwrap();
         },
         // Something hides the storage.
-        &|| sh!("mount", "-t", "tmpfs", "none", running.at("home/sinh/.gnupg")),
+        &|| sh!("mount", "-t", "tmpfs", "none", running.at("var/log")),
+        // In a home.
+        &|| sh!("umount", running.at("home/sinh/.gnupg")),
+        &|| {
+            sh!("umount", running.at("home/sinh/.local/share/fish"));
+            sh!("rm", "-r", running.at("home/sinh/.local"));
+        },
+        &|| {
+            sh!("umount", running.at("home/sinh/.config/app.conf"));
+            std::fs::write(running.at("home/sinh/.config/app.conf"), "early").unwrap();
+        },
     ];
     for (number, breaks) in breaks.iter().enumerate() {
         breaks();
         let ran = running.check().exits(1);
         let rows = ran.report["rows"].as_array().unwrap();
         let row = rows.iter().find(|row| row["id"] == "live" && row["status"] == "fail").unwrap();
-        assert_eq!(row["why"].as_str().unwrap().contains("A file already exists at"), number == 2, "{row}");
+        assert_eq!(
+            row["why"].as_str().unwrap().contains("A file already exists at"),
+            [2, 6].contains(&number),
+            "{row}"
+        );
         assert_eq!(row["why"].as_str().unwrap().contains("(tmpfs) is mounted there"), number == 3, "{row}");
         sh!("bash", "-ec", row["mend"]["run"].as_str().unwrap());
         // Over a hidden mount the command may leave one more.
@@ -177,6 +191,73 @@ fn a_symlink_to_the_storage_is_as_good_as_a_mount_and_a_read_only_one_is_not() {
     sh!("mount", "-o", "remount,bind,ro", running.at("var/log"));
     let new = new_rows(&before, &running.check());
     assert_eq!(new, [("live".to_string(), "/var/log".to_string(), "warn".to_string())]);
+}
+
+#[test]
+fn what_was_written_under_a_missing_mount_is_not_hidden_by_the_advice() {
+    need_root!();
+    let running = Running::new();
+    let before = findings(&running.check());
+    sh!("umount", running.at("home/sinh/.ssh"));
+    std::fs::write(running.at("home/sinh/.ssh/id_new"), "a key of today").unwrap();
+    let mend = || {
+        let ran = running.check().exits(1);
+        let rows = ran.report["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["id"] == "live" && row["status"] == "fail").unwrap()["mend"].clone()
+    };
+    let advice = mend()["do"].as_str().unwrap().to_string();
+    assert!(advice.contains("copy what is newer there to /persist/home/sinh/.ssh, empty /home/sinh/.ssh"), "{advice}");
+    sh!("rm", running.at("home/sinh/.ssh/id_new"));
+    sh!("bash", "-ec", mend()["run"].as_str().unwrap());
+    assert_eq!(findings(&running.check()), before);
+}
+
+#[test]
+fn no_mount_follows_a_symlink_that_came_after_the_check() {
+    need_root!();
+    let running = Running::new();
+    sh!("umount", running.at("home/sinh/.local/share/fish"));
+    let ran = running.check().exits(1);
+    let rows = ran.report["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["id"] == "live" && row["status"] == "fail").unwrap();
+    let command = row["mend"]["run"].as_str().unwrap();
+    let storage = running.scene.at("persist/home/sinh");
+    for (place, to) in [
+        (running.at("home/sinh/.local"), "/var/victim"),
+        (running.at("home/sinh/.local/share/fish"), "/var/victim/share/fish"),
+        (storage.join(".local/share"), "/var/victim/share"),
+    ] {
+        std::fs::create_dir_all(running.at("var/victim/share/fish")).unwrap();
+        let aside = place.with_extension("kept");
+        std::fs::rename(&place, &aside).unwrap();
+        symlink(running.at(to.trim_start_matches('/')), &place).unwrap();
+        let status = Command::new("bash").args(["-c", command]).stderr(Stdio::null()).status().unwrap();
+        assert!(!status.success(), "{}: {command}", place.display());
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(!mounts.contains("victim"), "{}: {command}", place.display());
+        std::fs::remove_file(&place).unwrap();
+        std::fs::rename(&aside, &place).unwrap();
+    }
+    sh!("bash", "-ec", command);
+    running.check().exits(0);
+}
+
+#[test]
+fn a_mount_in_a_home_is_made_writable_again_and_another_one_is_left_to_its_owner() {
+    need_root!();
+    let running = Running::new();
+    let before = findings(&running.check());
+    let mend = |status: &str| {
+        let ran = running.check();
+        let rows = ran.report["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["id"] == "live" && row["status"] == status).unwrap_or_else(|| panic!("{ran}"))["mend"].clone()
+    };
+    sh!("mount", "-o", "remount,bind,ro", running.at("home/sinh/.gnupg"));
+    sh!("bash", "-ec", mend("warn")["run"].as_str().unwrap());
+    assert_eq!(findings(&running.check()), before);
+    // umount(8) goes by the path, which a user's symlink could lead to another mount.
+    sh!("mount", "-t", "tmpfs", "none", running.at("home/sinh/.gnupg"));
+    assert!(mend("fail")["do"].is_string());
 }
 
 #[test]

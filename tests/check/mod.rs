@@ -2,6 +2,7 @@
 
 mod booted;
 mod breakages;
+mod commands;
 mod scene;
 
 use crate::kit::disk::World;
@@ -60,9 +61,9 @@ fn the_table_ends_with_what_needs_fixing_worst_first() {
     let ran = plain(&args.map(OsStr::new)).exits(1);
     let mend = ran.stdout.split("to fix:\n").nth(1).unwrap_or_else(|| panic!("{ran}"));
     assert!(mend.starts_with("  FAIL ssh-directory      /persist/home/sinh/.ssh: "), "{mend}");
+    let word = scene.at("persist/home/sinh/.ssh").display().to_string();
     let command = format!(
-        "       $ find {} -prune ! -type l -exec chmod 0700 {{}} +",
-        scene.at("persist/home/sinh/.ssh").display()
+        "       $ {{ test \"$(readlink /proc/self/fd/9)\" = {word} && chmod 0700 /proc/self/fd/9; }} 9< {word}"
     );
     assert_eq!(mend.lines().nth(1), Some(&command[..]));
     assert!(mend.lines().nth(2).is_some_and(|line| line.starts_with("  WARN age-key-path")), "{mend}");

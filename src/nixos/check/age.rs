@@ -36,7 +36,7 @@ fn one(context: &CheckContext, path: &RelPath, owner: Option<u32>, used: &Decryp
     };
     let mut rows = vec![match parse(&bytes) {
         Ok(keys) => CheckRow::pass(ID, path, format!("age keys: {keys}")),
-        Err(why) => CheckRow::fail(ID, path, why).run(context.bring_anew(path)),
+        Err(why) => CheckRow::fail(ID, path, why).mend(context.bring_anew(path)),
     }];
     rows.extend(secrecy::check(context, "age-key-mode", path, Guarded::File, owner));
     const PATH: &str = "age-key-path";

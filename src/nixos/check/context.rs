@@ -3,9 +3,10 @@
 use super::home::{self, Home};
 use super::id_files::IdFiles;
 use super::plan_file::PlanFile;
+use super::row::Remedy;
 use super::system::{self, Booted, Fstab};
 use super::tree::SystemTree;
-use crate::base::path::RelPath;
+use crate::base::path::{Name, RelPath};
 use crate::base::shell;
 use crate::sys::mounts::Mount;
 use crate::sys::{Errno, mounts};
@@ -21,6 +22,12 @@ pub(super) struct CheckContext {
     pub(super) ids: IdFiles,
     pub(super) homes: Vec<Home>,
     pub(super) fstab: Fstab,
+}
+
+/// True for what a row's command has moved aside: nothing uses it.
+pub(super) fn is_aside(name: &Name) -> bool {
+    let name = name.as_bytes();
+    name.ends_with(b".aside") || name.ends_with(b"~") && name.windows(8).any(|part| part == b".aside.~")
 }
 
 impl CheckContext {
@@ -49,8 +56,12 @@ impl CheckContext {
 
     /// The command that replaces a broken `path` by the backup's and keeps the broken one beside it: a run
     /// never reverts what somebody has changed.
-    pub(super) fn bring_anew(&self, path: &RelPath) -> String {
-        let word = self.tree.word(path);
-        format!("mv {word} {word}.aside && {}", self.bring_back())
+    pub(super) fn bring_anew(&self, path: &RelPath) -> Remedy {
+        self.aside(path).then(Remedy::Run(self.bring_back()))
+    }
+
+    /// The command that moves `path` aside; what was moved there before gets a number.
+    pub(super) fn aside(&self, path: &RelPath) -> Remedy {
+        self.tree.command_by_name(path, |word| format!("mv -T --backup=numbered {word} {word}.aside"))
     }
 }

@@ -31,7 +31,8 @@ fn one(context: &CheckContext, entry: &Entry) -> CheckRow {
     let aside = context.bring_anew(path);
     // If it were moved aside, it would be copied as a link again.
     let kept = matches!(found, FoundOnStorage::Link(..)) && entry.kind == EntryKind::File && entry.follow != Some(true);
-    let says = format!("say `follow = true` for it in the plan, so that what it leads to is copied, then: {aside}");
+    let says =
+        format!("say `follow = true` for it in the plan, so that what it leads to is copied, then: {}", aside.text());
     match at_boot(entry.kind, found) {
         Boot::Works => match context.tree.link_text(path).filter(|_| matches!(found, FoundOnStorage::Link(..))) {
             Some(text) => CheckRow::pass(ID, path, format!("{} that leads to {text}", words(found))),
@@ -39,11 +40,11 @@ fn one(context: &CheckContext, entry: &Entry) -> CheckRow {
         },
         Boot::Risks(why) if kept => CheckRow::warn(ID, path, why).advise(says),
         Boot::Fails(why) if kept => CheckRow::fail(ID, path, why).advise(says),
-        Boot::Risks(why) => CheckRow::warn(ID, path, why).run(aside),
+        Boot::Risks(why) => CheckRow::warn(ID, path, why).mend(aside),
         Boot::Fails(why) if found == FoundOnStorage::Blocked => {
             CheckRow::fail(ID, path, why).advise(format!("move what is in the way aside, then: {again}"))
         }
-        Boot::Fails(why) => CheckRow::fail(ID, path, why).run(aside),
+        Boot::Fails(why) => CheckRow::fail(ID, path, why).mend(aside),
         Boot::Lacks(why) => {
             let why =
                 if is_pattern(entry) { format!("nothing on the storage matches: {why}") } else { why.to_string() };

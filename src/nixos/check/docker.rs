@@ -139,9 +139,10 @@ fn merged(context: &CheckContext, layer: &RelPath) -> Option<CheckRow> {
     let mounted = context.tree.stat(&path).is_ok_and(|stat| stat.mount_root);
     (!names.is_empty() && !mounted).then(|| {
         let why = "has content: it was mounted while the backup was made, and is a second copy of the layers";
-        let word = context.tree.word(&path);
-        CheckRow::warn("docker-merged", &path, why)
-            .run(format!("rm -r --one-file-system {word} && mkdir -m 0700 {word}"))
+        let mend = context
+            .tree
+            .command_by_name(&path, |word| format!("rm -r --one-file-system {word} && mkdir -m 0700 {word}"));
+        CheckRow::warn("docker-merged", &path, why).mend(mend)
     })
 }
 
@@ -160,7 +161,7 @@ fn containers(context: &CheckContext, base: &RelPath) -> Vec<CheckRow> {
                 Ok(_) => CheckRow::pass(ID, &path, "parses"),
                 Err(error) => {
                     let why = format!("is not a JSON object (line {}): the container is lost", error.line());
-                    CheckRow::fail(ID, &path, why).run(context.bring_anew(&path))
+                    CheckRow::fail(ID, &path, why).mend(context.bring_anew(&path))
                 }
             },
             Read::Absent => CheckRow::fail(ID, &path, "is not there: the container is lost").run(context.bring_back()),

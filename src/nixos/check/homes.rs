@@ -3,7 +3,7 @@
 
 use super::context::CheckContext;
 use super::home::Home;
-use super::row::CheckRow;
+use super::row::{CheckRow, Remedy};
 use super::system::Booted;
 use super::tree::rel;
 use crate::base::path::RelPath;
@@ -69,7 +69,7 @@ fn above(context: &CheckContext, path: &RelPath) -> Option<CheckRow> {
         Ok(stat) if (stat.uid, stat.gid, stat.mode) == (0, 0, 0o755) => CheckRow::pass(ID, path, "0:0 0755"),
         Ok(stat) => {
             let why = format!("is {}:{} {:04o}, not 0:0 0755: it becomes what /home is", stat.uid, stat.gid, stat.mode);
-            CheckRow::fail(ID, path, why).run(roots(context, "0755", path))
+            CheckRow::fail(ID, path, why).mend(roots(context, "0755", path))
         }
     })
 }
@@ -95,9 +95,9 @@ fn one(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
             "is {}:{} {:04o}, not {uid}:{gid} {:04o}: {} cannot use it, or others can",
             stat.uid, stat.gid, stat.mode, home.mode, home.user
         );
-        let owner = context.tree.chown(&home.owner(), path);
-        let mode = context.tree.chmod(&format!("{:04o}", home.mode), path);
-        rows.push(CheckRow::fail(ID, path, why).run(format!("{owner} && {mode}")));
+        let mode = format!("{:04o}", home.mode);
+        let mend = context.tree.command(path, |at| format!("{} && {}", at.chown(&home.owner()), at.chmod(&mode)));
+        rows.push(CheckRow::fail(ID, path, why).mend(mend));
     }
     let mut parents = BTreeSet::new();
     for entry in &home.entries {
@@ -129,7 +129,7 @@ fn live(context: &CheckContext, stored: &RelPath, home: &Home, uid: u32) -> Opti
         return Some(CheckRow::pass(ID, &path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode)));
     }
     let why = format!("belongs to {}, not to {uid}: {} can make nothing in it", stat.uid, home.user);
-    Some(CheckRow::fail(ID, &path, why).run(context.tree.chown(&home.owner(), &path)))
+    Some(CheckRow::fail(ID, &path, why).mend(context.tree.command(&path, |at| at.chown(&home.owner()))))
 }
 
 /// A directory such as .local that is not declared: if it is root's, it locks the user out.
@@ -141,15 +141,15 @@ fn parent(context: &CheckContext, path: &RelPath, home: &Home, uid: u32) -> Opti
     };
     if stat.uid != uid {
         let why = format!("belongs to {}, not to {uid}: {} can make nothing in it", stat.uid, home.user);
-        return Some(CheckRow::fail(ID, path, why).run(context.tree.chown(&home.owner(), path)));
+        return Some(CheckRow::fail(ID, path, why).mend(context.tree.command(path, |at| at.chown(&home.owner()))));
     }
     if stat.mode & 0o700 != 0o700 {
         let why = format!("has mode {:04o}: {} cannot use it", stat.mode, home.user);
-        return Some(CheckRow::fail(ID, path, why).run(context.tree.chmod("u+rwx", path)));
+        return Some(CheckRow::fail(ID, path, why).mend(context.tree.command(path, |at| at.chmod("u+rwx"))));
     }
     if stat.mode & 0o002 != 0 && stat.mode & 0o1000 == 0 {
         let why = format!("has mode {:04o}: everybody can replace what is in it", stat.mode);
-        return Some(CheckRow::fail(ID, path, why).run(context.tree.chmod("o-w", path)));
+        return Some(CheckRow::fail(ID, path, why).mend(context.tree.command(path, |at| at.chmod("o-w"))));
     }
     Some(CheckRow::pass(ID, path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode)))
 }
@@ -180,7 +180,7 @@ fn system_parents(context: &CheckContext) -> Vec<CheckRow> {
             "is {}:{} {:04o}: who can write in it can replace what the system keeps",
             stat.uid, stat.gid, stat.mode
         );
-        Some(CheckRow::fail(ID, path, why).run(roots(context, "go-w", path)))
+        Some(CheckRow::fail(ID, path, why).mend(roots(context, "go-w", path)))
     };
     parents.iter().filter_map(one).collect()
 }
@@ -203,7 +203,7 @@ fn entry(context: &CheckContext, path: &RelPath, home: &Home, uid: u32) -> Optio
         return None;
     }
     let why = format!("belongs to root, not to {uid}: {} cannot change it", home.user);
-    Some(CheckRow::fail(ID, path, why).run(context.tree.chown(&home.owner(), path)))
+    Some(CheckRow::fail(ID, path, why).mend(context.tree.command(path, |at| at.chown(&home.owner()))))
 }
 
 /// systemd refuses services with a `DynamicUser` when this is open to others.
@@ -226,14 +226,14 @@ fn private_directory(context: &CheckContext, path: &RelPath) -> Option<CheckRow>
                 "is {}:{} {:04o}, not 0:0 0700: systemd refuses to start what lives in it",
                 stat.uid, stat.gid, stat.mode
             );
-            CheckRow::fail(ID, path, why).run(roots(context, "0700", path))
+            CheckRow::fail(ID, path, why).mend(roots(context, "0700", path))
         }
     })
 }
 
 /// The command that makes a directory root's, with a mode.
-fn roots(context: &CheckContext, mode: &str, path: &RelPath) -> String {
-    format!("{} && {}", context.tree.chown("0:0", path), context.tree.chmod(mode, path))
+fn roots(context: &CheckContext, mode: &str, path: &RelPath) -> Remedy {
+    context.tree.command(path, |at| format!("{} && {}", at.chown("0:0"), at.chmod(mode)))
 }
 
 /// `None` if there is no directory, which the rows of declared entries report.

@@ -9,6 +9,7 @@ use crate::base::path::RelPath;
 use crate::engine::mapping::model::{Entry, IdKind};
 use crate::plan::id_file::parse_map;
 use crate::plan::static_ids;
+use crate::sys::stat::Kind;
 use std::collections::BTreeSet;
 
 pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
@@ -35,7 +36,7 @@ fn maps(context: &CheckContext) -> Vec<CheckRow> {
         rows.push(match context.tree.read(&path) {
             Read::Bytes(bytes) => match parse_map(&bytes) {
                 Ok(names) => CheckRow::pass(ID, &path, format!("names: {}", names.len())),
-                Err(why) => CheckRow::fail(ID, &path, why).run(context.bring_anew(&path)),
+                Err(why) => CheckRow::fail(ID, &path, why).mend(context.bring_anew(&path)),
             },
             Read::Absent if name == "auto-subuid-map" => CheckRow::skip(ID, &path, "there is none"),
             Read::Absent => {
@@ -50,7 +51,7 @@ fn maps(context: &CheckContext) -> Vec<CheckRow> {
         rows.push(match context.tree.read(&path) {
             Read::Bytes(bytes) if is_list(&bytes) => CheckRow::pass(ID, &path, "a list of names"),
             Read::Bytes(_) => {
-                CheckRow::fail(ID, &path, "is not a list of names, as after a crash").run(context.bring_anew(&path))
+                CheckRow::fail(ID, &path, "is not a list of names, as after a crash").mend(context.bring_anew(&path))
             }
             Read::Absent => CheckRow::skip(ID, &path, "there is none"),
             Read::Failed(errno) => CheckRow::unreadable(ID, &path, errno),
@@ -128,9 +129,12 @@ fn owner(context: &CheckContext, entry: &Entry) -> Option<CheckRow> {
         return Some(CheckRow::pass(ID, path, format!("{}:{}", stat.uid, stat.gid)));
     }
     let why = format!("belongs to {}:{}, but the plan says {}:{}", stat.uid, stat.gid, wanted.0, wanted.1);
-    let command =
-        format!("chown -hR --from={}:{} {}:{} {}", stat.uid, stat.gid, wanted.0, wanted.1, context.tree.word(path));
-    Some(CheckRow::fail(ID, path, why).run(command))
+    let change = format!("--from={}:{} {}:{}", stat.uid, stat.gid, wanted.0, wanted.1);
+    let mend = context.tree.command(path, |at| match stat.kind {
+        Kind::Directory => format!("chown -hR {change} {}", at.inside()),
+        _ => at.chown(&change),
+    });
+    Some(CheckRow::fail(ID, path, why).mend(mend))
 }
 
 /// Numbers that own an entry and belong to no name.

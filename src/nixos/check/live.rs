@@ -1,7 +1,7 @@
 //! On the running system: each live path is the storage's own inode, by a mount or a link.
 
 use super::context::CheckContext;
-use super::row::{CheckRow, RowStatus};
+use super::row::{CheckRow, Remedy, RowStatus};
 use super::system::Booted;
 use super::tree::{Read, rel};
 use crate::base::path::RelPath;
@@ -50,24 +50,39 @@ fn one(context: &CheckContext, entry: &Entry) -> Option<CheckRow> {
 fn same(context: &CheckContext, live: &RelPath, stored: &RelPath) -> CheckRow {
     let mount = context.tree.mount_id(live).ok().and_then(|id| context.mount(id));
     match mount {
-        Some(mount) if mount.has("ro") => CheckRow::warn(ID, live, format!("is {stored}, but mounted read-only"))
-            .run(format!("mount -o remount,bind,rw {}", context.tree.word(live))),
+        Some(mount) if mount.has("ro") => CheckRow::warn(ID, live, format!("is {stored}, but mounted read-only")).mend(
+            context.tree.command(live, |at| match at.mount_option() {
+                "" => format!("mount -o remount,bind,rw {}", at.word()),
+                // mount(8) looks a lone mount point up by its path.
+                option => format!("mount {option}-o remount,bind,rw none {}", at.word()),
+            }),
+        ),
         _ => CheckRow::pass(ID, live, format!("is {stored}")),
     }
 }
 
 fn another(context: &CheckContext, live: &RelPath, stored: &RelPath, seen: &Stat) -> CheckRow {
-    let (from, to) = (context.tree.word(stored), context.tree.word(live));
-    let bind = format!("mount --bind {from} {to}");
+    let bind = bind(context, live, stored);
     if !seen.mount_root {
         return match seen.kind {
             Kind::File if seen.size > 0 => {
                 let why = format!("\"A file already exists at {live}!\": {stored} was not mounted over it");
-                CheckRow::fail(ID, live, why).run(format!("mv {to} {to}.aside && touch {to} && {bind}"))
+                // `set -C`: a symlink that somebody has put there by then is not followed.
+                let emptied = context.tree.command_by_name(live, |word| {
+                    format!("mv -T --backup=numbered {word} {word}.aside && (set -C; : > {word})")
+                });
+                CheckRow::fail(ID, live, why).mend(emptied.then(bind))
+            }
+            Kind::Directory if let Some(name) = context.tree.list(live).unwrap_or_default().first() => {
+                let why = format!("is not {stored}: nothing is mounted there, and {name} in it is lost at reboot");
+                CheckRow::fail(ID, live, why).advise(format!(
+                    "a mount would only hide what is in it: copy what is newer there to {stored}, empty {live}, and \
+                     check again"
+                ))
             }
             _ => {
                 let why = format!("is not {stored}: nothing is mounted there, and what is written is lost at reboot");
-                CheckRow::fail(ID, live, why).run(bind)
+                CheckRow::fail(ID, live, why).mend(bind)
             }
         };
     }
@@ -76,7 +91,18 @@ fn another(context: &CheckContext, live: &RelPath, stored: &RelPath, seen: &Stat
         || "another mount".to_string(),
         |mount| format!("{} of {} ({})", mount.root.display(), mount.source.display(), mount.kind),
     );
-    CheckRow::fail(ID, live, format!("is not {stored}: {what} is mounted there")).run(format!("umount {to} && {bind}"))
+    let row = CheckRow::fail(ID, live, format!("is not {stored}: {what} is mounted there"));
+    if context.tree.is_roots(&live.parent().unwrap_or_default()) {
+        return row.mend(Remedy::Run(format!("umount {}", context.tree.word(live))).then(bind));
+    }
+    // umount(8) goes by the path, in which somebody else can put a symlink.
+    row.advise("unmount what is mounted there, and check again")
+}
+
+fn bind(context: &CheckContext, live: &RelPath, stored: &RelPath) -> Remedy {
+    context.tree.command_for_two((stored, live), |from, to| {
+        format!("mount {}--bind {} {}", from.mount_option(), from.word(), to.word())
+    })
 }
 
 fn absent(context: &CheckContext, entry: &Entry) -> CheckRow {
@@ -84,14 +110,9 @@ fn absent(context: &CheckContext, entry: &Entry) -> CheckRow {
     if let Some(row) = host_key(context, live, stored) {
         return row;
     }
-    let (from, to) = (context.tree.word(stored), context.tree.word(live));
-    let parent = context.tree.word(&live.parent().unwrap_or_default());
-    let make = match entry.kind {
-        EntryKind::File => format!("mkdir -p {parent} && touch {to}"),
-        EntryKind::Directory | EntryKind::Tree => format!("mkdir -p {to}"),
-    };
+    let kind = if entry.kind == EntryKind::File { Kind::File } else { Kind::Directory };
     let why = format!("is not there: {stored} is not mounted");
-    CheckRow::fail(ID, live, why).run(format!("{make} && mount --bind {from} {to}"))
+    CheckRow::fail(ID, live, why).mend(context.tree.make(live, kind).then(bind(context, live, stored)))
 }
 
 /// sshd may be configured to read its keys from the storage itself; then no live path is needed.

@@ -21,7 +21,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
     };
     match parse(&bytes) {
         Ok(id) => vec![CheckRow::pass(ID, &path, "32 hexadecimal digits"), journals(context, &path, &id)],
-        Err(why) => vec![CheckRow::fail(ID, &path, why).run(context.bring_anew(&path))],
+        Err(why) => vec![CheckRow::fail(ID, &path, why).mend(context.bring_anew(&path))],
     }
 }
 
@@ -59,7 +59,8 @@ fn journals(context: &CheckContext, machine_id: &RelPath, id: &[u8]) -> CheckRow
         names.into_iter().filter(|name| is_id(&owner(name))).partition(|name| owner(name) == id);
     // The journals, and much else, identify the machine by its old id.
     let restore = |other: &Name| {
-        format!("printf '%s\\n' {} > {}", crate::base::path::escape(&owner(other)), context.tree.word(machine_id))
+        let id = crate::base::path::escape(&owner(other)).into_owned();
+        context.tree.command(machine_id, |at| format!("printf '%s\\n' {id} > {}", at.word()))
     };
     match (own.is_empty(), others.first()) {
         (true, None) => CheckRow::skip(ID, &path, "no journals on the storage"),
@@ -71,7 +72,7 @@ fn journals(context: &CheckContext, machine_id: &RelPath, id: &[u8]) -> CheckRow
         }
         (true, Some(other)) => {
             let why = format!("all journals are of another machine ({other}): journalctl will not show them");
-            CheckRow::fail(ID, &path, why).run(restore(other))
+            CheckRow::fail(ID, &path, why).mend(restore(other))
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod age;
 mod boot;
+mod commands;
 mod context;
 mod declared;
 mod decryption;

@@ -1,6 +1,6 @@
 //! NetworkManager's saved connections: kept, and not ignored by it.
 
-use super::context::CheckContext;
+use super::context::{CheckContext, is_aside};
 use super::row::CheckRow;
 use super::tree::{Read, rel};
 use crate::base::crash_damage::CrashDamage;
@@ -25,7 +25,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
         Err(errno) => return vec![CheckRow::unreadable("network-profiles", &dir, errno)],
     };
     let mut rows = vec![CheckRow::pass("network-profiles", &dir, format!("connections: {}", names.len()))];
-    rows.extend(names.iter().map(|name| one(context, &dir.join(name))));
+    rows.extend(names.iter().filter(|name| !is_aside(name)).map(|name| one(context, &dir.join(name))));
     rows
 }
 
@@ -36,21 +36,17 @@ fn one(context: &CheckContext, path: &RelPath) -> CheckRow {
     };
     if stat.kind != Kind::File {
         let why = format!("is {}: NetworkManager reads regular files only", stat.kind.words());
-        let word = context.tree.word(path);
-        return CheckRow::fail(ID, path, why).run(format!("mv {word} {word}.aside"));
+        return CheckRow::fail(ID, path, why).mend(context.aside(path));
     }
     if (stat.uid, stat.gid) != (0, 0) || stat.mode & 0o177 != 0 {
         let why = format!("is {}:{} {:04o}, not 0:0 0600: NetworkManager ignores it", stat.uid, stat.gid, stat.mode);
-        return CheckRow::fail(ID, path, why).run(format!(
-            "{} && {}",
-            context.tree.chown("0:0", path),
-            context.tree.chmod("0600", path)
-        ));
+        let mend = context.tree.command(path, |at| format!("{} && {}", at.chown("0:0"), at.chmod("0600")));
+        return CheckRow::fail(ID, path, why).mend(mend);
     }
     match context.tree.read(path) {
         Read::Bytes(bytes) => match parse(&bytes) {
             Ok(()) => CheckRow::pass(ID, path, "0:0 0600, a connection"),
-            Err(why) => CheckRow::fail(ID, path, why).run(context.bring_anew(path)),
+            Err(why) => CheckRow::fail(ID, path, why).mend(context.bring_anew(path)),
         },
         Read::Absent => CheckRow::skip(ID, path, "it has vanished meanwhile"),
         Read::Failed(errno) => CheckRow::unreadable(ID, path, errno),

@@ -58,7 +58,7 @@ fn kept(context: &CheckContext, path: &RelPath, shadow: &[u8]) -> CheckRow {
     let text = String::from_utf8_lossy(shadow);
     let hashes = text.lines().filter(|line| line.split(':').nth(1).is_some_and(|hash| hash.starts_with('$')));
     match hashes.count() {
-        0 => CheckRow::fail(ID, path, "no user has a password in it").run(context.bring_anew(path)),
+        0 => CheckRow::fail(ID, path, "no user has a password in it").mend(context.bring_anew(path)),
         n => CheckRow::pass(ID, path, format!("{n} users have a password")),
     }
 }

@@ -57,6 +57,22 @@ pub enum Remedy {
     Do(String),
 }
 
+impl Remedy {
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Run(text) | Self::Do(text) => text,
+        }
+    }
+
+    /// A command and then another one; what is no command stays as it is.
+    pub(super) fn then(self, next: Self) -> Self {
+        match (self, next) {
+            (Self::Run(first), Self::Run(next)) => Self::Run(format!("{first} && {next}")),
+            (advice @ Self::Do(_), _) | (_, advice @ Self::Do(_)) => advice,
+        }
+    }
+}
+
 impl CheckRow {
     fn new(id: &'static str, path: &RelPath, status: RowStatus, why: impl Into<String>) -> Self {
         Self { id, group: "", path: path.clone(), status, why: one_line(why.into()), mend: None }
@@ -91,6 +107,13 @@ impl CheckRow {
 
     pub(super) fn run(self, command: impl Into<String>) -> Self {
         Self { mend: Some(Remedy::Run(command.into())), ..self }
+    }
+
+    pub(super) fn mend(self, remedy: Remedy) -> Self {
+        match remedy {
+            Remedy::Run(command) => self.run(command),
+            Remedy::Do(text) => self.advise(text),
+        }
     }
 
     pub(super) fn advise(self, text: impl Into<String>) -> Self {

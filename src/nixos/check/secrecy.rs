@@ -37,22 +37,26 @@ pub(super) fn check(
     };
     if stat.kind != kind {
         let why = format!("is {}, not {}", stat.kind.words(), kind.words());
-        return Some(CheckRow::fail(id, path, why).run(context.bring_anew(path)));
+        return Some(CheckRow::fail(id, path, why).mend(context.bring_anew(path)));
     }
     let mut wrong = Vec::new();
-    let mut commands = Vec::new();
+    let (mut chown, mut chmod) = (None, None);
     if let Some(owner) = owner.filter(|owner| *owner != stat.uid) {
         wrong.push(format!("belongs to {}, not to {owner}", stat.uid));
-        commands.push(context.tree.chown(&owner.to_string(), path));
+        chown = Some(owner.to_string());
     }
     if stat.mode & forbidden != 0 || matches!(what, Guarded::Directory) && stat.mode & 0o700 != 0o700 {
         wrong.push(format!("has mode {:04o}, not {mode:04o}", stat.mode));
-        commands.push(context.tree.chmod(&format!("{mode:04o}"), path));
+        chmod = Some(format!("{mode:04o}"));
     }
     Some(if wrong.is_empty() {
         CheckRow::pass(id, path, format!("{}:{} {:04o}", stat.uid, stat.gid, stat.mode))
     } else {
-        CheckRow::fail(id, path, format!("{}: programs refuse it, or others read it", wrong.join(" and ")))
-            .run(commands.join(" && "))
+        CheckRow::fail(id, path, format!("{}: programs refuse it, or others read it", wrong.join(" and "))).mend(
+            context.tree.command(path, |at| {
+                let commands = chown.map(|owner| at.chown(&owner)).into_iter().chain(chmod.map(|mode| at.chmod(&mode)));
+                commands.collect::<Vec<_>>().join(" && ")
+            }),
+        )
     })
 }

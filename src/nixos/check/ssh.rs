@@ -1,6 +1,6 @@
 //! The machine's SSH keys and each user's: whole, in pairs, and private.
 
-use super::context::CheckContext;
+use super::context::{CheckContext, is_aside};
 use super::home::Home;
 use super::row::CheckRow;
 use super::secrecy::{self, Guarded};
@@ -50,7 +50,7 @@ fn user(context: &CheckContext, home: &Home) -> Vec<CheckRow> {
     };
     let mut rows: Vec<CheckRow> =
         secrecy::check(context, "ssh-directory", &dir, Guarded::Directory, home.uid).into_iter().collect();
-    for name in names {
+    for name in names.into_iter().filter(|name| !is_aside(name)) {
         let path = dir.join(&name);
         match name.as_bytes() {
             b"authorized_keys" | b"config" => {
@@ -97,7 +97,7 @@ fn one(context: &CheckContext, path: &RelPath, owner: Option<u32>) -> Vec<CheckR
         Ok(SshKey::Pem) => {
             rows.push(CheckRow::pass(ID, path, "an old PEM key, whole; its public half cannot be compared"))
         }
-        Err(why) => rows.push(CheckRow::fail(ID, path, why).run(context.bring_anew(path))),
+        Err(why) => rows.push(CheckRow::fail(ID, path, why).mend(context.bring_anew(path))),
     }
     rows
 }
@@ -152,10 +152,12 @@ fn pair(context: &CheckContext, path: &RelPath, key: &PrivateKey) -> Option<Chec
         Some(_) => {
             let why = format!("is not the public half of {path}");
             // ssh-keygen asks for the passphrase itself.
-            let words = (context.tree.word(path), context.tree.word(&public));
-            CheckRow::fail(ID, &public, why).run(format!("ssh-keygen -y -f {} > {}", words.0, words.1))
+            let mend = context.tree.command_for_two((path, &public), |key, public| {
+                format!("ssh-keygen -y -f {} > {}", key.word(), public.word())
+            });
+            CheckRow::fail(ID, &public, why).mend(mend)
         }
-        None => CheckRow::fail(ID, &public, "is not a public key").run(context.bring_anew(&public)),
+        None => CheckRow::fail(ID, &public, "is not a public key").mend(context.bring_anew(&public)),
     })
 }
 

@@ -118,21 +118,6 @@ impl SystemTree {
         })
     }
 
-    /// The command that gives `path` an owner; a symlink that came into its place meanwhile gets it itself.
-    pub(super) fn chown(&self, owner: &str, path: &RelPath) -> String {
-        format!("chown -h {owner} {}", self.word(path))
-    }
-
-    /// The command that changes its mode. chmod(1) follows a symlink, and where somebody but root can put
-    /// one, find(1) looks first.
-    pub(super) fn chmod(&self, mode: &str, path: &RelPath) -> String {
-        let word = self.word(path);
-        if self.is_roots(&path.parent().unwrap_or_default()) {
-            return format!("chmod {mode} {word}");
-        }
-        format!("find {word} -prune ! -type l -exec chmod {mode} {{}} +")
-    }
-
     /// A path of the root, quoted for a command on this machine.
     pub(super) fn word(&self, path: &RelPath) -> String {
         let root = &self.plan.root;
