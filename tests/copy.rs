@@ -55,6 +55,8 @@ fn sources(dir: &Path) {
     std::fs::set_permissions(dir.join("file"), PermissionsExt::from_mode(0o640)).unwrap();
     rustix::fs::mknodat(rustix::fs::CWD, dir.join("a/fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     xattr::set(dir.join("a/f"), "user.note", b"v").unwrap();
+    // Two such places may be made on both sides of a second.
+    crate::kit::sh!("find", dir, "-exec", "touch", "-h", "-d", "@1600000000", "{}", "+");
     for path in ["a/f", "a/sub/deep/g", "a/sub/deep", "a/sub", "a", "b", "b/sub", "c", "file"] {
         filetime::set_file_mtime(dir.join(path), filetime::FileTime::from_unix_time(1_600_000_000, 5)).unwrap();
     }
@@ -62,7 +64,9 @@ fn sources(dir: &Path) {
     std::fs::create_dir_all(dir.join("there/sub")).unwrap();
     std::fs::write(dir.join("there/mine"), "mine").unwrap();
     std::fs::write(dir.join("old-file"), "old").unwrap();
-    filetime::set_file_mtime(dir.join("old-file"), filetime::FileTime::from_unix_time(1_500_000_000, 0)).unwrap();
+    for path in ["old-file", "there/mine"] {
+        filetime::set_file_mtime(dir.join(path), filetime::FileTime::from_unix_time(1_500_000_000, 0)).unwrap();
+    }
 }
 
 /// Takes away what only persistcp leaves.

@@ -523,3 +523,23 @@ fn what_somebody_has_made_immutable_is_kept_until_overwrite() {
     run(&plan, &["--verify-only"]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
 }
+
+#[test]
+fn a_directory_in_the_place_of_a_copied_file_is_mended_as_its_message_says() {
+    need_root!();
+    let (world, plan) = copied();
+    let place = world.target().join("f");
+    std::fs::remove_file(&place).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    std::fs::write(place.join("mine"), NEW).unwrap();
+    run(&plan, &[]).exits(1).says("--overwrite replaces it only if it is empty");
+    let ran = run(&plan, &["--overwrite"]).exits(1).says("move it away and run again (with --repair --strict if");
+    assert_eq!(std::fs::read_to_string(place.join("mine")).unwrap(), NEW, "{ran}");
+    std::fs::rename(&place, world.persist.join("away")).unwrap();
+    run(&plan, &["--repair", "--strict"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+    std::fs::remove_file(&place).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    run(&plan, &["--overwrite"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
+}

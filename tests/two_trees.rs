@@ -339,3 +339,42 @@ fn paths_mean_what_they_mean_to_copy_and_what_cannot_be_compared_is_refused() {
     at([&src.join(""), &dst], &["-q"]).exits(1);
     assert_eq!(before, (dst.join("sub").metadata().unwrap().ctime(), dst.join("sub/file").metadata().unwrap().atime()));
 }
+
+#[test]
+fn without_owners_only_what_depends_on_them_is_passed_over() {
+    need_root!();
+    let dir = place();
+    let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+    let file = |top: &Path, name: &str, (uid, gid, mode): (u32, u32, u32)| {
+        let path = top.join(name);
+        std::fs::create_dir_all(top).unwrap();
+        std::fs::write(&path, name).unwrap();
+        chown(&path, Some(uid), Some(gid)).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        set_file_mtime(&path, FileTime::from_unix_time(1_600_000_000, 7)).unwrap();
+    };
+    for (name, here, there) in [
+        ("owned", (7, 8, 0o644), (0, 0, 0o644)),
+        ("lends", (7, 8, 0o6755), (0, 0, 0o755)),
+        ("lost", (0, 0, 0o4755), (0, 0, 0o755)),
+        ("wider", (7, 8, 0o640), (0, 0, 0o644)),
+    ] {
+        file(&one, name, here);
+        file(&two, name, there);
+    }
+    for top in [&one, &two] {
+        set_file_mtime(top, FileTime::from_unix_time(1_600_000_000, 7)).unwrap();
+    }
+    let ran = verify(&one, &two, &["--no-owner"]).exits(1).says("owners and groups were not compared");
+    let mut problems = ran.problems();
+    problems.sort();
+    assert_eq!(problems, ["/lost", "/wider"].map(|path| ("mode".to_string(), path.to_string())), "{ran}");
+    // What `copy --no-owner` makes is the same by this.
+    let copied = dir.path().join("copied");
+    let slash = one.join("");
+    let args = [OsStr::new("copy"), slash.as_os_str(), copied.as_os_str(), OsStr::new("--no-owner")];
+    plain(&args);
+    let ran = verify(&one, &copied, &["--no-owner"]).exits(0);
+    assert!(ran.report["notes"].to_string().contains("--no-owner"), "{ran}");
+    verify(&one, &copied, &[]).exits(1);
+}

@@ -40,6 +40,9 @@ pub(super) struct VerifyArgs {
     /// Compare everything but the content
     #[arg(long)]
     metadata_only: bool,
+    /// Compare no owners and groups, nor set-ID bits of files where they differ: as after `copy --no-owner`
+    #[arg(long)]
+    no_owner: bool,
     /// Leave out what matches in either tree (gitignore syntax, anchored there); repeatable
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
@@ -87,6 +90,7 @@ impl VerifyArgs {
         let count = if late && !self.threads.are_asked() { threads(open_files, LATE_THREADS) } else { usual };
         let options = PairOptions {
             metadata_only: self.metadata_only,
+            no_owner: self.no_owner,
             cross_mounts: self.cross_mounts,
             excluded,
             means: WalkOptions { late, ..WalkOptions::new(open_files, count) },

@@ -44,6 +44,11 @@ pub(in crate::cli) fn words(note: &Note) -> String {
             "{path}: an interrupted run had closed it, and its source is gone: it has owner {uid}:{gid} and mode \
              {mode:04o} again"
         ),
+        Note::OwnersNotCompared => {
+            "owners and groups were not compared (--no-owner), nor set-user-ID and set-group-ID bits of files where they \
+             differ"
+                .into()
+        }
         Note::Socket(path) => format!("socket not copied: {path}"),
         Note::MarkNotCopied(path) => format!(
             "{path}: the source is itself an unfinished copy of persistcp here; its mark ({}) is not copied",

@@ -7,6 +7,8 @@ use crate::base::human::{bytes, count};
 use crate::engine::events::detail::{Advice, BadChunks, CopyCut, Detail, List, MountContent};
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Unpreserved;
+use crate::engine::events::value::{Appearance, PropertyValue};
+use crate::sys::stat::Kind;
 
 /// One line: what was tried, why it failed, what to do.
 pub(in crate::cli) fn message(problem: &Problem) -> String {
@@ -89,16 +91,18 @@ fn detail(problem: &Problem) -> String {
         Detail::NotRenamed(kind) => format!("only a directory or a regular file can get another name, not {kind}; not copied"),
         Detail::ChangedSinceCopied => format!(
             "somebody has changed it on the target since it was copied: copied {expected}, found {found}; it stays as it \
-             is, and --overwrite replaces it if the source has it still"
+             is, and {}",
+            replacing(problem, Before::Copied)
         ),
         Detail::EntryRetyped(below) => format!(
             "something else took the place of this declared entry: copied {expected}, found {found}; what was copied \
-             below it ({} in all) is out of reach; it stays as it is, and --overwrite replaces it",
-            entries(*below)
+             below it ({} in all) is out of reach; it stays as it is, and {}",
+            entries(*below),
+            replacing(problem, Before::Copied)
         ),
         Detail::Unrecorded => format!(
-            "no run has recorded what stands here: {found}; the source has {expected}; it stays as it is, and \
-             --overwrite replaces it"
+            "no run has recorded what stands here: {found}; the source has {expected}; it stays as it is, and {}",
+            replacing(problem, Before::Unrecorded)
         ),
         Detail::WasInPlace => format!(
             "a run on the live system found it in its place, in use ({found}); the source has {expected} there, perhaps \
@@ -182,10 +186,36 @@ fn detail(problem: &Problem) -> String {
         Detail::StateReserved => "this run's journal is here, and what the source has under this name was not copied over it; leave it out \
              (`exclude`), or keep the journal elsewhere (--state)".into(),
         Detail::ChangedWhileCopied => "somebody has changed it on the target while its copy was made; it stays as it is, and --overwrite replaces it".into(),
-        Detail::DirectoryInPlace => "a non-empty directory is in the place of this entry; move it away and run again, or if a run \
-             copied it, remove it with --delete".into(),
+        Detail::DirectoryInPlace => "a non-empty directory is in the place of this entry; move it away and run again (with --repair \
+             --strict if the entry was copied before), or if a run copied the directory, remove it with --delete".into(),
         Detail::NameTaken => "another name in this directory is the same to the target's file system, which tells names apart by less than \
              their bytes (case, normalisation); rename one in the source".into(),
+    }
+}
+
+/// Whether a run has copied what something else stands for.
+#[derive(Clone, Copy)]
+enum Before {
+    Copied,
+    Unrecorded,
+}
+
+/// What replaces what was found. A directory with something in it is never removed by `--overwrite`.
+fn replacing(problem: &Problem, before: Before) -> &'static str {
+    let is_directory = matches!(
+        problem.found,
+        Some(PropertyValue::Inode(Appearance { kind: Kind::Directory, .. }) | PropertyValue::Kind(Kind::Directory))
+    );
+    match (is_directory, before) {
+        (true, Before::Copied) => {
+            "--overwrite replaces it only if it is empty; otherwise move it away, and --repair --strict copies again what \
+             was there"
+        }
+        (true, Before::Unrecorded) => {
+            "--overwrite replaces it only if it is empty; otherwise move it away and run again"
+        }
+        (false, Before::Copied) => "--overwrite replaces it if the source has it still",
+        (false, Before::Unrecorded) => "--overwrite replaces it",
     }
 }
 

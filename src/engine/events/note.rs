@@ -40,6 +40,8 @@ pub enum Note {
     /// A directory that an interrupted run had closed has this owner and mode again.
     Reopened(RelPath, (u32, u32), u32),
 
+    /// Two trees were compared without their owners.
+    OwnersNotCompared,
     /// A socket was not copied.
     Socket(RelPath),
     /// The source has the mark of an unfinished copy here, which is not copied.

@@ -8,8 +8,14 @@ use crate::engine::events::unpreserved::Unpreserved;
 use crate::engine::events::value::PropertyValue;
 use crate::engine::meta::Attributes;
 use crate::sys::flags::Flags;
-use crate::sys::stat::Kind;
+use crate::sys::stat::{Kind, Stat};
 use std::collections::BTreeSet;
+
+/// The set-ID bits of a file that depend on an owner or group which the other one does not have.
+fn foreign_rights(one: &Stat, two: &Stat) -> u32 {
+    let bit = |differs: bool, bit: u32| if differs { bit } else { 0 };
+    bit(one.uid != two.uid, 0o4000) | bit(one.gid != two.gid, 0o2000)
+}
 
 impl PairWalk<'_> {
     /// Owner, mode, time and attributes of two inodes of the same type, both ways.
@@ -20,11 +26,17 @@ impl PairWalk<'_> {
             }
         };
         let (a, b) = (one.stat, two.stat);
-        differs(ProblemKind::Owner, a.uid.to_string(), b.uid.to_string());
-        differs(ProblemKind::Group, a.gid.to_string(), b.gid.to_string());
+        let no_owner = self.options.no_owner;
+        if !no_owner {
+            differs(ProblemKind::Owner, a.uid.to_string(), b.uid.to_string());
+            differs(ProblemKind::Group, a.gid.to_string(), b.gid.to_string());
+        }
         // A symlink's mode cannot be set.
         if a.kind != Kind::Symlink {
-            differs(ProblemKind::Mode, format!("{:04o}", a.mode), format!("{:04o}", b.mode));
+            // A copy without owners lends out nobody's rights.
+            let ignored = if no_owner && a.kind == Kind::File { foreign_rights(a, b) } else { 0 };
+            let shown = |stat: &Stat| format!("{:04o}", stat.mode & !ignored);
+            differs(ProblemKind::Mode, shown(a), shown(b));
         }
         differs(ProblemKind::Mtime, a.mtime.to_string(), b.mtime.to_string());
         if matches!(a.kind, Kind::CharDevice | Kind::BlockDevice) && a.rdev != b.rdev {

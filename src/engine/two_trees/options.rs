@@ -12,6 +12,8 @@ use std::path::Path;
 pub struct PairOptions {
     /// Content is not read.
     pub metadata_only: bool,
+    /// Owners and groups need not be the same, nor set-ID bits of files where they are not.
+    pub no_owner: bool,
     /// Mounts inside the first tree are compared as well.
     pub cross_mounts: bool,
     /// What is left out on both sides, relative to the trees.

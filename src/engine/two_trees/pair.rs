@@ -7,6 +7,7 @@ use crate::base::path::RelPath;
 use crate::engine::content::lent::LentBuffers;
 use crate::engine::content::medium::Medium;
 use crate::engine::events::kind::ProblemKind;
+use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::{Problem, Problems};
 use crate::engine::tree::budget::FdBudget;
@@ -74,9 +75,13 @@ pub(super) struct HeldInode<'a> {
 
 impl<'a> PairWalk<'a> {
     pub(super) fn new(options: &'a PairOptions) -> Self {
+        let problems = Problems::default();
+        if options.no_owner {
+            problems.note(Note::OwnersNotCompared);
+        }
         Self {
             options,
-            problems: Problems::default(),
+            problems,
             tasks: Tasks::of_source(options.means.inline, options.means.late),
             source_budget: FdBudget::new(options.means.directories),
             target_budget: FdBudget::new(options.means.directories),
