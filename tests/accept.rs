@@ -387,3 +387,65 @@ fn what_was_accepted_and_is_removed_or_changed_later_is_named_until_that_is_acce
     .unwrap();
     stays(&world, &plan, &[]);
 }
+
+#[test]
+fn damage_under_another_name_is_never_taken_for_new() {
+    need_root!();
+    let (world, plan) = copied(&["log/app.log", "log/app.log.1", "linked", "moved/d/f", "kept"]);
+    let target = world.target();
+    write(&target.join("own"), "mine, and accepted");
+    rest();
+    run(&plan, ACCEPT).exits(0);
+    for name in ["log/app.log", "linked", "moved/d/f", "own"] {
+        flip(&world, &target.join(name), 2);
+    }
+    // Before any pass has seen it: a log rotates over another one, names come, and a whole tree moves.
+    let log = target.join("log");
+    std::fs::rename(log.join("app.log"), log.join("app.log.1")).unwrap();
+    write(&log.join("app.log"), "a week of lines");
+    std::fs::hard_link(target.join("linked"), target.join("another")).unwrap();
+    std::fs::rename(target.join("moved"), target.join("elsewhere")).unwrap();
+    std::fs::rename(target.join("own"), target.join("renamed")).unwrap();
+    std::fs::rename(target.join("kept"), target.join("kept.old")).unwrap();
+    rest();
+    let ran = run(&plan, ACCEPT).exits(1).says("recorded under another name");
+    let damaged = ["another", "elsewhere/d/f", "log/app.log.1", "renamed"].map(|name| format!("content {name}"));
+    let with_linked = [vec!["changed-target linked".to_string()], damaged.to_vec()].concat();
+    assert_eq!(problems(&ran), with_linked, "{ran}");
+    // Accepted: the new log, two directories and what was renamed whole; that a tree and two names are gone.
+    assert_eq!((in_use(&ran), ran.report["in_use"]["accepted"].as_u64()), ([2, 5, 4], Some(7)), "{ran}");
+    for args in LATER {
+        let ran = run(&plan, args).exits(1).says("restore it from a backup of this machine");
+        let told = problems(&ran);
+        assert!(damaged.iter().all(|damaged| told.contains(damaged)), "{args:?}\n{ran}");
+    }
+    // Restored where they are, they are whole.
+    for name in ["another", "elsewhere/d/f", "log/app.log.1", "renamed"] {
+        flip(&world, &target.join(name), 2);
+    }
+    run(&plan, VERIFY).exits(0);
+    run(&plan, &[]).exits(0);
+}
+
+#[test]
+fn a_new_file_is_not_taken_for_damage_by_the_number_of_a_removed_one() {
+    need_root!();
+    let (world, plan) = copied(&["f"]);
+    let old = world.target().join("f");
+    let (ino, time) = {
+        let stat = std::fs::metadata(&old).unwrap();
+        (std::os::unix::fs::MetadataExt::ino(&stat), FileTime::from_last_modification_time(&stat))
+    };
+    std::fs::remove_file(&old).unwrap();
+    // The content is as long, and the time is set, as in a Nix store.
+    let made = (0..64).map(|n| world.target().join(format!("new{n}")));
+    let has_number = |path: &PathBuf| {
+        write(path, "g");
+        std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(path).unwrap()) == ino
+    };
+    let new = made.into_iter().find(has_number).expect("ext4 gives a low number again");
+    filetime::set_file_mtime(&new, time).unwrap();
+    rest();
+    assert_eq!(in_use(&run(&plan, ACCEPT).exits(0))[1], 1);
+    assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0; 3]);
+}

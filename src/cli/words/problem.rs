@@ -164,6 +164,8 @@ fn detail(problem: &Problem) -> String {
              it is: --verify-only --accept takes that as well, and --overwrite replaces it if the source has it still"
         ),
         Detail::AcceptedRemoved => "it was accepted on the target and is gone from it; it stays so: if somebody removed it, --verify-only --accept takes that as well".into(),
+        Detail::DamagedElsewhere => "it is a file that was recorded under another name, and its content is not what was recorded, though its size \
+             and modification time are: it is damaged, or somebody has set its time back".into(),
         Detail::AcceptedDamaged => "it was found damaged on the target".into(),
         Detail::AcceptedGone => "it was accepted on the target and is gone, though nobody removed it; the source never had this state: restore it from \
              a backup of this machine".into(),

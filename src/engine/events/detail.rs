@@ -50,6 +50,8 @@ pub enum Detail {
     Gone,
     /// It was accepted on the target, and has other content under the size and times that it had then.
     AcceptedNotTimes,
+    /// It is a recorded file under another name, with other content though nobody has written it.
+    DamagedElsewhere,
     /// It was accepted on the target, and an earlier pass found it damaged.
     AcceptedDamaged,
     /// It was accepted on the target, and somebody has changed it since.

@@ -202,6 +202,12 @@ impl Row {
         Self { nlink: 1, state: State::Done, verified: Some(at), ..self }
     }
 
+    /// The same, whose content is to be `digest` and is not: nobody has written it since it was that.
+    #[must_use]
+    pub fn damaged_since(self, digest: Digest) -> Self {
+        Self { digest: Some(digest), state: State::Bad, verified: None, ..self }
+    }
+
     /// The same entry, verified at `at` with the times, inode and ctime of `found`.
     #[must_use]
     pub fn verified_as(self, found: &Stat, at: i64) -> Self {

@@ -20,6 +20,7 @@ pub(super) enum WriterMessage {
     Confirmed(Confirmed),
     Bad(Vec<Seen>),
     AcceptedBad(Vec<Seen>),
+    IndexInodes(bool),
     Replacing(Vec<Row>),
     NotReplaced { dir: i64, name: Vec<u8> },
     Fixed(Vec<Fixed>),

@@ -11,6 +11,7 @@
 
 mod accepted;
 mod accepted_lookup;
+mod by_inode;
 mod confirm;
 mod connect;
 mod constructors;

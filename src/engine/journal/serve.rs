@@ -1,6 +1,7 @@
 //! The writer's thread at work: each message is a transaction.
 
 use super::accepted;
+use super::by_inode;
 use super::confirm::{Ascertained, Confirmed};
 use super::epoch::seal::Durable;
 use super::forget::forget;
@@ -40,6 +41,8 @@ pub(super) fn serve(
             WriterMessage::Verified { at, seen } => verified(connection, at, &seen)?,
             WriterMessage::Confirmed(confirmed) => self::confirmed(connection, &confirmed)?,
             WriterMessage::Bad(seen) => bad(connection, &seen)?,
+            WriterMessage::IndexInodes(true) => by_inode::index(connection)?,
+            WriterMessage::IndexInodes(false) => by_inode::drop_index(connection)?,
             WriterMessage::AcceptedBad(seen) => {
                 let transaction = connection.transaction()?;
                 seen.iter().try_for_each(|seen| accepted::mark_bad(&transaction, seen))?;
@@ -67,6 +70,7 @@ pub(super) fn serve(
             // The caller may have given up.
             WriterMessage::Flush(done) => drop(done.send(())),
             WriterMessage::RunStarted { kind, started, tool } => {
+                by_inode::drop_index(connection)?;
                 let values = (kind.word(), started, tool);
                 connection.execute("INSERT INTO run(kind, started, tool) VALUES(?1, ?2, ?3)", values)?;
                 let id = connection.last_insert_rowid();

@@ -132,6 +132,11 @@ impl WriterHandle {
         self.send(WriterMessage::AcceptedBad(seen));
     }
 
+    /// Makes the indices that [`Reader::recorded_as`](super::Reader::recorded_as) needs, or drops them.
+    pub fn index_inodes(&self, wanted: bool) {
+        self.send(WriterMessage::IndexInodes(wanted));
+    }
+
     /// The rename over `name` in the directory `dir` did not happen.
     pub fn not_replaced(&self, dir: i64, name: Vec<u8>) {
         self.send(WriterMessage::NotReplaced { dir, name });

@@ -12,10 +12,11 @@ use crate::engine::compare::differences::CheckedDir;
 use crate::engine::content::digest::{Algorithm, Digest};
 use crate::engine::content::medium::{ReadError, Reading};
 use crate::engine::events::counters::add;
+use crate::engine::events::detail::{Advice, Detail};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
-use crate::engine::journal::{Acceptance, AcceptedAs, AcceptedRow, Ascertained, InodePair, Row, RowKey};
+use crate::engine::journal::{Acceptance, AcceptedAs, AcceptedRow, Ascertained, InodePair, Row, RowKey, State};
 use crate::engine::meta::{Attributes, Keep, Owners, Wanted};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
 use crate::sys::leads_nowhere;
@@ -79,8 +80,13 @@ impl Verifier {
         match self.row_of(at, stat) {
             Ok(Some(row)) => {
                 waiting.extend(row.id.map(|id| (at.path.clone(), id)));
+                if row.state == State::Bad {
+                    let damaged = Problem::new(at.path.clone(), ProblemKind::Content, Detail::DamagedElsewhere);
+                    self.problem(at.target, damaged.advising(Advice::RestoreOwn));
+                } else {
+                    self.run.in_use.accepted();
+                }
                 self.take(at.dir.0.dir, at.target, AcceptedRow { what: AcceptedAs::Content, row });
-                self.run.in_use.accepted();
             }
             Ok(None) => self.leave(at.path),
             Err(ReadError::Stopped) => {}
@@ -98,7 +104,7 @@ impl Verifier {
         }
         let failed = |operation: Operation| move |errno| ReadError::Failed(operation, errno);
         let (content, fd) = match stat.kind {
-            Kind::File => (Some(self.digest_of(at, stat)?), checked.dir.open_file(name, OFlags::empty())),
+            Kind::File => (Some(self.content_of(at, stat)?), checked.dir.open_file(name, OFlags::empty())),
             Kind::Directory => (None, checked.dir.open_dir(name).map(TargetDir::into_fd)),
             _ => (None, checked.dir.open_handle(name)),
         };
@@ -122,22 +128,33 @@ impl Verifier {
             _ if stat.kind == Kind::Directory => {
                 Row::directory(key, self.next_id.fetch_add(1, Relaxed), None, stat, wanted)
             }
-            (Some(digest), _) => Row::file(key, same(stat, wanted), digest),
+            (Some(content), _) => {
+                let row = Row::file(key, same(stat, wanted), content.found);
+                return Ok(Some(match content.lost {
+                    Some(digest) => row.damaged_since(digest),
+                    None => row.of_owner(clock::now().unix()),
+                }));
+            }
             (_, Some(text)) => Row::symlink(key, same(stat, wanted), text),
             _ => Row::special(key, same(stat, wanted)),
         };
         Ok(Some(row.of_owner(clock::now().unix())))
     }
 
-    fn digest_of(&self, at: &Accepting<'_>, stat: &Stat) -> Result<Digest, ReadError> {
+    /// Reads a file. Under another name than the recorded one it has to have the recorded content all the same, as
+    /// long as nobody has written it: damage must not pass for a change where a damaged file is renamed or linked.
+    fn content_of(&self, at: &Accepting<'_>, stat: &Stat) -> Result<AcceptedContent, ReadError> {
+        let recorded = if at.dir.0.disk.bare { None } else { self.ask(|reader| reader.recorded_as(stat)).flatten() };
+        let recorded = recorded.and_then(|row| row.digest);
         let reading = Reading::open(at.dir.0.dir, at.name)?;
-        let algorithm = Algorithm::for_holes(stat.size.saturating_sub(stat.allocated));
+        let for_holes = || Algorithm::for_holes(stat.size.saturating_sub(stat.allocated));
+        let algorithm = recorded.map_or_else(for_holes, |digest| digest.algorithm);
         let digest = reading.digest(algorithm, &self.run.rate_limit)?;
         let bytes = reading.finish(at.dir.0.backing, &self.medium);
         if let Some(tally) = self.run.counters.targets.get(at.target as usize) {
             add(&tally.verified_bytes, bytes);
         }
-        Ok(digest)
+        Ok(AcceptedContent { found: digest, lost: recorded.filter(|recorded| *recorded != digest) })
     }
 
     /// Accepts that the entry of `row` is gone.
@@ -208,6 +225,13 @@ impl Verifier {
         let mut left = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
         left.get_or_insert((path.clone(), 0)).1 += 1;
     }
+}
+
+/// What a file holds that is accepted.
+struct AcceptedContent {
+    found: Digest,
+    /// What it held when it was recorded, if it has lost that.
+    lost: Option<Digest>,
 }
 
 /// An inode that is to be as it is.

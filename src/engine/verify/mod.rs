@@ -161,6 +161,11 @@ impl Verifier {
         if !self.count(&reader)? && self.scope == Scope::Unverified {
             return Ok(());
         }
+        let accepts = self.in_use == UsePolicy::Accepted;
+        if accepts {
+            self.run.writer.index_inodes(true);
+            self.run.writer.flush();
+        }
         self.connect(journal)?;
         // The queue bounds the rows in memory, whatever the number of files.
         let (sender, receiver) = crossbeam_channel::bounded::<(RelPath, Batch)>(2 * self.threads);
@@ -186,6 +191,9 @@ impl Verifier {
         })?;
         if !self.run.stop.is_set() {
             self.confirm();
+        }
+        if accepts {
+            self.run.writer.index_inodes(false);
         }
         self.groups(&reader)
     }
