@@ -1,16 +1,9 @@
 //! Databases of SQLite and their logs: one state, brought together or not at all.
 
 use crate::kit::disk::World;
-use crate::kit::run::{Ran, run};
+use crate::kit::run::run;
 use crate::kit::{need_root, need_tools, sh, snapshot};
 use std::path::Path;
-
-fn kinds(ran: &Ran) -> Vec<String> {
-    let all = ran.problems().into_iter().map(|(kind, path)| format!("{kind} {}", path.replace("/persist/data/", "")));
-    let mut all: Vec<_> = all.collect();
-    all.sort();
-    all
-}
 
 fn sql(database: &Path, statement: &str) -> String {
     let out = std::process::Command::new("sqlite3").arg(database).arg(statement).output().unwrap();
@@ -68,13 +61,13 @@ fn no_new_database_gets_under_a_log_that_is_not_its_own() {
     assert_eq!(found.get("app.db").map(String::as_str), Some("kept"), "{ran}");
     for args in [&[][..], &[]] {
         let ran = run(&plan, args).exits(1).says("its log app.db-wal there is not one that a run wrote");
-        assert_eq!(kinds(&ran), ["changed-target app.db"], "{ran}");
+        assert_eq!(ran.kinds(), ["changed-target app.db"], "{ran}");
         assert_eq!(count(), "ok\n41");
     }
     // Nor do the other passes lose sight of it.
     for args in [&["--repair"][..], &["--verify-only"]] {
         let ran = run(&plan, args).exits(1).says("app.db-wal");
-        assert!(kinds(&ran).contains(&"changed-target app.db".to_string()), "{args:?}\n{ran}");
+        assert!(ran.kinds().contains(&"changed-target app.db".to_string()), "{args:?}\n{ran}");
         assert_eq!(count(), "ok\n41");
     }
     run(&plan, &["--overwrite"]).exits(0);
@@ -98,7 +91,7 @@ fn no_log_of_the_source_gets_beside_a_database_that_somebody_has_changed() {
     sql(&target, "INSERT INTO t VALUES(1, 'theirs'); VACUUM;");
     leave_open(&source, 500);
     let ran = run(&plan, &[]).exits(1).says("it is a log of app.db, which somebody has changed on the target");
-    assert_eq!(kinds(&ran), ["changed-target app.db", "changed-target app.db-wal"], "{ran}");
+    assert_eq!(ran.kinds(), ["changed-target app.db", "changed-target app.db-wal"], "{ran}");
     assert!(!world.target().join("app.db-wal").exists());
     assert_eq!(sql(&target, "PRAGMA integrity_check; SELECT count(*) FROM t;"), "ok\n2");
     run(&plan, &["--overwrite"]).exits(0);
@@ -233,7 +226,7 @@ fn of_a_database_that_stays_no_file_is_deleted() {
     let ran = run(&plan, &["--delete"])
         .exits(1)
         .says("it belongs to /persist/data/app.db, which somebody has made or changed");
-    assert_eq!(kinds(&ran), ["mode app.db", "stale app.db-wal"], "{ran}");
+    assert_eq!(ran.kinds(), ["mode app.db", "stale app.db-wal"], "{ran}");
     assert_eq!(rows(&world, &target), "ok\n41");
     let (found, ran) = crate::dry_run::items(&plan, &["--delete", "--overwrite"]);
     assert_eq!(found.get("app.db-wal").map(String::as_str), Some("delete"), "{ran}");
@@ -247,6 +240,6 @@ fn of_a_database_that_stays_no_file_is_deleted() {
     let ran = run(&plan, &["--delete"])
         .exits(1)
         .says("it belongs to /persist/data/app.db-wal, which somebody has made or changed");
-    assert_eq!(kinds(&ran), ["stale app.db"], "{ran}");
+    assert_eq!(ran.kinds(), ["stale app.db"], "{ran}");
     assert_eq!(rows(&world, &target), "ok\n48");
 }

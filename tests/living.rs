@@ -19,20 +19,13 @@ fn copied(files: &[(&str, &str)]) -> (World, PathBuf) {
     (world, plan)
 }
 
-fn kinds(ran: &Ran) -> Vec<String> {
-    let all = ran.problems().into_iter().map(|(kind, path)| format!("{kind} {}", path.replace("/persist/data/", "")));
-    let mut all: Vec<_> = all.collect();
-    all.sort();
-    all
-}
-
 /// No pass changes anything on the target, whatever it reports.
 #[track_caller]
 fn stays(world: &World, plan: &Path, passes: &[&[&str]], expected: &[&str]) {
     let before = snapshot::take(&world.target());
     for args in passes {
         let ran = run(plan, args);
-        assert_eq!(kinds(&ran), expected, "{args:?}\n{ran}");
+        assert_eq!(ran.kinds(), expected, "{args:?}\n{ran}");
         assert_eq!(snapshot::diff(&before, &snapshot::take(&world.target())), [""; 0], "{args:?}\n{ran}");
     }
 }
@@ -99,7 +92,7 @@ fn a_tree_that_a_package_manager_rewrote_is_kept() {
     std::fs::remove_dir_all(target.join("pkg.old")).unwrap();
     for args in [&[][..], &["--delete"], &[]] {
         let ran = run(&plan, args).exits(1);
-        assert_eq!(kinds(&ran), ["changed-target pkg/lib.so", "missing pkg/old"], "{args:?}\n{ran}");
+        assert_eq!(ran.kinds(), ["changed-target pkg/lib.so", "missing pkg/old"], "{args:?}\n{ran}");
     }
     assert_eq!(std::fs::read_to_string(target.join("pkg/lib.so")).unwrap(), "version 2");
     assert_eq!(std::fs::read_to_string(target.join("pkg/added")).unwrap(), "only in 2");
@@ -170,7 +163,7 @@ fn a_weeks_use_does_not_hide_damage() {
     let first_problem =
         |ran: &Ran| ran.stdout.lines().skip_while(|line| !line.starts_with("problems")).nth(1).map(str::to_string);
     let ran = run(&plan, &["--verify-only"]).exits(1);
-    assert_eq!(kinds(&ran), ["content zz/photo"], "{ran}");
+    assert_eq!(ran.kinds(), ["content zz/photo"], "{ran}");
     assert!(first_problem(&ran).unwrap().starts_with("  /persist/data/zz/photo: content:"), "{ran}");
     ran.says("in use since it was copied: 70 changed").says("        70         0         0  /persist/data/log\n");
     let ran = run(&plan, &["--verify-only", "--strict"]).exits(1);
@@ -229,14 +222,14 @@ fn a_week_of_use_is_no_problem_and_a_flipped_bit_is() {
     flip(&world, &world.target().join("photos/photo"), 3);
     let ran = run(&plan, &["--verify-only"]).exits(1);
     assert_eq!(
-        (kinds(&ran), in_use(&ran)),
+        (ran.kinds(), in_use(&ran)),
         (vec!["content photos/photo".to_string()], OF_THAT_WEEK.map(String::from).into())
     );
     let ran = run(&plan, &["--verify-only", "--strict"]).exits(1);
     assert_eq!(ran.report["problem_count"], 7, "{ran}");
     // A repair mends the photo, and takes nothing back.
     let ran = run(&plan, &["--repair"]).exits(1);
-    assert!(!kinds(&ran).contains(&"content photos/photo".to_string()), "{ran}");
+    assert!(!ran.kinds().contains(&"content photos/photo".to_string()), "{ran}");
     assert_eq!(snapshot::diff(&before, &snapshot::take(&world.target())), [""; 0], "{ran}");
     assert_eq!(in_use(&run(&plan, &["--verify-only"]).exits(0)), OF_THAT_WEEK);
 }
@@ -247,7 +240,7 @@ fn what_a_run_finds_removed_is_still_removed_by_its_owner() {
     let (world, plan) = copied(&[("d/a", "a"), ("d/b", "b")]);
     std::fs::remove_file(world.target().join("d/a")).unwrap();
     for args in [&[][..], &["--repair"], &[]] {
-        assert_eq!(kinds(&run(&plan, args).exits(1)), ["missing d/a"], "{args:?}");
+        assert_eq!(run(&plan, args).exits(1).kinds(), ["missing d/a"], "{args:?}");
         assert_eq!(in_use(&run(&plan, &["--verify-only"]).exits(0)), ["removed d/a"], "{args:?}");
     }
     run(&plan, &["--repair", "--strict"]).exits(0);
@@ -265,7 +258,7 @@ fn what_is_gone_though_nobody_removed_it_is_missing_and_repaired() {
     sh!("debugfs", "-w", "-R", "unlink data/d/a", &image);
     sh!("mount", "-o", "loop", &image, &world.persist);
     let ran = run(&plan, &["--verify-only"]).exits(1);
-    assert_eq!(kinds(&ran), ["missing d/a"], "{ran}");
+    assert_eq!(ran.kinds(), ["missing d/a"], "{ran}");
     run(&plan, &["--repair"]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
 }
@@ -298,7 +291,7 @@ fn other_content_under_the_old_time_is_never_taken_for_use() {
     std::fs::set_permissions(&file, std::fs::metadata(&file).unwrap().permissions()).unwrap();
     flip(&world, &file, 0);
     let ran = run(&plan, &["--verify-only"]).exits(1).says("it is damaged, or somebody has set its time back");
-    assert_eq!(kinds(&ran), ["changed-target f"], "{ran}");
+    assert_eq!(ran.kinds(), ["changed-target f"], "{ran}");
 }
 
 #[test]
@@ -317,6 +310,6 @@ fn the_name_that_stays_of_a_linked_file_is_read_though_the_other_was_replaced() 
         }
         flip(&world, &target.join(left), 0);
         let ran = run(&plan, &["--verify-only"]).exits(1);
-        assert_eq!(kinds(&ran), [format!("content {left}")], "{ran}");
+        assert_eq!(ran.kinds(), [format!("content {left}")], "{ran}");
     }
 }

@@ -1,7 +1,7 @@
 //! What others do to the target between two runs, seen by the next run and by every pass after it.
 
 use crate::kit::disk::World;
-use crate::kit::run::{Ran, run};
+use crate::kit::run::run;
 use crate::kit::{need_root, need_tools, sh, snapshot};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -18,19 +18,12 @@ fn copied(names: &[&str]) -> (World, PathBuf) {
     (world, plan)
 }
 
-fn kinds(ran: &Ran) -> Vec<String> {
-    let all = ran.problems().into_iter().map(|(kind, path)| format!("{kind} {}", path.replace("/persist/data/", "")));
-    let mut all: Vec<_> = all.collect();
-    all.sort();
-    all
-}
-
 /// The same problems in every pass that does not overwrite.
 #[track_caller]
 fn always(plan: &Path, passes: &[&[&str]], expected: &[&str]) {
     for args in passes {
         let ran = run(plan, args).exits(1);
-        assert_eq!(kinds(&ran), expected, "{args:?}\n{ran}");
+        assert_eq!(ran.kinds(), expected, "{args:?}\n{ran}");
     }
 }
 
@@ -98,7 +91,7 @@ fn a_changed_mode_does_not_hide_that_the_source_has_newer_content() {
     always(&plan, &[&[], &["--overwrite"]], &["mode f"]);
     world.file("data/f", "newer in the source");
     let ran = run(&plan, &[]).exits(1).says("newer content of the source waits");
-    assert_eq!(kinds(&ran), ["mode f"], "{ran}");
+    assert_eq!(ran.kinds(), ["mode f"], "{ran}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "f");
     run(&plan, &["--overwrite"]).exits(0);
     run(&plan, &["--verify-only"]).exits(0);

@@ -121,6 +121,15 @@ impl Ran {
         let text = |p: &serde_json::Value, key: &str| p[key].as_str().unwrap_or_default().to_string();
         list.iter().map(|p| (text(p, "kind"), text(p, "path"))).collect()
     }
+
+    /// The same, sorted, a line for each, with paths below the target of [`World::plan`](super::disk::World::plan).
+    pub(crate) fn kinds(&self) -> Vec<String> {
+        let all = self.problems().into_iter();
+        let mut all: Vec<_> =
+            all.map(|(kind, path)| format!("{kind} {}", path.replace("/persist/data/", ""))).collect();
+        all.sort();
+        all
+    }
 }
 
 impl std::fmt::Display for Ran {

@@ -77,11 +77,12 @@ impl LeafCase<'_> {
         Ok(None)
     }
 
-    /// True when the target has or had `name`.
+    /// True when the target has `name`, or had it, if it has content.
     fn is_known(&self, name: &Name) -> Result<bool, Untold> {
         match self.at.open()?.stat_at(name) {
             Ok(_) => Ok(true),
-            Err(Errno::NOENT | Errno::NAMETOOLONG) => Ok(self.at.row_of(name).is_some()),
+            Err(Errno::NOENT) => Ok(!name.as_bytes().ends_with(INDEX) && self.at.row_of(name).is_some()),
+            Err(Errno::NAMETOOLONG) => Ok(false),
             Err(errno) => Err(errno.into()),
         }
     }
