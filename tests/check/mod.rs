@@ -192,6 +192,30 @@ fn every_row_is_documented() {
 }
 
 #[test]
+fn builds_in_memory_are_noted() {
+    need_root!();
+    let scene = Scene::good();
+    let top = "nix/store/aaaa-nixos-system";
+    let status = |fstab: &str, conf: &str, nix: &str| {
+        std::fs::write(scene.at(&format!("{top}/etc/fstab")), fstab).unwrap();
+        scene.put(&format!("{top}/etc/nix/nix.conf"), conf, 0o444);
+        scene.put(&format!("nix/store/dddd-{nix}/bin/nix"), "", 0o555);
+        std::fs::create_dir_all(scene.at(&format!("{top}/sw/bin"))).unwrap();
+        scene.link(&format!("/nix/store/dddd-{nix}/bin/nix"), &format!("{top}/sw/bin/nix"));
+        let ran = scene.check(&[]);
+        let rows = ran.report["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["id"] == "build-memory").map(|row| row["status"].as_str().unwrap().to_string())
+    };
+    let memory = "tmpfs / tmpfs size=4G,mode=755 0 0\n/dev/zero /nix ext4 noatime,x-initrd.mount 0 2\n";
+    let own = format!("{memory}/dev/zero /tmp ext4 noatime 0 2\n");
+    assert_eq!(status(memory, "", "nix-2.28.3").as_deref(), Some("skip"));
+    assert_eq!(status(memory, "", "nix-2.31.1").as_deref(), Some("pass"));
+    assert_eq!(status(memory, "cores = 0\nbuild-dir = /nix/var/nix/builds\n", "nix-2.24.1").as_deref(), Some("pass"));
+    assert_eq!(status(memory, "build-dir = /var/tmp\n", "nix-2.31.1").as_deref(), Some("skip"));
+    assert_eq!(status(&own, "", "nix-2.28.3"), None);
+}
+
+#[test]
 fn a_damaged_map_is_a_row_and_not_the_end() {
     need_root!();
     let scene = Scene::good();

@@ -6,6 +6,7 @@
 
 mod age;
 mod boot;
+mod builds;
 mod commands;
 mod context;
 mod declared;

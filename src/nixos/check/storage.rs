@@ -38,6 +38,7 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
         rows.push(root(context));
     }
     rows.extend(root_mode(context));
+    rows.extend(super::builds::check(context));
     let mut seen = Vec::new();
     let mut wanted: Vec<RelPath> = context.tree.plan.targets.iter().map(|t| t.to.clone()).collect();
     wanted.push(rel("nix"));
