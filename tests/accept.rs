@@ -3,7 +3,7 @@
 use crate::kit::damage::flip;
 use crate::kit::disk::World;
 use crate::kit::run::{Ran, faulty, plain, run};
-use crate::kit::{need_root, snapshot};
+use crate::kit::{need_root, sh, snapshot};
 use filetime::FileTime;
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
@@ -168,12 +168,12 @@ fn what_is_lost_from_a_directory_in_use_is_missed_once_its_names_were_accepted()
     crate::kit::need_tools!("debugfs");
     let (world, plan) = used();
     run(&plan, ACCEPT).exits(0);
-    crate::kit::sh!("umount", &world.persist);
+    sh!("umount", &world.persist);
     let image = world.path().join("image");
     for name in ["d/kept", "d/made"] {
-        crate::kit::sh!("debugfs", "-w", "-R", format!("unlink data/{name}"), &image);
+        sh!("debugfs", "-w", "-R", format!("unlink data/{name}"), &image);
     }
-    crate::kit::sh!("mount", "-o", "loop", &image, &world.persist);
+    sh!("mount", "-o", "loop", &image, &world.persist);
     let ran = run(&plan, VERIFY).exits(1).says("it was accepted on the target and is gone");
     assert_eq!(problems(&ran), ["missing d/kept", "missing d/made"], "{ran}");
     // What the source has comes back; nothing has the other, which is told by runs that do not look for it, too.
@@ -448,4 +448,48 @@ fn a_new_file_is_not_taken_for_damage_by_the_number_of_a_removed_one() {
     rest();
     assert_eq!(in_use(&run(&plan, ACCEPT).exits(0))[1], 1);
     assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0; 3]);
+}
+
+#[test]
+fn what_was_accepted_is_not_stale_and_never_deleted() {
+    need_root!();
+    let (world, plan) = copied(&["edited", "d/edited", "d/untouched", "all/edited", "all/sub/edited", "keep"]);
+    let target = world.target();
+    let time = FileTime::from_last_modification_time(&std::fs::metadata(target.join("edited")).unwrap());
+    for name in ["edited", "d/edited", "all/edited", "all/sub/edited"] {
+        write(&target.join(name), "mine");
+    }
+    write(&target.join("all/made"), "mine");
+    rest();
+    for name in ["edited", "d/edited", "d/untouched", "all/edited", "all/sub/edited"] {
+        std::fs::remove_file(world.data().join(name)).unwrap();
+    }
+    for name in ["d", "all/sub", "all"] {
+        std::fs::remove_dir(world.data().join(name)).unwrap();
+    }
+    // A run has seen it stale before it is accepted.
+    assert_eq!(problems(&run(&plan, &[]).exits(1)), ["stale all", "stale d", "stale edited"]);
+    let ran = run(&plan, ACCEPT).exits(1);
+    assert_eq!(problems(&ran), ["stale d"], "{ran}");
+    for args in [&["--verify-only", "--since", "last"][..], &[], VERIFY, &["--against", "source", "--verify-only"]] {
+        let told = problems(&run(&plan, args).exits(1));
+        assert!(!told.iter().any(|told| told.starts_with("stale") && told != "stale d"), "{args:?} {told:?}");
+    }
+    let before = snapshot::take(&target.join("all"));
+    // What nobody has changed goes, and with it the last reason to speak of its directory.
+    let ran = run(&plan, &["--delete"]).exits(0);
+    assert!(!target.join("d/untouched").exists() && target.join("d/edited").exists(), "{ran}");
+    stays(&world, &plan, &[]);
+    assert_eq!(snapshot::diff(&before, &snapshot::take(&target.join("all"))), [""; 0]);
+    // As it was copied again, it stays its owner's.
+    write(&target.join("edited"), "edited");
+    filetime::set_file_mtime(target.join("edited"), time).unwrap();
+    run(&plan, &["--delete"]).exits(0);
+    assert!(target.join("edited").exists());
+    // Its owner removes it: with that accepted, too, no pass knows of it any more.
+    std::fs::remove_file(target.join("edited")).unwrap();
+    std::fs::remove_dir_all(target.join("all")).unwrap();
+    rest();
+    run(&plan, ACCEPT).exits(0);
+    stays(&world, &plan, &[]);
 }

@@ -46,8 +46,17 @@ pub fn report(
     reader.each_problem(|problem| {
         // What is in the way of something else has another problem.
         let asks = stale == KnownStale::Asked || problem.attribute.as_deref() == StaleCause::Retyped.attribute();
-        if problem.kind == ProblemKind::Stale && (asks || !is_there(plan, &problem.path)) {
-            return;
+        // Its owner's doing may have been accepted since that run.
+        let is_owners = || match reader.find_path(&problem.path)? {
+            Some(row) => reader.is_owners(&row),
+            None => Ok(false),
+        };
+        if problem.kind == ProblemKind::Stale {
+            match if asks || !is_there(plan, &problem.path) { Ok(true) } else { is_owners() } {
+                Ok(true) => return,
+                Ok(false) => {}
+                Err(error) => failed = Some(error),
+            }
         }
         // If it was copied, its row tells whether somebody changed it, but not another file of its database.
         let told = || reader.find_path(&problem.path).map(|row| row.is_some_and(|row| !row.was_in_place()));

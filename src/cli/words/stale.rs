@@ -48,6 +48,7 @@ fn because(why: &KeptBecause) -> String {
         KeptBecause::Changed => "somebody has changed it since it was copied".into(),
         KeptBecause::Unrecorded => "no run made it".into(),
         KeptBecause::NotWhole => "its copy was not finished, or was found damaged".into(),
+        KeptBecause::Accepted => "it was accepted on the target".into(),
         KeptBecause::InUse => "a run found it in its place, in use".into(),
         KeptBecause::BelongsTo(other) => format!("it belongs to {other}, which somebody has made or changed"),
         KeptBecause::MountPoint => "a mount point".into(),

@@ -253,6 +253,8 @@ pub enum KeptBecause {
     MountPoint,
     /// A run found it in its place, where it is in use.
     InUse,
+    /// It was accepted on the target as it is.
+    Accepted,
     /// It belongs to the same database or repository as this, which somebody has made or changed.
     BelongsTo(RelPath),
     /// A call failed.

@@ -3,6 +3,7 @@
 use super::accepted::{AcceptedAs, AcceptedRow, TABLE, WHAT, any, is_unverified};
 use super::item::{decode, select_from, width};
 use super::reader::Reader;
+use super::row::Row;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::journal_error::JournalError;
 use rusqlite::OptionalExtension;
@@ -56,6 +57,42 @@ impl Reader {
         let ask = || {
             let sql = select(&format!("WHERE (dir, name) > (?1, ?2) AND {filter} ORDER BY dir, name LIMIT ?3"));
             self.connection().prepare_cached(&sql)?.query_map((after.0, after.1, limit), accepted)?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// True when its owner has, or made, something under `name` in the directory `dir` that was accepted.
+    pub fn is_accepted_there(&self, dir: i64, name: &[u8]) -> Result<bool, JournalError> {
+        let ask = || {
+            let sql = format!(
+                "SELECT EXISTS(SELECT 1 FROM {TABLE} WHERE dir = ?1 AND name = ?2 AND {WHAT} = {})",
+                AcceptedAs::Content.number()
+            );
+            self.connection().prepare_cached(&sql)?.query_row((dir, name), |row| row.get(0))
+        };
+        self.wrap(ask())
+    }
+
+    /// True when what there is of the copied `row`, at and below it, is its owner's, as that was accepted: such a
+    /// copy is not stale.
+    pub fn is_owners(&self, row: &Row) -> Result<bool, JournalError> {
+        if !self.has_accepted()? {
+            return Ok(false);
+        }
+        let Some(id) = row.id else { return self.is_accepted_there(row.dir, &row.name) };
+        let ask = || {
+            let (content, names) = (AcceptedAs::Content.number(), AcceptedAs::Names.number());
+            let sql = format!(
+                "WITH RECURSIVE below(id) AS (
+                   SELECT ?1 UNION
+                   SELECT item.id FROM item JOIN below ON item.dir = below.id WHERE item.id IS NOT NULL)
+                 SELECT EXISTS(SELECT 1 FROM {TABLE} WHERE {WHAT} = {content}
+                                  AND (dir IN below OR dir = ?2 AND name = ?3))
+                    AND NOT EXISTS(SELECT 1 FROM item WHERE dir IN below AND id IS NULL AND NOT EXISTS(
+                          SELECT 1 FROM {TABLE} AS other
+                           WHERE other.dir = item.dir AND other.name = item.name AND other.{WHAT} <> {names}))"
+            );
+            self.connection().prepare_cached(&sql)?.query_row((id, row.dir, &row.name), |row| row.get(0))
         };
         self.wrap(ask())
     }

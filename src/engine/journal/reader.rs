@@ -191,6 +191,15 @@ impl Reader {
         self.wrap(ask())
     }
 
+    /// True when `name` in the directory `dir` has a row, whatever its state.
+    pub fn is_copied(&self, dir: i64, name: &Name) -> Result<bool, JournalError> {
+        let ask = || {
+            let sql = "SELECT EXISTS(SELECT 1 FROM item WHERE dir = ?1 AND name = ?2)";
+            self.connection.prepare_cached(sql)?.query_row((dir, name.as_bytes()), |row| row.get(0))
+        };
+        self.wrap(ask())
+    }
+
     /// The finished entries (without aliases) made from a linked inode with the number `ino` for
     /// which `wanted` holds: the number alone may be another file system's, or an older state's. A
     /// copy that replaces a link is not among them.

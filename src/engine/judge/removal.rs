@@ -20,6 +20,8 @@ pub(crate) struct RemovalCase<'a> {
     pub(crate) name: &'a Name,
     pub(crate) row: &'a Row,
     pub(crate) there: &'a Stat,
+    /// Its owner has it as it is, which was accepted.
+    pub(crate) is_accepted: bool,
     /// This run has lifted the flags of the directory, to empty it.
     pub(crate) is_lifted: bool,
     pub(crate) history: History,
@@ -36,6 +38,9 @@ impl RemovalCase<'_> {
         }
         if row.was_in_place() {
             return Some(KeptBecause::InUse);
+        }
+        if self.is_accepted {
+            return Some(KeptBecause::Accepted);
         }
         let is_dir = row.kind() == Kind::Directory;
         // Of an interrupted replacement only the new inode is what the row describes.

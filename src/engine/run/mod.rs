@@ -25,6 +25,7 @@ pub use refused::Refused;
 
 use super::completeness::KnownStale;
 use super::events::stop::Cause;
+use super::verify::UsePolicy;
 use copying::Copying;
 use open::Work;
 use repair::Repair;
@@ -100,11 +101,21 @@ fn copy(run: SharedRun<'_>, mut copying: Copying) -> Report {
 
 fn verify(run: SharedRun<'_>, against: Against) -> Report {
     run.announce_verification();
-    run.incomplete(if against == Against::Source { KnownStale::Asked } else { KnownStale::Recorded });
+    // What is accepted is not stale from then on.
+    let accepts = matches!(against, Against::Manifest { in_use: UsePolicy::Accepted, .. });
+    let incomplete =
+        || run.incomplete(if against == Against::Source { KnownStale::Asked } else { KnownStale::Recorded });
+    if !accepts {
+        incomplete();
+    }
     let medium = match against {
         Against::Manifest { since, in_use } => run.verify_all(since, in_use),
         Against::Source => run.compare(),
     };
+    if accepts {
+        run.context.writer.flush();
+        incomplete();
+    }
     run.check_fixups();
     run.nothing_verified();
     let report = run.report(medium, Vec::new());

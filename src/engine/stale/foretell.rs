@@ -99,7 +99,9 @@ impl RemovalForeteller<'_> {
             Ok(there) => {
                 let filled = there.kind == Kind::Directory && row.id.is_some_and(|id| looked.filled.contains(&id));
                 let (history, rate_limit) = (self.history, self.rate_limit);
-                let case = RemovalCase { dir, path, name, row, there: &there, is_lifted: false, history, rate_limit };
+                let (there, is_accepted) = (&there, self.reader.is_accepted_there(row.dir, &row.name)?);
+                let case =
+                    RemovalCase { dir, path, name, row, there, is_accepted, is_lifted: false, history, rate_limit };
                 filled
                     || case.kept().is_some()
                     || looked.belonging.theirs(self.reader, (dir, path, name), row)?.is_some()
@@ -117,7 +119,7 @@ impl RemovalForeteller<'_> {
                 if !matches!(known, Ok(true)) {
                     break;
                 }
-                known = self.reader.knows(id, &entry.name);
+                known = self.reader.is_copied(id, &entry.name);
             }
             matches!(known, Ok(true))
         });

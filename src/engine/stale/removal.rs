@@ -208,6 +208,7 @@ impl<'a> StaleRemoval<'a> {
             name,
             row,
             there: &stat,
+            is_accepted: reader.is_accepted_there(row.dir, &row.name)?,
             is_lifted: self.lifted.has(row.id),
             history: self.history,
             rate_limit: &self.run.rate_limit,
@@ -324,9 +325,13 @@ fn unrecorded(reader: &Reader, stale: &StaleName<'_>, kept: &mut KeptEntries) ->
     let read = dir.open_dir(name).and_then(|dir| {
         read_batches(&dir, 64, |batch| {
             for entry in batch {
-                match reader.knows(id, &entry.name) {
+                match reader.is_copied(id, &entry.name) {
                     Ok(true) => {}
-                    Ok(false) => kept.keep(path.join(&entry.name), KeptBecause::Unrecorded),
+                    Ok(false) => match reader.is_accepted_there(id, entry.name.as_bytes()) {
+                        Ok(true) => kept.keep(path.join(&entry.name), KeptBecause::Accepted),
+                        Ok(false) => kept.keep(path.join(&entry.name), KeptBecause::Unrecorded),
+                        Err(error) => known = Err(error),
+                    },
                     Err(error) => known = Err(error),
                 }
             }

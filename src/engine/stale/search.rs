@@ -87,6 +87,9 @@ impl StaleSearch {
             }
             let counts = |row: &Row| is_ours(row) || dir.is_in_place && is_recorded(row);
             let Some(row) = reader.find(dir.id, &name)?.filter(counts) else { continue };
+            if reader.is_owners(&row)? {
+                continue;
+            }
             let target = plan.targets.get(dir.target as usize);
             if target.is_some_and(|target| target.excludes(&path, row.kind())) {
                 continue;
@@ -117,6 +120,7 @@ impl StaleSearch {
             for entry in target.entries.iter().filter(gone) {
                 if let Some(row) = reader.find_path(&entry.dst)?.filter(is_ours)
                     && is_there(plan, &entry.dst)
+                    && !reader.is_owners(&row)?
                 {
                     found.push((t, Problem::stale(entry.dst.clone(), StaleCause::Entry, reader.entries_at(&row)?)));
                 }

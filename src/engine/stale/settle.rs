@@ -115,6 +115,12 @@ impl SettlingAtWork<'_> {
                         TreeRemoval { is_gone: true, .. } => return self.settle_removed(record),
                         TreeRemoval { kept: entries, .. } => kept = Some(StaleKept::Some(entries)),
                     }
+                    // What was kept may be all its owner's.
+                    self.removal.sync();
+                    self.of.run.writer.flush();
+                    if self.reader.is_owners(&row)? {
+                        return Ok(());
+                    }
                 }
             }
         }

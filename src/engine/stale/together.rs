@@ -55,7 +55,7 @@ impl<'a> Belonging<'a> {
         for other in database_files(dir, name) {
             let path = above.join(&other);
             let found = reader.find(row.dir, &other)?;
-            if self.is_theirs((dir, &path, &other), found.as_ref()) {
+            if self.is_theirs(reader, (dir, &path, &other), found.as_ref())? {
                 return Ok(Some(path));
             }
         }
@@ -69,18 +69,24 @@ impl<'a> Belonging<'a> {
     }
 
     /// True unless `name` is as a run left it, or will be, or is not there.
-    fn is_theirs(&self, (dir, path, name): (&TargetDir, &RelPath, &Name), row: Option<&Row>) -> bool {
-        let Ok(there) = dir.stat_at(name) else { return false };
+    fn is_theirs(
+        &self,
+        reader: &Reader,
+        (dir, path, name): (&TargetDir, &RelPath, &Name),
+        row: Option<&Row>,
+    ) -> Result<bool, JournalError> {
+        let Ok(there) = dir.stat_at(name) else { return Ok(false) };
         let kept = match row {
             None => true,
             Some(row) => {
                 let (history, rate_limit) = (self.history, self.rate_limit);
-                RemovalCase { dir, path, name, row, there: &there, is_lifted: false, history, rate_limit }
+                let (there, is_accepted) = (&there, reader.is_accepted_there(row.dir, &row.name)?);
+                RemovalCase { dir, path, name, row, there, is_accepted, is_lifted: false, history, rate_limit }
                     .kept()
                     .is_some()
             }
         };
-        kept && !(self.is_replaced)(path)
+        Ok(kept && !(self.is_replaced)(path))
     }
 
     /// The innermost repository that the directory `id` is, or is in.
@@ -129,7 +135,7 @@ impl<'a> Belonging<'a> {
                     let path = path.join(&name);
                     if let Some(below) = row.id {
                         waiting.push((path, below));
-                    } else if self.is_theirs((&dir, &path, &name), Some(&row)) {
+                    } else if self.is_theirs(reader, (&dir, &path, &name), Some(&row))? {
                         altered = Some(path);
                     }
                 }
@@ -138,7 +144,7 @@ impl<'a> Belonging<'a> {
             let mut failed = Ok(());
             let read = read_batches(&dir, 64, |batch| {
                 for entry in batch {
-                    match reader.knows(id, &entry.name) {
+                    match reader.is_copied(id, &entry.name) {
                         Ok(true) => {}
                         Ok(false) => altered = altered.take().or_else(|| Some(path.join(&entry.name))),
                         Err(error) => failed = Err(error),
