@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const FILES: usize = 900;
 
 /// A world whose source is shown by a driver that takes 5 ms for each answer.
-fn late_world() -> (World, std::path::PathBuf, Odd) {
+fn late_world(subtype: Option<&'static str>) -> (World, std::path::PathBuf, Odd) {
     let mut world = World::ext4(64);
     for n in 0..FILES {
         let path = world.file(&format!("data/{}/{n}", n % 3), format!("file {n}"));
@@ -22,7 +22,8 @@ fn late_world() -> (World, std::path::PathBuf, Odd) {
     let data = world.data();
     let shown = world.path().join("shown");
     let below = std::mem::replace(&mut world.source, shown);
-    let late = Oddities { late: Duration::from_millis(5), kept: Duration::from_secs(60), ..Oddities::default() };
+    let late =
+        Oddities { late: Duration::from_millis(5), kept: Duration::from_secs(60), subtype, ..Oddities::default() };
     let odd = Odd::new(&below, &world.source, late);
     (world, data, odd)
 }
@@ -30,7 +31,7 @@ fn late_world() -> (World, std::path::PathBuf, Odd) {
 #[test]
 fn many_calls_wait_at_a_time_and_a_killed_copy_goes_on() {
     need_root!();
-    let (world, data, odd) = late_world();
+    let (world, data, odd) = late_world(None);
     let plan = world.plan("");
     let mut child = spawn(&plan, &[]);
     std::thread::sleep(Duration::from_millis(900));
@@ -51,15 +52,28 @@ fn many_calls_wait_at_a_time_and_a_killed_copy_goes_on() {
 #[test]
 fn the_threads_that_the_user_asks_for_stay_and_verify_adapts_as_well() {
     need_root!();
-    let (world, data, odd) = late_world();
+    let (world, data, odd) = late_world(None);
     run(&world.plan(""), &["--threads", "8"]).exits(0);
     let most = odd.callers.most.load(Relaxed);
     assert!(most <= 16, "{most} calls waited at a time");
     let opened = odd.callers.opened.load(Relaxed);
+    // One to read it, one of the kernel's to ask for its inode flags.
     assert!(opened <= 2 * FILES as u64, "{opened} calls to open {FILES} files");
     snapshot::assert_same(&data, &world.target());
     let (shown, target) = (world.data().join(""), world.target());
     plain(&[OsStr::new("verify"), shown.as_os_str(), target.as_os_str()]).exits(0);
     let most = odd.callers.most.load(Relaxed);
     assert!(most > 40, "only {most} calls waited at a time");
+}
+
+#[test]
+fn a_file_of_sshfs_is_opened_once() {
+    need_root!();
+    let (world, data, odd) = late_world(Some("sshfs"));
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    let opened = odd.callers.opened.load(Relaxed);
+    assert!(opened <= FILES as u64, "{opened} calls to open {FILES} files");
+    snapshot::assert_same(&data, &world.target());
+    run(&plan, &["--verify-only", "--against", "source"]).exits(0);
 }

@@ -80,6 +80,7 @@ mod runbook;
 mod running;
 mod second_opinion;
 mod signals;
+mod sshfs;
 mod stale;
 mod state_dir;
 mod store;

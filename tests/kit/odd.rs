@@ -127,6 +127,8 @@ pub(crate) struct Oddities {
     pub(crate) stale: Duration,
     /// How long each answer takes; then as many callers as there are may wait at a time.
     pub(crate) late: Duration,
+    /// What the mount table calls it after `fuse.`.
+    pub(crate) subtype: Option<&'static str>,
 }
 
 /// Who waits for answers.
@@ -168,6 +170,7 @@ impl Default for Oddities {
             kept: Duration::ZERO,
             stale: Duration::ZERO,
             late: Duration::ZERO,
+            subtype: None,
         }
     }
 }
@@ -252,8 +255,10 @@ impl Odd {
         let mut config = Config::default();
         config.n_threads = Some(if oddities.late.is_zero() { 1 } else { 100 });
         let kept = Arc::clone(&callers);
+        let subtype = oddities.subtype;
         let driver = Driver { oddities, top, paths, keys, calls: 0.into(), looks, open, callers: kept };
         config.mount_options = vec![MountOption::FSName("odd".into()), MountOption::RO];
+        config.mount_options.extend(subtype.map(|subtype| MountOption::CUSTOM(format!("subtype={subtype}"))));
         let session = Some(fuser::spawn_mount(driver, point, &config).unwrap());
         Self { point: point.to_path_buf(), session, callers }
     }

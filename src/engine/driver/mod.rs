@@ -12,11 +12,12 @@ use super::events::kind::ProblemKind;
 use super::events::note::Note;
 use super::events::problem::Problem;
 use super::events::unpreserved::Unpreserved;
-use super::meta::{self, Attributes, Question, UnreadAttribute, Xattrs};
+use super::meta::{self, Attributes, InodeFlags, Question, UnreadAttribute, Xattrs};
 use crate::base::path::RelPath;
 use crate::engine::events::detail::Detail;
 use crate::sys::Errno;
 use crate::sys::filesystem::space;
+use crate::sys::mounts;
 use crate::sys::root::Root;
 use crate::sys::stat::{Kind, Stat, Time};
 use crate::sys::xattr::Holder;
@@ -41,6 +42,7 @@ pub(crate) struct Driver {
     may_cache: bool,
     is_fuse: bool,
     is_btrfs: bool,
+    inode_flags: InodeFlags,
     answers: Mutex<HashMap<(Question, Kind), Answers>>,
     /// Questions that were taken for refused until an inode answered, and how often.
     late: Mutex<Vec<(Question, u64)>>,
@@ -73,6 +75,13 @@ const FAKE_SUPER: &[u8] = b"user.rsync.%stat";
 /// The inode number of the empty directory that replaces a subvolume in a snapshot of its parent
 /// (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`).
 const EMPTY_SUBVOLUME: u64 = 2;
+
+/// Drivers without inode flags, by their type in the mount table. Others may show file systems that have some.
+const FLAGLESS: [&str; 1] = ["fuse.sshfs"];
+
+fn is_flagless(fd: impl AsFd) -> bool {
+    mounts::of(fd).ok().flatten().is_some_and(|mount| FLAGLESS.contains(&mount.kind.as_str()))
+}
 
 impl Driver {
     /// True when its answers may be old.
@@ -140,11 +149,13 @@ impl Drivers {
             return Arc::clone(driver);
         }
         // An unidentified one is trusted least, and asked again.
-        let space = space(fd).ok();
+        let space = space(&fd).ok();
+        let is_fuse = space.is_some_and(|space| space.is_fuse());
         let driver = Driver {
             may_cache: space.is_none_or(|space| space.may_cache()),
-            is_fuse: space.is_some_and(|space| space.is_fuse()),
+            is_fuse,
             is_btrfs: space.is_some_and(|space| space.is_btrfs()),
+            inode_flags: if is_fuse && is_flagless(&fd) { InodeFlags::None } else { InodeFlags::Asked },
             answers: Mutex::default(),
             late: Mutex::default(),
         };
@@ -166,7 +177,7 @@ impl Drivers {
         path: impl Fn() -> RelPath,
     ) -> (Attributes, Vec<Problem>) {
         let driver = self.of(stat.dev, holder.fd());
-        let (mut attributes, unread) = Attributes::read(holder, stat);
+        let (mut attributes, unread) = Attributes::read_of(holder, stat, driver.inode_flags);
         driver.note_answers(holder, stat, &unread);
         let mut problems = Vec::new();
         for unread in unread {

@@ -12,7 +12,7 @@ mod xattrs;
 pub use apply::{Applied, InodeContext, apply, apply_at_creation};
 pub use compare::{Actual, compare};
 pub use keep::{Keep, Owners};
-pub use read::{Attributes, Question, UnreadAttribute, narrowed};
+pub use read::{Attributes, InodeFlags, Question, UnreadAttribute, narrowed};
 pub use wanted::{Rights, Wanted};
 pub(crate) use wanted::{SET_ID, lends_rights};
 pub use xattrs::Xattrs;

@@ -88,9 +88,23 @@ impl Question {
     }
 }
 
+/// Whether a file system can have flags and project ids of inodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InodeFlags {
+    /// Each inode is asked.
+    Asked,
+    /// It has none. Through FUSE the question alone opens the file once more.
+    None,
+}
+
 impl Attributes {
     /// Reads them all; what cannot be read is returned by name and taken for absent.
     pub fn read(holder: Holder<'_>, stat: &Stat) -> (Self, Vec<UnreadAttribute>) {
+        Self::read_of(holder, stat, InodeFlags::Asked)
+    }
+
+    /// The same, of a file system that may have no flags and project ids.
+    pub fn read_of(holder: Holder<'_>, stat: &Stat, inode_flags: InodeFlags) -> (Self, Vec<UnreadAttribute>) {
         let mut unread = Vec::new();
         let mut or_none = |question, operation, errno| unread.push(UnreadAttribute { question, operation, errno });
         let mut attributes = Self::default();
@@ -107,7 +121,7 @@ impl Attributes {
         }
         // Only an open file or directory answers; for others the kernel shows no flags but these three.
         let Holder::File(fd) = holder else { return (attributes, unread) };
-        if !matches!(stat.kind, Kind::File | Kind::Directory) {
+        if !matches!(stat.kind, Kind::File | Kind::Directory) || inode_flags == InodeFlags::None {
             return (attributes, unread);
         }
         match flags::get(fd) {
