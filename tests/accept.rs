@@ -202,18 +202,20 @@ fn all_names_of_a_linked_file_are_guarded() {
 }
 
 #[test]
-fn damage_and_changed_attributes_are_never_accepted() {
+fn damage_is_never_accepted() {
     need_root!();
-    let (world, plan) = copied(&["damaged", "touched", "mode"]);
+    let (world, plan) = copied(&["damaged", "touched", "mode", "d/f"]);
     flip(&world, &world.target().join("damaged"), 0);
     let touched = world.target().join("touched");
     std::fs::set_permissions(&touched, std::fs::metadata(&touched).unwrap().permissions()).unwrap();
     flip(&world, &touched, 0);
     std::fs::set_permissions(world.target().join("mode"), PermissionsExt::from_mode(0o4755)).unwrap();
+    flip(&world, &world.target().join("mode"), 0);
     rest();
     for args in [ACCEPT, VERIFY, ACCEPT] {
         let ran = run(&plan, args).exits(1);
-        assert_eq!(problems(&ran), ["changed-target touched", "content damaged", "mode mode"], "{args:?}\n{ran}");
+        let told = ["changed-target mode", "changed-target touched", "content damaged"];
+        assert_eq!(problems(&ran), told, "{args:?}\n{ran}");
         assert_eq!(ran.report["in_use"]["accepted"], 0, "{ran}");
     }
 }
@@ -491,5 +493,103 @@ fn what_was_accepted_is_not_stale_and_never_deleted() {
     std::fs::remove_dir_all(target.join("all")).unwrap();
     rest();
     run(&plan, ACCEPT).exits(0);
+    stays(&world, &plan, &[]);
+}
+
+fn chmod(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+}
+
+/// A file, a hard-linked pair, a symlink and a directory, with other attributes than were copied.
+fn dressed(more: &str) -> (World, PathBuf) {
+    let world = World::ext4(64);
+    for name in ["f", "pair", "d/in", "other"] {
+        world.file(&format!("data/{name}"), name);
+    }
+    std::fs::hard_link(world.data().join("pair"), world.data().join("twin")).unwrap();
+    std::os::unix::fs::symlink("f", world.data().join("link")).unwrap();
+    let plan = world.plan(more);
+    run(&plan, &[]).exits(0);
+    let target = world.target();
+    chmod(&target.join("f"), 0o600);
+    chmod(&target.join("pair"), 0o640);
+    chmod(&target.join("d"), 0o700);
+    std::os::unix::fs::lchown(target.join("link"), Some(1000), Some(100)).unwrap();
+    xattr::set(target.join("other"), "user.mine", b"mine").unwrap();
+    rest();
+    (world, plan)
+}
+
+#[test]
+fn attributes_that_its_owner_set_are_accepted_and_guarded() {
+    need_root!();
+    let (world, plan) = dressed("");
+    let target = world.target();
+    let set = ["group link", "mode d", "mode f", "mode pair", "mode twin", "owner link", "xattr other"];
+    assert_eq!(problems(&run(&plan, VERIFY).exits(1)), set);
+    let ran = run(&plan, ACCEPT).exits(0);
+    assert_eq!((in_use(&ran), ran.report["in_use"]["accepted"].as_u64()), ([6, 0, 0], Some(6)), "{ran}");
+    assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0; 3]);
+    stays(&world, &plan, &[]);
+    // What is set again is told again, and no repair takes the older state back.
+    chmod(&target.join("f"), 0o644);
+    chmod(&target.join("d"), 0o750);
+    let before = snapshot::take(&target);
+    for args in [VERIFY, &[], &["--repair"], &["--verify-only", "--since", "last"]] {
+        let ran = run(&plan, args).exits(1).says("--verify-only --accept takes that as well");
+        assert_eq!(problems(&ran), ["mode d", "mode f"], "{args:?}\n{ran}");
+        assert_eq!(snapshot::diff(&before, &snapshot::take(&target)), [""; 0], "{args:?}\n{ran}");
+    }
+    rest();
+    run(&plan, ACCEPT).exits(0);
+    stays(&world, &plan, &[]);
+    // Content, and names in the directory, are guarded as before.
+    write(&target.join("d/new"), "mine");
+    std::fs::remove_file(target.join("d/in")).unwrap();
+    rest();
+    assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0, 1, 1]);
+    assert_eq!(in_use(&run(&plan, ACCEPT).exits(0)), [0, 1, 1]);
+    stays(&world, &plan, &[]);
+    flip(&world, &target.join("f"), 0);
+    assert_eq!(problems(&run(&plan, VERIFY).exits(1)), ["content f"]);
+    // Who wants the source's file gets it.
+    run(&plan, &["--overwrite"]);
+    run(&plan, VERIFY).exits(0);
+    assert_eq!(std::fs::read_to_string(target.join("f")).unwrap(), "f");
+}
+
+#[test]
+fn a_fixup_does_not_undo_what_was_accepted() {
+    need_root!();
+    let fixup = |path: &str| format!("[[fixup]]\npath = \"/persist/data{path}\"\nmode = \"u+rw\"\nrecursive = true\n");
+    let (world, plan) = dressed(&fixup(""));
+    let target = world.target();
+    chmod(&target.join("f"), 0o444);
+    write(&target.join("made"), "mine");
+    chmod(&target.join("made"), 0o400);
+    rest();
+    run(&plan, ACCEPT).exits(0);
+    stays(&world, &plan, &[]);
+    assert_eq!(std::fs::metadata(target.join("f")).unwrap().permissions().mode() & 0o777, 0o444);
+}
+
+#[test]
+fn names_of_an_accepted_inode_that_part_are_told_and_accepted() {
+    need_root!();
+    let (world, plan) = copied(&["a"]);
+    let target = world.target();
+    write(&target.join("one"), "linked and mine");
+    std::fs::hard_link(target.join("one"), target.join("two")).unwrap();
+    rest();
+    run(&plan, ACCEPT).exits(0);
+    // Each has the same content and times, and an inode of its own.
+    sh!("cp", "-p", target.join("two"), target.join("copy"));
+    std::fs::rename(target.join("copy"), target.join("two")).unwrap();
+    rest();
+    for args in [VERIFY, &["--verify-only", "--since", "last"], VERIFY] {
+        assert_eq!(problems(&run(&plan, args).exits(1)), ["link two"], "{args:?}");
+    }
+    run(&plan, ACCEPT).exits(0);
+    assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0; 3]);
     stays(&world, &plan, &[]);
 }

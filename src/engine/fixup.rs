@@ -14,7 +14,7 @@ use super::events::operation::Operation;
 use super::events::problem::{Problem, Problems};
 use super::events::unpreserved::Disk;
 use super::events::value::PropertyValue;
-use super::journal::{Fixed, Reader, Row, RowChange, State};
+use super::journal::{AcceptedAs, AcceptedRow, Fixed, Reader, Row, RowChange, State};
 use super::judge::altered;
 use super::mapping::explicit::{Covering, Explicit};
 use super::mapping::model::{Fixup, Mapping};
@@ -210,7 +210,12 @@ impl Pass<'_> {
             None => self.own.filter(|_| *path == self.fixup.path),
         };
         let standing = row.as_ref().map(|row| row.standing(stat, Disk::usual(stat.dev)));
-        let altered = !self.means.repair && recorded == Some(wanted);
+        let had = recorded == Some(wanted);
+        // Nor does a repair undo what was accepted.
+        if (had || row.is_none()) && self.is_accepted(path, stat) {
+            return;
+        }
+        let altered = !self.means.repair && had;
         if self.write && !altered {
             let result = change(dir, &name, stat, wanted.0, wanted.1);
             match result.and_then(|()| dir.stat_at(&name)) {
@@ -249,6 +254,15 @@ impl Pass<'_> {
     fn row(&self, path: &RelPath) -> Option<Row> {
         let row = self.means.journal?.find_path(path).ok().flatten();
         row.filter(|row| matches!(row.state, State::Done | State::Bad))
+    }
+
+    /// True when its owner set what it has, and that was accepted.
+    fn is_accepted(&self, path: &RelPath, stat: &Stat) -> bool {
+        let accepted = self.means.journal.and_then(|journal| journal.accepted_at(path).ok().flatten());
+        accepted.is_some_and(|AcceptedRow { what, row }| {
+            let owner = row.wanted.owner.is_none_or(|owner| owner == (stat.uid, stat.gid));
+            what == AcceptedAs::Content && row.kind() == stat.kind && owner && row.wanted.mode == stat.mode
+        })
     }
 
     /// Reports the same as the copy, which looks at every entry of the source.

@@ -233,7 +233,7 @@ fn advice_words(advice: Advice) -> &'static str {
         Advice::CopyBlocks => "without --reflink always it is copied into blocks of its own",
         Advice::RestoreOwn => {
             "no run can bring it back, as it was accepted on the target: restore it from a backup of this machine, or, to \
-             have it as it is, touch it and accept it again"
+             have it as it is, touch it and accept it again; --overwrite replaces it by what the source has, if anything"
         }
         Advice::NewerWaits => {
             "somebody has changed it on the target, where newer content of the source waits: --overwrite replaces it, and \

@@ -61,6 +61,21 @@ impl Reader {
         self.wrap(ask())
     }
 
+    /// What was accepted of the path below the root.
+    pub fn accepted_at(&self, path: &RelPath) -> Result<Option<AcceptedRow>, JournalError> {
+        let (Some(above), Some(last)) = (path.parent(), path.last()) else { return Ok(None) };
+        let mut dir = 0;
+        for name in above.names() {
+            let copied = self.find(dir, &name)?;
+            let instead = self.accepted(dir, &name)?.filter(AcceptedRow::is_instead).map(|accepted| accepted.row);
+            match instead.or(copied).and_then(|row| row.id) {
+                Some(id) => dir = id,
+                None => return Ok(None),
+            }
+        }
+        self.accepted(dir, &last)
+    }
+
     /// True when its owner has, or made, something under `name` in the directory `dir` that was accepted.
     pub fn is_accepted_there(&self, dir: i64, name: &[u8]) -> Result<bool, JournalError> {
         let ask = || {

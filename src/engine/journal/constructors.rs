@@ -196,10 +196,17 @@ impl Row {
         Self { source: Some(SourceId::in_place(stat)), alias: false, verified, ..self }
     }
 
-    /// What is there by its owner's doing, verified at `at`; each of its names is guarded by itself.
+    /// What is there by its owner's doing, verified at `at`; the content of each of its names is guarded by itself.
     #[must_use]
     pub fn of_owner(self, at: i64) -> Self {
-        Self { nlink: 1, state: State::Done, verified: Some(at), ..self }
+        Self { state: State::Done, verified: Some(at), ..self }
+    }
+
+    /// The same entry, on which its owner has set what is `wanted`: it looks like `found`, and was verified at `at`.
+    #[must_use]
+    pub fn of_owner_with(self, wanted: Wanted, found: &Stat, at: i64) -> Self {
+        let (dst_ino, dst_ctime, nlink) = (found.ino, found.ctime, found.nlink);
+        Self { source: None, alias: false, wanted, dst_ino, dst_ctime, nlink, ..self }.of_owner(at)
     }
 
     /// The same, whose content is to be `digest` and is not: nobody has written it since it was that.
@@ -212,7 +219,8 @@ impl Row {
     #[must_use]
     pub fn verified_as(self, found: &Stat, at: i64) -> Self {
         let wanted = Wanted { mtime: Some(found.mtime), ..self.wanted };
-        Self { dst_ino: found.ino, dst_ctime: found.ctime, state: State::Done, verified: Some(at), wanted, ..self }
+        let (dst_ino, dst_ctime, nlink) = (found.ino, found.ctime, found.nlink);
+        Self { dst_ino, dst_ctime, nlink, state: State::Done, verified: Some(at), wanted, ..self }
     }
 
     /// The same entry, found equal to the source inode `source` with `nlink` names.

@@ -17,12 +17,10 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::journal::{Acceptance, AcceptedAs, AcceptedRow, Ascertained, InodePair, Row, RowKey, State};
-use crate::engine::meta::{Attributes, Keep, Owners, Wanted};
+use crate::engine::meta::{Keep, Owners, Wanted};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
 use crate::sys::leads_nowhere;
 use crate::sys::stat::{Kind, Stat};
-use crate::sys::xattr::Holder;
-use rustix::fs::OFlags;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -103,18 +101,8 @@ impl Verifier {
             return Ok(None);
         }
         let failed = |operation: Operation| move |errno| ReadError::Failed(operation, errno);
-        let (content, fd) = match stat.kind {
-            Kind::File => (Some(self.content_of(at, stat)?), checked.dir.open_file(name, OFlags::empty())),
-            Kind::Directory => (None, checked.dir.open_dir(name).map(TargetDir::into_fd)),
-            _ => (None, checked.dir.open_handle(name)),
-        };
-        let fd = fd.map_err(failed(Operation::OpenTarget))?;
-        let holder =
-            if matches!(stat.kind, Kind::File | Kind::Directory) { Holder::file(&fd) } else { Holder::handle(&fd) };
-        let (attributes, unread) = Attributes::read(holder, stat);
-        if let Some(unread) = unread.into_iter().find(|unread| !unread.is_unknown()) {
-            return Err(ReadError::Failed(unread.operation, unread.errno));
-        }
+        let content = if stat.kind == Kind::File { Some(self.content_of(at, stat)?) } else { None };
+        let attributes = self.attributes_of(at, stat)?;
         let text = match stat.kind {
             Kind::Symlink => Some(checked.dir.read_link(name).map_err(failed(Operation::ReadSymlink))?),
             _ => None,
@@ -191,7 +179,7 @@ impl Verifier {
         );
     }
 
-    fn take(&self, dir: &TargetDir, target: u32, accepted: AcceptedRow) {
+    pub(super) fn take(&self, dir: &TargetDir, target: u32, accepted: AcceptedRow) {
         self.learn(dir, target, Acceptance::Taken(Box::new(accepted)));
     }
 
@@ -221,7 +209,7 @@ impl Verifier {
     }
 
     /// Counts what is left to the next pass.
-    fn leave(&self, path: &RelPath) {
+    pub(super) fn leave(&self, path: &RelPath) {
         let mut left = self.unsettled.lock().unwrap_or_else(PoisonError::into_inner);
         left.get_or_insert((path.clone(), 0)).1 += 1;
     }

@@ -2,6 +2,7 @@
 //! the medium and all metadata.
 
 mod accept;
+mod accept_attributes;
 mod batch;
 mod class;
 mod confirm;

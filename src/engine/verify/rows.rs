@@ -1,5 +1,6 @@
 //! From what was found of an entry to what is said of it, and what the journal learns.
 
+use super::accept_attributes::{ATTRIBUTES, are_attributes};
 use super::batch::RowOrigin;
 use super::class::{Deviation, Traces, class, names_moved};
 use super::place::{Accepting, Place};
@@ -48,7 +49,10 @@ impl Verifier {
                 if at.origin == RowOrigin::Copied {
                     self.differed(row, &stat, standing, verdicts);
                 }
-                let found = if standing == RowChange::Changed { self.changed(at, row, &stat, found) } else { found };
+                let found = match standing {
+                    RowChange::Changed => self.changed(at, row, &stat, found),
+                    _ => self.altered(at, row, (&stat, standing), found),
+                };
                 if at.origin == RowOrigin::Accepted && is_damage(standing, &found) {
                     verdicts.accepted_bad.push(seen_as(row, &stat));
                 }
@@ -122,6 +126,23 @@ impl Verifier {
         found
     }
 
+    /// An entry with the recorded content and other attributes, of which `found` tells: what of it is a problem.
+    fn altered(
+        &self,
+        at: &Place<'_>,
+        row: &Row,
+        (stat, standing): (&Stat, RowChange),
+        found: Vec<Problem>,
+    ) -> Vec<Problem> {
+        let accepts = self.in_use == UsePolicy::Accepted && are_attributes(standing, &found);
+        if accepts && self.accept_attributes(at, row, stat) {
+            // What is in a directory keeps its attributes.
+            self.count_use(at.path, row, (UseClass::Changed, 1), Some(stat));
+            return Vec::new();
+        }
+        found
+    }
+
     /// Names that were accepted as removed: one that is back is new.
     pub(super) fn removed(&self, dir: &CheckedDir<'_>, above: &RelPath, rows: &[Row]) {
         for row in rows {
@@ -159,8 +180,12 @@ impl Verifier {
     }
 
     fn found_in_use(&self, path: &RelPath, row: &Row, class: UseClass, found: Option<&Stat>) {
+        self.count_use(path, row, (class, self.entries_at(row)), found);
+    }
+
+    fn count_use(&self, path: &RelPath, row: &Row, (class, count): (UseClass, u64), found: Option<&Stat>) {
         let target = self.targets.get(row.target as usize).cloned().unwrap_or_default();
-        let (path, count, found) = (path.clone(), self.entries_at(row), found.map(Into::into));
+        let (path, found) = (path.clone(), found.map(Into::into));
         self.run.in_use.add(UseFinding { path, target, class, count, found });
     }
 
@@ -209,6 +234,7 @@ fn of_origin(origin: RowOrigin, mut problem: Problem) -> Problem {
         match problem.kind {
             ProblemKind::Missing => problem.detail = Detail::AcceptedGone,
             ProblemKind::Content => problem.advice = Some(Advice::RestoreOwn),
+            kind if ATTRIBUTES.contains(&kind) => problem.advice = Some(Advice::AcceptAgain),
             // As the passes after this one, which know it for damage.
             ProblemKind::ChangedTarget if matches!(problem.detail, Detail::ContentNotTimes) => {
                 (problem.kind, problem.detail) = (ProblemKind::Content, Detail::AcceptedNotTimes);
