@@ -120,6 +120,25 @@ fn a_home_that_is_not_in_home_is_the_users_without_a_backup_too() {
 }
 
 #[test]
+fn what_is_private_in_a_home_elsewhere_is_made_private() {
+    let world = World::plain();
+    let plan = plan(
+        &world,
+        "[[target]]\nfrom = \"/data/ann\"\nto = \"/persist/data/ann\"\nparents = { owner = \"ann\", group = \"users\" }\n\
+         directories = [\".ssh\", \"Docs\"]\n[[target]]\nname = \"whole\"\nto = \"/persist\"\ndirectories = [\"/data/joe\"]\n\
+         [[target]]\nname = \"joe\"\nfrom = \"/data/joe\"\nto = \"/persist/data/joe\"\n\
+         parents = { owner = \"joe\", group = \"users\" }\nfiles = [\".a\"]\n",
+    );
+    std::fs::remove_dir(&world.source).unwrap();
+    let ran = export(&plan, "tmpfiles", &[]).exits(0);
+    for line in ["data/ann :0700 :ann :users", "data/ann/.ssh :0700 :ann :users", "data/ann/Docs :0755 :ann :users"] {
+        assert!(ran.stdout.contains(&format!("d /persist/{line} -\n")), "{line}: {ran}");
+    }
+    let ran = export(&plan, "preservation", &[]).exits(0);
+    ran.says("{ directory = \"/data/joe\"; user = \"joe\"; mode = \"0700\"; }");
+}
+
+#[test]
 fn account_files_are_told_and_not_listed() {
     let world = World::plain();
     for name in ["shadow", "passwd", "machine-id"] {

@@ -1,6 +1,13 @@
-//! Which directories are homes: `/home/NAME`, and `/root`.
+//! Which directories are homes: `/home/NAME`, `/root`, and what the plan says is a user's.
 
 use crate::base::path::RelPath;
+use crate::engine::mapping::model::Target;
+
+/// The home that a target is although it is in another place: its new directories are a user's.
+pub(crate) fn elsewhere(target: &Target) -> Option<&RelPath> {
+    let is_home = !target.from.is_root() && target.parents.uid != 0 && split(&target.from).is_none();
+    is_home.then_some(&target.from)
+}
 
 /// The home that `path` is or is in, and the path below it.
 pub(crate) fn split(path: &RelPath) -> Option<(RelPath, RelPath)> {

@@ -117,6 +117,31 @@ fn what_the_plan_excludes_is_counted_and_no_loss() {
 }
 
 #[test]
+fn a_home_that_is_not_in_home_is_a_home_for_rules_and_suggestions() {
+    let world = World::plain();
+    let text = std::fs::read_to_string(plan(&world, "")).unwrap();
+    let targets = "[[target]]\nname = \"ann\"\nfrom = \"/data/ann\"\nto = \"/persist/data/ann\"\n\
+                   parents = { owner = 1001, group = 100 }\ndirectories = [{ path = \"Docs\", need = \"optional\" }]\n\
+                   [[target]]\nname = \"srv\"\nfrom = \"/srv\"\nto = \"/persist/srv\"\n\
+                   directories = [{ path = \"a\", need = \"optional\" }]\n";
+    let plan = world.plan_text(&format!("{text}{targets}"));
+    for path in ["data/ann/.gnupg/key", "data/ann/.ssh/known_hosts", "data/ann/.cache/x", "srv/git/repository"] {
+        world.file(path, "x");
+    }
+    world.file("etc/passwd", "root:x:0:0::/root:/bin/sh\nann:x:1001:100::/data/ann:/bin/sh\n");
+    world.file("var/lib/nixos/declarative-users", "ann");
+    let found = findings(&json(&plan));
+    assert!(found.contains(&"critical /data/ann/.gnupg".into()), "{found:?}");
+    assert!(found.contains(&"critical /data/ann/.ssh".into()), "{found:?}");
+    assert!(!found.iter().any(|finding| finding.contains(".cache")), "{found:?}");
+    let place = super::place(&world);
+    let ran = audit(&plan, &[&place[..], &["--suggest"]].concat());
+    let ran = ran.says("  users.\"ann\" = {\n    directories = [\n").says("    \".gnupg\"\n");
+    // Not below a home: the module has no other way to know where it is.
+    ran.says("    \"/srv/git\"\n");
+}
+
+#[test]
 fn another_home_is_one_finding_that_tells_its_keys() {
     let world = World::plain();
     let plan = plan(&world, "");

@@ -134,6 +134,19 @@ fn a_home_that_is_not_in_home_is_a_home() {
     scene.world.plan_text(&plan.replace("/persist/home/sinh", "/persist/data/sinh"));
     sh!("mv", scene.at("persist/home"), scene.at("persist/data"));
     assert_eq!(scene.findings().into_iter().map(|f| f.0).collect::<Vec<_>>(), ["age-key-path"]);
+    // The directory's name need not be the user's.
+    scene.world.plan_text(
+        &plan
+            .replace("\"/home/sinh", "\"/data/sinh")
+            .replace("/persist/home/sinh", "/persist/data/other")
+            .replace("from = \"/data/sinh\"", "from = \"/data/other\""),
+    );
+    std::fs::rename(scene.at("persist/data/sinh"), scene.at("persist/data/other")).unwrap();
+    scene.own("persist/data/other/.local", 0, 0);
+    scene.check(&[]).exits(1).says("sinh can make nothing in it");
+    scene.own("persist/data/other/.local", 1000, 100);
+    std::fs::rename(scene.at("persist/data/other"), scene.at("persist/data/sinh")).unwrap();
+    scene.world.plan_text(&plan.replace("/persist/home/sinh", "/persist/data/sinh"));
     scene.mode("persist/data/sinh/.ssh", 0o755);
     scene.mode("persist/data/sinh", 0o755);
     scene.mode("persist/data/sinh/.gnupg", 0o755);

@@ -33,6 +33,7 @@ use crate::base::path::RelPath;
 use crate::engine::mapping::model::{EntryKind, Mapping, Target};
 use crate::engine::tree::node::ENTRY;
 use crate::engine::tree::walk::{Start, WalkOptions, walk};
+use crate::nixos::homes;
 use crate::sys::dir::SourceDir;
 use crate::sys::root::Root;
 use crate::sys::stat::stat_fd;
@@ -61,7 +62,8 @@ pub fn audit(plan: Mapping, means: WalkOptions, listing: Listing) -> Result<Audi
     let source = Arc::new(Root::open(&plan.source).map_err(failed)?);
     let accounts = Accounts::read(&source);
     let units = Units::read(&source);
-    let knowledge = Knowledge::new(units.directories);
+    let homes: Vec<RelPath> = plan.targets.iter().filter_map(homes::elsewhere).cloned().collect();
+    let knowledge = Knowledge::new(units.directories, &homes);
     let coverage = Coverage::of_source(&plan);
     let storage = storage(&plan);
     let dev = stat_fd(&source).map_err(failed)?.dev;

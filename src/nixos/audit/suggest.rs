@@ -110,7 +110,12 @@ fn nix(out: &mut String, audit: &Audit, share: &SuggestedTarget<'_>) -> Result {
     let Some(storage) = to.strip_suffix(from) else {
         return writeln!(out, "# target {name}: {to} does not end in {from}, which impermanence cannot express");
     };
-    let user = user_of(from);
+    let user = user_of(audit, share.target);
+    // Outside a home the module wants the whole path.
+    let path = |finding: &Finding| match &user {
+        Some(_) => written(share.target, &finding.path),
+        None => format!("/{}", String::from_utf8_lossy(finding.path.as_bytes())),
+    };
     writeln!(out, "environment.persistence.{} = {{", nix_string(&storage.to_string()))?;
     if let Some(user) = &user {
         writeln!(out, "  users.{} = {{", nix_string(user))?;
@@ -119,7 +124,7 @@ fn nix(out: &mut String, audit: &Audit, share: &SuggestedTarget<'_>) -> Result {
     if !share.directories.is_empty() {
         writeln!(out, "{indent}directories = [")?;
         for finding in &share.directories {
-            let entry = directory(audit, &written(share.target, &finding.path), finding, user.is_some());
+            let entry = directory(audit, &path(finding), finding, user.is_some());
             writeln!(out, "{indent}  {entry}")?;
         }
         writeln!(out, "{indent}];")?;
@@ -127,7 +132,7 @@ fn nix(out: &mut String, audit: &Audit, share: &SuggestedTarget<'_>) -> Result {
     if !share.files.is_empty() {
         writeln!(out, "{indent}files = [")?;
         for finding in &share.files {
-            writeln!(out, "{indent}  {}", nix_string(&written(share.target, &finding.path)))?;
+            writeln!(out, "{indent}  {}", nix_string(&path(finding)))?;
         }
         writeln!(out, "{indent}];")?;
     }
@@ -137,9 +142,13 @@ fn nix(out: &mut String, audit: &Audit, share: &SuggestedTarget<'_>) -> Result {
     writeln!(out, "}};")
 }
 
-/// The user whose home `from` is.
-fn user_of(from: &RelPath) -> Option<String> {
-    let (home, below) = homes::split(from)?;
+/// The user whose home the target is.
+fn user_of(audit: &Audit, target: &Target) -> Option<String> {
+    if let Some(home) = homes::elsewhere(target) {
+        let name = audit.accounts.user(target.parents.uid).map(str::to_string);
+        return name.or_else(|| home.last().map(|name| escape(name.as_bytes()).into_owned()));
+    }
+    let (home, below) = homes::split(&target.from)?;
     home.last().filter(|_| below.is_root()).map(|name| escape(name.as_bytes()).into_owned())
 }
 

@@ -10,7 +10,7 @@ use crate::sys::stat::Kind;
 
 /// One home.
 pub(super) struct Home {
-    /// The user, as the directory is called.
+    /// The user: as the plan calls the owner, else as the directory is called.
     pub(super) user: String,
     /// Where the running system sees it.
     pub(super) live: RelPath,
@@ -56,10 +56,8 @@ pub(super) fn of(plan: &Mapping, file: &PlanFile, ids: &IdFiles) -> Vec<Home> {
 /// The home that an entry is in: its live path, and its place on the storage.
 fn places(target: &Target, entry: &Entry) -> Option<(RelPath, RelPath)> {
     let elsewhere = || {
-        // A target whose new directories are a user's is that user's home, wherever it is.
-        let below =
-            entry.src.strip_prefix(&target.from).filter(|_| !target.from.is_root() && target.parents.uid != 0)?;
-        Some((target.from.clone(), below))
+        let home = homes::elsewhere(target)?;
+        Some((home.clone(), entry.src.strip_prefix(home)?))
     };
     let (live, below) = homes::split(&entry.src).or_else(elsewhere)?;
     // An entry may be stored under other names than its own; then it has no home there.
@@ -90,6 +88,10 @@ impl HomeOwners<'_> {
             home.uid = fixup.uid.or(home.uid);
             home.gid = fixup.gid.or(home.gid);
             home.mode = fixup.mode.as_ref().map_or(home.mode, |mode| mode.change().of(home.mode, Kind::Directory));
+        }
+        let named = |uid: u32| self.file.names.iter().find(|n| n.kind == IdKind::User && n.number == Some(uid));
+        if let Some(name) = home.uid.and_then(named) {
+            home.user = escape(name.name.as_bytes()).into_owned();
         }
         home
     }

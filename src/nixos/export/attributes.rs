@@ -131,9 +131,10 @@ impl ListedAttributes {
         if planned.owner.is_none() && uid.is_some() && uid == home_ids.map(|(uid, _)| uid) {
             user = None;
         }
+        let own = declared.home(&item.live);
         if home.is_none() && user.is_none() {
             // A home as a whole belongs to its user.
-            user = declared.home(&item.live).map(|home| home.user);
+            user = own.as_ref().map(|home| home.user.clone());
         }
         if let (Some(home), Some(other)) = (home, &user)
             && planned.owner.is_none()
@@ -152,7 +153,7 @@ impl ListedAttributes {
         Self {
             user: user.filter(|user| Some(user) != default_user.as_ref()),
             group: group.filter(|group| Some(group) != default_group.as_ref()),
-            mode: planned_mode.or(seen_mode).or_else(|| private::usual_mode_at(home, &item.live, holds(item))),
+            mode: planned_mode.or(seen_mode).or_else(|| private::usual_mode_at(own.as_ref(), &item.live, holds(item))),
         }
     }
 }

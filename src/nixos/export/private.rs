@@ -21,6 +21,7 @@ pub(crate) fn usual_mode(path: &RelPath, kind: EntryKind) -> Option<u32> {
 /// The same of a path that may be in a home which is not in /home.
 pub(super) fn usual_mode_at(home: Option<&HomePath>, path: &RelPath, kind: EntryKind) -> Option<u32> {
     match home {
+        Some(home) if home.below.is_root() => (kind != EntryKind::File).then_some(0o700),
         Some(home) => Spot::Home(home.below.clone()).known().and_then(|known| known.usual_mode(kind)),
         None => usual_mode(path, kind),
     }

@@ -126,7 +126,7 @@ fn line<'p>(
     let parents = below.as_ref().and(draft.parents.as_ref());
     let home = live.as_ref().and_then(|live| declared.home(live));
     let mode = seen.map(|stat| stat.mode).or_else(|| {
-        let usual = live.as_ref().and_then(|live| private::usual_mode(live, EntryKind::Directory));
+        let usual = live.as_ref().and_then(|live| private::usual_mode_at(home.as_ref(), live, EntryKind::Directory));
         usual.or(parents.and_then(|parents| parents.mode))
     });
     let user = home.map_or_else(|| "root".to_string(), |home| home.user);

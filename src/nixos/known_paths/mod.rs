@@ -2,7 +2,7 @@
 //! that their program gives them, and who replaces them by a rename. The audit, the import, the export
 //! and the check all use this table.
 //!
-//! `~` stands for each directory in `/home` and for `/root`; `*`, `?` and `[…]`
+//! `~` stands for each home; `*`, `?` and `[…]`
 //! match within one name; `**/` in front means anywhere. `docs/audit.md` shows the
 //! whole table, and a test holds it to this one.
 

@@ -98,6 +98,11 @@ pub struct RuleStep {
     pub onward: bool,
 }
 
+/// The parts of a pattern's text.
+fn parts(text: &str) -> impl Iterator<Item = PatternPart> {
+    text.split('/').filter(|part| !part.is_empty()).map(PatternPart::new)
+}
+
 /// The table, ready to match.
 #[derive(Debug)]
 pub struct Knowledge {
@@ -124,13 +129,13 @@ impl Knowledge {
         }
     }
 
-    /// The table, and the directories that units declare.
+    /// The table, and the directories that units declare. `~` stands for each of `homes` as well.
     #[must_use]
-    pub fn new(units: BTreeMap<RelPath, Vec<String>>) -> Self {
+    pub fn new(units: BTreeMap<RelPath, Vec<String>>, homes: &[RelPath]) -> Self {
         let mut knowledge = Self { rules: rules(), ..Self::none() };
         let texts: Vec<String> = knowledge.rules.iter().map(|rule| rule.at.to_string()).collect();
         for (rule, text) in texts.iter().enumerate() {
-            knowledge.learn(rule, text);
+            knowledge.learn(rule, text, homes);
         }
         for path in units.keys().filter(|path| !texts.contains(&path.to_string())) {
             let parts = path.names().map(|name| PatternPart::Literal(name.as_bytes().to_vec())).collect();
@@ -141,7 +146,7 @@ impl Knowledge {
         knowledge
     }
 
-    fn learn(&mut self, rule: usize, text: &str) {
+    fn learn(&mut self, rule: usize, text: &str, homes: &[RelPath]) {
         if let Some(name) = text.strip_prefix("**/") {
             match name.strip_prefix('*') {
                 Some(end) => self.ends.push((end.as_bytes().to_vec(), rule)),
@@ -151,9 +156,12 @@ impl Knowledge {
         }
         let bases: &[&str] = if text.starts_with('~') { &["home/*", "root"] } else { &[""] };
         for base in bases {
-            let whole = format!("{base}{}", text.trim_start_matches('~'));
-            let parts = whole.split('/').filter(|part| !part.is_empty()).map(PatternPart::new).collect();
+            let parts = parts(base).chain(parts(text.trim_start_matches('~'))).collect();
             self.patterns.push(Pattern { parts, rule });
+        }
+        for home in homes.iter().filter(|_| text.starts_with('~')) {
+            let above = home.names().map(|name| PatternPart::Literal(name.as_bytes().to_vec()));
+            self.patterns.push(Pattern { parts: above.chain(parts(&text[1..])).collect(), rule });
         }
     }
 

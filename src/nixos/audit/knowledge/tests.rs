@@ -3,7 +3,7 @@ use crate::base::path::{Name, RelPath};
 use crate::nixos::known_paths::{Sort, all};
 
 fn say(path: &str) -> Option<(String, By)> {
-    let knowledge = Knowledge::new(std::collections::BTreeMap::new());
+    let knowledge = Knowledge::new(std::collections::BTreeMap::new(), &[]);
     let mut active = knowledge.start();
     let names: Vec<Name> = RelPath::new(path.as_bytes()).expect("a path").names().collect();
     let (last, above) = names.split_last().expect("a name");
