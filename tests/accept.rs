@@ -593,3 +593,33 @@ fn names_of_an_accepted_inode_that_part_are_told_and_accepted() {
     assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0; 3]);
     stays(&world, &plan, &[]);
 }
+
+#[test]
+fn a_comparison_with_the_source_knows_what_was_accepted() {
+    need_root!();
+    const AGAINST: &[&str] = &["--verify-only", "--against", "source"];
+    let (world, plan) = copied(&["edited", "mode", "removed", "gone/f", "anew/f", "d/keep", "keep"]);
+    let target = world.target();
+    write(&target.join("edited"), "mine");
+    chmod(&target.join("mode"), 0o600);
+    chmod(&target.join("d"), 0o700);
+    std::fs::remove_file(target.join("removed")).unwrap();
+    std::fs::remove_dir_all(target.join("gone")).unwrap();
+    std::fs::remove_dir_all(target.join("anew")).unwrap();
+    write(&target.join("d/made"), "mine");
+    rest();
+    run(&plan, ACCEPT).exits(0);
+    std::fs::create_dir(target.join("anew")).unwrap();
+    write(&target.join("anew/mine"), "mine");
+    rest();
+    run(&plan, ACCEPT).exits(0);
+    assert_eq!(problems(&run(&plan, AGAINST).exits(0)), [""; 0]);
+    // What differs from that, and what the source has newer.
+    flip(&world, &target.join("edited"), 0);
+    chmod(&target.join("mode"), 0o640);
+    world.file("data/removed", "an afterthought on the old machine");
+    let ran = run(&plan, AGAINST).exits(1);
+    assert_eq!(problems(&ran), ["content edited", "missing removed", "mode mode"], "{ran}");
+    // It is remembered like what the other passes find.
+    assert!(problems(&run(&plan, &["--verify-only", "--since", "last"]).exits(1)).contains(&"content edited".into()));
+}

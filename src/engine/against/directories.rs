@@ -140,7 +140,8 @@ impl ComparisonWalk<'_> {
                     // What has a row was copied: it is stale, or left out by a pattern.
                     let ours = known.contains(&entry.name)
                         || self.index.leads_to_entry(&dir.path.join(&entry.name))
-                        || self.recorded(dir.id, &entry.name).is_some();
+                        || self.recorded(dir.id, &entry.name).is_some()
+                        || self.is_accepted_there(dir, &entry.name);
                     if !ours && verifier.is_unplanned(&listed, &entry) {
                         found.add(entry.name);
                     }

@@ -70,7 +70,7 @@ impl ComparisonWalk<'_> {
         let (own, covering) = (entry.explicit(), &covering);
         let (dir, near, is_mount_point, stat) = (id, None, false, &stat);
         let seen = BackupEntry { name, path, target, dir, share, stat, holder, near, own, covering, is_mount_point };
-        if self.is_settled_in_place(&seen, &dst) {
+        if self.is_settled_in_place(&seen, &dst) || self.is_owners_directory(&seen, &dst) {
             return;
         }
         let id = self.directory(&seen, &above, &dst);

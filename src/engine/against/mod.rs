@@ -5,6 +5,7 @@
 //! journal's. The journal is asked for what the target's file system could not hold and which
 //! names became one inode; differences are marked there, so that the next run copies them again.
 
+mod accepted;
 mod alike;
 mod comparison;
 mod directories;

@@ -121,7 +121,7 @@ impl ComparisonWalk<'_> {
             covering: &above.covering,
             is_mount_point,
         };
-        if self.is_settled_in_place(&seen, &there) {
+        if self.is_settled_in_place(&seen, &there) || self.is_owners_directory(&seen, &there) {
             return None;
         }
         let id = self.directory(&seen, &above.path, &there);

@@ -3,6 +3,7 @@
 
 mod accept;
 mod accept_attributes;
+mod accepted_entry;
 mod batch;
 mod class;
 mod confirm;

@@ -67,7 +67,8 @@ impl Verifier {
         {
             self.extra_names(dir.dir, name, path, row);
         }
-        found.into_iter().for_each(|problem| self.problem(row.target, of_origin(at.origin, problem)));
+        let told = if at.origin == RowOrigin::Copied { |problem| problem } else { of_accepted };
+        found.into_iter().for_each(|problem| self.problem(row.target, told(problem)));
         true
     }
 
@@ -229,24 +230,22 @@ impl Verifier {
 }
 
 /// The problem of an accepted entry: nobody else has what it should be.
-fn of_origin(origin: RowOrigin, mut problem: Problem) -> Problem {
-    if origin != RowOrigin::Copied {
-        match problem.kind {
-            ProblemKind::Missing => problem.detail = Detail::AcceptedGone,
-            ProblemKind::Content => problem.advice = Some(Advice::RestoreOwn),
-            kind if ATTRIBUTES.contains(&kind) => problem.advice = Some(Advice::AcceptAgain),
-            // As the passes after this one, which know it for damage.
-            ProblemKind::ChangedTarget if matches!(problem.detail, Detail::ContentNotTimes) => {
-                (problem.kind, problem.detail) = (ProblemKind::Content, Detail::AcceptedNotTimes);
-            }
-            _ => {}
+pub(super) fn of_accepted(mut problem: Problem) -> Problem {
+    match problem.kind {
+        ProblemKind::Missing => problem.detail = Detail::AcceptedGone,
+        ProblemKind::Content => problem.advice = Some(Advice::RestoreOwn),
+        kind if ATTRIBUTES.contains(&kind) => problem.advice = Some(Advice::AcceptAgain),
+        // As the passes after this one, which know it for damage.
+        ProblemKind::ChangedTarget if matches!(problem.detail, Detail::ContentNotTimes) => {
+            (problem.kind, problem.detail) = (ProblemKind::Content, Detail::AcceptedNotTimes);
         }
+        _ => {}
     }
     problem
 }
 
 /// True for what nobody did to an accepted entry.
-fn is_damage(standing: RowChange, found: &[Problem]) -> bool {
+pub(super) fn is_damage(standing: RowChange, found: &[Problem]) -> bool {
     let is_content =
         |problem: &Problem| problem.kind == ProblemKind::Content || matches!(problem.detail, Detail::ContentNotTimes);
     !found.is_empty() && (standing == RowChange::AsRecorded || found.iter().any(is_content))
