@@ -243,3 +243,28 @@ fn of_a_database_that_stays_no_file_is_deleted() {
     assert_eq!(ran.kinds(), ["stale app.db"], "{ran}");
     assert_eq!(rows(&world, &target), "ok\n48");
 }
+
+#[test]
+fn accepted_attributes_of_a_database_hold_no_log_back() {
+    need_root!();
+    need_tools!("sqlite3");
+    let world = World::ext4(96);
+    std::fs::create_dir(world.data()).unwrap();
+    let source = world.data().join("app.db");
+    sql(&source, "PRAGMA journal_mode=wal; CREATE TABLE t(i, who); INSERT INTO t VALUES(0, 'first');");
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    let target = world.target().join("app.db");
+    sh!("chmod", "600", &target);
+    run(&plan, &["--verify-only", "--accept"]).exits(0);
+    leave_open(&source, 40);
+    run(&plan, &[]).exits(0);
+    assert_eq!(rows(&world, &target), "ok\n41");
+    // Content that was accepted does.
+    leave_open(&target, 7);
+    run(&plan, &["--verify-only", "--accept"]).exits(0);
+    sql(&source, "VACUUM;");
+    leave_open(&source, 90);
+    run(&plan, &[]).exits(1);
+    assert_eq!(rows(&world, &target), "ok\n8");
+}

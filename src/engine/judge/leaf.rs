@@ -176,7 +176,10 @@ impl LeafCase<'_> {
         if !there.is_some_and(is_copy)
             && let Some(decision) = self.accepted(row)
         {
-            return decision.into();
+            return match decision {
+                NameDecision::Keep(problems) if self.is_accepted_copy(row, &problems) => CopyState::Altered(problems),
+                decision => decision.into(),
+            };
         }
         let Some(there) = there else {
             // `--repair` found it missing and marked it to be copied.
@@ -214,6 +217,15 @@ impl LeafCase<'_> {
     fn accepted(&self, row: &Row) -> Option<NameDecision> {
         let decides = !self.policy.overwrite && row.source_looks_the_same(self.source);
         if decides { accepted(&self.policy, self.at, self.there) } else { None }
+    }
+
+    /// True where only attributes were accepted, and its content is still that of the copy.
+    fn is_accepted_copy(&self, row: &Row, found: &[Problem]) -> bool {
+        let is_content = |problem: &Problem| {
+            matches!(problem.kind, ProblemKind::ChangedTarget | ProblemKind::Missing | ProblemKind::Content)
+        };
+        let accepted = self.at.accepted().filter(|_| self.there.is_some() && !found.iter().any(is_content));
+        row.digest.is_some() && accepted.is_some_and(|accepted| accepted.row.digest == row.digest)
     }
 
     /// Its ctime, inode or attributes have changed: has its content, too?
