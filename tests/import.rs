@@ -118,6 +118,20 @@ fn a_plan_file_of_any_name_takes_literal_names_there_and_back() {
 }
 
 #[test]
+fn an_absolute_path_in_a_home_is_where_the_module_puts_it_and_is_warned_of() {
+    let world = World::plain();
+    let literal = world.path().join("m.nix");
+    let text = r#"{ environment.persistence."/persist".users.ann.directories = [ "/home/ann/x" ]; }"#;
+    std::fs::write(&literal, text).unwrap();
+    let entry = json!({"dirPath": "/home/ann/home/ann/x", "directory": "/home/ann/x", "home": "/home/ann"});
+    let evaluated = json_file(&world, &json!({"/persist": {"users": {"ann": {"directories": [entry]}}}}));
+    for args in [["--nix", literal.to_str().unwrap()], ["--nix-json", &evaluated]] {
+        let ran = import(&args).exits(0).says("which has the home twice; declare \"x\" to keep /home/ann/x");
+        assert!(ran.stdout.contains("  \"home/ann/x\",\n"), "{ran}");
+    }
+}
+
+#[test]
 fn ten_thousand_entries_are_a_moments_work() {
     let world = World::plain();
     let entry = |n: usize| json!({"dirPath": format!("/srv/{}/{n}", n % 100), "user": "root", "group": "root"});

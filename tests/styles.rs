@@ -300,6 +300,38 @@ const STYLES: &[Style] = &[
         lines: &[],
     },
     Style {
+        name: "lists in lists, and functions that make lists",
+        files: &[(
+            "m.nix",
+            r#"{ lib, ... }: { environment.persistence."/persist" = {
+              directories = lib.flatten [ "/a" [ "/b" [ "/c" ] ] ] ++ lib.singleton { directory = "/d"; };
+              files = lib.concatMap (k: [ "/k/${k}" "/k/${k}.pub" ]) [ "e" "f" ]; }; }"#,
+        )],
+        counted: 8,
+        arrived: &["/a", "/b", "/c", "/d", "/k/e", "/k/e.pub", "/k/f", "/k/f.pub"],
+        lines: &[],
+    },
+    Style {
+        name: "the mode of a file's directory by a dotted name",
+        files: &[(
+            "m.nix",
+            r#"{ environment.persistence."/persist".files = [ { file = "/etc/nix/key"; parentDirectory.mode = "0700"; } ]; }"#,
+        )],
+        counted: 1,
+        arrived: &["/etc/nix/key"],
+        lines: &[],
+    },
+    Style {
+        name: "an absolute path in a home, which the module puts below the home",
+        files: &[(
+            "m.nix",
+            r#"{ users.users.ann.group = "users"; environment.persistence."/persist".users.ann.directories = [ "/home/ann/x" "/z" ]; }"#,
+        )],
+        counted: 2,
+        arrived: &["/home/ann/home/ann/x", "/home/ann/z"],
+        lines: &[],
+    },
+    Style {
         name: "a label with its path in another file",
         files: &[
             ("m.nix", r#"{ imports = [ ./where.nix ]; environment.persistence.main.directories = [ "/a" ]; }"#),

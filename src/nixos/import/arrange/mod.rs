@@ -79,6 +79,7 @@ pub(super) fn arrange(mut declaration: Declaration) -> Arranged {
     let mut accepted = Accepted::default();
     for mut entry in std::mem::take(&mut declaration.entries) {
         notes.extend(too_open(&entry));
+        notes.extend(home_twice(&entry));
         leave_defaults(&mut entry);
         notes.extend(accepted.offer(entry));
     }
@@ -135,6 +136,17 @@ fn too_open(entry: &DeclaredPath) -> Option<ImportNote> {
              declare mode = \"{narrow}\""
         ))
     })
+}
+
+/// Both modules put an absolute path below the home, whatever it begins with.
+fn home_twice(entry: &DeclaredPath) -> Option<ImportNote> {
+    let (home, below) = below_home(entry)?;
+    let meant = below.strip_prefix(&home.dir)?;
+    let (origin, live) = (&entry.origin, &entry.live);
+    Some(ImportNote::warning(format!(
+        "{origin}: the module puts it at {live}, which has the home twice; declare {:?} to keep {below}",
+        String::from_utf8_lossy(meant.as_bytes())
+    )))
 }
 
 fn spot(entry: &DeclaredPath) -> Spot {

@@ -88,7 +88,9 @@ impl ListReader<'_> {
                 };
                 parts.iter().map(mode).collect()
             }
-            ([parent, name], _) if parent.is("parent") && name.is("mode") => vec![self.literal(&value, shared)],
+            ([parent, name], _) if (parent.is("parentDirectory") || parent.is("parent")) && name.is("mode") => {
+                vec![self.literal(&value, shared)]
+            }
             _ => return false,
         };
         let Some(modes) = modes.into_iter().collect::<Option<Vec<String>>>() else { return false };
@@ -119,12 +121,8 @@ impl ListReader<'_> {
             FirstName::Kept => below.clone(),
             FirstName::Removed => below.names().skip(1).fold(RelPath::root(), |path, name| path.join(&name)),
         };
-        // A path that repeats the whole home is already absolute.
         let (live, stored) = match &shared.home {
-            Some(home) => match below.strip_prefix(&home.dir).filter(|_| path.starts_with('/')) {
-                Some(inner) => (below.clone(), home.stored.join_path(&inner)),
-                None => (home.dir.join_path(&seen), home.stored.join_path(&below)),
-            },
+            Some(home) => (home.dir.join_path(&seen), home.stored.join_path(&below)),
             None => (below.clone(), shared.storage.join_path(&below)),
         };
         let mode = self.all.mode(own.mode.as_deref(), &format!("{}: {path}", shared.origin));

@@ -152,7 +152,7 @@ impl<'e> Finder<'e> {
                 return;
             }
             Some(Handed::Merged(list)) => return self.merged(&list, path),
-            Some(Handed::Element(..) | Handed::Mapped(..)) => return self.opaque(term, path),
+            Some(_) => return self.opaque(term, path),
             None => {}
         }
         match &term.expr {

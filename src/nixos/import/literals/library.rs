@@ -17,6 +17,12 @@ pub(super) enum Handed {
     Merged(Term),
     /// Each element of the second, through the first.
     Mapped(Term, Term),
+    /// The same, where each gives a list.
+    MappedToLists(Term, Term),
+    /// A list, and the lists in it.
+    Flat(Term),
+    /// A list of this alone.
+    Alone(Term),
 }
 
 impl Evaluator<'_> {
@@ -51,12 +57,15 @@ impl Evaluator<'_> {
                 "optional" => Some(Handed::Element(first, argument)),
                 "mkOverride" | "mkOrder" => Some(Handed::On(argument)),
                 "map" => Some(Handed::Mapped(first, argument)),
+                "concatMap" => Some(Handed::MappedToLists(first, argument)),
                 "forEach" => Some(Handed::Mapped(argument, first)),
                 _ => None,
             };
         }
         match self.last_name(&function)?.as_str() {
             "mkForce" | "mkDefault" | "mkBefore" | "mkAfter" | "unique" => Some(Handed::On(argument)),
+            "flatten" => Some(Handed::Flat(argument)),
+            "singleton" => Some(Handed::Alone(argument)),
             "mkMerge" | "concatLists" => Some(Handed::Merged(argument)),
             _ => None,
         }

@@ -218,15 +218,22 @@ impl ListReader<'_> {
                 return;
             }
             Some(Handed::Mapped(function, lists)) => {
-                let function = self.evaluator.head(&function);
-                if matches!(function.expr, Expr::Lambda(_)) {
-                    let elements = self.elements(&lists, what);
-                    out.extend(elements.into_iter().filter_map(|element| Evaluator::apply(&function, element)));
-                } else {
-                    self.unread(&list, what);
+                out.extend(self.mapped(&list, (&function, &lists), what));
+                return;
+            }
+            Some(Handed::MappedToLists(function, lists)) => {
+                for made in self.mapped(&list, (&function, &lists), what) {
+                    self.gather(&made, what, out);
                 }
                 return;
             }
+            Some(Handed::Flat(lists)) => {
+                for element in self.elements(&lists, what) {
+                    self.flatten(element, what, out);
+                }
+                return;
+            }
+            Some(Handed::Alone(element)) => return out.push(element),
             None => {}
         }
         match &list.expr {
@@ -237,6 +244,30 @@ impl ListReader<'_> {
                 }
             }
             _ => self.own_option(&list, what, out),
+        }
+    }
+
+    /// What a function makes of each element of a list.
+    fn mapped(&mut self, whole: &Term, (function, list): (&Term, &Term), what: &str) -> Vec<Term> {
+        let function = self.evaluator.head(function);
+        if !matches!(function.expr, Expr::Lambda(_)) {
+            self.unread(whole, what);
+            return Vec::new();
+        }
+        let elements = self.elements(list, what);
+        elements.into_iter().filter_map(|element| Evaluator::apply(&function, element)).collect()
+    }
+
+    fn flatten(&mut self, element: Term, what: &str, out: &mut Vec<Term>) {
+        let head = self.evaluator.head(&element);
+        if !matches!(head.expr, Expr::List(_)) {
+            return out.push(element);
+        }
+        if self.enter(&head, what) {
+            for inner in self.elements(&head, what) {
+                self.flatten(inner, what, out);
+            }
+            self.leave();
         }
     }
 
