@@ -623,3 +623,30 @@ fn a_comparison_with_the_source_knows_what_was_accepted() {
     // It is remembered like what the other passes find.
     assert!(problems(&run(&plan, &["--verify-only", "--since", "last"]).exits(1)).contains(&"content edited".into()));
 }
+
+#[test]
+fn what_the_source_has_newer_does_not_end_what_was_accepted_around_it() {
+    need_root!();
+    let (world, plan) = copied(&["d/f", "newer", "keep"]);
+    let target = world.target();
+    chmod(&target.join("d"), 0o700);
+    chmod(&target.join("newer"), 0o600);
+    rest();
+    run(&plan, ACCEPT).exits(0);
+    // Something new comes into the directory: it keeps what its owner set.
+    world.file("data/d/new", "new");
+    run(&plan, &[]).exits(0);
+    assert_eq!(std::fs::metadata(target.join("d")).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(std::fs::read_to_string(target.join("d/new")).unwrap(), "new");
+    stays(&world, &plan, &[]);
+    // New content waits; nothing but what is advised replaces it.
+    world.file("data/newer", "an afterthought on the old machine");
+    for args in [&[][..], &["--repair"], &[]] {
+        let ran = run(&plan, args).exits(1).says("newer content of the source waits: --overwrite replaces it");
+        assert_eq!(problems(&ran), ["mode newer"], "{args:?}\n{ran}");
+        assert!(!ran.stdout.contains("so does --repair"), "{ran}");
+    }
+    run(&plan, &["--overwrite"]).exits(0);
+    stays(&world, &plan, &[]);
+    snapshot::assert_same(&world.data().join("newer"), &target.join("newer"));
+}

@@ -239,6 +239,9 @@ fn advice_words(advice: Advice) -> &'static str {
             "somebody has changed it on the target, where newer content of the source waits: --overwrite replaces it, and \
              so does --repair"
         }
+        Advice::NewerThanAccepted => {
+            "it was accepted on the target as it is, where newer content of the source waits: --overwrite replaces it"
+        }
         Advice::AcceptAgain => {
             "somebody has changed it since it was accepted on the target: it stays so, and --verify-only --accept takes \
              that as well"

@@ -339,6 +339,8 @@ pub enum Advice {
     Repair,
     /// Without `--reflink always` it is copied.
     CopyBlocks,
-    /// The same, and the source has newer content.
+    /// Somebody changed it, and the source has newer content.
     NewerWaits,
+    /// It was accepted as its owner has it, and the source has newer content.
+    NewerThanAccepted,
 }

@@ -125,7 +125,8 @@ pub(super) fn drop_at(transaction: &Transaction<'_>, dir: i64, name: &[u8]) -> R
 }
 
 /// A copy has made `row`: what was accepted under its name ends, unless it is of the very same state. What was
-/// accepted in a directory of its own id is from here on in the copied one.
+/// accepted in a directory of its own id is from here on in the copied one. A directory that a run has filled and
+/// left as its owner has it is recorded as before.
 pub(super) fn supersede(transaction: &Transaction<'_>, row: &Row) -> Result<(), rusqlite::Error> {
     if let Some(id) = row.id {
         let other = format!("SELECT id FROM {TABLE} WHERE dir = ?1 AND name = ?2 AND id <> ?3");
@@ -141,10 +142,13 @@ pub(super) fn supersede(transaction: &Transaction<'_>, row: &Row) -> Result<(), 
         }
     }
     let sql = format!(
-        "DELETE FROM {TABLE} WHERE dir = ?1 AND name = ?2 AND (dst_ino, dst_ctime, dst_ctime_ns) <> (?3, ?4, ?5)"
+        "DELETE FROM {TABLE} WHERE dir = ?1 AND name = ?2 AND (dst_ino, dst_ctime, dst_ctime_ns) <> (?3, ?4, ?5)
+           AND NOT (id IS NOT NULL AND id IS ?6 AND EXISTS(
+             SELECT 1 FROM item WHERE item.dir = ?1 AND item.name = ?2
+                AND (item.dst_ino, item.dst_ctime, item.dst_ctime_ns) = (?3, ?4, ?5)))"
     );
     let state = (row.dst_ino.cast_signed(), row.dst_ctime.sec, row.dst_ctime.nsec);
-    transaction.prepare_cached(&sql)?.execute((row.dir, &row.name, state.0, state.1, state.2)).map(drop)
+    transaction.prepare_cached(&sql)?.execute((row.dir, &row.name, state.0, state.1, state.2, row.id)).map(drop)
 }
 
 /// Marks an accepted entry as damaged in the state in which it was seen; nothing has the state that was accepted.

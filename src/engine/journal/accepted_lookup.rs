@@ -112,17 +112,32 @@ impl Reader {
         self.wrap(ask())
     }
 
-    /// True when the directory `id`, or one above it, is gone by its owner's doing, whatever has its name now.
-    pub fn is_in_removed(&self, id: i64) -> Result<bool, JournalError> {
+    /// The ids of copied directories that are gone by their owner's doing, whatever has their names now: few, as
+    /// nothing is recorded of the removal of what was in them.
+    pub fn removed_directories(&self) -> Result<HashSet<i64>, JournalError> {
+        let ask = || {
+            let sql = format!(
+                "SELECT item.id FROM {TABLE} AS other JOIN item ON item.dir = other.dir AND item.name = other.name
+                  WHERE item.id IS NOT NULL
+                    AND (other.{WHAT} = {} OR other.{WHAT} = {} AND other.id IS NOT item.id)",
+                AcceptedAs::Removed.number(),
+                AcceptedAs::Content.number()
+            );
+            self.connection().prepare_cached(&sql)?.query_map([], |row| row.get(0))?.collect()
+        };
+        self.wrap(ask())
+    }
+
+    /// True when the directory `id` is one of `directories`, or is below one.
+    pub fn is_in(&self, id: i64, directories: &HashSet<i64>) -> Result<bool, JournalError> {
         let mut at = id;
-        while let Some(row) = self.directory(at)? {
-            let instead = Name::new(&row.name).ok().map(|name| self.accepted(row.dir, &name)).transpose()?.flatten();
-            if instead.is_some_and(|accepted| accepted.replaces(&row)) {
-                return Ok(true);
+        while !directories.contains(&at) {
+            match self.directory(at)? {
+                Some(row) => at = row.dir,
+                None => return Ok(false),
             }
-            at = row.dir;
         }
-        Ok(false)
+        Ok(true)
     }
 
     /// The path of the directory `id`; `None` where the row of one above it is missing, as after a

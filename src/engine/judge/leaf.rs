@@ -266,7 +266,9 @@ impl LeafCase<'_> {
         if self.policy.overwrite {
             return CopyState::Replaceable(Some(Note::ChangedReplaced(path, there.into())));
         }
-        let waiting = |problem| altered(problem).advising(Advice::NewerWaits);
+        let is_accepted = self.at.accepted().is_some_and(|accepted| accepted.is_instead());
+        let advice = if is_accepted { Advice::NewerThanAccepted } else { Advice::NewerWaits };
+        let waiting = |problem| altered(problem).advising(advice);
         NameDecision::Keep(found.into_iter().map(waiting).collect()).into()
     }
 

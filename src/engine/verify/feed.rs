@@ -58,6 +58,7 @@ impl Verifier {
     ) -> Result<(), JournalError> {
         let mut after = (-1, Vec::new());
         let mut place = (0, RelPath::root());
+        let removed = if any_accepted { reader.removed_directories()? } else { HashSet::new() };
         let (mut superseded, mut is_gone) = (HashSet::new(), false);
         loop {
             let page = reader.page((after.0, &after.1), self.scope == Scope::Unverified, PAGE)?;
@@ -68,7 +69,7 @@ impl Verifier {
                 let dir = first.dir;
                 if place.0 != dir {
                     place = (dir, reader.path_of(dir)?);
-                    is_gone = any_accepted && reader.is_in_removed(dir)?;
+                    is_gone = !removed.is_empty() && reader.is_in(dir, &removed)?;
                 }
                 if any_accepted {
                     superseded = reader.superseded(dir)?;
