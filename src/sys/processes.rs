@@ -2,7 +2,11 @@
 //! not look into, has nothing open.
 
 use super::stat::{Kind, Stat, stat_fd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fd::OwnedFd;
+use rustix::fs::{Dir, Mode, OFlags};
+use std::ffi::{CStr, OsStr};
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// A regular file that a process has open for writing.
@@ -30,17 +34,42 @@ pub fn others() -> Vec<u32> {
 /// The files that `process` has open for writing, of those whose path `matters`.
 #[must_use]
 pub fn open_for_writing(process: u32, matters: impl Fn(&Path) -> bool) -> Vec<OpenForWriting> {
-    let Ok(entries) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return Vec::new() };
-    let open = entries.filter_map(|entry| {
-        let entry = entry.ok()?;
-        let path = std::fs::read_link(entry.path()).ok().filter(|path| matters(path))?;
-        let info = std::fs::read(format!("/proc/{process}/fdinfo/{}", entry.file_name().to_str()?)).ok()?;
-        let (is_rewritten, is_locked) = parse_info(&info)?;
-        let file = rustix::fs::open(entry.path(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let stat = stat_fd(file).ok().filter(|stat| stat.kind == Kind::File)?;
-        Some(OpenForWriting { path, stat, is_rewritten, is_locked })
-    });
-    open.collect()
+    // By names in an open directory: the kernel looks a process up anew for each path through /proc.
+    let directory = |of: &str| {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(format!("/proc/{process}/{of}"), flags, Mode::empty()).ok()
+    };
+    let Some(fds) = directory("fd") else { return Vec::new() };
+    let Ok(entries) = Dir::read_from(&fds) else { return Vec::new() };
+    let (mut infos, mut found, mut text) = (None, Vec::new(), Vec::new());
+    for entry in entries {
+        let Ok(entry) = entry else { break };
+        let Ok(link) = rustix::fs::readlinkat(&fds, entry.file_name(), text) else {
+            text = Vec::new();
+            continue;
+        };
+        if matters(Path::new(OsStr::from_bytes(link.to_bytes()))) {
+            infos = infos.or_else(|| directory("fdinfo"));
+            let opened = infos.as_ref().and_then(|infos| look_at(&fds, infos, entry.file_name()));
+            found.extend(opened.map(|(stat, (is_rewritten, is_locked))| {
+                let path = PathBuf::from(OsStr::from_bytes(link.to_bytes()));
+                OpenForWriting { path, stat, is_rewritten, is_locked }
+            }));
+        }
+        text = link.into_bytes();
+    }
+    found
+}
+
+/// The inode of a regular file that is open for writing under this descriptor, and what its descriptor tells.
+fn look_at(fds: &OwnedFd, infos: &OwnedFd, name: &CStr) -> Option<(Stat, (bool, bool))> {
+    let info = rustix::fs::openat(infos, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut text = Vec::new();
+    std::fs::File::from(info).read_to_end(&mut text).ok()?;
+    let told = parse_info(&text)?;
+    let file = rustix::fs::openat(fds, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let stat = stat_fd(file).ok().filter(|stat| stat.kind == Kind::File)?;
+    Some((stat, told))
 }
 
 /// Whether it is rewritten, and whether it is locked; `None` if it is not open for writing.
