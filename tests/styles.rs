@@ -322,6 +322,16 @@ const STYLES: &[Style] = &[
         lines: &[],
     },
     Style {
+        name: "paths of the system without their slash, which the modules take for absolute ones, and an empty one",
+        files: &[(
+            "m.nix",
+            r#"{ environment.persistence."/persist" = { directories = [ "var/log" "" ]; files = [ "etc/adjtime" ]; }; }"#,
+        )],
+        counted: 3,
+        arrived: &["/var/log", "/etc/adjtime"],
+        lines: &["an empty text names no path"],
+    },
+    Style {
         name: "an absolute path in a home, which the module puts below the home",
         files: &[(
             "m.nix",

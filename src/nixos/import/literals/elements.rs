@@ -113,8 +113,9 @@ impl ListReader<'_> {
 
     fn entry(&mut self, path: &str, own: ElementAttributes, shared: &ElementContext) {
         let Some(below) = self.all.path(path, &shared.origin) else { return };
-        if shared.home.is_none() && !path.starts_with('/') {
-            let text = format!("{}: \"{path}\" is not absolute, so the module refuses it", shared.origin);
+        // Both modules take a path of the system without its slash for an absolute one.
+        if path.is_empty() {
+            let text = format!("{}: an empty text names no path", shared.origin);
             return self.note_once(ImportNote::lost(text));
         }
         let seen = match shared.first_name {
