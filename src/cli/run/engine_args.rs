@@ -113,7 +113,8 @@ pub(super) struct EngineArgs {
     #[arg(long)]
     strict: bool,
     /// With --verify-only: read what was changed, removed or made on the target since it was copied, and take it
-    /// into the manifest, so that the next verification guards it as well. Damage is never taken
+    /// into the manifest, with attributes that were set, so that the next verification guards it as well. Damage is
+    /// never taken
     #[arg(long, requires = "verify_only", conflicts_with = "strict")]
     accept: bool,
     /// Verify everything first, copy again what differs (of a large file only its bad chunks), verify that
