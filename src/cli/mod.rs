@@ -15,6 +15,7 @@ mod report;
 mod report_text;
 mod resolve;
 mod run;
+mod trees_name;
 mod verify;
 mod words;
 

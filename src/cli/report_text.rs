@@ -2,8 +2,10 @@
 //! to do next.
 
 use crate::base::human::{bytes, count, duration, rate};
+use crate::base::path::escape;
 use crate::cli::by_directory::{by_weight, use_of_target};
 use crate::cli::in_use;
+use crate::cli::trees_name::is_of_trees;
 use crate::cli::words::problem::message;
 use crate::cli::words::{note, stop, unpreserved, value};
 use crate::engine::content::medium::Medium;
@@ -184,15 +186,19 @@ pub(super) fn problems(out: &mut String, report: &Report) -> std::fmt::Result {
     if report.problem_count == 0 {
         return Ok(());
     }
+    // Without a plan nobody has named the directory that the paths are below.
+    let in_full = is_of_trees(&report.plan);
+    let below = if in_full { escape(report.root.trim_end_matches('/').as_bytes()) } else { "".into() };
     match report.root.as_str() {
         "/" | "" => writeln!(out, "\nproblems:")?,
+        _ if in_full => writeln!(out, "\nproblems:")?,
         root => writeln!(out, "\nproblems (paths below {root}):")?,
     }
     let listed = by_weight(&report.problems);
     for problem in listed.iter().take(SHOWN) {
         let kind = problem.kind.word();
         let about = problem.attribute.as_ref().map(|a| format!(" {a}")).unwrap_or_default();
-        write!(out, "  {}: {kind}{about}: {}", problem.path, message(problem))?;
+        write!(out, "  {below}{}: {kind}{about}: {}", problem.path, message(problem))?;
         match problem.unpreserved() {
             Some(what) if problem.count > 1 => {
                 writeln!(

@@ -2,6 +2,7 @@
 
 use super::job::TreesSubject;
 use crate::cli::exit::Exit;
+use crate::cli::trees_name::PREFIX;
 use crate::cli::words::note;
 use crate::engine::events::note::Note;
 use crate::engine::journal::{Location, STATE_DIR, was_target};
@@ -77,9 +78,6 @@ fn with_journal(found: TreesMapping, state: Option<&Path>) -> Result<Mapping, St
     (mapping.name, mapping.state) = (name, Some(home));
     Ok(mapping)
 }
-
-/// What the names of such journals begin with.
-const PREFIX: &str = "copy-";
 
 /// Where the journal may be, the usual place first: at the top of a file system that is ours, so that it
 /// goes where that is mounted; on the disk of the running system, and on others' file systems, in the
