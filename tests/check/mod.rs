@@ -205,6 +205,33 @@ fn every_row_is_documented() {
 }
 
 #[test]
+fn what_fstab_names_is_mounted_with_its_options_and_nothing_else_is_made_up() {
+    need_root!();
+    let scene = Scene::new(Disk::None);
+    let fstab = scene.at("nix/store/aaaa-nixos-system/etc/fstab");
+    let mend = |lines: &str, id: &str| {
+        std::fs::write(&fstab, format!("tmpfs / tmpfs size=4G,mode=755 0 0\n{lines}")).unwrap();
+        let ran = scene.check(&[]);
+        let rows = ran.report["rows"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["id"] == id && row["mend"].is_object()).unwrap_or_else(|| panic!("{ran}"));
+        row["mend"].clone()
+    };
+    let subvolume = "UUID=1-2 /persist btrfs subvol=@persist,noatime,x-initrd.mount 0 0\n";
+    let run = mend(subvolume, "storage-mounted")["run"].as_str().unwrap().to_string();
+    let point = scene.at("persist").display().to_string();
+    assert!(
+        run.starts_with(&format!("mount --mkdir -t btrfs -o subvol=@persist,noatime UUID=1-2 {point} && ")),
+        "{run}"
+    );
+    assert!(mend("/disk/persist /persist none bind 0 0\n", "storage-mounted")["do"].is_string());
+    sh!("rm", "-r", scene.at("boot/EFI"));
+    assert!(mend("", "boot-loader")["do"].as_str().unwrap().contains("lsblk -f"));
+    let esp = mend("/dev/null /boot/efi vfat umask=0077,nofail 0 2\n", "boot-loader");
+    let point = scene.at("boot/efi").display().to_string();
+    assert_eq!(esp["run"], format!("mount --mkdir -t vfat -o umask=0077 /dev/null {point}"));
+}
+
+#[test]
 fn builds_in_memory_are_noted() {
     need_root!();
     let scene = Scene::good();

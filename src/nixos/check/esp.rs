@@ -2,6 +2,7 @@
 
 use super::context::CheckContext;
 use super::row::CheckRow;
+use super::storage::mount_command;
 use super::tree::{Read, rel};
 use crate::base::path::RelPath;
 use crate::sys::leads_nowhere;
@@ -15,8 +16,8 @@ pub(super) fn check(context: &CheckContext) -> Vec<CheckRow> {
             return vec![CheckRow::pass(ID, &grub, "GRUB, without EFI")];
         }
         let why = "neither /boot nor /boot/efi holds EFI programs: not mounted, or nothing is installed";
-        let mend = format!("mount --mkdir /dev/ESP {}", context.tree.word(&rel("boot")));
-        return vec![CheckRow::warn(ID, &rel("boot"), why).run(mend)];
+        let said = places.iter().find(|path| mount_command(context, path).is_some());
+        return vec![mount_it(context, said.unwrap_or(&rel("boot")), CheckRow::warn(ID, &rel("boot"), why))];
     };
     let loader = loaders(context, esp);
     let Some(loader) = loader.first() else {
@@ -37,10 +38,18 @@ fn mounted(context: &CheckContext, esp: &RelPath) -> CheckRow {
     match (context.tree.mount_id(esp), context.tree.mount_id(&RelPath::root())) {
         (Ok(here), Ok(root)) if here == root => {
             let why = "is not a mount of its own: this boot loader is on the root, where the firmware does not look";
-            CheckRow::warn(ID, esp, why).run(format!("mount --mkdir /dev/ESP {}", context.tree.word(esp)))
+            mount_it(context, esp, CheckRow::warn(ID, esp, why))
         }
         (Ok(_), Ok(_)) => CheckRow::pass(ID, esp, "a mount of its own"),
         (Err(errno), _) | (_, Err(errno)) => CheckRow::unreadable(ID, esp, errno),
+    }
+}
+
+/// How to mount the EFI partition: by a command where fstab names it.
+fn mount_it(context: &CheckContext, path: &RelPath, row: CheckRow) -> CheckRow {
+    match mount_command(context, path) {
+        Some(mount) => row.run(mount),
+        None => row.advise(format!("mount the EFI partition at {} (lsblk -f shows it)", context.tree.word(path))),
     }
 }
 

@@ -156,15 +156,32 @@ fn storage(context: &CheckContext, place: &StorageLocation) -> Vec<CheckRow> {
 
 /// How to mount what is missing: by a command where fstab names the device.
 fn mount_it(context: &CheckContext, path: &RelPath, row: CheckRow) -> CheckRow {
-    let line = context.fstab.as_ref().ok().and_then(|(_, lines)| lines.iter().find(|l| l.point == *path));
-    let (point, then) = (context.tree.word(path), context.run_plan(""));
-    match line {
-        Some(line) => {
-            let device = crate::base::shell::word(line.device.as_bytes());
-            row.run(format!("mount --mkdir {device} {point} && {then}"))
+    let then = context.run_plan("");
+    match mount_command(context, path) {
+        Some(mount) => row.run(format!("{mount} && {then}")),
+        None => {
+            let point = context.tree.word(path);
+            row.advise(format!("mount its file system at {point} (lsblk -f shows them), then: {then}"))
         }
-        None => row.advise(format!("mount its file system at {point} (lsblk -f shows them), then: {then}")),
     }
+}
+
+/// The command that mounts what fstab names for `path`, with its subvolume and other options.
+pub(super) fn mount_command(context: &CheckContext, path: &RelPath) -> Option<String> {
+    let (_, lines) = context.fstab.as_ref().ok()?;
+    let line = lines.iter().find(|line| line.point == *path)?;
+    // A bind mount's device is a path of the new root, and what is in memory brings nothing back.
+    if line.options.iter().any(|option| ["bind", "rbind"].contains(&option.as_str())) || line.kind == "tmpfs" {
+        return None;
+    }
+    let for_systemd = ["defaults", "auto", "noauto", "nofail", "_netdev"];
+    let options: Vec<&str> = line.options.iter().map(String::as_str).collect();
+    let options: Vec<&str> =
+        options.into_iter().filter(|option| !option.starts_with("x-") && !for_systemd.contains(option)).collect();
+    let word = |text: &str| crate::base::shell::word(text.as_bytes());
+    let with = if options.is_empty() { String::new() } else { format!(" -o {}", word(&options.join(","))) };
+    let (kind, device) = (word(&line.kind), word(&line.device));
+    Some(format!("mount --mkdir -t {kind}{with} {device} {}", context.tree.word(path)))
 }
 
 /// What the initrd mounts before it switches to the new root.
