@@ -271,6 +271,21 @@ fn a_live_parent_that_is_roots_is_found() {
 }
 
 #[test]
+fn the_live_directory_of_dynamic_users_is_shut_by_its_command() {
+    need_root!();
+    let running = Running::new();
+    let before = findings(&running.check());
+    std::fs::set_permissions(running.at("var/lib/private"), PermissionsExt::from_mode(0o755)).unwrap();
+    let ran = running.check().exits(1);
+    let expected = ("private-state".to_string(), "/var/lib/private".to_string(), "fail".to_string());
+    assert_eq!(new_rows(&before, &ran), [expected]);
+    let rows = ran.report["rows"].as_array().unwrap();
+    let row = rows.iter().find(|row| row["id"] == "private-state" && row["status"] == "fail").unwrap();
+    sh!("bash", "-ec", row["mend"]["run"].as_str().unwrap());
+    assert_eq!(findings(&running.check()), before);
+}
+
+#[test]
 fn the_root_itself_decides_that_the_system_runs() {
     need_root!();
     let running = Running::new();

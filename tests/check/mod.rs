@@ -232,6 +232,19 @@ fn what_fstab_names_is_mounted_with_its_options_and_nothing_else_is_made_up() {
 }
 
 #[test]
+fn an_empty_gnupg_directory_is_nothing_to_mend() {
+    need_root!();
+    let scene = Scene::good();
+    let before = scene.findings();
+    scene.gone("persist/home/sinh/.gnupg/private-keys-v1.d");
+    scene.gone("persist/home/sinh/.gnupg/pubring.kbx");
+    assert_eq!(scene.findings(), before);
+    let ran = scene.check(&[]).exits(0);
+    let row = ran.report["rows"].as_array().unwrap().iter().find(|row| row["id"] == "gnupg-keys").unwrap();
+    assert_eq!((&row["status"], &row["mend"]), (&"skip".into(), &serde_json::Value::Null), "{row}");
+}
+
+#[test]
 fn builds_in_memory_are_noted() {
     need_root!();
     let scene = Scene::good();
