@@ -388,11 +388,22 @@ fn a_repository_in_which_somebody_works_loses_nothing() {
     assert_eq!(found.get("r/.git/refs/heads/three").map(String::as_str), Some("delete"), "{told}");
     run(&plan, &["--delete", "--overwrite"]).exits(0);
     is_clean(&world, &plan);
+    // A branch that was accepted is somebody's as well.
+    git(&copy, &["branch", "mine", "HEAD~1"]);
+    run(&plan, &["--verify-only", "--accept"]).exits(0);
+    git(&repository, &["checkout", "-q", "--orphan", "anew"]);
+    git(&repository, &["commit", "-q", "--allow-empty", "-m", "anew"]);
+    git(&repository, &["branch", "-D", "main", "one", "two", "three"]);
+    git(&repository, &["reflog", "expire", "--expire=now", "--all"]);
+    git(&repository, &["gc", "-q", "--prune=now"]);
+    run(&plan, &["--delete"]).exits(1).says("it belongs to /persist/data/r/.git/");
+    assert_eq!(git(&copy, &["log", "--format=%s", "mine"]), "one\n");
+    git(&copy, &["fsck", "--strict"]);
     // A whole repository that the source no longer has, and somebody goes on with.
     git(&copy, &["commit", "-q", "--allow-empty", "-m", "theirs"]);
     std::fs::remove_dir_all(&repository).unwrap();
     run(&plan, &["--delete"]).exits(1).says("it belongs to /persist/data/r/.git/");
-    assert_eq!(git(&copy, &["log", "--format=%s"]), "theirs\ntwo\none\n");
+    assert_eq!(git(&copy, &["log", "-1", "--format=%s"]), "theirs\n");
     git(&copy, &["fsck", "--strict"]);
 }
 

@@ -243,12 +243,13 @@ fn a_new_root_on_the_same_btrfs_is_another_source_and_a_newer_snapshot_is_not() 
     write("blank", "made by the first boot");
     let plan = world.plan("");
     std::fs::create_dir_all(world.data()).unwrap();
-    let boot = |name: &str| {
+    let boot_with = |name: &str, args: &[&str]| {
         let mounted = Attached::new(&["--bind", pool.join(name).to_str().unwrap()], &world.data());
-        let ran = run(&plan, &[]);
+        let ran = run(&plan, args);
         mounted.unmount();
         ran
     };
+    let boot = |name: &str| boot_with(name, &[]);
     boot("one").exits(0);
     boot("two").exits(0);
     let id = world.target().join("etc/machine-id");
@@ -256,6 +257,22 @@ fn a_new_root_on_the_same_btrfs_is_another_source_and_a_newer_snapshot_is_not() 
     let ran = boot("blank").exits(1);
     assert_eq!(ran.problems(), [("changed-source".to_string(), "/persist/data/etc/machine-id".to_string())], "{ran}");
     assert_eq!(read(&id), "the second state");
+    // An older snapshot by mistake brings nothing older, and takes nothing newer away.
+    write("root", "the third state");
+    std::fs::write(pool.join("root/etc/since"), "a key").unwrap();
+    snapshot("three");
+    boot("three").exits(0);
+    for args in [&[][..], &["--delete"], &["--repair"]] {
+        let ran = boot_with("two", args).exits(1).says("the source has an older state of it");
+        assert!(ran.kinds().contains(&"changed-source etc/machine-id".to_string()), "{ran}");
+        assert_eq!(read(&id), "the third state");
+        assert_eq!(read(world.target().join("etc/since")), "a key");
+    }
+    boot("three").exits(0);
+    boot_with("two", &["--overwrite", "--delete"]).exits(0);
+    assert_eq!(read(&id), "the second state");
+    boot("three").exits(0);
+    assert_eq!(read(&id), "the third state");
 }
 
 #[test]

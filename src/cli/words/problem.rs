@@ -70,6 +70,11 @@ fn detail(problem: &Problem) -> String {
             "the source changed while it was read ({attempts} times) and was not copied; stop what writes to it, or mount \
              the source read-only, and run again"
         ),
+        Detail::OlderSource => format!(
+            "the source has an older state of it ({expected}) than the one that was copied: an older snapshot or image, or \
+             a clock that was wrong; the copy stays as it is. Give the newest source and run again, or --overwrite takes the \
+             source as it is"
+        ),
         Detail::OtherVolume(kind) => format!(
             "the source has another state of it here ({expected}), on a file system ({kind}) that is not the one which was \
              copied: a mount may be missing, or something was made in its place since; the copy stays as it is. Mount what \

@@ -91,6 +91,8 @@ pub enum Detail {
     FileReplaced(Kind),
     /// The source changed while it was read, this many times.
     ChangedWhileRead(u32),
+    /// The source has an older state than the one that was copied: `expected` of the problem.
+    OlderSource,
     /// The source has `expected` of the problem here, on a file system of this type that is not the one which was
     /// copied.
     OtherVolume(String),

@@ -1,5 +1,6 @@
 //! A source on another file system than the one that a row was copied from: what a mount covered, or what a machine
 //! without its mounts has made under the same path. Where it has something else than was copied, the copy stays.
+//! So it does where the source is an older state of the recorded file system.
 
 use super::leaf::LeafCase;
 use super::logs::SUFFIXES;
@@ -39,12 +40,28 @@ impl LeafCase<'_> {
             return None;
         }
         let copied = self.row.filter(|_| self.there.is_some());
+        if copied.is_some_and(|row| self.is_older(row) && !self.has_what_was_copied(row)) {
+            let mut problem = Problem::new(self.at.path(), ProblemKind::ChangedSource, Detail::OlderSource);
+            problem.expected = Some(Incoming::Leaf(self.source).into());
+            problem.found = self.there.map(|there| Appearance::from(there).into());
+            return Some(problem);
+        }
         let replaces = copied.is_some_and(|row| self.lies_elsewhere(row) && !self.has_what_was_copied(row));
         if !replaces && !self.is_log_of_another_database() {
             return None;
         }
         let volume = self.in_source.volume(self.source);
         Some(from_elsewhere(self.at.path(), &volume, Incoming::Leaf(self.source), self.there))
+    }
+
+    /// True when the source is an earlier state of what was copied: a ctime only goes back with the whole file
+    /// system, to an older snapshot or image of it.
+    fn is_older(&self, row: &Row) -> bool {
+        let (source, volume) = (self.source, self.in_source.volume(self.source));
+        let recorded = row.source.filter(|source| !source.is_in_place());
+        let is_earlier = recorded.is_some_and(|recorded| source.ctime < recorded.ctime)
+            && row.wanted.mtime.is_some_and(|mtime| source.mtime < mtime);
+        matches!(row.state, State::Done | State::Bad) && is_earlier && volume.clock_proves(source)
     }
 
     fn lies_elsewhere(&self, row: &Row) -> bool {
