@@ -5,7 +5,8 @@ use super::expect::BackupEntry;
 use super::walk::{ComparedDir, ComparisonWalk};
 use crate::base::path::{Name, RelPath};
 use crate::engine::compare::differences::CheckedDir;
-use crate::engine::journal::{AcceptedAs, AcceptedRow, Row, State};
+use crate::engine::events::unpreserved::Disk;
+use crate::engine::journal::{AcceptedAs, AcceptedRow, Row, RowChange, State};
 use crate::engine::verify::Subject;
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
@@ -53,7 +54,11 @@ impl ComparisonWalk<'_> {
     /// True for a directory that its owner made in the place of the copied one: what was in that is gone.
     pub(super) fn is_owners_directory(&self, seen: &BackupEntry<'_>, dst: &TargetDir) -> bool {
         let recorded = self.recorded(seen.dir, seen.name);
-        let is_other = |there: Stat| recorded.as_ref().is_some_and(|row| row.dst_ino != there.ino);
+        // It may have the inode number of the removed one.
+        let is_other = |there: Stat| {
+            let as_recorded = |row: &Row| row.standing(&there, Disk::usual(there.dev)) == RowChange::AsRecorded;
+            recorded.as_ref().is_some_and(|row| !as_recorded(row))
+        };
         if !dst.stat_at(seen.name).is_ok_and(is_other) {
             return false;
         }
