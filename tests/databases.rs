@@ -70,7 +70,9 @@ fn no_new_database_gets_under_a_log_that_is_not_its_own() {
         assert!(ran.kinds().contains(&"changed-target app.db".to_string()), "{args:?}\n{ran}");
         assert_eq!(count(), "ok\n41");
     }
-    run(&plan, &["--overwrite"]).exits(0);
+    run(&plan, &["--overwrite"])
+        .exits(0)
+        .says("its log app.db-wal, which somebody had left on the target, removed with it");
     assert!(!world.target().join("app.db-wal").exists());
     assert_eq!(count(), "ok\n3001");
     run(&plan, &["--verify-only"]).exits(0);

@@ -88,6 +88,9 @@ pub(in crate::cli) fn words(note: &Note) -> String {
         Note::ChangedReplaced(path, what) => {
             format!("{path}: {}, which somebody had changed on the target, was replaced", inode(*what))
         }
+        Note::LogRemoved(database, log) => format!(
+            "{database}: replaced, and its log {log}, which somebody had left on the target, removed with it"
+        ),
         Note::BlocksShared(shared) => format!(
             "{} share their blocks with the source: one medium holds the only copy of them, so this is no second \
              copy to fall back on (a later run copies none of it again; --restart --reflink never makes one)",

@@ -7,6 +7,7 @@ use super::stands::Stands;
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::counters::add;
 use crate::engine::events::detail::StaleCause;
+use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::unpreserved::Disk;
@@ -86,6 +87,7 @@ impl Takeover {
             }
             (NameDecision::Copy(note, logs), row, there) => {
                 note.into_iter().for_each(|note| self.cx.run.problems.note(note));
+                logs.beside(name).for_each(|log| self.cx.run.problems.note(Note::LogRemoved(at.path(), log)));
                 // Logs without their database; those of one that is replaced go with it.
                 if there.is_none()
                     && !logs.is_empty()

@@ -4,7 +4,7 @@ use super::detail::MountContent;
 use super::journal_error::JournalError;
 use super::refusal::Destination;
 use super::value::Appearance;
-use crate::base::path::RelPath;
+use crate::base::path::{Name, RelPath};
 use crate::engine::mapping::model::{IdConflict, LeftOut, Link};
 use crate::sys::Errno;
 use crate::sys::stat::Kind;
@@ -70,6 +70,8 @@ pub enum Note {
     UnrecordedReplaced(RelPath, Appearance),
     /// What somebody had changed on the target was replaced.
     ChangedReplaced(RelPath, Appearance),
+    /// A log that somebody left beside this database is removed with the state that it belongs to.
+    LogRemoved(RelPath, Name),
     /// So many bytes have no blocks of their own, but those of the source.
     BlocksShared(u64),
     /// An inode has all the names that the target's file system allows.
