@@ -650,3 +650,29 @@ fn what_the_source_has_newer_does_not_end_what_was_accepted_around_it() {
     stays(&world, &plan, &[]);
     snapshot::assert_same(&world.data().join("newer"), &target.join("newer"));
 }
+
+#[test]
+fn an_accepted_removal_can_be_taken_back() {
+    need_root!();
+    let (world, plan) = copied(&["a", "d/b"]);
+    let target = world.target();
+    std::fs::remove_file(target.join("a")).unwrap();
+    std::fs::remove_dir_all(target.join("d")).unwrap();
+    run(&plan, &["--verify-only", "--accept"]).exits(0);
+    run(&plan, &[]).exits(0);
+    world.file("data/a", "newer");
+    world.file("data/d/c", "newer as well");
+    for args in [&[][..], &["--overwrite"], &["--repair", "--strict"]] {
+        let ran = run(&plan, args).exits(1).says("its owner removed it from the target, and that was accepted");
+        assert_eq!(ran.kinds(), ["missing a", "missing d"], "{ran}");
+    }
+    // As it says there.
+    std::fs::write(target.join("a"), "").unwrap();
+    std::fs::create_dir(target.join("d")).unwrap();
+    let ran = run(&plan, &["--overwrite"]).exits(1);
+    assert_eq!(ran.kinds(), ["missing d/b"], "{ran}");
+    run(&plan, &["--repair", "--strict"]).exits(0);
+    snapshot::assert_same(&world.data(), &target);
+    run(&plan, &[]).exits(0);
+    run(&plan, &["--verify-only"]).exits(0);
+}

@@ -168,6 +168,9 @@ fn detail(problem: &Problem) -> String {
             "somebody has changed it on the target since it was accepted: accepted {expected}, found {found}; it stays as \
              it is: --verify-only --accept takes that as well, and --overwrite replaces it if the source has it still"
         ),
+        Detail::RemovalAccepted => "its owner removed it from the target, and that was accepted; it stays away. To have it as the source has it, \
+             put a file or directory of this name there: --overwrite replaces it"
+            .into(),
         Detail::AcceptedRemoved => "it was accepted on the target and is gone from it; it stays so: if somebody removed it, --verify-only --accept takes that as well".into(),
         Detail::DamagedElsewhere => "it is a file that was recorded under another name, and its content is not what was recorded, though its size \
              and modification time are: it is damaged, or somebody has set its time back".into(),

@@ -58,6 +58,8 @@ pub enum Detail {
     ChangedSinceAccepted,
     /// It was accepted on the target, and is gone.
     AcceptedRemoved,
+    /// Its removal was accepted, and the source has it, or something newer.
+    RemovalAccepted,
     /// It was accepted on the target and is missing there.
     AcceptedGone,
     /// The backup has it, and no run has copied it.

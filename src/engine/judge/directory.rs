@@ -7,7 +7,7 @@ use super::decision::{JudgedName, NameDecision};
 use super::history::Policy;
 use super::leaf::is_lifted;
 use super::other_volume::{from_elsewhere, is_from_elsewhere};
-use super::others::{Incoming, altered, changed_since, gone, unrecorded};
+use super::others::{Incoming, altered, changed_since, removed, unrecorded};
 use crate::engine::compare::differences::{CheckedDir, differences};
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
@@ -50,7 +50,7 @@ pub(crate) fn judge_directory(
         (Some(there), _) if there.kind == Kind::Directory => NameDecision::Enter,
         (None, Some(row)) => {
             let accepted = if policy.overwrite || may_be_newer(row) { None } else { accepted(policy, at, None) };
-            accepted.unwrap_or_else(|| NameDecision::keep(gone(at.path())))
+            accepted.unwrap_or_else(|| NameDecision::keep(removed(at)))
         }
         (None, None) => NameDecision::copy(None),
         // The source has turned this file into a directory, unless that is another source.

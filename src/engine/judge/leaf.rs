@@ -19,7 +19,7 @@ use super::decision::{FinishedName, JudgedLeaf, NameDecision};
 use super::evidence::SourceAccess;
 use super::fate::Untold;
 use super::history::Policy;
-use super::others::{Incoming, altered, changed_since, gone, unrecorded};
+use super::others::{Incoming, altered, changed_since, removed, unrecorded};
 use super::source::{Current, SourceCase, SourceName};
 use crate::engine::compare::differences::{CheckedDir, differences, has_same_content, without_moved_times};
 use crate::engine::content::medium::ReadError;
@@ -188,7 +188,7 @@ impl LeafCase<'_> {
             }
             return match self.is_missed_log() {
                 Ok(true) => CopyState::Replaceable(None),
-                Ok(false) => NameDecision::keep(gone(self.at.path())).into(),
+                Ok(false) => NameDecision::keep(removed(self.at)).into(),
                 Err(untold) => NameDecision::from(untold).into(),
             };
         };

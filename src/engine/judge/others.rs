@@ -10,7 +10,7 @@ use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::note::Note;
 use crate::engine::events::problem::Problem;
 use crate::engine::events::value::{Appearance, PropertyValue};
-use crate::engine::journal::Row;
+use crate::engine::journal::{AcceptedAs, Row};
 use crate::sys::Errno;
 use crate::sys::stat::{Kind, Stat};
 
@@ -82,6 +82,16 @@ pub(crate) fn found(stat: Result<Stat, Errno>) -> Result<Option<Stat>, Errno> {
 /// It was copied and has been removed since.
 pub(crate) fn gone(path: RelPath) -> Problem {
     Problem::new(path, ProblemKind::Missing, Detail::Gone).told_by_row()
+}
+
+/// The same, or that its removal was accepted and is not undone.
+pub(super) fn removed(at: &dyn JudgedName) -> Problem {
+    let is_accepted = at.accepted().is_some_and(|accepted| accepted.what == AcceptedAs::Removed);
+    let mut gone = gone(at.path());
+    if is_accepted {
+        gone.detail = Detail::RemovalAccepted;
+    }
+    gone
 }
 
 /// Somebody changed something other than the content.
