@@ -47,14 +47,14 @@ struct Machine {
 
 impl Machine {
     fn new() -> Self {
-        let world = World::ext4(96);
+        // Room for a binary with all that a debugger wants to know.
+        let world = World::ext4(600);
         let root = world.root.clone();
         Self::with_root(world, root)
     }
 
     /// A machine with one disk, on which the storage is a directory.
     fn with_one_disk() -> Self {
-        // Room for a binary with all that a debugger wants to know.
         let world = World::ext4(600);
         let root = world.persist.clone();
         Self::with_root(world, root)
