@@ -166,8 +166,10 @@ pub(crate) trait SelectionSink: Sync {
     fn reserved(&self, _: &Self::Dir, _: &Name) {}
     /// True when the name is in its place on the target already, as nothing but a mount can make it.
     fn is_in_place(&self, dir: &Self::Dir, name: &Name, stat: &Stat) -> bool;
-    /// A mount that is not to be entered: only the directory is the plan's.
-    fn mount(&self, above: &Arc<Self::Dir>, name: &Name, found: Selected);
+    /// A mount that is not to be entered.
+    fn mount(&self, dir: &Self::Dir, name: &Name, opened: (&SourceDir, &Stat));
+    /// The directory that it is mounted on, which is all that the plan has of it.
+    fn mount_point(&self, above: &Arc<Self::Dir>, name: &Name, found: Selected);
     /// The directory, or `name` in it, could not be read.
     fn failed(&self, dir: &Self::Dir, name: Option<&Name>, what: (Operation, Errno));
 
@@ -249,7 +251,11 @@ impl<S: SelectionSink> Visitor for S {
         let cursor = cursor.and_then(|at| selection.index.child(at, name));
         match src.open_dir(name).and_then(|src| src.stat().map(|stat| (src, stat))) {
             Ok((src, stat)) if selection.bars(&stat) && !self.is_in_place(above, name, &stat) => {
-                self.mount(above, name, Selected { src, stat, cursor });
+                self.mount(above, name, (&src, &stat));
+                // An entry below it brings the directories on its way.
+                if cursor.is_none() {
+                    self.mount_point(above, name, Selected { src, stat, cursor });
+                }
                 None
             }
             Ok((src, stat)) => self.subtree(above, name, Selected { src, stat, cursor }),

@@ -13,6 +13,7 @@ use crate::engine::selection::{DeclaredBelow, Position, Selected, SelectedLeaves
 use crate::engine::tree::node::{SourceNode, TargetNode};
 use crate::engine::tree::scheduler::Worker;
 use crate::sys::Errno;
+use crate::sys::dir::SourceDir;
 use crate::sys::stat::Stat;
 use crate::sys::xattr::Holder;
 use std::collections::HashSet;
@@ -63,8 +64,11 @@ impl SelectionSink for ComparisonWalk<'_> {
         there.is_ok_and(|there| is_in_place(stat, &there))
     }
 
-    fn mount(&self, above: &Arc<ComparedDir>, name: &Name, found: Selected) {
-        self.report_mount(above, &above.path.join(name), &found.src, &found.stat);
+    fn mount(&self, dir: &ComparedDir, name: &Name, (src, stat): (&SourceDir, &Stat)) {
+        self.report_mount(dir, &dir.path.join(name), src, stat);
+    }
+
+    fn mount_point(&self, above: &Arc<ComparedDir>, name: &Name, found: Selected) {
         self.compare_below(above, name, found, true);
     }
 

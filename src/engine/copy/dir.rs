@@ -23,6 +23,7 @@ use crate::engine::stale::{SourceNames, StaleDirectory, StaleSearch};
 use crate::engine::tree::node::SourceNode;
 use crate::engine::tree::scheduler::Worker;
 use crate::sys::Errno;
+use crate::sys::dir::SourceDir;
 use crate::sys::root::Root;
 use crate::sys::stat::Stat;
 use crate::sys::xattr::Holder;
@@ -105,9 +106,12 @@ impl SelectionSink for Engine {
         self.is_in_its_place(dir, name, stat)
     }
 
-    /// Makes the empty directory to mount on.
-    fn mount(&self, above: &Arc<OpenDir>, name: &Name, found: Selected) {
-        self.source.skip_mount(above, name, &found.src, &found.stat);
+    fn mount(&self, dir: &OpenDir, name: &Name, (src, stat): (&SourceDir, &Stat)) {
+        self.source.skip_mount(dir, name, src, stat);
+    }
+
+    /// Makes it, empty.
+    fn mount_point(&self, above: &Arc<OpenDir>, name: &Name, found: Selected) {
         if let Some(dir) = self.enter_below(above, name, found, true) {
             self.directories.release(Arc::clone(&dir.node));
         }

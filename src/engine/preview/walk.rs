@@ -24,6 +24,7 @@ use crate::engine::tree::node::{ENTRY, SourceNode};
 use crate::engine::tree::scheduler::{self, Tasks, Worker};
 use crate::engine::volume::Volumes;
 use crate::sys::Errno;
+use crate::sys::dir::SourceDir;
 use crate::sys::stat::{Kind, Stat, stat_at};
 use rayon::Scope;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -297,8 +298,11 @@ impl SelectionSink for PreviewWalk<'_> {
         there.is_ok_and(|there| there.is_some_and(|there| is_in_place(stat, &there)))
     }
 
-    fn mount(&self, above: &Arc<PreviewDir>, name: &Name, found: Selected) {
-        self.unreadable(above.target, above.path.join(name), Kind::Directory);
+    fn mount(&self, dir: &PreviewDir, name: &Name, _: (&SourceDir, &Stat)) {
+        self.unreadable(dir.target, dir.path.join(name), Kind::Directory);
+    }
+
+    fn mount_point(&self, above: &Arc<PreviewDir>, name: &Name, found: Selected) {
         self.subtree(above, name, found);
     }
 
