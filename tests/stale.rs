@@ -2,8 +2,8 @@
 
 use crate::kit::attach::Attached;
 use crate::kit::disk::World;
-use crate::kit::need_root;
 use crate::kit::run::{Ran, run};
+use crate::kit::{need_root, sh};
 use crate::passes::PASSES;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -155,9 +155,56 @@ fn a_disk_that_is_not_mounted_makes_nothing_removable() {
         assert_eq!(stale(&ran), ["disk"], "{args:?}\n{ran}");
     }
     assert_eq!(std::fs::read_to_string(world.target().join("disk/two/three")).unwrap(), "two/three");
-    let _again = Attached::image(&world.path().join("disk.img"), "loop", &world.data().join("disk"));
+    let again = Attached::image(&world.path().join("disk.img"), "loop", &world.data().join("disk"));
     let ran = run(&plan, &["--cross-mounts", "--delete"]).exits(0);
     assert_eq!(ran.total("deleted"), 0, "{ran}");
+    run(&plan, &["--verify-only"]).exits(0);
+    // Once more, with something else under the mount point meanwhile and a file less on the disk.
+    std::fs::remove_file(world.data().join("disk/one")).unwrap();
+    again.unmount();
+    world.file("data/disk/beneath", "x");
+    run(&plan, &[]).exits(1).says("is a disk not mounted?");
+    std::fs::remove_file(world.data().join("disk/beneath")).unwrap();
+    let _again = Attached::image(&world.path().join("disk.img"), "loop", &world.data().join("disk"));
+    let ran = run(&plan, &["--cross-mounts"]).exits(1);
+    assert_eq!(stale(&ran), ["disk/beneath", "disk/one"], "{ran}");
+    let ran = run(&plan, &["--cross-mounts", "--delete"]).exits(0);
+    assert_eq!(ran.total("deleted"), 2, "{ran}");
+    run(&plan, &["--verify-only"]).exits(0);
+}
+
+#[test]
+fn what_a_source_on_another_disk_lacks_goes_where_that_is_taken_as_it_is() {
+    need_root!();
+    let world = World::ext4(64);
+    let disk = |name: &str| Attached::fresh("ext4", 16, &world.path().join(name), &world.data());
+    let first = disk("first.img");
+    for name in ["t/f", "t/g", "t/h", "t/i"] {
+        world.file(&format!("data/{name}"), name);
+    }
+    let plan = world.plan("");
+    run(&plan, &[]).exits(0);
+    let kept = world.path().join("kept");
+    sh!("cp", "-a", world.data(), &kept);
+    first.unmount();
+    let _second = disk("second.img");
+    // The directory has another inode number there.
+    sh!("mkdir", world.data().join("one"), world.data().join("two"), world.data().join("three"));
+    sh!("cp", "-a", kept.join("."), world.data());
+    sh!("rmdir", world.data().join("one"), world.data().join("two"), world.data().join("three"));
+    std::fs::remove_file(world.data().join("t/g")).unwrap();
+    std::fs::remove_file(world.data().join("t/h")).unwrap();
+    for args in [&["--delete"][..], &[]] {
+        run(&plan, args).exits(1).says("is a disk not mounted?");
+    }
+    let (found, ran) = crate::dry_run::items(&plan, &["--overwrite", "--delete"]);
+    assert_eq!(["t/g", "t/h"].map(|name| found.get(name).map(String::as_str)), [Some("delete"); 2], "{ran}");
+    let ran = run(&plan, &["--overwrite", "--delete"]).exits(0);
+    assert_eq!(ran.total("deleted"), 2, "{ran}");
+    // From here on that disk is the source.
+    std::fs::remove_file(world.data().join("t/i")).unwrap();
+    let ran = run(&plan, &["--delete"]).exits(0);
+    assert_eq!(ran.total("deleted"), 1, "{ran}");
     run(&plan, &["--verify-only"]).exits(0);
 }
 

@@ -72,7 +72,7 @@ impl<'a> ComparisonWalk<'a> {
         Ok(Self {
             of,
             index: Index::new(&of.verifier.run.mapping),
-            stale: StaleSearch::new(&of.verifier.run.mapping, journal)?,
+            stale: StaleSearch::new(&of.verifier.run.mapping, journal, false)?,
             linked: Mutex::default(),
             drivers: Drivers::new(of.source),
             volumes: Volumes::new(journal.reader()?.volumes()?),

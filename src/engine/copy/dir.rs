@@ -178,6 +178,9 @@ impl Engine {
         });
         let name = plan.targets.get(target as usize).map_or("", |target| &target.name);
         for problem in found.into_iter().flatten() {
+            if problem.path == *path {
+                dir.node.set_emptied();
+            }
             self.cx.run.problems.record_only(problem.in_target(name));
         }
     }

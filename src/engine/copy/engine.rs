@@ -106,7 +106,7 @@ impl Engine {
             together: open.together,
             visited: cx.run.mapping.targets.iter().map(visited).collect(),
             nested: index.nested(&cx.run.mapping),
-            stale: StaleSearch::new(&cx.run.mapping, &cx.run.journal)?,
+            stale: StaleSearch::new(&cx.run.mapping, &cx.run.journal, cx.options.overwrite)?,
             index,
             leaves: leaves(&source, &rules, &directories, &slots),
             cx,

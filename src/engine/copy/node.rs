@@ -54,6 +54,8 @@ pub(super) struct DirNode {
     pending: AtomicUsize,
     /// An entry in it is to be renamed over an older one, which moves its times.
     late: AtomicBool,
+    /// It is another directory in the source than the recorded one, and lacks what was copied from that.
+    emptied: AtomicBool,
     /// It was closed to everybody else.
     taken: Mutex<bool>,
     /// Something was made or renamed in it.
@@ -122,6 +124,7 @@ impl DirNode {
             post_visit,
             pending: AtomicUsize::new(1),
             late: AtomicBool::new(false),
+            emptied: AtomicBool::new(false),
             taken: Mutex::new(false),
             filled: AtomicBool::new(false),
             databases: DatabaseFates::default(),
@@ -255,6 +258,17 @@ impl DirNode {
     #[must_use]
     pub(super) fn is_late(&self) -> bool {
         self.late.load(Ordering::Relaxed)
+    }
+
+    /// The source lacks what was copied from another directory.
+    pub(super) fn set_emptied(&self) {
+        self.emptied.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`Self::set_emptied`] was called.
+    #[must_use]
+    pub(super) fn is_emptied(&self) -> bool {
+        self.emptied.load(Ordering::Relaxed)
     }
 
     /// One more task below.

@@ -101,7 +101,9 @@ impl Directories {
             let tally = self.cx.tally(node.target);
             add(if same { &tally.skipped } else { &tally.copied }, 1);
         }
-        let source = metadata.source.filter(|_| whole);
+        // What the source lacks here may be on a disk that is not mounted: which one that was stays recorded.
+        let prior = metadata.prior.as_ref().filter(|_| node.is_emptied());
+        let source = prior.map_or(metadata.source, |prior| prior.source).filter(|_| whole);
         let row = Row::directory(key_of(node), node.id, source, &stat, wanted);
         self.cx.submit.send(Written::row(row, node.file_system));
         Ok(())
@@ -123,11 +125,18 @@ impl Directories {
         let finished = prior.state == State::Done
             // A directory that was incomplete, or could not be read completely, gets its metadata again.
             && (prior.source.is_some() || metadata.source.is_none())
+            && !(self.cx.options.overwrite && Self::is_another_source(prior, metadata) && !node.is_emptied())
             // If it was closed to be filled, its row says "open" whatever its stat says.
             && !node.is_closed()
             && prior.target_unchanged(&now, node.disk)
             && has_wanted(prior, &node.path(), &metadata.wanted, &now);
         Ok(finished.then_some(prior))
+    }
+
+    /// True where the source has another directory than the recorded one.
+    fn is_another_source(prior: &Row, metadata: &DirMetadata) -> bool {
+        let both = prior.source.zip(metadata.source);
+        both.is_some_and(|(then, now)| (then.volume, then.ino) != (now.volume, now.ino))
     }
 
     /// Leaves it as `prior` has it.

@@ -105,7 +105,7 @@ impl<'a> PreviewWalk<'a> {
             counts: SharedCounts::new(plan.targets.len()),
             drivers: Drivers::new(source),
             volumes: Volumes::new(recorded),
-            stale: StaleSearch::before_run(plan, &index, declared),
+            stale: StaleSearch::before_run((plan, &index), declared, options.overwrite),
             index,
             tasks: Tasks::of_source(options.means.inline, options.means.late),
             budget: FdBudget::new(options.means.directories),

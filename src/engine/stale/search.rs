@@ -15,6 +15,8 @@ use crate::sys::leads_nowhere;
 pub(crate) struct StaleSearch {
     /// Entries that the plan no longer declares, copied from elsewhere: they have a problem of their own.
     undeclared: PathTree<()>,
+    /// A directory of another file system counts as the recorded one.
+    overwrite: bool,
 }
 
 /// A directory of the target whose source was read completely.
@@ -45,26 +47,26 @@ impl StaleDirectory<'_> {
         })
     }
 
-    /// True when the source has another directory here than the recorded one.
-    fn is_another(&self) -> bool {
+    /// Whether the source has the recorded directory here; `None` where that is not known.
+    fn is_the_recorded(&self) -> Option<bool> {
         let recorded = self.prior.and_then(|row| row.source);
-        recorded.zip(self.source).is_some_and(|(then, now)| (then.volume, then.ino) != (now.volume, now.ino))
+        recorded.zip(self.source).map(|(then, now)| (then.volume, then.ino) == (now.volume, now.ino))
     }
 }
 
 impl StaleSearch {
-    pub(crate) fn new(plan: &Mapping, journal: &Journal) -> Result<Self, JournalError> {
+    pub(crate) fn new(plan: &Mapping, journal: &Journal, overwrite: bool) -> Result<Self, JournalError> {
         let undeclared = undeclared::from_elsewhere(plan, journal)?;
-        Ok(Self { undeclared: undeclared.into_iter().map(|entry| (entry.dst, ())).collect() })
+        Ok(Self { undeclared: undeclared.into_iter().map(|entry| (entry.dst, ())).collect(), overwrite })
     }
 
     /// The same for a run that has not begun: `declared` is what earlier ones recorded.
-    pub(crate) fn before_run(plan: &Mapping, index: &Index, declared: Vec<Declared>) -> Self {
+    pub(crate) fn before_run((plan, index): (&Mapping, &Index), declared: Vec<Declared>, overwrite: bool) -> Self {
         let is_declared =
             |old: &Declared| plan.targets.iter().flat_map(|t| &t.entries).any(|entry| entry.dst == old.dst);
         let belongs = |old: &Declared| index.brought_to(plan, &old.dst).iter().any(|brought| brought.src == old.src);
         let elsewhere = declared.into_iter().filter(|old| !is_declared(old) && !belongs(old));
-        Self { undeclared: elsewhere.map(|old| (old.dst, ())).collect() }
+        Self { undeclared: elsewhere.map(|old| (old.dst, ())).collect(), overwrite }
     }
 
     /// The problems of a directory in which the source `has` some names.
@@ -99,14 +101,16 @@ impl StaleSearch {
             found.push(Problem::stale(path, StaleCause::Name, at));
         }
         let is_top = || index.leads_to_entry(dir.path);
-        // The run that finds it so records the new directory; the problem tells those after it.
-        if !found.is_empty() && (dir.is_of_another_volume() || reader.was_emptied(dir.path)?) {
+        let taken_as_it_is = self.overwrite && met;
+        let is_emptied =
+            || Ok(dir.is_of_another_volume() || dir.is_the_recorded() != Some(true) && reader.was_emptied(dir.path)?);
+        if !found.is_empty() && !taken_as_it_is && is_emptied()? {
             return Ok(vec![Problem::stale(dir.path.clone(), StaleCause::Emptied, entries)]);
         }
         if found.is_empty() || met || !(dir.is_empty || is_top()) {
             return Ok(found);
         }
-        if dir.is_another() {
+        if dir.is_the_recorded() == Some(false) {
             return Ok(vec![Problem::stale(dir.path.clone(), StaleCause::Emptied, entries)]);
         }
         Ok(found)
