@@ -313,3 +313,26 @@ fn the_name_that_stays_of_a_linked_file_is_read_though_the_other_was_replaced() 
         assert_eq!(ran.kinds(), [format!("content {left}")], "{ran}");
     }
 }
+
+#[test]
+fn what_somebody_removed_is_not_lost_when_a_run_fills_its_directory() {
+    need_root!();
+    let (world, plan) = copied(&[("d/a", "a"), ("d/b", "b")]);
+    let target = world.target();
+    std::fs::write(target.join("d/theirs"), "theirs").unwrap();
+    run(&plan, &["--verify-only", "--accept"]).exits(0);
+    for name in ["d/a", "d/theirs"] {
+        std::fs::remove_file(target.join(name)).unwrap();
+    }
+    world.file("data/d/new", "new");
+    let ran = run(&plan, &[]).exits(1);
+    assert_eq!(ran.kinds(), ["missing d/a"], "{ran}");
+    assert!(target.join("d/new").exists());
+    run(&plan, &["--verify-only"]).exits(0);
+    run(&plan, &["--repair"]).exits(1);
+    assert!(!target.join("d/a").exists(), "what was removed stays so");
+    run(&plan, &["--verify-only", "--accept"]).exits(0);
+    for args in [&[][..], &["--verify-only", "--strict"], &["--verify-only"]] {
+        run(&plan, args).exits(0);
+    }
+}

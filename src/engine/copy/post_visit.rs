@@ -101,6 +101,10 @@ impl Directories {
             let tally = self.cx.tally(node.target);
             add(if same { &tally.skipped } else { &tally.copied }, 1);
         }
+        // Names that somebody has taken from it would count as lost otherwise, as this run moves its times.
+        if metadata.moved {
+            wanted.mtime = None;
+        }
         // What the source lacks here may be on a disk that is not mounted: which one that was stays recorded.
         let prior = metadata.prior.as_ref().filter(|_| node.is_emptied());
         let source = prior.map_or(metadata.source, |prior| prior.source).filter(|_| whole);
