@@ -331,6 +331,10 @@ fn what_somebody_removed_is_not_lost_when_a_run_fills_its_directory() {
     run(&plan, &["--verify-only"]).exits(0);
     run(&plan, &["--repair"]).exits(1);
     assert!(!target.join("d/a").exists(), "what was removed stays so");
+    // Nor when it is filled once more.
+    world.file("data/d/more", "more");
+    run(&plan, &[]).exits(1);
+    run(&plan, &["--verify-only"]).exits(0);
     run(&plan, &["--verify-only", "--accept"]).exits(0);
     for args in [&[][..], &["--verify-only", "--strict"], &["--verify-only"]] {
         run(&plan, args).exits(0);

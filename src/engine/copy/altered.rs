@@ -9,9 +9,11 @@ use super::takeover::JudgedEntry;
 use crate::engine::compare::differences::{CheckedDir, differences};
 use crate::engine::events::counters::add;
 use crate::engine::events::operation::Operation;
-use crate::engine::journal::Row;
 use crate::engine::journal::epoch::Written;
-use crate::engine::judge::{DirAttributes, DirInSource, NameDecision, found, judge_attributes, judge_directory};
+use crate::engine::journal::{AcceptedAs, Row};
+use crate::engine::judge::{
+    DirAttributes, DirInSource, JudgedName, NameDecision, found, judge_attributes, judge_directory,
+};
 use crate::engine::meta::{Attributes, Keep, Owners, Wanted, mark};
 use crate::sys::Errno;
 use crate::sys::dir::TargetDir;
@@ -61,6 +63,24 @@ impl Directories {
         altered.into_iter().for_each(|problem| self.cx.problem(target, problem));
         let keep = Keep { owner: if row.wanted.owner.is_some() { Owners::Kept } else { Owners::Left }, atime: false };
         Some(DirJudgement::Altered(Box::new(Wanted { mtime: None, ..Wanted::from_source(stat, attributes, &keep) })))
+    }
+
+    /// True where names came or went in a directory that looks like `stat` by somebody else's doing, and no acceptance
+    /// has taken note of that.
+    pub(super) fn has_unexplained_names(
+        &self,
+        at: TargetName<'_>,
+        prior: Option<&Row>,
+        stat: &Stat,
+        moved: bool,
+    ) -> bool {
+        let was_so = prior.is_some_and(|row| row.source.is_some() && row.wanted.mtime.is_none());
+        if !moved && !was_so {
+            return false;
+        }
+        let accepted = self.cx.records.with_reader(|reader| JudgedEntry { cx: &self.cx, at, reader }.accepted());
+        let names = accepted.filter(|accepted| accepted.what == AcceptedAs::Names);
+        names.is_none_or(|names| (names.row.dst_ino, names.row.dst_ctime) != (stat.ino, stat.ctime))
     }
 
     /// Whether a directory may be made or entered under `name`, where an earlier run may have

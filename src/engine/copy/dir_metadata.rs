@@ -34,6 +34,9 @@ pub(super) struct DirMetadata {
     pub(super) altered: Option<Box<Wanted>>,
     /// Names were added or removed since: its times stay, unless this run adds some too.
     pub(super) moved: bool,
+    /// The same, or so before an earlier run filled it, and nobody has accepted the names that it has: what is gone from
+    /// it may have been removed.
+    pub(super) unexplained: bool,
     /// A fixup changed `wanted`: its index.
     pub(super) fixup: Option<usize>,
     /// It counts as an entry; an ancestor that had to be made does not.

@@ -102,7 +102,7 @@ impl Directories {
             add(if same { &tally.skipped } else { &tally.copied }, 1);
         }
         // Names that somebody has taken from it would count as lost otherwise, as this run moves its times.
-        if metadata.moved {
+        if metadata.unexplained {
             wanted.mtime = None;
         }
         // What the source lacks here may be on a disk that is not mounted: which one that was stays recorded.

@@ -100,6 +100,7 @@ impl Directories {
             DirJudgement::Moved => (None, true),
             DirJudgement::Altered(found) => (Some(found), false),
         };
+        let unexplained = self.has_unexplained_names(at, prior.as_ref(), &stat, moved);
         let news = if prior.is_some() { News::Recorded } else { News::Announce };
         let post_visit = PostVisit::Apply(Box::new(DirMetadata {
             wanted: new.wanted,
@@ -107,6 +108,7 @@ impl Directories {
             prior,
             altered,
             moved,
+            unexplained,
             fixup: new.fixup,
             counted: new.counted,
         }));
