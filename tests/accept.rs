@@ -676,3 +676,24 @@ fn an_accepted_removal_can_be_taken_back() {
     run(&plan, &[]).exits(0);
     run(&plan, &["--verify-only"]).exits(0);
 }
+
+#[test]
+fn what_somebody_changed_of_a_stale_file_is_accepted_after_a_repair_as_before() {
+    need_root!();
+    for (change, strict) in
+        [("chown 7", &[][..]), ("chmod 600", &["--strict"]), ("touch", &["--strict", "--overwrite"])]
+    {
+        let (world, plan) = copied(&["a", "b"]);
+        let target = world.target().join("a");
+        sh!("sh", "-c", format!("sleep 0.02; {change} '{}'", target.display()));
+        std::fs::remove_file(world.data().join("a")).unwrap();
+        run(&plan, &[]).exits(1).says("the source no longer has it");
+        run(&plan, &[&["--repair"], strict].concat()).exits(1);
+        run(&plan, &["--verify-only", "--accept"]);
+        for args in [&[][..], &["--delete"], &["--verify-only"], &["--repair"]] {
+            let ran = run(&plan, args);
+            assert_eq!((ran.status, ran.kinds()), (Some(0), Vec::new()), "{change} {args:?}\n{ran}");
+        }
+        assert!(target.exists());
+    }
+}

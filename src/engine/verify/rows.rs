@@ -46,7 +46,9 @@ impl Verifier {
                 found
             }
             Looked::At { stat, standing, found } => {
-                if at.origin == RowOrigin::Copied {
+                // Of what the source no longer has nothing can be copied again.
+                let is_beyond_repair = || standing != RowChange::AsRecorded && self.is_stale(path);
+                if at.origin == RowOrigin::Copied && !is_beyond_repair() {
                     self.differed(row, &stat, standing, verdicts);
                 }
                 let found = match standing {
