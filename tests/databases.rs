@@ -235,6 +235,19 @@ fn of_a_database_that_stays_no_file_is_deleted() {
     run(&plan, &["--delete", "--overwrite"]).exits(0);
     assert_eq!(rows(&world, &target), "ok\n41");
     snapshot::assert_same(&world.data(), &world.target());
+    // Other attributes alone are no other state of it.
+    leave_open(&source, 3);
+    run(&plan, &[]).exits(0);
+    sh!("chmod", "600", &target);
+    std::fs::remove_file(world.data().join("app.db-wal")).unwrap();
+    for args in [&["--delete"][..], &["--delete", "--overwrite"]] {
+        let (found, ran) = crate::dry_run::items(&plan, args);
+        assert_eq!(found.get("app.db-wal").map(String::as_str), Some("delete"), "{ran}");
+    }
+    let ran = run(&plan, &["--delete"]).exits(1);
+    assert_eq!((ran.kinds(), ran.total("deleted")), (vec!["mode app.db".to_string()], 1), "{ran}");
+    run(&plan, &["--repair"]).exits(0);
+    snapshot::assert_same(&world.data(), &world.target());
     // What somebody has written is in a log alone, and the source has nothing of it any more.
     leave_open(&target, 7);
     std::fs::remove_file(&source).unwrap();

@@ -17,15 +17,17 @@ use crate::engine::mapping::index::{EntryIndex, Index, InnerName};
 use crate::engine::mapping::model::{Entry, Mapping, Presence};
 use crate::engine::preflight::ClearedParts;
 use crate::engine::selection::{EntryHandle, Position, Selected, SelectedLeaves, Selection, SelectionSink, open_above};
-use crate::engine::stale::{ForetoldRemoval, RemovalForeteller, SourceNames, StaleDirectory, StaleSearch, is_there};
+use crate::engine::stale::{
+    ForetoldRemoval, RemovalForeteller, SourceNames, StaleDirectory, StaleSearch, is_there, stat_in_source,
+};
 use crate::engine::tree::budget::FdBudget;
 use crate::engine::tree::linked::LinkedInodes;
-use crate::engine::tree::node::{ENTRY, SourceNode};
+use crate::engine::tree::node::SourceNode;
 use crate::engine::tree::scheduler::{self, Tasks, Worker};
 use crate::engine::volume::Volumes;
 use crate::sys::Errno;
 use crate::sys::dir::SourceDir;
-use crate::sys::stat::{Kind, Stat, stat_at};
+use crate::sys::stat::{Kind, Stat};
 use rayon::Scope;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -222,20 +224,19 @@ impl<'a> PreviewWalk<'a> {
     /// What `--delete` would remove of the tree of `row` at `path`.
     pub(super) fn removal(&self, target: u32, path: &RelPath, row: &Row) -> ForetoldRemoval {
         let (root, history, rate_limit) = (&self.plan().root, self.policy(target).history, self.rate_limit);
-        let is_replaced = |path: &RelPath| self.options.overwrite && self.is_in_source(path);
-        let is_replaced = &is_replaced;
+        let is_settled = |path: &RelPath, row: Option<&Row>| {
+            self.in_source(path)
+                .is_some_and(|stat| self.options.overwrite || row.is_some_and(|row| row.source_looks_the_same(&stat)))
+        };
+        let is_settled = &is_settled;
         let foretold =
-            self.ask(|reader| RemovalForeteller { root, reader, history, rate_limit, is_replaced }.tree(path, row));
+            self.ask(|reader| RemovalForeteller { root, reader, history, rate_limit, is_settled }.tree(path, row));
         foretold.unwrap_or_default()
     }
 
-    /// True when the source has what goes to `path`.
-    fn is_in_source(&self, path: &RelPath) -> bool {
-        let brought = self.index.brought_to(self.plan(), path);
-        brought.iter().any(|one| {
-            let (Some(above), Some(name)) = (one.src.parent(), one.src.last()) else { return false };
-            self.parts.source.open_in(&above, ENTRY).is_ok_and(|dir| stat_at(&dir, &name).is_ok())
-        })
+    /// What the source has that goes to `path`.
+    fn in_source(&self, path: &RelPath) -> Option<Stat> {
+        stat_in_source((self.plan(), &self.index), &self.parts.source, path)
     }
 
     /// What is not found by walking.

@@ -2,7 +2,7 @@
 //! way.
 
 use super::rows::each_row;
-use super::together::Belonging;
+use super::together::{Belonging, IsSettled};
 use crate::base::path::{Name, RelPath};
 use crate::engine::events::rate_limit::RateLimit;
 use crate::engine::journal::{JournalError, Reader, Row};
@@ -27,8 +27,7 @@ pub(crate) struct RemovalForeteller<'a> {
     pub(crate) reader: &'a Reader,
     pub(crate) history: History,
     pub(crate) rate_limit: &'a RateLimit,
-    /// True for what the run would replace, whatever somebody has made of it.
-    pub(crate) is_replaced: &'a dyn Fn(&RelPath) -> bool,
+    pub(crate) is_settled: IsSettled<'a>,
 }
 
 /// A tree as far as it was looked at.
@@ -44,7 +43,7 @@ impl RemovalForeteller<'_> {
     pub(crate) fn tree(&self, path: &RelPath, row: &Row) -> Result<ForetoldRemoval, JournalError> {
         let mut looked = LookedAt {
             found: ForetoldRemoval::default(),
-            belonging: Belonging::new(self.root, self.history, self.rate_limit, self.is_replaced),
+            belonging: Belonging::new(self.root, self.history, self.rate_limit, self.is_settled),
             filled: HashSet::new(),
         };
         let (Some(above), Some(name)) = (path.parent(), path.last()) else { return Ok(looked.found) };

@@ -11,6 +11,7 @@
 //! mounted: they are reported, and never removed.
 
 mod foretell;
+mod in_source;
 mod names;
 mod removal;
 mod rows;
@@ -21,6 +22,7 @@ mod together;
 mod way;
 
 pub(crate) use foretell::{ForetoldRemoval, RemovalForeteller};
+pub(crate) use in_source::stat_in_source;
 pub(crate) use names::SourceNames;
 pub(crate) use search::{StaleDirectory, StaleSearch, is_there};
 pub use settle::{Settling, settle};

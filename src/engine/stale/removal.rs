@@ -6,7 +6,7 @@
 
 use super::rows::each_row;
 use super::sticky::{LiftedDirs, LiftedFile};
-use super::together::Belonging;
+use super::together::{Belonging, IsSettled};
 use crate::base::path::{Name, RelPath};
 use crate::engine::context::RunContext;
 use crate::engine::events::counters::add;
@@ -72,12 +72,11 @@ impl KeptEntries {
 }
 
 impl<'a> StaleRemoval<'a> {
-    pub(super) fn new(run: &'a RunContext, file_systems: &'a Arc<FileSystems>) -> Self {
+    pub(super) fn new(run: &'a RunContext, file_systems: &'a Arc<FileSystems>, is_settled: IsSettled<'a>) -> Self {
         let removals = Removals::new(Arc::clone(file_systems));
         // Whatever the target: an interrupted run may have lifted flags anywhere.
         let history = History { interrupted: run.journal.past().interrupted, ..History::default() };
-        // What the run replaces it has replaced.
-        let belonging = Belonging::new(&run.mapping.root, history, &run.rate_limit, &|_| false);
+        let belonging = Belonging::new(&run.mapping.root, history, &run.rate_limit, is_settled);
         Self { run, file_systems, removals, lifted: LiftedDirs::default(), belonging, history }
     }
 

@@ -1,5 +1,6 @@
 //! What becomes of the entries that the source no longer has, after everything else is copied.
 
+use super::in_source::stat_in_source;
 use super::removal::{StaleRemoval, TreeRemoval};
 use super::way::is_whole;
 use crate::base::path::{Name, RelPath};
@@ -42,11 +43,16 @@ pub fn settle(settling: &Settling<'_>) -> Result<(), JournalError> {
     writer.flush();
     let reader = journal.reader()?;
     let is_whole = is_whole(problems, &reader);
+    let index = Index::new(mapping);
+    let is_settled = |path: &RelPath, row: Option<&Row>| {
+        let source = row.and_then(|_| stat_in_source((mapping, &index), settling.source, path));
+        row.zip(source).is_some_and(|(row, source)| row.source_looks_the_same(&source))
+    };
     let mut at_work = SettlingAtWork {
         of: settling,
         reader,
-        removal: StaleRemoval::new(settling.run, settling.file_systems),
-        index: Index::new(mapping),
+        removal: StaleRemoval::new(settling.run, settling.file_systems, &is_settled),
+        index: &index,
         is_whole,
     };
     let mut last: Option<StaleRecord> = None;
@@ -69,7 +75,7 @@ struct SettlingAtWork<'a> {
     of: &'a Settling<'a>,
     reader: Reader,
     removal: StaleRemoval<'a>,
-    index: Index,
+    index: &'a Index,
     is_whole: bool,
 }
 

@@ -4,8 +4,9 @@
 
 use super::rows::each_row;
 use crate::base::path::{Name, RelPath};
+use crate::engine::compare::differences::{CheckedDir, has_same_content};
 use crate::engine::events::rate_limit::RateLimit;
-use crate::engine::journal::{JournalError, Reader, Row};
+use crate::engine::journal::{JournalError, Reader, Row, RowChange, State};
 use crate::engine::judge::{History, RemovalCase, database_files};
 use crate::sys::dir::{TargetDir, open_target, read_batches};
 use crate::sys::leads_nowhere;
@@ -17,14 +18,17 @@ use std::path::Path;
 const REPOSITORY: [(&[u8], Kind); 3] =
     [(b"HEAD", Kind::File), (b"objects", Kind::Directory), (b"refs", Kind::Directory)];
 
+/// True when the content at a path is that of the source, or will be before anything is removed. The row is given where
+/// the target has its content.
+pub(crate) type IsSettled<'a> = &'a (dyn Fn(&RelPath, Option<&Row>) -> bool + 'a);
+
 /// Finds what a stale name belongs to. What it found out about a repository holds for the run: it is
 /// asked before the first name of it is removed.
 pub(super) struct Belonging<'a> {
     pub(super) root: &'a Path,
     pub(super) history: History,
     pub(super) rate_limit: &'a RateLimit,
-    /// True for what the run that is foretold would replace.
-    pub(super) is_replaced: &'a (dyn Fn(&RelPath) -> bool + 'a),
+    is_settled: IsSettled<'a>,
     /// The repository that a directory is in; both by id.
     repositories: HashMap<i64, Option<i64>>,
     /// What somebody has made or changed in a repository.
@@ -32,13 +36,8 @@ pub(super) struct Belonging<'a> {
 }
 
 impl<'a> Belonging<'a> {
-    pub(super) fn new(
-        root: &'a Path,
-        history: History,
-        rate_limit: &'a RateLimit,
-        is_replaced: &'a (dyn Fn(&RelPath) -> bool + 'a),
-    ) -> Self {
-        Self { root, history, rate_limit, is_replaced, repositories: HashMap::new(), altered: HashMap::new() }
+    pub(super) fn new(root: &'a Path, history: History, rate_limit: &'a RateLimit, is_settled: IsSettled<'a>) -> Self {
+        Self { root, history, rate_limit, is_settled, repositories: HashMap::new(), altered: HashMap::new() }
     }
 
     /// What somebody has made or changed that the stale `name` of `dir`, at `path`, belongs to.
@@ -68,7 +67,7 @@ impl<'a> Belonging<'a> {
         Ok(altered)
     }
 
-    /// True unless `name` is as a run left it, or will be, or is not there.
+    /// True unless `name` is as a run left it, or settled, or is not there.
     fn is_theirs(
         &self,
         reader: &Reader,
@@ -76,17 +75,18 @@ impl<'a> Belonging<'a> {
         row: Option<&Row>,
     ) -> Result<bool, JournalError> {
         let Ok(there) = dir.stat_at(name) else { return Ok(false) };
-        let kept = match row {
-            None => true,
-            Some(row) => {
-                let (history, rate_limit) = (self.history, self.rate_limit);
-                let (there, is_accepted) = (&there, reader.is_accepted_there(row.dir, &row.name)?);
-                RemovalCase { dir, path, name, row, there, is_accepted, is_lifted: false, history, rate_limit }
-                    .kept()
-                    .is_some()
-            }
-        };
-        Ok(kept && !(self.is_replaced)(path))
+        let Some(row) = row else { return Ok(!(self.is_settled)(path, None)) };
+        let (history, rate_limit) = (self.history, self.rate_limit);
+        let (there, is_accepted) = (&there, reader.is_accepted_there(row.dir, &row.name)?);
+        let case = RemovalCase { dir, path, name, row, there, is_accepted, is_lifted: false, history, rate_limit };
+        if case.kept().is_none() {
+            return Ok(false);
+        }
+        let checked = CheckedDir::of(dir);
+        let has_content = row.state == State::Done
+            && row.standing(there, checked.disk) != RowChange::Changed
+            && has_same_content(&checked, name, row, rate_limit).is_ok_and(|same| same);
+        Ok(!(self.is_settled)(path, Some(row).filter(|_| has_content)))
     }
 
     /// The innermost repository that the directory `id` is, or is in.

@@ -36,7 +36,7 @@ pub(crate) fn clear_way(
     place: (&TargetDir, &RelPath, &Name),
     row: &Row,
 ) -> Result<bool, JournalError> {
-    let mut removal = StaleRemoval::new(run, file_systems);
+    let mut removal = StaleRemoval::new(run, file_systems, &|_, _| false);
     let removed = removal.tree(reader, place, row)?;
     removal.sync();
     Ok(removed.is_gone && !run.stop.is_set())
