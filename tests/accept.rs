@@ -2,7 +2,7 @@
 
 use crate::kit::damage::flip;
 use crate::kit::disk::World;
-use crate::kit::run::{Ran, faulty, plain, run};
+use crate::kit::run::{Ran, faulty, plain, rest, run};
 use crate::kit::{need_root, sh, snapshot};
 use filetime::FileTime;
 use std::ffi::OsStr;
@@ -20,11 +20,6 @@ fn copied(files: &[&str]) -> (World, PathBuf) {
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
     (world, plan)
-}
-
-/// Nothing that happened before is taken for happening during the next pass.
-fn rest() {
-    std::thread::sleep(std::time::Duration::from_millis(50));
 }
 
 fn problems(ran: &Ran) -> Vec<String> {
@@ -109,7 +104,6 @@ fn overwrite_ends_what_was_accepted() {
     need_root!();
     let (world, plan) = copied(&["f", "g"]);
     write(&world.target().join("f"), "mine");
-    rest();
     run(&plan, ACCEPT).exits(0);
     run(&plan, &["--overwrite"]).exits(0);
     snapshot::assert_same(&world.data(), &world.target());
@@ -125,7 +119,6 @@ fn a_repair_takes_nothing_older_for_what_was_accepted_and_damaged() {
     need_root!();
     let (world, plan) = copied(&["f"]);
     write(&world.target().join("f"), "mine and newer");
-    rest();
     run(&plan, ACCEPT).exits(0);
     flip(&world, &world.target().join("f"), 0);
     for args in [&["--repair"][..], &["--repair", "--strict"], &["--repair"]] {
@@ -157,7 +150,6 @@ fn what_was_accepted_and_changed_again_is_use_again() {
         assert_eq!(in_use(&ran), [0; 3], "{args:?}\n{ran}");
     }
     std::fs::remove_dir_all(target.join("project")).unwrap();
-    rest();
     assert_eq!(in_use(&run(&plan, ACCEPT).exits(0)), [0, 1, 0]);
     assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0; 3]);
 }
@@ -193,7 +185,6 @@ fn all_names_of_a_linked_file_are_guarded() {
     for name in ["made-too", "d"] {
         std::fs::hard_link(target.join("made"), target.join(name)).unwrap();
     }
-    rest();
     run(&plan, ACCEPT).exits(0);
     assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0; 3]);
     flip(&world, &target.join("made"), 0);
@@ -211,7 +202,6 @@ fn damage_is_never_accepted() {
     flip(&world, &touched, 0);
     std::fs::set_permissions(world.target().join("mode"), PermissionsExt::from_mode(0o4755)).unwrap();
     flip(&world, &world.target().join("mode"), 0);
-    rest();
     for args in [ACCEPT, VERIFY, ACCEPT] {
         let ran = run(&plan, args).exits(1);
         let told = ["changed-target mode", "changed-target touched", "content damaged"];
@@ -287,7 +277,6 @@ fn damage_to_what_was_accepted_is_told_by_every_later_pass_until_it_is_mended() 
     // One comes back from a backup of this machine, the other is wanted as it is.
     flip(&world, &world.target().join(names[0]), 2);
     filetime::set_file_mtime(world.target().join(names[1]), FileTime::now()).unwrap();
-    rest();
     assert_eq!(in_use(&run(&plan, ACCEPT).exits(0)), [1, 0, 0]);
     for args in LATER {
         let ran = run(&plan, args).exits(0);
@@ -297,7 +286,6 @@ fn damage_to_what_was_accepted_is_told_by_every_later_pass_until_it_is_mended() 
     run(&plan, VERIFY).exits(1);
     // What its owner removes is no damage any more.
     std::fs::remove_file(world.target().join(names[1])).unwrap();
-    rest();
     assert_eq!(in_use(&run(&plan, ACCEPT).exits(0)), [0, 1, 0]);
     run(&plan, &[]).exits(0);
 }
@@ -336,7 +324,6 @@ fn a_directory_whose_removal_was_accepted_stays_away_in_silence() {
     need_root!();
     let (world, plan) = copied(&["d/sub/deep", "d/f", "keep"]);
     std::fs::remove_dir_all(world.target().join("d")).unwrap();
-    rest();
     assert_eq!(problems(&run(&plan, &[]).exits(1)), ["missing d"]);
     assert_eq!(in_use(&run(&plan, ACCEPT).exits(0)), [0, 4, 0]);
     stays(&world, &plan, &[]);
@@ -352,7 +339,6 @@ fn a_directory_whose_removal_was_accepted_stays_away_in_silence() {
     // Its owner makes it anew.
     std::fs::create_dir(world.target().join("d")).unwrap();
     write(&world.target().join("d/mine"), "mine");
-    rest();
     for args in [VERIFY, ACCEPT] {
         assert_eq!(in_use(&run(&plan, args).exits(0)), [0, 0, 1]);
     }
@@ -370,7 +356,6 @@ fn what_was_accepted_and_is_removed_or_changed_later_is_named_until_that_is_acce
     for (name, text) in [("removed", "mine"), ("changed", "mine")] {
         write(&target.join(name), text);
     }
-    rest();
     run(&plan, ACCEPT).exits(0);
     std::fs::remove_file(target.join("removed")).unwrap();
     write(&target.join("changed"), "mine, a second time");
@@ -396,7 +381,6 @@ fn damage_under_another_name_is_never_taken_for_new() {
     let (world, plan) = copied(&["log/app.log", "log/app.log.1", "linked", "moved/d/f", "kept"]);
     let target = world.target();
     write(&target.join("own"), "mine, and accepted");
-    rest();
     run(&plan, ACCEPT).exits(0);
     for name in ["log/app.log", "linked", "moved/d/f", "own"] {
         flip(&world, &target.join(name), 2);
@@ -409,7 +393,6 @@ fn damage_under_another_name_is_never_taken_for_new() {
     std::fs::rename(target.join("moved"), target.join("elsewhere")).unwrap();
     std::fs::rename(target.join("own"), target.join("renamed")).unwrap();
     std::fs::rename(target.join("kept"), target.join("kept.old")).unwrap();
-    rest();
     let ran = run(&plan, ACCEPT).exits(1).says("recorded under another name");
     let damaged = ["another", "elsewhere/d/f", "log/app.log.1", "renamed"].map(|name| format!("content {name}"));
     let with_linked = [vec!["changed-target linked".to_string()], damaged.to_vec()].concat();
@@ -447,7 +430,6 @@ fn a_new_file_is_not_taken_for_damage_by_the_number_of_a_removed_one() {
     };
     let new = made.into_iter().find(has_number).expect("ext4 gives a low number again");
     filetime::set_file_mtime(&new, time).unwrap();
-    rest();
     assert_eq!(in_use(&run(&plan, ACCEPT).exits(0))[1], 1);
     assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0; 3]);
 }
@@ -491,7 +473,6 @@ fn what_was_accepted_is_not_stale_and_never_deleted() {
     // Its owner removes it: with that accepted, too, no pass knows of it any more.
     std::fs::remove_file(target.join("edited")).unwrap();
     std::fs::remove_dir_all(target.join("all")).unwrap();
-    rest();
     run(&plan, ACCEPT).exits(0);
     stays(&world, &plan, &[]);
 }
@@ -540,13 +521,11 @@ fn attributes_that_its_owner_set_are_accepted_and_guarded() {
         assert_eq!(problems(&ran), ["mode d", "mode f"], "{args:?}\n{ran}");
         assert_eq!(snapshot::diff(&before, &snapshot::take(&target)), [""; 0], "{args:?}\n{ran}");
     }
-    rest();
     run(&plan, ACCEPT).exits(0);
     stays(&world, &plan, &[]);
     // Content, and names in the directory, are guarded as before.
     write(&target.join("d/new"), "mine");
     std::fs::remove_file(target.join("d/in")).unwrap();
-    rest();
     assert_eq!(in_use(&run(&plan, VERIFY).exits(0)), [0, 1, 1]);
     assert_eq!(in_use(&run(&plan, ACCEPT).exits(0)), [0, 1, 1]);
     stays(&world, &plan, &[]);
@@ -567,7 +546,6 @@ fn a_fixup_does_not_undo_what_was_accepted() {
     chmod(&target.join("f"), 0o444);
     write(&target.join("made"), "mine");
     chmod(&target.join("made"), 0o400);
-    rest();
     run(&plan, ACCEPT).exits(0);
     stays(&world, &plan, &[]);
     assert_eq!(std::fs::metadata(target.join("f")).unwrap().permissions().mode() & 0o777, 0o444);
@@ -580,7 +558,6 @@ fn names_of_an_accepted_inode_that_part_are_told_and_accepted() {
     let target = world.target();
     write(&target.join("one"), "linked and mine");
     std::fs::hard_link(target.join("one"), target.join("two")).unwrap();
-    rest();
     run(&plan, ACCEPT).exits(0);
     // Each has the same content and times, and an inode of its own.
     sh!("cp", "-p", target.join("two"), target.join("copy"));
@@ -607,11 +584,9 @@ fn a_comparison_with_the_source_knows_what_was_accepted() {
     std::fs::remove_dir_all(target.join("gone")).unwrap();
     std::fs::remove_dir_all(target.join("anew")).unwrap();
     write(&target.join("d/made"), "mine");
-    rest();
     run(&plan, ACCEPT).exits(0);
     std::fs::create_dir(target.join("anew")).unwrap();
     write(&target.join("anew/mine"), "mine");
-    rest();
     run(&plan, ACCEPT).exits(0);
     assert_eq!(problems(&run(&plan, AGAINST).exits(0)), [""; 0]);
     // What differs from that, and what the source has newer.
@@ -631,7 +606,6 @@ fn what_the_source_has_newer_does_not_end_what_was_accepted_around_it() {
     let target = world.target();
     chmod(&target.join("d"), 0o700);
     chmod(&target.join("newer"), 0o600);
-    rest();
     run(&plan, ACCEPT).exits(0);
     // Something new comes into the directory: it keeps what its owner set.
     world.file("data/d/new", "new");

@@ -5,7 +5,7 @@ use crate::kit::damage::flip;
 use crate::kit::disk::World;
 use crate::kit::dress::add_flags;
 use crate::kit::held::Held;
-use crate::kit::run::{Ran, faulty, run};
+use crate::kit::run::{Ran, faulty, rest, run};
 use crate::kit::{need_root, sh, snapshot};
 use rustix::fs::IFlags;
 use std::os::unix::fs::FileExt;
@@ -23,10 +23,11 @@ fn on_one_disk(kind: &str, mib: u64) -> (World, Attached) {
     (world, source)
 }
 
-/// A file of bytes that no file system compresses or takes for zeros.
+/// A file of bytes that no file system compresses or takes for zeros, changed longer ago than a tick of the clock.
 fn fill(path: &Path, size: u64) {
     let bytes: Vec<u8> = (0..size).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8 | 1).collect();
     std::fs::write(path, bytes).unwrap();
+    rest();
 }
 
 fn free(world: &World) -> u64 {
