@@ -3,7 +3,7 @@
 use crate::kit::disk::World;
 use crate::kit::run::run;
 use crate::kit::{need_root, need_tools, sh, snapshot};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn sql(database: &Path, statement: &str) -> String {
     let out = std::process::Command::new("sqlite3").arg(database).arg(statement).output().unwrap();
@@ -29,29 +29,38 @@ fn leave_open(database: &Path, rows: u32) {
     std::fs::remove_file(&copy).unwrap();
 }
 
-#[test]
-fn no_new_database_gets_under_a_log_that_is_not_its_own() {
-    need_root!();
-    need_tools!("sqlite3");
+/// A source with a database of one row in it.
+fn with_database() -> (World, PathBuf) {
     let world = World::ext4(96);
     std::fs::create_dir(world.data()).unwrap();
     let source = world.data().join("app.db");
     sql(&source, "PRAGMA journal_mode=wal; CREATE TABLE t(i, who); INSERT INTO t VALUES(0, 'first');");
+    (world, source)
+}
+
+/// Rows that can be read from a copy of `database` and its log, as opening them takes the log away.
+fn rows(world: &World, database: &Path) -> String {
+    let place = world.path().join("rows");
+    std::fs::create_dir_all(&place).unwrap();
+    sh!("cp", "-a", database.parent().unwrap(), &place);
+    let counted =
+        sql(&place.join("data").join(database.file_name().unwrap()), "PRAGMA integrity_check; SELECT count(*) FROM t;");
+    std::fs::remove_dir_all(&place).unwrap();
+    counted
+}
+
+#[test]
+fn no_new_database_gets_under_a_log_that_is_not_its_own() {
+    need_root!();
+    need_tools!("sqlite3");
+    let (world, source) = with_database();
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
     let target = world.target().join("app.db");
     let before = std::fs::read(&target).unwrap();
     leave_open(&target, 40);
     assert_eq!(std::fs::read(&target).unwrap(), before, "only the log has changed");
-    // As it was left, for counting with a copy: opening it takes the log away.
-    let count = || {
-        let place = world.path().join("count");
-        std::fs::create_dir_all(&place).unwrap();
-        sh!("cp", "-a", world.target(), &place);
-        let counted = sql(&place.join("data/app.db"), "PRAGMA integrity_check; SELECT count(*) FROM t;");
-        std::fs::remove_dir_all(&place).unwrap();
-        counted
-    };
+    let count = || rows(&world, &target);
     sql(
         &source,
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
@@ -83,10 +92,7 @@ fn no_new_database_gets_under_a_log_that_is_not_its_own() {
 fn no_log_of_the_source_gets_beside_a_database_that_somebody_has_changed() {
     need_root!();
     need_tools!("sqlite3");
-    let world = World::ext4(96);
-    std::fs::create_dir(world.data()).unwrap();
-    let source = world.data().join("app.db");
-    sql(&source, "PRAGMA journal_mode=wal; CREATE TABLE t(i, who); INSERT INTO t VALUES(0, 'first');");
+    let (world, source) = with_database();
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
     let target = world.target().join("app.db");
@@ -101,29 +107,16 @@ fn no_log_of_the_source_gets_beside_a_database_that_somebody_has_changed() {
     assert_eq!(sql(&target, "PRAGMA integrity_check; SELECT count(*) FROM t;"), "ok\n501");
 }
 
-/// Rows that can be read from a copy of `database` and its log, as opening them takes the log away.
-fn rows(world: &World, database: &Path) -> String {
-    let place = world.path().join("rows");
-    std::fs::create_dir_all(&place).unwrap();
-    sh!("cp", "-a", database.parent().unwrap(), &place);
-    let counted =
-        sql(&place.join("data").join(database.file_name().unwrap()), "PRAGMA integrity_check; SELECT count(*) FROM t;");
-    std::fs::remove_dir_all(&place).unwrap();
-    counted
-}
-
 /// A source with a database and its log, copied; then both have newer content in the source.
-fn newer_in_the_source(world: &World, disturb: impl Fn(&Path)) -> std::path::PathBuf {
-    std::fs::create_dir(world.data()).unwrap();
-    let source = world.data().join("app.db");
-    sql(&source, "PRAGMA journal_mode=wal; CREATE TABLE t(i, who); INSERT INTO t VALUES(0, 'first');");
+fn newer_in_the_source(disturb: impl Fn(&Path)) -> (World, PathBuf) {
+    let (world, source) = with_database();
     leave_open(&source, 40);
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
     disturb(&world.target());
     sql(&source, "DELETE FROM t; CREATE TABLE other(n); INSERT INTO t VALUES(1, 'second'); VACUUM;");
     leave_open(&source, 500);
-    plan
+    (world, plan)
 }
 
 #[test]
@@ -142,8 +135,7 @@ fn a_database_and_its_log_stay_together_whatever_holds_one_of_them_back() {
         ("database removed", |at| std::fs::remove_file(at.join("app.db")).unwrap(), None, &["--repair", "--strict"]),
     ];
     for (what, disturb, readable, remedy) in ways {
-        let world = World::ext4(96);
-        let plan = newer_in_the_source(&world, disturb);
+        let (world, plan) = newer_in_the_source(disturb);
         let files = || ["app.db", "app.db-wal"].map(|name| std::fs::read(world.target().join(name)).ok());
         let before = files();
         let (found, ran) = crate::dry_run::items(&plan, &[]);
@@ -212,10 +204,7 @@ fn of_many_databases_that_are_overwritten_none_loses_its_log() {
 fn of_a_database_that_stays_no_file_is_deleted() {
     need_root!();
     need_tools!("sqlite3");
-    let world = World::ext4(96);
-    std::fs::create_dir(world.data()).unwrap();
-    let source = world.data().join("app.db");
-    sql(&source, "PRAGMA journal_mode=wal; CREATE TABLE t(i, who); INSERT INTO t VALUES(0, 'first');");
+    let (world, source) = with_database();
     leave_open(&source, 40);
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
@@ -263,10 +252,7 @@ fn of_a_database_that_stays_no_file_is_deleted() {
 fn accepted_attributes_of_a_database_hold_no_log_back() {
     need_root!();
     need_tools!("sqlite3");
-    let world = World::ext4(96);
-    std::fs::create_dir(world.data()).unwrap();
-    let source = world.data().join("app.db");
-    sql(&source, "PRAGMA journal_mode=wal; CREATE TABLE t(i, who); INSERT INTO t VALUES(0, 'first');");
+    let (world, source) = with_database();
     let plan = world.plan("");
     run(&plan, &[]).exits(0);
     let target = world.target().join("app.db");

@@ -7,7 +7,6 @@ use super::entry::TargetName;
 use super::node::DirNode;
 use super::takeover::JudgedEntry;
 use crate::engine::compare::differences::{CheckedDir, differences};
-use crate::engine::events::counters::add;
 use crate::engine::events::operation::Operation;
 use crate::engine::journal::epoch::Written;
 use crate::engine::journal::{AcceptedAs, Row};
@@ -105,10 +104,7 @@ impl Directories {
                 true
             }
             NameDecision::Keep(problems) => {
-                if let (true, Some(tally)) = (problems.is_empty(), self.cx.run.counters.targets.get(target as usize)) {
-                    add(&tally.accepted, 1);
-                }
-                problems.into_iter().for_each(|problem| self.cx.problem(target, problem));
+                self.cx.keep(target, problems);
                 false
             }
             NameDecision::Failed(operation, errno) => {

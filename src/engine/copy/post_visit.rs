@@ -139,8 +139,7 @@ impl Directories {
 
     /// True where the source has another directory than the recorded one.
     fn is_another_source(prior: &Row, metadata: &DirMetadata) -> bool {
-        let both = prior.source.zip(metadata.source);
-        both.is_some_and(|(then, now)| (then.volume, then.ino) != (now.volume, now.ino))
+        prior.source.zip(metadata.source).is_some_and(|(then, now)| !then.is_same_inode(&now))
     }
 
     /// Leaves it as `prior` has it.

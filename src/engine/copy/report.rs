@@ -46,6 +46,14 @@ impl CopyContext {
         self.run.problems.add(problem);
     }
 
+    /// Reports why something stays as it is; without a reason its owner's state was accepted, which is counted.
+    pub(super) fn keep(&self, target: u32, why: Vec<Problem>) {
+        if let (true, Some(tally)) = (why.is_empty(), self.run.counters.targets.get(target as usize)) {
+            add(&tally.accepted, 1);
+        }
+        why.into_iter().for_each(|problem| self.problem(target, problem));
+    }
+
     /// A whole file system that cannot hold `loss`: reported once, counted for each entry.
     pub(super) fn lost(&self, node: &DirNode, path: RelPath, unpreserved: Unpreserved) {
         self.problem(node.target, Problem::lost(path, unpreserved, node.disk.dev));

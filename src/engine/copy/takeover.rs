@@ -5,7 +5,6 @@ use super::entry::{CopyEntry, TargetName};
 use super::source_proof::SourceProof;
 use super::stands::Stands;
 use crate::base::path::{Name, RelPath};
-use crate::engine::events::counters::add;
 use crate::engine::events::detail::StaleCause;
 use crate::engine::events::note::Note;
 use crate::engine::events::operation::Operation;
@@ -104,12 +103,7 @@ impl Takeover {
                 Judgement::Copy(Stands { there, logs })
             }
             (NameDecision::Keep(problems), ..) => {
-                if let (true, Some(tally)) =
-                    (problems.is_empty(), self.cx.run.counters.targets.get(node.target as usize))
-                {
-                    add(&tally.accepted, 1);
-                }
-                problems.into_iter().for_each(|problem| self.cx.problem(node.target, problem));
+                self.cx.keep(node.target, problems);
                 Judgement::Kept
             }
             (NameDecision::Failed(operation, errno), ..) => failed(operation, errno),

@@ -32,6 +32,12 @@ impl SourceId {
         self.volume == Some(IN_PLACE)
     }
 
+    /// True for the same inode, whatever has happened to it.
+    #[must_use]
+    pub fn is_same_inode(&self, other: &Self) -> bool {
+        (self.volume, self.ino) == (other.volume, other.ino)
+    }
+
     /// The identity in the stat of an inode of `volume`.
     #[must_use]
     pub fn of(stat: &Stat, volume: &Volume) -> Self {

@@ -8,7 +8,7 @@
 use super::evidence::SourceAccess;
 use super::fate::{DatabaseFate, FateAnswer, HeldBy, Untold};
 use super::leaf::{FileStanding, LeafCase};
-use super::logs::{DatabaseLogs, INDEX, SUFFIXES};
+use super::logs::{DatabaseLogs, INDEX, SUFFIXES, database_of};
 use crate::base::path::{Name, escape};
 use crate::engine::compare::differences::{CheckedDir, has_same_content};
 use crate::engine::content::medium::ReadError;
@@ -48,9 +48,7 @@ impl LeafCase<'_> {
     /// True for a log that is gone while its database is there, and --overwrite restores what
     /// somebody has made of both: what they have folded into the database is replaced with it.
     pub(super) fn is_missed_log(&self) -> Result<bool, Untold> {
-        let name = self.at.name().as_bytes();
-        let mut databases = SUFFIXES.iter().filter_map(|suffix| Name::new(name.strip_suffix(*suffix)?).ok());
-        let Some(database) = databases.next().filter(|_| self.policy.overwrite) else { return Ok(false) };
+        let Some(database) = database_of(self.at.name()).filter(|_| self.policy.overwrite) else { return Ok(false) };
         Ok(self.at.open()?.stat_at(&database).is_ok() && self.is_database(&database)?)
     }
 
@@ -58,14 +56,11 @@ impl LeafCase<'_> {
     /// target tell that most have none.
     fn database(&self) -> Result<Option<Name>, Untold> {
         let name = self.at.name();
-        for suffix in SUFFIXES {
-            if let Some(base) = name.as_bytes().strip_suffix(suffix)
-                && let Ok(database) = Name::new(base)
-                && self.is_known(&database)?
-                && self.is_database(&database)?
-            {
-                return Ok(Some(database));
-            }
+        if let Some(database) = database_of(name)
+            && self.is_known(&database)?
+            && self.is_database(&database)?
+        {
+            return Ok(Some(database));
         }
         for suffix in SUFFIXES {
             if let Ok(log) = Name::new(&[name.as_bytes(), suffix].concat())
@@ -179,8 +174,7 @@ impl LeafCase<'_> {
 
 /// The other files of the database that `name` of `dir` is or belongs to, as far as they are there.
 pub(crate) fn database_files(dir: &TargetDir, name: &Name) -> Vec<Name> {
-    let bases = SUFFIXES.iter().filter_map(|suffix| Name::new(name.as_bytes().strip_suffix(*suffix)?).ok());
-    for database in bases.chain([name.clone()]) {
+    for database in database_of(name).into_iter().chain([name.clone()]) {
         let logs = SUFFIXES.iter().filter_map(|suffix| Name::new(&[database.as_bytes(), suffix].concat()).ok());
         let others: Vec<_> = logs.chain([database.clone()]).filter(|other| other != name).collect();
         let others: Vec<_> = others.into_iter().filter(|other| dir.stat_at(other).is_ok()).collect();

@@ -7,6 +7,11 @@ pub(super) const SUFFIXES: [&[u8]; 3] = [b"-wal", b"-journal", INDEX];
 /// What it calls the index of a log, which has no content of its own.
 pub(super) const INDEX: &[u8] = b"-shm";
 
+/// The database whose log `name` is by its name. No two suffixes fit one name.
+pub(super) fn database_of(name: &Name) -> Option<Name> {
+    SUFFIXES.iter().find_map(|suffix| Name::new(name.as_bytes().strip_suffix(*suffix)?).ok())
+}
+
 /// Some of the logs that a database can have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DatabaseLogs(u8);

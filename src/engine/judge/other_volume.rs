@@ -3,10 +3,10 @@
 //! So it does where the source is an older state of the recorded file system.
 
 use super::leaf::LeafCase;
-use super::logs::SUFFIXES;
+use super::logs::database_of;
 use super::others::Incoming;
 use super::source::SourceCase;
-use crate::base::path::{Name, RelPath};
+use crate::base::path::RelPath;
 use crate::engine::events::detail::Detail;
 use crate::engine::events::kind::ProblemKind;
 use crate::engine::events::problem::Problem;
@@ -27,7 +27,11 @@ pub(super) fn is_from_elsewhere(row: &Row, volume: &Volume, born: impl FnOnce() 
 
 /// Another file system has something else in the place of what was copied; the target has `there`.
 pub(super) fn from_elsewhere(path: RelPath, volume: &Volume, incoming: Incoming<'_>, there: Option<&Stat>) -> Problem {
-    let mut problem = Problem::new(path, ProblemKind::ChangedSource, Detail::OtherVolume(volume.kind.clone()));
+    not_taken(path, Detail::OtherVolume(volume.kind.clone()), incoming, there)
+}
+
+fn not_taken(path: RelPath, detail: Detail, incoming: Incoming<'_>, there: Option<&Stat>) -> Problem {
+    let mut problem = Problem::new(path, ProblemKind::ChangedSource, detail);
     problem.expected = Some(incoming.into());
     problem.found = there.map(|there| Appearance::from(there).into());
     problem
@@ -40,18 +44,24 @@ impl LeafCase<'_> {
             return None;
         }
         let copied = self.row.filter(|_| self.there.is_some());
-        if copied.is_some_and(|row| self.is_older(row) && !self.has_what_was_copied(row)) {
-            let mut problem = Problem::new(self.at.path(), ProblemKind::ChangedSource, Detail::OlderSource);
-            problem.expected = Some(Incoming::Leaf(self.source).into());
-            problem.found = self.there.map(|there| Appearance::from(there).into());
-            return Some(problem);
-        }
-        let replaces = copied.is_some_and(|row| self.lies_elsewhere(row) && !self.has_what_was_copied(row));
-        if !replaces && !self.is_log_of_another_database() {
-            return None;
-        }
-        let volume = self.in_source.volume(self.source);
-        Some(from_elsewhere(self.at.path(), &volume, Incoming::Leaf(self.source), self.there))
+        let detail = copied
+            .and_then(|row| self.other_state(row))
+            .or_else(|| self.is_log_of_another_database().then(|| self.other_volume()))?;
+        Some(not_taken(self.at.path(), detail, Incoming::Leaf(self.source), self.there))
+    }
+
+    /// Why the source has something else than what was copied, if that is no change of it.
+    fn other_state(&self, row: &Row) -> Option<Detail> {
+        let detail = match self.is_older(row) {
+            true => Detail::OlderSource,
+            false if self.lies_elsewhere(row) => self.other_volume(),
+            false => return None,
+        };
+        (!self.has_what_was_copied(row)).then_some(detail)
+    }
+
+    fn other_volume(&self) -> Detail {
+        Detail::OtherVolume(self.in_source.volume(self.source).kind.clone())
     }
 
     /// True when the source is an earlier state of what was copied: a ctime only goes back with the whole file
@@ -82,10 +92,8 @@ impl LeafCase<'_> {
 
     /// True for a log from elsewhere whose database was copied: the copy may be another state of it.
     fn is_log_of_another_database(&self) -> bool {
-        let name = self.at.name().as_bytes();
-        let database =
-            SUFFIXES.iter().find_map(|suffix| name.strip_suffix(*suffix)).and_then(|base| Name::new(base).ok());
-        let row = database.filter(|_| self.source.kind == Kind::File).and_then(|name| self.at.row_of(&name));
+        let database = database_of(self.at.name()).filter(|_| self.source.kind == Kind::File);
+        let row = database.and_then(|name| self.at.row_of(&name));
         row.is_some_and(|row| row.kind() == Kind::File && self.lies_elsewhere(&row))
     }
 

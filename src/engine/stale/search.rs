@@ -50,7 +50,7 @@ impl StaleDirectory<'_> {
     /// Whether the source has the recorded directory here; `None` where that is not known.
     fn is_the_recorded(&self) -> Option<bool> {
         let recorded = self.prior.and_then(|row| row.source);
-        recorded.zip(self.source).map(|(then, now)| (then.volume, then.ino) == (now.volume, now.ino))
+        recorded.zip(self.source).map(|(then, now)| then.is_same_inode(&now))
     }
 }
 
